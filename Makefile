@@ -1,0 +1,125 @@
+# Two commands are enough: `make run` and `make test`. Each sets up whatever is missing first.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.SUFFIXES:
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+RUN_ENV := $(VENV)/.stamp-run
+DEV_ENV := $(VENV)/.stamp-dev
+BENCHMARKS := results/benchmarks
+
+# The first uv that answers: on the path, as a module of python3, or our own copy in .uv/.
+# (A pyenv shim can be on the path and yet refuse to work, so each one is asked.)
+UV = $(shell for uv in uv "python3 -m uv" .uv/bin/uv; do \
+	$$uv --version >/dev/null 2>&1 && { echo "$$uv"; break; }; done)
+INTO = --python $(BIN)/python
+COMPILE = $(UV) pip compile --no-config --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --quiet \
+	$(if $(UPGRADE),--upgrade)
+
+##@ The two that do everything
+
+.PHONY: run
+run: $(RUN_ENV) ## the main job, `niah run`; options go in ARGS="--limit 20 --lengths 10,50"
+	$(BIN)/python -m niah run $(ARGS)
+
+.PHONY: test
+test: $(DEV_ENV) ## the default tests (quick, no network, no GPU); ARGS="-k scenes" picks some
+	$(BIN)/python -m pytest $(ARGS)
+
+##@ Checks
+
+.PHONY: lint
+lint: $(DEV_ENV) ## ruff (rules and format) and mypy --strict; with `test`, what CI runs
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict
+
+.PHONY: format
+format: $(DEV_ENV) ## rewrite the code in the house format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: test-slow test-gpu test-network fuzz
+test-slow: $(DEV_ENV) ## the tests that take minutes
+	$(BIN)/python -m pytest -m slow $(ARGS)
+test-gpu: $(DEV_ENV) ## the tests that need a CUDA device
+	$(BIN)/python -m pytest -m gpu $(ARGS)
+test-network: $(DEV_ENV) ## the tests that reach outside this machine
+	$(BIN)/python -m pytest -m network $(ARGS)
+fuzz: $(DEV_ENV) ## long random search
+	$(BIN)/python -m pytest -m fuzz $(ARGS)
+
+.PHONY: bench
+bench: $(DEV_ENV) ## the measurements behind the performance figures, into results/benchmarks/
+	@mkdir -p $(BENCHMARKS)
+	$(BIN)/python -m pytest -m bench --benchmark-json=$(BENCHMARKS)/bench.json $(ARGS)
+
+##@ Results that are made here
+
+.PHONY: embedded
+embedded: $(DEV_ENV) ## train the embedded nano models again
+	$(BIN)/python -m niah.training.embedded $(ARGS)
+
+.PHONY: esc10
+esc10: $(DEV_ENV) ## train on ESC-10 and sweep fold 4, as in results/esc10-nano
+	PATH="$(CURDIR)/$(BIN):$$PATH" bash scripts/esc10.sh $(ARGS)
+
+##@ Packaging
+
+.PHONY: lock
+lock: uv ## pin pyproject.toml's dependencies in requirements/ (UPGRADE=1 takes newer ones)
+	$(COMPILE) --extra dev --group build pyproject.toml --output-file requirements/dev.txt
+	$(COMPILE) --group build --constraint requirements/dev.txt pyproject.toml \
+		--output-file requirements/run.txt
+	echo uv | $(COMPILE) - --output-file requirements/uv.txt
+
+.PHONY: build
+build: $(DEV_ENV) ## an sdist, and a wheel made from it, in dist/
+	$(UV) build $(INTO) --no-build-isolation --out-dir dist
+
+.PHONY: clean distclean
+clean: ## remove what was built and the tools' caches
+	rm -rf dist build .mypy_cache .pytest_cache .ruff_cache .benchmarks .hypothesis
+	find niah tests -name __pycache__ -type d -prune -exec rm -rf {} +
+distclean: clean ## clean, and remove the virtual environment too
+	rm -rf $(VENV) .uv
+
+.PHONY: help
+help: ## this list
+	@echo "Audio Needle in a Haystack. On a fresh machine, 'make run' is all you need."
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z][a-z0-9-]*:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# Set-up. A stamp is newer than what it was made from, so the second call has nothing to do.
+
+# --target goes past PEP 668 and changes nothing outside this folder; Debian's python3 may have
+# venv without pip, so that is the second way.
+.PHONY: uv
+uv: export PIP_ROOT_USER_ACTION := ignore
+uv: export PIP_DISABLE_PIP_VERSION_CHECK := 1
+uv:
+	@[ -n "$(UV)" ] || { echo "uv not found: installing it in .uv/"; \
+		mkdir -p .uv; echo '*' > .uv/.gitignore; \
+		python3 -m pip install --quiet --upgrade --target .uv --require-hashes -r requirements/uv.txt \
+		|| { python3 -m venv .uv; .uv/bin/pip install --quiet --require-hashes -r requirements/uv.txt; } \
+		|| { echo "python3 has neither pip nor venv: install one, or uv itself" >&2; exit 1; }; }
+
+# A broken interpreter link fails -x, and the environment is made again.
+$(BIN)/python: | uv
+	@test -x $@ || $(UV) venv --quiet --clear $(if $(PYTHON),--python $(PYTHON)) $(VENV)
+
+# One environment for both: requirements/dev.txt holds run.txt's pins and more (a test checks it),
+# so `run` adds to what is there and only `test` and its like make it exact.
+$(RUN_ENV): requirements/run.txt pyproject.toml | $(BIN)/python
+	$(UV) pip install $(INTO) --require-hashes -r requirements/run.txt
+	$(UV) pip install $(INTO) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(DEV_ENV): requirements/dev.txt requirements/run.txt pyproject.toml | $(BIN)/python
+	$(UV) pip sync $(INTO) --require-hashes requirements/dev.txt
+	$(UV) pip install $(INTO) --no-deps --no-build-isolation -e .
+	@touch $(RUN_ENV) $@

@@ -1,0 +1,41 @@
+"""Audio NIAH: how audio taggers scale with duration.
+
+A needle (a labelled 10 s clip) is hidden in a haystack (hours of something else); a tagger must still name it.
+The data flow is one line, a module a step:
+
+    needles, synthetic      which clips, with which labels
+    haystacks, noise_bank   what they are hidden in
+    placement, scenes       where, and the features of the whole
+    features                audio to normalised log-mel
+    cards, adapters         a checkpoint's card, and its network as features -> logits
+    networks, scan          one architecture a file; the selective scan
+    sweep                   every model x haystack x length x position, one cell at a time
+    metrics, statistics     scores to mAP, relative drop and their intervals
+    records                 what a run directory holds, written whole or not at all
+    tables, plots, report   what people read;   check: what continuous integration reads
+
+`import niah` and every listing command work without torch: `load_model` and `run` import it when called.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["NiahError", "__version__", "load_model", "run"]
+
+from niah.errors import NiahError
+
+if TYPE_CHECKING:
+    from niah.adapters import load_model
+    from niah.sweep import run
+
+
+def __getattr__(name: str) -> Any:
+    if name == "load_model":
+        from niah.adapters import load_model
+
+        return load_model
+    if name == "run":
+        from niah.sweep import run
+
+        return run
+    raise AttributeError(f"module 'niah' has no attribute {name!r}")

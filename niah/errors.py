@@ -1,0 +1,21 @@
+"""The one exception that reaches the user as a sentence.
+
+The command line prints a `NiahError` as a single line and exits with status 2. Its message says what is
+wrong, where (file, key, value), and what to do about it. Anything else that escapes is a bug.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class NiahError(Exception):
+    """Wrong input, told in one line: what, where, and the fix."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`" Did you mean 'x' or 'y'?"` for a misspelt name, else a list of what there is."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    if close:
+        return " Did you mean " + " or ".join(f"'{c}'" for c in close) + "?"
+    return " Known: " + ", ".join(known) + "." if known else ""
