@@ -1,0 +1,92 @@
+"""Files written whole or not at all, and what the disk refuses told in one line.
+
+The content goes to a hidden file beside the target, is flushed to the disk, and is renamed over
+the target: a reader, or a kill at any moment, meets the old file or the new one, never a part.
+"""
+
+import errno
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from niah.errors import NiahError
+
+SUFFIX = ".tmp"
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+@contextmanager
+def writing(file: Path) -> Iterator[IO[bytes]]:
+    """A binary file that takes `file`'s place when the block ends well, and leaves no trace if not.
+
+    Raises `NiahError` when the disk is full or the folder cannot be written to.
+    """
+    # the process id keeps a reader's report and the sweep from writing to one temporary file
+    temporary = file.with_name(f".{file.name}.{os.getpid()}{SUFFIX}")
+    with telling(file.parent):
+        try:
+            with temporary.open("wb") as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(file)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+        _sync_folder(file.parent)
+
+
+def write_json(file: Path, content: Mapping[str, object]) -> None:
+    """Write `content` as indented UTF-8 JSON, whole or not at all."""
+    with writing(file) as stream:
+        stream.write((json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """The object in `file`. Raises `NiahError` when it is not readable as one."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise NiahError(f"{file} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise NiahError(f"{file} must hold a JSON object")
+    return content
+
+
+def is_leftover(name: str) -> bool:
+    """Whether a file of this name is what a killed writer left behind."""
+    return name.startswith(".") and name.endswith(SUFFIX)
+
+
+def sweep(folder: Path) -> None:
+    """Delete the leftovers of killed writers in `folder` and one level below."""
+    for file in [*folder.glob(f".*{SUFFIX}"), *folder.glob(f"*/.*{SUFFIX}")]:
+        file.unlink(missing_ok=True)
+
+
+@contextmanager
+def telling(folder: Path) -> Iterator[None]:
+    """Turn a full disk, a read-only folder and the like into one line about `folder`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise NiahError(
+                f"no space left for {folder}: free some and run the same command again "
+                "(finished cells are kept)"
+            ) from error
+        raise NiahError(f"cannot write to {folder}: {error.strerror or error}") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself survive a power cut, where the system can sync a folder."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

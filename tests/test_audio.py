@@ -1,0 +1,114 @@
+"""Loading sound: what is kept exactly, what leaves a note, what is refused and why."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from niah.audio import AudioError, load, rms
+
+RATE = 16000
+
+
+def noise(n: int = RATE, channels: int = 1) -> np.ndarray:
+    sound = 0.1 * np.random.default_rng(0).standard_normal((n, channels))
+    return sound.astype(np.float32)
+
+
+def encoded(sound: np.ndarray, kind: str, rate: int = RATE, **options: str) -> bytes:
+    stream = io.BytesIO()
+    soundfile.write(stream, sound, rate, format=kind, **options)
+    return stream.getvalue()
+
+
+def test_float_wav_is_read_exactly_from_path_and_from_bytes(tmp_path: Path) -> None:
+    sound = noise()
+    content = encoded(sound, "WAV", subtype="FLOAT")
+    path = tmp_path / "a.wav"
+    path.write_bytes(content)
+    for source in (path, content):
+        wave = load(source, RATE)
+        assert np.array_equal(wave.samples, sound[:, 0])
+        assert wave.samples.dtype == np.float32
+        assert wave.notes == ()
+        assert wave.duration_s == 1.0
+
+
+def test_rms_of_a_sine_and_of_an_offset() -> None:
+    t = np.arange(RATE) / RATE
+    assert rms(0.5 * np.sin(2 * np.pi * 100 * t)) == pytest.approx(0.5 / np.sqrt(2), rel=1e-9)
+    assert rms(np.full(10, 0.25, dtype=np.float32)) == 0.25  # the mean is not removed
+    assert rms(np.zeros(0)) == 0.0
+
+
+def test_stereo_is_averaged_with_a_note() -> None:
+    sound = noise(channels=2)
+    wave = load(encoded(sound, "WAV", subtype="FLOAT"), RATE)
+    np.testing.assert_allclose(wave.samples, sound.mean(axis=1), atol=1e-7)
+    assert wave.notes == ("stereo averaged",)
+
+
+def test_8_khz_is_resampled_with_a_note() -> None:
+    t8, t16 = np.arange(8000) / 8000, np.arange(RATE) / RATE
+    wave = load(encoded(np.sin(2 * np.pi * 440 * t8), "WAV", rate=8000, subtype="FLOAT"), RATE)
+    assert wave.notes == ("resampled from 8000 Hz",)
+    assert len(wave.samples) == RATE
+    middle = slice(1000, -1000)  # the ends ring
+    np.testing.assert_allclose(
+        wave.samples[middle], np.sin(2 * np.pi * 440 * t16)[middle], atol=1e-3
+    )
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(AudioError, match=r"gone\.wav: no such file") as caught:
+        load(tmp_path / "gone.wav", RATE)
+    assert caught.value.reason == "missing"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "empty"),
+        (b"this is not a sound file, whatever it is called", "not-audio"),
+        (encoded(noise(0), "WAV"), "empty"),
+        (encoded(np.zeros((RATE, 1)), "WAV"), "silent"),
+        (encoded(np.full((RATE, 1), 0.25), "WAV"), "silent"),
+        (encoded(np.where(np.arange(RATE) == 7, np.nan, 0.1), "WAV", subtype="FLOAT"), "nan"),
+        (encoded(np.where(np.arange(RATE) == 7, np.inf, 0.1), "WAV", subtype="FLOAT"), "nan"),
+        (encoded(noise(), "WAV")[:20000], "truncated"),
+        (encoded(noise(), "WAV", subtype="FLOAT")[:-2], "truncated"),
+        (encoded(noise(), "FLAC")[:9000], "truncated"),
+        (encoded(noise(), "OGG")[:-500], "truncated"),
+        (encoded(noise(), "WAV")[:20], "not-audio"),
+    ],
+)
+def test_bad_files_say_why_in_one_line(content: bytes, reason: str) -> None:
+    with pytest.raises(AudioError) as caught:
+        load(content, RATE, name="clip 7")
+    assert caught.value.reason == reason
+    assert str(caught.value).startswith("clip 7: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_is_no_sound(tmp_path: Path) -> None:
+    with pytest.raises(AudioError, match="is a folder"):
+        load(tmp_path, RATE)
+
+
+@pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG", "AIFF", "MP3"])
+def test_whole_files_of_any_format_are_not_called_truncated(kind: str) -> None:
+    assert len(load(encoded(noise(), kind), RATE).samples) >= RATE
+
+
+def test_a_wav_streamed_without_a_size_is_whole() -> None:
+    content = bytearray(encoded(noise(), "WAV"))
+    at = content.index(b"data") + 4
+    content[at : at + 4] = b"\xff\xff\xff\xff"
+    assert len(load(bytes(content), RATE).samples) == RATE
+
+
+def test_every_shared_clip_loads(shared: Path) -> None:
+    for path in sorted((shared / "data" / "audioset_like" / "audio").iterdir()):
+        assert len(load(path, RATE).samples) > 9 * RATE
