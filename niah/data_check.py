@@ -1,0 +1,187 @@
+"""`niah data verify`: reads every clip of a needle set, and reports what is worth knowing of it."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from niah.audio import AudioError, Waveform
+from niah.needles.needle import NeedleSet, waveform
+
+if TYPE_CHECKING:
+    from niah.features import KaldiFrontend
+
+_RESAMPLED = re.compile(r"resampled from (\d+) Hz")
+_LISTED = 20  # unreadable clips named per reason; the count is always whole
+
+
+@dataclass(frozen=True)
+class FeatureStatistics:
+    """Log-mel mean and standard deviation over all frames and bins, beside the front end's own.
+
+    A set far from the constants that a model was trained with is heard at another level than its
+    training data. Padding is left out.
+    """
+
+    mean: float
+    std: float
+    frames: int
+    expected_mean: float
+    expected_std: float
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """What `verify` found. Durations are in seconds, of the readable clips."""
+
+    name: str
+    licence: str
+    vocabulary: str
+    ids_sha256: str
+    n_clips: int
+    n_readable: int
+    sample_rates: Mapping[int, int]
+    notes: Mapping[str, int]
+    durations_s: tuple[float, float, float]  # shortest, median, longest
+    total_s: float
+    unreadable: Mapping[str, tuple[str, ...]]  # reason -> clip ids
+    repeated: tuple[tuple[str, ...], ...]  # ids of clips with the same content
+    clips_per_class: Mapping[str, int]  # display name -> clips; classes without any are left out
+    n_classes: int
+    features: FeatureStatistics | None
+    loader_notes: tuple[str, ...] = ()
+
+    def markdown(self) -> str:
+        """The report as Markdown, one screen for a sound set."""
+        lines = [
+            f"# {self.name}",
+            "",
+            f"- clips: {self.n_clips}, readable: {self.n_readable}",
+            f"- ids sha256: `{self.ids_sha256}`",
+            f"- licence: {self.licence}",
+            f"- vocabulary: {self.vocabulary}, {len(self.clips_per_class)} of {self.n_classes} "
+            "classes have clips",
+        ]
+        lines += [f"- loader: {note}" for note in self.loader_notes]
+        if self.n_readable:
+            low, middle, high = self.durations_s
+            rates = ", ".join(f"{rate} Hz ({n})" for rate, n in sorted(self.sample_rates.items()))
+            lines.append(f"- sample rates: {rates}")
+            lines.append(
+                f"- durations: {low:.2f} to {high:.2f} s, median {middle:.2f} s, "
+                f"{self.total_s / 60:.1f} min in all"
+            )
+        lines += [f"- {note}: {n} clips" for note, n in sorted(self.notes.items())]
+        lines += self._feature_lines()
+        lines += [f"- same content: {', '.join(ids)}" for ids in self.repeated]
+        for reason, ids in sorted(self.unreadable.items()):
+            more = f" and {len(ids) - _LISTED} more" if len(ids) > _LISTED else ""
+            lines.append(f"- **{reason}: {len(ids)} clips**: {', '.join(ids[:_LISTED])}{more}")
+        lines += ["", "| class | clips |", "| --- | ---: |"]
+        ranked = sorted(self.clips_per_class.items(), key=lambda item: (-item[1], item[0]))
+        lines += [f"| {name} | {n} |" for name, n in ranked]
+        return "\n".join(lines) + "\n"
+
+    def _feature_lines(self) -> list[str]:
+        found = self.features
+        if found is None:
+            return []
+        return [
+            f"- log-mel: mean {found.mean:.3f}, deviation {found.std:.3f} over {found.frames} "
+            f"frames (the front end normalises by {found.expected_mean:.3f}, "
+            f"{found.expected_std:.3f})"
+        ]
+
+
+def verify(
+    needles: NeedleSet, sample_rate: int, frontend: "KaldiFrontend | None" = None
+) -> DataReport:
+    """Read every clip at `sample_rate`; with a front end also the features' mean and deviation.
+
+    Unusable clips are collected by reason, never raised.
+    """
+    sums = _FeatureSums(frontend) if frontend is not None else None
+    durations: list[float] = []
+    rates: Counter[int] = Counter()
+    notes: Counter[str] = Counter()
+    unreadable: defaultdict[str, list[str]] = defaultdict(list)
+    by_content: defaultdict[str, list[str]] = defaultdict(list)
+    for needle in needles.needles:
+        try:
+            by_content[needle.source.digest()].append(needle.id)
+            sound = waveform(needle, sample_rate)
+        except AudioError as error:
+            unreadable[error.reason].append(needle.id)
+            continue
+        durations.append(sound.duration_s)
+        rates[_original_rate(sound)] += 1
+        notes.update(note for note in sound.notes if not _RESAMPLED.fullmatch(note))
+        if sums is not None:
+            sums.add(sound)
+    per_class = needles.targets().sum(axis=0)
+    return DataReport(
+        name=needles.name,
+        licence=needles.licence,
+        vocabulary=needles.vocabulary.name,
+        ids_sha256=needles.ids_sha256,
+        n_clips=len(needles),
+        n_readable=len(durations),
+        sample_rates=dict(rates),
+        notes=dict(notes),
+        durations_s=_spread(durations),
+        total_s=sum(durations),
+        unreadable={reason: tuple(ids) for reason, ids in unreadable.items()},
+        repeated=tuple(tuple(ids) for ids in by_content.values() if len(ids) > 1),
+        clips_per_class={
+            name: int(n) for name, n in zip(needles.vocabulary.names, per_class, strict=True) if n
+        },
+        n_classes=len(needles.vocabulary),
+        features=sums.result() if sums is not None else None,
+        loader_notes=needles.notes,
+    )
+
+
+def _original_rate(sound: Waveform) -> int:
+    """The file's own rate, which the loader notes when it changes it."""
+    for note in sound.notes:
+        if match := _RESAMPLED.fullmatch(note):
+            return int(match.group(1))
+    return sound.sample_rate
+
+
+def _spread(durations_s: list[float]) -> tuple[float, float, float]:
+    if not durations_s:
+        return (0.0, 0.0, 0.0)
+    return (min(durations_s), float(np.median(durations_s)), max(durations_s))
+
+
+class _FeatureSums:
+    """Running sums of log-mel values and their squares, in float64."""
+
+    def __init__(self, frontend: "KaldiFrontend") -> None:
+        self.frontend = frontend
+        self.total = self.squares = 0.0
+        self.count = self.frames = 0
+
+    def add(self, sound: Waveform) -> None:
+        import torch
+
+        samples = torch.from_numpy(sound.samples)
+        if self.frontend.frames(len(samples)) == 0:
+            return
+        log_mel = self.frontend.log_mel(self.frontend.energies((samples - samples.mean())[None]))
+        values = log_mel.double()
+        self.total += float(values.sum())
+        self.squares += float((values * values).sum())
+        self.count += values.numel()
+        self.frames += values.shape[1]
+
+    def result(self) -> FeatureStatistics | None:
+        if self.count == 0:
+            return None
+        mean = self.total / self.count
+        std = float(np.sqrt(max(self.squares / self.count - mean * mean, 0.0)))
+        return FeatureStatistics(mean, std, self.frames, self.frontend.mean, self.frontend.std)

@@ -1,0 +1,9 @@
+"""Needles: labelled clips to hide, from the layouts in which people hold them.
+
+`needle` says what one is, `loading` finds the layout (one file each), `selection` fixes the order.
+"""
+
+from niah.needles.loading import load_needles
+from niah.needles.needle import Needle, NeedleSet, ids_sha256, waveform
+
+__all__ = ["Needle", "NeedleSet", "ids_sha256", "load_needles", "waveform"]

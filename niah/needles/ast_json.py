@@ -1,0 +1,50 @@
+"""The JSON of AST, DASS and AuM.
+
+    {"data": [{"wav": "x.flac", "labels": "/m/068hy,/m/07q6cd_"}, ...]}
+
+Labels are comma-joined MIDs; other keys (`video_id`, `image`) are not used. A relative path is
+relative to the JSON's folder, as in AuM's sample.
+"""
+
+import json
+from pathlib import Path
+
+from niah.errors import NiahError
+from niah.needles.needle import FileSource
+from niah.needles.rows import (
+    Entry,
+    Loaded,
+    Request,
+    file_entry,
+    needles_of,
+    read_text,
+    split_labels,
+)
+
+
+def read(path: Path, request: Request) -> Loaded:
+    """Clips of a JSON; NiahError naming the file and the item if it is malformed."""
+    request.no_filters(path)
+    try:
+        content = json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise NiahError(f"{path}, line {error.lineno}: is not JSON ({error.msg})") from error
+    items = content.get("data") if isinstance(content, dict) else None
+    if not isinstance(items, list):
+        raise NiahError(f'{path}: must be {{"data": [{{"wav": ..., "labels": ...}}, ...]}}')
+    if not items:
+        raise NiahError(f"{path}: its 'data' has no items")
+    entries = [_entry(item, f"{path}, item {i}", path, request) for i, item in enumerate(items)]
+    return Loaded(needles_of(entries), "not stated by the JSON")
+
+
+def _entry(item: object, where: str, path: Path, request: Request) -> Entry:
+    if not isinstance(item, dict):
+        raise NiahError(f'{where}: must be {{"wav": ..., "labels": ...}}')
+    for key in ("wav", "labels"):
+        if not isinstance(item.get(key), str) or not item[key]:
+            raise NiahError(f"{where}: lacks the text '{key}'")
+    labels = request.check(split_labels(item["labels"]), where)
+    return file_entry(
+        item["wav"], labels, FileSource(request.audio(item["wav"], path.parent)), where
+    )

@@ -1,0 +1,55 @@
+"""The synthetic needles as a needle set: nothing to download."""
+
+import hashlib
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from niah import synthetic
+from niah.audio import Waveform
+from niah.errors import NiahError, nearest
+from niah.needles.needle import Needle
+from niah.needles.rows import Loaded, Request
+from niah.vocabularies import vocabulary
+
+LICENCE = "made by Audio NIAH (BSD-3-Clause)"
+SIZES = MappingProxyType({"train": 6000, "validation": 400, "evaluation": 400})
+
+
+@dataclass(frozen=True)
+class SyntheticSource:
+    """A clip of `niah.synthetic`, made when asked for."""
+
+    split: str
+    index: int
+
+    @property
+    def name(self) -> str:
+        return synthetic.clip_id(self.split, self.index)
+
+    def waveform(self, sample_rate: int) -> Waveform:
+        samples, _ = synthetic.clip(self.split, self.index, sample_rate=sample_rate)
+        return Waveform(samples, sample_rate)
+
+    def digest(self) -> str:
+        return hashlib.sha256(self.name.encode()).hexdigest()
+
+
+def read(split: str, request: Request, limit: int | None) -> Loaded:
+    """Clips 0, 1, ... of a split: as many as `SIZES` says, more if more are asked for.
+
+    Raises NiahError for an unknown split, or a model that scores other classes.
+    """
+    if split not in SIZES:
+        raise NiahError(f"needles 'synthetic:{split}': unknown split.{nearest(split, SIZES)}")
+    if request.vocabulary.ids != vocabulary("synthetic").ids:
+        raise NiahError(
+            f"the synthetic needles have other labels than '{request.vocabulary.name}': choose a "
+            "model trained on them (niah models), or give --needles of the model's own labels"
+        )
+    needles = tuple(
+        Needle(
+            f"{split}-{index:05d}", synthetic.labels(split, index), SyntheticSource(split, index)
+        )
+        for index in range(max(SIZES[split], limit or 0))
+    )
+    return Loaded(needles, LICENCE)

@@ -1,0 +1,83 @@
+"""ESC-50 as its authors lay it out: meta/esc50.csv and audio/{fold}-{id}-{take}-{target}.wav.
+
+A clip's label is its category where the vocabulary has ESC-50's (or ESC-10's) categories, else
+what the category is in AudioSet: exact labels only, unless broader ones are asked for. Clips whose
+category has none are left out and told (Piczak 2015; the map is labels/esc-50-to-audioset.csv).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from niah.errors import NiahError, nearest
+from niah.needles.needle import FileSource, Source
+from niah.needles.rows import Loaded, Request, file_entry, kept, needles_of, read_rows
+from niah.needles.table_csv import left_out_note
+from niah.vocabularies import esc50_to_audioset
+
+COLUMNS = ("filename", "fold", "target", "category", "esc10")
+LICENCE = "ESC-50: CC BY-NC 3.0 (Piczak 2015)"
+LICENCE_ESC10 = "ESC-10: CC BY 3.0 (Piczak 2015)"
+
+
+@dataclass(frozen=True)
+class EscClip:
+    """A clip as ESC-50's table tells it; `esc10` if it belongs to the freer subset."""
+
+    filename: str
+    category: str
+    esc10: bool
+    source: Source
+    where: str
+
+
+def read(path: Path, request: Request) -> Loaded:
+    """Clips of `meta/esc50.csv`; its audio is in `../audio` or `audio_root`."""
+    folder = request.audio_root or path.resolve().parent.parent / "audio"
+    clips = [
+        EscClip(
+            row["filename"],
+            row["category"],
+            row["esc10"].strip().casefold() == "true",
+            FileSource(folder / row["filename"]),
+            row.where,
+        )
+        for row in kept(read_rows(path, COLUMNS), request, path)
+    ]
+    return labelled(clips, request, path)
+
+
+def labelled(clips: Sequence[EscClip], request: Request, path: Path) -> Loaded:
+    """The clips that have a label in the vocabulary; NiahError if none has."""
+    labels = [labels_of(clip.category, request, clip.where) for clip in clips]
+    pairs = [(clip, found) for clip, found in zip(clips, labels, strict=True) if found]
+    left_out = [clip.category for clip, found in zip(clips, labels, strict=True) if not found]
+    notes = left_out_note(left_out, request, len(clips))
+    if not pairs:
+        raise NiahError(f"{path}: no clip is left ({'; '.join(notes)})")
+    entries = [file_entry(clip.filename, found, clip.source, clip.where) for clip, found in pairs]
+    licence = LICENCE_ESC10 if all(clip.esc10 for clip, _ in pairs) else LICENCE
+    return Loaded(needles_of(entries), licence, notes)
+
+
+def labels_of(category: str, request: Request, where: str) -> tuple[str, ...]:
+    """A category's labels in the vocabulary; none if it has none there.
+
+    Raises NiahError for a category that ESC-50 lacks, and for a vocabulary of neither kind.
+    """
+    known = esc50_to_audioset()
+    vocabulary = request.vocabulary
+    if category not in known:
+        raise NiahError(f"{where}: '{category}' is no ESC-50 category.{nearest(category, known)}")
+    if category in vocabulary:
+        return (category,)
+    if any(other in vocabulary for other in known):
+        return ()
+    if not any(match.mid in vocabulary for match in known.values()):
+        raise NiahError(
+            f"{where}: vocabulary '{vocabulary.name}' has neither ESC-50's categories nor "
+            "AudioSet's MIDs; these needles need a model that scores one of them"
+        )
+    return tuple(
+        mid for mid in known[category].labels(broader=request.broader) if mid in vocabulary
+    )

@@ -1,0 +1,60 @@
+"""FSD50K as on Zenodo.
+
+    FSD50K.ground_truth/{dev,eval}.csv    FSD50K.{dev,eval}_audio/<fname>.wav
+
+The tables have `fname,labels,mids` (dev also `split`), labels already propagated to their
+ancestors. MIDs are AudioSet's; most of the 200 classes are among the 527, and MIDs outside the
+vocabulary are dropped (Fonseca et al. 2022), which the notes tell.
+"""
+
+from pathlib import Path
+
+from niah.errors import NiahError
+from niah.needles.needle import FileSource
+from niah.needles.rows import (
+    Entry,
+    Loaded,
+    Request,
+    counted,
+    kept,
+    needles_of,
+    read_rows,
+    split_labels,
+)
+
+COLUMNS = ("fname", "labels", "mids")
+LICENCE = "FSD50K: CC BY 4.0 as a set; clips CC0, CC BY, CC BY-NC or CC Sampling+"
+
+
+def ground_truth(folder: Path) -> Path | None:
+    """The evaluation table of an FSD50K folder, if it is one."""
+    for name in ("FSD50K.ground_truth", "ground_truth"):
+        if (folder / name / "eval.csv").is_file():
+            return folder / name / "eval.csv"
+    return None
+
+
+def read(path: Path, request: Request) -> Loaded:
+    """Clips of `eval.csv` or `dev.csv`; NiahError if no clip has a label in the vocabulary."""
+    folder = request.audio_root or path.resolve().parent.parent / f"FSD50K.{path.stem}_audio"
+    rows = kept(read_rows(path, COLUMNS), request, path)
+    entries, dropped, unlabelled = [], [], 0
+    for row in rows:
+        mids = dict.fromkeys(split_labels(row["mids"]))
+        if not mids or not row["fname"]:
+            raise NiahError(f"{row.where}: has no {'mids' if row['fname'] else 'fname'}")
+        known = tuple(mid for mid in mids if mid in request.vocabulary)
+        dropped += [mid for mid in mids if mid not in request.vocabulary]
+        if known:
+            source = FileSource(folder / f"{row['fname']}.wav")
+            entries.append(Entry(row["fname"], row["fname"], known, source, row.where))
+        else:
+            unlabelled += 1
+    notes = []
+    if dropped:
+        notes.append(f"MIDs outside '{request.vocabulary.name}' dropped: {counted(dropped)}")
+    if unlabelled:
+        notes.append(f"{unlabelled} of {len(rows)} clips left out: no label is left")
+    if not entries:
+        raise NiahError(f"{path}: no clip has a label in vocabulary '{request.vocabulary.name}'")
+    return Loaded(needles_of(entries), LICENCE, tuple(notes))

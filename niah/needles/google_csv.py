@@ -1,0 +1,119 @@
+"""AudioSet's own segment list (eval_segments.csv and its kin) beside a folder of audio.
+
+    # three comment lines
+    --4gqARaEJE, 0.000, 10.000, "/m/068hy,/m/07q6cd_"
+
+Copies in circulation differ: a header line instead of the comments, `0,10` for the times, doubled
+quotes, labels spread over columns. No YouTube id, time or MID holds a comma, a quote or a blank,
+so all are read alike. Files are named <YTID>.* or <YTID>_<start>[_<end>].*, in seconds or
+milliseconds, with or without a leading Y.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from niah.errors import NiahError
+from niah.needles.needle import FileSource
+from niah.needles.rows import Entry, Loaded, Request, needles_of, read_text, split_labels
+
+LICENCE = "labels CC BY 4.0 (AudioSet); audio from YouTube, no open licence"
+AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3", ".opus", ".m4a", ".aiff", ".aif"})
+_FIELDS = 4
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One line: ten seconds or less of a video."""
+
+    where: str
+    video: str
+    start_s: float
+    end_s: float
+    labels: tuple[str, ...]
+
+    def stems(self) -> list[str]:
+        """File names (without suffix) in use for it, the likeliest first."""
+        times = [(f"{t:.3f}", f"{t:g}", f"{round(1000 * t)}") for t in (self.start_s, self.end_s)]
+        names = [self.video, *(f"{self.video}_{start}" for start in times[0])]
+        names += [f"{self.video}_{start}_{end}" for start, end in zip(*times, strict=True)]
+        return [*names, *(f"Y{name}" for name in names)]
+
+
+def looks_like(path: Path) -> bool:
+    """Whether a CSV is a segment list: comments, a YTID header, or two numbers after an id."""
+    first = read_text(path).split("\n")[0]
+    if first.startswith("#") or first.upper().startswith("YTID"):
+        return True
+    cells = [cell.strip() for cell in first.split(",")]
+    return (
+        len(cells) >= _FIELDS and _seconds(cells[1]) is not None and _seconds(cells[2]) is not None
+    )
+
+
+def read(path: Path, request: Request) -> Loaded:
+    """Clips of a segment list; the audio is below `audio_root`, by default the list's folder.
+
+    Segments without a file stay in the set (the run names and counts them). NiahError if a line is
+    malformed, or if no segment has a file.
+    """
+    request.no_filters(path)
+    folder = request.audio_root or path.parent
+    files = _audio_files(folder)
+    segments = list(_segments(path))
+    entries = [_entry(segment, files, folder, request) for segment in segments]
+    missing = sum(not source_exists(entry, files) for entry in entries)
+    if not entries:
+        raise NiahError(f"{path}: has no segments")
+    if missing == len(entries):
+        raise NiahError(
+            f"{path}: none of its {len(entries)} segments has a file <YTID>.* or "
+            f"<YTID>_<start>.* under {folder}; name the folder with --audio-root"
+        )
+    notes = (
+        (f"{missing} of {len(entries)} segments have no file under {folder}",) if missing else ()
+    )
+    return Loaded(needles_of(entries), LICENCE, notes)
+
+
+def source_exists(entry: Entry, files: dict[str, Path]) -> bool:
+    """Whether the entry's file was found when the folder was listed."""
+    return Path(entry.source.name).stem in files
+
+
+def _entry(segment: Segment, files: dict[str, Path], folder: Path, request: Request) -> Entry:
+    labels = request.check(segment.labels, segment.where)
+    found = next((files[stem] for stem in segment.stems() if stem in files), None)
+    source = FileSource(found or folder / f"{segment.video}.*")
+    full = f"{segment.video}_{segment.start_s:g}"
+    return Entry(segment.video, full, labels, source, segment.where)
+
+
+def _segments(path: Path) -> Iterator[Segment]:
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if not line.strip() or line.startswith("#") or line.upper().startswith("YTID"):
+            continue
+        where = f"{path}, line {number}"
+        cells = [cell.strip() for cell in line.split(",", _FIELDS - 1)]
+        start, end = (_seconds(cell) for cell in [*cells, "", ""][1:3])
+        if len(cells) < _FIELDS or start is None or end is None or not cells[0]:
+            raise NiahError(f'{where}: must read YTID, start_seconds, end_seconds, "labels"')
+        yield Segment(where, cells[0], start, end, tuple(split_labels(cells[3])))
+
+
+def _seconds(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _audio_files(folder: Path) -> dict[str, Path]:
+    """Stem -> file of all audio below a folder; the first in path order where stems repeat."""
+    if not folder.is_dir():
+        raise NiahError(f"{folder}: no such folder of audio")
+    found: dict[str, Path] = {}
+    for file in sorted(folder.rglob("*")):
+        if file.suffix.lower() in AUDIO_SUFFIXES:
+            found.setdefault(file.stem, file)
+    return found

@@ -1,0 +1,116 @@
+"""From what the user names to a needle set: finds the layout, reads it, puts it in order."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from niah.errors import NiahError, nearest
+from niah.needles import ast_json, embedded, esc50, fsd50k, google_csv, parquet, table_csv
+from niah.needles.needle import NeedleSet
+from niah.needles.rows import Loaded, Request, described, read_text
+from niah.needles.selection import select
+from niah.vocabularies import Vocabulary
+
+EMBEDDED = "synthetic"
+
+
+def load_needles(
+    spec: str | Path,
+    *,
+    vocabulary: Vocabulary,
+    limit: int | None = None,
+    seed: int = 0,
+    broader: bool = False,
+    audio_root: Path | None = None,
+) -> NeedleSet:
+    """A needle set by name or path, in its fixed order (`niah.needles.selection`).
+
+    Args:
+        spec: `synthetic` (the evaluation clips), `synthetic:validation`, `synthetic:train`; or a
+            .json (AST, DASS), a .csv (path and labels; AudioSet segments; ESC-50; FSD50K; a
+            manifest), a .parquet file, or a folder (ESC-50, FSD50K, Parquet shards, one with a
+            manifest.csv). `?column=value,value&column=value` after a table's path keeps those
+            rows.
+        vocabulary: the classes that the model scores.
+        limit: take N clips, stratified; all by default.
+        seed: of the order.
+        broader: take labels that cover other sounds too, where a mapping is not exact.
+        audio_root: folder of the audio, where a table does not stand beside it.
+
+    Raises:
+        NiahError: nothing there, an unknown layout, a malformed row (file and line are named) or a
+            label outside the vocabulary. Audio files are not looked at.
+    """
+    text, filters = _parsed(str(spec))
+    request = Request(vocabulary, broader, audio_root, filters)
+    if text == EMBEDDED or text.startswith(f"{EMBEDDED}:"):
+        split = text.partition(":")[2] or "evaluation"
+        if filters:
+            raise NiahError(f"needles '{spec}': the synthetic set has no columns to filter by")
+        loaded, name = embedded.read(split, request, limit), text
+    else:
+        path = Path(text).expanduser()
+        if not path.exists():
+            known = nearest(text, [EMBEDDED]) if "/" not in text and "." not in text else ""
+            raise NiahError(f"needles {text}: no such file or folder.{known}")
+        loaded, name = _read(path, request), _name(path) + described(filters)
+    chosen = select(loaded.needles, limit, seed)
+    return NeedleSet(name, vocabulary, chosen, loaded.licence, loaded.notes)
+
+
+def _parsed(spec: str) -> tuple[str, Mapping[str, frozenset[str]]]:
+    """`path?column=a,b&other=c` -> path and {column: {a, b}, other: {c}}."""
+    if "?" not in spec or Path(spec).exists():
+        return spec, {}
+    path, _, query = spec.rpartition("?")
+    filters = {}
+    for part in query.split("&"):
+        column, equals, values = part.partition("=")
+        if not (column and equals and values):
+            raise NiahError(f"needles '{spec}': '?{part}' must read ?column=value,value")
+        filters[column] = frozenset(value.strip().casefold() for value in values.split(","))
+    return path, filters
+
+
+def _name(path: Path) -> str:
+    """A name that tells the set and not the machine: `esc50/manifest.csv`, or a folder's name."""
+    path = path.resolve()
+    return path.name if path.is_dir() else f"{path.parent.name}/{path.name}"
+
+
+def _read(path: Path, request: Request) -> Loaded:
+    if path.is_dir():
+        return _read_folder(path, request)
+    suffix = path.suffix.lower()
+    if suffix == ".json":
+        return ast_json.read(path, request)
+    if suffix == ".parquet":
+        return parquet.read(path, request)
+    if suffix in (".csv", ".txt"):
+        return _read_csv(path, request)
+    raise NiahError(f"needles {path}: must be a .json, .csv or .parquet file, or a folder")
+
+
+def _read_csv(path: Path, request: Request) -> Loaded:
+    if google_csv.looks_like(path):
+        return google_csv.read(path, request)
+    header = {cell.strip() for cell in read_text(path).splitlines()[0].split(",")}
+    if header.issuperset(esc50.COLUMNS):
+        return esc50.read(path, request)
+    if header.issuperset(fsd50k.COLUMNS):
+        return fsd50k.read(path, request)
+    return table_csv.read(path, request)
+
+
+def _read_folder(folder: Path, request: Request) -> Loaded:
+    if (folder / "meta" / "esc50.csv").is_file():
+        return esc50.read(folder / "meta" / "esc50.csv", request)
+    if truth := fsd50k.ground_truth(folder):
+        return fsd50k.read(truth, request)
+    if (folder / "manifest.csv").is_file():
+        return table_csv.read(folder / "manifest.csv", request)
+    if next(folder.rglob("*.parquet"), None):
+        return parquet.read(folder, request)
+    raise NiahError(
+        f"needles {folder}: is none of the folders known (ESC-50 with meta/esc50.csv, FSD50K with "
+        "FSD50K.ground_truth/eval.csv, *.parquet shards, a manifest.csv); name a .csv or .json"
+    )

@@ -1,0 +1,99 @@
+"""What a needle is: a labelled clip whose sound is read when it is asked for."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from niah.audio import AudioError, Waveform, load
+from niah.vocabularies import Vocabulary
+
+
+class Source(Protocol):
+    """Where a needle's sound is. Nothing is read until `waveform` or `digest` is called."""
+
+    @property
+    def name(self) -> str:
+        """What to call it in messages."""
+
+    def waveform(self, sample_rate: int) -> Waveform:
+        """Mono float32 at `sample_rate`; AudioError if the sound is missing or unusable."""
+
+    def digest(self) -> str:
+        """Hash of the content, for cache keys; AudioError if it cannot be read."""
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """A sound file."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return str(self.path)
+
+    def read(self) -> Path:
+        """What `niah.audio.load` takes."""
+        return self.path
+
+    def waveform(self, sample_rate: int) -> Waveform:
+        return load(self.path, sample_rate)
+
+    def digest(self) -> str:
+        try:
+            with self.path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            told = "no such file" if isinstance(error, FileNotFoundError) else str(error.strerror)
+            raise AudioError(self.name, "missing", told) from error
+
+
+@dataclass(frozen=True)
+class Needle:
+    """One labelled clip; `labels` are ids of the set's vocabulary, at least one."""
+
+    id: str
+    labels: tuple[str, ...]
+    source: Source
+
+
+@dataclass(frozen=True)
+class NeedleSet:
+    """Clips to hide, in their fixed order (`niah.needles.selection`).
+
+    `notes` tells what the loader left out and why; `licence` is to be shown wherever results are.
+    """
+
+    name: str
+    vocabulary: Vocabulary
+    needles: tuple[Needle, ...]
+    licence: str
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.needles)
+
+    @cached_property
+    def ids_sha256(self) -> str:
+        """SHA-256 of the newline-joined clip ids in order: says which clips a result is about."""
+        return ids_sha256([needle.id for needle in self.needles])
+
+    def targets(self) -> NDArray[np.bool_]:
+        """(clips, classes) bool, a row a clip in order."""
+        return self.vocabulary.targets([needle.labels for needle in self.needles])
+
+
+def ids_sha256(ids: Sequence[str]) -> str:
+    """SHA-256 (hexadecimal) of the newline-joined ids, UTF-8."""
+    return hashlib.sha256("\n".join(ids).encode()).hexdigest()
+
+
+def waveform(needle: Needle, sample_rate: int) -> Waveform:
+    """The needle's sound, mono float32 (samples,) at `sample_rate`; AudioError if unusable."""
+    return needle.source.waveform(sample_rate)

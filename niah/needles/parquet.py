@@ -1,0 +1,136 @@
+"""Parquet shards with embedded audio, as on the Hugging Face hub.
+
+AudioSet (`agkphysics/AudioSet`): `video_id`, `labels` (list of MIDs), `audio` {bytes, path}.
+ESC-50 (`ashraq/esc50`): `filename, fold, target, category, esc10`, `audio`. Loading reads the
+small columns only; a clip's bytes are read when they are asked for, a few rows at a time.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from niah.audio import AudioError, Waveform, load
+from niah.errors import NiahError
+from niah.needles import esc50
+from niah.needles.google_csv import LICENCE
+from niah.needles.rows import Entry, Loaded, Request, Row, kept, needles_of, split_labels
+
+ID_COLUMNS = ("video_id", "id", "filename", "fname")
+_ROWS_AT_ONCE = 8  # about 10 MB of 24-bit FLAC: what one read holds in memory
+
+
+@dataclass(frozen=True)
+class ParquetSource:
+    """The audio bytes of one row."""
+
+    path: Path
+    row_group: int
+    row: int
+    id: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.path}, clip {self.id}"
+
+    def read(self) -> bytes:
+        """The embedded file's bytes; AudioError if the row has none."""
+        import pyarrow
+
+        try:
+            content = _audio_bytes(self.path, self.row_group, self.row)
+        except (pyarrow.ArrowException, OSError) as error:
+            raise AudioError(self.name, "truncated", f"cannot be read ({error})") from error
+        if content is None:
+            raise AudioError(self.name, "missing", "the row has no audio bytes")
+        return content
+
+    def waveform(self, sample_rate: int) -> Waveform:
+        return load(self.read(), sample_rate, name=self.name)
+
+    def digest(self) -> str:
+        return hashlib.sha256(self.read()).hexdigest()
+
+
+def read(path: Path, request: Request) -> Loaded:
+    """Clips of a shard or of all shards below a folder, in path order."""
+    shards = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
+    found = [each for shard in shards for each in _rows(shard)]
+    if not found:
+        raise NiahError(f"{path}: has no rows")
+    rows = kept([row for row, _ in found], request, path)
+    sources = {row.where: source for row, source in found}
+    if "category" in rows[0].cells:
+        clips = [
+            esc50.EscClip(
+                row["filename"],
+                row["category"],
+                row.get("esc10").casefold() == "true",
+                sources[row.where],
+                row.where,
+            )
+            for row in rows
+        ]
+        return esc50.labelled(clips, request, path)
+    entries = []
+    for row in rows:
+        source = sources[row.where]
+        labels = request.check(split_labels(row["labels"]), row.where)
+        full = f"{source.path.stem}:{source.row_group}:{source.row}"
+        entries.append(Entry(source.id, full, labels, source, row.where))
+    return Loaded(needles_of(entries), LICENCE)
+
+
+def _rows(shard: Path) -> Iterator[tuple[Row, ParquetSource]]:
+    """A shard's rows as text (lists joined by commas), without the audio."""
+    file = _opened(shard)
+    names = [name for name in file.schema_arrow.names if name != "audio"]
+    # a struct's fields are leaves of the Parquet schema, told by their dotted paths
+    leaves = {file.schema.column(i).path for i in range(len(file.schema))}
+    if "audio.bytes" not in leaves:
+        raise NiahError(f"{shard}: lacks the column 'audio' with embedded 'bytes'")
+    if "labels" not in names and "category" not in names:
+        raise NiahError(f"{shard}: lacks a column 'labels' (or ESC-50's 'category')")
+    id_column = next((name for name in ID_COLUMNS if name in names), None)
+    if id_column is None:
+        raise NiahError(f"{shard}: lacks a column of clip ids ({', '.join(ID_COLUMNS)})")
+    count = 0
+    for group in range(file.num_row_groups):
+        for row, cells in enumerate(file.read_row_group(group, columns=names).to_pylist()):
+            text = {name: _text(value) for name, value in cells.items()}
+            where = f"{shard}, row {count}"
+            yield Row(where, text), ParquetSource(shard, group, row, text[id_column])
+            count += 1
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list):
+        return ",".join(str(each) for each in value)
+    return "" if value is None else str(value)
+
+
+def _opened(shard: Path) -> Any:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        return pyarrow.parquet.ParquetFile(shard, memory_map=True)
+    except FileNotFoundError as error:
+        raise NiahError(f"{shard}: no such file") from error
+    except (pyarrow.ArrowException, OSError) as error:
+        raise NiahError(f"{shard}: is not a Parquet file ({error})") from error
+
+
+@lru_cache(maxsize=1)  # a clip is hashed for the cache, then decoded: one read serves both
+def _audio_bytes(shard: Path, row_group: int, row: int) -> bytes | None:
+    batches = _opened(shard).iter_batches(
+        batch_size=_ROWS_AT_ONCE, row_groups=[row_group], columns=["audio.bytes"]
+    )
+    for batch in batches:
+        if row < batch.num_rows:
+            audio: Mapping[str, bytes | None] | None = batch.column(0)[row].as_py()
+            return audio["bytes"] if audio else None
+        row -= batch.num_rows
+    raise NiahError(f"{shard}: changed while it was in use")

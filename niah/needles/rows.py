@@ -1,0 +1,182 @@
+"""What all layouts share: a request, the rows of a table, filters on its columns, unique ids."""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+
+from niah.errors import NiahError, nearest
+from niah.needles.needle import Needle, Source
+from niah.vocabularies import Vocabulary
+
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for beside the path."""
+
+    vocabulary: Vocabulary
+    broader: bool = False
+    audio_root: Path | None = None
+    filters: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    def check(self, labels: Iterable[str], where: str) -> tuple[str, ...]:
+        """The labels, each once; NiahError naming `where` if one is unknown or there is none."""
+        unique = tuple(dict.fromkeys(labels))
+        if not unique:
+            raise NiahError(f"{where}: has no label")
+        for label in unique:
+            if label not in self.vocabulary:
+                try:
+                    self.vocabulary.index(label)
+                except NiahError as error:
+                    raise NiahError(f"{where}: {error}") from None
+        return unique
+
+    def audio(self, text: str, folder: Path) -> Path:
+        """A path as a table gives it: relative to `audio_root` or else to `folder`.
+
+        An absolute path that is not there is looked for by its name in `audio_root`: tables made
+        on another machine.
+        """
+        path = Path(text)
+        if path.is_absolute() and self.audio_root is not None and not path.exists():
+            return self.audio_root / path.name
+        return (self.audio_root or folder) / path
+
+    def no_filters(self, path: Path) -> None:
+        """For layouts without columns."""
+        if self.filters:
+            raise NiahError(f"{path}: has no columns to filter by ('?{', '.join(self.filters)}=')")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a layout's reader hands back."""
+
+    needles: tuple[Needle, ...]
+    licence: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table, with its number in the file for messages."""
+
+    where: str
+    cells: Mapping[str, str]
+
+    def __getitem__(self, column: str) -> str:
+        return self.cells[column]
+
+    def get(self, column: str) -> str:
+        """The cell, or "" if the table lacks the column."""
+        return self.cells.get(column, "")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A clip before its id is settled: `short` if no other clip has it, else `full`."""
+
+    short: str
+    full: str
+    labels: tuple[str, ...]
+    source: Source
+    where: str
+
+
+def read_text(path: Path) -> str:
+    """A UTF-8 file; NiahError if it is missing, empty or not text."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise NiahError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise NiahError(f"{path}: is not UTF-8 text") from error
+    if not text.strip():
+        raise NiahError(f"{path}: is empty")
+    return text
+
+
+def read_rows(path: Path, columns: Sequence[str] = ()) -> list[Row]:
+    """A CSV with a header; NiahError for missing columns, no rows, or a row of another length."""
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), skipinitialspace=True)
+    try:
+        header = [cell.strip() for cell in next(reader)]
+        missing = [column for column in columns if column not in header]
+        if missing:
+            raise NiahError(
+                f"{path}: lacks the column '{missing[0]}'; its header is '{','.join(header)}'"
+            )
+        rows = []
+        for cells in reader:
+            where = f"{path}, line {reader.line_num}"
+            if not cells:
+                continue
+            if len(cells) != len(header):
+                raise NiahError(
+                    f"{where}: has {len(cells)} cells where the header has {len(header)}"
+                )
+            rows.append(Row(where, dict(zip(header, cells, strict=True))))
+    except csv.Error as error:
+        raise NiahError(f"{path}, line {reader.line_num}: is not CSV ({error})") from error
+    if not rows:
+        raise NiahError(f"{path}: has a header but no rows")
+    return rows
+
+
+def kept(rows: list[Row], request: Request, path: Path) -> list[Row]:
+    """The rows that pass every filter `?column=value,value`; compared as text, case ignored."""
+    for column in request.filters:
+        if column not in rows[0].cells:
+            known = nearest(column, rows[0].cells)
+            raise NiahError(f"{path}: has no column '{column}' to filter by.{known}")
+    passed = [
+        row
+        for row in rows
+        if all(row.get(c).strip().casefold() in values for c, values in request.filters.items())
+    ]
+    if not passed:
+        raise NiahError(f"{path}: no row passes the filter {described(request.filters)}")
+    return passed
+
+
+def described(filters: Mapping[str, frozenset[str]]) -> str:
+    """The filters as they are written, in one order: `?esc10=true&fold=4`."""
+    told = "&".join(f"{c}={','.join(sorted(values))}" for c, values in sorted(filters.items()))
+    return f"?{told}" if told else ""
+
+
+def split_labels(text: str) -> list[str]:
+    """Labels joined by commas or semicolons, with blanks or quotes around them."""
+    parts = (part.strip().strip('"').strip() for part in text.replace(";", ",").split(","))
+    return [part for part in parts if part]
+
+
+def file_entry(text: str, labels: tuple[str, ...], source: Source, where: str) -> Entry:
+    """An entry for a file: its stem is the id, or the path as given where stems repeat."""
+    return Entry(PurePath(text).stem, text, labels, source, where)
+
+
+def needles_of(entries: Sequence[Entry]) -> tuple[Needle, ...]:
+    """Needles with unique ids; NiahError naming the two rows if two clips cannot be told apart."""
+    shorts = Counter(entry.short for entry in entries)
+    seen: dict[str, str] = {}
+    needles = []
+    for entry in entries:
+        id_ = entry.short if shorts[entry.short] == 1 else entry.full
+        if id_ in seen:
+            raise NiahError(f"{entry.where}: clip '{id_}' is listed twice (before: {seen[id_]})")
+        seen[id_] = entry.where
+        needles.append(Needle(id_, entry.labels, entry.source))
+    return tuple(needles)
+
+
+def counted(things: Iterable[str]) -> str:
+    """`hen (40), insects (40)`: the commonest few, with their counts."""
+    counts = Counter(things)
+    told = ", ".join(f"{thing} ({n})" for thing, n in counts.most_common(SHOWN))
+    return told + (f" and {len(counts) - SHOWN} more" if len(counts) > SHOWN else "")

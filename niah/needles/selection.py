@@ -1,0 +1,59 @@
+"""Which clips `--limit N` takes, and the order of every needle set.
+
+Clips are taken one by one: of the classes that still have clips, the one with the fewest taken so
+far (if equal, the one with the fewest clips in all, then the first by id) gives its next clip, in
+the order of SHA-256(seed, clip id). This is iterative stratification (Sechidis et al. 2011),
+rarest label first, towards equal counts. So the list depends on the clips and the seed only, not
+on the order of rows in a file; N clips are the first N of N + 1; and a whole set has this same
+order, so that its hash is canonical.
+"""
+
+import hashlib
+import heapq
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+from niah.errors import NiahError
+from niah.needles.needle import Needle
+
+
+def select(needles: Sequence[Needle], limit: int | None, seed: int = 0) -> tuple[Needle, ...]:
+    """The first `limit` clips of the stratified order; all if None, or more than there are.
+
+    Costs O(labels log classes). Raises NiahError if `limit` is below 1.
+    """
+    if limit is not None and limit < 1:
+        raise NiahError(f"--limit must be 1 or more but {limit} was given")
+    wanted = len(needles) if limit is None else min(limit, len(needles))
+    hashed = sorted(needles, key=lambda needle: _rank(seed, needle.id))
+    waiting: defaultdict[str, list[Needle]] = defaultdict(list)
+    for needle in reversed(hashed):  # so that pop() gives the first
+        for label in needle.labels:
+            waiting[label].append(needle)
+    sizes = {label: len(clips) for label, clips in waiting.items()}
+    taken_of: Counter[str] = Counter()
+    taken: dict[str, Needle] = {}
+    queue = [(0, sizes[label], label) for label in sizes]
+    heapq.heapify(queue)
+    while len(taken) < wanted:
+        count, size, label = heapq.heappop(queue)
+        if count == taken_of[label]:
+            first = _next(waiting[label], taken)
+            if first is None:
+                continue  # the class has no clip left
+            taken[first.id] = first
+            taken_of.update(first.labels)
+        heapq.heappush(queue, (taken_of[label], size, label))
+    return tuple(taken.values())
+
+
+def _next(clips: list[Needle], taken: dict[str, Needle]) -> Needle | None:
+    while clips:
+        needle = clips.pop()
+        if needle.id not in taken:
+            return needle
+    return None
+
+
+def _rank(seed: int, id_: str) -> bytes:
+    return hashlib.sha256(f"{seed}\n{id_}".encode()).digest()

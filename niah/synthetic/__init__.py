@@ -1,0 +1,29 @@
+"""The embedded synthetic needle set (DESIGN section 6): procedural, deterministic, no download.
+
+`signals` holds the building blocks; `tonal`, `struck`, `noisy` and `voices` the classes; `clips`
+puts them together.
+"""
+
+from niah.synthetic.clips import (
+    CLASSES,
+    CLIP_SAMPLES,
+    RECIPE,
+    SPLITS,
+    EventClass,
+    clip,
+    clip_id,
+    labels,
+)
+from niah.synthetic.signals import SAMPLE_RATE
+
+__all__ = [
+    "CLASSES",
+    "CLIP_SAMPLES",
+    "RECIPE",
+    "SAMPLE_RATE",
+    "SPLITS",
+    "EventClass",
+    "clip",
+    "clip_id",
+    "labels",
+]

@@ -1,0 +1,124 @@
+"""The feature cache: made once, keyed by content, and never worse than none."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from niah.audio import AudioError
+from niah.errors import NiahError
+from niah.feature_cache import Arrays, FeatureCache, content_key
+from niah.needles import Needle, load_needles
+from niah.needles.needle import FileSource
+from niah.vocabularies import vocabulary
+
+
+class Maker:
+    """Makes an entry and counts how often."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self) -> Arrays:
+        self.calls += 1
+        return {
+            "features": np.arange(12, dtype=np.float32).reshape(3, 4),
+            "rms": np.array([0.5]),
+            "notes": np.array(["stereo averaged"]),
+            "none": np.array([], dtype=np.str_),
+        }
+
+
+def equal(a: Arrays, b: Arrays) -> bool:
+    return a.keys() == b.keys() and all(
+        a[k].dtype == b[k].dtype and np.array_equal(a[k], b[k]) for k in a
+    )
+
+
+def test_an_entry_is_made_once_and_comes_back_as_it_was(tmp_path: Path) -> None:
+    cache, make = FeatureCache(tmp_path / "new" / "cache"), Maker()
+    first = cache.get_or_make("ab12", make)
+    assert equal(cache.get_or_make("ab12", make), first)
+    assert equal(first, Maker()())
+    assert make.calls == 1
+    cache.get_or_make("cd34", make)
+    assert make.calls == 2
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "emptied", "replaced"])
+def test_a_damaged_entry_is_made_again(tmp_path: Path, damage: str) -> None:
+    cache, make = FeatureCache(tmp_path), Maker()
+    first = cache.get_or_make("ab12", make)
+    path = cache.path("ab12")
+    content = bytearray(path.read_bytes())
+    if damage == "flipped":
+        content[content.index(np.arange(12, dtype=np.float32).tobytes()) + 5] ^= 255
+    kept = {"cut": bytes(content[: len(content) // 2]), "emptied": b"", "replaced": b"text"}
+    path.write_bytes(kept.get(damage, bytes(content)))
+    assert equal(cache.get_or_make("ab12", make), first)
+    assert make.calls == 2
+    assert equal(cache.get_or_make("ab12", make), first)
+    assert make.calls == 2
+
+
+def test_no_flipped_byte_is_read_as_something_else(tmp_path: Path) -> None:
+    cache, make = FeatureCache(tmp_path), Maker()
+    first = cache.get_or_make("ab12", make)
+    path = cache.path("ab12")
+    content = path.read_bytes()
+    for at in range(0, len(content), 7):
+        damaged = bytearray(content)
+        damaged[at] ^= 255
+        path.write_bytes(bytes(damaged))
+        found = cache.get_or_make("ab12", make)
+        assert equal(found, first)
+
+
+def test_what_fails_leaves_nothing(tmp_path: Path) -> None:
+    cache = FeatureCache(tmp_path)
+
+    def broken() -> Arrays:
+        raise NiahError("no")
+
+    with pytest.raises(NiahError):
+        cache.get_or_make("ab12", broken)
+    assert cache.size_bytes() == 0
+    assert not list(tmp_path.rglob("*.*"))
+
+
+def test_size_and_clear(tmp_path: Path) -> None:
+    cache, make = FeatureCache(tmp_path), Maker()
+    assert (cache.size_bytes(), cache.clear()) == (0, 0)
+    for key in ("ab12", "ab34", "cd56"):
+        cache.get_or_make(key, make)
+    assert cache.size_bytes() == sum(f.stat().st_size for f in tmp_path.rglob("*.features"))
+    assert cache.clear() == 3
+    assert cache.size_bytes() == 0
+
+
+def test_an_unwritable_folder_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(NiahError, match="cannot write to"):
+        FeatureCache(tmp_path / "file").get_or_make("ab12", Maker())
+
+
+def test_keys_follow_the_content_and_not_the_name(tmp_path: Path) -> None:
+    def needle(name: str, frequency_hz: float) -> Needle:
+        x = np.sin(2 * np.pi * frequency_hz * np.arange(1600) / 16_000)
+        soundfile.write(tmp_path / name, x, 16_000)
+        return Needle(name, ("a",), FileSource(tmp_path / name))
+
+    first = content_key(needle("a.wav", 440), "frontend", "surround")
+    assert content_key(needle("b.wav", 440), "frontend", "surround") == first
+    assert content_key(needle("a.wav", 441), "frontend", "surround") != first
+    assert content_key(needle("a.wav", 440), "frontend", "mix") != first
+    assert content_key(needle("a.wav", 440), "other", "surround") != first
+    (tmp_path / "a.wav").unlink()
+    with pytest.raises(AudioError, match="no such file"):
+        content_key(Needle("a", ("a",), FileSource(tmp_path / "a.wav")), "frontend")
+
+
+def test_synthetic_clips_have_keys_without_being_made() -> None:
+    found = load_needles("synthetic", vocabulary=vocabulary("synthetic"), limit=20)
+    assert len({content_key(needle, "frontend") for needle in found.needles}) == 20
