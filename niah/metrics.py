@@ -1,0 +1,165 @@
+"""How well scores rank the clips that have a label above those that have not.
+
+Goal
+    One number a class and one a cell for multi-label audio tagging, equal to what
+    `sklearn.metrics.average_precision_score` and `roc_auc_score` give, ties included.
+
+Conventions
+    `targets` is bool (clips, classes); `scores` is any real dtype (clips, classes), higher means
+    "more likely there". Only the order of the scores of one class matters, so logits and their
+    sigmoids give the same result as long as rounding ties none of them. All results are float64 in
+    natural units (0..1, not per cent); a class for which a metric is undefined is NaN.
+
+Formulas
+    AP     sum over the distinct thresholds t, from high to low, of (R_t - R_t-1) P_t: precision at
+           the *end* of each group of tied scores, no interpolation (the AudioSet convention).
+    mAP    mean of AP over the classes with at least one positive clip (DASS paper, section 4.1).
+    AUC    probability that a positive outranks a negative, ties counting one half (Mann-Whitney).
+    d'     sqrt(2) Phi^-1(mean AUC), as AST and DASS report it.
+    chance expectation of AP under a uniformly random order, exact (`chance_average_precision`).
+"""
+
+from dataclasses import dataclass
+from math import inf, nan, sqrt
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from niah.errors import NiahError
+
+Targets = NDArray[np.bool_]
+Scores = NDArray[Any]
+Float64 = NDArray[np.float64]
+
+
+def validate(targets: Targets, scores: Scores) -> None:
+    """Raise `NiahError` unless both are (clips, classes), `targets` bool and `scores` finite."""
+    if targets.ndim != 2 or targets.shape != scores.shape:
+        raise NiahError(
+            f"targets and scores must both be (clips, classes) but are {targets.shape} and "
+            f"{scores.shape}: is one of them transposed?"
+        )
+    if targets.dtype != np.bool_:
+        raise NiahError(f"targets must be bool but are {targets.dtype}: threshold them first")
+    if not np.isfinite(scores).all():
+        clips = np.flatnonzero(~np.isfinite(scores).all(axis=1))
+        raise NiahError(
+            f"scores of {clips.size} clips are NaN or infinite (first: row {clips[0]}): "
+            "the model overflowed; try --dtype float32"
+        )
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The clips of one class in descending order of score.
+
+    `order` (n,) clip indices; `hits` (n,) bool, the targets in that order; `first` and `last` (n,):
+    ranks (0 = best) at which the group of clips tied with each starts and ends.
+    """
+
+    order: NDArray[np.intp]
+    hits: NDArray[np.bool_]
+    first: NDArray[np.intp]
+    last: NDArray[np.intp]
+
+
+def rank(targets: NDArray[np.bool_], scores: NDArray[Any]) -> Ranking:
+    """Rank one class: `targets` (n,), `scores` (n,). Tied clips keep their order."""
+    # float64 holds every float16/32 exactly, so no new tie appears, and negation cannot overflow
+    negated = -np.asarray(scores, dtype=np.float64)
+    order = np.argsort(negated, kind="stable")
+    ordered = negated[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    sizes = np.diff(np.r_[starts, order.size])
+    first = np.repeat(starts, sizes)
+    return Ranking(order, targets[order], first, first + np.repeat(sizes, sizes) - 1)
+
+
+def average_precision(targets: Targets, scores: Scores) -> Float64:
+    """AP of each class, (classes,) float64; NaN where a class has no positive clip.
+
+    AP = 1/P sum over positives i of precision at the end of i's tie group.
+    """
+    validate(targets, scores)
+    return np.array([_one_ap(rank(t, s)) for t, s in zip(targets.T, scores.T, strict=True)])
+
+
+def _one_ap(ranking: Ranking) -> float:
+    ends = ranking.last[ranking.hits]
+    if ends.size == 0:
+        return nan
+    true_positives = np.cumsum(ranking.hits)[ends]
+    return float(np.mean(true_positives / (ends + 1)))
+
+
+def mean_average_precision(ap: Float64) -> float:
+    """Mean of `average_precision` over the classes that have one; NaN when none has."""
+    return _mean_defined(ap)
+
+
+def auc(targets: Targets, scores: Scores) -> Float64:
+    """Area under the ROC curve of each class, (classes,); NaN without both positives and negatives.
+
+    Midranks: AUC = (sum over positives of the number of negatives below, ties one half) / (P N).
+    """
+    validate(targets, scores)
+    return np.array([_one_auc(rank(t, s)) for t, s in zip(targets.T, scores.T, strict=True)])
+
+
+def _one_auc(ranking: Ranking) -> float:
+    n = ranking.hits.size
+    positives = int(ranking.hits.sum())
+    negatives = n - positives
+    if positives == 0 or negatives == 0:
+        return nan
+    # mean number of clips ranked below, tied ones counting one half
+    below = n - 1 - (ranking.first + ranking.last)[ranking.hits] / 2
+    return float((below.sum() - positives * (positives - 1) / 2) / (positives * negatives))
+
+
+def mean_auc(class_auc: Float64) -> float:
+    """Mean of `auc` over the classes that have one; NaN when none has."""
+    return _mean_defined(class_auc)
+
+
+def d_prime(area: float) -> float:
+    """d' = sqrt(2) Phi^-1(area) of one (mean) AUC: 0 at chance, infinite for a perfect ranking."""
+    if np.isnan(area):
+        return nan
+    if not 0.0 <= area <= 1.0:
+        raise NiahError(f"AUC must be in [0, 1] but {area} was given: did you give per cent?")
+    if area in (0.0, 1.0):
+        return inf if area == 1.0 else -inf
+    return sqrt(2.0) * NormalDist().inv_cdf(area)
+
+
+def chance_average_precision(positives: NDArray[np.int64], clips: int) -> Float64:
+    """E[AP] of a uniformly random order of `clips` clips, for each count of positives; NaN for 0.
+
+    With P positives among n, rank k holds a positive with probability P/n, and then each of the
+    k - 1 ranks above holds another with probability (P-1)/(n-1). So
+    E[AP] = 1/P sum_k P/n (1 + (k-1)(P-1)/(n-1)) / k = 1/n [H_n + (P-1)/(n-1) (n - H_n)],
+    where H_n is the n-th harmonic number. It exceeds P/n, by much when clips are few.
+    """
+    harmonic = float(np.sum(1.0 / np.arange(1, clips + 1)))
+    others = (positives - 1) / max(clips - 1, 1)  # n = 1: P - 1 is 0 as well
+    expected = (harmonic + others * (clips - harmonic)) / max(clips, 1)
+    return np.where(positives > 0, expected, nan)
+
+
+def chance_mAP(targets: Targets) -> float:  # noqa: N802 - the field writes mAP
+    """Expected mAP of random scores on these clips: the floor of every table and figure."""
+    clips = targets.shape[0]
+    return _mean_defined(chance_average_precision(targets.sum(axis=0, dtype=np.int64), clips))
+
+
+def classes_scored(targets: Targets) -> int:
+    """How many classes have at least one positive clip, the ones that mAP averages over."""
+    return int(targets.any(axis=0).sum())
+
+
+def _mean_defined(values: Float64) -> float:
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if defined.size else nan
