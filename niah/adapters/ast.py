@@ -1,0 +1,100 @@
+"""AST checkpoints: the official files (facts 2.2) and `MIT/ast-finetuned-*` on the Hugging Face hub (facts 2.4)."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from niah.adapters import NetworkAdapter
+from niah.checkpoints import State
+from niah.errors import NiahError
+from niah.networks.ast import Ast as AstNetwork
+from niah.networks.ast import AstConfig, sinusoid
+
+_HUB_PREFIX = "audio_spectrogram_transformer."
+_UNUSED = (
+    "v.head.",
+    "v.head_dist.",
+)  # ImageNet heads that official files carry because they load strictly
+_HUB_NAMES = (
+    (r"^embeddings\.cls_token$", "v.cls_token"),
+    (r"^embeddings\.distillation_token$", "v.dist_token"),
+    (r"^embeddings\.position_embeddings$", "v.pos_embed"),
+    (r"^embeddings\.patch_embeddings\.projection\.", "v.patch_embed.proj."),
+    (r"^(?:encoder\.layer|layers)\.(\d+)\.", r"v.blocks.\1."),
+    (r"\.attention\.attention\.(query|key|value)\.", r".attn.\1."),
+    (r"\.attention\.(q|k|v)_proj\.", r".attn.\1."),
+    (r"\.attention\.(?:output\.dense|o_proj)\.", ".attn.proj."),
+    (r"\.intermediate\.dense\.", ".mlp.fc1."),
+    (r"(blocks\.\d+)\.output\.dense\.", r"\1.mlp.fc2."),
+    (r"\.layernorm_before\.", ".norm1."),
+    (r"\.layernorm_after\.", ".norm2."),
+    (r"^layernorm\.", "v.norm."),
+    (r"^classifier\.layernorm\.", "mlp_head.0."),
+    (r"^classifier\.dense\.", "mlp_head.1."),
+)
+_SINUSOID_TOLERANCE = 1e-2  # files may hold it in half precision
+
+
+class Ast(NetworkAdapter):
+    """AST with learned, interpolated or sinusoidal positions (`niah.networks.ast`)."""
+
+    network: AstNetwork
+    kernel = "sdpa"
+
+    @staticmethod
+    def build(config: Mapping[str, Any], classes: int) -> nn.Module:
+        return AstNetwork(AstConfig(classes=classes, **config))
+
+    @staticmethod
+    def official_state(state: State, network: nn.Module) -> State:
+        """Official or hub keys to ours; the unused ImageNet heads and a stored sinusoid are left out."""
+        if any(key.startswith(_HUB_PREFIX) for key in state):
+            state = _from_hub(state)
+        state = {key: value for key, value in state.items() if not key.startswith(_UNUSED)}
+        assert isinstance(network, AstNetwork)
+        positions = state.get("v.pos_embed")
+        if network.config.positions == "sinusoidal":
+            if positions is not None:
+                _check_sinusoid(positions, network.config)
+                del state["v.pos_embed"]
+        elif positions is not None and positions.ndim == 2:
+            state["v.pos_embed"] = positions[None]
+        return state
+
+
+def _from_hub(state: State) -> State:
+    renamed = {}
+    for key, value in state.items():
+        name = key.removeprefix(_HUB_PREFIX)
+        for pattern, official in _HUB_NAMES:
+            name = re.sub(pattern, official, name)
+        renamed[name] = value
+    thirds: dict[str, dict[str, Tensor]] = {}
+    merged: State = {}
+    for key, value in renamed.items():
+        match = re.match(r"^(.*\.attn)\.(query|key|value|q|k|v)\.(weight|bias)$", key)
+        if match is None:
+            merged[key] = value
+        else:
+            thirds.setdefault(f"{match[1]}.qkv.{match[3]}", {})[match[2][0]] = value
+    for key, parts in thirds.items():
+        if set(parts) == {"q", "k", "v"}:
+            merged[key] = torch.cat([parts["q"], parts["k"], parts["v"]])
+    return merged
+
+
+def _check_sinusoid(positions: Tensor, config: AstConfig) -> None:
+    """A checkpoint with learned positions must not lose them silently (facts 5, item 8)."""
+    stored = positions.reshape(-1, positions.shape[-1]).float()
+    expected = sinusoid(len(stored), config.width)
+    if (
+        stored.shape != expected.shape
+        or float((stored - expected).abs().max()) > _SINUSOID_TOLERANCE
+    ):
+        raise NiahError(
+            "this checkpoint's v.pos_embed is not the sinusoid: it has learned positions; "
+            "use model 'ast' or 'ast-interp'"
+        )

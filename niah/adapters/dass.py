@@ -1,0 +1,64 @@
+"""DASS checkpoints: the official `.pth` (keys `module.v.`, facts 1.4), and the Hugging Face port."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from niah.adapters import NetworkAdapter
+from niah.checkpoints import State, strip_prefix
+from niah.networks.dass import Dass as DassNetwork
+from niah.networks.dass import DassConfig
+from niah.scan import choose_backend
+
+_HUB_STEM = {"0": "0", "1": "2", "3": "5", "4": "7"}  # port's index -> official index
+_HUB_NAMES = (
+    (r"^dass\.layers\.", "layers."),
+    (r"^dass\.norm\.", "classifier.norm."),
+    (r"^head\.", "classifier.head."),
+    (r"\.downsample\.down\.", ".downsample.1."),
+    (r"\.downsample\.norm\.", ".downsample.3."),
+    (r"\.op\.x_proj\.weight$", ".op.x_proj_weight"),
+    (r"\.op\.dt_projs\.weight$", ".op.dt_projs_weight"),
+)
+
+
+class Dass(NetworkAdapter):
+    """DASS-small, DASS-medium, and our nano size (`niah.networks.dass`)."""
+
+    network: DassNetwork
+
+    @staticmethod
+    def build(config: Mapping[str, Any], classes: int) -> nn.Module:
+        return DassNetwork(DassConfig(classes=classes, **config))
+
+    @property
+    def kernel(self) -> str:  # type: ignore[override]
+        return f"scan-{choose_backend(next(self.network.parameters()))}"
+
+    @staticmethod
+    def official_state(state: State, network: nn.Module) -> State:
+        """Official keys (`v.` in front) or the port's (`dass.`) to ours; 1 x 1 convolutions become linear weights."""
+        state = strip_prefix(state, "v.")
+        if any(key.startswith("dass.") for key in state):
+            state = {_from_hub(key): value for key, value in state.items()}
+        shapes = {key: value.shape for key, value in network.state_dict().items()}
+        return {key: _viewed(value, shapes.get(key)) for key, value in state.items()}
+
+
+def _from_hub(key: str) -> str:
+    if match := re.match(r"^dass\.patch_embeddings\.projection\.(\d+)\.(.*)$", key):
+        return f"patch_embed.{_HUB_STEM.get(match[1], match[1])}.{match[2]}"
+    for pattern, official in _HUB_NAMES:
+        key = re.sub(pattern, official, key)
+    return key
+
+
+def _viewed(value: Tensor, shape: Any) -> Tensor:
+    """As `shape` where only the grouping of axes differs: (out, in, 1, 1) linear layers, flattened projections."""
+    if shape is None or value.shape == shape or value.numel() != shape.numel():
+        return value
+    squeezed = [n for n in value.shape if n != 1] == [n for n in shape if n != 1]
+    flattened = value.ndim == 2 and len(shape) == 3 and value.shape[1] == shape[2]
+    return value.reshape(shape) if squeezed or flattened else value

@@ -1,0 +1,218 @@
+"""Cards: one small TOML per checkpoint or haystack recipe, holding strings and numbers only (DESIGN section 2).
+
+They are found in `<package>/cards` (a wheel), else beside the package (a checkout). A user's own card is a path.
+Reading them imports nothing heavy.
+"""
+
+import dataclasses
+import hashlib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from niah.errors import NiahError, nearest
+
+DEFAULT_WEIGHTS = "default"
+_PACKAGE = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Where one checkpoint of a card lies; one of `file`, `hub`, `url`, `by_hand` is given."""
+
+    file: str = ""  # beside the card: embedded weights
+    hub: str = ""  # Hugging Face repository
+    hub_file: str = "model.safetensors"
+    revision: str = ""  # of the hub repository
+    url: str = ""
+    by_hand: str = ""  # an address that only a person can fetch from
+    file_name: str = ""  # what such a file is called
+    sha256: str = ""
+    teacher: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """One model, as its authors describe it."""
+
+    name: str
+    adapter: str  # import string, "package.module:Class"
+    labels: str  # a vocabulary's name or a CSV file beside the card
+    family: str = ""
+    title: str = ""
+    paper: str = ""
+    licence: str = ""
+    parameters: int = 0
+    trained_on_s: float = 0.0
+    trained_on: str = ""
+    note: str = ""
+    aliases: tuple[str, ...] = ()
+    config: Mapping[str, Any] = field(default_factory=dict)
+    weights: Mapping[str, Weights] = field(default_factory=dict)
+    published: Mapping[str, float] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # an embedded model's recipe and last log line
+    path: Path = Path()
+
+    @property
+    def folder(self) -> Path:
+        return self.path.parent
+
+    @property
+    def labels_source(self) -> str | Path:
+        """A vocabulary's name, or the path of the CSV file beside the card."""
+        return self.folder / self.labels if self.labels.endswith(".csv") else self.labels
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of what makes the network: adapter, configuration and labels, never the name alone."""
+        told = repr((self.adapter, sorted(self.config.items()), self.labels))
+        return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class HaystackCard:
+    """One thing to hide needles in."""
+
+    name: str
+    builder: str
+    description: str = ""
+    licence: str = ""
+    origin: str = ""
+    contains: tuple[str, ...] = ()  # AudioSet MIDs truly in it
+    source: Mapping[str, str] = field(default_factory=dict)
+    path: Path = Path()
+
+
+Card = TypeVar("Card", ModelCard, HaystackCard)
+
+
+def cards_folder(kind: str) -> Path:
+    """The folder of `models` or `haystacks` cards."""
+    for root in (_PACKAGE / "cards", _PACKAGE.parent):
+        if any((root / kind).glob("*.toml")):
+            return root / kind
+    raise NiahError(f"no {kind} cards found beside the package at {_PACKAGE}: reinstall audio-niah")
+
+
+def model_cards() -> list[ModelCard]:
+    return [read_model_card(path) for path in sorted(cards_folder("models").glob("*.toml"))]
+
+
+def haystack_cards() -> list[HaystackCard]:
+    return [read_haystack_card(path) for path in sorted(cards_folder("haystacks").glob("*.toml"))]
+
+
+def find_model(spec: str | Path) -> tuple[ModelCard, str]:
+    """A card and which of its weights: `NAME`, `NAME:WEIGHTS`, or either with the path of a `.toml` for NAME."""
+    name, _, weights = (
+        str(spec).partition(".toml:") if ".toml:" in str(spec) else str(spec).partition(":")
+    )
+    if ".toml:" in str(spec):
+        name += ".toml"
+    if name.endswith(".toml"):
+        card = read_model_card(Path(name))
+    else:
+        known = {n: c for c in model_cards() for n in (c.name, *c.aliases)}
+        if name not in known:
+            hint = nearest(name, known)
+            raise NiahError(
+                f"unknown model '{name}'.{hint} `niah models` lists all; a card of your own is a path"
+            )
+        card = known[name]
+    return card, check_weights_name(card, weights)
+
+
+def check_weights_name(card: ModelCard, weights: str) -> str:
+    """The key in `card.weights`; the first is the default. "" if the card has none."""
+    if not weights:
+        return next(iter(card.weights), "")
+    if weights not in card.weights:
+        raise NiahError(
+            f"model '{card.name}' has no weights '{weights}'.{nearest(weights, card.weights)}"
+        )
+    return weights
+
+
+def find_haystack(name: str) -> HaystackCard:
+    known = {card.name: card for card in haystack_cards()}
+    if name not in known:
+        raise NiahError(
+            f"unknown haystack '{name}'.{nearest(name, known)} A recording or a folder is given as a path"
+        )
+    return known[name]
+
+
+def read_model_card(path: Path) -> ModelCard:
+    table = _read_toml(path)
+    weights = table.pop("weights", {})
+    if not isinstance(weights, dict) or not all(isinstance(w, dict) for w in weights.values()):
+        raise NiahError(f"{path}: [weights.NAME] must be a table")
+    parsed = {
+        name: _construct(Weights, entry, path, f"weights.{name}.")
+        for name, entry in weights.items()
+    }
+    return _construct(ModelCard, {**table, "weights": parsed, "path": path}, path)
+
+
+def read_haystack_card(path: Path) -> HaystackCard:
+    return _construct(HaystackCard, {**_read_toml(path), "path": path}, path)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except FileNotFoundError:
+        raise NiahError(f"card {path} not found") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
+        raise NiahError(f"card {path} is not valid TOML: {error}") from None
+
+
+Parsed = TypeVar("Parsed")
+
+
+def _construct(
+    kind: type[Parsed], table: Mapping[str, Any], path: Path, prefix: str = ""
+) -> Parsed:
+    """A card dataclass from its table; unknown, missing and mistyped keys are refused by name."""
+    fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    for key in table:
+        if key not in fields:
+            raise NiahError(f"card {path}: unknown key '{prefix}{key}'.{nearest(key, fields)}")
+    values: dict[str, Any] = {}
+    for name, entry in fields.items():
+        required = (
+            entry.default is dataclasses.MISSING and entry.default_factory is dataclasses.MISSING
+        )
+        if name not in table:
+            if required:
+                raise NiahError(f"card {path}: key '{prefix}{name}' is missing")
+            continue
+        values[name] = _typed(table[name], str(entry.type), f"card {path}: key '{prefix}{name}'")
+    return kind(**values)
+
+
+def _typed(value: Any, annotation: str, where: str) -> Any:
+    if "tuple" in annotation:
+        if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
+            raise NiahError(f"{where} must be a list of strings")
+        return tuple(value)
+    wanted: tuple[type, ...] = (str,)
+    for part, types in (
+        ("Mapping", (dict,)),
+        ("Path", (Path,)),
+        ("float", (int, float)),
+        ("int", (int,)),
+    ):
+        if part in annotation:
+            wanted = types
+            break
+    if not isinstance(value, wanted) or isinstance(value, bool):
+        names = " or ".join(t.__name__ for t in wanted)
+        raise NiahError(f"{where} must be {names}, got {value!r}")
+    return value

@@ -1,0 +1,51 @@
+"""The slow, obviously right scan: one torch step at a time, any device, any dtype, differentiable.
+
+Everything faster is tested against this file, and this file against a plain float64 loop.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+
+def scan_direction(u: Tensor, z: Tensor, B: Tensor, C: Tensor, A: Tensor, direction: int) -> Tensor:
+    """One of the four scans (equations in `niah.scan`), without the D term.
+
+    Args:
+        u, z: (batch, T, F, channels), the input and the step size before its softplus.
+        B, C: (batch, T, F), shared by all channels.
+        A: (channels,), negative.
+        direction: 0 to 3.
+
+    Returns:
+        (batch, T, F, channels), in map order.
+    """
+    columns, rows = u.shape[1:3]
+    delta = softplus(to_sequence(z, direction))
+    decay = torch.exp(delta * A)
+    drive = delta * to_sequence(B[..., None], direction) * to_sequence(u, direction)
+    readout = to_sequence(C[..., None], direction)
+    state = torch.zeros_like(drive[:, 0])
+    outputs = []
+    for step in range(columns * rows):
+        state = decay[:, step] * state + drive[:, step]
+        outputs.append(readout[:, step] * state)
+    return to_map(torch.stack(outputs, dim=1), columns, rows, direction)
+
+
+def to_sequence(x: Tensor, direction: int) -> Tensor:
+    """(batch, T, F, channels) -> (batch, L, channels) in the order of a direction."""
+    if direction in (0, 2):  # along time inside a mel row
+        x = x.transpose(1, 2)
+    x = x.flatten(1, 2)
+    return x.flip(1) if direction >= 2 else x
+
+
+def to_map(x: Tensor, columns: int, rows: int, direction: int) -> Tensor:
+    """Inverse of `to_sequence`."""
+    if direction >= 2:
+        x = x.flip(1)
+    batch, _, channels = x.shape
+    if direction in (0, 2):
+        return x.reshape(batch, rows, columns, channels).transpose(1, 2)
+    return x.reshape(batch, columns, rows, channels)
