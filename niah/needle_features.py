@@ -1,0 +1,124 @@
+"""A needle set made ready for scenes: features from the cache, bad clips named and left out.
+
+A first pass reads every clip, so that the list of clips is settled before the first cell: all cells of a run are of
+the same clips.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from niah.audio import AudioError
+from niah.errors import NiahError
+from niah.feature_cache import FeatureCache, content_key
+from niah.needles import Needle, NeedleSet, waveform
+from niah.progress import track
+from niah.scenes import NeedleFeatures, SceneBuilder
+
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class ExcludedClip:
+    """A clip that could not be used, and why."""
+
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class PreparedNeedles:
+    """The clips that can be used, in the set's order, with what was noticed."""
+
+    needles: NeedleSet
+    excluded: tuple[ExcludedClip, ...]
+    notes: tuple[str, ...]
+    _keys: tuple[str, ...]
+    _cache: FeatureCache
+    _builder: SceneBuilder
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def features(self, index: int) -> NeedleFeatures:
+        """One clip's features, from the cache (made again if it was cleared meanwhile)."""
+        needle = self.needles.needles[index]
+        stored = self._cache.get_or_make(self._keys[index], lambda: _arrays(needle, self._builder))
+        return _from_arrays(stored)
+
+
+def prepare(
+    needles: NeedleSet, builder: SceneBuilder, cache: FeatureCache, *, strict: bool = False
+) -> PreparedNeedles:
+    """Read every clip once.
+
+    Raises:
+        NiahError: a bad clip under `strict`, or no clip that can be used.
+    """
+    usable: list[Needle] = []
+    keys: list[str] = []
+    excluded: list[ExcludedClip] = []
+    told: dict[str, list[str]] = {}
+    for needle in track(needles.needles, "needles"):
+        try:
+            key = content_key(needle, builder.frontend.fingerprint, builder.level)
+            stored = cache.get_or_make(key, lambda needle=needle: _arrays(needle, builder))  # type: ignore[misc]
+        except AudioError as error:
+            if strict:
+                raise
+            excluded.append(ExcludedClip(needle.id, str(error)))
+            continue
+        for note in stored["notes"].tolist():
+            if strict:
+                raise NiahError(f"clip {needle.id}: {note} (refused under --strict)")
+            told.setdefault(note, []).append(needle.id)
+        usable.append(needle)
+        keys.append(key)
+    if not usable:
+        first = f"; the first: {excluded[0].reason}" if excluded else ""
+        raise NiahError(
+            f"none of the {len(needles.needles)} clips of {needles.name} can be used{first}"
+        )
+    notes = [f"{len(ids)} clips: {note} ({_some(ids)})" for note, ids in told.items()]
+    if excluded:
+        reasons = _some([clip.reason for clip in excluded])
+        notes.insert(0, f"{len(excluded)} of {len(needles.needles)} clips left out: {reasons}")
+    kept = dataclasses.replace(needles, needles=tuple(usable))
+    return PreparedNeedles(kept, tuple(excluded), tuple(notes), tuple(keys), cache, builder)
+
+
+def _arrays(needle: Needle, builder: SceneBuilder) -> dict[str, NDArray[np.generic]]:
+    frontend = builder.frontend
+    sound = waveform(needle, frontend.sample_rate)
+    if frontend.frames(len(sound.samples)) == 0:
+        raise AudioError(needle.source.name, "empty", "shorter than one frame (25 ms)")
+    made = builder.needle(sound.samples)
+    arrays: dict[str, NDArray[np.generic]] = {
+        "features": made.features.numpy(),
+        "rms": np.float64(made.rms).reshape(1),
+        "samples": np.array([made.samples, made.frames]),
+        "notes": np.array(sound.notes, dtype=np.str_),
+    }
+    if made.waveform is not None:
+        arrays["waveform"] = made.waveform
+    return arrays
+
+
+def _from_arrays(stored: dict[str, NDArray[np.generic]]) -> NeedleFeatures:
+    samples, frames = (int(n) for n in stored["samples"])
+    wave = stored.get("waveform")
+    return NeedleFeatures(
+        torch.from_numpy(stored["features"]),
+        float(stored["rms"][0]),
+        samples,
+        frames,
+        None if wave is None else wave.astype(np.float32),
+    )
+
+
+def _some(things: list[str]) -> str:
+    more = f", and {len(things) - _SHOWN} more" if len(things) > _SHOWN else ""
+    return "; ".join(things[:_SHOWN]) + more
