@@ -83,24 +83,32 @@ def test_sequences_visit_the_map_in_the_official_order(direction: int) -> None:
     assert torch.equal(to_map(sequence, 3, 2, direction), cells)
 
 
+FAST: list[Backend] = ["cpu", "chunked"]
+
+
+@pytest.mark.parametrize("backend", FAST)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_cpu_kernel_equals_the_reference(shape: tuple[int, ...]) -> None:
+def test_fast_scans_equal_the_reference(shape: tuple[int, ...], backend: Backend) -> None:
     args = arguments(shape)
     expected = cross_scan(*(a.double() for a in args), backend="reference")
-    found = cross_scan(*args, backend="cpu")
+    found = cross_scan(*args, backend=backend)
     assert relative_error(found.double(), expected) < TOLERANCE["output"]
 
 
+@pytest.mark.parametrize("backend", FAST)
 @pytest.mark.parametrize("shape", SHAPES[1:])
-def test_cpu_gradients_equal_the_reference(shape: tuple[int, ...]) -> None:
+def test_fast_gradients_equal_the_reference(shape: tuple[int, ...], backend: Backend) -> None:
     upstream = torch.randn(
         shape[:4], generator=torch.Generator().manual_seed(1), dtype=torch.float64
     )
     gradients = []
-    cases: list[tuple[torch.dtype, Backend]] = [(torch.float64, "reference"), (torch.float32, "cpu")]
-    for dtype, backend in cases:
+    cases: list[tuple[torch.dtype, Backend]] = [
+        (torch.float64, "reference"),
+        (torch.float32, backend),
+    ]
+    for dtype, used in cases:
         args = [a.to(dtype).requires_grad_() for a in arguments(shape)]
-        y = cross_scan(*args, backend=backend)
+        y = cross_scan(*args, backend=used)
         gradients.append(torch.autograd.grad((y * upstream.to(dtype)).sum(), args))
     for expected, found in zip(*gradients, strict=True):
         assert relative_error(found.double(), expected) < TOLERANCE["gradient"]

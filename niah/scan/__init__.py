@@ -19,7 +19,8 @@ and the result is the sum of the four y on the map (facts: official `csms6s.py` 
 Glossary: B batch, T time columns, F mel rows, C channels, R rank of the step projection, L = T F positions.
 Maps are (B, T, F, C): channels last and time outermost, so every direction is a stride, never a copy.
 
-Backends: `reference` (torch, one step at a time, any device and dtype, obviously right) and `cpu` (numba).
+Backends: `reference` (torch, one step at a time, any device and dtype, obviously right), `chunked` (torch, about
+sqrt(L) steps at a time) and `cpu` (numba).
 """
 
 from collections.abc import Callable
@@ -28,18 +29,17 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-Backend = Literal["auto", "reference", "cpu"]
-BACKENDS: tuple[Backend, ...] = ("auto", "reference", "cpu")
+Backend = Literal["auto", "reference", "chunked", "cpu"]
 DIRECTIONS = 4
 
 ScanDirection = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, int], Tensor]
 
 
 def choose_backend(tensor: Tensor, backend: Backend = "auto") -> Backend:
-    """`cpu` for float32 tensors on the CPU, `reference` otherwise; an explicit choice is kept."""
+    """`cpu` for float32 tensors on the CPU, `chunked` otherwise; an explicit choice is kept."""
     if backend != "auto":
         return backend
-    return "cpu" if tensor.device.type == "cpu" and tensor.dtype == torch.float32 else "reference"
+    return "cpu" if tensor.device.type == "cpu" and tensor.dtype == torch.float32 else "chunked"
 
 
 def cross_scan(
@@ -78,6 +78,10 @@ def _scan_direction(backend: Backend) -> ScanDirection:
         from niah.scan.cpu import scan_direction as numba_scan
 
         return numba_scan
+    if backend == "chunked":
+        from niah.scan.chunked import scan_direction as chunked_scan
+
+        return chunked_scan
     from niah.scan.reference import scan_direction as torch_scan
 
     return torch_scan

@@ -1,0 +1,55 @@
+"""The scan in plain torch without a step for every position: what runs on a GPU when nothing better is installed.
+
+    h_s = a_s h_{s-1} + b_s
+
+is cut into chunks of about sqrt(L) steps that advance together from zero; the state that enters a chunk is found by the
+same recurrence over chunks, and reaches step s multiplied by the decays up to s. Pairs (decay, value) only underflow,
+where dividing by a cumulated decay would overflow. Any device and dtype, differentiable by autograd.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad, softplus
+
+from niah.scan.reference import to_map, to_sequence
+
+SHORTEST_CHUNKED = 32
+
+
+def scan_direction(u: Tensor, z: Tensor, B: Tensor, C: Tensor, A: Tensor, direction: int) -> Tensor:
+    """As `niah.scan.reference.scan_direction`."""
+    columns, rows = u.shape[1:3]
+    delta = softplus(to_sequence(z, direction))
+    drive = delta * to_sequence(B[..., None], direction) * to_sequence(u, direction)
+    states = recurrence(torch.exp(delta * A), drive)
+    return to_map(to_sequence(C[..., None], direction) * states, columns, rows, direction)
+
+
+def recurrence(decay: Tensor, drive: Tensor) -> Tensor:
+    """All states (batch, L, channels) of h_s = decay_s h_{s-1} + drive_s with h_{-1} = 0."""
+    batch, length, channels = drive.shape
+    if length <= SHORTEST_CHUNKED:
+        return _advance(decay[:, None], drive[:, None])[0].flatten(1, 2)
+    size = math.isqrt(length - 1) + 1
+    chunks = -(-length // size)
+    missing = chunks * size - length
+    decay = pad(decay, (0, 0, 0, missing), value=1.0).view(batch, chunks, size, channels)
+    drive = pad(drive, (0, 0, 0, missing)).view(batch, chunks, size, channels)
+    local, kept = _advance(decay, drive)
+    after = recurrence(kept[:, :, -1], local[:, :, -1])  # the state at the end of each chunk
+    entering = pad(after[:, :-1], (0, 0, 1, 0))
+    return (local + kept * entering[:, :, None]).flatten(1, 2)[:, :length]
+
+
+def _advance(decay: Tensor, drive: Tensor) -> tuple[Tensor, Tensor]:
+    """States from zero and products of decays, (batch, chunks, size, channels) each, chunks side by side."""
+    state, product = torch.zeros_like(drive[:, :, 0]), torch.ones_like(decay[:, :, 0])
+    states, products = [], []
+    for step in range(drive.shape[2]):
+        state = decay[:, :, step] * state + drive[:, :, step]
+        product = decay[:, :, step] * product
+        states.append(state)
+        products.append(product)
+    return torch.stack(states, dim=2), torch.stack(products, dim=2)
