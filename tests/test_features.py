@@ -101,9 +101,9 @@ def test_agrees_with_torchaudio(shared: Path) -> None:
 
 
 def test_blocks_make_no_difference() -> None:
-    wave = noise(FRONTEND.samples(5000))  # more than two blocks
+    wave = noise(FRONTEND.samples(5000))  # many blocks
     whole = FRONTEND.energies(wave)[0]
-    for first in (0, 2040, 2048, 4990):
+    for first in (0, 250, 256, 4990):
         stretch = wave[:, first * 160 :][:, : FRONTEND.samples(10)]
         torch.testing.assert_close(
             FRONTEND.energies(stretch)[0], whole[first : first + 10], rtol=1e-4, atol=1e-7

@@ -1,0 +1,122 @@
+"""A sound's mel energies, computed once and reused for every clip, level and position.
+
+Frame h of a bank is the frame that starts at sample h * frame_shift of the sound. Kept is the
+normalised log energy before the floor, (log E - mean) / (2 std): a gain g then only adds ln(g) /
+std, since energies scale with g^2 (DESIGN section 5). Blocks are built when first read. Beside
+them lie the sums of squares of each hop, which give the exact rms of any stretch without touching
+its samples.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from niah.features import EPS, KaldiFrontend
+from niah.sounds import Sound
+
+ENDLESS_HOPS = 1 << 18
+"""Hops kept of a sound without a period: 43.7 minutes, 134 MB of energies once all are read."""
+
+MOST_HOPS = 1 << 20
+"""Hops kept of a recording with random offsets: 2.9 hours."""
+
+_BLOCK_HOPS = 1024
+
+
+@dataclass(frozen=True)
+class _Block:
+    levels: NDArray[np.float32]  # (hops, mels) float32, (log E - mean) / (2 std), -inf where E is 0
+    lowest: float  # least of `levels`: no floor is needed where even this stays above it
+    squares: NDArray[np.float64]  # (hops + 1,) running sum of squares of the samples, hop by hop
+
+
+class NoiseBank:
+    """Levels and sums of squares of a sound, at any hop.
+
+    `hops` is the length of the bank; reading past it goes on at its start. That is seamless when
+    `wraps` (the sound repeats with that period). `exact` asks for the whole period of a repeating
+    sound however long it is, as `dass-v1` needs to play on from the first sample; blocks that are
+    never read cost nothing.
+    """
+
+    def __init__(self, sound: Sound, frontend: KaldiFrontend, *, exact: bool = False) -> None:
+        self.sound = sound
+        self.frontend = frontend
+        self.hops, self.wraps = _extent(sound.period, frontend.frame_shift, exact)
+        self._blocks: dict[int, _Block] = {}
+
+    def fill(self, out: Tensor, hop: int, gain: float) -> None:
+        """Write normalised features of `len(out)` frames from `hop` on, at that gain.
+
+        out (frames, mels) float32, CPU: max(level + ln(gain) / std, (ln eps - mean) / (2 std)).
+        """
+        shift = math.log(gain) / self.frontend.std
+        floor = (math.log(EPS) - self.frontend.mean) / (2 * self.frontend.std)
+        rows = out.numpy()  # one thread is as fast as two here, and never waits for the other
+        written = 0
+        for block, low, high in self._pieces(hop, len(out)):
+            part = rows[written : written + high - low]
+            np.add(block.levels[low:high], np.float32(shift), out=part)
+            if block.lowest + shift < floor + 1e-3:
+                np.maximum(part, np.float32(floor), out=part)
+            written += high - low
+
+    def square_sum(self, hop: int, samples: int) -> float:
+        """Sum of x^2 over that many samples from sample hop * frame_shift on, in float64."""
+        whole, rest = divmod(samples, self.frontend.frame_shift)
+        total = sum(
+            float(block.squares[high] - block.squares[low])
+            for block, low, high in self._pieces(hop, whole)
+        )
+        if rest:
+            tail = self.samples(hop + whole, rest).astype(np.float64)
+            total += float(np.dot(tail, tail))
+        return total
+
+    def samples(self, hop: int, count: int) -> NDArray[np.float32]:
+        """`count` samples from `hop` on; past the bank's end the sound itself goes on."""
+        return self.sound.samples(hop % self.hops * self.frontend.frame_shift, count)
+
+    def _pieces(self, hop: int, count: int) -> Iterator[tuple[_Block, int, int]]:
+        """(block, first, last) for each run of hops within one block."""
+        while count > 0:
+            hop %= self.hops
+            number, low = divmod(hop, _BLOCK_HOPS)
+            block = self._block(number)
+            high = min(low + count, len(block.levels))
+            yield block, low, high
+            hop += high - low
+            count -= high - low
+
+    def _block(self, number: int) -> _Block:
+        block = self._blocks.get(number)
+        if block is None:
+            block = self._blocks[number] = self._build(number)
+        return block
+
+    def _build(self, number: int) -> _Block:
+        frontend, first = self.frontend, number * _BLOCK_HOPS
+        hops = min(_BLOCK_HOPS, self.hops - first)
+        samples = self.sound.samples(first * frontend.frame_shift, frontend.samples(hops))
+        levels = frontend.energies(torch.from_numpy(samples).unsqueeze(0))[0]
+        levels.log_().sub_(frontend.mean).div_(2 * frontend.std)
+        by_hop = samples[: hops * frontend.frame_shift].reshape(hops, -1).astype(np.float64)
+        squares = np.concatenate([[0.0], np.cumsum(np.square(by_hop).sum(axis=1))])
+        return _Block(levels.numpy(), float(levels.min()), squares)
+
+
+def _extent(period: int | None, shift: int, exact: bool) -> tuple[int, bool]:
+    """Hops of the bank, and whether its end joins its start."""
+    if period is None:
+        return ENDLESS_HOPS, False
+    hops = math.lcm(period, shift) // shift  # hops after which the frames themselves repeat
+    if hops < _BLOCK_HOPS:
+        hops *= _BLOCK_HOPS // hops  # fewer, longer pieces for a short sound
+    if exact or hops <= max(ENDLESS_HOPS, min(period // shift, MOST_HOPS)):
+        return hops, True
+    return max(ENDLESS_HOPS, min(period // shift, MOST_HOPS)), False

@@ -1,0 +1,144 @@
+"""Sounds without an end, read from any sample: Gaussian noise, a tiled file, mixed voices.
+
+A `Sound` is a pure function of the sample index. Two readers that ask for the same samples get the
+same bits, in any order, worker or process; that is what makes scenes reproducible.
+"""
+
+import functools
+import hashlib
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+_BLOCK = 1 << 16  # samples drawn from one Philox counter
+
+
+class Sound(Protocol):
+    """An endless mono sound; `period` samples long if it repeats."""
+
+    @property
+    def period(self) -> int | None: ...
+
+    def samples(self, start: int, count: int) -> NDArray[np.float32]:
+        """(count,) float32 from sample `start` >= 0 on. Not to be written to."""
+        ...
+
+
+def keyed_generator(*parts: object, block: int = 0) -> np.random.Generator:
+    """Philox keyed by the SHA-256 of the parts' text; `block` picks one of 2^64 streams."""
+    digest = hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).digest()
+    key = np.frombuffer(digest[:16], dtype="<u8").astype(np.uint64)
+    counter = np.array([0, 0, 0, block], dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(key=key, counter=counter))
+
+
+class GaussianNoise:
+    """White noise N(0, 1): counter-based, so any stretch is had without those before it."""
+
+    period: int | None = None
+
+    def __init__(self, *key: object) -> None:
+        self._key = key
+        self._block = functools.lru_cache(maxsize=24)(self._draw)
+
+    def _draw(self, block: int) -> NDArray[np.float32]:
+        return keyed_generator(*self._key, block=block).standard_normal(_BLOCK, dtype=np.float32)
+
+    def samples(self, start: int, count: int) -> NDArray[np.float32]:
+        first, last = start // _BLOCK, (start + max(count, 1) - 1) // _BLOCK
+        joined = np.concatenate([self._block(b) for b in range(first, last + 1)])
+        return joined[start - first * _BLOCK :][:count]
+
+
+class Tiled:
+    """A recording repeated from its first sample for ever."""
+
+    def __init__(self, recording: NDArray[np.float32]) -> None:
+        self._recording = recording
+
+    @property
+    def period(self) -> int:
+        return len(self._recording)
+
+    def samples(self, start: int, count: int) -> NDArray[np.float32]:
+        first = start % self.period
+        if first + count <= self.period:
+            return self._recording[first : first + count]
+        out = np.empty(count, dtype=np.float32)
+        _cycle(out, self._recording, self.period, first)
+        return out
+
+
+class VoiceMix:
+    """Babble: `n_talkers` voices at equal rms, each looped with its own pause and offset.
+
+    The voices' periods (voice and pause, in samples) are distinct primes, so the mix repeats only
+    after their product: never, for any purpose. Scaled by 1 / sqrt(n_talkers). With fewer voices
+    than talkers, voices are used several times, at other offsets and periods.
+    """
+
+    period: int | None = None
+
+    def __init__(
+        self,
+        voices: Sequence[NDArray[np.float32]],
+        sample_rate: int,
+        rng: np.random.Generator,
+        n_talkers: int = 30,
+    ) -> None:
+        self._scale = np.float32(1 / np.sqrt(n_talkers))
+        self._parts: list[tuple[NDArray[np.float32], int, int]] = []
+        taken: set[int] = set()
+        for talker in range(n_talkers):
+            voice = voices[talker % len(voices)]
+            pause = rng.integers(sample_rate // 5, sample_rate)
+            period = _next_prime(len(voice) + int(pause), taken)
+            taken.add(period)
+            self._parts.append((_unit_rms(voice), period, int(rng.integers(period))))
+
+    def samples(self, start: int, count: int) -> NDArray[np.float32]:
+        out = np.zeros(count, dtype=np.float32)
+        for voice, period, offset in self._parts:
+            _cycle_add(out, voice, period, (start + offset) % period)
+        return np.asarray(out * self._scale)
+
+
+def _unit_rms(voice: NDArray[np.float32]) -> NDArray[np.float32]:
+    centred = voice - voice.mean(dtype=np.float64)
+    return np.asarray(centred / np.sqrt(np.mean(np.square(centred))), dtype=np.float32)
+
+
+def _cycle(out: NDArray[np.float32], voice: NDArray[np.float32], period: int, first: int) -> None:
+    """Write the voice into `out` again and again, the first time from its sample `first`."""
+    position = -first
+    while position < len(out):
+        low, high = max(position, 0), min(position + len(voice), len(out))
+        out[low:high] = voice[low - position : high - position]
+        position += period
+
+
+def _cycle_add(
+    out: NDArray[np.float32], voice: NDArray[np.float32], period: int, first: int
+) -> None:
+    """Add the voice to `out` every `period` samples, the first time from its sample `first`."""
+    position = -first
+    while position < len(out):
+        low, high = max(position, 0), min(position + len(voice), len(out))
+        if low < high:
+            out[low:high] += voice[low - position : high - position]
+        position += period
+
+
+def _next_prime(least: int, taken: set[int]) -> int:
+    """The smallest prime >= least that is not taken."""
+    number = least | 1
+    while number in taken or not _is_prime(number):
+        number += 2
+    return number
+
+
+def _is_prime(number: int) -> bool:
+    """Trial division, for odd numbers > 2."""
+    return all(number % divisor for divisor in range(3, int(number**0.5) + 1, 2))

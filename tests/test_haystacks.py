@@ -1,0 +1,285 @@
+"""Haystacks: each sound is what it says, reproducible from any sample, and named by its content."""
+
+import hashlib
+import http.server
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from numpy.typing import NDArray
+
+from niah import cards
+from niah.audio import AudioError
+from niah.download import fetch
+from niah.errors import NiahError
+from niah.features import KaldiFrontend
+from niah.haystacks import load_haystack
+from niah.noise_bank import ENDLESS_HOPS, NoiseBank
+from niah.sounds import GaussianNoise, Sound, Tiled, VoiceMix, keyed_generator
+from niah.talkers import talker
+
+RATE = 16000
+FRONTEND = KaldiFrontend()
+
+
+def tones(n_voices: int = 3, n: int = 8000) -> list[NDArray[np.float32]]:
+    t = np.arange(n) / RATE
+    return [
+        (0.1 * (k + 1) * np.sin(2 * np.pi * 200 * (k + 1) * t)).astype(np.float32)
+        for k in range(n_voices)
+    ]
+
+
+def write_voices(folder: Path, n_voices: int) -> Path:
+    folder.mkdir()
+    for number, tone in enumerate(tones(n_voices)):
+        soundfile.write(folder / f"voice{number}.wav", tone, RATE)
+    return folder
+
+
+SOUNDS: dict[str, Sound] = {
+    "gaussian": GaussianNoise("test", 0),
+    "tiled": Tiled(tones(1, 1234)[0]),
+    "mix": VoiceMix(tones(), RATE, keyed_generator("test"), 5),
+}
+
+
+@pytest.mark.parametrize("name", SOUNDS)
+def test_any_stretch_is_the_same_bits_as_the_whole(name: str) -> None:
+    whole = SOUNDS[name].samples(0, 200_000).copy()
+    for start, count in ((0, 1), (65_535, 2), (131_000, 69_000), (1_233, 5_000), (7, 0)):
+        assert np.array_equal(SOUNDS[name].samples(start, count), whole[start : start + count])
+
+
+def test_gaussian_noise_is_white_with_unit_variance() -> None:
+    noise = GaussianNoise("test", 0).samples(123, 400_000).astype(np.float64)
+    assert abs(noise.mean()) < 0.01
+    assert noise.var() == pytest.approx(1, abs=0.01)
+    for lag in (1, 160, 65_536):
+        assert abs(np.mean(noise[lag:] * noise[:-lag])) < 0.01
+
+
+def test_gaussian_noise_differs_between_seeds() -> None:
+    assert not np.array_equal(
+        GaussianNoise("test", 0).samples(0, 9), GaussianNoise("test", 1).samples(0, 9)
+    )
+
+
+def test_tiled_repeats_from_its_first_sample() -> None:
+    recording = tones(1, 1000)[0]
+    assert np.array_equal(Tiled(recording).samples(0, 3500), np.tile(recording, 4)[:3500])
+
+
+def test_a_mix_of_equal_voices_does_not_repeat_with_their_length() -> None:
+    mix = VoiceMix(tones(4, 8000), RATE, keyed_generator("test"), 4)
+    whole = mix.samples(0, 400_000).astype(np.float64)
+    energy = np.dot(whole, whole)
+    for lag in (8000, 16_000, *range(8000, 30_000, 997)):
+        assert np.dot(whole[lag:], whole[:-lag]) / energy < 0.9
+
+
+def test_voices_enter_a_mix_at_equal_rms() -> None:
+    quiet, loud = tones(1)[0] * 0.01, tones(2)[1]
+    spectrum = np.abs(
+        np.fft.rfft(VoiceMix([quiet, loud], RATE, keyed_generator("a"), 2).samples(0, 320_000))
+    )
+    hertz = np.fft.rfftfreq(320_000, 1 / RATE)
+    first = np.square(spectrum[(hertz > 150) & (hertz < 250)]).sum()
+    second = np.square(spectrum[(hertz > 350) & (hertz < 450)]).sum()
+    assert 0.4 < first / second < 2.5
+
+
+def test_a_talker_sounds_like_speech_in_spectrum_and_rhythm() -> None:
+    voice = np.mean([talker(k, 0, RATE).astype(np.float64) ** 2 for k in range(4)], axis=0)
+    assert np.sqrt(voice.mean()) == pytest.approx(0.1, rel=1e-4)
+    sound = talker(0, 0, RATE).astype(np.float64)
+    power = np.square(np.abs(np.fft.rfft(sound)))
+    hertz = np.fft.rfftfreq(len(sound), 1 / RATE)
+    assert power[(hertz > 80) & (hertz < 4000)].sum() > 0.8 * power.sum()
+    envelope = np.sqrt(np.square(sound).reshape(-1, 160).mean(axis=1))
+    rhythm = np.square(np.abs(np.fft.rfft(envelope - envelope.mean())))
+    rate = np.fft.rfftfreq(len(envelope), 0.01)
+    syllables, flutter = (rate > 1) & (rate < 8), (rate > 12) & (rate < 19)
+    assert rhythm[syllables].mean() > 5 * rhythm[flutter].mean()
+
+
+def test_talkers_are_pure_functions_of_number_and_seed() -> None:
+    assert np.array_equal(talker(3, 0, RATE), talker(3, 0, RATE))
+    assert not np.array_equal(talker(3, 0, RATE), talker(4, 0, RATE))
+    assert not np.array_equal(talker(3, 0, RATE), talker(3, 1, RATE))
+
+
+@pytest.mark.parametrize("period", [160 * 9, 1234, 1507])
+def test_bank_levels_and_squares_equal_the_tiled_sound(period: int) -> None:
+    recording = (0.1 * np.random.default_rng(0).standard_normal(period)).astype(np.float32)
+    bank = NoiseBank(Tiled(recording), FRONTEND, exact=True)
+    assert bank.wraps
+    import torch
+
+    tiled = np.tile(recording, 1 + 2_000_000 // period)
+    for hop, gain in ((0, 1.0), (5, 0.01), (4090, 3.0)):
+        stretch = tiled[hop * 160 :][: FRONTEND.samples(60)]
+        energies = FRONTEND.energies(torch.from_numpy(stretch * np.float32(gain))[None])
+        out = torch.empty(60, 128)
+        bank.fill(out, hop, gain)
+        plain = FRONTEND.normalise(FRONTEND.log_mel(energies))[0]
+        torch.testing.assert_close(out, plain, atol=1e-3, rtol=0)
+        exact = np.square(stretch[:9001], dtype=np.float64).sum()
+        assert bank.square_sum(hop, 9001) == pytest.approx(exact, rel=1e-12)
+
+
+def test_bank_of_an_endless_sound_is_bounded() -> None:
+    bank = NoiseBank(GaussianNoise("test"), FRONTEND)
+    assert bank.hops == ENDLESS_HOPS
+    assert not bank.wraps
+
+
+def test_every_card_builds_or_says_what_it_needs() -> None:
+    names = {card.name for card in cards.haystack_cards()}
+    assert names == {"babble", "babble-official", "gaussian", "silence", "zero"}
+    for name in ("gaussian", "silence", "zero", "babble"):
+        haystack = load_haystack(name)
+        assert haystack.needs_snr == (name in ("gaussian", "babble"))
+
+
+def test_names_tell_what_babble_it_is(tmp_path: Path) -> None:
+    file = write_voices(tmp_path / "voices", 2) / "voice0.wav"
+    assert load_haystack("babble").name == "babble-synthetic"
+    assert load_haystack("babble", babble=file).name == "babble-voice0"
+    assert load_haystack("babble", babble=file.parent).name == "babble-voices"
+    assert load_haystack(file).name == "voice0"
+    assert load_haystack(file.parent).name == "voices"
+
+
+def test_the_official_file_is_known_by_its_content(shared: Path, tmp_path: Path) -> None:
+    file = tmp_path / "renamed.wav"
+    file.write_bytes((shared / "data" / "babble" / "babble_all.wav").read_bytes())
+    for spec in ("babble", "babble-official"):
+        haystack = load_haystack(spec, babble=file)
+        assert haystack.name == "babble"
+        assert haystack.tiled
+        assert haystack.sound(RATE).period == 240_960
+
+
+def test_fingerprints_follow_content_not_names(tmp_path: Path) -> None:
+    folder = write_voices(tmp_path / "voices", 3)
+    copy = tmp_path / "copy.wav"
+    copy.write_bytes((folder / "voice1.wav").read_bytes())
+    assert load_haystack(copy).fingerprint == load_haystack(folder / "voice1.wav").fingerprint
+    assert load_haystack(copy).fingerprint != load_haystack(folder / "voice2.wav").fingerprint
+    mixes = [load_haystack("babble", babble=folder, seed=seed).fingerprint for seed in (0, 0, 1)]
+    assert mixes[0] == mixes[1] != mixes[2]
+    assert load_haystack("gaussian").fingerprint != load_haystack("gaussian", seed=1).fingerprint
+
+
+def test_a_mix_is_the_same_whenever_it_is_loaded(tmp_path: Path) -> None:
+    folder = write_voices(tmp_path / "voices", 3)
+    first, second = (load_haystack("babble", babble=folder, seed=4).sound(RATE) for _ in range(2))
+    assert np.array_equal(first.samples(5000, 500), second.samples(5000, 500))
+
+
+def test_a_folder_is_its_files_joined_in_order(tmp_path: Path) -> None:
+    folder = write_voices(tmp_path / "voices", 2)
+    files = [soundfile.read(folder / f"voice{k}.wav", dtype="float32")[0] for k in range(2)]
+    assert np.array_equal(
+        load_haystack(folder).sound(RATE).samples(0, 16_000), np.concatenate(files)
+    )
+
+
+def test_bad_haystacks_are_told_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(NiahError, match="'gaussian'"):
+        load_haystack("gausian")
+    with pytest.raises(NiahError, match="no such file"):
+        load_haystack(tmp_path / "gone.wav")
+    with pytest.raises(NiahError, match="no sound file"):
+        load_haystack("babble", babble=tmp_path)
+    (tmp_path / "text.wav").write_text("not audio")
+    with pytest.raises(AudioError, match=r"text\.wav"):
+        load_haystack(tmp_path / "text.wav")
+    with pytest.raises(AudioError, match=r"gone\.wav: no such file"):
+        load_haystack("babble", babble=tmp_path / "gone.wav")
+    with pytest.raises(NiahError, match="makes no sound"):
+        load_haystack("zero").sound(RATE)
+
+
+def test_a_card_of_ones_own(tmp_path: Path) -> None:
+    write_voices(tmp_path / "sounds", 1)
+    card = tmp_path / "mine.toml"
+    card.write_text(
+        'name = "mine"\nbuilder = "niah.haystacks:recording"\ncontains = ["/m/015p6"]\n'
+        '[source]\nfile = "sounds/voice0.wav"\n'
+    )
+    haystack = load_haystack(card)
+    assert (haystack.name, haystack.contains) == ("mine", ("/m/015p6",))
+    card.write_text('name = "mine"\nbuilder = "niah.haystacks:nothing"\n')
+    with pytest.raises(NiahError, match="cannot be imported"):
+        load_haystack(card)
+    card.write_text(
+        'name = "mine"\nbuilder = "niah.haystacks:recording"\n[source]\nfile = "no.wav"'
+    )
+    with pytest.raises(NiahError, match="no url"):
+        load_haystack(card)
+
+
+CONTENT = b"0123456789" * 50_000
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        if self.path == "/gone":
+            self.send_error(404)
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(CONTENT)))
+        self.end_headers()
+        self.wfile.write(CONTENT[:1000] if self.path == "/cut" else CONTENT)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Keep the test's output quiet."""
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_fetch_verifies_and_keeps(address: str, tmp_path: Path) -> None:
+    sha256 = hashlib.sha256(CONTENT).hexdigest()
+    target = tmp_path / "cache" / "file"
+    assert fetch(f"{address}/file", sha256, target).read_bytes() == CONTENT
+    assert fetch("http://127.0.0.1:9/unreachable", sha256, target) == target  # no second time
+    target.write_bytes(b"damaged")
+    assert fetch(f"{address}/file", sha256, target).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("path", ["/gone", "/cut", "/file"])
+def test_fetch_leaves_nothing_when_it_fails(address: str, tmp_path: Path, path: str) -> None:
+    with pytest.raises(NiahError, match="do that instead") as caught:
+        fetch(address + path, "0" * 64, tmp_path / "file", instead="Or do that instead")
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_offline_says_how_to_give_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv("NIAH_CACHE", str(tmp_path / "cache"))
+    sha256 = hashlib.sha256(CONTENT).hexdigest()
+    card = tmp_path / "remote.toml"
+    card.write_text(
+        'name = "remote"\nbuilder = "niah.haystacks:official_babble"\n'
+        f'[source]\nurl = "http://127.0.0.1:9/x.wav"\nsha256 = "{sha256}"\n'
+    )
+    with pytest.raises(NiahError, match="--babble FILE"):
+        load_haystack(card)
+    card.write_text(card.read_text().replace("http://127.0.0.1:9", address))
+    with pytest.raises(AudioError, match=r"x\.wav"):  # fetched, verified, and no sound
+        load_haystack(card)
+    assert len(list((tmp_path / "cache" / "haystacks").iterdir())) == 1
