@@ -166,11 +166,14 @@ def read_haystack_card(path: Path) -> HaystackCard:
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
-            return tomllib.load(file)
+            table = tomllib.load(file)
     except FileNotFoundError:
         raise NiahError(f"card {path} not found") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
         raise NiahError(f"card {path} is not valid TOML: {error}") from None
+    if "path" in table:  # a field of the dataclass, but where the card lies is not for it to say
+        raise NiahError(f"card {path}: unknown key 'path'")
+    return table
 
 
 Parsed = TypeVar("Parsed")

@@ -22,6 +22,7 @@ DEFAULT_POSITIONS = (0.5,)
 DEFAULT_LIMIT = 100  # of the embedded needles; a set of one's own is used whole
 CONSTANT_HAYSTACKS = ("zero", "silence")
 NO_HAYSTACK = "none"
+RANDOM = "random"
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class RunOptions:
             raise NiahError(f"--batch-size must be 'auto' or 1 or more, got {self.batch_size}")
         if self.window_s is not None and not 1 / FRAMES_PER_SECOND <= self.window_s < math.inf:
             raise NiahError(f"--window must be 0.01 s (a frame) or more, got {self.window_s}")
-        if self.checkpoint not in (None, "random") and len(self.models) > 1:
+        if self.checkpoint not in (None, RANDOM) and len(self.models) > 1:
             raise NiahError(
                 f"--checkpoint {self.checkpoint} is one file, and {len(self.models)} models were asked for"
             )
@@ -101,10 +102,13 @@ class Cell:
 
 
 def model_cards_of(options: RunOptions) -> dict[str, ModelCard]:
-    """Cards by the names that rows get: the card's, with `:WEIGHTS` unless they are its first."""
+    """Cards by the names that rows get: the card's, with `:WEIGHTS` unless they are its first.
+
+    Random weights are a name of their own, for a run may hold the same model with trained ones.
+    """
     cards: dict[str, ModelCard] = {}
     for spec in options.models:
-        name, card = _named(spec)
+        name, card = _named(spec, options.checkpoint)
         if name in cards:
             raise NiahError(f"model '{name}' was given twice")
         cards[name] = card
@@ -118,11 +122,13 @@ def model_cards_of(options: RunOptions) -> dict[str, ModelCard]:
 
 def spec_of(options: RunOptions, name: str) -> str:
     """What the user typed for the model that rows call `name`."""
-    return next(spec for spec in options.models if _named(spec)[0] == name)
+    return next(spec for spec in options.models if _named(spec, options.checkpoint)[0] == name)
 
 
-def _named(spec: str) -> tuple[str, ModelCard]:
+def _named(spec: str, checkpoint: str | None) -> tuple[str, ModelCard]:
     card, weights = find_model(spec)
+    if checkpoint == RANDOM:
+        return f"{card.name}:{RANDOM}", card
     first = next(iter(card.weights), "")
     return (card.name if weights == first else f"{card.name}:{weights}"), card
 

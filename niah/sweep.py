@@ -146,9 +146,7 @@ def _refuse_early(
         _load(options, name, scenes.frontend, device)
 
 
-def _load(
-    options: RunOptions, name: str, frontend: KaldiFrontend, device: torch.device
-) -> Adapter:
+def _load(options: RunOptions, name: str, frontend: KaldiFrontend, device: torch.device) -> Adapter:
     adapter = load_model(
         spec_of(options, name),
         options.checkpoint,

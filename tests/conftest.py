@@ -1,11 +1,21 @@
-"""What several tests share: the development material beside the checkout, and a small thread count."""
+"""What several tests share: a cache of their own, and the development material beside the checkout."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An empty cache for the tests, so that they neither read nor fill the user's."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NIAH_CACHE", str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,187 @@
+"""Cards: every one parses and imports, what is wrong in one is told by key, and names lead to them."""
+
+from pathlib import Path
+
+import pytest
+
+from niah.adapters import NetworkAdapter, import_adapter
+from niah.cards import (
+    check_weights_name,
+    find_haystack,
+    find_model,
+    haystack_cards,
+    model_cards,
+    read_haystack_card,
+    read_model_card,
+)
+from niah.errors import NiahError
+from niah.haystacks import load_haystack
+from niah.vocabularies import vocabulary
+
+MODELS = {card.name: card for card in model_cards()}
+HAYSTACKS = {card.name: card for card in haystack_cards()}
+PARAMETERS = {"dass-small": 29_884_463, "dass-medium": 48_648_239, "ast": 86_594_063}
+SMALL = {"dass-nano", "ast-sin-nano"}
+CARD = 'name = "mine"\nadapter = "a.b:C"\nlabels = "synthetic"\n'
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        CARD + '[weights.first]\nfile = "a.safetensors"\n[weights.second]\nhub = "x/y"\n'
+    )
+    return path
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_card_is_whole(name: str) -> None:
+    card = MODELS[name]
+    assert card.path.stem == name
+    assert len(vocabulary(card.labels_source)) >= 10
+    assert issubclass(import_adapter(card), NetworkAdapter)
+    assert card.licence
+    assert card.paper
+    assert card.trained_on_s > 0
+    for weights in card.weights.values():
+        assert bool(weights.file) + bool(weights.hub) + bool(weights.url or weights.by_hand) == 1
+
+
+@pytest.mark.parametrize("name", HAYSTACKS)
+def test_a_haystack_card_is_whole(name: str) -> None:
+    card = HAYSTACKS[name]
+    assert card.path.stem == name
+    assert card.description
+    assert card.licence
+    audioset = vocabulary("audioset-527")
+    assert all(mid in audioset for mid in card.contains)
+    if card.source:
+        assert len(card.source["sha256"]) == 64
+
+
+def test_the_cards_that_the_harness_needs_are_there() -> None:
+    assert {"dass-small", "dass-medium", "ast", "ast-interp", "ast-sin-base", *SMALL} <= set(MODELS)
+    assert {"zero", "silence", "gaussian", "babble", "babble-official"} <= set(HAYSTACKS)
+
+
+def test_parameter_counts_are_those_of_the_papers() -> None:
+    assert {name: MODELS[name].parameters for name in PARAMETERS} == PARAMETERS
+
+
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_small_cards_tell_their_size_truly(name: str) -> None:
+    card = MODELS[name]
+    network = import_adapter(card).build(card.config, len(vocabulary(card.labels_source)))
+    assert sum(p.numel() for p in network.parameters()) == card.parameters
+
+
+def test_every_constant_haystack_loads_by_its_name() -> None:
+    assert [load_haystack(name).fill for name in ("zero", "silence")] == ["zero", "silence"]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (CARD + 'licens = "MIT"\n', "unknown key 'licens'. Did you mean 'licence'"),
+        ('name = "mine"\nlabels = "synthetic"\n', "key 'adapter' is missing"),
+        (CARD + 'parameters = "many"\n', "key 'parameters' must be int, got 'many'"),
+        (CARD + "parameters = true\n", "key 'parameters' must be int, got True"),
+        (CARD + "parameters = 1.5\n", "key 'parameters' must be int, got 1.5"),
+        (CARD + "licence = 3\n", "key 'licence' must be str, got 3"),
+        (CARD + 'aliases = "m"\n', "key 'aliases' must be a list of strings"),
+        (CARD + "aliases = [1]\n", "key 'aliases' must be a list of strings"),
+        (CARD + "config = 3\n", "key 'config' must be dict, got 3"),
+        (CARD + "[weights.v1]\nhubb = 'x/y'\n", "unknown key 'weights.v1.hubb'. Did you mean"),
+        (CARD + "[weights.v1]\nhub = 3\n", "key 'weights.v1.hub' must be str"),
+        (CARD + "weights = 3\n", r"\[weights.NAME\] must be a table"),
+        (CARD + "[weights]\nv1 = 3\n", r"\[weights.NAME\] must be a table"),
+        (CARD + "path = 'elsewhere'\n", "'path'"),
+        ("name = \n", "is not valid TOML"),
+        ("\udcff".encode("utf-8", "surrogatepass").decode("latin-1"), "is not valid TOML"),
+        ("", "key 'name' is missing"),
+    ],
+)
+def test_what_is_wrong_in_a_card_is_told_by_key(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(text, encoding="latin-1")
+    with pytest.raises(NiahError, match=told) as caught:
+        read_model_card(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_key_of_a_haystack_card_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('name = "mine"\nbuilder = "a:b"\ncontaints = ["/m/09x0r"]\n')
+    with pytest.raises(NiahError, match="unknown key 'containts'. Did you mean 'contains'"):
+        read_haystack_card(path)
+
+
+def test_a_card_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(NiahError, match=r"nowhere\.toml not found"):
+        find_model(tmp_path / "nowhere.toml")
+
+
+def test_a_folder_is_no_card(tmp_path: Path) -> None:
+    (tmp_path / "x.toml").mkdir()
+    with pytest.raises(NiahError, match=r"x\.toml"):
+        find_model(tmp_path / "x.toml")
+
+
+def test_a_card_of_ones_own_is_a_path(mine: Path) -> None:
+    assert find_model(mine)[0].name == "mine"
+    assert find_model(str(mine))[1] == "first"
+    assert find_model(f"{mine}:second")[1] == "second"
+
+
+def test_labels_may_lie_beside_the_card(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(CARD.replace('"synthetic"', '"labels.csv"'))
+    assert read_model_card(path).labels_source == tmp_path / "labels.csv"
+
+
+def test_names_aliases_and_weights() -> None:
+    assert find_model("dass-small")[1] == "v1"
+    assert find_model("dass-small:v3")[1] == "v3"
+    assert find_model("ast-sine")[0].name == "ast-sin-base"
+    assert find_model("ast-sin-base")[1] == ""
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        ("dass-smal", "unknown model 'dass-smal'. Did you mean 'dass-small'"),
+        ("dass-small:v9", "no weights 'v9'. Did you mean 'v"),
+        ("ast-sin-base:v1", "no weights 'v1'"),
+    ],
+)
+def test_the_nearest_names_are_told(spec: str, told: str) -> None:
+    with pytest.raises(NiahError, match=told):
+        find_model(spec)
+
+
+def test_the_nearest_haystack_is_told() -> None:
+    with pytest.raises(NiahError, match="unknown haystack 'gausian'. Did you mean 'gaussian'"):
+        find_haystack("gausian")
+
+
+def test_names_and_aliases_are_unique() -> None:
+    names = [name for card in MODELS.values() for name in (card.name, *card.aliases)]
+    assert len(names) == len(set(names))
+
+
+def test_no_card_is_its_name_alone(tmp_path: Path) -> None:
+    """Two cards of one name but another network have other fingerprints, so other cells."""
+    found = []
+    for width in (1, 2):
+        path = tmp_path / str(width) / "mine.toml"
+        path.parent.mkdir()
+        path.write_text(CARD + f"[config]\nwidth = {width}\n")
+        found.append(read_model_card(path).fingerprint)
+    assert found[0] != found[1]
+
+
+def test_the_first_weights_are_the_default(mine: Path) -> None:
+    card = read_model_card(mine)
+    assert check_weights_name(card, "") == "first"
+    assert check_weights_name(card, "second") == "second"

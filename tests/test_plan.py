@@ -1,0 +1,151 @@
+"""The plan: which cells a run has, and what it refuses before anything heavy is imported."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from niah.errors import NiahError
+from niah.plan import Cell, RunOptions, model_cards_of, plan, spec_of
+
+
+def cells(**given: Any) -> list[Cell]:
+    options = RunOptions(**{"models": ("dass-nano",), **given})
+    return plan(options, list(model_cards_of(options)))
+
+
+def test_the_cells_of_a_small_run() -> None:
+    found = cells(
+        haystacks=("zero", "gaussian"),
+        snrs_db=(0.0, 10.0),
+        positions=(0.0, 0.5),
+        lengths_s=(10.0, 50.0),
+    )
+    assert found == [
+        Cell("dass-nano", "none", 10.0),
+        Cell("dass-nano", "zero", 50.0, None, 0.0),
+        Cell("dass-nano", "zero", 50.0, None, 0.5),
+        Cell("dass-nano", "gaussian", 50.0, 0.0, 0.0),
+        Cell("dass-nano", "gaussian", 50.0, 0.0, 0.5),
+        Cell("dass-nano", "gaussian", 50.0, 10.0, 0.0),
+        Cell("dass-nano", "gaussian", 50.0, 10.0, 0.5),
+    ]
+
+
+@pytest.mark.parametrize("lengths", [(10.0,), (20.0,), (20.0, 10.0)])
+def test_the_needle_alone_is_measured_once_whatever_was_asked(lengths: tuple[float, ...]) -> None:
+    found = cells(lengths_s=lengths, haystacks=("zero", "gaussian"), positions=(0.0, 1.0))
+    assert [cell for cell in found if cell.is_base] == [found[0]]
+    assert len(found) == 1 + (4 if 20.0 in lengths else 0)
+
+
+def test_what_was_asked_twice_is_done_once() -> None:
+    once = cells(lengths_s=(20.0,), haystacks=("gaussian",))
+    twice = cells(
+        lengths_s=(20.0, 20.0),
+        haystacks=("gaussian", "gaussian"),
+        snrs_db=(10.0, 10.0),
+        positions=(0.5, 0.5),
+    )
+    assert once == twice
+
+
+def test_the_shortest_comes_first_and_models_one_by_one() -> None:
+    found = cells(models=("dass-nano", "ast-sin-nano"), lengths_s=(100.0, 20.0, 50.0))
+    assert [cell.model for cell in found] == sorted((c.model for c in found), reverse=True)
+    one = [cell.length_s for cell in found if cell.model == "dass-nano"]
+    assert one == sorted(one)
+
+
+def test_a_constant_has_no_snr() -> None:
+    found = cells(haystacks=("zero", "silence"), snrs_db=(0.0, 10.0, 20.0), lengths_s=(20.0,))
+    assert [cell.snr_db for cell in found] == [None, None, None]
+
+
+def test_the_default_plan() -> None:
+    options = RunOptions()
+    assert options.protocol == "dass-v1"
+    assert options.clips_limit == 100
+    assert len(plan(options, list(model_cards_of(options)))) == 2 * (1 + 3 * 3)
+
+
+def test_a_needle_set_of_ones_own_is_used_whole() -> None:
+    assert RunOptions(needles="mine.csv").clips_limit is None
+    assert RunOptions(needles="mine.csv", limit=5).clips_limit == 5
+    assert RunOptions(limit=7).clips_limit == 7
+
+
+def test_cells_are_told_in_words() -> None:
+    assert str(Cell("m", "none", 10.0)) == "m, needle alone"
+    assert str(Cell("m", "babble", 50.0, 10.0, 0.25)) == "m, babble 10 dB, 50 s, position 0.25"
+    assert str(Cell("m", "zero", 50.0, None, 1.0)) == "m, zero, 50 s, position 1"
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"protocol": "dass-v2"}, "protocol 'dass-v2': unknown. Did you mean 'dass-v1'"),
+        ({"positions": (1.5,)}, "position 1.5"),
+        ({"positions": (-0.1,)}, "position -0.1"),
+        ({"positions": (float("nan"),)}, "position nan"),
+        ({"positions": ()}, "at least one of positions"),
+        ({"lengths_s": (5.0,)}, "length 5 s: shorter than the needle"),
+        ({"lengths_s": (10.25,)}, "length 10.25 s: shorter than the needle and 2 frames"),
+        ({"lengths_s": (20.001,)}, "whole number of 10 ms frames"),
+        ({"lengths_s": (float("inf"),)}, "length inf"),
+        ({"lengths_s": (-50.0,)}, "length -50 s"),
+        ({"lengths_s": ()}, "at least one of lengths"),
+        ({"models": ()}, "at least one of models"),
+        ({"haystacks": ()}, "at least one of haystacks"),
+        ({"snrs_db": ()}, "at least one of snrs"),
+        ({"snrs_db": (float("nan"),)}, "--snr must be a number of decibels, got nan"),
+        ({"limit": 0}, "--limit must be 1 or more, got 0"),
+        ({"batch_size": 0}, "--batch-size"),
+        ({"window_s": 0.0}, "--window"),
+        ({"window_s": float("nan")}, "--window"),
+        ({"window_s": float("inf")}, "--window"),
+        ({"checkpoint": "x.pth"}, "one file, and 2 models"),
+    ],
+)
+def test_refusals(given: dict[str, Any], told: str) -> None:
+    with pytest.raises(NiahError, match=told) as caught:
+        RunOptions(**given)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("models", "told"),
+    [
+        (("dass-nan",), "unknown model 'dass-nan'. Did you mean 'dass-nano'"),
+        (("dass-small", "dass-small:v1"), "'dass-small' was given twice"),
+        (("ast-sine", "ast-sin-base"), "'ast-sin-base' was given twice"),
+        (
+            ("dass-nano", "dass-small"),
+            r"different label sets cannot share a run: dass-nano \(synth",
+        ),
+    ],
+)
+def test_models_that_cannot_share_a_run(models: tuple[str, ...], told: str) -> None:
+    with pytest.raises(NiahError, match=told):
+        model_cards_of(RunOptions(models=models))
+
+
+def test_rows_name_the_weights_unless_they_are_the_first() -> None:
+    options = RunOptions(models=("dass-small:v3", "dass-small", "ast-sine"))
+    assert list(model_cards_of(options)) == ["dass-small:v3", "dass-small", "ast-sin-base"]
+    assert spec_of(options, "ast-sin-base") == "ast-sine"
+
+
+def test_random_weights_have_a_name_of_their_own() -> None:
+    """A run may hold the same model with trained weights, whose accuracy is reported."""
+    options = RunOptions(models=("dass-small",), checkpoint="random")
+    assert list(model_cards_of(options)) == ["dass-small:random"]
+    assert spec_of(options, "dass-small:random") == "dass-small"
+
+
+def test_a_card_of_ones_own_is_named_by_itself(tmp_path: Path) -> None:
+    path = tmp_path / "file.toml"
+    path.write_text('name = "mine"\nadapter = "a:B"\nlabels = "synthetic"\n')
+    options = RunOptions(models=(str(path),))
+    assert list(model_cards_of(options)) == ["mine"]
+    assert spec_of(options, "mine") == str(path)
