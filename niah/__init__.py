@@ -9,7 +9,7 @@ The data flow is one line, a module a step:
     features                audio to normalised log-mel
     cards, adapters         a checkpoint's card, and its network as features -> logits
     networks, scan          one architecture a file; the selective scan
-    sweep                   every model x haystack x length x position, one cell at a time
+    plan, sweep             every model x haystack x length x position, one cell at a time
     metrics, statistics     scores to mAP, relative drop and their intervals
     records                 what a run directory holds, written whole or not at all
     tables, plots, report   what people read;   check: what continuous integration reads
@@ -26,7 +26,7 @@ from niah.errors import NiahError
 
 if TYPE_CHECKING:
     from niah.adapters import load_model
-    from niah.sweep import run
+    from niah.api import run
 
 
 def __getattr__(name: str) -> Any:
@@ -35,7 +35,7 @@ def __getattr__(name: str) -> Any:
 
         return load_model
     if name == "run":
-        from niah.sweep import run
+        from niah.api import run
 
         return run
     raise AttributeError(f"module 'niah' has no attribute {name!r}")

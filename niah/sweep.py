@@ -5,15 +5,14 @@
 Metrics are not computed here: `niah.summary` computes them from the stored scores.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from rich.progress import Progress, TaskID
-from torch import Tensor
 
 import niah
 from niah.adapters import Adapter, choose_device, load_model
@@ -24,7 +23,7 @@ from niah.download import cache_folder
 from niah.errors import NiahError
 from niah.feature_cache import FeatureCache
 from niah.features import KaldiFrontend
-from niah.haystacks import Haystack, load_haystack
+from niah.haystacks import load_haystack
 from niah.measure import measure, probe_batch_size
 from niah.memory import free_cached, is_out_of_memory, keep_freed_memory
 from niah.needle_features import PreparedNeedles, prepare
@@ -34,7 +33,7 @@ from niah.plan import Cell, RunOptions, model_cards_of, plan, spec_of
 from niah.progress import progress_bar
 from niah.provenance import git, hardware, versions
 from niah.records import RunDirectory, cell_key, summarise
-from niah.scenes import SceneBuilder
+from niah.run_scenes import Scenes
 from niah.vocabularies import vocabulary
 
 if TYPE_CHECKING:
@@ -42,50 +41,6 @@ if TYPE_CHECKING:
 
 Note = Callable[[str], None]
 Advance = Callable[[int], None]
-
-_SHORT_NAMES = {
-    "lengths": "lengths_s",
-    "snr": "snrs_db",
-    "window": "window_s",
-    "haystack": "haystacks",
-}
-
-
-def run(**options: Any) -> "pd.DataFrame":
-    """`niah run` from Python: a keyword an option of `niah.plan.RunOptions`; sequences may be lists.
-
-    `lengths`, `snr` and `window` are accepted for `lengths_s`, `snrs_db` and `window_s`.
-
-    Returns:
-        The table of all cells of the run directory, one row a cell (`niah.cells.CELL_COLUMNS`).
-
-    Raises:
-        NiahError: anything wrong in what was asked. Running out of memory is a row, not an error.
-    """
-    renamed = {_SHORT_NAMES.get(name, name): value for name, value in options.items()}
-    known = {each.name for each in fields(RunOptions)}
-    if unknown := sorted(set(renamed) - known):
-        raise NiahError(
-            f"niah.run has no option {', '.join(unknown)}; it has {', '.join(sorted(known))}"
-        )
-    return sweep(RunOptions(**{name: _plain(name, value) for name, value in renamed.items()}))
-
-
-def _plain(name: str, value: Any) -> Any:
-    """Lists as tuples, one thing where several may be given as a tuple of one, paths as `Path`."""
-    if name in ("models", "haystacks"):
-        return (
-            (str(value),) if isinstance(value, str | Path) else tuple(str(each) for each in value)
-        )
-    if name in ("positions", "lengths_s", "snrs_db"):
-        return (
-            (float(value),)
-            if isinstance(value, int | float)
-            else tuple(float(each) for each in value)
-        )
-    if name in ("out", "babble", "audio_root") and value is not None:
-        return Path(value)
-    return str(value) if name in ("needles", "checkpoint") and value is not None else value
 
 
 def sweep(options: RunOptions, note: Note = lambda _: None) -> "pd.DataFrame":
@@ -134,7 +89,7 @@ def sweep(options: RunOptions, note: Note = lambda _: None) -> "pd.DataFrame":
 
 
 def _refuse_early(
-    options: RunOptions, cards: dict[str, ModelCard], scenes: "Scenes", device: torch.device
+    options: RunOptions, cards: dict[str, ModelCard], scenes: Scenes, device: torch.device
 ) -> None:
     """Make every scene builder and load every model once, before anything is measured or written.
 
@@ -177,49 +132,6 @@ def _run_json(
         "excluded_clips": [asdict(clip) for clip in prepared.excluded],
         "notes": list(prepared.notes),
     }
-
-
-@dataclass
-class Scenes:
-    """Builders of a run's haystacks, each made when first needed; their energies are kept for all models."""
-
-    options: RunOptions
-    haystacks: dict[str, Haystack]
-    frontend: KaldiFrontend = field(default_factory=KaldiFrontend)
-    _builders: dict[str, SceneBuilder] = field(default_factory=dict)
-
-    def builder(self, haystack: str) -> SceneBuilder:
-        if haystack not in self._builders:
-            options = self.options
-            self._builders[haystack] = SceneBuilder(
-                self.frontend,
-                options.protocol,
-                self.haystacks[haystack],
-                options.seed,
-                options.level,  # type: ignore[arg-type]  # checked there
-            )
-        return self._builders[haystack]
-
-    def any_builder(self) -> SceneBuilder:
-        """For what does not depend on the haystack: the needles themselves."""
-        return self.builder(next(iter(self.haystacks)))
-
-    def of_cell(self, cell: Cell, prepared: PreparedNeedles) -> Iterator[Tensor]:
-        """The scene of every clip, in order."""
-        builder = self.any_builder() if cell.is_base else self.builder(cell.haystack)
-        for index, needle in enumerate(prepared.needles.needles):
-            features = prepared.features(index)
-            if cell.is_base:
-                yield features.features
-                continue
-            assert cell.position is not None
-            yield builder.scene(
-                features,
-                needle.id,
-                length_s=cell.length_s,
-                position=cell.position,
-                snr_db=cell.snr_db,
-            )
 
 
 @dataclass

@@ -20,7 +20,7 @@ def resolve(card: ModelCard, name: str) -> Path:
     weights = card.weights[name]
     path = local_path(card, weights)
     if path is not None and path.is_file():
-        return path
+        return _checked(path, card, weights)
     if weights.hub:
         return _from_hub(card, weights)
     if weights.url:
@@ -76,6 +76,10 @@ def _from_hub(card: ModelCard, weights: Weights) -> Path:
             f"the weights of '{card.name}' ({weights.hub_file} of huggingface.co/{weights.hub}) could not be fetched: "
             f"{reason}. Download the file elsewhere and give it with --checkpoint"
         ) from None
+    return _checked(path, card, weights)
+
+
+def _checked(path: Path, card: ModelCard, weights: Weights) -> Path:
     if weights.sha256 and sha256_of(path) != weights.sha256:
         raise NiahError(
             f"{path}: checksum differs from the card of '{card.name}'; remove the file and try again"

@@ -11,11 +11,13 @@ from torch import Tensor
 
 import niah
 from niah.adapters import Adapter, NetworkAdapter
+from niah.adapters.dass import Dass
 from niah.adapters.window import SlidingWindow, window_starts
 from niah.cards import ModelCard, model_cards
 from niah.errors import NiahError
 from niah.networks.ast import sinusoid
-from tests.goldens import load_golden
+from niah.scan import Backend
+from tests.goldens import Golden, load_golden
 
 DASS, AST = 1e-5, 5e-5
 GOLDENS = [
@@ -29,11 +31,11 @@ GOLDENS = [
 ]
 
 
-def state_of(shared: Path, golden: str) -> dict[str, Tensor]:
-    state = load_golden(shared, golden).state
-    if golden == "ast-sine":
-        state["v.pos_embed"] = sinusoid(*state["v.pos_embed"].shape)
-    return state
+def golden_of(shared: Path, name: str) -> Golden:
+    golden = load_golden(shared, name)
+    if name == "ast-sine":
+        golden.state["v.pos_embed"] = sinusoid(*golden.state["v.pos_embed"].shape)
+    return golden
 
 
 @pytest.mark.parametrize(("golden", "model", "tolerance"), GOLDENS)
@@ -41,23 +43,26 @@ def test_logits_are_the_official_ones(
     shared: Path, tmp_path: Path, golden: str, model: str, tolerance: float
 ) -> None:
     file = tmp_path / "official.pth"
-    torch.save({f"module.{key}": value for key, value in state_of(shared, golden).items()}, file)
+    official = golden_of(shared, golden)
+    torch.save({f"module.{key}": value for key, value in official.state.items()}, file)
     adapter = niah.load_model(model, checkpoint=file)
-    for features, expected in load_golden(shared, golden).cases():
+    file.unlink()  # hundreds of megabytes
+    for features, expected in official.cases():
         found = adapter.logits(features).numpy()
         assert found.dtype == np.float32
         assert np.abs(found - expected).max() <= tolerance
 
 
-def test_reference_scan_gives_the_official_logits_too(shared: Path, tmp_path: Path) -> None:
-    file = tmp_path / "dass.safetensors"
-    save_file(state_of(shared, "dass-small-strong"), file)
-    adapter = niah.load_model("dass-small", checkpoint=file)
-    assert isinstance(adapter, NetworkAdapter)
-    adapter.network.set_scan_backend("reference")  # type: ignore[operator]
-    golden = load_golden(shared, "dass-small-strong")
-    features, expected = next(golden.cases())
-    assert np.abs(adapter.logits(features).numpy() - expected).max() <= DASS
+@pytest.mark.parametrize("backend", ["reference", "chunked"])
+def test_every_scan_gives_the_same_logits(backend: Backend) -> None:
+    adapter = niah.load_model("dass-nano")
+    assert isinstance(adapter, Dass)
+    features = torch.randn(1, 300, 128, generator=torch.Generator().manual_seed(0))
+    fast = adapter.logits(features)
+    assert adapter.kernel == "scan-cpu"
+    adapter.network.set_scan_backend(backend)
+    assert adapter.kernel == f"scan-{backend}"
+    torch.testing.assert_close(adapter.logits(features), fast, atol=1e-5, rtol=0)
 
 
 def nano_state() -> dict[str, Tensor]:

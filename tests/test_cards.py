@@ -68,13 +68,6 @@ def test_parameter_counts_are_those_of_the_papers() -> None:
     assert {name: MODELS[name].parameters for name in PARAMETERS} == PARAMETERS
 
 
-@pytest.mark.parametrize("name", sorted(SMALL))
-def test_small_cards_tell_their_size_truly(name: str) -> None:
-    card = MODELS[name]
-    network = import_adapter(card).build(card.config, len(vocabulary(card.labels_source)))
-    assert sum(p.numel() for p in network.parameters()) == card.parameters
-
-
 def test_every_constant_haystack_loads_by_its_name() -> None:
     assert [load_haystack(name).fill for name in ("zero", "silence")] == ["zero", "silence"]
 
@@ -113,7 +106,7 @@ def test_what_is_wrong_in_a_card_is_told_by_key(tmp_path: Path, text: str, told:
 def test_an_unknown_key_of_a_haystack_card_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text('name = "mine"\nbuilder = "a:b"\ncontaints = ["/m/09x0r"]\n')
-    with pytest.raises(NiahError, match="unknown key 'containts'. Did you mean 'contains'"):
+    with pytest.raises(NiahError, match=r"unknown key 'containts'. Did you mean 'contains'"):
         read_haystack_card(path)
 
 
@@ -161,7 +154,7 @@ def test_the_nearest_names_are_told(spec: str, told: str) -> None:
 
 
 def test_the_nearest_haystack_is_told() -> None:
-    with pytest.raises(NiahError, match="unknown haystack 'gausian'. Did you mean 'gaussian'"):
+    with pytest.raises(NiahError, match=r"unknown haystack 'gausian'. Did you mean 'gaussian'"):
         find_haystack("gausian")
 
 

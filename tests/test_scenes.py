@@ -246,7 +246,7 @@ def test_a_scene_does_not_depend_on_what_was_built_before(
 
     used = fresh_builder()
     needle = used.needle(clip())
-    for other, length_s in itertools.product("bc", (12, 60)):
+    for other, length_s in itertools.product("bc", (12, 30)):
         used.scene(needle, other, length_s=length_s, position=0.1, snr_db=3)
     buffer = torch.full((4000, 128), torch.nan)
     again = used.scene(needle, "a", length_s=40, position=0.5, snr_db=10, out=buffer)
@@ -264,7 +264,7 @@ def test_clips_and_seeds_hear_different_noise() -> None:
         assert noise is not None
         return noise.course
 
-    assert len({course(str(k), 2000) for k in range(20)}) == 20
+    assert len({course(str(k), 2000) for k in range(5)}) == 5
     assert course("a", 2000) != course("a", 2000, builder("gaussian", "niah-v2", seed=1))
 
 

@@ -35,7 +35,8 @@ class Dass(NetworkAdapter):
 
     @property
     def kernel(self) -> str:  # type: ignore[override]
-        return f"scan-{choose_backend(next(self.network.parameters()))}"
+        chosen = choose_backend(next(self.network.parameters()), self.network.scan_backend)
+        return f"scan-{chosen}"
 
     @staticmethod
     def official_state(state: State, network: nn.Module) -> State:

@@ -215,6 +215,10 @@ class Dass(nn.Module):
             if isinstance(module, nn.Linear):
                 _initialise_linear(module, config.initial_std)
 
+    @property
+    def scan_backend(self) -> Backend:
+        return next(module.backend for module in self.modules() if isinstance(module, SS2D))
+
     def set_scan_backend(self, backend: Backend) -> None:
         for module in self.modules():
             if isinstance(module, SS2D):

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from niah.adapters import NetworkAdapter, choose_device, import_adapter, load_model
+from niah.atomic import writing
 from niah.cards import find_model
 from niah.checkpoints import load_strictly, read_state
 from niah.download import cache_folder
@@ -109,14 +110,10 @@ def _teacher(recipe: Recipe, labels: Vocabulary, device: torch.device) -> Teache
 
 
 def _write(path: Path, trained: Trained, recipe: Recipe) -> Path:
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     told = {"recipe": json.dumps(dataclasses.asdict(recipe)), "log": json.dumps(trained.log)}
-    unfinished = path.with_suffix(".tmp")
-    save_file(
-        {key: value.contiguous().cpu() for key, value in trained.state.items()},
-        unfinished,
-        metadata=told,
-    )
-    unfinished.replace(path)
+    state = {key: value.contiguous().cpu() for key, value in trained.state.items()}
+    with writing(path) as stream:
+        stream.write(save(state, metadata=told))
     return path

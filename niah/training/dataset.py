@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from niah.atomic import telling
 from niah.features import EPS, KaldiFrontend
 from niah.progress import track
 
@@ -49,16 +50,32 @@ def _key(needles: "NeedleSet", frontend: KaldiFrontend) -> str:
 
 
 def _make(needles: "NeedleSet", frontend: KaldiFrontend, path: Path) -> None:
+    shape = (len(needles.needles), frontend.needle_frames, frontend.mels)
+    with telling(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_suffix(f".{os.getpid()}.tmp")
+        try:
+            _fill(_claimed(unfinished, shape), needles, frontend)
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+
+def _claimed(path: Path, shape: tuple[int, ...]) -> NDArray[np.float16]:
+    """A zeroed array on disk whose blocks are its own: writing to a mapping of a full disk is a crash."""
+    out: NDArray[np.float16] = np.lib.format.open_memmap(
+        path, mode="w+", dtype=np.float16, shape=shape
+    )
+    if hasattr(os, "posix_fallocate"):  # not on macOS
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return out
+
+
+def _fill(out: NDArray[np.float16], needles: "NeedleSet", frontend: KaldiFrontend) -> None:
     from niah.needles import waveform
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(f".{os.getpid()}.tmp")
-    shape = (len(needles.needles), frontend.needle_frames, frontend.mels)
-    out = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.float16, shape=shape)
     for row, needle in enumerate(track(needles.needles, "training features")):
         samples = torch.from_numpy(waveform(needle, frontend.sample_rate).samples)
         energies = frontend.energies((samples - samples.mean())[None])[0, : frontend.needle_frames]
-        out[row] = 0
         out[row, : len(energies)] = energies.clamp_min(EPS).log().numpy()
-    out.flush()
-    unfinished.replace(path)

@@ -6,6 +6,7 @@ that was killed goes on from its last checkpoint as if nothing had happened.
 
 import copy
 import csv
+import io
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -17,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from niah import atomic
 from niah.errors import NiahError
 from niah.features import KaldiFrontend
 from niah.memory import keep_freed_memory
@@ -66,7 +68,8 @@ def train(
         _parameter_groups(network, recipe.weight_decay), betas=(0.9, 0.98)
     )
     steps_per_epoch = max(1, len(clips) // recipe.batch_size)
-    out.mkdir(parents=True, exist_ok=True)
+    with atomic.telling(out):
+        out.mkdir(parents=True, exist_ok=True)
     finished, averaged, log = _resume(out / CHECKPOINT, recipe, network, optimiser)
     with progress_bar() as bar:
         task = bar.add_task(recipe.name, total=recipe.epochs * steps_per_epoch, detail="")
@@ -199,7 +202,7 @@ def _average(averaged: State, network: nn.Module, count: int) -> State:
 def _check_finite(loss: Tensor, step: int, out: Path) -> None:
     if not bool(torch.isfinite(loss)):
         raise NiahError(
-            f"the loss is {float(loss)} at step {step}; the last good checkpoint is {out / CHECKPOINT}"
+            f"the loss is {float(loss.detach())} at step {step}; the last good checkpoint is {out / CHECKPOINT}"
         )
 
 
@@ -216,7 +219,7 @@ def _save(
     averaged: State,
     log: dict[str, float],
 ) -> None:
-    unfinished = path.with_suffix(".tmp")
+    content = io.BytesIO()  # torch tells a full disk in its own words, and not in one line
     torch.save(
         {
             "recipe": _fingerprint(recipe),
@@ -226,9 +229,10 @@ def _save(
             "averaged": averaged,
             "log": log,
         },
-        unfinished,
+        content,
     )
-    unfinished.replace(path)
+    with atomic.writing(path) as stream:
+        stream.write(content.getbuffer())
 
 
 def _resume(
@@ -247,9 +251,15 @@ def _resume(
 
 
 def _append(path: Path, log: dict[str, float]) -> None:
-    new = not path.is_file()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, LOG_COLUMNS)
-        if new:
-            writer.writeheader()
-        writer.writerow({k: round(v, 6) for k, v in log.items()})
+    """Add the epoch's line; a line of it that a kill left without its checkpoint is replaced."""
+    lines: list[dict[str, Any]] = []
+    if path.is_file():
+        with path.open(newline="") as file:
+            lines = [line for line in csv.DictReader(file) if int(line["epoch"]) < log["epoch"]]
+    lines.append({k: round(v, 6) for k, v in log.items()})
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, LOG_COLUMNS)
+    writer.writeheader()
+    writer.writerows(lines)
+    with atomic.writing(path) as stream:
+        stream.write(text.getvalue().encode())

@@ -1,13 +1,17 @@
 """Training recipes: one TOML a run, in `models/recipes/`, holding strings and numbers only."""
 
 import dataclasses
+import math
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from niah.cards import cards_folder
 from niah.errors import NiahError, nearest
+
+Schedule = Literal["cosine", "milestones"]
+SCHEDULES: tuple[str, ...] = get_args(Schedule)
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class Recipe:
     learning_rate: float = 1e-3
     weight_decay: float = 0.05
     warmup_steps: int = 200
-    schedule: Literal["cosine", "milestones"] = "cosine"
+    schedule: Schedule = "cosine"
     milestones: tuple[int, ...] = ()  # epochs at whose end the rate is halved
     clip_gradient: float = 1.0  # largest norm; 0 is none
     average_last: int = 1  # weights of the last epochs that are averaged
@@ -42,6 +46,31 @@ class Recipe:
     teacher: str = ""  # a model card's name; empty is no distillation
     distillation_weight: float = 0.5
     temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.schedule not in SCHEDULES:
+            raise NiahError(
+                f"recipe '{self.name}': unknown schedule '{self.schedule}'.{nearest(self.schedule, SCHEDULES)}"
+            )
+        if not all(type(epoch) is int for epoch in self.milestones):
+            raise NiahError(f"recipe '{self.name}': milestones must be whole epochs")
+        for key, fits, told in (
+            ("epochs", self.epochs >= 1, "1 or more"),
+            ("batch_size", self.batch_size >= 1, "1 or more"),
+            ("clips", self.clips >= 0, "0 (all) or more"),
+            ("validation_clips", self.validation_clips >= 0, "0 (all) or more"),
+            ("seed", self.seed >= 0, "0 or more"),
+            ("learning_rate", 0 < self.learning_rate < math.inf, "above 0"),
+            ("average_last", 1 <= self.average_last <= self.epochs, "1 to epochs"),
+            ("mixup_rate", 0 <= self.mixup_rate <= 1, "0 to 1"),
+            ("mixup_beta", 0 < self.mixup_beta < math.inf, "above 0"),
+            ("distillation_weight", 0 <= self.distillation_weight <= 1, "0 to 1"),
+            ("temperature", 0 < self.temperature < math.inf, "above 0"),
+        ):
+            if not fits:
+                raise NiahError(
+                    f"recipe '{self.name}': {key} must be {told}, got {getattr(self, key)}"
+                )
 
 
 def read_recipe(spec: str | Path) -> Recipe:
