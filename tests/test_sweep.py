@@ -429,7 +429,7 @@ def test_control_c_is_one_line_and_130(material: Material, cache: Path, tmp_path
     slow = tiny.card(tmp_path, delay_s=0.3)
     out = tmp_path / "out"
     process = start(command(material, slow, out), cache)
-    wait_for(lambda: any((out / "scores").glob("*.parquet")), process)
+    wait_for(lambda: any((out / "cells").glob("*.json")), process)
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=300)
     assert process.returncode == 130

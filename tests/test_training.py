@@ -481,9 +481,9 @@ def test_what_is_trained_can_be_run(material: Material, tmp_path: Path) -> None:
 def test_weights_carry_their_recipe_and_last_log_line(material: Material, tmp_path: Path) -> None:
     weights = train_recipe(str(material.recipe()), tmp_path, settings=["epochs=2"], device="cpu")
     with safe_open(weights, framework="pt") as file:
-        told = file.metadata()
-    assert json.loads(told["recipe"])["epochs"] == 2
-    assert json.loads(told["log"])["epoch"] == 2
+        told = json.loads(file.metadata()["training"])
+    assert told["recipe"]["epochs"] == 2
+    assert told["log"]["epoch"] == 2
 
 
 def own_weights(card: Path, weights: Path) -> Path:

@@ -112,7 +112,8 @@ def _teacher(recipe: Recipe, labels: Vocabulary, device: torch.device) -> Teache
 def _write(path: Path, trained: Trained, recipe: Recipe) -> Path:
     from safetensors.torch import save
 
-    told = {"recipe": json.dumps(dataclasses.asdict(recipe)), "log": json.dumps(trained.log)}
+    # under one key: several are written in a random order, and the same training gives the same file
+    told = {"training": json.dumps({"recipe": dataclasses.asdict(recipe), "log": trained.log})}
     state = {key: value.contiguous().cpu() for key, value in trained.state.items()}
     with writing(path) as stream:
         stream.write(save(state, metadata=told))
