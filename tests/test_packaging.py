@@ -29,7 +29,14 @@ DATA = {
     "haystacks": ("niah/cards/haystacks", ".toml"),
     "weights": ("niah/cards/models", ".safetensors"),
     "labels": ("niah/labels", ".csv"),
+    "published": ("niah/cards/published", ".csv"),
 }
+
+
+def in_repository(packaged: str) -> str:
+    """Where a path inside the package comes from."""
+    moved = packaged.replace("niah/cards/published", "results/published")
+    return moved.removeprefix("niah/cards/")
 
 
 def pins(name: str) -> Iterator[tuple[Requirement, int]]:
@@ -152,7 +159,7 @@ def distributions(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def expected(kind: str) -> set[str]:
     """The paths inside a wheel of the repository's files of one kind of data."""
     folder, suffix = DATA[kind]
-    source = REPOSITORY / folder.removeprefix("niah/cards/")
+    source = REPOSITORY / in_repository(folder)
     found = (path.relative_to(source).as_posix() for path in source.rglob(f"*{suffix}"))
     return {f"{folder}/{path}" for path in found}
 
@@ -172,7 +179,7 @@ def test_the_sdist_holds_the_data(kind: str, distributions: Path) -> None:
     with tarfile.open(sdist) as archive:
         inside = {name.partition("/")[2] for name in archive.getnames()}
     assert expected(kind), f"the repository has no {kind}"
-    assert {path.replace("niah/cards/", "") for path in expected(kind)} <= inside
+    assert {in_repository(path) for path in expected(kind)} <= inside
 
 
 def test_the_wheel_is_the_package_and_nothing_else(distributions: Path) -> None:
