@@ -5,6 +5,7 @@ needs to inherit nothing. `load_model` is the one way to make one.
 """
 
 import importlib
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -41,7 +42,7 @@ class Adapter(Protocol):
     def logits(self, features: Tensor) -> Tensor: ...
 
 
-class NetworkAdapter:
+class NetworkAdapter(ABC):
     """An adapter around a torch network; the families in this package give `build` and `official_state`.
 
     A card's `adapter` names a subclass. Evaluation mode, no gradients, `dtype` inside, float32 out.
@@ -75,14 +76,14 @@ class NetworkAdapter:
             ) from None
 
     @staticmethod
+    @abstractmethod
     def build(config: Mapping[str, Any], classes: int) -> nn.Module:
         """The network of a card's [config]."""
-        raise NotImplementedError
 
     @staticmethod
+    @abstractmethod
     def official_state(state: State, network: nn.Module) -> State:
         """A state dict in the authors' layout, renamed to this network's keys; must not drop what it does not know."""
-        raise NotImplementedError
 
     def load(self, path: Path) -> None:
         state = self.official_state(read_state(path), self.network)
