@@ -1,19 +1,45 @@
 """The selective scan: the reference against a float64 loop, the fast one against the reference."""
 
 import math
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
-from niah.scan import DIRECTIONS, Backend, cross_scan
-from niah.scan.reference import to_map, to_sequence
+from niah.scan import DIRECTIONS, Backend, choose_backend, cross_scan, selective_scan
+from niah.scan.cpu_map import ChunkedMapScan, Parameters, scan_way
+from niah.scan.cpu_math import OPTIONS, exp_of_non_positive, softplus_in_place
+from niah.scan.cpu_sequence import _advance
+from niah.scan.reference import scan_direction, to_map, to_sequence
 
 # (batch, T, F, channels, rank): odd sizes, one of everything, channels across and beside a block of 48
 SHAPES = [(1, 1, 1, 1, 1), (2, 7, 3, 5, 2), (1, 31, 4, 48, 3), (3, 9, 2, 50, 3), (1, 1000, 1, 3, 1)]
-TOLERANCE = {"output": 1e-6, "gradient": 1e-5}  # largest error / largest value, float32
+# largest error / largest value against the float64 reference on the same (rounded) inputs: of y, and of gradients
+TOLERANCES = {
+    torch.float64: (1e-12, 1e-12),
+    torch.float32: (2e-6, 1e-5),
+    torch.bfloat16: (5e-3, 2e-2),
+    torch.float16: (6e-4, 3e-3),
+}
+TOLERANCE = {"output": 1e-6, "gradient": TOLERANCES[torch.float32][1]}
+BACKENDS: list[tuple[Backend, torch.dtype]] = [
+    ("reference", torch.float32),
+    ("chunked", torch.float64),
+    ("chunked", torch.float32),
+    ("chunked", torch.bfloat16),
+    ("chunked", torch.float16),
+    ("cpu", torch.float32),
+    ("cpu", torch.bfloat16),
+    ("cpu", torch.float16),
+]
+LENGTHS = [1, 2, 7, 31, 1000, 4097, pytest.param(127_323, marks=pytest.mark.slow)]
+CHANNELS = 50  # beside a block of 48
 
 
 def arguments(
@@ -156,3 +182,246 @@ def test_threads_do_not_change_a_bit() -> None:
     finally:
         torch.set_num_threads(before)
     assert torch.equal(one, two)
+
+
+# one sequence, N states a channel
+
+
+@cache
+def sequence(
+    length: int, states: int, dtype: torch.dtype, channels: int = CHANNELS
+) -> list[Tensor]:
+    """u, z, B, C, A, D and an initial state; steps of about 0.02, memories of tens to hundreds of steps."""
+    generator = torch.Generator().manual_seed(length + states)
+
+    def normal(*size: int) -> Tensor:
+        return torch.randn(*size, generator=generator, dtype=torch.float64)
+
+    u, z = normal(2, length, channels), normal(2, length, channels) - 4.0
+    B, C = normal(2, length, states), normal(2, length, states)
+    A = -torch.exp(normal(channels, states))
+    made = [u, z, B, C, A, normal(channels), normal(2, channels, states)]
+    return [x.to(dtype) for x in made]
+
+
+@cache
+def sequence_truth(length: int, states: int, dtype: torch.dtype, reverse: bool) -> list[Tensor]:
+    *args, state = (x.double() for x in sequence(length, states, dtype))
+    y, after = selective_scan(
+        *args, reverse=reverse, initial_state=state, return_state=True, backend="reference"
+    )
+    return [y, after]
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("states", [1, 16])
+@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize(("backend", "dtype"), BACKENDS)
+def test_sequence_scans_equal_the_reference(
+    backend: Backend, dtype: torch.dtype, length: int, states: int, reverse: bool
+) -> None:
+    *args, state = sequence(length, states, dtype)
+    found = selective_scan(
+        *args, reverse=reverse, initial_state=state, return_state=True, backend=backend
+    )
+    tolerance = TOLERANCES[dtype][0]
+    for made, true in zip(found, sequence_truth(length, states, dtype, reverse), strict=True):
+        assert relative_error(made.double(), true) < tolerance
+    assert found[0].dtype == dtype
+
+
+@cache
+def one_direction(length: int, direction: int, dtype: torch.dtype) -> tuple[list[Tensor], Tensor]:
+    """Arguments with one direction's scan and its truth: that direction and D, in float64."""
+    rows = next(rows for rows in (4, 3, 1) if length % rows == 0 or rows == 1)
+    args = alone(arguments((1, length // rows, rows, 5, 2), dtype), direction)
+    u, p, weight, bias, A, D = (x.double() for x in args)
+    z = torch.nn.functional.linear(p[..., direction, :2], weight[direction], bias[direction])
+    B, C = p[..., direction, 2], p[..., direction, 3]
+    return args, scan_direction(u, z, B, C, A[direction], direction) + u * D.sum(0)
+
+
+@pytest.mark.parametrize("direction", range(DIRECTIONS))
+@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize(("backend", "dtype"), BACKENDS[1:])
+def test_map_scans_equal_the_reference(
+    backend: Backend, dtype: torch.dtype, length: int, direction: int
+) -> None:
+    """One direction at a time: the others' C is zero."""
+    args, truth = one_direction(length, direction, dtype)
+    found = cross_scan(*args, backend=backend)
+    assert found.dtype == dtype
+    assert relative_error(found.double(), truth) < TOLERANCES[dtype][0]
+
+
+def alone(args: list[Tensor], direction: int) -> list[Tensor]:
+    """Arguments of `cross_scan` with one direction's scan; D stays, and tells a lost one apart."""
+    args[1][..., [k for k in range(DIRECTIONS) if k != direction], -1] = 0
+    return args
+
+
+@pytest.mark.parametrize("backend", FAST)
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize(("length", "states"), [(1, 1), (2, 16), (31, 3), (33, 16), (127, 1)])
+def test_sequence_gradients_equal_the_reference(
+    length: int, states: int, reverse: bool, backend: Backend
+) -> None:
+    gradients = []
+    cases: list[tuple[torch.dtype, Backend]] = [
+        (torch.float64, "reference"),
+        (torch.float32, backend),
+    ]
+    for dtype, used in cases:
+        made = sequence(length, states, torch.float64)
+        *args, state = leaves = [x.to(dtype).requires_grad_() for x in made]
+        y, after = selective_scan(
+            *args, reverse=reverse, initial_state=state, return_state=True, backend=used
+        )
+        weights = torch.linspace(-1, 1, y.numel(), dtype=dtype).view_as(y)
+        gradients.append(torch.autograd.grad((y * weights).sum() + after.square().sum(), leaves))
+    for expected, found in zip(*gradients, strict=True):
+        assert relative_error(found.double(), expected) < TOLERANCE["gradient"]
+
+
+def test_sequence_reference_gradients_are_those_of_finite_differences() -> None:
+    leaves = [x.requires_grad_() for x in sequence(3, 2, torch.float64, channels=2)]
+
+    def scan(*tensors: Tensor) -> tuple[Tensor, Tensor]:
+        *args, state = tensors
+        return selective_scan(*args, initial_state=state, return_state=True, backend="reference")
+
+    assert torch.autograd.gradcheck(scan, leaves)
+
+
+@pytest.mark.parametrize("backend", ["reference", "chunked", "cpu"])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_tiles_with_a_carried_state_are_the_whole(reverse: bool, backend: Backend) -> None:
+    *args, state = sequence(100, 16, torch.float32)
+    whole, after = selective_scan(
+        *args, reverse=reverse, initial_state=state, return_state=True, backend=backend
+    )
+    u, z, B, C, A, D = args
+    cuts = [(0, 1), (1, 34), (34, 100)]
+    parts = {}
+    for first, last in reversed(cuts) if reverse else cuts:
+        tile = [*(x[:, first:last] for x in (u, z, B, C)), A, D]
+        parts[first], state = selective_scan(
+            *tile, reverse=reverse, initial_state=state, return_state=True, backend=backend
+        )
+    joined = torch.cat([parts[first] for first, _ in cuts], dim=1)
+    assert relative_error(joined, whole) < TOLERANCE["output"]
+    assert relative_error(state, after) < TOLERANCE["output"]
+
+
+def test_two_backward_runs_give_the_same_bits() -> None:
+    runs = []
+    for _ in range(2):
+        leaves = [x.clone().requires_grad_() for x in sequence(200, 16, torch.float32)]
+        *args, state = leaves
+        y = selective_scan(*args, initial_state=state, backend="cpu")
+        runs.append(torch.autograd.grad(y.square().sum(), leaves))
+    assert all(torch.equal(one, two) for one, two in zip(*runs, strict=True))
+
+
+# the map scan in chunks
+
+
+@pytest.mark.parametrize("cut", [1, 2, 7, 36, 37, 100])
+def test_chunks_of_any_size_give_the_same(cut: int) -> None:
+    """Slow decay, so that a state lost between chunks or rows shows."""
+    args = arguments((1, 37, 3, 5, 2))
+    args[3].fill_(-7.0)  # steps of about 1e-3
+    truth = cross_scan(*(x.double() for x in args), backend="reference")[0]
+    u, p = args[0][0], args[1][0].flatten(2)
+    chunks = [(a, min(37, a + cut)) for a in range(0, 37, cut)]
+    scan = ChunkedMapScan(Parameters.of(*args[2:]), rows=3, chunks=len(chunks))
+    y = torch.full_like(u, math.nan)
+    for index, (a, b) in reversed(list(enumerate(chunks))):
+        scan.summarise(index, u[a:b].flatten(0, 1), p[a:b].flatten(0, 1))
+    scan.carry()
+    for index, (a, b) in enumerate(chunks):
+        scan.run(index, *(x[a:b].flatten(0, 1) for x in (u, p, y)))
+    assert relative_error(y.double(), truth) < TOLERANCE["output"]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_both_ways_at_once_are_the_chunked_scan(shape: tuple[int, ...]) -> None:
+    args = arguments(shape)
+    truth = cross_scan(*(x.double() for x in args), backend="reference")[0]
+    u, p = args[0][0], args[1][0].flatten(2)
+    ways = torch.full((2, *u.shape), math.nan)
+    for way in (0, 1):
+        scan_way(Parameters.of(*args[2:]), u, p, ways[way], reverse=bool(way))
+    assert relative_error(ways.sum(0).double(), truth) < TOLERANCE["output"]
+
+
+# what the kernels stand on
+
+
+def test_exp_and_softplus_keep_their_precision() -> None:
+    @njit(**{**OPTIONS, "cache": False})
+    def exponentials(x, out):  # type: ignore[no-untyped-def]
+        for n in range(x.shape[0]):
+            out[n] = exp_of_non_positive(x[n])
+
+    x = -np.geomspace(1e-7, 87, 100_001).astype(np.float32)
+    out = np.empty_like(x)
+    exponentials(x, out)
+    assert np.abs(out / np.exp(x.astype(np.float64)) - 1).max() < 1.5e-7
+    z = np.linspace(-30, 30, 100_001).astype(np.float32)
+    out = z.copy()
+    softplus_in_place(out, np.empty_like(z), len(z))
+    assert np.abs(out / np.logaddexp(0, z.astype(np.float64)) - 1).max() < 2.5e-7
+
+
+def test_the_backend_follows_device_and_dtype() -> None:
+    assert choose_backend(torch.empty(0)) == "cpu"
+    assert choose_backend(torch.empty(0, dtype=torch.bfloat16)) == "cpu"
+    assert choose_backend(torch.empty(0, dtype=torch.float64)) == "chunked"
+    assert choose_backend(torch.empty(0), "reference") == "reference"
+
+
+@pytest.mark.parametrize("scan", ["map", "sequence"])
+def test_cpu_scan_refuses_float64(scan: str) -> None:
+    u, z, B, C, A, D, _ = sequence(2, 1, torch.float64)
+    run: dict[str, Callable[[], Tensor]] = {
+        "map": lambda: cross_scan(*arguments((1, 2, 2, 2, 1), torch.float64), backend="cpu"),
+        "sequence": lambda: selective_scan(u, z, B, C, A, D, backend="cpu"),
+    }
+    with pytest.raises(TypeError, match="float32 or 16-bit"):
+        run[scan]()
+
+
+def test_kernel_indices_pass_two_to_the_32(tmp_path: Path) -> None:
+    """Two items of 2^31 + 64 channels in sparse files: the last block of the second is what it is on its own."""
+    width, states = 64, 2
+    channels = 2**31 + width
+    small = [x.numpy() for x in sequence(1, states, torch.float32, width)]
+    u, z, B, C, A, D, state = (x[-1:] if x.ndim == 3 else x for x in small)
+    A, state, y = (
+        np.ascontiguousarray(A.T),
+        np.ascontiguousarray(state.mT),
+        np.zeros((1, 1, width), "f"),
+    )
+
+    def far(name: str, *shape: int) -> NDArray[np.float32]:
+        return np.memmap(tmp_path / name, np.float32, mode="w+", shape=shape)
+
+    big = {name: far(name, 2, 1, channels) for name in "uzy"}
+    big_state, big_A, big_D = (
+        far("s", 2, states, channels),
+        far("A", states, channels),
+        far("D", channels),
+    )
+    big["u"][1, :, -width:], big["z"][1, :, -width:] = u[0], z[0]
+    big_state[1, :, -width:], big_A[:, -width:], big_D[-width:] = state[0], A, D
+    kept = np.empty((0, 1, states, 1), np.float32)
+    both = [np.repeat(x, 2, axis=0) for x in (B, C)]
+    first = channels - width
+    _advance(
+        big["u"], big["z"], *both, big_A, big_D, big["y"], big_state, kept, 1, first, width, False
+    )
+    _advance(u, z, B, C, A, D, y, state, kept, 0, 0, width, False)
+    assert np.any(y)
+    np.testing.assert_array_equal(big["y"][1, :, -width:], y[0])
+    np.testing.assert_array_equal(big_state[1, :, -width:], state[0])

@@ -21,9 +21,11 @@ import torch.nn.functional as F
 from timm.layers.drop import DropPath
 from torch import Tensor, nn
 
+from niah.pooling import POOLINGS, pool
 from niah.scan import DIRECTIONS, Backend, cross_scan
 
 NORM_EPS = 1e-5
+NEEDLE_FRAMES = 1024  # of the 10 s clips it is trained on; what "top-k" takes as one needle's share
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,14 @@ class DassConfig:
     classes: int = 527
     drop_path: float = 0.2  # largest rate, reached linearly at the last block; training only
     initial_A: float = 1.0  # |A| at the start of training; a larger one is a shorter memory
+    pooling: str = (
+        "average"  # of the last map's logits (`niah.pooling`); the paper's models average
+    )
     initial_std: float = 0.02  # of linear weights at the start of training; 0 is 1 / sqrt(inputs)
 
     def __post_init__(self) -> None:
+        if self.pooling not in POOLINGS:
+            raise ValueError(f"pooling '{self.pooling}' is none of {', '.join(POOLINGS)}")
         for name in ("depths", "dims", "stem"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if len(self.depths) != len(self.dims) or (not self.patch and self.stem[-1] != self.dims[0]):
@@ -92,6 +99,17 @@ def patch_stem(patch: int, channels: int) -> MapLayers:
     return MapLayers(conv, nn.Identity(), nn.LayerNorm(channels, eps=NORM_EPS))
 
 
+class OutNorm(nn.LayerNorm):
+    """Takes float32 in a network of another dtype: scans may give more than float16 holds."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        kind = self.weight.dtype
+        if x.dtype == kind:
+            return super().forward(x)
+        weight, bias = self.weight.float(), self.bias.float()
+        return F.layer_norm(x.float(), self.normalized_shape, weight, bias, self.eps).to(kind)
+
+
 class SS2D(nn.Module):
     """The state-space branch of a block (VMamba's `v05_noz`: no gate, d_inner = C, state size 1)."""
 
@@ -107,7 +125,7 @@ class SS2D(nn.Module):
         self.dt_projs_bias = nn.Parameter(torch.empty(DIRECTIONS, channels))
         self.A_logs = nn.Parameter(torch.full((DIRECTIONS * channels, 1), math.log(initial_A)))
         self.Ds = nn.Parameter(torch.ones(DIRECTIONS * channels))
-        self.out_norm = nn.LayerNorm(channels, eps=NORM_EPS)
+        self.out_norm = OutNorm(channels, eps=NORM_EPS)
         self.out_proj = nn.Linear(channels, channels, bias=False)
         self._initialise()
 
@@ -124,21 +142,31 @@ class SS2D(nn.Module):
             self.dt_projs_bias.copy_(step + torch.log(-torch.expm1(-step)))  # inverse of softplus
 
     def forward(self, x: Tensor) -> Tensor:  # (B, T, F, C) -> (B, T, F, C)
-        channels = x.shape[-1]
         u = F.silu(convolve(self.in_proj(x), self.conv2d))
+        return self.close(self.scan(u, self.project(u)))
+
+    def project(self, u: Tensor) -> Tensor:  # (..., C) -> (..., 4, R + 2)
         p = F.linear(u, self.x_proj_weight.flatten(0, 1))
-        p = p.view(*p.shape[:-1], DIRECTIONS, self.rank + 2)
-        y = cross_scan(
-            u,
-            p,
-            self.dt_projs_weight,
-            self.dt_projs_bias,
-            -torch.exp(self.A_logs.float()).view(DIRECTIONS, channels),
-            self.Ds.view(DIRECTIONS, channels),
-            backend=self.backend,
-        )
-        out: Tensor = self.out_proj(self.out_norm(y))
+        return p.view(*p.shape[:-1], DIRECTIONS, self.rank + 2)
+
+    def scan_parameters(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """dt_weight (4, C, R), dt_bias (4, C), A (4, C) in float32, D (4, C)."""
+        A = -torch.exp(self.A_logs.float()).view(DIRECTIONS, -1)
+        return self.dt_projs_weight, self.dt_projs_bias, A, self.Ds.view(DIRECTIONS, -1)
+
+    def close(self, y: Tensor) -> Tensor:
+        """out_proj(out_norm(y)). The norm of a 16-bit network's y is in float32: it may exceed float16."""
+        norm, project = self.out_norm, self.out_proj
+        if project.weight.element_size() == 2:
+            y, weight, bias = y.float(), norm.weight.float(), norm.bias.float()
+            y = F.layer_norm(y, norm.normalized_shape, weight, bias, norm.eps).to(project.weight)
+        else:
+            y = norm(y)
+        out: Tensor = project(y)
         return out
+
+    def scan(self, u: Tensor, p: Tensor) -> Tensor:  # (B, T, F, C), (B, T, F, 4, R + 2) -> as u
+        return cross_scan(u, p, *self.scan_parameters(), backend=self.backend)
 
 
 class Mlp(nn.Module):
@@ -181,14 +209,23 @@ class Stage(nn.Module):
 
 
 class Classifier(nn.Module):
-    def __init__(self, channels: int, classes: int) -> None:
+    """The head is linear, so that it may come before the pooling; before the average it need not."""
+
+    def __init__(self, channels: int, classes: int, pooling: str = "average") -> None:
         super().__init__()
+        self.pooling = pooling
         self.norm = nn.LayerNorm(channels, eps=NORM_EPS)
         self.head = nn.Linear(channels, classes)
 
-    def forward(self, x: Tensor) -> Tensor:  # (B, T, F, C) -> (B, classes)
-        out: Tensor = self.head(self.norm(x).mean(dim=(1, 2)))
-        return out
+    def forward(self, x: Tensor, frames: int) -> Tensor:  # (B, T, F, C) -> (B, classes)
+        return self.pooled(self.norm(x), frames)
+
+    def pooled(self, x: Tensor, frames: int) -> Tensor:
+        """(B, T, F, C) after the norm, of so many input frames -> (B, classes)."""
+        if self.pooling == "average":
+            out: Tensor = self.head(x.mean(dim=(1, 2)))
+            return out
+        return pool(self.head(x), self.pooling, min(1.0, NEEDLE_FRAMES / frames))
 
 
 class Dass(nn.Module):
@@ -210,7 +247,7 @@ class Dass(nn.Module):
                     nn.Identity(), halving(dims[i], dims[i + 1]), nn.Identity(), norm
                 )
             self.layers.append(Stage(blocks, downsample))
-        self.classifier = Classifier(dims[-1], config.classes)
+        self.classifier = Classifier(dims[-1], config.classes, config.pooling)
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 _initialise_linear(module, config.initial_std)
@@ -225,10 +262,34 @@ class Dass(nn.Module):
                 module.backend = backend
 
     def forward(self, x: Tensor) -> Tensor:
+        if self._tiled:
+            return self.classifier.pooled(self.feature_map(x), x.shape[1])
+        return self.whole(x)
+
+    def whole(self, x: Tensor) -> Tensor:
+        """`forward` with every map whole: differentiable, and what the tiled path is tested against."""
+        frames = x.shape[1]
         x = self.patch_embed(x.unsqueeze(-1))  # (B, T0, M, 1) -> (B, T0/4, M/4, C)
         for layer in self.layers:
             x = layer(x)
-        out: Tensor = self.classifier(x)
+        out: Tensor = self.classifier(x, frames)
+        return out
+
+    @property
+    def _tiled(self) -> bool:
+        return not self.training and not torch.is_grad_enabled()
+
+    @torch.no_grad()
+    def feature_map(self, x: Tensor) -> Tensor:
+        """(B, T0, M) -> the last map (B, T, F, C) after the classifier's norm, in bounded memory, without gradients."""
+        from niah.networks.dass_tiled import feature_map
+
+        return feature_map(self, x)
+
+    @torch.no_grad()
+    def position_logits(self, x: Tensor) -> Tensor:
+        """(B, T0, M) -> (B, T, F, classes): the head at every position of the last map; pooled, they are the logits."""
+        out: Tensor = self.classifier.head(self.feature_map(x))
         return out
 
 

@@ -20,26 +20,41 @@ Glossary: B batch, T time columns, F mel rows, C channels, R rank of the step pr
 Maps are (B, T, F, C): channels last and time outermost, so every direction is a stride, never a copy.
 
 Backends: `reference` (torch, one step at a time, any device and dtype, obviously right), `chunked` (torch, about
-sqrt(L) steps at a time) and `cpu` (numba).
+sqrt(L) steps at a time), `cpu` (numba), `triton` (CUDA devices; nothing for the user to compile) and `mamba_ssm` (the
+official CUDA kernel, where that package is installed; only when asked for).
 """
 
+import importlib.util
 from collections.abc import Callable
-from typing import Literal
+from functools import cache
+from typing import Literal, overload
 
 import torch
 from torch import Tensor
 
-Backend = Literal["auto", "reference", "chunked", "cpu"]
+Backend = Literal["auto", "reference", "chunked", "cpu", "triton", "mamba_ssm"]
 DIRECTIONS = 4
 
 ScanDirection = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, int], Tensor]
+ScanSequence = Callable[
+    [Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, bool], tuple[Tensor, Tensor]
+]
 
 
 def choose_backend(tensor: Tensor, backend: Backend = "auto") -> Backend:
-    """`cpu` for float32 tensors on the CPU, `chunked` otherwise; an explicit choice is kept."""
+    """An explicit choice, else `cpu` on a CPU and `triton` on a CUDA device; `chunked` for float64 and elsewhere."""
     if backend != "auto":
         return backend
-    return "cpu" if tensor.device.type == "cpu" and tensor.dtype == torch.float32 else "chunked"
+    if tensor.dtype == torch.float64:
+        return "chunked"
+    if tensor.device.type == "cuda" and _has_triton():
+        return "triton"
+    return "cpu" if tensor.device.type == "cpu" else "chunked"
+
+
+@cache
+def _has_triton() -> bool:
+    return importlib.util.find_spec("triton") is not None
 
 
 def cross_scan(
@@ -61,9 +76,28 @@ def cross_scan(
         backend: see `choose_backend`.
 
     Returns:
-        (B, T, F, C), dtype of `u`.
+        (B, T, F, C), dtype of `u`; `triton` and `mamba_ssm` give float32 for float16, which y may overflow.
     """
-    scan_direction = _scan_direction(choose_backend(u, backend))
+    backend = choose_backend(u, backend)
+    tensors = (u, p, dt_weight, dt_bias, A, D)
+    if backend == "triton":
+        from niah.scan.triton_cross import cross_scan as triton_scan
+
+        return triton_scan(*tensors)
+    if backend == "mamba_ssm":
+        from niah.scan.mamba_ssm import cross_scan as official_scan
+
+        return official_scan(*tensors)
+    if backend == "cpu" and not (
+        torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+    ):
+        from niah.scan.cpu_map import cross_scan as numba_scan
+
+        return numba_scan(*tensors)
+    if u.element_size() == 2:  # the state and the sum of the directions in float32
+        y = cross_scan(*(tensor.float() for tensor in tensors), backend=backend)
+        return y.to(u.dtype)
+    scan_direction = _scan_direction(backend)
     rank = dt_weight.shape[-1]
     y = u * D.sum(0)
     for k in range(DIRECTIONS):
@@ -83,5 +117,100 @@ def _scan_direction(backend: Backend) -> ScanDirection:
 
         return chunked_scan
     from niah.scan.reference import scan_direction as torch_scan
+
+    return torch_scan
+
+
+@overload
+def selective_scan(
+    u: Tensor,
+    z: Tensor,
+    B: Tensor,
+    C: Tensor,
+    A: Tensor,
+    D: Tensor,
+    *,
+    reverse: bool = ...,
+    initial_state: Tensor | None = ...,
+    return_state: Literal[False] = ...,
+    backend: Backend = ...,
+) -> Tensor: ...
+
+
+@overload
+def selective_scan(
+    u: Tensor,
+    z: Tensor,
+    B: Tensor,
+    C: Tensor,
+    A: Tensor,
+    D: Tensor,
+    *,
+    reverse: bool = ...,
+    initial_state: Tensor | None = ...,
+    return_state: Literal[True],
+    backend: Backend = ...,
+) -> tuple[Tensor, Tensor]: ...
+
+
+def selective_scan(
+    u: Tensor,
+    z: Tensor,
+    B: Tensor,
+    C: Tensor,
+    A: Tensor,
+    D: Tensor,
+    *,
+    reverse: bool = False,
+    initial_state: Tensor | None = None,
+    return_state: bool = False,
+    backend: Backend = "auto",
+) -> Tensor | tuple[Tensor, Tensor]:
+    """Mamba's scan along one sequence, with N states a channel (arXiv 2312.00752, equations 2 and 4).
+
+        delta_t = softplus(z_t)                                                     (E,)
+        s_t[e, n] = exp(delta_t[e] A[e, n]) s_{t-1}[e, n] + delta_t[e] B_t[n] u_t[e]
+        y_t[e] = sum_n C_t[n] s_t[e, n] + D[e] u_t[e]
+
+    A sequence may be cut into tiles: the state that one tile ends with is the `initial_state` of the next, and the
+    tiles' outputs side by side are those of the whole. With `reverse` the last tile comes first.
+
+    Args:
+        u, z: (batch, L, E): the input, and the step size before its softplus (bias included).
+        B, C: (batch, L, N), shared by all channels.
+        A: (E, N), negative; D: (E,).
+        reverse: from the last step to the first.
+        initial_state: (batch, E, N), the state before the first step taken; None is zero.
+        return_state: give the state after the last step taken too.
+        backend: see `choose_backend`.
+
+    Returns:
+        (batch, L, E), dtype of `u`; with `return_state` also (batch, E, N). Differentiable in all tensors.
+    """
+    scan_sequence = _scan_sequence(choose_backend(u, backend))
+    if initial_state is None:
+        initial_state = u.new_zeros(u.shape[0], *A.shape)
+    y, state = scan_sequence(u, z, B, C, A, D, initial_state, reverse)
+    return (y, state) if return_state else y
+
+
+def _scan_sequence(backend: Backend) -> ScanSequence:
+    if backend == "triton":
+        from niah.scan.triton_sequence import scan_sequence as triton_scan
+
+        return triton_scan
+    if backend == "mamba_ssm":
+        from niah.scan.mamba_ssm import scan_sequence as official_scan
+
+        return official_scan
+    if backend == "cpu":
+        from niah.scan.cpu_sequence import scan_sequence as numba_scan
+
+        return numba_scan
+    if backend == "chunked":
+        from niah.scan.chunked import scan_sequence as chunked_scan
+
+        return chunked_scan
+    from niah.scan.reference import scan_sequence as torch_scan
 
     return torch_scan

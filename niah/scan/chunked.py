@@ -4,7 +4,8 @@
 
 is cut into chunks of about sqrt(L) steps that advance together from zero; the state that enters a chunk is found by the
 same recurrence over chunks, and reaches step s multiplied by the decays up to s. Pairs (decay, value) only underflow,
-where dividing by a cumulated decay would overflow. Any device and dtype, differentiable by autograd.
+where dividing by a cumulated decay would overflow. Any device and dtype, differentiable by autograd; 16-bit inputs are
+computed in float32.
 """
 
 import math
@@ -16,15 +17,52 @@ from torch.nn.functional import pad, softplus
 from niah.scan.reference import to_map, to_sequence
 
 SHORTEST_CHUNKED = 32
+SEGMENT = 1024  # steps whose states are in memory at a time, in a scan with many states a channel
 
 
 def scan_direction(u: Tensor, z: Tensor, B: Tensor, C: Tensor, A: Tensor, direction: int) -> Tensor:
     """As `niah.scan.reference.scan_direction`."""
+    dtype = u.dtype
+    u, z, B, C, A = (_wide(x) for x in (u, z, B, C, A))
     columns, rows = u.shape[1:3]
     delta = softplus(to_sequence(z, direction))
     drive = delta * to_sequence(B[..., None], direction) * to_sequence(u, direction)
     states = recurrence(torch.exp(delta * A), drive)
-    return to_map(to_sequence(C[..., None], direction) * states, columns, rows, direction)
+    y = to_map(to_sequence(C[..., None], direction) * states, columns, rows, direction)
+    return y.to(dtype)
+
+
+def _wide(x: Tensor) -> Tensor:
+    return x.float() if x.element_size() == 2 else x
+
+
+def scan_sequence(
+    u: Tensor,
+    z: Tensor,
+    B: Tensor,
+    C: Tensor,
+    A: Tensor,
+    D: Tensor,
+    state: Tensor,
+    reverse: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """As `niah.scan.reference.scan_sequence`, a segment at a time."""
+    dtype = u.dtype
+    u, z, B, C, A, D, state = (_wide(x) for x in (u, z, B, C, A, D, state))
+    if reverse:
+        u, z, B, C = (x.flip(1) for x in (u, z, B, C))
+    outputs = []
+    for first in range(0, u.shape[1], SEGMENT):
+        segment = slice(first, first + SEGMENT)
+        delta = softplus(z[:, segment, :, None])
+        decay = torch.exp(delta * A)  # (batch, steps, E, N)
+        drive = delta * u[:, segment, :, None] * B[:, segment, None, :]
+        drive = torch.cat([drive[:, :1] + decay[:, :1] * state[:, None], drive[:, 1:]], dim=1)
+        states = recurrence(decay.flatten(2), drive.flatten(2)).view(decay.shape)
+        outputs.append(torch.einsum("bten,btn->bte", states, C[:, segment]) + D * u[:, segment])
+        state = states[:, -1]
+    y = torch.cat(outputs, dim=1)
+    return (y.flip(1) if reverse else y).to(dtype), state
 
 
 def recurrence(decay: Tensor, drive: Tensor) -> Tensor:

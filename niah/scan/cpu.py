@@ -1,17 +1,12 @@
-"""The scan on a CPU: numba kernels, vectorised over channels, with a backward pass for training.
+"""One directional scan of a map on a CPU with a backward pass, for training: numba, vectorised over channels.
 
 A step handles all channels of a block at once (channels are last in memory), in two inner loops: the step
-sizes first, then the recurrence. One loop holding both is not vectorised by LLVM. exp and log1p are
-polynomials for the same reason (libm calls stop the vectoriser).
+sizes first, then the recurrence. One loop holding both is not vectorised by LLVM.
 
-Notes on precision: exp 1.4e-7 relative, softplus 2.7e-7 relative over [-30, 30] against float64; the state is
-float32 as in the official kernel. Threads split (batch item, channel block) pairs and so never change a sum's
-order: results do not depend on their number.
+The state is float32 as in the official kernel. Threads split (batch item, channel block) pairs and so never change a
+sum's order: results do not depend on their number. Without gradients `niah.scan.cpu_map` does all four directions.
 """
 
-import math
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -20,57 +15,15 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
+from niah.scan.cpu_math import OPTIONS, as_float32, dot, exp_of_non_positive, softplus_in_place
+from niah.threads import run_jobs
+
 CHANNEL_BLOCK = 48
 
-_LOG2_E = np.float32(math.log2(math.e))
-_LN2_HIGH = np.float32(0.693359375)  # few bits, so that k * _LN2_HIGH is exact
-_LN2_LOW = np.float32(math.log(2) - 0.693359375)
-_EXP_COEFFICIENTS = tuple(np.float32(1 / math.factorial(i)) for i in range(2, 8))
-_C2, _C3, _C4, _C5, _C6, _C7 = _EXP_COEFFICIENTS
-_S3, _S5, _S7, _S9, _S11, _S13 = (np.float32(2 / i) for i in (3, 5, 7, 9, 11, 13))
-_ONE, _TWO, _HALF, _ZERO = np.float32(1), np.float32(2), np.float32(0.5), np.float32(0)
-_EXP_LOWEST = np.float32(-87.0)
-
-_options: dict[str, Any] = {
-    "nogil": True,
-    "cache": True,
-    "error_model": "numpy",
-    "fastmath": {"contract"},
-}
+_ONE = np.float32(1)
 
 
-@njit(inline="always", **_options)
-def _exp_of_non_positive(x):  # type: ignore[no-untyped-def]
-    """exp(x) for x <= 0: 2^k times a polynomial on [-ln 2 / 2, ln 2 / 2]."""
-    x = max(x, _EXP_LOWEST)
-    k = np.floor(x * _LOG2_E + _HALF)
-    r = x - k * _LN2_HIGH - k * _LN2_LOW
-    tail = _C2 + r * (_C3 + r * (_C4 + r * (_C5 + r * (_C6 + r * _C7))))
-    scale = np.int32((np.int32(k) + np.int32(127)) << np.int32(23)).view(np.float32)
-    return (_ONE + r + r * r * tail) * scale
-
-
-@njit(inline="always", **_options)
-def _softplus(z):  # type: ignore[no-untyped-def]
-    """max(z, 0) + log1p(exp(-|z|)), log1p by the atanh series in t / (2 + t)."""
-    t = _exp_of_non_positive(-abs(z))
-    s = t / (_TWO + t)
-    q = s * s
-    series = _TWO + q * (_S3 + q * (_S5 + q * (_S7 + q * (_S9 + q * (_S11 + q * _S13)))))
-    return max(z, _ZERO) + s * series
-
-
-@njit(
-    nogil=True, cache=True, fastmath={"contract", "reassoc"}
-)  # a sum is only vectorised if it may be reordered
-def _dot(x, y):  # type: ignore[no-untyped-def]
-    total = _ZERO
-    for n in range(x.shape[0]):
-        total += x[n] * y[n]
-    return total
-
-
-@njit(**_options)
+@njit(**OPTIONS)
 def _forward(u, z, B, C, A, y, states, item, first, last, order):  # type: ignore[no-untyped-def]
     """Scan channels first..last of one batch item. `states` keeps h for the backward pass if it is not empty."""
     start, outer, outer_stride, inner, inner_stride = order
@@ -80,7 +33,7 @@ def _forward(u, z, B, C, A, y, states, item, first, last, order):  # type: ignor
     ):  # tells LLVM that no index wraps around, without which nothing is vectorised
         return
     width = last - first
-    delta = np.empty(width, np.float32)
+    delta, scratch = np.empty(width, np.float32), np.empty(width, np.float32)
     h = np.zeros(width, np.float32)
     a = A[first:last].copy()
     for i in range(outer):
@@ -90,17 +43,18 @@ def _forward(u, z, B, C, A, y, states, item, first, last, order):  # type: ignor
                 return
             b, c = B[item, position], C[item, position]
             for n in range(width):
-                delta[n] = _softplus(z[item, position, first + n])
+                delta[n] = z[item, position, first + n]
+            softplus_in_place(delta, scratch, width)
             for n in range(width):
                 push = delta[n] * b * u[item, position, first + n]
-                h[n] = _exp_of_non_positive(a[n] * delta[n]) * h[n] + push
+                h[n] = exp_of_non_positive(a[n] * delta[n]) * h[n] + push
                 y[item, position, first + n] = c * h[n]
             if keep:
                 for n in range(width):
                     states[item, position, first + n] = h[n]
 
 
-@njit(**_options)
+@njit(**OPTIONS)
 def _backward(u, z, B, C, A, states, gy, gu, gz, gB, gC, gA, item, order):  # type: ignore[no-untyped-def]
     """Adjoint of `_forward` for one batch item, from the last step to the first.
 
@@ -130,12 +84,13 @@ def _backward(u, z, B, C, A, states, gy, gu, gz, gB, gC, gA, item, order):  # ty
                     h_before[n] = states[item, before, n]
             b, c = B[item, position], C[item, position]
             for n in range(width):
-                delta[n] = _softplus(z[item, position, n])
+                delta[n] = z[item, position, n]
+            softplus_in_place(delta, sigmoid, width)
             for n in range(width):
                 # sigmoid(z) = 1 - exp(-softplus(z))
-                sigmoid[n] = _ONE - _exp_of_non_positive(-delta[n])
+                sigmoid[n] = _ONE - exp_of_non_positive(-delta[n])
             for n in range(width):
-                decay = _exp_of_non_positive(A[n] * delta[n])
+                decay = exp_of_non_positive(A[n] * delta[n])
                 g = c * gy[item, position, n] + carry[n]
                 carry[n] = decay * g
                 kept = decay * h_before[n]
@@ -144,8 +99,8 @@ def _backward(u, z, B, C, A, states, gy, gu, gz, gB, gC, gA, item, order):  # ty
                 gA[item, n] += pushed[n] * kept
             for n in range(width):
                 gu[item, position, n] = pushed[n] * b
-            gB[item, position] = _dot(pushed, u[item, position])
-            gC[item, position] = _dot(gy[item, position], states[item, position])
+            gB[item, position] = dot(pushed, u[item, position])
+            gC[item, position] = dot(gy[item, position], states[item, position])
 
 
 def _order(columns: int, rows: int, direction: int) -> tuple[int, int, int, int, int]:
@@ -159,22 +114,6 @@ def _order(columns: int, rows: int, direction: int) -> tuple[int, int, int, int,
     if direction >= 2:
         return end, outer, -outer_stride, inner, -inner_stride
     return 0, outer, outer_stride, inner, inner_stride
-
-
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="niah-scan")
-
-
-def _run(function: Any, jobs: list[tuple[Any, ...]]) -> None:
-    """Call `function` with each job's arguments on as many threads as torch uses."""
-    threads = torch.get_num_threads()
-    if threads == 1 or len(jobs) == 1:
-        for job in jobs:
-            function(*job)
-        return
-    for future in [_pool(threads).submit(function, *job) for job in jobs]:
-        future.result()
 
 
 def _flat(x: Tensor) -> NDArray[np.float32]:
@@ -197,7 +136,7 @@ class _ScanDirection(torch.autograd.Function):
         states = np.empty((batch if training else 0, columns * rows, channels), np.float32)
         blocks = [(c, min(c + CHANNEL_BLOCK, channels)) for c in range(0, channels, CHANNEL_BLOCK)]
         flat_y = y.flatten(1, 2).numpy()
-        _run(
+        run_jobs(
             _forward,
             [
                 (*arrays, a, flat_y, states, item, *block, order)
@@ -220,7 +159,7 @@ class _ScanDirection(torch.autograd.Function):
         gB, gC = torch.empty(B.shape), torch.empty(B.shape)
         gA = np.zeros((u.shape[0], u.shape[3]), np.float32)
         outputs = [g.flatten(1, 2).numpy() for g in (gu, gz, gB, gC)]
-        _run(
+        run_jobs(
             _backward,
             [
                 (*arrays, a, ctx.states, gy, *outputs, gA, item, ctx.order)
@@ -231,8 +170,7 @@ class _ScanDirection(torch.autograd.Function):
 
 
 def scan_direction(u: Tensor, z: Tensor, B: Tensor, C: Tensor, A: Tensor, direction: int) -> Tensor:
-    """As `niah.scan.reference.scan_direction`, for float32 tensors on the CPU; once differentiable."""
-    if u.dtype != torch.float32 or u.device.type != "cpu":
-        raise TypeError(f"the cpu scan takes float32 on the CPU, got {u.dtype} on {u.device}")
-    y: Tensor = _ScanDirection.apply(u, z, B, C, A, direction)
-    return y
+    """As `niah.scan.reference.scan_direction`, on the CPU, in float32 inside; once differentiable."""
+    arguments = as_float32(u, z, B, C, A)
+    y: Tensor = _ScanDirection.apply(*arguments, direction)
+    return y.to(u.dtype)

@@ -33,6 +33,35 @@ def scan_direction(u: Tensor, z: Tensor, B: Tensor, C: Tensor, A: Tensor, direct
     return to_map(torch.stack(outputs, dim=1), columns, rows, direction)
 
 
+def scan_sequence(
+    u: Tensor,
+    z: Tensor,
+    B: Tensor,
+    C: Tensor,
+    A: Tensor,
+    D: Tensor,
+    state: Tensor,
+    reverse: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """One sequence with N states a channel (equations in `niah.scan.selective_scan`).
+
+    Args:
+        u, z: (batch, L, E); B, C: (batch, L, N); A: (E, N), negative; D: (E,).
+        state: (batch, E, N), before the first step taken.
+
+    Returns:
+        (batch, L, E) and the state (batch, E, N) after the last step taken.
+    """
+    delta = softplus(z)
+    outputs = [torch.empty(0)] * u.shape[1]
+    steps = range(u.shape[1])
+    for t in reversed(steps) if reverse else steps:
+        decay = torch.exp(delta[:, t, :, None] * A)
+        state = decay * state + (delta[:, t] * u[:, t])[..., None] * B[:, t, None, :]
+        outputs[t] = (state * C[:, t, None, :]).sum(-1) + D * u[:, t]
+    return torch.stack(outputs, dim=1), state
+
+
 def to_sequence(x: Tensor, direction: int) -> Tensor:
     """(batch, T, F, channels) -> (batch, L, channels) in the order of a direction."""
     if direction in (0, 2):  # along time inside a mel row

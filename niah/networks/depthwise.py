@@ -1,0 +1,47 @@
+"""SiLU of a depthwise 3 x 3 convolution on a channels-last map, on a CPU: one pass, no other map in memory.
+
+    out[t, f, c] = silu( sum_{i, j in 0..2} kernel[i, j, c] x[t + i, f + j - 1, c] ),   silu(a) = a / (1 + exp(-a))
+
+x holds a column more on each side than `out`; rows beyond the map are zeros. torch's convolution brings such a map into
+a layout of its own and back, which costs more than the nine products.
+"""
+
+import numpy as np
+from numba import njit
+from torch import Tensor
+
+from niah.scan.cpu_math import OPTIONS, exp_of_non_positive
+
+_ZERO, _ONE = np.float32(0), np.float32(1)
+
+
+@njit(**OPTIONS)
+def _add_rows(total, kernel, before, here, after):  # type: ignore[no-untyped-def]
+    for c in range(total.shape[0]):
+        total[c] += kernel[0, c] * before[c] + kernel[1, c] * here[c] + kernel[2, c] * after[c]
+
+
+@njit(**OPTIONS)
+def _silu(total, out):  # type: ignore[no-untyped-def]
+    for c in range(total.shape[0]):
+        t = exp_of_non_positive(-abs(total[c]))
+        out[c] = total[c] * (_ONE if total[c] >= _ZERO else t) / (_ONE + t)
+
+
+@njit(**OPTIONS)
+def _depthwise_silu(x, kernel, out):  # type: ignore[no-untyped-def]
+    columns, rows, channels = out.shape
+    total, nothing = np.empty(channels, np.float32), np.zeros(channels, np.float32)
+    for t in range(columns):
+        for f in range(rows):
+            total[:] = _ZERO
+            for i in range(3):
+                before = x[t + i, f - 1] if f > 0 else nothing
+                after = x[t + i, f + 1] if f + 1 < rows else nothing
+                _add_rows(total, kernel[i], before, x[t + i, f], after)
+            _silu(total, out[t, f])
+
+
+def depthwise_silu(x: Tensor, kernel: Tensor, out: Tensor) -> None:
+    """x (T + 2, F, C), kernel (3, 3, C) with time first, out (T, F, C); contiguous float32 on the CPU."""
+    _depthwise_silu(x.numpy(), kernel.numpy(), out.numpy())

@@ -1,0 +1,93 @@
+"""Convolution stacks over a window of columns, exactly as over the whole map.
+
+Column t of the output of a convolution with kernel K, stride S and padding P is made from the input columns
+tS - P .. tS - P + K - 1. `Windowed` walks a stack of layers back to the input columns that a window needs, and forward
+again; zeros stand in for columns beyond the true ends of each layer's input, and only for those.
+
+Maps are (B, T, F, C); convolution kernels are as released, (out, in, mel, time).
+"""
+
+from collections.abc import Iterable
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Windowed:
+    """Layers whose output at a column depends on few input columns: convolutions, and what works on each position.
+
+    Kernels are brought to the map's axis order once, so one object serves all windows of a forward.
+    """
+
+    def __init__(self, layers: Iterable[nn.Module]) -> None:
+        self.layers = list(layers)
+        self.kernels = {
+            layer: layer.weight.transpose(2, 3).contiguous()
+            for layer in self.layers
+            if isinstance(layer, nn.Conv2d)
+        }
+
+    def size(self, columns: int) -> int:
+        """Output columns of so many input columns; kernels are square, so also rows of rows."""
+        for conv in self.kernels:
+            columns = _after(conv, columns)
+        return columns
+
+    @property
+    def channels(self) -> int:
+        return list(self.kernels)[-1].out_channels
+
+    def needs(self, first: int, last: int, columns: int) -> tuple[int, int]:
+        """Input columns, as a range, for the output columns first..last - 1 of an input of `columns`."""
+        for conv, length in reversed(self._lengths(columns)):
+            first, last = self._span(conv, first, last)
+            first, last = max(first, 0), min(last, length)
+        return first, last
+
+    def window(self, x: Tensor, first: int, last: int, columns: int) -> Tensor:
+        """Output columns first..last - 1, from the input columns that `needs` names."""
+        lengths = dict(self._lengths(columns))
+        spans = {}
+        for conv in reversed(self.kernels):
+            spans[conv] = first, last = self._span(conv, first, last)
+            first, last = max(first, 0), min(last, lengths[conv])
+        for layer in self.layers:
+            if isinstance(layer, nn.Conv2d):
+                before, after = -spans[layer][0], spans[layer][1] - lengths[layer]
+                x = self._convolve(x, layer, max(before, 0), max(after, 0))
+            else:
+                x = layer(x)
+        return x
+
+    def _lengths(self, columns: int) -> list[tuple[nn.Conv2d, int]]:
+        """Each convolution with its number of input columns."""
+        found = []
+        for conv in self.kernels:
+            found.append((conv, columns))
+            columns = _after(conv, columns)
+        return found
+
+    @staticmethod
+    def _span(conv: nn.Conv2d, first: int, last: int) -> tuple[int, int]:
+        size, stride, padding = _geometry(conv)
+        return first * stride - padding, (last - 1) * stride - padding + size
+
+    def _convolve(self, x: Tensor, conv: nn.Conv2d, before: int, after: int) -> Tensor:
+        if before or after:
+            x = F.pad(x, (0, 0, 0, 0, before, after))
+        padding = (0, _geometry(conv)[2])  # along time it is there already
+        kernel = self.kernels[conv]
+        y = F.conv2d(
+            x.permute(0, 3, 1, 2), kernel, conv.bias, conv.stride, padding, groups=conv.groups
+        )
+        return y.permute(0, 2, 3, 1)
+
+
+def _after(conv: nn.Conv2d, columns: int) -> int:
+    size, stride, padding = _geometry(conv)
+    return (columns + 2 * padding - size) // stride + 1
+
+
+def _geometry(conv: nn.Conv2d) -> tuple[int, int, int]:
+    """Kernel, stride and padding, the same along both axes."""
+    return int(conv.kernel_size[1]), int(conv.stride[1]), int(conv.padding[1])

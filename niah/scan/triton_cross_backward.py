@@ -1,0 +1,172 @@
+"""Gradients of the four scans of a map in Triton, the same three phases from the other end.
+
+With gy the gradient of the output and g_s = C_s gy_s + a_{s+1} g_{s+1} that of the state h_s, a_s = exp(delta_s A):
+
+    du_s += g_s delta_s B_s + D gy_s          ddelta_s = g_s (B_s u_s + A a_s h_{s-1}),   dz_s = ddelta_s sigmoid(z_s)
+    dB_s  = sum_c g_s delta_s u_s             dC_s = sum_c gy_s h_s
+    dA    = sum_s g_s delta_s a_s h_{s-1}     dD = sum_s gy_s u_s
+    dW    = sum_s dz_s p_s^T                  dp_s = W^T dz_s,   dbias = sum_s dz_s
+
+a_s h_{s-1} is used as it is: h_s - delta_s B_s u_s would cancel. A line's states are run again from its entering state
+into a scratch slab, then the line is run backwards.
+
+Nothing is added atomically. Sums over channels leave as one partial a channel block, sums over steps as one partial a
+program; both are then added in a fixed order, so that two backward passes give the same bits.
+"""
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from niah.scan.triton_cross import Plan, _coordinates, _weights, line_states
+from niah.scan.triton_lines import line_starts, slab_extent, state_offset, sweep_sizes
+from niah.scan.triton_steps import sigmoid, softplus
+
+EXTRA_ROWS = tl.constexpr(3)  # beside the projection's: bias, A, D
+LN_2 = tl.constexpr(0.6931471805599453)
+
+
+def gradients(plan: Plan, saved: tuple[Tensor, ...], gy: Tensor) -> tuple[Tensor, ...]:
+    """Of u, p, dt_weight, dt_bias, A and D, in their dtypes; `saved` is these and the entering states."""
+    u, p, dt_weight, dt_bias, A, D, states = saved
+    adjoints = line_states(plan, gy, p, dt_weight, dt_bias, A, adjoint=True)
+    workers = max(1, min(plan.batch * plan.slabs, plan.programs // plan.channel_blocks))
+    programs = workers * plan.channel_blocks
+    scratch = torch.empty(2, programs * plan.slab_size, device=u.device)
+    tile = plan.tile
+    rank = tile["RANK"]
+    sums = torch.zeros(workers, 4, rank + EXTRA_ROWS.value, plan.C, device=u.device)
+    gu = torch.empty_like(u)
+    gp = torch.empty(plan.channel_blocks, *p.shape, device=u.device)
+    _gradients[(programs,)](
+        u, p, dt_weight, dt_bias, A, D, states, adjoints, gy, scratch[0], scratch[1], gu, gp, sums,
+        plan.batch * plan.slabs, p.numel(), *plan.extent, **tile, num_warps=8,
+    )  # fmt: skip
+    total = sums.sum(0)
+    gW = total[:, : plan.R].transpose(1, 2)
+    of_parameters = (gW, *(total[:, rank + i] for i in range(EXTRA_ROWS.value)))
+    found = (gu, gp.sum(0), *of_parameters)
+    return tuple(g.to(x.dtype) for g, x in zip(found, saved, strict=False))
+
+
+@triton.jit(do_not_specialize=["items", "T", "line", "pieces", "chunks", "slabs"])
+def _gradients(
+    u, p, dt_weight, dt_bias, A, D, states, adjoints, gy, kept_states, kept_sums, gu, gp, sums,
+    items, p_size: tl.int64, T, line, pieces, chunks, slabs, rows_size: tl.int64,
+    F: tl.constexpr, C: tl.constexpr, R: tl.constexpr, RANK: tl.constexpr, M: tl.constexpr,
+    WIDTH: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """Slabs one after another for a fixed channel block, so that a program's sums stay its own."""
+    channel_blocks: tl.constexpr = (C + WIDTH - 1) // WIDTH
+    program = tl.program_id(0).to(tl.int64)
+    worker = program // channel_blocks
+    workers = tl.num_programs(0) // channel_blocks
+    block = program % channel_blocks
+    own = tl.arange(0, WIDTH)
+    c = block.to(tl.int32) * WIDTH + own
+    kept_states += program * line * pieces * F * WIDTH
+    kept_sums += program * line * pieces * F * WIDTH
+    r = tl.arange(0, RANK)
+    skip = tl.zeros((WIDTH,), tl.float32)
+    for k in range(0, 4):
+        skip += tl.load(D + k * C + c, mask=c < C, other=0.0).to(tl.float32)
+    for turn in range(0, (items - worker + workers - 1) // workers):
+        work = worker + turn * workers
+        slab = work % slabs
+        item = work // slabs
+        columns, first = slab_extent(slab, item, T, line, pieces, F)
+        for k in range(0, 4):
+            reverse = k >= 2
+            groups, steps, stride, lines = sweep_sizes(k, columns, T, line, chunks, F, M)
+            weight, bias, a = _weights(k, c, dt_weight, dt_bias, A, C, R, RANK)
+            once = tl.where(k == 0, skip, 0.0)
+            part = p + first * (4 * (R + 2)) + k * (R + 2)
+            gpart = gp + block * p_size + first * (4 * (R + 2)) + k * (R + 2)
+            sum_weight = tl.zeros((RANK, WIDTH), tl.float32)
+            sum_bias = tl.zeros((WIDTH,), tl.float32)
+            sum_a = tl.zeros((WIDTH,), tl.float32)
+            sum_d = tl.zeros((WIDTH,), tl.float32)
+            for group in range(0, groups):
+                lane = group * M + tl.arange(0, M)
+                start, count = line_starts(k, lane, columns, line, F)
+                offset = state_offset(
+                    k, item, slab, lane, reverse, line, pieces, chunks, lines, rows_size, C, F
+                )
+                full = (count > 0)[:, None] & (c < C)[None, :]
+                h = tl.load(states + offset[:, None] + c[None, :], mask=full, other=0.0)
+                for j in range(0, steps):
+                    i = tl.where(reverse, steps - 1 - j, j)
+                    inside = i < count
+                    full = inside[:, None] & (c < C)[None, :]
+                    step = start + i * stride
+                    tl.store(kept_states + step[:, None] * WIDTH + own[None, :], h, mask=full)
+                    here = step[:, None] * C + c[None, :]
+                    x = tl.load(u + first * C + here, mask=full, other=0.0).to(tl.float32)
+                    coordinates, column = _coordinates(part, step, inside, R, RANK)
+                    z = tl.dot(coordinates, weight, input_precision=PRECISION) + bias[None, :]
+                    delta = tl.where(inside[:, None], softplus(z), 0.0)
+                    b = tl.load(part + column, mask=inside, other=0.0).to(tl.float32)
+                    h = tl.exp2(delta * a[None, :]) * h + delta * (b[:, None] * x)
+                tl.debug_barrier()
+                # the far end's order of lines is the other way round
+                offset = state_offset(
+                    k, item, slab, lane, not reverse, line, pieces, chunks, lines, rows_size, C, F
+                )
+                full = (count > 0)[:, None] & (c < C)[None, :]
+                later = tl.load(adjoints + offset[:, None] + c[None, :], mask=full, other=0.0)
+                for j in range(0, steps):
+                    i = tl.where(reverse, j, steps - 1 - j)
+                    inside = i < count
+                    full = inside[:, None] & (c < C)[None, :]
+                    step = start + i * stride
+                    local = step[:, None] * WIDTH + own[None, :]
+                    here = step[:, None] * C + c[None, :]
+                    x = tl.load(u + first * C + here, mask=full, other=0.0).to(tl.float32)
+                    pull = tl.load(gy + first * C + here, mask=full, other=0.0).to(tl.float32)
+                    before = tl.load(kept_states + local, mask=full, other=0.0)
+                    coordinates, column = _coordinates(part, step, inside, R, RANK)
+                    z = tl.dot(coordinates, weight, input_precision=PRECISION) + bias[None, :]
+                    delta = tl.where(inside[:, None], softplus(z), 0.0)
+                    b = tl.load(part + column, mask=inside, other=0.0).to(tl.float32)
+                    readout = tl.load(part + column + 1, mask=inside, other=0.0).to(tl.float32)
+                    decay = tl.exp2(delta * a[None, :])
+                    remembered = decay * before
+                    pushed = b[:, None] * x
+                    g = readout[:, None] * pull + later
+                    later = decay * g
+                    gdelta = g * (pushed + (a[None, :] * LN_2) * remembered)
+                    gz = tl.where(full, gdelta * sigmoid(z), 0.0)
+                    g = tl.where(full, g, 0.0)
+                    # sums over this block's channels
+                    gb = tl.sum(g * delta * x, 1)
+                    gc = tl.sum(pull * (remembered + delta * pushed), 1)
+                    gcoordinates = tl.dot(gz, tl.trans(weight), input_precision=PRECISION)
+                    mask = inside[:, None] & (r < R)[None, :]
+                    at = gpart + (column - R)[:, None] + r[None, :]
+                    tl.store(at, gcoordinates, mask=mask)
+                    tl.store(gpart + column, gb, mask=inside)
+                    tl.store(gpart + column + 1, gc, mask=inside)
+                    # sums over steps
+                    sum_weight += tl.dot(tl.trans(coordinates), gz, input_precision=PRECISION)
+                    sum_bias += tl.sum(gz, 0)
+                    sum_a += tl.sum(g * delta * remembered, 0)
+                    sum_d += tl.sum(pull * x, 0)
+                    # sums over directions
+                    total = tl.load(kept_sums + local, mask=full & (k > 0), other=0.0)
+                    total += g * delta * b[:, None] + once[None, :] * pull
+                    tl.store(kept_sums + local, total, mask=full & (k < 3))
+                    tl.store(gu + first * C + here, total, mask=full & (k == 3))
+            tl.debug_barrier()  # the next direction reads the scratch by other lanes
+            at = sums + ((worker * 4 + k) * (RANK + EXTRA_ROWS)) * C
+            mask = (r < R)[:, None] & (c < C)[None, :]
+            rows = at + r[:, None] * C + c[None, :]
+            tl.store(rows, tl.load(rows, mask=mask, other=0.0) + sum_weight, mask=mask)
+            _add(at + RANK * C + c, sum_bias, c < C)
+            _add(at + (RANK + 1) * C + c, sum_a, c < C)
+            _add(at + (RANK + 2) * C + c, sum_d, c < C)
+
+
+@triton.jit
+def _add(at, more, mask):
+    tl.store(at, tl.load(at, mask=mask, other=0.0) + more, mask=mask)
