@@ -1,9 +1,11 @@
 """Checkpoint files: read a state dict safely, take off wrappers, and load it strictly.
 
 Formats: `.safetensors`, and the `.pth` / `.pt` / `.ckpt` / `.bin` pickles that authors release. Pickles load with
-`weights_only=True` and nothing else, so a file with code in it is refused.
+`weights_only=True` and nothing else, so a file with code in it is refused. An `argparse.Namespace`, which trainers of
+the MAE family put beside their weights, is named to it as harmless: it holds values and does nothing.
 """
 
+import argparse
 import hashlib
 import pickle
 from collections.abc import Mapping
@@ -98,12 +100,14 @@ def _read_safetensors(path: Path) -> Any:
 
 def _read_pickle(path: Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = (str(error) or "it is empty").splitlines()[0]
         raise NiahError(
-            f"checkpoint {path} is refused: it holds something else than tensors ({reason}). "
-            "Save its state dict alone, or as .safetensors"
+            f"checkpoint {path} is refused: it holds something else than tensors ({reason}). Where you trust the file, "
+            "take its state dict out once (torch.load(FILE, weights_only=False), then ['model'] or ['state_dict']) and "
+            "save that alone with torch.save, or as .safetensors"
         ) from None
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         reason = (str(error) or "it is empty").splitlines()[0]

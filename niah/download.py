@@ -33,25 +33,27 @@ def sha256_of(path: Path) -> str:
 def fetch(url: str, sha256: str, destination: Path, *, instead: str = "") -> Path:
     """Bring `url` to `destination`, unless a file with that checksum is there already.
 
+    Without a checksum (`""`) any complete file is taken, and a file that is there already is kept.
+
     The file appears under its name only when complete and verified. A progress bar goes to stderr.
 
     Args:
         url: http(s) address.
-        sha256: hexadecimal checksum that the content must have.
+        sha256: hexadecimal checksum that the content must have; "" where none is known.
         destination: where it goes; folders are made.
         instead: what else the user can do, appended to errors.
 
     Raises:
         NiahError: no connection, a server's refusal, another checksum, or no room to write.
     """
-    if destination.is_file() and sha256_of(destination) == sha256:
+    if destination.is_file() and sha256 in ("", sha256_of(destination)):
         return destination
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".fetch-") as folder:
             part = Path(folder) / "part"
             found = _stream(url, part)
-            if found != sha256:
+            if sha256 and found != sha256:
                 raise NiahError(
                     f"{url}: has sha256 {found[:12]}.., not the expected {sha256[:12]}..; {instead}"
                 )

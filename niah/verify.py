@@ -2,49 +2,140 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 
-from niah.adapters import choose_device, load_model
+from niah.adapters import (
+    INDEXED_BY_32_BITS,
+    NetworkAdapter,
+    choose_device,
+    import_adapter,
+    largest,
+    load_model,
+)
+from niah.adapters.checker import lacking, misbehaving
+from niah.adapters.importing import load_own_weights
+from niah.adapters.window import SlidingWindow
+from niah.cards import ModelCard, find_model
 from niah.errors import NiahError
-from niah.placement import total_frames
+from niah.memory import PeakMemory, free_cached, is_out_of_memory
+from niah.placement import FRAMES_PER_SECOND, NEEDLE_ALONE_S, total_frames
+
+_GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing found; `met` is False where the protocol is not kept."""
+
+    text: str
+    met: bool = True
+
+    def __str__(self) -> str:
+        return self.text if self.met else f"not met: {self.text}"
 
 
 def verify(
     name: str, checkpoint: str | None, lengths_s: Sequence[float], device: str
-) -> Iterator[str]:
-    """Lines that say what was found.
+) -> Iterator[Finding]:
+    """What was found, as it is found: the load, the protocol, each length in its native mode or over windows.
+
+    A model of the package loads strictly or not at all; of a user's adapter everything that is wrong is told.
 
     Raises:
-        NiahError: the weights do not load, or logits of another shape, type or with NaN.
+        NiahError: no such card, an adapter that cannot be imported, or weights that do not load.
     """
-    adapter = load_model(name, checkpoint, device=str(choose_device(device)))
+    chosen = choose_device(device)
+    card, weights = find_model(name)
+    family = import_adapter(card)
+    if isinstance(family, type) and issubclass(family, NetworkAdapter):
+        adapter: Any = load_model(name, checkpoint, device=str(chosen))
+        yield Finding(f"{adapter.name}: loads strictly; {_described(adapter)}")
+    else:
+        adapter = _made(family, card, chosen)
+        load_own_weights(adapter, card, weights, checkpoint)
+        loaded = "loads" if checkpoint or weights else "is made without weights"
+        yield Finding(f"{card.name} ({card.adapter}): {loaded}")
+    problems = [*lacking(adapter, card), *misbehaving(adapter, chosen)]
+    yield from (Finding(problem, met=False) for problem in problems)
+    if problems:
+        return
+    yield Finding("protocol: met (parts, shapes, float32, finite, the same again and in a batch)")
+    for length_s in lengths_s:
+        yield from _at_length(adapter, length_s, chosen)
+
+
+def _described(adapter: NetworkAdapter) -> str:
     classes = f"{len(adapter.labels)} classes ({adapter.labels.name})"
-    yield f"{adapter.name}: loads strictly; kernel {adapter.kernel}; {classes}"
-    generator = torch.Generator().manual_seed(0)
-    for length in lengths_s:
-        frames = total_frames(length)
-        features = 0.5 * torch.randn(1, frames, adapter.frontend.mels, generator=generator)
-        begin = time.perf_counter()
-        try:
-            logits = adapter.logits(features)
-        except NiahError as error:
-            yield f"{length:g} s: no native mode: {error}"
-            continue
-        seconds = time.perf_counter() - begin
-        _check(adapter.name, logits, len(adapter.labels), length)
-        yield (
-            f"{length:g} s ({frames} frames): {seconds:.2f} s, {length / seconds:.0f} x real time; "
-            f"logits {float(logits.min()):.2f} to {float(logits.max()):.2f}"
-        )
+    frames = largest(lambda count: adapter.largest_tensor(1, count) <= INDEXED_BY_32_BITS)
+    hours = frames / FRAMES_PER_SECOND / 3600
+    return (
+        f"{adapter.parameters / 1e6:.1f} M parameters; kernel {adapter.kernel}; {classes}; "
+        f"no tensor past 2^31 elements up to {frames} frames ({hours:.1f} h)"
+    )
 
 
-def _check(name: str, logits: torch.Tensor, classes: int, length_s: float) -> None:
-    if tuple(logits.shape) != (1, classes):
+def _made(family: Any, card: ModelCard, device: torch.device) -> Any:
+    """A user's adapter, made as the harness makes it."""
+    try:
+        return family(card, device=device, dtype=torch.float32)
+    except NiahError:
+        raise
+    except Exception as error:  # a user's code may raise anything; it is told what and where
         raise NiahError(
-            f"{name} at {length_s:g} s: logits are {tuple(logits.shape)}, not (1, {classes}) as its labels say"
-        )
-    if logits.dtype != torch.float32:
-        raise NiahError(f"{name} at {length_s:g} s: logits are {logits.dtype}, not float32")
+            f"card {card.path}: {card.adapter}(card, device=.., dtype=..) raised {type(error).__name__}: {error}"
+        ) from error
+
+
+def _at_length(adapter: Any, length_s: float, device: torch.device) -> Iterator[Finding]:
+    """The native mode, or the sliding window where there is none."""
+    try:
+        yield _ran(adapter, length_s, device)
+    except NiahError as error:
+        yield Finding(f"{length_s:g} s: no native mode: {error}")
+        over_windows = SlidingWindow(adapter, NEEDLE_ALONE_S)
+        try:
+            found = _ran(over_windows, length_s, device)
+        except NiahError as refused:
+            yield Finding(f"{length_s:g} s, {over_windows.kernel}: {refused}", met=False)
+        else:
+            yield Finding(f"{over_windows.kernel}, {found.text}", found.met)
+
+
+def _ran(scorer: Any, length_s: float, device: torch.device) -> Finding:
+    """One forward pass, or what became of it.
+
+    Raises:
+        NiahError: the scorer has no mode for that length.
+    """
+    try:
+        return Finding(f"{length_s:g} s {_timed(scorer, length_s, device)}")
+    except NiahError:
+        raise
+    except Exception as error:
+        if not is_out_of_memory(error):
+            return Finding(f"{length_s:g} s: {type(error).__name__}: {error}", met=False)
+        free_cached(device)
+        return Finding(f"{length_s:g} s: out of memory")
+
+
+def _timed(scorer: Any, length_s: float, device: torch.device) -> str:
+    """One forward pass: time, memory at its peak, range of the logits."""
+    frontend = scorer.frontend
+    frames = total_frames(length_s, frontend.needle_frames)
+    generator = torch.Generator().manual_seed(0)
+    features = 0.5 * torch.randn(1, frames, frontend.mels, generator=generator)
+    memory = PeakMemory(device)
+    begin = time.perf_counter()
+    logits = scorer.logits(features).cpu()
+    seconds = time.perf_counter() - begin
+    if tuple(logits.shape) != (1, len(scorer.labels)):
+        raise ValueError(f"logits are {tuple(logits.shape)}")
     if not bool(torch.isfinite(logits).all()):
-        raise NiahError(f"{name} at {length_s:g} s: logits hold NaN or infinity")
+        raise ValueError("logits hold NaN or infinity")
+    return (
+        f"({frames} frames): {seconds:.2f} s, {length_s / seconds:.0f} x real time, "
+        f"{memory.bytes() / _GIB:.2f} GiB at the peak; logits {float(logits.min()):.2f} to {float(logits.max()):.2f}"
+    )

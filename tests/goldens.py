@@ -17,7 +17,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Golden:
-    """One model of the shared folder; `state` in the authors' key layout."""
+    """One model of the shared folder; `state` in the authors' key layout, without the keys that their code keeps."""
 
     name: str
     document: dict[str, Any]
@@ -26,17 +26,20 @@ class Golden:
     fill: ModuleType
 
     def cases(self) -> Iterator[tuple[Tensor, NDArray[np.float32]]]:
+        mels = self.document.get("input", {}).get("mels", 128)
         for frames, logits in self.logits.items():
-            yield torch.from_numpy(self.fill.make_input(frames)), logits
+            yield torch.from_numpy(self.fill.make_input(frames, mels)), logits
 
 
 def load_golden(shared: Path, name: str) -> Golden:
     fill = _fill(shared)
     document = json.loads((shared / "golden" / f"{name}.json").read_text())
     arrays = np.load(shared / "golden" / f"{name}.npz")
+    tied = document.get("tied", {})  # alias -> the key whose values it shares
     state = {
-        key: torch.from_numpy(np.array(fill.fill_value(key, shape)))
+        key: torch.from_numpy(np.array(fill.fill_value(tied.get(key, key), shape)))
         for key, shape in document["state"].items()
+        if key not in document.get("kept", ())
     }
     if name.endswith("-strong"):
         _strengthen(state)

@@ -10,10 +10,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import niah
-from niah.adapters import Adapter, NetworkAdapter
+from niah.adapters import Adapter, NetworkAdapter, import_adapter
 from niah.adapters.dass import Dass
 from niah.adapters.window import SlidingWindow, window_starts
-from niah.cards import ModelCard, model_cards
+from niah.cards import ModelCard, find_model, model_cards
 from niah.errors import NiahError
 from niah.networks.ast import sinusoid
 from niah.scan import Backend
@@ -229,11 +229,38 @@ def test_random_weights_depend_on_the_seed_alone() -> None:
 
 
 @pytest.mark.parametrize("card", model_cards(), ids=lambda card: card.name)
-def test_every_card_makes_an_adapter_of_the_size_it_says(card: ModelCard) -> None:
-    adapter = niah.load_model(card.name, checkpoint="random")
+def test_every_card_makes_an_adapter_of_the_size_it_says(
+    card: ModelCard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("trunc_normal_", "kaiming_uniform_", "xavier_uniform_", "uniform_", "normal_"):
+        # shapes alone: the cards together have billions of parameters
+        monkeypatch.setattr(torch.nn.init, name, lambda tensor, *_, **__: tensor)
+    adapter = import_adapter(card)(card, device=torch.device("cpu"))
     assert isinstance(adapter, Adapter)
     assert isinstance(adapter, NetworkAdapter)
     assert adapter.parameters == card.parameters
+    for batch, frames in ((1, 1), (1, 1024), (2, 1024), (3, 30_000), (1, 900_000)):
+        elements = adapter.largest_tensor(batch, frames)
+        assert elements >= batch * frames * adapter.frontend.mels
+        assert elements <= adapter.largest_tensor(batch + 1, frames)
+
+
+@pytest.mark.parametrize(
+    ("name", "hub", "score"),
+    [
+        ("dass-small", "saurabhati/DASS_small_AudioSet_47.2", 47.2),
+        ("dass-small:v1", "saurabhati/DASS_small_AudioSet_47.2", 47.2),
+        ("dass-small:v2", "saurabhati/DASS_small_AudioSet_48.6", 48.6),
+        ("dass-small:v3", "saurabhati/DASS_small_AudioSet_50.1", 50.1),
+        ("dass-medium:v1", "saurabhati/DASS_medium_AudioSet_47.6", 47.6),
+        ("dass-medium:v2", "saurabhati/DASS_small_AudioSet_48.9", 48.9),  # the hub's name
+        ("dass-medium:v3", "saurabhati/DASS_medium_AudioSet_50.2", 50.2),
+    ],
+)
+def test_every_release_of_dass_has_its_name(name: str, hub: str, score: float) -> None:
+    card, weights = find_model(name)
+    assert card.weights[weights].hub == hub
+    assert card.published[f"{weights}_mAP"] == score
 
 
 def test_sliding_window_is_the_maximum_over_windows() -> None:

@@ -1,27 +1,42 @@
 """Adapters: a checkpoint as a function from features to logits.
 
 The protocol is all that the harness asks of a model; a user's own class is named by import string in a card and
-needs to inherit nothing. `load_model` is the one way to make one.
+needs to inherit nothing (docs/your-model.md). `load_model` is the one way to make one.
 """
 
-import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
+from niah.adapters.importing import import_adapter, own_adapter
 from niah.cards import ModelCard, find_model
 from niah.checkpoints import State, load_strictly, read_state, state_sha256
 from niah.download import sha256_of
 from niah.errors import NiahError
-from niah.features import KaldiFrontend
+from niah.frontends import Frontend
+from niah.frontends.kaldi import AST
+from niah.networks.random_start import without_random_start
 from niah.vocabularies import Vocabulary, vocabulary
 from niah.weights import resolve
 
+__all__ = [
+    "INDEXED_BY_32_BITS",
+    "RANDOM",
+    "Adapter",
+    "NetworkAdapter",
+    "choose_device",
+    "import_adapter",
+    "largest",
+    "load_model",
+]
+
 RANDOM = "random"
+INDEXED_BY_32_BITS = 2**31 - 1
+INDEXED_BY_64_BITS = 2**63 - 1
 
 
 @runtime_checkable
@@ -33,11 +48,16 @@ class Adapter(Protocol):
     names the scan or attention kernel for the record.
     """
 
-    name: str
-    sample_rate: int
-    frontend: KaldiFrontend
-    labels: Vocabulary
-    kernel: str
+    @property
+    def name(self) -> str: ...
+    @property
+    def sample_rate(self) -> int: ...
+    @property
+    def frontend(self) -> Frontend: ...
+    @property
+    def labels(self) -> Vocabulary: ...
+    @property
+    def kernel(self) -> str: ...
 
     def logits(self, features: Tensor) -> Tensor: ...
 
@@ -46,9 +66,16 @@ class NetworkAdapter(ABC):
     """An adapter around a torch network; the families in this package give `build` and `official_state`.
 
     A card's `adapter` names a subclass. Evaluation mode, no gradients, `dtype` inside, float32 out.
+
+    `safe_elements` is the most that one tensor holds while 32 bits index it, and batches are taken in parts to keep to
+    it; on a CPU everything indexes with 64. torch's own kernels go past it or raise, so one longer clip is still run;
+    an adapter some of whose kernels would give wrong figures instead sets `indexes_with_32_bits`, and refuses it.
     """
 
     kernel = "torch"
+    default_frontend: ClassVar[Frontend] = AST
+    safe_elements: int = INDEXED_BY_32_BITS
+    indexes_with_32_bits: bool = False
 
     def __init__(
         self,
@@ -56,11 +83,11 @@ class NetworkAdapter(ABC):
         *,
         device: torch.device,
         dtype: torch.dtype = torch.float32,
-        frontend: KaldiFrontend | None = None,
+        frontend: Frontend | None = None,
     ) -> None:
         self.card = card
         self.name = card.name
-        self.frontend = frontend or KaldiFrontend()
+        self.frontend: Frontend = frontend or self.default_frontend
         self.sample_rate = self.frontend.sample_rate
         self.labels = vocabulary(card.labels_source)
         self.device = device
@@ -68,8 +95,11 @@ class NetworkAdapter(ABC):
         self.weights_sha256 = ""
         self.weights_source = ""
         self.random = False
+        if device.type == "cpu":
+            self.safe_elements = INDEXED_BY_64_BITS
         try:
-            self.network = self.build(card.config, len(self.labels))
+            with without_random_start():  # `load` or `randomise` come next
+                self.network = self.build(card.config, len(self.labels))
         except (TypeError, ValueError) as error:
             raise NiahError(
                 f"card {card.path}: [config] does not fit {card.adapter}: {error}"
@@ -109,14 +139,41 @@ class NetworkAdapter(ABC):
     def parameters(self) -> int:
         return sum(p.numel() for p in self.network.parameters())
 
+    def largest_tensor(self, batch: int, frames: int) -> int:
+        """Elements of the largest tensor of a forward pass; the input's own where a family does not know better."""
+        return batch * frames * self.frontend.mels
+
+    def safe_batch(self, frames: int) -> int:
+        """Most clips of that length in one forward pass: one, or as many as stay within `safe_elements`."""
+        within = largest(lambda batch: self.largest_tensor(batch, frames) <= self.safe_elements)
+        return max(1, within)
+
     @torch.inference_mode()
     def logits(self, features: Tensor) -> Tensor:
-        """(B, frames, mels) normalised -> (B, classes) float32."""
+        """(B, frames, mels) normalised -> (B, classes) float32.
+
+        A batch with a tensor past `safe_elements` is taken in parts.
+
+        Raises:
+            NiahError: another shape, or a single clip past `safe_elements` where `indexes_with_32_bits`.
+        """
         if features.ndim != 3 or features.shape[-1] != self.frontend.mels:
             shape = tuple(features.shape)
             raise NiahError(
                 f"{self.name}: features must be (batch, frames, {self.frontend.mels}), got {shape}"
             )
+        frames = features.shape[1]
+        if self.indexes_with_32_bits and self.largest_tensor(1, frames) > self.safe_elements:
+            safe = largest(lambda n: self.largest_tensor(1, n) <= self.safe_elements)
+            raise NiahError(
+                f"{self.name}: {frames} frames: past what the kernels index; largest safe is {safe} frames"
+            )
+        if self.largest_tensor(len(features), frames) <= self.safe_elements:
+            return self._forward(features)
+        parts = torch.split(features, self.safe_batch(frames))
+        return torch.cat([self._forward(part) for part in parts])
+
+    def _forward(self, features: Tensor) -> Tensor:
         out: Tensor = self.network(features.to(self.device, self.dtype)).float()
         return out
 
@@ -144,40 +201,13 @@ def load_model(
     """
     card, weights = find_model(model)
     adapter = import_adapter(card)(card, device=choose_device(device), dtype=_dtype(dtype))
-    if not isinstance(adapter, NetworkAdapter):  # a user's own class: it loads as it likes
-        if hasattr(adapter, "load_checkpoint"):
-            adapter.load_checkpoint(checkpoint)
-        return check_protocol(adapter)
+    if not isinstance(adapter, NetworkAdapter):
+        return own_adapter(adapter, card, weights, checkpoint)
     if str(checkpoint) == RANDOM:
         adapter.randomise(seed)
     else:
         adapter.load(Path(checkpoint) if checkpoint else resolve(card, weights))
-    return check_protocol(adapter)
-
-
-def import_adapter(card: ModelCard) -> Any:
-    """The class that a card's import string names."""
-    module_name, _, attribute = card.adapter.partition(":")
-    try:
-        return getattr(importlib.import_module(module_name), attribute)
-    except ImportError as error:
-        raise NiahError(
-            f"card {card.path}: adapter '{card.adapter}' cannot be imported: {error}"
-        ) from None
-    except AttributeError:
-        raise NiahError(f"card {card.path}: module '{module_name}' has no '{attribute}'") from None
-
-
-def check_protocol(adapter: Any) -> Adapter:
-    missing = [
-        name
-        for name in ("name", "sample_rate", "frontend", "labels", "kernel", "logits")
-        if not hasattr(adapter, name)
-    ]
-    if missing:
-        raise NiahError(f"{type(adapter).__name__} is no adapter: it lacks {', '.join(missing)}")
-    checked: Adapter = adapter
-    return checked
+    return adapter
 
 
 def choose_device(device: str) -> torch.device:
@@ -195,6 +225,17 @@ def choose_device(device: str) -> torch.device:
             f"device '{device}' is not on this machine: {torch.cuda.device_count()} CUDA devices; use --device cpu"
         )
     return chosen
+
+
+def largest(holds: Callable[[int], bool]) -> int:
+    """The largest n >= 0 for which `holds(n)`, which must fail for good from some n on."""
+    low, high = 0, 1
+    while holds(high):
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return low
 
 
 def _dtype(name: str) -> torch.dtype:

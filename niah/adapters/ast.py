@@ -12,6 +12,7 @@ from niah.checkpoints import State
 from niah.errors import NiahError
 from niah.networks.ast import Ast as AstNetwork
 from niah.networks.ast import AstConfig, sinusoid
+from niah.networks.vit import TOKENS_AT_ONCE
 
 _HUB_PREFIX = "audio_spectrogram_transformer."
 _UNUSED = (
@@ -39,7 +40,7 @@ _SINUSOID_TOLERANCE = 1e-2  # files may hold it in half precision
 
 
 class Ast(NetworkAdapter):
-    """AST with learned, interpolated or sinusoidal positions (`niah.networks.ast`)."""
+    """AST with learned, interpolated or one- and two-dimensional sinusoidal positions (`niah.networks.ast`)."""
 
     network: AstNetwork
     kernel = "sdpa"
@@ -56,13 +57,18 @@ class Ast(NetworkAdapter):
         state = {key: value for key, value in state.items() if not key.startswith(_UNUSED)}
         assert isinstance(network, AstNetwork)
         positions = state.get("v.pos_embed")
-        if network.config.positions == "sinusoidal":
+        if network.config.positions.startswith("sinusoidal"):
             if positions is not None:
-                _check_sinusoid(positions, network.config)
+                _check_sinusoid(positions, network)
                 del state["v.pos_embed"]
         elif positions is not None and positions.ndim == 2:
             state["v.pos_embed"] = positions[None]
         return state
+
+    def largest_tensor(self, batch: int, frames: int) -> int:
+        config = self.network.config
+        tokens = config.tokens(max(frames, config.patch[1]))
+        return max(batch * frames * config.mels, largest_of_blocks(batch, tokens, config.width))
 
 
 def _from_hub(state: State) -> State:
@@ -86,10 +92,13 @@ def _from_hub(state: State) -> State:
     return merged
 
 
-def _check_sinusoid(positions: Tensor, config: AstConfig) -> None:
+def _check_sinusoid(positions: Tensor, network: AstNetwork) -> None:
     """A checkpoint with learned positions must not lose them silently (facts 5, item 8)."""
     stored = positions.reshape(-1, positions.shape[-1]).float()
-    expected = sinusoid(len(stored), config.width)
+    if network.config.positions == "sinusoidal":
+        expected = sinusoid(len(stored), network.config.width)
+    else:
+        expected = network.v.positions(network.config.trained_frames)[0]
     if (
         stored.shape != expected.shape
         or float((stored - expected).abs().max()) > _SINUSOID_TOLERANCE
@@ -98,3 +107,9 @@ def _check_sinusoid(positions: Tensor, config: AstConfig) -> None:
             "this checkpoint's v.pos_embed is not the sinusoid: it has learned positions; "
             "use model 'ast' or 'ast-interp'"
         )
+
+
+def largest_of_blocks(batch: int, tokens: int, width: int) -> int:
+    """Elements of the largest tensor of timm's blocks without gradients: queries, keys and values side by side."""
+    at_once = min(batch * tokens, max(batch, TOKENS_AT_ONCE))
+    return max(3 * batch * tokens * width, 4 * at_once * width)

@@ -6,10 +6,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from niah.adapters import NetworkAdapter
+from niah.adapters import INDEXED_BY_64_BITS, NetworkAdapter
 from niah.checkpoints import State, strip_prefix
 from niah.networks.dass import Dass as DassNetwork
 from niah.networks.dass import DassConfig
+from niah.networks.dass_tiled import largest_tensor
 from niah.scan import choose_backend
 
 _HUB_STEM = {"0": "0", "1": "2", "3": "5", "4": "7"}  # port's index -> official index
@@ -28,6 +29,7 @@ class Dass(NetworkAdapter):
     """DASS-small, DASS-medium, and our nano size (`niah.networks.dass`)."""
 
     network: DassNetwork
+    safe_elements = INDEXED_BY_64_BITS  # whole maps meet only our scans and pointwise operators
 
     @staticmethod
     def build(config: Mapping[str, Any], classes: int) -> nn.Module:
@@ -37,6 +39,18 @@ class Dass(NetworkAdapter):
     def kernel(self) -> str:  # type: ignore[override]
         chosen = choose_backend(next(self.network.parameters()), self.network.scan_backend)
         return f"scan-{chosen}"
+
+    def largest_tensor(self, batch: int, frames: int) -> int:
+        """The first stage's map, or the hidden layer of a slab of it: all else is cut (`niah.networks.dass_tiled`)."""
+        return largest_tensor(self.network.config, batch, frames, self.frontend.mels)
+
+    def _forward(self, features: Tensor) -> Tensor:
+        out: Tensor = self.network(features).float()  # brings a tile at a time to its device
+        return out
+
+    def position_logits(self, features: Tensor) -> Tensor:
+        """(B, frames, mels) -> (B, T, F, classes) float32: the head at each position; pooled, they are `logits`."""
+        return self.network.position_logits(features).float()
 
     @staticmethod
     def official_state(state: State, network: nn.Module) -> State:

@@ -13,23 +13,40 @@ Positions
   more are resized bilinearly (align_corners False); mel rows likewise never change.
 - `sinusoidal`: what the DASS paper compares with: row p is sin(p w_i), cos(p w_i) interleaved, w_i = 10000^(-2i/D),
   made anew for every length. As tokens are frequency-major, a longer input renumbers every mel row but the first.
+- `sinusoidal-2d` (ours): the first half of the channels is the sinusoid of the column, the second that of the mel
+  row; the class tokens get zeros. A longer input keeps the position of every token that a shorter one has.
 
-Attention is torch's fused kernel, so memory is linear in N; timm's own block, with the released LayerNorm eps 1e-6.
+Why does it drop with length? Three options take it apart; all off as released:
+- `positions_as_if_s`: the input carries the positions of the first columns of one of that many seconds (renumbering
+  without dilution);
+- `repeat_positions`: column c carries the position of column c mod (trained columns) (dilution without renumbering);
+- `first_column` (with either): the input's first column is taken for that one, so that a needle that does not begin the
+  longer input gets the positions that it has there, or, negative, those that it has alone;
+- `log_length_scale`: attention logits times log N / log(N trained), which keeps its entropy about constant.
+
+Attention is torch's fused kernel and the MLP goes by stretches of tokens where no gradient is wanted, so memory is
+linear in N; timm's own block, with the released LayerNorm eps 1e-6.
 """
 
+import math
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
+from timm.layers.mlp import Mlp
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from niah.errors import NiahError
+from niah.networks.positions import cut_or_resize, sinusoid, sinusoid_at
+from niah.networks.vit import by_stretches
 
-Positions = Literal["learned", "interpolated", "sinusoidal"]
+__all__ = ["Ast", "AstConfig", "PatchEmbed", "TokenMlp", "sinusoid", "transformer_blocks"]
+
+Positions = Literal["learned", "interpolated", "sinusoidal", "sinusoidal-2d"]
 CLASS_TOKENS = 2
+FRAMES_PER_SECOND = 100
 
 
 @dataclass(frozen=True)
@@ -45,11 +62,23 @@ class AstConfig:
     trained_frames: int = 1024
     classes: int = 527
     positions: Positions = "learned"
+    positions_as_if_s: float = 0.0  # 0: as long as the input is
+    repeat_positions: bool = False
+    first_column: int = 0
+    log_length_scale: bool = False
     initial_std: float = 0.02  # of linear weights at the start of training; 0 is 1 / sqrt(inputs)
 
     def __post_init__(self) -> None:
         for name in ("patch", "stride"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
+        if self.positions not in Positions.__args__:  # type: ignore[attr-defined]
+            raise ValueError(f"positions '{self.positions}' is none of {Positions}")
+        if self.positions_as_if_s and self.repeat_positions:
+            raise ValueError("positions_as_if_s and repeat_positions exclude each other")
+        if self.first_column and not (self.positions_as_if_s or self.repeat_positions):
+            raise ValueError("first_column is of positions_as_if_s or repeat_positions")
+        if self.positions_as_if_s and self.positions == "learned":
+            raise ValueError("learned positions are known for one length: no positions_as_if_s")
 
     def grid(self, frames: int) -> tuple[int, int]:
         """Patch rows and columns of an input of that many frames."""
@@ -59,23 +88,50 @@ class AstConfig:
         columns = (frames - self.patch[1]) // self.stride[1] + 1
         return rows, columns
 
-
-def sinusoid(tokens: int, width: int) -> Tensor:
-    """(tokens, width) float32: even columns sin(p w_i), odd ones cos(p w_i), w_i = 10000^(-2i/width)."""
-    position = torch.arange(tokens, dtype=torch.float64)[:, None]
-    frequency = 10000.0 ** (-torch.arange(0, width, 2, dtype=torch.float64) / width)
-    angle = position * frequency
-    return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1).float()
+    def tokens(self, frames: int) -> int:
+        rows, columns = self.grid(frames)
+        return CLASS_TOKENS + rows * columns
 
 
 class PatchEmbed(nn.Module):
-    def __init__(self, config: AstConfig) -> None:
+    def __init__(self, width: int, patch: tuple[int, int], stride: tuple[int, int]) -> None:
         super().__init__()
-        self.proj = nn.Conv2d(1, config.width, config.patch, stride=config.stride)
+        self.proj = nn.Conv2d(1, width, patch, stride=stride)
 
     def forward(self, x: Tensor) -> Tensor:  # (B, T0, M) -> (B, f t, D), frequency-major
         patches: Tensor = self.proj(x.unsqueeze(1).transpose(2, 3))
         return patches.flatten(2).transpose(1, 2)
+
+
+class TokenMlp(Mlp):
+    """timm's MLP; without gradients a stretch of tokens at a time, so that its 4 D wide middle is never held whole."""
+
+    def forward(
+        self, x: Tensor
+    ) -> Tensor:  # (B, N, D) -> (B, N, D), in the place of x: the block's own norm(..)
+        return by_stretches(super().forward, x)
+
+
+class LengthScale(nn.Module):
+    """Queries times log N / log(N trained): on queries, because the fused kernel's own scale is fixed."""
+
+    def __init__(self, trained_tokens: int) -> None:
+        super().__init__()
+        self.trained_tokens = trained_tokens
+
+    def forward(self, q: Tensor) -> Tensor:  # (B, heads, N, D / heads)
+        return q * (math.log(q.shape[-2]) / math.log(self.trained_tokens))
+
+
+def transformer_blocks(width: int, depth: int, heads: int) -> nn.Sequential:
+    """timm's pre-norm blocks as the AST family has them: qkv bias, exact GELU, LayerNorm eps 1e-6."""
+    norm = partial(nn.LayerNorm, eps=1e-6)
+    return nn.Sequential(
+        *[
+            Block(width, heads, qkv_bias=True, norm_layer=norm, mlp_layer=TokenMlp)  # type: ignore[arg-type]
+            for _ in range(depth)
+        ]
+    )
 
 
 class Transformer(nn.Module):
@@ -85,59 +141,83 @@ class Transformer(nn.Module):
         super().__init__()
         self.config = config
         width = config.width
-        rows, columns = config.grid(config.trained_frames)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
         self.dist_token = nn.Parameter(torch.zeros(1, 1, width))
-        self.patch_embed = PatchEmbed(config)
-        if config.positions == "sinusoidal":
-            self._sinusoid = sinusoid(0, width)
-        else:
-            self.pos_embed = nn.Parameter(torch.zeros(1, CLASS_TOKENS + rows * columns, width))
+        self.patch_embed = PatchEmbed(width, config.patch, config.stride)
+        self._made: tuple[int, Tensor] = (0, torch.empty(0))  # the sinusoid of so many columns
+        trained = config.tokens(config.trained_frames)
+        if not config.positions.startswith("sinusoidal"):
+            self.pos_embed = nn.Parameter(torch.zeros(1, trained, width))
             nn.init.trunc_normal_(self.pos_embed, std=0.02)
-        norm = partial(nn.LayerNorm, eps=1e-6)
-        self.blocks = nn.Sequential(
-            *[
-                Block(width, config.heads, qkv_bias=True, norm_layer=norm)  # type: ignore[arg-type]
-                for _ in range(config.depth)
-            ]
-        )
-        self.norm = norm(width)
+        self.blocks = transformer_blocks(width, config.depth, config.heads)
+        if config.log_length_scale:
+            for block in self.blocks:
+                block.attn.q_norm = LengthScale(trained)  # type: ignore[union-attr]
+        self.norm = nn.LayerNorm(width, eps=1e-6)
         for module in self.modules():
             if isinstance(module, nn.Linear):
-                _initialise_linear(module, config.initial_std)
+                initialise_linear(module, config.initial_std)
         for token in (self.cls_token, self.dist_token):
             nn.init.trunc_normal_(token, std=0.02)
 
     def positions(self, frames: int) -> Tensor:
         """(1, N, D) position embeddings for an input of that many frames."""
+        columns = self.config.grid(frames)[1]
+        if not self.config.positions.startswith("sinusoidal"):
+            return self._learned(columns)
+        device = self.cls_token.device
+        if self._made[0] != columns or self._made[1].device != device:
+            self._made = columns, self._sinusoidal(columns).to(device)
+        return self._made[1]
+
+    def _numbered(self, columns: int) -> int:
+        """Columns of the grid whose positions are used."""
         config = self.config
-        rows, columns = config.grid(frames)
+        if config.repeat_positions:
+            return config.grid(config.trained_frames)[1]
+        if not config.positions_as_if_s:
+            return columns
+        as_if = config.grid(round(config.positions_as_if_s * FRAMES_PER_SECOND))[1]
+        if not 0 <= config.first_column <= as_if - columns:
+            raise NiahError(
+                f"positions_as_if_s = {config.positions_as_if_s:g} has {as_if} patch columns, "
+                f"the input {columns}: give a shorter input, or a longer one to be taken for"
+            )
+        return as_if
+
+    def _sinusoidal(self, columns: int) -> Tensor:
+        config = self.config
+        rows = config.grid(config.trained_frames)[0]
+        numbered = self._numbered(columns)
+        row, column = torch.arange(rows), (config.first_column + torch.arange(columns)) % numbered
         if config.positions == "sinusoidal":
-            tokens = CLASS_TOKENS + rows * columns
-            device = self.cls_token.device
-            if len(self._sinusoid) < tokens or self._sinusoid.device != device:
-                self._sinusoid = sinusoid(tokens, config.width).to(device)
-            return self._sinusoid[None, :tokens]
-        trained = config.grid(config.trained_frames)[1]
-        if columns == trained:
+            patches = CLASS_TOKENS + row[:, None] * numbered + column
+            places = torch.cat([torch.arange(CLASS_TOKENS), patches.flatten()])
+            return sinusoid_at(places, config.width)[None]
+        half = config.width // 2
+        table = torch.zeros(1, CLASS_TOKENS + rows * columns, config.width)
+        by_place = table[:, CLASS_TOKENS:].view(rows, columns, config.width)
+        by_place[..., :half] = sinusoid_at(column, half)
+        by_place[..., half:] = sinusoid_at(row, config.width - half)[:, None]
+        return table
+
+    def _learned(self, columns: int) -> Tensor:
+        config = self.config
+        rows, trained = config.grid(config.trained_frames)
+        numbered = self._numbered(columns)
+        if numbered == columns == trained:
             return self.pos_embed
-        if config.positions == "learned":
+        if numbered != trained and config.positions == "learned":
             raise NiahError(
                 f"this AST has learned positions for {trained} patch columns and the input has {columns}: "
                 "use 'ast-interp' (interpolated positions) or --window 10 for other lengths"
             )
-        patches = self.pos_embed[:, CLASS_TOKENS:].transpose(1, 2)
-        patches = patches.reshape(1, config.width, rows, trained)
-        if columns < trained:
-            first = trained // 2 - columns // 2
-            patches = patches[..., first : first + columns]
-        else:
-            patches = F.interpolate(
-                patches, size=(rows, columns), mode="bilinear", align_corners=False
-            )
-        return torch.cat(
-            [self.pos_embed[:, :CLASS_TOKENS], patches.flatten(2).transpose(1, 2)], dim=1
-        )
+        patches = cut_or_resize(self.pos_embed[:, CLASS_TOKENS:], (rows, trained), (rows, numbered))
+        if numbered != columns:
+            column = torch.arange(columns, device=patches.device)
+            column = (config.first_column + column) % numbered
+            patches = patches.view(1, rows, numbered, -1)[:, :, column].flatten(1, 2)
+        return torch.cat([self.pos_embed[:, :CLASS_TOKENS], patches], dim=1)
 
     def forward(self, x: Tensor) -> Tensor:  # (B, T0, M) -> (B, D)
         batch, frames = x.shape[:2]
@@ -167,7 +247,7 @@ class Ast(nn.Module):
         return out
 
 
-def _initialise_linear(linear: nn.Linear, std: float) -> None:
+def initialise_linear(linear: nn.Linear, std: float) -> None:
     """timm's DeiT start: truncated normal, std 0.02, no bias."""
     nn.init.trunc_normal_(linear.weight, std=std or linear.in_features**-0.5)
     nn.init.zeros_(linear.bias)

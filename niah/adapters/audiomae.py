@@ -1,0 +1,35 @@
+"""Audio-MAE checkpoints: the authors' `finetuned.pth` (keys under `model`), named as the network names them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from niah.adapters import NetworkAdapter
+from niah.checkpoints import State
+from niah.frontends.kaldi import AST
+from niah.networks.audiomae import AudioMae as AudioMaeNetwork
+from niah.networks.audiomae import AudioMaeConfig
+from niah.networks.vit import largest_tensor
+
+
+class AudioMae(NetworkAdapter):
+    """Audio-MAE's fine-tuned ViT-B (`niah.networks.audiomae`)."""
+
+    network: AudioMaeNetwork
+    kernel = "sdpa"
+    default_frontend = AST
+
+    @staticmethod
+    def build(config: Mapping[str, Any], classes: int) -> nn.Module:
+        return AudioMaeNetwork(AudioMaeConfig(classes=classes, **config))
+
+    @staticmethod
+    def official_state(state: State, network: nn.Module) -> State:  # noqa: ARG004
+        """As it is: the network has the official names, and the fine-tuned file has no other keys."""
+        return state
+
+    def largest_tensor(self, batch: int, frames: int) -> int:
+        """Elements of the largest tensor of a forward."""
+        config = self.network.config
+        return largest_tensor(batch, config.tokens(frames), config.width, config.patch)

@@ -1,0 +1,106 @@
+"""AuM checkpoints: the official `best_audio_model.pth` (facts aum, 3), whose keys tell the design."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from niah.adapters import NetworkAdapter
+from niah.checkpoints import State, read_state
+from niah.errors import NiahError
+from niah.networks.aum import Aum as AumNetwork
+from niah.networks.aum import AumConfig
+from niah.networks.mamba_mixer import Design, backend_of, largest_of_mixer, use_backend
+from niah.scan import Backend, choose_backend
+
+DETECT = "auto"  # a card's design: that of the checkpoint, Bi-Bi without one
+_SHOWN: Mapping[Design, str] = {"fo-fo": "Fo-Fo", "fo-bi": "Fo-Bi", "bi-bi": "Bi-Bi"}
+
+
+class Aum(NetworkAdapter):
+    """AuM of any design and size (`niah.networks.aum`)."""
+
+    network: AumNetwork
+
+    @staticmethod
+    def build(config: Mapping[str, Any], classes: int) -> nn.Module:
+        design = config.get("design", DETECT)
+        design = "bi-bi" if design == DETECT else design
+        return AumNetwork(AumConfig(**{**config, "classes": classes, "design": design}))
+
+    def load(self, path: Path) -> None:
+        """The network is built to the checkpoint's design and trained length first, as far as the card leaves them.
+
+        Raises:
+            NiahError: another design than the card's, or a checkpoint that is of no design.
+        """
+        state = read_state(path)
+        built = self.network.config
+        design, asked = design_of(state, path), self.card.config.get("design", DETECT)
+        if asked not in (DETECT, design):
+            raise NiahError(
+                f"checkpoint {path} is {_SHOWN[design]} and model '{self.name}' is {_SHOWN[asked]}: "
+                f'give a card with design = "{design}"'
+            )
+        fitted = replace(built, design=design, trained_frames=_trained_frames(state, built))
+        if fitted != built:
+            self.network = AumNetwork(fitted)
+        super().load(path)
+
+    @staticmethod
+    def official_state(state: State, network: nn.Module) -> State:  # noqa: ARG004
+        """The official keys are ours."""
+        return dict(state)
+
+    @property
+    def kernel(self) -> str:  # type: ignore[override]
+        chosen = choose_backend(self.network.head.weight, backend_of(self.network))
+        return f"scan-{chosen}"
+
+    def set_scan_backend(self, backend: Backend) -> None:
+        use_backend(self.network, backend)
+
+    def largest_tensor(self, batch: int, frames: int) -> int:
+        config = self.network.config
+        tokens = config.tokens(max(frames, config.patch[1]))
+        return batch * max(frames * config.mels, largest_of_mixer(config.width, tokens))
+
+
+def design_of(state: State, path: Path) -> Design:
+    """Bi-Bi where a second convolution is stored, else Fo-Bi where a second A is, else Fo-Fo.
+
+    Raises:
+        NiahError: no mixers, or layers of different designs.
+    """
+    layers: dict[str, set[str]] = {}
+    for key in state:
+        layer, found, parameter = key.partition(".mixer.")
+        if found:
+            layers.setdefault(layer, set()).add(parameter)
+    if not layers:
+        raise NiahError(f"checkpoint {path} is no AuM: it has no keys layers.*.mixer.*")
+    designs = {layer: _design_of(parameters) for layer, parameters in layers.items()}
+    first, design = next(iter(designs.items()))
+    for layer, other in designs.items():
+        if other != design:
+            raise NiahError(
+                f"checkpoint {path} is of no AuM design: {first} is {_SHOWN[design]}, {layer} {_SHOWN[other]}"
+            )
+    return design
+
+
+def _design_of(parameters: set[str]) -> Design:
+    if any(parameter.startswith("conv1d_b.") for parameter in parameters):
+        return "bi-bi"
+    return "fo-bi" if "A_b_log" in parameters else "fo-fo"
+
+
+def _trained_frames(state: State, config: AumConfig) -> int:
+    """Of the stored table of positions: AuM is also released for other lengths than 10 s (Speech Commands: 1 s)."""
+    table = state.get("pos_embed.pos_embed")
+    rows = config.grid(config.trained_frames)[0]
+    if table is None or table.ndim != 3 or table.shape[1] <= 1 or (table.shape[1] - 1) % rows:
+        return config.trained_frames  # loading will name the key
+    return int(table.shape[1] - 1) // rows * config.patch[1]

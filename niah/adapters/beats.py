@@ -1,0 +1,127 @@
+"""BEATs checkpoints: the official files {cfg, model, label_dict}, whose classes have an order of their own.
+
+`label_dict` maps an output to its AudioSet id (MID), in an order that is not AudioSet's list (microsoft/unilm, issue
+1012): the rows of the predictor are put into the order of the card's vocabulary. A bare state dict or a `.safetensors`
+has no such entry: its rows are taken to be in the vocabulary's order already, as this project writes them.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from niah.adapters import NetworkAdapter
+from niah.checkpoints import State
+from niah.errors import NiahError
+from niah.frontends.kaldi import BEATS
+from niah.networks.beats import MLP_TOKENS, BeatsConfig
+from niah.networks.beats import Beats as BeatsNetwork
+from niah.vocabularies import Vocabulary
+
+_POSITIONS = "relative_attention_bias.weight"  # one table, listed under every layer
+_OWN_POSITIONS = f"encoder.{_POSITIONS}"
+_DESIGN = {  # what no tensor's shape tells, and every released model has
+    "layer_norm_first": False,
+    "deep_norm": True,
+    "relative_position_embedding": True,
+    "gru_rel_pos": True,
+    "activation_fn": "gelu",
+}
+
+
+class Beats(NetworkAdapter):
+    """BEATs base, fine-tuned on AudioSet (`niah.networks.beats`); native at any length."""
+
+    network: BeatsNetwork
+    kernel = "sdpa-blocks"
+    default_frontend = BEATS
+
+    @staticmethod
+    def build(config: Mapping[str, Any], classes: int) -> nn.Module:
+        return BeatsNetwork(BeatsConfig(classes=classes, **config))
+
+    @staticmethod
+    def official_state(state: State, network: nn.Module) -> State:  # noqa: ARG004
+        """Official keys to ours; the position table that all layers share is kept once, and must be one."""
+        renamed: State = {}
+        for key, value in state.items():
+            name = key.replace("encoder.pos_conv.0.", "encoder.pos_conv.")
+            if name.endswith(f".self_attn.{_POSITIONS}"):
+                name = _OWN_POSITIONS
+            if name in renamed and not torch.equal(renamed[name], value):
+                raise NiahError(
+                    f"this checkpoint's {key} differs from the first layer's: BEATs shares one table"
+                )
+            renamed[name] = value
+        if not any(key.startswith("predictor.") for key in renamed):
+            raise NiahError(
+                "this checkpoint has no predictor: it is pre-trained only; "
+                "take one that is fine-tuned on AudioSet (.._finetuned_on_AS2M_cpt1.pt)"
+            )
+        return renamed
+
+    def load(self, path: Path) -> None:
+        super().load(path)
+        entries = _other_entries(path)
+        _check_design(entries.get("cfg"), self.network.config, path)
+        if (labels := entries.get("label_dict")) is not None:
+            rows = _rows(labels, self.labels, path)
+            predictor = self.network.predictor
+            for parameter in (predictor.weight, predictor.bias):
+                parameter.data = parameter.data[rows]
+
+    def largest_tensor(self, batch: int, frames: int) -> int:
+        """Input, tokens, an MLP's hidden layer or a block of bias, whichever is largest."""
+        config = self.network.config
+        tokens = max(1, config.tokens(frames))
+        return max(
+            batch * frames * config.mels,
+            batch * tokens * config.width,
+            min(batch * tokens, max(batch, MLP_TOKENS)) * config.hidden,
+            batch * config.heads * config.block_rows(batch, tokens) * tokens,
+        )
+
+
+def _other_entries(path: Path) -> Mapping[str, Any]:
+    """What an official file holds beside its tensors; nothing in other formats."""
+    if path.suffix == ".safetensors":
+        return {}
+    # read a second time, but not into memory: `read_state` has found it to be a safe pickle
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except RuntimeError:  # a file of torch before 1.6 cannot be mapped
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    return loaded if "model" in loaded else {}
+
+
+def _check_design(cfg: object, config: BeatsConfig, path: Path) -> None:
+    if not isinstance(cfg, Mapping):
+        return
+    wanted = {
+        **_DESIGN,
+        "encoder_layers": config.depth,
+        "encoder_attention_heads": config.heads,
+        "num_buckets": config.buckets,
+        "max_distance": config.max_distance,
+    }
+    others = [f"{k} = {cfg[k]}, not {v}" for k, v in wanted.items() if k in cfg and cfg[k] != v]
+    if others:
+        raise NiahError(
+            f"checkpoint {path} is of another design than this model: {'; '.join(others)}"
+        )
+
+
+def _rows(label_dict: object, labels: Vocabulary, path: Path) -> list[int]:
+    """The predictor's row of each label of the vocabulary."""
+    if not isinstance(label_dict, Mapping):
+        raise NiahError(f"checkpoint {path}: label_dict must map outputs to AudioSet ids")
+    row_of = {str(mid): int(row) for row, mid in label_dict.items()}
+    if sorted(row_of.values()) != list(range(len(labels))) or set(row_of) != set(labels.ids):
+        odd = sorted(set(row_of) ^ set(labels.ids))[:3]
+        raise NiahError(
+            f"checkpoint {path}: its {len(label_dict)} labels are not those of '{labels.name}'"
+            + (f" ({', '.join(odd)})" if odd else "")
+        )
+    return [row_of[mid] for mid in labels.ids]

@@ -1,0 +1,79 @@
+"""HTS-AT checkpoints: the official Lightning files (`state_dict`, keys `sed_model.`)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from niah.adapters import NetworkAdapter
+from niah.checkpoints import State
+from niah.errors import NiahError
+from niah.frontends import Frontend
+from niah.frontends.stft import HTSAT, StftFrontend
+from niah.networks.htsat import HtsAt as HtsAtNetwork
+from niah.networks.htsat import HtsAtConfig
+
+_FRONTEND = {  # kernels of torchlibrosa's STFT and its mel bank; the front end of this package is HTS-AT's
+    "spectrogram_extractor.stft.conv_real.weight": (513, 1, 1024),
+    "spectrogram_extractor.stft.conv_imag.weight": (513, 1, 1024),
+    "logmel_extractor.melW": (513, 64),
+}
+_CONSTANTS = (".attn_mask", ".relative_position_index")  # made by the network
+_UNUSED_HEAD = ("head.weight", "head.bias")  # of the variant without a token-semantic head
+_BATCHES = "bn0.num_batches_tracked"  # a counter that no score depends on
+
+
+class HtsAt(NetworkAdapter):
+    """HTS-AT (`niah.networks.htsat`). Past 20.5 s it has no native mode: use a sliding window."""
+
+    network: HtsAtNetwork
+    kernel = "sdpa"
+    default_frontend = HTSAT
+
+    @staticmethod
+    def build(config: Mapping[str, Any], classes: int) -> nn.Module:
+        return HtsAtNetwork(HtsAtConfig(classes=classes, **config))
+
+    @staticmethod
+    def official_state(state: State, network: nn.Module) -> State:
+        """Official keys but for those that hold constants or that nothing reads; the state dict may lack these.
+
+        A constant of another shape is refused.
+        """
+        constants = {
+            key: tuple(buffer.shape)
+            for key, buffer in network.named_buffers()
+            if key.endswith(_CONSTANTS)
+        }
+        dropped = _FRONTEND | constants
+        for key in dropped.keys() & state.keys():
+            if tuple(state[key].shape) != dropped[key]:
+                raise NiahError(
+                    f"this checkpoint's {key} is {tuple(state[key].shape)}, not {dropped[key]}: "
+                    "it is of another front end or another window"
+                )
+        kept = {key: v for key, v in state.items() if key not in (*dropped, *_UNUSED_HEAD)}
+        return {_BATCHES: torch.tensor(0), **kept}
+
+    def _ready(self) -> None:
+        self.frontend = with_learned_mean(self.frontend, self.network.bn0)
+        super()._ready()
+
+    def largest_tensor(self, batch: int, frames: int) -> int:
+        """The input, the image, or in the first stage an MLP's hidden layer or the attention's scores.
+
+        Crops of a long input go one after another.
+        """
+        config = self.network.config
+        tokens = (config.side // config.patch) ** 2
+        hidden, scores = int(config.width * config.mlp_ratio), config.heads[0] * config.window**2
+        return batch * max(max(frames, config.frames) * config.mels, tokens * max(hidden, scores))
+
+
+def with_learned_mean(frontend: Frontend, norm: nn.BatchNorm1d) -> Frontend:
+    """HTS-AT's front end with its zero row: the mean log-mel is known to the checkpoint's batch normalisation alone."""
+    assert norm.running_mean is not None
+    if not isinstance(frontend, StftFrontend):
+        return frontend
+    return frontend.with_zero_row(norm.running_mean.tolist())

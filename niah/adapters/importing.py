@@ -1,0 +1,127 @@
+"""From a card's import string to an adapter, the package's own or a user's.
+
+`"package.module:Class"` is imported as Python would, with the card's own folder first on the path where the module
+lies there: a card and a file beside it are all that a model of one's own needs (docs/your-model.md).
+"""
+
+import importlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from niah.adapters.checker import lacking
+from niah.cards import ModelCard
+from niah.download import sha256_of
+from niah.errors import NiahError
+from niah.weights import resolve
+
+if TYPE_CHECKING:
+    from niah.adapters import Adapter
+
+OWN_PACKAGE = "niah."
+_RANDOM = "random"
+
+
+def import_adapter(card: ModelCard) -> Any:
+    """The class that a card's import string names.
+
+    Raises:
+        NiahError: the string, the module or the class is wrong, or another module of that name was imported before.
+    """
+    module_name, _, attribute = card.adapter.partition(":")
+    where = f"card {card.path}: adapter '{card.adapter}'"
+    if not (module_name and attribute):
+        raise NiahError(f"{where} must read 'package.module:Class'")
+    beside = _beside(card.folder.resolve(), module_name)
+    if beside is not None:
+        _put_first(beside)
+    try:
+        module = importlib.import_module(module_name)
+        if beside is not None and not _lies_in(module, beside):
+            raise NiahError(
+                f"{where}: a module '{module_name}' from elsewhere is loaded already; give yours another name"
+            )
+        return getattr(module, attribute)
+    except ImportError as error:
+        raise NiahError(f"{where} cannot be imported: {error}") from None
+    except AttributeError:
+        raise NiahError(f"card {card.path}: module '{module_name}' has no '{attribute}'") from None
+    except SyntaxError as error:
+        raise NiahError(f"{where}: {error.filename}, line {error.lineno}: {error.msg}") from None
+
+
+def code_sha256(card: ModelCard) -> str:
+    """Checksum of the file of a user's adapter, for cell keys; "" for this package's own, which have a version."""
+    module_name = card.adapter.partition(":")[0]
+    file = getattr(sys.modules.get(module_name), "__file__", None)
+    if module_name.startswith(OWN_PACKAGE) or file is None:
+        return ""
+    return sha256_of(Path(file))
+
+
+def own_adapter(
+    adapter: Any, card: ModelCard, weights: str, checkpoint: str | Path | None
+) -> "Adapter":
+    """A user's adapter, its parts looked at and its weights loaded (`load_own_weights`).
+
+    Raises:
+        NiahError: the adapter is none (all that it lacks is told), or takes no checkpoint.
+    """
+    if problems := list(lacking(adapter, card)):
+        raise NiahError(f"{type(adapter).__name__} is no adapter: {'; '.join(problems)}")
+    load_own_weights(adapter, card, weights, checkpoint)
+    found: Adapter = adapter
+    return found
+
+
+def load_own_weights(
+    adapter: Any, card: ModelCard, weights: str, checkpoint: str | Path | None
+) -> None:
+    """A user's adapter loads as it likes, through `load_checkpoint(path)` if it has that.
+
+    It is given `checkpoint` (a path, or "random"), else the file of the card's own weights, else not called. The file's
+    checksum is noted on the adapter where that has none.
+    """
+    random = str(checkpoint) == _RANDOM
+    path = Path(checkpoint) if checkpoint and not random else None
+    if path is None and weights and not random:
+        path = resolve(card, weights)
+    if path is None and not random:
+        return
+    if not hasattr(adapter, "load_checkpoint"):
+        raise NiahError(
+            f"{type(adapter).__name__} takes no checkpoint: give it a method load_checkpoint(path), or leave out "
+            "--checkpoint and [weights]"
+        )
+    if path is not None and not path.is_file():
+        raise NiahError(f"checkpoint {path} not found")
+    adapter.load_checkpoint(_RANDOM if path is None else path)
+    _note(adapter, "random", random)
+    if path is not None:
+        _note(adapter, "weights_sha256", sha256_of(path))
+        _note(adapter, "weights_source", str(path))
+
+
+def _note(adapter: Any, name: str, value: object) -> None:
+    """Set what the record wants to know, unless the adapter says it itself or takes no attributes."""
+    if not getattr(adapter, name, None) and hasattr(adapter, "__dict__"):
+        setattr(adapter, name, value)
+
+
+def _beside(folder: Path, module_name: str) -> Path | None:
+    """The card's folder, if the module lies in it."""
+    top = module_name.partition(".")[0]
+    there = (folder / f"{top}.py").is_file() or (folder / top / "__init__.py").is_file()
+    return folder if there else None
+
+
+def _put_first(folder: Path) -> None:
+    """On the path for good: an adapter may import its neighbours when it is first run."""
+    if sys.path[:1] != [str(folder)]:
+        sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()
+
+
+def _lies_in(module: Any, folder: Path) -> bool:
+    file = getattr(module, "__file__", None)
+    return file is not None and Path(file).resolve().is_relative_to(folder)

@@ -1,0 +1,38 @@
+"""PaSST checkpoints: the raw state dicts of the authors' GitHub releases."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from niah.adapters import NetworkAdapter
+from niah.checkpoints import State
+from niah.frontends.stft import PASST
+from niah.networks.passt import Passt as PasstNetwork
+from niah.networks.passt import PasstConfig
+from niah.networks.vit import largest_tensor
+
+_UNUSED = ("head_dist.weight", "head_dist.bias")  # DeiT's second head; the logits come from `head`
+
+
+class Passt(NetworkAdapter):
+    """PaSST-S of any trained length (`niah.networks.passt`)."""
+
+    network: PasstNetwork
+    kernel = "sdpa"
+    default_frontend = PASST
+
+    @staticmethod
+    def build(config: Mapping[str, Any], classes: int) -> nn.Module:
+        return PasstNetwork(PasstConfig(classes=classes, **config))
+
+    @staticmethod
+    def official_state(state: State, network: nn.Module) -> State:  # noqa: ARG004
+        """As it is, less the unused second head."""
+        return {key: value for key, value in state.items() if key not in _UNUSED}
+
+    def largest_tensor(self, batch: int, frames: int) -> int:
+        """Elements of the largest tensor of a forward."""
+        config = self.network.config
+        tokens = config.tokens(max(frames, config.patch))  # what is too short fails in the network
+        return largest_tensor(batch, tokens, config.width, config.patch)

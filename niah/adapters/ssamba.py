@@ -1,0 +1,49 @@
+"""SSAMBA checkpoints: the authors' layout (facts: aum-ssamba-ssast, section 4), fine-tuned for tagging."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from niah.adapters.self_supervised import SelfSupervised
+from niah.checkpoints import read_state
+from niah.errors import NiahError
+from niah.networks.mamba_mixer import backend_of, largest_of_mixer, use_backend
+from niah.networks.ssamba import Ssamba as SsambaNetwork
+from niah.networks.ssamba import SsambaConfig
+from niah.scan import Backend, choose_backend
+
+
+class Ssamba(SelfSupervised):
+    """SSAMBA tiny, small and base (`niah.networks.ssamba`)."""
+
+    network: SsambaNetwork
+    class_tokens = 1
+
+    @staticmethod
+    def build(config: Mapping[str, Any], classes: int) -> nn.Module:
+        return SsambaNetwork(SsambaConfig(classes=classes, **config))
+
+    def load(self, path: Path) -> None:
+        state = read_state(path)
+        if "v.layers.0.norm.weight" in state and "v.layers.0.norm.bias" not in state:
+            raise NiahError(
+                f"checkpoint {path} has norms without a bias (RMSNorm): the released SSAMBA has LayerNorm "
+                "(missing v.layers.0.norm.bias)"
+            )
+        super().load(path)
+
+    @property
+    def kernel(self) -> str:  # type: ignore[override]
+        chosen = choose_backend(self.network.v.cls_token, backend_of(self.network))
+        return f"scan-{chosen}"
+
+    def set_scan_backend(self, backend: Backend) -> None:
+        use_backend(self.network, backend)
+
+    def largest_tensor(self, batch: int, frames: int) -> int:
+        config = self.network.config
+        rows, columns = config.grid(max(frames, config.patch[1]))
+        tokens = self.class_tokens + rows * columns
+        return batch * max(frames * config.mels, largest_of_mixer(config.width, tokens))

@@ -1,0 +1,29 @@
+"""SSAST checkpoints: the authors' layout (facts: aum-ssamba-ssast, section 5), fine-tuned for tagging."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from niah.adapters.ast import largest_of_blocks
+from niah.adapters.self_supervised import SelfSupervised
+from niah.networks.ssast import Ssast as SsastNetwork
+from niah.networks.ssast import SsastConfig
+
+
+class Ssast(SelfSupervised):
+    """SSAST tiny, small and base, of patches or frames (`niah.networks.ssast`)."""
+
+    network: SsastNetwork
+    kernel = "sdpa"
+    class_tokens = 2
+
+    @staticmethod
+    def build(config: Mapping[str, Any], classes: int) -> nn.Module:
+        return SsastNetwork(SsastConfig(classes=classes, **config))
+
+    def largest_tensor(self, batch: int, frames: int) -> int:
+        config = self.network.config
+        rows, columns = config.grid(max(frames, config.patch[1]))
+        tokens = self.class_tokens + rows * columns
+        return max(batch * frames * config.mels, largest_of_blocks(batch, tokens, config.width))

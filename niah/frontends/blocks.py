@@ -1,0 +1,55 @@
+"""Mel power of a long waveform, block by block: what all front ends share."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+_BLOCK_FRAMES = 256  # half a megabyte of FFT input: stays in a core's cache
+_BLOCK_FRAMES_GPU = 65536
+
+
+def mel_power(
+    waveform: Tensor,
+    power: Callable[[Tensor], Tensor],
+    bank: Tensor,
+    *,
+    frames: int,
+    shift: int,
+    length: int,
+) -> Tensor:
+    """power(samples) @ bank for each stretch of whole frames: (B, samples) -> (B, frames, mels).
+
+    `power` takes (samples,) of n whole frames, `length` samples each and `shift` apart, and gives |FFT|^2 (n, bins);
+    `bank` is (bins, mels). Computed in blocks of frames: beside the result it takes a few megabytes on a CPU at any
+    length.
+    """
+    out = waveform.new_empty((waveform.shape[0], frames, bank.shape[1]))
+    block = _BLOCK_FRAMES_GPU if waveform.is_cuda else _BLOCK_FRAMES
+    with _one_thread():
+        for row, samples in enumerate(waveform):
+            for first in range(0, frames, block):
+                last = min(first + block, frames)
+                start = first * shift
+                part = samples[start : start + length + (last - first - 1) * shift]
+                torch.matmul(power(part), bank, out=out[row, first:last])
+    return out
+
+
+def squared_spectrum(frames: Tensor) -> Tensor:
+    """|FFT|^2 of padded frames (n, fft_size) -> (n, fft_size / 2); not Nyquist, whose mel weight is 0."""
+    spectrum = torch.view_as_real(torch.fft.rfft(frames))[:, :-1]
+    return spectrum[..., 0].square().addcmul_(spectrum[..., 1], spectrum[..., 1])
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Torch on one CPU thread: blocks this small gain nothing from more, and waiting for another
+    thread at each step costs tenfold when the machine is busy."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

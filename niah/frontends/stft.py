@@ -1,0 +1,252 @@
+"""Log-mel of a centred short-time Fourier transform: the 32 kHz front ends of PaSST and HTS-AT.
+
+    y[i] = x[i+1] - 0.97 x[i]                              PaSST's pre-emphasis; HTS-AT: y = x
+    E[k] = sum_f M[k, f] |FFT_1024(w * frame)[f]|^2        frames centred on multiples of the hop, ends reflected
+    PaSST:  features = (ln(E + 1e-5) + 4.5) / 5            an offset: it is added to E
+    HTS-AT: features = 10 log10(max(E, 1e-10))             a floor, and decibels
+
+PaSST (kkoutini/PaSST, models/preprocess.py in evaluation): symmetric Hann of 800 samples, Kaldi's mel bank of 128 from
+0 to 15 kHz. HTS-AT (RetroCirce/HTS-Audio-Transformer, torchlibrosa): periodic Hann of 1024, librosa's Slaney bank of 64
+from 50 Hz to 14 kHz; the network's own batch normalisation does what a mean and deviation do elsewhere.
+
+Padding is for the true ends of a clip. `energies` pads nothing: a haystack is made of whole frames. The frames that
+a window shorter than the FFT is padded to differ from the official ones in phase only.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from niah.errors import NiahError
+from niah.frontends.blocks import mel_power, squared_spectrum
+from niah.frontends.mel import Scale, mel_bank, row_of
+
+CLIP_S = 10
+DECIBELS_PER_NEPER = 10 / math.log(10)
+_FLOAT32_NEPERS = 17.0  # ln(1 + e^-17) is lost in float32
+
+
+@dataclass(frozen=True)
+class StftFrontend:
+    """Front end with fixed parameters; features = (unit * ln(stage(E)) - mean) / scale.
+
+    `stage` is E + floor where `adds_floor`, else max(E, floor). `zero_row` is the data set's mean log-mel as features:
+    () where only a checkpoint knows it (`with_zero_row`).
+    """
+
+    mels: int
+    window_length: int
+    periodic: bool
+    preemphasis: float
+    mel_scale: Scale
+    low_hz: float
+    high_hz: float
+    floor: float
+    adds_floor: bool
+    unit: float
+    mean: float
+    scale: float
+    zero_row: tuple[float, ...]
+    sample_rate: int = 32000
+    fft_size: int = 1024
+    frame_shift: int = 320
+
+    @property
+    def fingerprint(self) -> str:
+        """Stable hash of all parameters, for cache keys and cell keys."""
+        told = sorted(f"{field.name}={getattr(self, field.name)!r}" for field in fields(self))
+        return hashlib.sha256("\n".join(["stft-log-mel-1", *told]).encode()).hexdigest()[:16]
+
+    @property
+    def frame_length(self) -> int:
+        """The window, and one sample more where pre-emphasis takes the one before."""
+        return self.window_length + self._taken
+
+    @property
+    def lead(self) -> int:
+        """Half the window."""
+        return self.window_length // 2
+
+    @property
+    def needle_frames(self) -> int:
+        """Of 10 s: 1000 with pre-emphasis, 1001 without."""
+        return self.frames(CLIP_S * self.sample_rate)
+
+    @property
+    def removes_mean(self) -> bool:
+        return False
+
+    @property
+    def silence(self) -> float:
+        """A feature of digital silence: that of the floor."""
+        return (self.unit * math.log(self.floor) - self.mean) / self.scale
+
+    @property
+    def _taken(self) -> int:
+        return 1 if self.preemphasis else 0
+
+    def with_zero_row(self, row: Sequence[float]) -> "StftFrontend":
+        """The same, with the mean log-mel that a checkpoint has learned (HTS-AT: `bn0.running_mean`)."""
+        if len(row) not in (1, self.mels):
+            raise NiahError(f"a mean log-mel must have {self.mels} values, got {len(row)}")
+        return dataclasses.replace(self, zero_row=tuple(float(value) for value in row))
+
+    def frames(self, samples: int) -> int:
+        """Centred frames of a clip: 1 + n // shift of the samples that pre-emphasis leaves; 0 if too few to reflect."""
+        left = samples - self._taken
+        return 1 + left // self.frame_shift if left > self.lead else 0
+
+    def samples(self, frames: int) -> int:
+        """Fewest samples under that many whole frames."""
+        return self.frame_length + (frames - 1) * self.frame_shift if frames > 0 else 0
+
+    def row_of(self, hertz: float) -> float:
+        """Mel row (fractional, 0 to mels) that lies at that frequency, for pictures' axes."""
+        return row_of(hertz, self.mels, self.low_hz, self.high_hz, self.mel_scale)
+
+    def energies(self, waveform: Tensor) -> Tensor:
+        """Mel power of whole frames, unpadded: (B, samples) -> (B, frames, mels)."""
+        return self._mel_power(self._emphasised(waveform))
+
+    def log_mel(self, energies: Tensor) -> Tensor:
+        """unit * ln(E + floor), or of max(E, floor); any shape."""
+        staged = energies + self.floor if self.adds_floor else energies.clamp_min(self.floor)
+        return staged.log_().mul_(self.unit)
+
+    def normalise(self, log_mel: Tensor) -> Tensor:
+        """(x - mean) / scale, any shape."""
+        return (log_mel - self.mean) / self.scale
+
+    def denormalise(self, features: Tensor) -> Tensor:
+        """Inverse of `normalise`: log-mel of features, any shape."""
+        return features * self.scale + self.mean
+
+    def decibels(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """10 log10 of the mel energies behind features, for pictures."""
+        per_unit = np.float32(DECIBELS_PER_NEPER / self.unit)
+        return (features * np.float32(self.scale) + np.float32(self.mean)) * per_unit
+
+    def levels(self, energies: Tensor) -> Tensor:
+        """(unit ln E - mean) / scale without floor or offset, in place."""
+        return energies.log_().mul_(self.unit).sub_(self.mean).div_(self.scale)
+
+    def gain_level(self, gain: float) -> float:
+        """2 unit ln(g) / scale, since energies scale with g^2."""
+        return 2 * self.unit * math.log(gain) / self.scale
+
+    def finish(self, levels: NDArray[np.float32], lowest: float) -> None:
+        """max(level, silence), in place; where the floor is added, silence + s ln(1 + exp((level - silence) / s)).
+
+        s = unit / scale is what a neper of energy is in features.
+        """
+        step = self.unit / self.scale
+        if not self.adds_floor:
+            if lowest < self.silence + 1e-3 * step:
+                np.maximum(levels, np.float32(self.silence), out=levels)
+        elif lowest < self.silence + _FLOAT32_NEPERS * step:
+            levels -= np.float32(self.silence)
+            levels /= np.float32(step)
+            np.logaddexp(levels, np.float32(0), out=levels)
+            levels *= np.float32(step)
+            levels += np.float32(self.silence)
+
+    def needle(self, waveform: Tensor) -> Tensor:
+        """(samples,) -> (needle_frames, mels): cut to 10 s, or padded with zeros, then as any clip."""
+        wanted = CLIP_S * self.sample_rate
+        waveform = waveform[:wanted]
+        return self(torch.nn.functional.pad(waveform, (0, wanted - len(waveform)))[None])[0]
+
+    def __call__(self, waveform: Tensor) -> Tensor:
+        """Features of whole clips, ends reflected: (B, samples) at `sample_rate` -> (B, frames, mels)."""
+        if self.frames(waveform.shape[-1]) == 0:
+            return waveform.new_empty((waveform.shape[0], 0, self.mels))
+        emphasised = self._emphasised(waveform)
+        padded = torch.nn.functional.pad(emphasised[:, None], (self.lead, self.lead), "reflect")
+        return self.normalise(self.log_mel(self._mel_power(padded[:, 0])))
+
+    def _emphasised(self, waveform: Tensor) -> Tensor:
+        """(B, n) -> (B, n - 1), or unchanged without pre-emphasis."""
+        if not self.preemphasis:
+            return waveform
+        return waveform[:, 1:] - self.preemphasis * waveform[:, :-1]
+
+    def _mel_power(self, emphasised: Tensor) -> Tensor:
+        samples, shift = emphasised.shape[-1], self.frame_shift
+        return mel_power(
+            emphasised,
+            self._power,
+            self._bank(emphasised),
+            frames=max(0, 1 + (samples - self.window_length) // shift),
+            shift=shift,
+            length=self.window_length,
+        )
+
+    def _power(self, samples: Tensor) -> Tensor:
+        """|FFT|^2 of each frame: (samples,) -> (frames, bins)."""
+        frames = samples.unfold(0, self.window_length, self.frame_shift)
+        padded = samples.new_zeros((frames.shape[0], self.fft_size))
+        window = _hann(self.window_length, self.periodic, samples.dtype, samples.device)
+        torch.mul(frames, window, out=padded[:, : self.window_length])
+        return squared_spectrum(padded)
+
+    def _bank(self, like: Tensor) -> Tensor:
+        return mel_bank(
+            self.mels,
+            self.fft_size,
+            self.sample_rate,
+            self.low_hz,
+            self.high_hz,
+            self.mel_scale,
+            like.dtype,
+            like.device,
+        )
+
+
+@functools.lru_cache(maxsize=16)
+def _hann(length: int, periodic: bool, dtype: torch.dtype, device: torch.device) -> Tensor:
+    window = torch.hann_window(length, periodic=periodic, dtype=torch.float64)
+    return window.to(device, dtype)
+
+
+PASST = StftFrontend(
+    mels=128,
+    window_length=800,
+    periodic=False,
+    preemphasis=0.97,
+    mel_scale="kaldi",
+    low_hz=0.0,
+    high_hz=15000.0,
+    floor=1e-5,
+    adds_floor=True,
+    unit=1.0,
+    mean=-4.5,
+    scale=5.0,
+    zero_row=(0.0,),
+)
+"""PaSST: (ln(E + 1e-5) + 4.5) / 5, 1000 frames a 10 s clip."""
+
+HTSAT = StftFrontend(
+    mels=64,
+    window_length=1024,
+    periodic=True,
+    preemphasis=0.0,
+    mel_scale="slaney",
+    low_hz=50.0,
+    high_hz=14000.0,
+    floor=1e-10,
+    adds_floor=False,
+    unit=DECIBELS_PER_NEPER,
+    mean=0.0,
+    scale=1.0,
+    zero_row=(),
+)
+"""HTS-AT: decibels, 1001 frames a 10 s clip. Its normalisation is in the network, so the mean log-mel that the haystack
+`zero` plays is the checkpoint's: an adapter gives `HTSAT.with_zero_row(bn0.running_mean)`."""

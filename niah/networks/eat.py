@@ -1,0 +1,102 @@
+"""EAT and SSLAM, fine-tuned: one post-norm ViT (arXiv 2401.03497, 2506.12222; official `EAT_audio_classification.py`).
+
+    (B, T0, M) features -> patches + positions -> class token in front -> LayerNorm -> blocks -> class token
+    -> LayerNorm -> linear
+
+Glossary: B batch, T0 frames, M mels, t x f patch grid (time x mel), N = 1 + t f tokens, D width.
+
+Tokens run frame by frame in time: token 1 + column * f + mel row; token 0 is the class token, which has no position.
+
+Positions are a fixed two-dimensional sinusoid: of the D channels the first half encodes the mel row r, the second half
+the time column c, each as [sin(r w_i), cos(r w_i)] with w_i = 10000^(-i / (D / 4)), i < D / 4. The authors store it for
+768 columns (122.88 s) and their code ends there; the network was fine-tuned on 64 columns (10.24 s). It is made anew
+here for every length: the same values to 768 columns, the same formula past them. Nothing is rescaled.
+
+The authors ask for whole patches; an input that does not fill its last one is padded with zeros, that is with the data
+set's mean log-mel: no frame is dropped.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from niah.networks.vit import Block, embed_patches
+
+
+@dataclass(frozen=True)
+class EatConfig:
+    """Defaults are EAT-base and SSLAM as on the Hugging Face hub."""
+
+    width: int = 768
+    depth: int = 12
+    heads: int = 12
+    patch: int = 16
+    mels: int = 128
+    classes: int = 527
+    fc_norm_eps: float = 1e-5  # the hub's code; the fairseq code has 1e-6
+
+    def __post_init__(self) -> None:
+        if self.mels % self.patch or self.width % 4:
+            raise ValueError("mels must be a multiple of patch, width of 4")
+
+    def grid(self, frames: int) -> tuple[int, int]:
+        """Patch columns and rows (t, f) of an input of that many frames, padded to whole patches."""
+        return -(-frames // self.patch), self.mels // self.patch
+
+    def tokens(self, frames: int) -> int:
+        columns, rows = self.grid(frames)
+        return 1 + columns * rows
+
+
+def sinusoid_2d(columns: int, rows: int, width: int, device: torch.device | None = None) -> Tensor:
+    """(columns, rows, width) float32: the mel row's sines and cosines, then the time column's."""
+    index = torch.arange(width // 4, dtype=torch.float64, device=device)
+    frequency = 10000.0 ** (-index / (width // 4))
+
+    def encode(count: int) -> Tensor:
+        angle = torch.arange(count, dtype=torch.float64, device=device)[:, None] * frequency
+        return torch.cat([angle.sin(), angle.cos()], dim=-1).float()
+
+    shape = (columns, rows, width // 2)
+    return torch.cat([encode(rows).expand(shape), encode(columns)[:, None].expand(shape)], dim=-1)
+
+
+class LocalEncoder(nn.Module):
+    def __init__(self, width: int, patch: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(1, width, patch, stride=patch)
+
+    def forward(
+        self, x: Tensor
+    ) -> Tensor:  # (B, T0, M) -> (B, t, f, D), zeros after the last frame
+        padding = -x.shape[1] % self.proj.kernel_size[0]
+        return embed_patches(F.pad(x, (0, 0, 0, padding)), self.proj)
+
+
+class Eat(nn.Module):
+    """(B, T0, M) normalised log-mel -> (B, classes) logits."""
+
+    def __init__(self, config: EatConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.width
+        self.extra_tokens = nn.Parameter(torch.empty(1, 1, width).normal_(std=0.02))
+        self.local_encoder = LocalEncoder(width, config.patch)
+        self.pre_norm = nn.LayerNorm(width, eps=1e-6)
+        self.blocks = nn.Sequential(
+            *[Block(width, config.heads, post_norm=True) for _ in range(config.depth)]
+        )
+        self.fc_norm = nn.LayerNorm(width, eps=config.fc_norm_eps)
+        self.head = nn.Linear(width, config.classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        patches = self.local_encoder(x)  # (B, t, f, D)
+        columns, rows, width = patches.shape[1:]
+        patches = patches + sinusoid_2d(columns, rows, width, x.device).to(x.dtype)
+        class_token = self.extra_tokens.expand(len(x), -1, -1)
+        tokens = torch.cat([class_token, patches.flatten(1, 2)], dim=1)  # (B, N, D)
+        tokens = self.blocks(self.pre_norm(tokens))
+        out: Tensor = self.head(self.fc_norm(tokens[:, 0]))
+        return out

@@ -1,0 +1,255 @@
+"""The Mamba mixer of AuM and SSAMBA: Vim's modified mamba-ssm 1.1.1 (arXiv 2312.00752 and 2401.09417)
+
+    x, z = h W_in^T                     first half x, second half z                          (L, E) each
+    c    = SiLU(conv(x))                depthwise, 4 taps, looking back                      (L, E)
+    p    = c W_x^T                      split in the order dt (R), B (N), C (N)
+    y    = selective scan of c, with step softplus(dt W_dt^T + b_dt) and A = -exp(A_log)     (L, E)
+    out  = (y SiLU(z)) W_out^T                                                               (L, D)
+
+Glossary: B batch, L tokens, D width, E = 2 D channels, N states a channel, R = ceil(D / 16) rank of the step.
+Sequences are (B, L, channels), channels last; the scan runs either way by index, never over a flipped copy.
+
+Designs, by AuM's names (Vim's `bimamba_type`):
+- `fo-fo` (none): the above.
+- `fo-bi` (v1): c and p once, looking back; a second scan with A_b runs over them from the end. The two are summed
+  (no / 2), with the same D, which so counts twice.
+- `bi-bi` (v2): a second set of everything between W_in and W_out works from the end, its convolution looking ahead;
+  the mean of the two.
+
+Without gradients a long sequence goes by tiles: three neighbours for the convolution, the scan's state carried. What
+is held whole is (L, D) twice, and (L, E) once where there are two directions.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from niah.scan import Backend, choose_backend, selective_scan
+
+Design = Literal["fo-fo", "fo-bi", "bi-bi"]
+STATES, TAPS = 16, 4
+TILE = 2048  # tokens, at least the halo; a few of its (tile, E) tensors stay in a cache, larger ones gain nothing
+HALVES = (torch.bfloat16, torch.float16)
+IN_ITS_INPUTS_DTYPE = (
+    "reference",
+    "chunked",
+    "cpu",
+)  # scans that do not turn to float32 by themselves
+_HALO = TAPS - 1
+
+
+class Direction(NamedTuple):
+    """One of the scans of a mixer."""
+
+    conv: nn.Conv1d
+    x_proj: nn.Linear
+    dt_proj: nn.Linear
+    A_log: Tensor
+    D: Tensor
+    ahead: bool  # the convolution looks ahead
+    reverse: bool  # the scan runs from the end
+
+
+class MambaMixer(nn.Module):
+    """(B, L, D) -> (B, L, D); keys and shapes of the state dict are the official ones."""
+
+    def __init__(self, width: int, design: Design, initial_A: float = 1.0) -> None:
+        super().__init__()
+        channels, rank = 2 * width, math.ceil(width / 16)
+        self.design, self.rank, self.tile = design, rank, TILE
+        self.backend: Backend = "auto"
+        self.in_proj = nn.Linear(width, 2 * channels, bias=False)
+        self.conv1d = nn.Conv1d(channels, channels, TAPS, groups=channels)
+        self.x_proj = nn.Linear(channels, rank + 2 * STATES, bias=False)
+        self.dt_proj = nn.Linear(rank, channels)
+        self.A_log = nn.Parameter(_initial_decay(channels, initial_A))
+        self.D = nn.Parameter(torch.ones(channels))
+        _initialise_step(self.dt_proj)
+        if design != "fo-fo":
+            self.A_b_log = nn.Parameter(_initial_decay(channels, initial_A))
+        if design == "bi-bi":
+            self.conv1d_b = nn.Conv1d(channels, channels, TAPS, groups=channels)
+            self.x_proj_b = nn.Linear(channels, rank + 2 * STATES, bias=False)
+            self.dt_proj_b = nn.Linear(rank, channels)
+            self.D_b = nn.Parameter(torch.ones(channels))
+            _initialise_step(self.dt_proj_b)
+        self.out_proj = nn.Linear(channels, width, bias=False)
+
+    def directions(self, from_end: bool = False) -> list[Direction]:
+        """The scans; `from_end`: those of the mixer on the flipped sequence, in the unflipped one's order."""
+        forward = self.conv1d, self.x_proj, self.dt_proj
+        found = [Direction(*forward, self.A_log, self.D, from_end, from_end)]
+        if self.design == "fo-bi":
+            found.append(Direction(*forward, self.A_b_log, self.D, from_end, not from_end))
+        if self.design == "bi-bi":
+            second = self.conv1d_b, self.x_proj_b, self.dt_proj_b
+            found.append(Direction(*second, self.A_b_log, self.D_b, not from_end, not from_end))
+        return found
+
+    def forward(self, h: Tensor, from_end: bool = False) -> Tensor:
+        """`from_end`: as flip(mixer(flip(h))). Without gradients a long `h` is overwritten by the result."""
+        if h.shape[1] > self.tile and not torch.is_grad_enabled():
+            return self._by_tiles(h, from_end)
+        x, z = self.in_proj(h).chunk(2, dim=-1)
+        y: Tensor | None = None
+        c, p = x, x
+        before: Direction | None = None
+        for direction in self.directions(from_end):
+            if before is None or direction.conv is not before.conv:
+                c = F.silu(_convolve(_padded(x), direction))
+                p = direction.x_proj(c)
+            scanned, _ = self._scan(c, p, direction, None)
+            y = scanned if y is None else y + scanned
+            before = direction
+        assert y is not None
+        return self._gated(y, z)
+
+    def _gated(self, y: Tensor, z: Tensor) -> Tensor:
+        y = y * F.silu(z)
+        out: Tensor = self.out_proj(y * 0.5 if self.design == "bi-bi" else y)
+        return out
+
+    def _scan(
+        self, c: Tensor, p: Tensor, direction: Direction, state: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        dt, B, C = torch.split(p, [self.rank, STATES, STATES], dim=-1)
+        u, z, A_log = c, direction.dt_proj(dt), direction.A_log
+        if c.dtype in HALVES:  # decays of long memories are near 1
+            A_log = A_log.float()
+            if choose_backend(c, self.backend) in IN_ITS_INPUTS_DTYPE:
+                u, z, B, C = (x.float() for x in (c, z, B, C))
+        y, state = selective_scan(
+            u,
+            z,
+            B,
+            C,
+            -torch.exp(A_log),
+            direction.D.to(A_log.dtype),
+            reverse=direction.reverse,
+            initial_state=state,
+            return_state=True,
+            backend=self.backend,
+        )
+        return y.to(c.dtype), state
+
+    def _by_tiles(self, h: Tensor, from_end: bool) -> Tensor:
+        """As `forward`, in place: a scan from the end first, whose outputs are kept for the one from the start."""
+        directions = sorted(self.directions(from_end), key=lambda d: not d.reverse)
+        kept: Tensor | None = None
+        for direction in directions[:-1]:
+            kept = h.new_empty(*h.shape[:2], len(direction.D))
+            for tile, _, y in self._tiles(h, direction, gate=False):
+                kept[:, tile] = y
+        held: tuple[slice, Tensor] | None = (
+            None  # the last tile's result: its input is the next one's halo
+        )
+        for tile, z, y in self._tiles(h, directions[-1], gate=True):
+            if held is not None:
+                h[:, held[0]] = held[1]
+            held = tile, self._gated(y if kept is None else y.add_(kept[:, tile]), z)
+        assert held is not None
+        h[:, held[0]] = held[1]
+        return h
+
+    def _tiles(
+        self, h: Tensor, direction: Direction, gate: bool
+    ) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        """(place, z, y) of every tile, in the order of the scan; z only where it is asked for."""
+        length, channels = h.shape[1], len(direction.D)
+        weight = self.in_proj.weight
+        state: Tensor | None = None
+        starts = range(0, length, self.tile)
+        for start in reversed(starts) if direction.reverse else starts:
+            stop = min(start + self.tile, length)
+            first, last = max(0, start - _HALO), min(length, stop + _HALO)
+            xz = F.linear(h[:, first:last], weight if gate else weight[:channels])
+            x = _padded(xz[..., :channels], _HALO - (start - first), _HALO - (last - stop))
+            c = F.silu(_convolve(x, direction), inplace=True)
+            y, state = self._scan(c, direction.x_proj(c), direction, state)
+            z = xz[:, start - first : stop - first, channels:]
+            yield slice(start, stop), z, y
+
+
+def _padded(x: Tensor, before: int = _HALO, after: int = _HALO) -> Tensor:
+    """Zeros where the sequence has no neighbours."""
+    return F.pad(x, (0, 0, before, after))
+
+
+def _convolve(x: Tensor, direction: Direction) -> Tensor:
+    """(B, L + 6, E) -> (B, L, E): y_t = b + sum_k w_k x_(t - 3 + k), or x_(t + 3 - k) looking ahead.
+
+    As a two-dimensional convolution of height one: that one takes channels last, the one-dimensional one copies.
+    """
+    weight = direction.conv.weight.flip(2) if direction.ahead else direction.conv.weight
+    x = x[:, _HALO:] if direction.ahead else x[:, :-_HALO]
+    y = F.conv2d(
+        x.transpose(1, 2).unsqueeze(2),
+        weight.unsqueeze(2),
+        direction.conv.bias,
+        groups=len(weight),
+    )
+    return y.squeeze(2).transpose(1, 2)
+
+
+def _initial_decay(channels: int, initial_A: float) -> Tensor:
+    """Mamba's start, -A = 1 .. N in every channel, times `initial_A`."""
+    states = torch.arange(1, STATES + 1, dtype=torch.float32)
+    return torch.log(initial_A * states).repeat(channels, 1)
+
+
+def _initialise_step(dt_proj: nn.Linear) -> None:
+    """Mamba's start: steps log-uniform in [1e-3, 1e-1] through the bias, at least 1e-4."""
+    nn.init.uniform_(dt_proj.weight, -(dt_proj.in_features**-0.5), dt_proj.in_features**-0.5)
+    step = torch.exp(torch.empty_like(dt_proj.bias).uniform_(math.log(1e-3), math.log(1e-1))).clamp(
+        min=1e-4
+    )
+    with torch.no_grad():
+        dt_proj.bias.copy_(step + torch.log(-torch.expm1(-step)))  # inverse of softplus
+
+
+@torch.no_grad()
+def shrink_output(network: nn.Module, depth: int) -> None:
+    """Mamba's start: `depth` mixers together add to the residual what one would."""
+    for module in network.modules():
+        if isinstance(module, MambaMixer):
+            module.out_proj.weight /= depth**0.5
+
+
+def normed(norm: nn.LayerNorm | nn.RMSNorm, residual: Tensor) -> Tensor:
+    """norm(residual) in the norm's dtype; computed in the residual's, which stays float32 in a float16 network."""
+    weight = norm.weight
+    if residual.dtype == weight.dtype:
+        out: Tensor = norm(residual)
+        return out
+    shape = list(norm.normalized_shape)
+    if isinstance(norm, nn.RMSNorm):
+        return F.rms_norm(residual, shape, weight.float(), norm.eps).to(weight.dtype)
+    return F.layer_norm(residual, shape, weight.float(), norm.bias.float(), norm.eps).to(
+        weight.dtype
+    )
+
+
+def added(residual: Tensor, h: Tensor) -> Tensor:
+    """residual + h, in place where no gradient needs the old one."""
+    return residual + h if torch.is_grad_enabled() else residual.add_(h)
+
+
+def backend_of(network: nn.Module) -> Backend:
+    return next(m.backend for m in network.modules() if isinstance(m, MambaMixer))
+
+
+def use_backend(network: nn.Module, backend: Backend) -> None:
+    """The scan of every mixer of a network."""
+    for module in network.modules():
+        if isinstance(module, MambaMixer):
+            module.backend = backend
+
+
+def largest_of_mixer(width: int, tokens: int) -> int:
+    """Elements a clip of the largest tensor of a forward without gradients: a direction's outputs, or a tile's x, z."""
+    of_tile = max(4 * width, math.ceil(width / 16) + 2 * STATES)
+    return max(2 * width * tokens, of_tile * min(tokens, TILE + 2 * _HALO))

@@ -1,0 +1,107 @@
+"""PaSST-S: DeiT-B distilled on overlapping patches, mel and time positions apart (arXiv 2110.05069; `models/passt.py`).
+
+    (B, T0, M) features -> patches + mel position + time position -> two class tokens in front -> blocks -> LayerNorm
+    -> mean of the class tokens -> LayerNorm -> linear
+
+Glossary: B batch, T0 frames, M mels, f x t patch grid (mel x time), N = 2 + f t tokens, D width.
+
+Tokens run row by row in mel: token 2 + row * t + column; 0 is the class token, 1 the distillation token, each with a
+position of its own. Frames that do not fill a patch are dropped by the convolution, at most 9. Patchout is training
+only. The authors' `head_dist` is not used for these logits.
+
+Lengths. The time table has trained_frames // stride columns: 99 of the 10 s checkpoints, 200 and 300 of those trained
+on 20 s and 30 s. A shorter input takes the table's first columns, as the authors' code does in evaluation. A longer
+one the authors' code cuts to the table with a warning. Here nothing is cut: the table is stretched to the input's
+columns, bicubic along time, which is how the authors made it from an image's table. That rule is OURS, nobody's
+published evaluation; the authors' answer to long input is the 20 s and 30 s checkpoints, and windows.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from niah.errors import NiahError
+from niah.networks.vit import Block, embed_patches
+
+CLASS_TOKENS = 2
+
+
+@dataclass(frozen=True)
+class PasstConfig:
+    """Defaults are the released PaSST-S for 10 s."""
+
+    width: int = 768
+    depth: int = 12
+    heads: int = 12
+    patch: int = 16
+    stride: int = 10
+    mels: int = 128
+    trained_frames: int = 998
+    classes: int = 527
+
+    @property
+    def rows(self) -> int:
+        return (self.mels - self.patch) // self.stride + 1
+
+    def columns(self, frames: int) -> int:
+        """Patch columns of an input of that many frames."""
+        if frames < self.patch:
+            raise NiahError(f"PaSST needs at least {self.patch} frames (one patch), got {frames}")
+        return (frames - self.patch) // self.stride + 1
+
+    def tokens(self, frames: int) -> int:
+        return CLASS_TOKENS + self.rows * self.columns(frames)
+
+
+class PatchEmbed(nn.Module):
+    def __init__(self, config: PasstConfig) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(1, config.width, config.patch, stride=config.stride)
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, T0, M) -> (B, f, t, D)
+        return embed_patches(x, self.proj, mel_first=True)
+
+
+class Passt(nn.Module):
+    """(B, T0, M) normalised log-mel -> (B, classes) logits."""
+
+    def __init__(self, config: PasstConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.width
+
+        def table(*shape: int) -> nn.Parameter:
+            return nn.Parameter(torch.empty(shape).normal_(std=0.02))
+
+        self.cls_token = table(1, 1, width)
+        self.dist_token = table(1, 1, width)
+        self.new_pos_embed = table(1, CLASS_TOKENS, width)
+        self.freq_new_pos_embed = table(1, width, config.rows, 1)
+        self.time_new_pos_embed = table(1, width, 1, config.trained_frames // config.stride)
+        self.patch_embed = PatchEmbed(config)
+        self.blocks = nn.Sequential(*[Block(width, config.heads) for _ in range(config.depth)])
+        self.norm = nn.LayerNorm(width, eps=1e-6)
+        self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, config.classes))
+
+    def time_positions(self, columns: int) -> Tensor:
+        """(1, D, 1, t): the table's first columns, or the table stretched."""
+        table = self.time_new_pos_embed
+        if columns <= table.shape[-1]:
+            return table[..., :columns]
+        stretched = F.interpolate(table.float(), (1, columns), mode="bicubic", align_corners=False)
+        return stretched.to(table.dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        columns = self.config.columns(x.shape[1])
+        mel, time = (
+            table.permute(0, 2, 3, 1)  # (1, f or 1, 1 or t, D)
+            for table in (self.freq_new_pos_embed, self.time_positions(columns))
+        )
+        patches = self.patch_embed(x) + time + mel  # (B, f, t, D)
+        class_tokens = torch.cat([self.cls_token, self.dist_token], dim=1) + self.new_pos_embed
+        tokens = torch.cat([class_tokens.expand(len(x), -1, -1), patches.flatten(1, 2)], dim=1)
+        tokens = self.norm(self.blocks(tokens)[:, :CLASS_TOKENS])
+        out: Tensor = self.head(tokens.mean(dim=1))
+        return out

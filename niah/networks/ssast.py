@@ -1,0 +1,122 @@
+"""SSAST: AST, self-supervised on spectrogram patches (AAAI 2022, arXiv 2110.09784; `ast_models.py`, timm 0.4.5).
+
+    (B, T0, M) features -> patches -> + positions -> blocks -> mean of patches or of class tokens -> linear
+
+Glossary: B batch, T0 frames, M mels, f x t patch grid (mel rows x time columns), N = 2 + f t tokens, D width.
+
+The network of `niah.networks.ast` but for two things: where the score is read (`avgtok`: the mean of the patches, as
+the authors fine-tune for tagging; `cls`: the mean of the two class tokens), and patches that do not overlap in
+pre-training and do in fine-tuning, so that the stored table of positions may be of another grid than the input's:
+`niah.networks.positions.cut_or_resize`, also for other lengths.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from niah.errors import NiahError
+from niah.networks.ast import CLASS_TOKENS, PatchEmbed, initialise_linear, transformer_blocks
+from niah.networks.positions import Grid, cut_or_resize
+
+Pooling = Literal["avgtok", "cls"]
+
+
+@dataclass(frozen=True)
+class PatchGrid:
+    """Patches of SSAST and SSAMBA; the frame models of SSAST have patches of 128 x 2."""
+
+    patch: tuple[int, int] = (16, 16)  # mels, frames
+    stride: tuple[int, int] = (
+        16,
+        16,
+    )  # 10 where a checkpoint was fine-tuned with overlapping patches
+    mels: int = 128
+    trained_frames: int = 1024
+    table: tuple[int, int] = (0, 0)  # grid of the stored positions; (0, 0): that of trained_frames
+
+    def __post_init__(self) -> None:
+        for name in ("patch", "stride", "table"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        pooling = getattr(self, "pooling", "avgtok")
+        if pooling not in Pooling.__args__:  # type: ignore[attr-defined]
+            raise ValueError(f"pooling '{pooling}' is none of avgtok, cls")
+
+    def grid(self, frames: int) -> Grid:
+        """Patch rows and columns of an input of that many frames."""
+        if frames < self.patch[1]:
+            raise NiahError(
+                f"this model needs at least {self.patch[1]} frames (one patch), got {frames}"
+            )
+        rows = (self.mels - self.patch[0]) // self.stride[0] + 1
+        return rows, (frames - self.patch[1]) // self.stride[1] + 1
+
+    @property
+    def stored(self) -> Grid:
+        return self.table if any(self.table) else self.grid(self.trained_frames)
+
+
+@dataclass(frozen=True)
+class SsastConfig(PatchGrid):
+    """Defaults are SSAST-Base-Patch as pre-trained."""
+
+    width: int = 768
+    depth: int = 12
+    heads: int = 12
+    pooling: Pooling = "avgtok"
+    classes: int = 527
+
+
+class Transformer(nn.Module):
+    """The part that the official state dict calls `v`."""
+
+    def __init__(self, config: SsastConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.width
+        rows, columns = config.stored
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
+        self.dist_token = nn.Parameter(torch.zeros(1, 1, width))
+        self.pos_embed = nn.Parameter(torch.zeros(1, CLASS_TOKENS + rows * columns, width))
+        self.patch_embed = PatchEmbed(width, config.patch, config.stride)
+        self.blocks = transformer_blocks(width, config.depth, config.heads)
+        self.norm = nn.LayerNorm(width, eps=1e-6)
+        for table in (self.cls_token, self.dist_token, self.pos_embed):
+            nn.init.trunc_normal_(table, std=0.02)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                initialise_linear(module, 0.02)
+
+    def embed(self, x: Tensor) -> Tensor:
+        """(B, T0, M) -> (B, N, D) tokens with their positions."""
+        config, table = self.config, self.pos_embed
+        places = cut_or_resize(table[:, CLASS_TOKENS:], config.stored, config.grid(x.shape[1]))
+        patches = self.patch_embed(x) + places
+        tokens = torch.cat([self.cls_token, self.dist_token], dim=1) + table[:, :CLASS_TOKENS]
+        return torch.cat([tokens.expand(len(x), -1, -1), patches], dim=1)
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, T0, M) -> (B, D)
+        y = self.norm(self.blocks(self.embed(x)))
+        read = slice(CLASS_TOKENS) if self.config.pooling == "cls" else slice(CLASS_TOKENS, None)
+        out: Tensor = y[:, read].mean(dim=1)
+        return out
+
+
+class Ssast(nn.Module):
+    """(B, T0, M) normalised log-mel -> (B, classes) logits."""
+
+    def __init__(self, config: SsastConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.v = Transformer(config)
+        self.mlp_head = nn.Sequential(
+            nn.LayerNorm(config.width), nn.Linear(config.width, config.classes)
+        )
+        head = self.mlp_head[1]
+        assert isinstance(head, nn.Linear)
+        initialise_linear(head, 0.02)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.mlp_head(self.v(x))
+        return out

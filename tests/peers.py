@@ -1,0 +1,63 @@
+"""Other people's scans, for benchmarks only: imported where they are installed, never part of the package."""
+
+import importlib
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+MAMBA_SOURCE = "NIAH_MAMBA_SSM_SOURCE"
+
+
+def module(name: str, packages: str) -> Any:
+    """A peer's module; the benchmark is skipped, with what to install, where it is absent."""
+    return pytest.importorskip(name, reason=f"needs a peer: pip install --no-deps {packages}")
+
+
+def mamba_ssm_on_device() -> Any:
+    """mamba-ssm's compiled scan."""
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    return module("mamba_ssm.ops.selective_scan_interface", "mamba-ssm").selective_scan_fn
+
+
+def vmamba_on_device() -> Any:
+    """VMamba's compiled scan (16-bit in, float32 out), built from its kernels/selective_scan."""
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    reason = "needs VMamba's kernels, built from kernels/selective_scan of its source"
+    return pytest.importorskip("selective_scan_cuda_oflex", reason=reason)
+
+
+def mamba_ssm_reference() -> Any:
+    """mamba-ssm's `selective_scan_ref`, from an unpacked source distribution, its CUDA extension stubbed.
+
+    Its interface module imports the extension, and Triton's layer norm, at the top; the reference uses neither.
+    """
+    folder = os.environ.get(MAMBA_SOURCE)
+    if not folder or not (Path(folder) / "mamba_ssm").is_dir():
+        pytest.skip(f"needs an unpacked mamba-ssm source distribution: set {MAMBA_SOURCE} to it")
+    pytest.importorskip("einops")
+    packages = ["mamba_ssm", "mamba_ssm.ops", "mamba_ssm.ops.triton", "mamba_ssm.utils"]
+    stubs = ["selective_scan_cuda", "mamba_ssm.ops.triton.layer_norm"]
+    before = {name: sys.modules.get(name) for name in (*packages, *stubs)}
+    try:
+        for name in packages:  # without the packages' own __init__, which import everything
+            package = ModuleType(name)
+            package.__path__ = [str(Path(folder, *name.split(".")))]
+            sys.modules[name] = package
+        for name in stubs:
+            sys.modules[name] = ModuleType(name)
+        sys.modules[stubs[1]]._layer_norm_fwd = None  # type: ignore[attr-defined]
+        interface = importlib.import_module("mamba_ssm.ops.selective_scan_interface")
+    finally:
+        for name, module in before.items():
+            if module is None:
+                sys.modules.pop(name, None)
+            else:
+                sys.modules[name] = module
+    return interface.selective_scan_ref
