@@ -1,7 +1,4 @@
-"""Training: losses, schedules and augmentation against numbers worked out by hand, exact resume, the command.
-
-The numbers are of DASS's recipe as its authors' code has it (arXiv 2407.04082, `run.sh`, `traintest.py`).
-"""
+"""Training as a whole: the loop learns, resumes exactly, is the same in several processes; the command."""
 
 import csv
 import dataclasses
@@ -19,52 +16,21 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 import niah
-from niah.cards import cards_folder
 from niah.errors import NiahError
-from niah.features import EPS, KaldiFrontend
-from niah.training.augmentation import draw_mixup, gain, mixup, roll, spec_augment
-from niah.training.command import start_from, train_recipe, with_settings
-from niah.training.dataset import Clips
-from niah.training.loop import _parameter_groups, augment, epoch_order, train
-from niah.training.losses import distillation_loss, tagging_loss
-from niah.training.recipes import Recipe, read_recipe
-from niah.training.schedule import learning_rate
+from niah.frontends.kaldi import KaldiFrontend
+from niah.needles import load_needles
+from niah.training.clips import SoundClips, load_features, log_mel_of
+from niah.training.command import start_from, train_recipe
+from niah.training.loop import train
+from niah.training.steps import Steps
 from niah.vocabularies import vocabulary
 from tests import tiny
+from tests.training import PLAIN, clips, network, recipe
 
 FRONTEND = KaldiFrontend()
-PLAIN: dict[str, Any] = {
-    "mixup_rate": 0.0,
-    "frequency_mask": 0,
-    "time_mask": 0,
-    "roll": False,
-    "warmup_steps": 0,
-    "weight_decay": 0.0,
-}
-
-
-def recipe(**given: Any) -> Recipe:
-    return Recipe(**{"model": "m", "train": "t", "validation": "v", "name": "made", **given})
-
-
-def clips(count: int = 12, frames: int = 64) -> Clips:
-    """Clips whose class is a loud band of mels."""
-    rng = np.random.default_rng(0)
-    log_mel = rng.normal(-6, 1, (count, frames, 128)).astype(np.float16)
-    targets = np.zeros((count, 3), dtype=np.float32)
-    for row in range(count):
-        band = row % 3
-        log_mel[row, :, 40 * band : 40 * band + 40] += 4
-        targets[row, band] = 1
-    return Clips(log_mel, targets)
-
-
-def network(seed: int = 0) -> tiny.Network:
-    torch.manual_seed(seed)
-    return tiny.Network(3)
 
 
 class Failing(tiny.Network):
@@ -91,35 +57,7 @@ def failing(step: int, error: type[BaseException] | None = None) -> Failing:
     return Failing(step, error)
 
 
-# --- losses
-
-
-def test_the_tagging_loss_is_the_mean_over_batch_and_classes() -> None:
-    logits = torch.tensor([[0.0, math.log(3)], [-math.log(3), 0.0]])
-    targets = torch.tensor([[1.0, 1.0], [0.0, 0.5]])
-    # -log of 1/2, 3/4, 3/4 and, for the half label, of 1/2
-    expected = (2 * math.log(2) + 2 * math.log(4 / 3)) / 4
-    assert float(tagging_loss(logits, targets)) == pytest.approx(expected, abs=1e-6)
-
-
-def test_distillation_is_kl_over_the_class_softmax() -> None:
-    student, teacher = torch.zeros(1, 2), torch.tensor([[math.log(3), 0.0]])
-    expected = 0.75 * math.log(0.75 / 0.5) + 0.25 * math.log(0.25 / 0.5)  # 0.1308
-    assert float(distillation_loss(student, teacher)) == pytest.approx(expected, abs=1e-6)
-
-
-def test_the_temperature_divides_the_teacher_alone_and_is_not_squared() -> None:
-    student = torch.tensor([[math.log(2), 0.0]])  # q = 2/3, 1/3
-    teacher = torch.tensor([[math.log(9), 0.0]])  # at temperature 2: p = 3/4, 1/4
-    expected = 0.75 * math.log(0.75 * 3 / 2) + 0.25 * math.log(0.25 * 3)
-    assert float(distillation_loss(student, teacher, 2.0)) == pytest.approx(expected, abs=1e-6)
-
-
-def test_distillation_is_the_mean_over_the_batch_and_the_sum_over_classes() -> None:
-    student = torch.zeros(3, 2)
-    teacher = torch.tensor([[math.log(3), 0.0], [0.0, 0.0], [0.0, 0.0]])
-    one = float(distillation_loss(student[:1], teacher[:1]))
-    assert float(distillation_loss(student, teacher)) == pytest.approx(one / 3, abs=1e-7)
+# --- the loop
 
 
 def test_half_of_each_loss_is_trained_on(tmp_path: Path) -> None:
@@ -131,147 +69,19 @@ def test_half_of_each_loss_is_trained_on(tmp_path: Path) -> None:
     wanted = before.flip(1) * 2
     given = recipe(epochs=1, batch_size=6, **PLAIN)
     trained = train(
-        given, network(), FRONTEND, data, data, tmp_path, teacher=lambda _: wanted.clone()
+        given,
+        network(),
+        FRONTEND,
+        data,
+        data,
+        tmp_path,
+        teaching=lambda _, step: wanted[step.rows],
     )
     p, q = torch.softmax(wanted.double(), 1), torch.softmax(before.double(), 1)
     kl = float((p * (p / q).log()).sum() / 6)
     s = torch.sigmoid(before.double())
     bce = float(-(targets * s.log() + (1 - targets) * (1 - s).log()).mean())
     assert trained.log["loss"] == pytest.approx(0.5 * bce + 0.5 * kl, abs=1e-5)
-
-
-# --- learning rate
-
-
-def test_warm_up_is_linear() -> None:
-    given = recipe(learning_rate=1.0, warmup_steps=4, epochs=2)
-    rates = [learning_rate(given, step, 10) for step in range(5)]
-    assert rates == pytest.approx([0.25, 0.5, 0.75, 1.0, 1.0])
-
-
-def test_the_cosine_ends_at_nothing() -> None:
-    given = recipe(learning_rate=2.0, warmup_steps=4, epochs=2)
-    assert learning_rate(given, 4, 10) == 2.0
-    assert learning_rate(given, 12, 10) == pytest.approx(1.0)  # half way from 4 to 20
-    assert learning_rate(given, 19, 10) == pytest.approx(1 + math.cos(math.pi * 15 / 16))
-    assert learning_rate(given, 20, 10) == pytest.approx(0, abs=1e-12)
-    rates = [learning_rate(given, step, 10) for step in range(4, 21)]
-    assert rates == sorted(rates, reverse=True)
-
-
-def test_milestones_halve_as_in_the_recipe_of_dass() -> None:
-    """Five epochs, milestones 2, 3, 4: lr, lr, lr/2, lr/4, lr/8."""
-    given = recipe(
-        learning_rate=1e-4,
-        warmup_steps=0,
-        epochs=5,
-        schedule="milestones",
-        milestones=(2, 3, 4, 5),
-    )
-    for step_in_epoch in (0, 6):
-        rates = [learning_rate(given, 7 * epoch + step_in_epoch, 7) for epoch in range(5)]
-        assert rates == pytest.approx([1e-4, 1e-4, 5e-5, 2.5e-5, 1.25e-5])
-
-
-# --- augmentation
-
-
-def log_mel_of(samples: Tensor) -> Tensor:
-    return FRONTEND.log_mel(FRONTEND.energies(samples[None]))
-
-
-def test_mixup_in_the_power_domain_is_mixing_the_sounds() -> None:
-    """Where two sounds do not overlap in frequency, frame by frame; where they do, on average."""
-    t = torch.arange(48000) / 16000
-    low, high = 0.3 * torch.sin(2 * math.pi * 300 * t), 0.2 * torch.sin(2 * math.pi * 4000 * t)
-    generator = torch.Generator().manual_seed(0)
-    noises = 0.1 * torch.randn(2, 48000, generator=generator)
-    for (a, b), largest in (((low, high), 0.02), ((noises[0], noises[1]), 0.25)):
-        for weight in (0.3, 0.5, 0.8):
-            true = log_mel_of(weight * a + (1 - weight) * b)
-            pair = torch.cat([log_mel_of(a), log_mel_of(b)])
-            weights = torch.tensor([weight, 1.0])
-            mixed, _ = mixup(pair, torch.eye(2), torch.tensor([1, 0]), weights)
-            ratio = mixed[0].exp().mean(0) / true[0].exp().mean(0)
-            loud = true[0].exp().mean(0) > 1e-6 * true[0].exp().max()
-            assert float((ratio[loud] - 1).abs().max()) < largest
-            assert float((ratio[loud] - 1).abs().mean()) < 0.06
-
-
-def test_mixup_mixes_labels_by_the_same_weight() -> None:
-    targets = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 1.0]])
-    log_mel = torch.zeros(2, 3, 128)
-    weights = torch.tensor([0.3, 1.0])
-    mixed, y = mixup(log_mel, targets, torch.tensor([1, 0]), weights)
-    torch.testing.assert_close(y, torch.tensor([[0.3, 0.7, 0.7], [0.0, 1.0, 1.0]]))
-    # exp(0) twice: log(0.09 + 0.49)
-    torch.testing.assert_close(mixed[0], torch.full((3, 128), math.log(0.58)))
-    torch.testing.assert_close(mixed[1], log_mel[1])  # weight 1 leaves a clip alone
-
-
-def test_mixup_weights_are_beta_10_10_for_half_of_the_clips() -> None:
-    partners, weights = draw_mixup(20_000, 0.5, 10.0, torch.Generator().manual_seed(0))
-    assert sorted(partners.tolist()) == list(range(20_000))
-    mixed = weights[weights < 1]
-    assert len(mixed) / 20_000 == pytest.approx(0.5, abs=0.02)
-    assert float(mixed.mean()) == pytest.approx(0.5, abs=0.005)
-    assert float(mixed.var()) == pytest.approx(1 / (4 * 21), rel=0.05)  # 1 / (4 (2 b + 1))
-
-
-def test_spec_augment_masks_one_band_and_one_stretch_with_zero_log_mel() -> None:
-    masked = spec_augment(torch.ones(400, 300, 128), 48, 192, torch.Generator().manual_seed(0))
-    hidden = masked == 0
-    columns, rows = hidden.all(dim=1), hidden.all(dim=2)  # (B, mels), (B, frames)
-    torch.testing.assert_close(hidden, columns[:, None, :] | rows[:, :, None])
-    for mask, bound, size in ((columns, 48, 128), (rows, 192, 300)):
-        width = mask.sum(1)
-        assert int(width.max()) <= bound
-        assert float(width.float().mean()) == pytest.approx(bound / 2, rel=0.12)
-        edges = torch.diff(mask.int(), dim=1).abs().sum(1)
-        assert int(edges.max()) <= 2  # one piece
-        assert mask.any(0).float().mean() > 0.9  # anywhere
-        assert mask.shape[1] == size
-    shown = FRONTEND.normalise(torch.zeros(1))
-    assert float(shown) == pytest.approx(0.46703, abs=1e-5)  # as in the official loader
-
-
-def test_masks_of_no_width_leave_all() -> None:
-    x = torch.randn(2, 30, 128)
-    assert torch.equal(spec_augment(x, 0, 0, torch.Generator().manual_seed(0)), x)
-
-
-def test_rolling_moves_frames_and_loses_none() -> None:
-    x = torch.arange(50.0)[None, :, None].expand(4, 50, 128).contiguous()
-    rolled = roll(x, torch.Generator().manual_seed(3))
-    for row in rolled[:, :, 0]:
-        shift = int(row[0])
-        assert torch.equal(row, torch.roll(torch.arange(50.0), -shift))
-    assert len({int(row[0, 0]) for row in rolled}) > 1
-
-
-def test_gain_is_in_decibels_of_power() -> None:
-    x = torch.zeros(2000, 1, 4)
-    shifted = gain(x, 6.0, torch.Generator().manual_seed(0))[:, 0, 0] * 10 / math.log(10)
-    assert float(shifted.abs().max()) <= 6.0
-    assert float(shifted.abs().max()) > 5.9
-    assert float(shifted.mean()) == pytest.approx(0, abs=0.25)
-    quiet = gain(torch.full((50, 1, 1), math.log(EPS)), 6.0, torch.Generator().manual_seed(0))
-    assert float(quiet.min()) >= math.log(EPS) - 1e-4
-
-
-def test_augmentation_depends_on_the_generator_alone() -> None:
-    data = clips(4)
-    x, y = torch.from_numpy(data.log_mel.astype(np.float32)), torch.from_numpy(data.targets)
-    given = recipe(gain_db=6.0)
-    first, second, third = (
-        augment(given, x, y, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
-    )
-    assert torch.equal(first[0], second[0])
-    assert torch.equal(first[1], second[1])
-    assert not torch.equal(first[0], third[0])
-
-
-# --- the loop
 
 
 def test_a_tiny_network_learns_one_batch_by_heart(tmp_path: Path) -> None:
@@ -283,13 +93,6 @@ def test_a_tiny_network_learns_one_batch_by_heart(tmp_path: Path) -> None:
     assert trained.log["loss"] < 0.02
     assert trained.log["validation_mAP"] == 1
     assert [int(line["epoch"]) for line in lines] == list(range(1, 61))
-
-
-def test_every_clip_is_seen_once_an_epoch() -> None:
-    first, second = epoch_order(100, 0, 0), epoch_order(100, 0, 1)
-    assert sorted(first) == sorted(second) == list(range(100))
-    assert not np.array_equal(first, second)
-    assert np.array_equal(first, epoch_order(100, 0, 0))
 
 
 def weights_of(run: Path) -> dict[str, Tensor]:
@@ -322,7 +125,9 @@ def test_a_line_whose_checkpoint_was_lost_is_not_told_twice(tmp_path: Path) -> N
     with pytest.raises(KeyboardInterrupt):
         train(given, failing(4, KeyboardInterrupt), FRONTEND, data, data, tmp_path / "cut")
     log = tmp_path / "cut" / "log.csv"
-    log.write_text(log.read_text() + "2,6,9.9,0.1,0.5,nan\n")  # killed before its checkpoint
+    log.write_text(
+        log.read_text() + "2,6,9.9,0.1,0.5,0.5,0.5,nan\n"
+    )  # killed before its checkpoint
     train(given, network(), FRONTEND, data, data, tmp_path / "cut")
     assert log.read_text() == (tmp_path / "quiet" / "log.csv").read_text()
 
@@ -362,65 +167,142 @@ def test_a_loss_that_is_nan_stops_and_keeps_the_checkpoint(tmp_path: Path) -> No
         train(given, failing(5), FRONTEND, data, data, tmp_path)
     assert all(torch.isfinite(value).all() for value in weights_of(tmp_path).values())
     saved = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
-    assert saved["epoch"] == 1
+    assert saved["standing"]["step"] == 3
 
 
-def test_vectors_and_the_memory_of_the_scan_do_not_decay() -> None:
-    module = nn.Linear(3, 2)
-    module.A_logs = nn.Parameter(torch.zeros(4, 1))
-    decayed, others = _parameter_groups(module, 0.05)
-    assert [tuple(p.shape) for p in decayed["params"]] == [(2, 3)]
-    assert sorted(tuple(p.shape) for p in others["params"]) == [(2,), (4, 1)]
-    assert (decayed["weight_decay"], others["weight_decay"]) == (0.05, 0.0)
+@pytest.mark.parametrize("accumulate", [3, 4])  # parts of 2; of 1, 2, 1 and 2
+def test_parts_of_a_batch_add_up_to_the_batch(tmp_path: Path, accumulate: int) -> None:
+    data, whole = clips(), recipe(epochs=2, batch_size=6, **PLAIN)
+    one = train(whole, network(), FRONTEND, data, data, tmp_path / "one")
+    parts = dataclasses.replace(whole, accumulate=accumulate)
+    several = train(parts, network(), FRONTEND, data, data, tmp_path / "several")
+    assert several.log["loss"] == pytest.approx(one.log["loss"], rel=1e-5)
+    for key, value in one.state.items():
+        torch.testing.assert_close(several.state[key], value, rtol=1e-4, atol=1e-5)
 
 
-# --- recipes
+def test_a_checkpoint_within_an_epoch_is_gone_on_from(tmp_path: Path) -> None:
+    data = clips()
+    given = recipe(epochs=3, batch_size=3, gain_db=3.0, checkpoint_steps=3)  # four steps an epoch
+    undisturbed = train(given, network(), FRONTEND, data, data, tmp_path / "quiet")
+    with pytest.raises(KeyboardInterrupt):  # in step 8, after the checkpoint of 6 steps
+        train(given, failing(8, KeyboardInterrupt), FRONTEND, data, data, tmp_path / "cut")
+    saved = torch.load(tmp_path / "cut" / "checkpoint.pt", weights_only=True)
+    assert saved["standing"]["step"] == 6
+    resumed = train(given, network(seed=9), FRONTEND, data, data, tmp_path / "cut")
+    assert equal(undisturbed.state, resumed.state)
+    assert undisturbed.log == resumed.log
 
 
-@pytest.mark.parametrize("path", sorted(cards_folder("models").glob("recipes/*.toml")))
-def test_every_shipped_recipe_parses(path: Path) -> None:
-    assert read_recipe(path.stem).name == path.stem
+def test_patience_ends_a_run_but_never_before_there_is_an_average(tmp_path: Path) -> None:
+    """mAP is 1 from the start here, so no epoch is better than the first one that counts."""
+    data = clips()
+    given = recipe(epochs=9, batch_size=6, learning_rate=1e-4, average_last=5, patience=2, **PLAIN)
+    first = train(
+        dataclasses.replace(given, learning_rate=0.03),
+        network(),
+        FRONTEND,
+        data,
+        data,
+        tmp_path / "learnt",
+    )
+    learnt = network()
+    learnt.load_state_dict(first.state)
+    trained = train(given, learnt, FRONTEND, data, data, tmp_path / "patient")
+    assert trained.log["validation_mAP"] == 1
+    assert trained.log["epoch"] == 7  # averaging begins with epoch 5: best there, then 2 more
+    saved = torch.load(tmp_path / "patient" / "checkpoint.pt", weights_only=True)
+    assert saved["standing"]["averaged_epochs"] == 3
+    again = train(given, network(), FRONTEND, data, data, tmp_path / "patient")
+    assert again.log["epoch"] == 7
+    assert equal(again.state, trained.state)
 
 
-@pytest.mark.parametrize(
-    ("line", "told"),
-    [
-        ("epoch = 3", "unknown key 'epoch'. Did you mean 'epochs'"),
-        ("epochs = 'three'", "key 'epochs' must be int, got 'three'"),
-        ("epochs = 0", "epochs must be 1 or more, got 0"),
-        ("batch_size = 0", "batch_size must be 1 or more, got 0"),
-        ("roll = 1", "key 'roll' must be bool, got 1"),
-        ("learning_rate = 0", "learning_rate must be above 0"),
-        ("schedule = 'cosin'", "unknown schedule 'cosin'. Did you mean 'cosine'"),
-        ("milestones = ['two']", "milestones must be whole epochs"),
-        ("average_last = 11", "average_last must be 1 to epochs, got 11"),
-        ("mixup_rate = 1.5", "mixup_rate must be 0 to 1"),
-        ("epochs = ", "is not valid TOML"),
-    ],
-)
-def test_what_is_wrong_in_a_recipe_is_told(tmp_path: Path, line: str, told: str) -> None:
-    path = tmp_path / "mine.toml"
-    path.write_text(f'model = "m"\ntrain = "t"\nvalidation = "v"\n{line}\n')
-    with pytest.raises(NiahError, match=told):
-        read_recipe(path)
+def test_a_student_can_be_its_own_teacher(tmp_path: Path) -> None:
+    data = clips()
+    given = recipe(epochs=3, batch_size=4, teacher=("ema",), ema_momentum=0.5, distillation="l2")
+    alone = dataclasses.replace(given, teacher=())
+    first = train(given, network(), FRONTEND, data, data, tmp_path / "own")
+    assert not equal(
+        first.state, train(alone, network(), FRONTEND, data, data, tmp_path / "alone").state
+    )
+    with pytest.raises(KeyboardInterrupt):
+        train(given, failing(8, KeyboardInterrupt), FRONTEND, data, data, tmp_path / "cut")
+    resumed = train(given, network(seed=9), FRONTEND, data, data, tmp_path / "cut")
+    assert equal(first.state, resumed.state)  # the moving average is in the checkpoint too
 
 
-def test_a_recipe_without_clips_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "mine.toml"
-    path.write_text('model = "m"\n')
-    with pytest.raises(NiahError, match="missing train, validation"):
-        read_recipe(path)
+def test_bfloat16_trains_and_float16_asks_for_a_gpu(tmp_path: Path) -> None:
+    data, given = clips(), recipe(epochs=20, batch_size=6, learning_rate=0.03, **PLAIN)
+    half = dataclasses.replace(given, precision="bfloat16")
+    trained = train(half, network(), FRONTEND, data, data, tmp_path / "bfloat16")
+    full = train(given, network(), FRONTEND, data, data, tmp_path / "float32")
+    assert trained.log["loss"] == pytest.approx(full.log["loss"], rel=0.3)
+    assert trained.log["loss"] != full.log["loss"]
+    with pytest.raises(NiahError, match="precision float16 needs a GPU"):
+        train(
+            dataclasses.replace(given, precision="float16"),
+            network(),
+            FRONTEND,
+            data,
+            data,
+            tmp_path,
+        )
 
 
-def test_settings_replace_keys() -> None:
-    changed = with_settings(recipe(), ["epochs=3", "learning_rate=1e-4", "model=dass-nano"])
-    assert (changed.epochs, changed.learning_rate, changed.model) == (3, 1e-4, "dass-nano")
-    for setting, told in (("epoch=3", "--set: unknown key 'epoch'"), ("epochs", "key=value")):
-        with pytest.raises(NiahError, match=told):
-            with_settings(recipe(), [setting])
+SHARED_TRAINING = """
+import sys
+from pathlib import Path
+import torch
+from niah.frontends.kaldi import KaldiFrontend
+from niah.training.loop import train
+from niah.training.steps import Steps
+from tests.training import clips, network, recipe
+
+out = Path(sys.argv[1])
+given = recipe(epochs=3, batch_size=6, gain_db=6.0, mixup_rate=0.5, accumulate=3, average_last=2)
+data = clips(13)  # an uneven validation set
+trained = train(given, network(), KaldiFrontend(), data, data, out)
+if torch.distributed.is_initialized() and torch.distributed.get_rank() == 0:
+    torch.save(trained.state, out / "state.pt")
+"""
 
 
-# --- the command
+def test_two_processes_train_as_one(cache: Path, tmp_path: Path) -> None:
+    """The same losses and validation scores at the same batch, through accelerate and gloo.
+
+    (On CPUs `accelerate launch` starts several processes through MPI alone; torchrun starts the same.)
+    """
+    script = tmp_path / "shared_training.py"
+    script.write_text(SHARED_TRAINING)
+    launch = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+    ]
+    done = subprocess.run(
+        [*launch, str(script), str(tmp_path / "two")],
+        env=tiny.environment(cache),
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    data = clips(13)
+    given = recipe(
+        epochs=3, batch_size=6, gain_db=6.0, mixup_rate=0.5, accumulate=3, average_last=2
+    )
+    one = train(given, network(), FRONTEND, data, data, tmp_path / "one")
+    logs = [pd.read_csv(tmp_path / name / "log.csv") for name in ("one", "two")]
+    pd.testing.assert_frame_equal(logs[0], logs[1], rtol=1e-4, atol=2e-6)
+    for key, value in torch.load(tmp_path / "two" / "state.pt", weights_only=True).items():
+        torch.testing.assert_close(value, one.state[key], rtol=1e-4, atol=1e-6)
+
+
+# --- clips
 
 
 @dataclasses.dataclass(frozen=True)
@@ -454,10 +336,55 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
     return Material(tiny.card(folder), tiny.manifest(folder, 12), folder)
 
 
+def test_sound_and_stored_features_are_the_same_clips(material: Material, tmp_path: Path) -> None:
+    """Without augmentation the two pipelines give the network the same input, but for float16."""
+    needles = load_needles(material.clips, vocabulary=vocabulary(material.folder / "labels.csv"))
+    stored = load_features(needles, FRONTEND, tmp_path)
+    sound = SoundClips(needles, FRONTEND, stored.targets)
+    step = Steps(recipe(batch_size=5, **PLAIN), stored.targets, frames=1024, mels=128)[0]
+    a, b = stored.batch(step), sound.batch(step)
+    on_device = dataclasses.replace(sound, on_device=True).batch(step)
+    assert a.log_mel is not None
+    assert b.log_mel is not None
+    torch.testing.assert_close(a.log_mel, b.log_mel, rtol=0, atol=0.01)
+    torch.testing.assert_close(a.targets, b.targets)
+    device = torch.device("cpu")
+    torch.testing.assert_close(
+        log_mel_of(on_device, FRONTEND, device), b.log_mel, rtol=0, atol=1e-4
+    )
+    assert not b.log_mel[:, 998:].any()  # raw zeros after the sound's end
+
+
+def test_sound_is_mixed_moved_and_read_by_any_number_of_workers(
+    material: Material, tmp_path: Path
+) -> None:
+    given = material.recipe("sound", pipeline="waveform", mixup_rate=0.7, gain_db=6.0, epochs=2)
+    made = [
+        train_recipe(str(given), tmp_path / str(n), device="cpu", workers=n).read_bytes()
+        for n in (0, 2)
+    ]
+    assert made[0] == made[1]
+    features = material.recipe("features", mixup_rate=0.7, gain_db=6.0, epochs=2)
+    logs = [
+        float(pd.read_csv(folder / "log.csv")["loss"].iloc[0])
+        for folder in (
+            tmp_path / "0",
+            train_recipe(str(features), tmp_path / "f", device="cpu").parent,
+        )
+    ]
+    assert logs[0] == pytest.approx(logs[1], rel=0.05)  # the power domain's mixup is close to it
+
+
+# --- the command
+
+
 def test_what_is_trained_can_be_run(material: Material, tmp_path: Path) -> None:
     weights = train_recipe(str(material.recipe(epochs=25)), tmp_path / "trained", device="cpu")
     assert {file.name for file in (tmp_path / "trained").iterdir()} == {
+        "card.toml",
+        "labels.csv",
         "log.csv",
+        "tensorboard",
         "checkpoint.pt",
         "weights.safetensors",
     }
@@ -476,6 +403,30 @@ def test_what_is_trained_can_be_run(material: Material, tmp_path: Path) -> None:
     base = table.iloc[0].to_dict()
     assert base["mAP"] == pytest.approx(float(last["averaged_mAP"]), abs=0.02)
     assert base["mAP"] > base["chance_mAP"] + 0.2
+    again: Any = niah.run(  # the card written beside the weights says it all
+        models=str(tmp_path / "trained" / "card.toml"),
+        needles=str(material.clips),
+        haystack="zero",
+        lengths=[10, 12],
+        device="cpu",
+        out=tmp_path / "again",
+    )
+    assert again["mAP"].tolist() == table["mAP"].tolist()
+
+
+def test_a_recipe_may_change_the_cards_labels_and_size(material: Material, tmp_path: Path) -> None:
+    labels = material.folder / "other.csv"
+    labels.write_text((material.folder / "labels.csv").read_text() + "3,/t/none,none\n")
+    given = material.recipe("changed", labels=str(labels), epochs=2)
+    weights = train_recipe(str(given), tmp_path, settings=["config.hidden=24"], device="cpu")
+    assert load_file(weights)["hidden.weight"].shape == (24, 128)
+    assert load_file(weights)["head.weight"].shape == (4, 24)
+    adapter = niah.load_model(str(tmp_path / "card.toml"))
+    assert len(adapter.labels) == 4
+    with pytest.raises(
+        NiahError, match=r"\[config\] of the card and the recipe does not fit .*Tiny"
+    ):
+        train_recipe(str(given), tmp_path / "no", settings=["config.hiden=24"], device="cpu")
 
 
 def test_weights_carry_their_recipe_and_last_log_line(material: Material, tmp_path: Path) -> None:
@@ -528,6 +479,46 @@ def test_bad_clips_are_refused_before_training(material: Material, tmp_path: Pat
     with pytest.raises(NiahError, match=r"clip01\.wav: no such file"):
         train_recipe(str(material.recipe()), tmp_path / "out", train=str(clips), device="cpu")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_file_that_is_missing_is_told_before_the_first_step(
+    material: Material, tmp_path: Path
+) -> None:
+    clips = tiny.manifest(tmp_path / "clips", 3)
+    (clips.parent / "clip02.wav").unlink()
+    given = material.recipe("missing", pipeline="waveform")
+    with pytest.raises(NiahError, match=r"1 of 3 files are missing, the first: .*clip02\.wav"):
+        train_recipe(str(given), tmp_path / "out", train=str(clips), device="cpu")
+    (clips.parent / "clip02.wav").write_text("no sound")  # found when it is read, by a worker
+    with pytest.raises(NiahError, match=r"clip02\.wav"):
+        train_recipe(str(given), tmp_path / "out", train=str(clips), device="cpu", workers=1)
+
+
+def test_teachers_scores_can_be_computed_beforehand(material: Material, tmp_path: Path) -> None:
+    """Two teachers' mean; without augmentation, what they say live is what was computed."""
+    cards = [
+        own_weights(
+            tiny.card(tmp_path / str(h), "teacher", hidden=h),
+            tiny.checkpoint(tmp_path / str(h), 3, h),
+        )
+        for h in (8, 24)
+    ]
+    losses = []
+    for teaching in ("live", "precomputed"):
+        given = material.recipe(
+            teaching,
+            teacher=[str(card) for card in cards],
+            teaching=teaching,
+            distillation_weight=1.0,
+            roll=False,
+            frequency_mask=0,
+            time_mask=0,
+            epochs=3,
+        )
+        train_recipe(str(given), tmp_path / teaching, device="cpu")
+        losses.append(pd.read_csv(tmp_path / teaching / "log.csv")["loss"])
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-3)
+    assert losses[0].iloc[0] > 1e-3
 
 
 @pytest.mark.slow

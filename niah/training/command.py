@@ -2,27 +2,38 @@
 
 import dataclasses
 import json
+import os
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from niah.adapters import NetworkAdapter, choose_device, import_adapter, load_model
+from niah.adapters import Adapter, NetworkAdapter, choose_device, import_adapter, load_model
+from niah.adapters.self_supervised import SelfSupervised
 from niah.atomic import writing
-from niah.cards import find_model
+from niah.cards import ModelCard, find_model
 from niah.checkpoints import load_strictly, read_state
 from niah.download import cache_folder
 from niah.errors import NiahError
-from niah.features import KaldiFrontend
-from niah.needles import load_needles
-from niah.training.dataset import Clips, load_clips
-from niah.training.loop import Teacher, Trained
+from niah.frontends import Frontend
+from niah.frontends.kaldi import KaldiFrontend
+from niah.needles import NeedleSet, load_needles
+from niah.needles.needle import FileSource
+from niah.training.card import write_card
+from niah.training.clips import Clips, SoundClips, load_features
+from niah.training.imagenet import start_from_imagenet
+from niah.training.loop import Trained
 from niah.training.loop import train as run_loop
-from niah.training.recipes import Recipe, read_recipe, recipe_from
+from niah.training.recipes import EMA, Recipe, read_recipe, recipe_from
+from niah.training.teachers import LiveTeachers, PrecomputedTeaching, Teaching, precompute
 from niah.vocabularies import Vocabulary, vocabulary
 from niah.weights import resolve
 
 WEIGHTS = "weights.safetensors"
+IMAGENET = "imagenet"
+MOST_WORKERS = 8
 
 
 def train_recipe(
@@ -33,8 +44,11 @@ def train_recipe(
     validation: str | None = None,
     settings: list[str] | None = None,
     device: str = "auto",
+    workers: int | None = None,
 ) -> Path:
     """Train by a recipe; resumes in `out`. Returns the weights file, which names the recipe and the last log line.
+
+    `workers` processes read sound ahead under `pipeline = "waveform"`: by default a core each, at most 8.
 
     Raises:
         NiahError: see `read_recipe`, `load_needles`, `load_model` and the loop.
@@ -43,43 +57,92 @@ def train_recipe(
     recipe = dataclasses.replace(
         recipe, train=train or recipe.train, validation=validation or recipe.validation
     )
-    card, _ = find_model(recipe.model)
+    if not (recipe.train and recipe.validation):
+        raise NiahError(
+            f"recipe '{recipe.name}' names no clips: give --train MANIFEST and --eval MANIFEST"
+        )
+    card = trained_card(recipe)
     labels = vocabulary(card.labels_source)
-    frontend = KaldiFrontend()
-    clips = _clips(recipe.train, recipe.clips, labels, frontend)
-    checked = _clips(recipe.validation, recipe.validation_clips, labels, frontend)
-    torch.manual_seed(recipe.seed)
     family: type[NetworkAdapter] = import_adapter(card)
-    network = family.build(card.config, len(labels))
-    if recipe.start:
-        start_from(network, recipe.start)
+    frontend = family.default_frontend
     chosen = choose_device(device)
-    teacher = _teacher(recipe, labels, chosen)
-    trained = run_loop(
-        recipe, network, frontend, clips, checked, out, device=chosen, teacher=teacher
+    teachers = _teachers(recipe, labels, chosen)
+    needles = load_needles(recipe.train, vocabulary=labels, limit=recipe.clips or None)
+    checked = load_needles(
+        recipe.validation, vocabulary=labels, limit=recipe.validation_clips or None
     )
+    cache = cache_folder() / "training"
+    clips = _clips(recipe, needles, frontend, cache, chosen)
+    torch.manual_seed(recipe.seed)
+    network = _network(family, card, len(labels))
+    if recipe.start == IMAGENET:
+        start_from_imagenet(network, recipe.start_file, card.name)
+    elif recipe.start:
+        start_from(network, recipe.start, recipe.start_file)
+    trained = run_loop(
+        recipe,
+        network,
+        frontend,
+        clips,
+        load_features(checked, frontend, cache),
+        out,
+        device=chosen,
+        teaching=_teaching(recipe, teachers, needles, frontend, cache),
+        workers=_workers(recipe, workers),
+    )
+    write_card(card, out, WEIGHTS)
     return _write(out / WEIGHTS, trained, recipe)
 
 
+def _network(family: type[NetworkAdapter], card: ModelCard, classes: int) -> torch.nn.Module:
+    try:
+        return family.build(card.config, classes)
+    except (TypeError, ValueError) as error:
+        raise NiahError(
+            f"[config] of the card and the recipe does not fit {card.adapter}: {error}"
+        ) from None
+
+
+def trained_card(recipe: Recipe) -> ModelCard:
+    """The card of what a recipe trains: its model's, with the recipe's labels and [config], without weights."""
+    card, _ = find_model(recipe.model)
+    return dataclasses.replace(
+        card,
+        labels=recipe.labels or card.labels,
+        path=Path(recipe.labels).absolute() if recipe.labels.endswith(".csv") else card.path,
+        config={**card.config, **recipe.config},
+        weights={},
+        published={},
+        aliases=(),
+    )
+
+
 def with_settings(recipe: Recipe, settings: list[str]) -> Recipe:
-    """`--set key=value`, the value in TOML or, failing that, as text."""
-    table = dataclasses.asdict(recipe)
+    """`--set key=value` or `--set config.key=value`, the value in TOML or, failing that, as text."""
+    table: dict[str, Any] = dataclasses.asdict(recipe)
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals:
             raise NiahError(f"--set {setting}: must read key=value")
         try:
-            table[key] = tomllib.loads(f"value = {text}")["value"]
+            value = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
-            table[key] = text
+            value = text
+        if key.startswith("config."):
+            table["config"] = {**table["config"], key.removeprefix("config."): value}
+        else:
+            table[key] = value
     return recipe_from(table, "--set")
 
 
-def start_from(network: torch.nn.Module, model: str) -> None:
+def start_from(network: torch.nn.Module, model: str, file: str = "") -> None:
     """Weights of another model of the same architecture; a head of another size keeps its fresh start."""
     card, weights = find_model(model)
     family: type[NetworkAdapter] = import_adapter(card)
-    path = resolve(card, weights)
+    path = Path(file) if file else resolve(card, weights)
+    if issubclass(family, SelfSupervised):  # released without a head
+        family.load_body(network, path)
+        return
     state = family.official_state(read_state(path), network)
     own = network.state_dict()
     head = [key for key, value in own.items() if key in state and state[key].shape != value.shape]
@@ -93,20 +156,64 @@ def start_from(network: torch.nn.Module, model: str) -> None:
     )
 
 
-def _clips(spec: str, count: int, labels: Vocabulary, frontend: KaldiFrontend) -> Clips:
-    needles = load_needles(spec, vocabulary=labels, limit=count or None)
-    return load_clips(needles, frontend, cache_folder() / "training")
-
-
-def _teacher(recipe: Recipe, labels: Vocabulary, device: torch.device) -> Teacher | None:
-    if not recipe.teacher:
-        return None
-    adapter = load_model(recipe.teacher, device=str(device))
-    if adapter.labels.ids != labels.ids:
+def _clips(
+    recipe: Recipe, needles: NeedleSet, frontend: Frontend, cache: Path, device: torch.device
+) -> Clips:
+    if recipe.pipeline == "waveform":
+        _refuse_missing(needles)
+        targets = needles.targets().astype("float32")
+        return SoundClips(needles, frontend, targets, on_device=device.type == "cuda")
+    if not isinstance(frontend, KaldiFrontend):
         raise NiahError(
-            f"teacher '{recipe.teacher}' scores {adapter.labels.name}, the student {labels.name}: they must be the same"
+            f"recipe '{recipe.name}': mixing features is for Kaldi's natural logarithm: set pipeline = \"waveform\""
         )
-    return adapter.logits
+    return load_features(needles, frontend, cache)
+
+
+def _refuse_missing(needles: NeedleSet) -> None:
+    """Sound is read in the steps; a file that is not there must not be found in the third hour."""
+    missing = [
+        str(needle.source.path)
+        for needle in needles.needles
+        if isinstance(needle.source, FileSource) and not needle.source.path.is_file()
+    ]
+    if missing:
+        raise NiahError(
+            f"{needles.name}: {len(missing)} of {len(needles)} files are missing, the first: {missing[0]}"
+        )
+
+
+def _teachers(recipe: Recipe, labels: Vocabulary, device: torch.device) -> list[Adapter]:
+    if recipe.teacher == (EMA,):
+        return []
+    teachers = [load_model(teacher, device=str(device)) for teacher in recipe.teacher]
+    for teacher in teachers:
+        if teacher.labels.ids != labels.ids:
+            raise NiahError(
+                f"teacher '{teacher.name}' scores {teacher.labels.name}, the student {labels.name}: "
+                "they must be the same"
+            )
+    return teachers
+
+
+def _teaching(
+    recipe: Recipe,
+    teachers: Sequence[Adapter],
+    needles: NeedleSet,
+    frontend: Frontend,
+    cache: Path,
+) -> Teaching | None:
+    if not teachers:
+        return None
+    if recipe.teaching == "precomputed":
+        return PrecomputedTeaching(precompute(teachers, needles, cache))
+    return LiveTeachers(teachers, frontend)
+
+
+def _workers(recipe: Recipe, asked: int | None) -> int:
+    if asked is not None:
+        return asked
+    return min(MOST_WORKERS, os.cpu_count() or 1) if recipe.pipeline == "waveform" else 0
 
 
 def _write(path: Path, trained: Trained, recipe: Recipe) -> Path:

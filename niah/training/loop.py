@@ -1,40 +1,46 @@
-"""The training loop: features -> augmentation -> network -> loss -> AdamW, one epoch after another.
+"""The training loop: planned steps -> clips -> features -> network -> loss -> optimiser, one epoch after another.
 
 Everything random in a step is drawn from (seed, step) and the learning rate is a function of the step, so a run
-that was killed goes on from its last checkpoint as if nothing had happened.
+that was killed goes on from its last checkpoint as if nothing had happened, and several processes
+(`accelerate launch`) train as one does on the same batch.
 """
 
 import copy
-import csv
-import io
 import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+import time
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from niah import atomic
 from niah.errors import NiahError
-from niah.features import KaldiFrontend
+from niah.frontends import Frontend
 from niah.memory import keep_freed_memory
-from niah.metrics import average_precision, mean_average_precision
 from niah.progress import progress_bar
-from niah.training.augmentation import draw_mixup, gain, mixup, roll, spec_augment
-from niah.training.dataset import Clips
-from niah.training.losses import distillation_loss, tagging_loss
-from niah.training.recipes import Recipe
+from niah.training.augmentation import spec_augment
+from niah.training.averaging import MovingAverage, State, add_to_mean
+from niah.training.checkpoint import CHECKPOINT, Standing, resume, save
+from niah.training.clips import Batch, Clips, FeatureClips, log_mel_of
+from niah.training.loading import batches
+from niah.training.log import LOG, Events, append
+from niah.training.log_mel import normalised
+from niah.training.losses import DISTILLATION_LOSSES, tagging_loss
+from niah.training.optimiser import make_optimiser
+from niah.training.processes import Processes
+from niah.training.recipes import EMA, Recipe
 from niah.training.schedule import learning_rate
+from niah.training.steps import Step, Steps
+from niah.training.teachers import SelfTeaching, Teaching
+from niah.training.validation import validate
 
-State = dict[str, Tensor]
-Teacher = Callable[[Tensor], Tensor]  # normalised features -> logits
-CHECKPOINT = "checkpoint.pt"
-LOG = "log.csv"
-LOG_COLUMNS = ("epoch", "step", "loss", "learning_rate", "validation_mAP", "averaged_mAP")
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+EVENTS_EVERY = 50  # steps
 
 
 @dataclass(frozen=True)
@@ -48,218 +54,229 @@ class Trained:
 def train(
     recipe: Recipe,
     network: nn.Module,
-    frontend: KaldiFrontend,
+    frontend: Frontend,
     clips: Clips,
-    validation: Clips,
+    validation: FeatureClips,
     out: Path,
     *,
     device: torch.device | None = None,
-    teacher: Teacher | None = None,
+    teaching: Teaching | None = None,
+    workers: int = 0,
 ) -> Trained:
     """Train `network` in place; a checkpoint and a log line an epoch in `out`, resumed from there.
 
+    Args:
+        device: the CPU by default; under `accelerate launch` each process takes its own of that type.
+        teaching: what the student is taught beside the labels; `recipe.teacher = ["ema"]` needs none.
+        workers: processes that read clips ahead; 0 reads in this one.
+
     Raises:
-        NiahError: a NaN loss (the last checkpoint stays), or a checkpoint of another recipe in `out`.
+        NiahError: a NaN loss (the last checkpoint stays), a clip that cannot be read, a checkpoint of another recipe
+            in `out`, a batch that the processes cannot share evenly, float16 without a GPU.
     """
-    device = device or torch.device("cpu")
     keep_freed_memory()
-    network.to(device)
-    optimiser = torch.optim.AdamW(
-        _parameter_groups(network, recipe.weight_decay), betas=(0.9, 0.98)
-    )
-    steps_per_epoch = max(1, len(clips) // recipe.batch_size)
+    processes = Processes(recipe, device or torch.device("cpu"))
     with atomic.telling(out):
         out.mkdir(parents=True, exist_ok=True)
-    finished, averaged, log = _resume(out / CHECKPOINT, recipe, network, optimiser)
-    with progress_bar() as bar:
-        task = bar.add_task(recipe.name, total=recipe.epochs * steps_per_epoch, detail="")
-        bar.update(task, completed=finished * steps_per_epoch)
-        for epoch in range(finished, recipe.epochs):
-            network.train()
-            total = 0.0
-            order = epoch_order(len(clips), recipe.seed, epoch)
-            for batch in range(steps_per_epoch):
-                step = epoch * steps_per_epoch + batch
-                for group in optimiser.param_groups:
-                    group["lr"] = learning_rate(recipe, step, steps_per_epoch)
-                rows = np.sort(order[batch * recipe.batch_size : (batch + 1) * recipe.batch_size])
-                loss = _step(recipe, network, frontend, clips, rows, step, device, teacher)
-                _check_finite(loss, step, out)
-                optimiser.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
-                if recipe.clip_gradient:
-                    nn.utils.clip_grad_norm_(network.parameters(), recipe.clip_gradient)
-                optimiser.step()
-                total += float(loss.detach())
-                bar.update(task, advance=1, detail=f"loss {total / (batch + 1):.4f}")
-            averaged = _average(averaged, network, epoch - (recipe.epochs - recipe.average_last))
-            log = {
-                "epoch": epoch + 1,
-                "step": (epoch + 1) * steps_per_epoch,
-                "loss": total / steps_per_epoch,
-                "learning_rate": optimiser.param_groups[0]["lr"],
-                "validation_mAP": validate(network, frontend, validation, device),
-                "averaged_mAP": math.nan,
-            }
-            if averaged and epoch + 1 == recipe.epochs:
-                candidate = copy.deepcopy(network)
-                candidate.load_state_dict(averaged)
-                log["averaged_mAP"] = validate(candidate, frontend, validation, device)
-            _append(out / LOG, log)
-            _save(out / CHECKPOINT, recipe, network, optimiser, epoch + 1, averaged, log)
-    return Trained(averaged or network.state_dict(), log)
+    return _Run(recipe, network, frontend, clips, validation, out, processes, teaching).go(workers)
 
 
-def epoch_order(clips: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    """The epoch's permutation, from (seed, epoch) alone."""
-    return np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(clips)
+class _Run:
+    """One call of `train`."""
 
+    def __init__(
+        self,
+        recipe: Recipe,
+        network: nn.Module,
+        frontend: Frontend,
+        clips: Clips,
+        validation: FeatureClips,
+        out: Path,
+        processes: Processes,
+        teaching: Teaching | None,
+    ) -> None:
+        self.recipe, self.frontend, self.out = recipe, frontend, out
+        self.clips, self.validation = clips, validation
+        self.processes = processes
+        self.network = network.to(processes.device)
+        self.moving = MovingAverage(self.network, recipe.ema_momentum) if _has_ema(recipe) else None
+        self.teaching = SelfTeaching(self.moving) if self.moving else teaching
+        self.optimiser = make_optimiser(recipe, self.network)
+        self.standing = resume(
+            out / CHECKPOINT,
+            recipe,
+            self.network,
+            self.optimiser,
+            processes.scaler,
+            self.moving.network if self.moving else None,
+        )
+        self.steps = Steps(recipe, clips.targets, frames=frontend.needle_frames, mels=frontend.mels)
 
-@torch.inference_mode()
-def validate(
-    network: nn.Module, frontend: KaldiFrontend, clips: Clips, device: torch.device
-) -> float:
-    """mAP of the network as it is, over whole 10 s clips."""
-    network.eval()
-    scores = [
-        network(
-            _features(frontend, torch.from_numpy(clips.log_mel[i : i + 16].astype(np.float32))).to(
-                device
+    def go(self, workers: int) -> Trained:
+        standing = self.standing
+        if not standing.finished:
+            events = (
+                Events(self.out / "tensorboard", standing.step) if self.processes.is_first else None
             )
-        ).cpu()
-        for i in range(0, len(clips), 16)
-    ]
-    ap = average_precision(clips.targets > 0.5, torch.cat(scores).double().numpy())
-    return mean_average_precision(ap)
+            with progress_bar() as bar:
+                task = bar.add_task(self.recipe.name, total=len(self.steps), detail="")
+                self._all_steps(workers, bar, task, events)
+            if events is not None:
+                events.close()
+        return Trained(standing.averaged or self.network.state_dict(), standing.log)
 
+    def _all_steps(
+        self, workers: int, bar: "Progress", task: "TaskID", events: Events | None
+    ) -> None:
+        standing, per_epoch = self.standing, self.steps.per_epoch
+        model = self.processes.shared(self.network)
+        began = time.perf_counter()
+        for step, batch in batches(
+            self.clips,
+            self.steps,
+            first=standing.step,
+            share=self.processes.share,
+            workers=workers,
+            device=self.processes.device,
+        ):
+            number = standing.step
+            loss = self._step(model, number, step, batch)
+            standing.step += 1
+            standing.loss_sum += loss
+            epoch, within = divmod(standing.step, per_epoch)
+            told = f"loss {standing.loss_sum / (within or per_epoch):.4f}"
+            bar.update(task, completed=standing.step, detail=told)
+            if events is not None and standing.step % EVENTS_EVERY == 0:
+                events.add(standing.step, {"loss": loss, "learning_rate": self._rate(number)})
+            if within == 0:
+                self._end_epoch(epoch, time.perf_counter() - began, events)
+                began = time.perf_counter()
+                if standing.finished:
+                    return
+            elif self.recipe.checkpoint_steps and standing.step % self.recipe.checkpoint_steps == 0:
+                self._save()
 
-def _features(frontend: KaldiFrontend, log_mel: Tensor) -> Tensor:
-    return frontend.normalise(log_mel)
+    def _step(self, model: nn.Module, number: int, step: Step, batch: Batch) -> float:
+        """One update of the weights; returns the loss, the mean over all processes."""
+        model.train()
+        seed = self.recipe.seed * 1_000_003 + number
+        torch.manual_seed(
+            seed + (self.processes.index << 32)
+        )  # drop path draws from the global generator
+        for group in self.optimiser.param_groups:
+            group["lr"] = self._rate(number)
+        features, targets = self._features(step, batch)
+        self.optimiser.zero_grad()
+        total = torch.zeros((), device=features.device)
+        parts = _parts(len(features), self.recipe.accumulate)
+        for part in parts:
+            with self.processes.accumulating(model, last=part is parts[-1]):
+                share = (part.stop - part.start) / len(features)
+                loss = share * self._loss(model, features[part], targets[part], step.part(part))
+                self.processes.backward(loss)
+                total += loss.detach()
+        mean = self.processes.mean(total)
+        _check_finite(mean, number, self.out)
+        self.processes.update(self.optimiser, self.network, self.recipe.clip_gradient)
+        if self.moving is not None:
+            self.moving.update(self.network)
+        return mean
 
-
-def _step(
-    recipe: Recipe,
-    network: nn.Module,
-    frontend: KaldiFrontend,
-    clips: Clips,
-    rows: NDArray[np.int64],
-    step: int,
-    device: torch.device,
-    teacher: Teacher | None,
-) -> Tensor:
-    generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
-    torch.manual_seed(recipe.seed * 1_000_003 + step)  # drop path draws from the global generator
-    log_mel = torch.from_numpy(clips.log_mel[rows].astype(np.float32))
-    targets = torch.from_numpy(clips.targets[rows])
-    features, targets = augment(recipe, log_mel, targets, generator)
-    features, targets = _features(frontend, features).to(device), targets.to(device)
-    logits = network(features)
-    loss = tagging_loss(logits, targets)
-    if teacher is None:
-        return loss
-    with torch.no_grad():
-        wanted = teacher(features).to(device)
-    weight = recipe.distillation_weight
-    return (1 - weight) * loss + weight * distillation_loss(logits, wanted, recipe.temperature)
-
-
-def augment(
-    recipe: Recipe, log_mel: Tensor, targets: Tensor, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """A recipe's augmentation of a batch (B, frames, mels) of log-mel and its (B, classes) targets."""
-    if recipe.roll:
-        log_mel = roll(log_mel, generator)
-    if recipe.gain_db:
-        log_mel = gain(log_mel, recipe.gain_db, generator)
-    if recipe.mixup_rate:
-        partners, weights = draw_mixup(
-            len(log_mel), recipe.mixup_rate, recipe.mixup_beta, generator
+    def _features(self, step: Step, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Normalised features (b, frames, mels) and targets (b, classes) on the device."""
+        device = self.processes.device
+        log_mel = log_mel_of(batch, self.frontend, device)
+        masked = spec_augment(
+            log_mel, torch.from_numpy(step.bands), torch.from_numpy(step.stretches)
         )
-        log_mel, targets = mixup(log_mel, targets, partners, weights)
-    return spec_augment(log_mel, recipe.frequency_mask, recipe.time_mask, generator), targets
+        return normalised(self.frontend, masked), batch.targets.to(device)
 
+    def _loss(self, model: nn.Module, features: Tensor, targets: Tensor, step: Step) -> Tensor:
+        """(1 - w) BCE + w distillation (facts 1.9)."""
+        recipe = self.recipe
+        with self.processes.autocast():
+            logits = model(features).float()
+        loss = tagging_loss(logits, targets)
+        if self.teaching is None:
+            return loss
+        with torch.no_grad(), self.processes.autocast():
+            wanted = self.teaching(features, step).float()
+        taught = DISTILLATION_LOSSES[recipe.distillation](logits, wanted, recipe.temperature)
+        return (1 - recipe.distillation_weight) * loss + recipe.distillation_weight * taught
 
-def _parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """No decay for vectors (norms, biases, D), nor for the scan's A: decay would draw it towards a fixed memory."""
-    decayed = [p for n, p in network.named_parameters() if p.ndim > 1 and not n.endswith("A_logs")]
-    others = [p for n, p in network.named_parameters() if p.ndim <= 1 or n.endswith("A_logs")]
-    return [
-        {"params": decayed, "weight_decay": weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
+    def _rate(self, step: int) -> float:
+        return learning_rate(self.recipe, step, self.steps.per_epoch)
 
-
-def _average(averaged: State, network: nn.Module, count: int) -> State:
-    """Running mean of the weights; `count` epochs are in it already, below 0 it has not begun."""
-    if count < 0:
-        return averaged
-    state = {k: v.detach().cpu().clone() for k, v in network.state_dict().items()}
-    if count == 0:
-        return state
-    return {k: averaged[k] + (v - averaged[k]) / (count + 1) for k, v in state.items()}
-
-
-def _check_finite(loss: Tensor, step: int, out: Path) -> None:
-    if not bool(torch.isfinite(loss)):
-        raise NiahError(
-            f"the loss is {float(loss.detach())} at step {step}; the last good checkpoint is {out / CHECKPOINT}"
-        )
-
-
-def _fingerprint(recipe: Recipe) -> str:
-    return repr(sorted(asdict(recipe).items()))
-
-
-def _save(
-    path: Path,
-    recipe: Recipe,
-    network: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    epoch: int,
-    averaged: State,
-    log: dict[str, float],
-) -> None:
-    content = io.BytesIO()  # torch tells a full disk in its own words, and not in one line
-    torch.save(
-        {
-            "recipe": _fingerprint(recipe),
+    def _end_epoch(self, epoch: int, seconds: float, events: Events | None) -> None:
+        recipe, standing = self.recipe, self.standing
+        scores = validate(self.network, self.frontend, self.validation, self.processes)
+        if epoch > recipe.epochs - recipe.average_last:
+            standing.averaged = add_to_mean(
+                standing.averaged, self.network, standing.averaged_epochs
+            )
+            standing.averaged_epochs += 1
+            _note_best(standing, scores["validation_mAP"])
+        patience = recipe.patience
+        ended = patience > 0 and standing.epochs_since_best >= patience
+        standing.finished = epoch == recipe.epochs or ended
+        standing.log = {
             "epoch": epoch,
-            "model": network.state_dict(),
-            "optimiser": optimiser.state_dict(),
-            "averaged": averaged,
-            "log": log,
-        },
-        content,
-    )
-    with atomic.writing(path) as stream:
-        stream.write(content.getbuffer())
+            "step": standing.step,
+            "loss": standing.loss_sum / self.steps.per_epoch,
+            "learning_rate": self.optimiser.param_groups[0]["lr"],
+            **scores,
+            "averaged_mAP": math.nan,
+        }
+        if standing.finished:
+            standing.log["averaged_mAP"] = self._score_of_average()
+        standing.loss_sum = 0.0
+        if self.processes.is_first:
+            append(self.out / LOG, standing.log)
+            if events is not None:
+                events.add(standing.step, {**scores, "epoch_seconds": seconds})
+        self._save()
+
+    def _score_of_average(self) -> float:
+        candidate = copy.deepcopy(self.network)
+        candidate.load_state_dict(self.standing.averaged)
+        scores = validate(candidate, self.frontend, self.validation, self.processes)
+        return scores["validation_mAP"]
+
+    def _save(self) -> None:
+        if self.processes.is_first:
+            moving = self.moving.network.state_dict() if self.moving else None
+            save(
+                self.out / CHECKPOINT,
+                self.recipe,
+                self.standing,
+                self.network,
+                self.optimiser,
+                self.processes.scaler,
+                moving,
+            )
+        self.processes.wait()
 
 
-def _resume(
-    path: Path, recipe: Recipe, network: nn.Module, optimiser: torch.optim.Optimizer
-) -> tuple[int, State, dict[str, float]]:
-    if not path.is_file():
-        return 0, {}, {}
-    saved = torch.load(path, map_location="cpu", weights_only=True)
-    if saved["recipe"] != _fingerprint(recipe):
+def _has_ema(recipe: Recipe) -> bool:
+    return recipe.teacher == (EMA,)
+
+
+def _note_best(standing: Standing, score: float) -> None:
+    """Patience counts averaged epochs alone: stopping earlier would leave nothing to average (facts 5, item 13)."""
+    if score > standing.best_mAP:
+        standing.best_mAP, standing.epochs_since_best = score, 0
+    else:
+        standing.epochs_since_best += 1
+
+
+def _parts(count: int, parts: int) -> list[slice]:
+    """So many slices of nearly the same length, none empty."""
+    bounds = [round(i * count / parts) for i in range(parts + 1)]
+    return [slice(a, b) for a, b in pairwise(bounds) if b > a]
+
+
+def _check_finite(loss: float, step: int, out: Path) -> None:
+    if not math.isfinite(loss):
         raise NiahError(
-            f"{path} is a checkpoint of another recipe: give another --out, or remove it"
+            f"the loss is {loss} at step {step}; the last good checkpoint is {out / CHECKPOINT}"
         )
-    network.load_state_dict(saved["model"])
-    optimiser.load_state_dict(saved["optimiser"])
-    return saved["epoch"], saved["averaged"], saved["log"]
-
-
-def _append(path: Path, log: dict[str, float]) -> None:
-    """Add the epoch's line; a line of it that a kill left without its checkpoint is replaced."""
-    lines: list[dict[str, Any]] = []
-    if path.is_file():
-        with path.open(newline="") as file:
-            lines = [line for line in csv.DictReader(file) if int(line["epoch"]) < log["epoch"]]
-    lines.append({k: round(v, 6) for k, v in log.items()})
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, LOG_COLUMNS)
-    writer.writeheader()
-    writer.writerows(lines)
-    with atomic.writing(path) as stream:
-        stream.write(text.getvalue().encode())

@@ -1,8 +1,12 @@
-"""Losses: multi-label cross-entropy, and the distillation loss as released (facts 1.9)."""
+"""Losses: multi-label cross-entropy, and what a student is told by its teacher (facts 1.9)."""
+
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+DistillationLoss = Callable[[Tensor, Tensor, float], Tensor]
 
 
 def tagging_loss(logits: Tensor, targets: Tensor) -> Tensor:
@@ -10,7 +14,7 @@ def tagging_loss(logits: Tensor, targets: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, targets)
 
 
-def distillation_loss(logits: Tensor, teacher_logits: Tensor, temperature: float = 1.0) -> Tensor:
+def kl_loss(logits: Tensor, teacher_logits: Tensor, temperature: float = 1.0) -> Tensor:
     """KL(softmax(teacher / temperature) || softmax(student)), summed over classes, mean over the batch.
 
     As released: over the class softmax although the task is multi-label, the temperature on the teacher alone, and
@@ -19,3 +23,26 @@ def distillation_loss(logits: Tensor, teacher_logits: Tensor, temperature: float
     student = torch.log_softmax(logits, dim=-1)
     teacher = torch.log_softmax(teacher_logits / temperature, dim=-1)
     return F.kl_div(student, teacher, reduction="batchmean", log_target=True)
+
+
+def bce_loss(logits: Tensor, teacher_logits: Tensor, temperature: float = 1.0) -> Tensor:
+    """Binary cross-entropy against the teacher's sigmoid(logits / temperature), mean over batch and classes."""
+    return F.binary_cross_entropy_with_logits(logits, torch.sigmoid(teacher_logits / temperature))
+
+
+def l2_loss(logits: Tensor, teacher_logits: Tensor, temperature: float = 1.0) -> Tensor:
+    """Mean over batch and classes of (student - teacher / temperature)^2."""
+    return F.mse_loss(logits, teacher_logits / temperature)
+
+
+def cosine_loss(logits: Tensor, teacher_logits: Tensor, temperature: float = 1.0) -> Tensor:  # noqa: ARG001
+    """1 - cos(student, teacher) over the classes, mean over the batch; no temperature changes an angle."""
+    return (1 - F.cosine_similarity(logits, teacher_logits, dim=-1)).mean()
+
+
+DISTILLATION_LOSSES: dict[str, DistillationLoss] = {
+    "kl": kl_loss,
+    "bce": bce_loss,
+    "l2": l2_loss,
+    "cosine": cosine_loss,
+}

@@ -7,13 +7,18 @@ from niah.training.recipes import Recipe
 
 def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
     """Linear warm-up, then a cosine to zero at the last step, or halvings after the milestone epochs."""
-    warm = min(1.0, (step + 1) / recipe.warmup_steps) if recipe.warmup_steps else 1.0
+    rate = recipe.learning_rate * _warm(recipe, step)
     if recipe.schedule == "milestones":
-        return (
-            recipe.learning_rate
-            * warm
-            * 0.5 ** sum(step // steps_per_epoch >= m for m in recipe.milestones)
-        )
+        return rate * 0.5 ** sum(step // steps_per_epoch >= m for m in recipe.milestones)
     total = recipe.epochs * steps_per_epoch
     done = max(0.0, (step - recipe.warmup_steps) / max(1, total - recipe.warmup_steps))
-    return recipe.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+    return rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+def _warm(recipe: Recipe, step: int) -> float:
+    """(step + 1) / warmup_steps; in stairs of `warmup_stair` steps from 0, as released, where one is given."""
+    if step >= recipe.warmup_steps:
+        return 1.0
+    if recipe.warmup_stair > 1:
+        return step // recipe.warmup_stair * recipe.warmup_stair / recipe.warmup_steps
+    return (step + 1) / recipe.warmup_steps

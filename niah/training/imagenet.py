@@ -1,0 +1,145 @@
+"""Starts from ImageNet weights: VMamba's for DASS, DeiT's for AST (facts 1.6 and 2.2).
+
+patch embedding   summed over the three colours
+head              stays as it was made
+AST's positions   the 24 x 24 grid's middle rows, its columns resized bilinearly; sinusoids need none
+"""
+
+import re
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from niah.checkpoints import State, load_strictly, read_state
+from niah.download import cache_folder
+from niah.errors import NiahError
+from niah.networks.ast import CLASS_TOKENS, Ast
+from niah.networks.dass import Dass
+
+_RELEASES = "https://github.com/MzeroMiko/VMamba/releases/download/%23v2cls/"
+VMAMBA_FILES: dict[tuple[int, ...], str] = {  # by DASS's depths
+    (2, 2, 8, 2): "vssm1_tiny_0230s_ckpt_epoch_264.pth",
+    (2, 2, 20, 2): "vssm1_small_0229s_ckpt_epoch_240.pth",
+}
+DEIT_NAMES = {  # by AST's width
+    192: "deit_tiny_distilled_patch16_224",
+    384: "deit_small_distilled_patch16_224",
+    768: "deit_base_distilled_patch16_384",
+}
+_OLDER_NAMES = (  # as VMamba's own loader renames them
+    (r"^patch_embed\.proj\.", "patch_embed.0."),
+    (r"^patch_embed\.norm\.", "patch_embed.2."),
+    (r"\.ln_1\.", ".norm."),
+    (r"\.self_attention\.", ".op."),
+    (r"^norm\.", "classifier.norm."),
+    (r"^head\.", "classifier.head."),
+)
+
+
+def start_from_imagenet(network: nn.Module, file: str, name: str) -> None:
+    """Give `network` (a DASS or an AST) ImageNet weights, from `file` or as released.
+
+    Raises:
+        NiahError: a network or a size without such weights, or weights that do not fit or cannot be had.
+    """
+    if isinstance(network, Dass):
+        path = Path(file) if file else _fetched_vmamba(network, name)
+        start_dass(network, read_state(path), str(path))
+    elif isinstance(network, Ast):
+        state = read_state(Path(file)) if file else _timm_deit(network, name)
+        start_ast(network, state, file or "timm's DeiT")
+    else:
+        raise NiahError(f"model '{name}' has no ImageNet weights: start from another model instead")
+
+
+def start_dass(network: Dass, state: State, source: str) -> None:
+    """VMamba's state dict into a DASS: strict but for the head, which the network keeps as it is."""
+    renamed = {}
+    for key, value in state.items():
+        for pattern, replacement in _OLDER_NAMES:
+            key = re.sub(pattern, replacement, key)
+        renamed[key] = value
+    first = renamed.get("patch_embed.0.weight")
+    if first is not None and first.shape[1] == 3:
+        renamed["patch_embed.0.weight"] = first.sum(dim=1, keepdim=True)
+    _load_but_head(network, _as_shaped(renamed, network), "classifier.head.", source)
+
+
+def start_ast(network: Ast, state: State, source: str) -> None:
+    """DeiT's state dict (timm's names) into an AST: strict but for the heads."""
+    body = {
+        f"v.{key}": value
+        for key, value in state.items()
+        if not key.startswith(("head.", "head_dist."))
+    }
+    patches = body.get("v.patch_embed.proj.weight")
+    if patches is not None and patches.shape[1] == 3:
+        body["v.patch_embed.proj.weight"] = patches.sum(dim=1, keepdim=True)
+    positions = body.pop("v.pos_embed", None)
+    if positions is not None and network.config.positions in ("learned", "interpolated"):
+        grid = network.config.grid(network.config.trained_frames)
+        body["v.pos_embed"] = resize_positions(positions, grid)
+    _load_but_head(network, body, "mlp_head.", source)
+
+
+def resize_positions(positions: Tensor, grid: tuple[int, int]) -> Tensor:
+    """(1, 2 + n n, D) of a square image -> (1, 2 + f t, D): middle rows of f, columns of t; or resized."""
+    side = round((positions.shape[1] - CLASS_TOKENS) ** 0.5)
+    table = positions[:, CLASS_TOKENS:].transpose(1, 2).reshape(1, -1, side, side)
+    for axis, wanted in ((2, grid[0]), (3, grid[1])):
+        if wanted <= side:
+            table = table.narrow(axis, side // 2 - wanted // 2, wanted)
+        else:
+            size = (wanted, table.shape[3]) if axis == 2 else (table.shape[2], wanted)
+            table = F.interpolate(table, size=size, mode="bilinear", align_corners=False)
+    return torch.cat([positions[:, :CLASS_TOKENS], table.flatten(2).transpose(1, 2)], dim=1)
+
+
+def _load_but_head(network: nn.Module, state: State, head: str, source: str) -> None:
+    own = network.state_dict()
+    kept = {key: value for key, value in own.items() if key.startswith(head)}
+    body = {key: value for key, value in state.items() if not key.startswith(head)}
+    load_strictly(network, {**body, **kept}, source)
+
+
+def _as_shaped(state: State, network: nn.Module) -> State:
+    """1 x 1 convolutions as the linear layers that they are here."""
+    shapes = {key: value.shape for key, value in network.state_dict().items()}
+    return {
+        key: value.reshape(shapes[key])
+        if key in shapes and value.ndim == 4 and len(shapes[key]) == 2 and value.shape[2:] == (1, 1)
+        else value
+        for key, value in state.items()
+    }
+
+
+def _fetched_vmamba(network: Dass, name: str) -> Path:
+    released = VMAMBA_FILES.get(network.config.depths)
+    if released is None:
+        raise NiahError(f"model '{name}': VMamba has no weights of depths {network.config.depths}")
+    path = cache_folder() / "weights" / "vmamba" / released
+    if not path.is_file():
+        raise NiahError(
+            f"ImageNet weights for '{name}': download {_RELEASES}{released} (its checksum is not known here, so no "
+            f"program fetches it), and put it at {path} or give --set start_file=FILE"
+        )
+    return path
+
+
+def _timm_deit(network: Ast, name: str) -> State:
+    released = DEIT_NAMES.get(network.config.width)
+    if released is None:
+        raise NiahError(f"model '{name}': DeiT has no weights of width {network.config.width}")
+    import timm
+
+    try:
+        deit = timm.create_model(f"{released}.fb_in1k", pretrained=True)
+    except Exception as error:  # whatever the hub's client raises without a connection
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise NiahError(
+            f"ImageNet weights for '{name}' ({released}) could not be fetched: {reason}. "
+            "Download them elsewhere and give --set start_file=FILE"
+        ) from None
+    return dict(deit.state_dict())

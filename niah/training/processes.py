@@ -1,0 +1,114 @@
+"""One process or many, in full or half precision: what accelerate does for the loop, and nothing else of it.
+
+Process p of P takes rows p, p + P, .. of every planned batch; gradients are averaged (DDP).
+"""
+
+import os
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from niah.errors import NiahError
+from niah.training.recipes import Recipe
+
+_PRECISIONS = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
+
+
+class Processes:
+    """The processes that train together; alone when not started by `accelerate launch` or `torchrun`.
+
+    Raises:
+        NiahError: accelerate is not installed, float16 without a GPU, or a batch that cannot be shared evenly.
+    """
+
+    def __init__(self, recipe: Recipe, device: torch.device) -> None:
+        if recipe.precision == "float16" and device.type != "cuda":
+            raise NiahError(
+                f'recipe \'{recipe.name}\': precision float16 needs a GPU: set precision = "float32" or "bfloat16"'
+            )
+        self._accelerator = _accelerator(recipe, device)
+        self.device: torch.device = self._accelerator.device
+        self.count: int = self._accelerator.num_processes
+        self.index: int = self._accelerator.process_index
+        if recipe.batch_size % self.count:
+            raise NiahError(
+                f"recipe '{recipe.name}': batch_size {recipe.batch_size} cannot be shared by {self.count} processes"
+            )
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this one writes files."""
+        return self.index == 0
+
+    @property
+    def share(self) -> slice:
+        """This process' rows of a batch."""
+        return slice(self.index, None, self.count)
+
+    @property
+    def scaler(self) -> Any:
+        """float16's loss scaler, None in other precisions."""
+        return self._accelerator.scaler
+
+    def shared(self, network: nn.Module) -> nn.Module:
+        """The network as the processes train it together; its parameters are the given one's."""
+        if self.count == 1:
+            return network
+        model: nn.Module = self._accelerator.prepare_model(network)
+        return model
+
+    def autocast(self) -> AbstractContextManager[None]:
+        context: AbstractContextManager[None] = self._accelerator.autocast()
+        return context
+
+    def accumulating(self, model: nn.Module, *, last: bool) -> AbstractContextManager[None]:
+        """Gradients are exchanged in the last part of a batch only."""
+        if last or self.count == 1:
+            return nullcontext()
+        context: AbstractContextManager[None] = self._accelerator.no_sync(model)
+        return context
+
+    def backward(self, loss: Tensor) -> None:
+        (self.scaler.scale(loss) if self.scaler else loss).backward()
+
+    def update(self, optimiser: torch.optim.Optimizer, network: nn.Module, largest: float) -> None:
+        """One optimiser step, the gradient's norm limited to `largest` (0 is no limit)."""
+        if self.scaler:
+            self.scaler.unscale_(optimiser)
+        if largest:
+            nn.utils.clip_grad_norm_(network.parameters(), largest)
+        if self.scaler:
+            self.scaler.step(optimiser)
+            self.scaler.update()
+        else:
+            optimiser.step()
+
+    def mean(self, value: Tensor) -> float:
+        """The mean of a scalar over the processes."""
+        return float(self._accelerator.reduce(value, reduction="mean"))
+
+    def gather(self, rows: Tensor) -> Tensor:
+        """Every process' rows, in the order of the whole: (P n, ...) of (n, ...) each."""
+        if self.count == 1:
+            return rows
+        gathered = self._accelerator.gather(rows)
+        parts: Tensor = gathered.view(self.count, -1, *rows.shape[1:])
+        return parts.transpose(0, 1).flatten(0, 1)
+
+    def wait(self) -> None:
+        self._accelerator.wait_for_everyone()
+
+
+def _accelerator(recipe: Recipe, device: torch.device) -> Any:
+    try:
+        from accelerate import Accelerator
+        from accelerate.state import AcceleratorState
+    except ImportError:
+        raise NiahError("training needs accelerate: pip install 'audio-niah[train]'") from None
+    if "WORLD_SIZE" not in os.environ:
+        AcceleratorState._reset_state(reset_partial_state=True)  # an earlier run's precision
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+    return Accelerator(cpu=device.type != "cuda", mixed_precision=_PRECISIONS[recipe.precision])

@@ -1,0 +1,37 @@
+"""How good a network is while it trains: the benchmark's own metrics over whole 10 s clips."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from niah.frontends import Frontend
+from niah.metrics import auc, average_precision, d_prime, mean_auc, mean_average_precision
+from niah.training.clips import FeatureClips
+from niah.training.log_mel import normalised
+from niah.training.processes import Processes
+
+BATCH = 16
+
+
+@torch.inference_mode()
+def validate(
+    network: nn.Module, frontend: Frontend, clips: FeatureClips, processes: Processes
+) -> dict[str, float]:
+    """mAP, mean AUC and d' of the network as it is; the processes share the clips."""
+    network.eval()
+    count = len(clips)
+    rows = np.arange(-(-count // processes.count) * processes.count) % count  # as many for each
+    mine = rows[processes.share]
+    logits = []
+    for first in range(0, len(mine), BATCH):
+        features = clips.features(mine[first : first + BATCH]).to(processes.device)
+        with processes.autocast():
+            logits.append(network(normalised(frontend, features)).float())
+    gathered = processes.gather(torch.cat(logits))[:count].double().cpu().numpy()
+    targets = clips.targets > 0.5
+    area = mean_auc(auc(targets, gathered))
+    return {
+        "validation_mAP": mean_average_precision(average_precision(targets, gathered)),
+        "validation_auc": area,
+        "validation_d_prime": d_prime(area),
+    }
