@@ -5,14 +5,20 @@ The data flow is one line, a module a step:
 
     needles, synthetic      which clips, with which labels
     haystacks, noise_bank   what they are hidden in
-    placement, scenes       where, and the features of the whole
-    features                audio to normalised log-mel
-    cards, adapters         a checkpoint's card, and its network as features -> logits
+    frontends               audio to normalised log-mel, as each model was trained on it
+    placement, scenes       where, and the features of the whole; arrangement, distractors: more than one needle
+    cards, adapters         a checkpoint's card, and its network as features -> logits; windows, pooling
     networks, scan          one architecture a file; the selective scan
-    plan, sweep             every model x haystack x length x position, one cell at a time
+    presets, plan, sweep    every model x haystack x length x position, one cell at a time
     metrics, statistics     scores to mAP, relative drop and their intervals
-    records                 what a run directory holds, written whole or not at all
-    tables, plots, report   what people read;   check: what continuous integration reads
+    records, summary        what a run directory holds, written whole or not at all
+    tables, plots, report   what people read;   leaderboard: of many runs
+    check, compare          what continuous integration reads; which of two is better
+    controls, overlap,      what a model says without a needle, of labels that the haystack holds,
+    calibration             and how well its scores keep their scale
+    locate, causes          where it heard the needle; what its drop is made of
+    efficiency              latency, memory and the roofline against length
+    training                the recipes that make checkpoints
 
 `import niah` and every listing command work without torch: `load_model` and `run` import it when called.
 """

@@ -2,6 +2,9 @@
 
 A cell is one model on one list of clips in one kind of scene: haystack, level, length, position.
 A row is checked when it is written, so that no reader has to doubt one.
+
+`CELL_COLUMNS` are in every table. `OPTIONAL_COLUMNS` follow them in a table where some row has something there: what
+a run asked for beside length x position. A row that has nothing there is the plain one.
 """
 
 import csv
@@ -62,6 +65,16 @@ CELL_COLUMNS: dict[str, type] = {
     "niah_version": str,
     "error": str,
 }
+OPTIONAL_COLUMNS: dict[str, type] = {
+    "control": str,  # "needle-free" or "sham": a scene without its needle, which has no score
+    "pooling": str,  # of per-position logits, `niah.pooling`; else the model's own
+    "level": str,  # where it is not the run's own
+    "needle_s": float,  # the clip's loudest stretch of so many seconds; else the whole clip
+    "needle_count": int,  # the clip so many times; else once
+    "distractors": int,  # so many clips of other classes beside it; else none
+}
+COLUMNS = {**CELL_COLUMNS, **OPTIONAL_COLUMNS}
+SCENE_AXES = ("level", "needle_s", "needle_count", "distractors")
 METRIC_COLUMNS = (
     *("mAP", "mAP_lo", "mAP_hi", "auc", "d_prime", "base_mAP", "chance_mAP"),
     *("relative", "drop", "drop_lo", "drop_hi", "classes_scored"),
@@ -93,17 +106,19 @@ def _canonical(name: str, value: object) -> Value:
 
 
 def validate_row(row: Mapping[str, object]) -> Row:
-    """The row in column order with plain Python values; NaN becomes None.
+    """The row in column order with plain Python values; NaN becomes None, and an empty optional column goes.
 
     Raises `NiahError` for a missing or unknown column, a wrong type, an unknown status, or a score
     outside [0, 1].
     """
     for name in row:
-        if name not in CELL_COLUMNS:
-            raise NiahError(f"unknown column '{name}' in a cell row.{nearest(name, CELL_COLUMNS)}")
+        if name not in COLUMNS:
+            raise NiahError(f"unknown column '{name}' in a cell row.{nearest(name, COLUMNS)}")
     if missing := [name for name in CELL_COLUMNS if name not in row]:
         raise NiahError(f"a cell row lacks {', '.join(missing)}: give None where nothing is known")
     plain = {name: _typed(name, row[name], kind) for name, kind in CELL_COLUMNS.items()}
+    axes = {name: _typed(name, row.get(name), kind) for name, kind in OPTIONAL_COLUMNS.items()}
+    plain |= {name: value for name, value in axes.items() if value is not None}
     for name in REQUIRED:
         if plain[name] is None:
             raise NiahError(f"{name} of a cell row must be given but is None")
@@ -114,6 +129,16 @@ def validate_row(row: Mapping[str, object]) -> Row:
         if isinstance(value, float) and not 0.0 <= value <= 1.0:
             raise NiahError(f"{name} must be in [0, 1] but is {value}: did you give per cent?")
     return plain
+
+
+def axes_of(row: Mapping[str, object]) -> tuple[object, ...]:
+    """What a row has in the optional columns, in their order: all None for a plain one."""
+    return tuple(row.get(name) for name in OPTIONAL_COLUMNS)
+
+
+def is_plain(row: Mapping[str, object]) -> bool:
+    """Whether a row is of the whole clip once, at the run's level, by the model's own pooling, with its needle."""
+    return not any(axes_of(row))
 
 
 def _typed(name: str, value: object, kind: type) -> Value:
@@ -130,11 +155,15 @@ def _typed(name: str, value: object, kind: type) -> Value:
 
 def table(rows: Iterable[Mapping[str, Value]]) -> "pd.DataFrame":
     """Rows as a DataFrame in the stable order model, haystack, SNR, position, length, with
-    columns of type string, Int64 (nullable) and float64; what is not known is missing (NaN)."""
+    columns of type string, Int64 (nullable) and float64; what is not known is missing (NaN).
+    Optional columns are there when a row has something in them."""
     import pandas as pd
 
-    frame = pd.DataFrame([dict(row) for row in rows], columns=list(CELL_COLUMNS))
-    frame = frame.astype({name: _PANDAS[kind] for name, kind in CELL_COLUMNS.items()})
+    held = [dict(row) for row in rows]
+    used = {name for row in held for name, value in row.items() if value is not None}
+    columns = {name: kind for name, kind in COLUMNS.items() if name in CELL_COLUMNS or name in used}
+    frame = pd.DataFrame(held, columns=list(columns))
+    frame = frame.astype({name: _PANDAS[kind] for name, kind in columns.items()})
     return frame.sort_values(list(ORDER), na_position="first", ignore_index=True)
 
 
@@ -154,7 +183,7 @@ def read_csv(file: Path) -> "pd.DataFrame":
 
 def _parsed(row: Mapping[str, str | None]) -> Row:
     """Texts as their columns' types. Whole numbers may have a point: other tools write 6 as 6.0."""
-    kinds = {name: CELL_COLUMNS.get(name, str) for name in row}
+    kinds = {name: COLUMNS.get(name, str) for name in row}
     numbers = {
         name: float(text) for name, text in row.items() if text and kinds[name] in (int, float)
     }

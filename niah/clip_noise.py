@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from niah.errors import NiahError
-from niah.features import KaldiFrontend
+from niah.frontends import Frontend
 from niah.haystacks import Haystack
 from niah.noise_bank import NoiseBank
 from niah.stretches import Course, from_the_start, official_hops, patchwork
@@ -44,9 +44,7 @@ class Noise:
 class ClipNoise:
     """Picks, measures and plays the noise of each clip, from one bank of a haystack's energies."""
 
-    def __init__(
-        self, haystack: Haystack, frontend: KaldiFrontend, protocol: str, seed: int
-    ) -> None:
+    def __init__(self, haystack: Haystack, frontend: Frontend, protocol: str, seed: int) -> None:
         self._key = (seed, haystack.name)
         self._name = haystack.name
         self._frontend = frontend
@@ -111,10 +109,11 @@ class ClipNoise:
         return frames * self._frontend.frame_shift
 
     def _hops(self, first: int, count: int) -> Iterator[tuple[int, int]]:
-        """Stream hops behind frames; the official blocks skip two at each edge."""
+        """Stream hops behind frames; the official blocks skip those across each edge (Kaldi: two)."""
         if self._as_released:
             frontend = self._frontend
-            return official_hops(first, count, frontend.frame_length, frontend.frame_shift)
+            length, shift = frontend.frame_length, frontend.frame_shift
+            return official_hops(first, count, length, shift, frontend.sample_rate)
         return iter([(first, count)])
 
     def _rms(self, course: Course, n_samples: int) -> float:

@@ -12,7 +12,7 @@ from niah.audio import AudioError, Waveform
 from niah.needles.needle import NeedleSet, waveform
 
 if TYPE_CHECKING:
-    from niah.features import KaldiFrontend
+    from niah.frontends.kaldi import KaldiFrontend
 
 _RESAMPLED = re.compile(r"resampled from (\d+) Hz")
 _LISTED = 20  # unreadable clips named per reason; the count is always whole

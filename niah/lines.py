@@ -1,9 +1,12 @@
 """The lines that tables and figures are made of: one model in one kind of scene, by length.
 
-A `Line` holds fixed all but the length: model, haystack, SNR, position, window. Its first point is
-the needle alone (10 s), which the model's lines share, since at 10 s there is no haystack.
+A `Line` holds fixed all but the length: model (its weights and precision), haystack, SNR, position,
+window, how windows or positions are pooled, and the further axes (level, needle's duration and
+count, distractors). Controls, which have no needle, are on no line. Its first point is the needle
+alone (10 s), which the model's lines share, since at 10 s there is no haystack.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -16,7 +19,9 @@ if TYPE_CHECKING:
 
 Point = dict[str, Any]  # a row of cells.csv; None where nothing is known
 ONE_TABLE = ("protocol", "needles", "n_clips")
+SAME_CLIPS = ("classes_scored", "chance_mAP")  # told by the clips' labels alone
 NO_HAYSTACK = "none"
+_POOL = re.compile(r"\+(?:window|pool)-(\S+)")
 
 
 @dataclass(frozen=True)
@@ -28,12 +33,19 @@ class Line:
     snr_db: float | None
     position: float | None
     window_s: float | None
+    pool: str  # how the scores of windows became one, "" for whole scenes
     by_length: dict[float, Point] = field(hash=False)
+    axes: str = ""  # "needle 5 s, 2 distractors"; "" for the whole clip once at the run's level
 
     @property
     def scene(self) -> str:
-        """ "babble, 10 dB", "zero"."""
-        return scene_name(self.haystack, self.snr_db)
+        """ "babble, 10 dB", "zero", "zero, needle 5 s"."""
+        return ", ".join(filter(None, (scene_name(self.haystack, self.snr_db), self.axes)))
+
+    @property
+    def window(self) -> str:
+        """ "whole", "10 s", "10 s, mean" (see `window_name`)."""
+        return window_name(self.window_s, self.pool)
 
     @property
     def base(self) -> Point | None:
@@ -52,25 +64,28 @@ def lines(cells: "pd.DataFrame") -> list[Line]:
     scores are not comparable (macro mAP rises when there are fewer clips).
     """
     _refuse_mixed(cells)
-    found = points(cells)
+    found = [point for point in points(cells) if not point.get("control")]
+    if not found:
+        raise NiahError("there are only controls yet, no scene with its needle: nothing to show")
     names = _model_names(found)
     grouped: dict[tuple[Any, ...], dict[float, Point]] = {}
     alone: dict[tuple[Any, ...], Point] = {}
     for point in found:
-        model, length = names[_weights(point)], float(point["length_s"])
-        haystack = point["haystack"] or NO_HAYSTACK
+        how = (names[_variant(point)], point["window_s"], pool_of(point["kernel"]))
+        length = float(point["length_s"])
         if length == BASE_LENGTH_S:
-            alone.setdefault((model, point["window_s"]), point)
-        scene = (model, haystack, point["snr_db"], point["position"], point["window_s"])
-        grouped.setdefault(scene, {})[length] = point
-    longer = {(model, window) for (model, *_, window), held in grouped.items() if _longer(held)}
+            alone.setdefault(how, point)
+        place = (point["haystack"] or NO_HAYSTACK, point["snr_db"], point["position"])
+        scene = (*place, axes_name(point))
+        grouped.setdefault((how, scene), {})[length] = point
+    longer = {how for (how, _), held in grouped.items() if _longer(held)}
     result = []
-    for (model, haystack, snr_db, position, window_s), held in grouped.items():
-        if not _longer(held) and (model, window_s) in longer:
+    for (how, scene), held in grouped.items():
+        if not _longer(held) and how in longer:
             continue  # the needle alone is the first point of the other lines
-        base = alone.get((model, window_s))
-        by_length = held if base is None else {BASE_LENGTH_S: base, **held}
-        result.append(Line(model, haystack, snr_db, position, window_s, by_length))
+        by_length = held if how not in alone else {BASE_LENGTH_S: alone[how], **held}
+        (model, window_s, pool), (haystack, snr_db, position, axes) = how, scene
+        result.append(Line(model, haystack, snr_db, position, window_s, pool, by_length, axes))
     return sorted(result, key=_order)
 
 
@@ -100,6 +115,34 @@ def scene_name(haystack: str, snr_db: float | None) -> str:
     return haystack if snr_db is None else f"{haystack}, {snr_db:g} dB"
 
 
+def axes_name(point: Point) -> str:
+    """The further axes of a scene in words: "mix, needle 5 s, 2 needles, 1 distractor"; "" without any."""
+    told = [str(point["level"])] if point.get("level") else []
+    if point.get("needle_s"):
+        told.append(f"needle {point['needle_s']:g} s")
+    if point.get("needle_count"):
+        told.append(f"{point['needle_count']} needles")
+    if count := point.get("distractors"):
+        told.append(f"{count} distractor{'s' if count > 1 else ''}")
+    return ", ".join(told)
+
+
+def pool_of(kernel: object) -> str:
+    """How the scores of a scene's windows became one, as `kernel` tells: "sdpa+window-max" is "max".
+
+    "" when it says nothing of pooling (whole scenes) or is not known.
+    """
+    told = _POOL.search(kernel) if isinstance(kernel, str) else None
+    return told[1] if told else ""
+
+
+def window_name(window_s: float | None, pool: str) -> str:
+    """ "whole"; "whole, max" for pooled positions; "10 s" for windows pooled by their maximum; "10 s, mean"."""
+    if window_s is None:
+        return f"whole, {pool}" if pool else "whole"
+    return f"{length_name(window_s)}, {pool}" if pool not in ("", "max") else length_name(window_s)
+
+
 def length_name(length_s: float) -> str:
     """ "50 s" below an hour, "2.5 h" from there."""
     return f"{length_s:g} s" if length_s < 3600 else f"{length_s / 3600:.3g} h"
@@ -119,25 +162,39 @@ def _refuse_mixed(cells: "pd.DataFrame") -> None:
                 f"cells of {column} {' and '.join(values)} cannot be in one table: their scores "
                 "are not comparable; report them apart"
             )
+    for column in SAME_CLIPS:
+        levels = sorted({f"{float(value):.6g}" for value in cells[column].dropna()})
+        if len(levels) > 1:
+            raise NiahError(
+                f"cells of different clips cannot be in one table ({column} is "
+                f"{' and '.join(levels)}, though all name {cells['n_clips'].iloc[0]} clips): "
+                "run them on the same list, or report them apart"
+            )
 
 
-def _weights(point: Point) -> tuple[str, str | None]:
-    return point["model"], point["checkpoint_sha256"]
+Variant = tuple[str, str | None, str | None]
 
 
-def _model_names(found: Iterable[Point]) -> dict[tuple[str, str | None], str]:
-    """How to call each (model, checkpoint): by the sha256 too where a model has two."""
-    weights = {_weights(point) for point in found}
+def _variant(point: Point) -> Variant:
+    return point["model"], point["checkpoint_sha256"], point["dtype"]
+
+
+def _model_names(found: Iterable[Point]) -> dict[Variant, str]:
+    """How to call each model: by weights and precision too where there are several of them."""
+    variants = {_variant(point) for point in found}
+    weights = {(model, sha) for model, sha, _ in variants}
     models = [model for model, _ in weights]
-    return {
-        (model, sha): model if models.count(model) == 1 else f"{model} ({str(sha)[:8]})"
-        for model, sha in weights
-    }
+    names = {}
+    for model, sha, dtype in variants:
+        name = model if models.count(model) == 1 else f"{model} ({str(sha)[:8]})"
+        several = sum(each[:2] == (model, sha) for each in variants) > 1
+        names[model, sha, dtype] = f"{name}, {dtype}" if several else name
+    return names
 
 
 def _order(line: Line) -> tuple[Any, ...]:
     # haystacks without a level first, then by falling SNR, which is rising difficulty
     quiet = line.snr_db is None
     level = 0.0 if line.snr_db is None else -line.snr_db
-    place = (line.position or 0.0, line.window_s or 0.0)
-    return (line.model, not quiet, line.haystack, level, *place)
+    place = (line.position or 0.0, line.window_s or 0.0, line.pool)
+    return (line.model, not quiet, line.haystack, level, line.axes, *place)

@@ -1,7 +1,7 @@
 """Scores of one cell and what they cost: batches of scenes through an adapter, timed."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from niah.adapters import Adapter
+from niah.errors import NiahError
 from niah.memory import PeakMemory, free_cached, is_out_of_memory
 
 LARGEST_PROBED_BATCH = 64
@@ -48,18 +49,34 @@ def measure(
     return Measured(torch.cat(scores), median(seconds[1:] or seconds), memory.bytes())
 
 
-def probe_batch_size(adapter: Adapter, frames: int, clips: int, device: torch.device) -> int:
-    """The batch size for a whole run, found at its longest length.
+def probe_batch_size(
+    adapter: Adapter, lengths: Sequence[int], clips: int, device: torch.device
+) -> int:
+    """The batch size for a whole run, found at the longest of `lengths` (frames) that the adapter takes at all.
 
     On a CPU 1, the reference mode. On a GPU the largest power of two up to 64 whose forward pass fits in memory,
-    halved once for headroom; 1 if not even one clip fits (that cell then records its running out of memory).
+    halved once for headroom, and never more than the adapter's `safe_batch` of that length, where it has one; 1 if not
+    even one clip fits (that cell then records its running out of memory).
     """
     if device.type == "cpu":
         return 1
+    for frames in sorted(lengths, reverse=True):
+        try:
+            return _probe(adapter, frames, min(LARGEST_PROBED_BATCH, clips), device)
+        except NiahError:  # a length that the model has no mode for: its cell will say so
+            continue
+    return 1
+
+
+def _probe(adapter: Adapter, frames: int, most: int, device: torch.device) -> int:
+    safe_batch = getattr(adapter, "safe_batch", None)
+    safe = safe_batch(frames) if safe_batch is not None else LARGEST_PROBED_BATCH
     fitting = 1
-    while fitting < min(LARGEST_PROBED_BATCH, clips):
+    while fitting < most and 2 * fitting <= safe:
         try:
             adapter.logits(torch.zeros(2 * fitting, frames, adapter.frontend.mels))
+        except NiahError:
+            raise
         except Exception as error:
             if not is_out_of_memory(error):
                 raise

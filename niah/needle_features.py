@@ -1,10 +1,11 @@
 """A needle set made ready for scenes: features from the cache, bad clips named and left out.
 
 A first pass reads every clip, so that the list of clips is settled before the first cell: all cells of a run are of
-the same clips.
+the same clips, also where its models have several front ends.
 """
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,11 +44,38 @@ class PreparedNeedles:
     def __len__(self) -> int:
         return len(self._keys)
 
+    def only(self, ids: frozenset[str]) -> "PreparedNeedles":
+        """The same without the clips whose id is not among `ids`."""
+        pairs = zip(self.needles.needles, self._keys, strict=True)
+        kept = [(needle, key) for needle, key in pairs if needle.id in ids]
+        needles = dataclasses.replace(self.needles, needles=tuple(needle for needle, _ in kept))
+        return dataclasses.replace(self, needles=needles, _keys=tuple(key for _, key in kept))
+
     def features(self, index: int) -> NeedleFeatures:
         """One clip's features, from the cache (made again if it was cleared meanwhile)."""
         needle = self.needles.needles[index]
         stored = self._cache.get_or_make(self._keys[index], lambda: _arrays(needle, self._builder))
         return _from_arrays(stored)
+
+
+def prepare_alike(
+    needles: NeedleSet,
+    builders: Mapping[str, SceneBuilder],
+    cache: FeatureCache,
+    *,
+    strict: bool = False,
+) -> dict[str, PreparedNeedles]:
+    """Every clip through each builder's front end; those that one of them cannot use are left out of all.
+
+    Raises:
+        NiahError: as `prepare`.
+    """
+    prepared: dict[str, PreparedNeedles] = {}
+    for name, builder in builders.items():
+        prepared[name] = prepare(needles, builder, cache, strict=strict)
+        needles = prepared[name].needles  # the next need not try what is out already
+    ids = frozenset(needle.id for needle in needles.needles)
+    return {name: each.only(ids) for name, each in prepared.items()}
 
 
 def prepare(
@@ -94,7 +122,8 @@ def _arrays(needle: Needle, builder: SceneBuilder) -> dict[str, NDArray[np.gener
     frontend = builder.frontend
     sound = waveform(needle, frontend.sample_rate)
     if frontend.frames(len(sound.samples)) == 0:
-        raise AudioError(needle.source.name, "empty", "shorter than one frame (25 ms)")
+        least_ms = 1000 * frontend.frame_length / frontend.sample_rate
+        raise AudioError(needle.source.name, "empty", f"shorter than one frame ({least_ms:g} ms)")
     made = builder.needle(sound.samples)
     arrays: dict[str, NDArray[np.generic]] = {
         "features": made.features.numpy(),

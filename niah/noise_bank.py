@@ -1,10 +1,10 @@
 """A sound's mel energies, computed once and reused for every clip, level and position.
 
-Frame h of a bank is the frame that starts at sample h * frame_shift of the sound. Kept is the
-normalised log energy before the floor, (log E - mean) / (2 std): a gain g then only adds ln(g) /
-std, since energies scale with g^2 (DESIGN section 5). Blocks are built when first read. Beside
-them lie the sums of squares of each hop, which give the exact rms of any stretch without touching
-its samples.
+Frame h of a bank is the whole frame that starts at sample h * frame_shift of the sound; nothing is
+padded. Kept is the level, the normalised log energy before the floor (Kaldi: (log E - mean) / (2 std)):
+a gain g then only adds a constant (ln(g) / std), since energies scale with g^2 (DESIGN section 5), and
+the front end's floor or offset comes last. Blocks are built when first read. Beside them lie the sums
+of squares of each hop, which give the exact rms of any stretch without touching its samples.
 """
 
 import math
@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from niah.features import EPS, KaldiFrontend
+from niah.frontends import Frontend
 from niah.sounds import Sound
 
 ENDLESS_HOPS = 1 << 18
@@ -30,7 +30,7 @@ _BLOCK_HOPS = 1024
 
 @dataclass(frozen=True)
 class _Block:
-    levels: NDArray[np.float32]  # (hops, mels) float32, (log E - mean) / (2 std), -inf where E is 0
+    levels: NDArray[np.float32]  # (hops, mels) float32, -inf where E is 0
     lowest: float  # least of `levels`: no floor is needed where even this stays above it
     squares: NDArray[np.float64]  # (hops + 1,) running sum of squares of the samples, hop by hop
 
@@ -44,7 +44,7 @@ class NoiseBank:
     never read cost nothing.
     """
 
-    def __init__(self, sound: Sound, frontend: KaldiFrontend, *, exact: bool = False) -> None:
+    def __init__(self, sound: Sound, frontend: Frontend, *, exact: bool = False) -> None:
         self.sound = sound
         self.frontend = frontend
         self.hops, self.wraps = _extent(sound.period, frontend.frame_shift, exact)
@@ -53,17 +53,16 @@ class NoiseBank:
     def fill(self, out: Tensor, hop: int, gain: float) -> None:
         """Write normalised features of `len(out)` frames from `hop` on, at that gain.
 
-        out (frames, mels) float32, CPU: max(level + ln(gain) / std, (ln eps - mean) / (2 std)).
+        out (frames, mels) float32, CPU: level + what the gain adds, floored (Kaldi:
+        max(level + ln(gain) / std, (ln eps - mean) / (2 std))).
         """
-        shift = math.log(gain) / self.frontend.std
-        floor = (math.log(EPS) - self.frontend.mean) / (2 * self.frontend.std)
+        shift = self.frontend.gain_level(gain)
         rows = out.numpy()  # one thread is as fast as two here, and never waits for the other
         written = 0
         for block, low, high in self._pieces(hop, len(out)):
             part = rows[written : written + high - low]
             np.add(block.levels[low:high], np.float32(shift), out=part)
-            if block.lowest + shift < floor + 1e-3:
-                np.maximum(part, np.float32(floor), out=part)
+            self.frontend.finish(part, block.lowest + shift)
             written += high - low
 
     def square_sum(self, hop: int, samples: int) -> float:
@@ -103,8 +102,7 @@ class NoiseBank:
         frontend, first = self.frontend, number * _BLOCK_HOPS
         hops = min(_BLOCK_HOPS, self.hops - first)
         samples = self.sound.samples(first * frontend.frame_shift, frontend.samples(hops))
-        levels = frontend.energies(torch.from_numpy(samples).unsqueeze(0))[0]
-        levels.log_().sub_(frontend.mean).div_(2 * frontend.std)
+        levels = frontend.levels(frontend.energies(torch.from_numpy(samples).unsqueeze(0))[0])
         by_hop = samples[: hops * frontend.frame_shift].reshape(hops, -1).astype(np.float64)
         squares = np.concatenate([[0.0], np.cumsum(np.square(by_hop).sum(axis=1))])
         return _Block(levels.numpy(), float(levels.min()), squares)

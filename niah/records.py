@@ -3,11 +3,14 @@
     run.json                what was asked, by which code, where; schema_version; identity
     cells/<cell>.json       one row each, the source of truth
     cells.csv               the same rows as one table (`CELL_COLUMNS`), rebuilt after each
-    scores/<cell>.parquet   per clip: id, labels, scores (float16, one per class)
+    scores/<cell>.parquet   per clip: id, labels, scores (float16, one per class); with distractors also theirs
 
 A cell's scores are written before its row: the row is the promise that the cell is done. A cell's
 name is the hash of all that determines it, so resuming and amending are one thing: do the cells
 that are not there. One process writes at a time (a lock that the system frees when it dies).
+
+Schema 2 added the optional columns of `niah.cells` and the distractors' labels. A run of schema 1 has nothing in
+them, so it is read as it is; opened for writing, it becomes one of schema 2, which an older niah refuses.
 """
 
 import fcntl
@@ -40,27 +43,44 @@ __all__ = [
     "validate_row",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+OLDEST_SCHEMA = 1
 LOCK = ".lock"
 
 
 @dataclass(frozen=True)
 class ClipScores:
-    """One cell's scores: `ids` (n,), `labels` one tuple a clip, `classes` (c,), `scores` (n, c)."""
+    """One cell's scores: `ids` (n,), `labels` one tuple a clip, `classes` (c,), `scores` (n, c).
+
+    `distractors`: one tuple a clip, the labels of what else was put in its scene; () where nothing was.
+    """
 
     ids: tuple[str, ...]
     labels: tuple[tuple[str, ...], ...]
     classes: tuple[str, ...]
     scores: NDArray[np.float16]
+    distractors: tuple[tuple[str, ...], ...] = ()
 
     @property
     def targets(self) -> NDArray[np.bool_]:
         """Which clip has which class, (n, c) bool. Labels outside `classes` are not scored."""
+        return self._flags(self.labels)
+
+    @property
+    def judged(self) -> NDArray[np.float16]:
+        """The scores to take metrics of: those of a distractor's labels in its own scene are -1, below all others.
+
+        They are true there, yet not what was hidden. As the lowest negatives they change no average precision.
+        """
+        also = self._flags(self.distractors) & ~self.targets
+        return np.where(also, np.float16(-1), self.scores) if also.any() else self.scores
+
+    def _flags(self, labels: Sequence[Sequence[str]]) -> NDArray[np.bool_]:
         column = {label: index for index, label in enumerate(self.classes)}
-        targets = np.zeros(self.scores.shape, dtype=np.bool_)
-        for row, labels in enumerate(self.labels):
-            targets[row, [column[label] for label in labels if label in column]] = True
-        return targets
+        flags = np.zeros(self.scores.shape, dtype=np.bool_)
+        for row, names in enumerate(labels):
+            flags[row, [column[name] for name in names if name in column]] = True
+        return flags
 
 
 class RunDirectory:
@@ -98,6 +118,7 @@ class RunDirectory:
                 atomic.write_json(path / "run.json", new)
             run = cls(path)
             run._refuse_other(_plain(identity))
+            run._migrate()
             run.write_cells_csv()
         except BaseException:
             lock.close()
@@ -116,6 +137,12 @@ class RunDirectory:
             raise NiahError(
                 f"{self.path} holds another run ({'; '.join(differs)}): give another folder"
             )
+
+    def _migrate(self) -> None:
+        """A run of an older schema becomes one of this: from 1 to 2 only its number changes."""
+        content = self.run_json()
+        if content["schema_version"] != SCHEMA_VERSION:
+            atomic.write_json(self.path / "run.json", {**content, "schema_version": SCHEMA_VERSION})
 
     def close(self) -> None:
         """Let another process write. The operating system does the same when this one dies."""
@@ -147,6 +174,11 @@ class RunDirectory:
             raise NiahError(
                 f"{file} has schema {version}, newer than this niah's {SCHEMA_VERSION}: update niah"
             )
+        if version < OLDEST_SCHEMA:
+            raise NiahError(
+                f"{file} has schema {version}, older than {OLDEST_SCHEMA}, the first that was released: run again "
+                "in a new folder"
+            )
         return content
 
     def write_run_json(self, content: Mapping[str, object]) -> None:
@@ -168,8 +200,11 @@ class RunDirectory:
         scores: NDArray[Any],
         *,
         classes: Sequence[str],
+        distractors: Sequence[Sequence[str]] = (),
     ) -> None:
         """Store one cell's scores: `scores` (n, c) as float16, `classes` (c,) naming its columns.
+
+        `distractors`: the labels of what else is in each clip's scene, a column of its own where there is any.
 
         The class names travel in the file's own metadata, so a run needs nothing else to be read.
         """
@@ -194,6 +229,9 @@ class RunDirectory:
             "labels": pa.array([list(names) for names in labels], pa.list_(pa.string())),
             "scores": pa.FixedSizeListArray.from_arrays(flat, len(classes)),
         }
+        if distractors:
+            lists = [list(names) for names in distractors]
+            columns["distractors"] = pa.array(lists, pa.list_(pa.string()))
         table = pa.table(columns).replace_schema_metadata({"niah.classes": json.dumps([*classes])})
         with atomic.writing(self._scores_file(cell)) as file:
             pq.write_table(table, file, compression="zstd")
@@ -212,7 +250,11 @@ class RunDirectory:
             flat = table.column("scores").combine_chunks().flatten()
             scores = flat.to_numpy(zero_copy_only=False).reshape(len(table), len(classes))
             labels = tuple(tuple(names) for names in table.column("labels").to_pylist())
-            return ClipScores(tuple(table.column("id").to_pylist()), labels, classes, scores)
+            others: tuple[tuple[str, ...], ...] = ()
+            if "distractors" in table.column_names:
+                others = tuple(tuple(names) for names in table.column("distractors").to_pylist())
+            ids = tuple(table.column("id").to_pylist())
+            return ClipScores(ids, labels, classes, scores, others)
         except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
             raise NiahError(f"{file} is damaged: delete it and run again ({error})") from error
 

@@ -7,6 +7,7 @@ labels, paths, errors) is escaped. Nothing here imports torch.
 import base64
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -14,9 +15,19 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from niah import atomic, plots, tables
-from niah.cells import CELL_COLUMNS, METRIC_COLUMNS
+from niah.calibration import calibration_table
+from niah.cells import COLUMNS, METRIC_COLUMNS
+from niah.controls import control_tables
 from niah.errors import NiahError
+from niah.few_clips import few_clips_warning
+from niah.length_table import lengths_table
 from niah.lines import Point, points
+from niah.localisation_table import localisation_table
+from niah.localisation_table import read as located
+from niah.overlap import overlap_table
+from niah.plots import localisation
+from niah.plots.published import draw_published
+from niah.published import statements
 from niah.records import RunDirectory, summarise
 
 if TYPE_CHECKING:
@@ -40,10 +51,13 @@ def write(run_dir: Path | str) -> Path:
     cells = without_random(run.cells(), provenance)
     if cells.empty:
         raise NiahError(f"{run.path} has no finished cells yet: let `niah run` finish one")
-    figures = plots.draw(cells, run.path / "figures")
-    _write_text(run.path / "tables.md", _tables_md(cells, figures, provenance))
+    folder = run.path / "figures"
+    figures = [*plots.draw(cells, folder), *localisation.draw(located(run.path), folder)]
+    figures += draw_published(cells, provenance.get("presets", []), run.path / "figures")
+    further = _further(run, cells)
+    _write_text(run.path / "tables.md", _tables_md(cells, further, figures, provenance))
     page = run.path / "report.html"
-    _write_text(page, _page(cells, figures, provenance))
+    _write_text(page, _page(cells, further, figures, provenance))
     return page
 
 
@@ -66,21 +80,38 @@ def _write_text(file: Path, text: str) -> None:
         stream.write(text.encode())
 
 
-def _warnings(provenance: Mapping[str, Any]) -> list[str]:
+def _warnings(cells: "pd.DataFrame", provenance: Mapping[str, Any]) -> list[str]:
     """What the reader must know before the numbers."""
     told = [str(note) for note in provenance.get("notes", [])]
     told += [
         f"{name} has random weights: its accuracy is not reported, only its speed."
         for name in _random_models(provenance)
     ]
-    return told
+    few = few_clips_warning(cells)
+    return told if few is None else [*told, few]
+
+
+def _further(run: RunDirectory, cells: "pd.DataFrame") -> list[tables.Table]:
+    """The tables after the scores, those that the run has the numbers or the scores for."""
+    made = (
+        lengths_table(cells),
+        overlap_table(run, cells),
+        calibration_table(run, cells),
+        localisation_table(located(run.path)),
+        *control_tables(run, cells),
+        *statements(run.run_json().get("presets", [])),
+    )
+    return [table for table in made if table is not None]
 
 
 def _tables_md(
-    cells: "pd.DataFrame", figures: Iterable[plots.Figure], provenance: Mapping[str, Any]
+    cells: "pd.DataFrame",
+    further: Iterable[tables.Table],
+    figures: Iterable[plots.Figure],
+    provenance: Mapping[str, Any],
 ) -> str:
-    parts = ["# Tables\n", *(f"> {note}\n" for note in _warnings(provenance))]
-    parts.append(tables.markdown(cells))
+    parts = ["# Tables\n", *(f"> {note}\n" for note in _warnings(cells, provenance))]
+    parts += [tables.markdown(cells), *map(_further_md, further)]
     for figure in figures:
         alt = figure.alt.replace("[", "(").replace("]", ")")
         parts.append(f"## {figure.title}\n\n![{alt}](figures/{figure.file.name})\n")
@@ -88,16 +119,20 @@ def _tables_md(
 
 
 def _page(
-    cells: "pd.DataFrame", figures: Iterable[plots.Figure], provenance: Mapping[str, Any]
+    cells: "pd.DataFrame",
+    further: Iterable[tables.Table],
+    figures: Iterable[plots.Figure],
+    provenance: Mapping[str, Any],
 ) -> str:
     drop = tables.drop_table(cells)
     template = Template(files("niah").joinpath("report_template.html").read_text("utf-8"))
     return template.substitute(
         title=escape(TITLE),
         lead=escape(_lead(cells)),
-        warnings=_list_of(_warnings(provenance), "warnings"),
+        warnings=_list_of(_warnings(cells, provenance), "warnings"),
         caption=escape(drop.caption),
-        drop_table=_drop_html(drop),
+        drop_table=_table_html(drop),
+        further="\n".join(map(_further_html, further)),
         figures="\n".join(map(_figure_html, figures)),
         cells_table=_cells_html(cells),
         provenance=_provenance_html(provenance),
@@ -113,8 +148,25 @@ def _lead(cells: "pd.DataFrame") -> str:
     )
 
 
-def _drop_html(table: tables.Table) -> str:
-    texts = table.header.index("position")
+def _headed(table: tables.Table) -> tuple[str, str]:
+    """A caption "What it is: how to read it" as a heading and a sentence."""
+    heading, _, told = table.caption.partition(": ")
+    return heading, told[:1].upper() + told[1:]
+
+
+def _further_html(table: tables.Table) -> str:
+    heading, told = map(escape, _headed(table))
+    scroll = f'<div class="scroll">{_table_html(table)}</div>'
+    return f'<h2>{heading}</h2>\n<p class="lead">{told}</p>\n{scroll}'
+
+
+def _further_md(table: tables.Table) -> str:
+    heading, told = _headed(table)
+    return f"## {heading}\n\n{replace(table, caption=told).markdown()}"
+
+
+def _table_html(table: tables.Table) -> str:
+    texts = table.header.index("position") if "position" in table.header else 1
     heads = (f"<th{_text_if(i < texts)}>{escape(n)}</th>" for i, n in enumerate(table.header))
     rows = []
     for row in table.rows:
@@ -130,9 +182,9 @@ def _text_if(is_text: bool) -> str:
 
 def _cells_html(cells: "pd.DataFrame") -> str:
     """All columns, scores first, with the exact value as the sort key and a short one to read."""
-    names = dict.fromkeys((*SHOWN_FIRST, *CELL_COLUMNS))
+    names = dict.fromkeys((*SHOWN_FIRST, *map(str, cells.columns)))
     heads = (
-        f'<th{_text_if(CELL_COLUMNS[name] is str)} scope="col">'
+        f'<th{_text_if(COLUMNS[name] is str)} scope="col">'
         f'<button type="button">{escape(name)}</button></th>'
         for name in names
     )
@@ -152,7 +204,7 @@ def _field(name: str, point: Point) -> str:
     if name == "checkpoint_sha256":
         shown = shown[:12]
     style = "bad" if name in ("status", "error") and point["status"] != "ok" else ""
-    classes = " ".join(filter(None, ("text" if CELL_COLUMNS[name] is str else "", style)))
+    classes = " ".join(filter(None, ("text" if COLUMNS[name] is str else "", style)))
     kind = f' class="{classes}"' if classes else ""
     return f'<td{kind} data-value="{escape(str(value))}">{escape(shown)}</td>'
 

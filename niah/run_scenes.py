@@ -1,55 +1,112 @@
-"""The scenes of a run: one builder a haystack, shared by all models, and a cell's scenes in order."""
+"""The scenes of a run: one builder a haystack, level and front end, shared by all models of it, and a cell's scenes.
 
-from collections.abc import Iterator
+A control's scene is that of the same clip without its needle, at the level that the clip would set.
+"""
+
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from niah.features import KaldiFrontend
+from niah.arrangement import arrange
+from niah.distractors import Distractors
+from niah.frontends import Frontend
 from niah.haystacks import Haystack
+from niah.loudest import loudest_stretch
 from niah.needle_features import PreparedNeedles
-from niah.plan import Cell, RunOptions
-from niah.scenes import SceneBuilder
+from niah.placement import total_frames
+from niah.plan import CONSTANT_HAYSTACKS, SHAM, Cell, RunOptions, piece_frames
+from niah.scenes import Piece, SceneBuilder
 
 
 @dataclass
 class Scenes:
-    """Builders of a run's haystacks, each made when first needed; their energies are kept for all models."""
+    """Builders of a run's haystacks for one front end, each made when first needed; their energies are kept."""
 
     options: RunOptions
     haystacks: dict[str, Haystack]
-    frontend: KaldiFrontend = field(default_factory=KaldiFrontend)
-    _builders: dict[str, SceneBuilder] = field(default_factory=dict)
+    frontend: Frontend
+    _builders: dict[tuple[str, str], SceneBuilder] = field(default_factory=dict)
+    _chooser: Distractors | None = None
 
-    def builder(self, haystack: str) -> SceneBuilder:
-        if haystack not in self._builders:
+    def builder(self, haystack: str, level: str | None = None) -> SceneBuilder:
+        """Of a haystack at a level, the run's own if None."""
+        level = level or self.options.own_level
+        if (haystack, level) not in self._builders:
             options = self.options
-            self._builders[haystack] = SceneBuilder(
+            self._builders[haystack, level] = SceneBuilder(
                 self.frontend,
                 options.protocol,
                 self.haystacks[haystack],
                 options.seed,
-                options.level,  # type: ignore[arg-type]  # checked there
+                level,  # type: ignore[arg-type]  # checked there
             )
-        return self._builders[haystack]
+        return self._builders[haystack, level]
+
+    def all_builders(self) -> list[SceneBuilder]:
+        """Of every haystack and level of the plan; made to be refused early."""
+        own = [self.builder(haystack) for haystack in self.haystacks]
+        others = [level for level in self.options.levels if level != self.options.own_level]
+        noisy = [name for name in self.haystacks if name not in CONSTANT_HAYSTACKS]
+        return [*own, *(self.builder(name, level) for level in others for name in noisy)]
 
     def any_builder(self) -> SceneBuilder:
-        """For what does not depend on the haystack: the needles themselves."""
-        return self.builder(next(iter(self.haystacks)))
+        """For what does not depend on the haystack: the needles themselves, with what level "mix" needs of them."""
+        return next(iter(sorted(self.all_builders(), key=lambda each: each.level != "mix")))
 
     def of_cell(self, cell: Cell, prepared: PreparedNeedles) -> Iterator[Tensor]:
         """The scene of every clip, in order."""
-        builder = self.any_builder() if cell.is_base else self.builder(cell.haystack)
+        if cell.is_base:
+            yield from (prepared.features(index).features for index in range(len(prepared)))
+            return
+        builder = self.builder(cell.haystack, cell.level)
         for index, needle in enumerate(prepared.needles.needles):
-            features = prepared.features(index)
-            if cell.is_base:
-                yield features.features
+            if cell.is_rearranged:
+                yield self._rearranged(cell, builder, prepared, index)
                 continue
-            assert cell.position is not None
+            features = prepared.features(index)
             yield builder.scene(
-                features,
+                None if cell.control else features,
                 needle.id,
                 length_s=cell.length_s,
-                position=cell.position,
+                position=cell.position or 0.0,  # a needle-free scene has none
                 snr_db=cell.snr_db,
+                sham=cell.control == SHAM,
+                like=features if cell.control else None,
             )
+
+    def same_for_all(self, cell: Cell) -> bool:
+        """Whether every clip's scene is the same: a constant without its needle."""
+        return cell.control is not None and not self.haystacks[cell.haystack].needs_snr
+
+    def distractor_labels(self, cell: Cell, prepared: PreparedNeedles) -> list[tuple[str, ...]]:
+        """Of every clip, in order; empty where the cell has none."""
+        if not cell.distractors:
+            return []
+        chooser = self._distractors(prepared)
+        return [chooser.labels(index, cell.distractors) for index in range(len(prepared))]
+
+    def _rearranged(
+        self, cell: Cell, builder: SceneBuilder, prepared: PreparedNeedles, index: int
+    ) -> Tensor:
+        assert cell.position is not None
+        frames = piece_frames(cell, self.frontend.needle_frames)
+        total = total_frames(cell.length_s, self.frontend.needle_frames)
+        counts = (cell.needle_count or 1, cell.distractors or 0)
+        places = arrange(total, frames, cell.position, self.options.protocol, *counts)
+        others: Sequence[int] = ()
+        if cell.distractors:
+            others = self._distractors(prepared).of(index, cell.distractors)
+        clips = [index] * len(places.needles) + list(others)
+        held = {clip: prepared.features(clip) for clip in dict.fromkeys(clips)}
+        pieces = [
+            Piece(held[clip], start, loudest_stretch(held[clip], frames), frames)
+            for clip, start in zip(clips, (*places.needles, *places.distractors), strict=True)
+        ]
+        clip_id = prepared.needles.needles[index].id
+        return builder.arranged(pieces, clip_id, length_s=cell.length_s, snr_db=cell.snr_db)
+
+    def _distractors(self, prepared: PreparedNeedles) -> Distractors:
+        if self._chooser is None or self._chooser.needles != prepared.needles.needles:
+            self._chooser = Distractors(prepared.needles, self.options.seed)
+        return self._chooser

@@ -1,13 +1,12 @@
-"""Scenes: a needle's features spliced into a haystack's, `length_s` seconds long.
+"""Scenes: a needle's features spliced into a haystack's, `length_s` seconds long, for any front end.
 
 A scene is a pure function of (front end, protocol, haystack, seed, needle, clip id, length,
-position, SNR,
-level): the same bits whatever was built before, in any order, batch or worker. Since mel energies
+position, SNR, level): the same bits whatever was built before, in any order, batch or worker. Since mel energies
 scale with the square of a gain, no filter bank runs for a scene: rows of a `NoiseBank` are shifted
 (DESIGN section 5).
 """
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,7 +18,7 @@ from torch import Tensor
 from niah.audio import rms
 from niah.clip_noise import ClipNoise, Loudness, Noise
 from niah.errors import NiahError, nearest
-from niah.features import EPS, KaldiFrontend
+from niah.frontends import Frontend
 from niah.haystacks import Haystack
 from niah.placement import check_protocol, start_frame, total_frames
 
@@ -34,10 +33,10 @@ REFERENCE_RMS = 0.1
 class NeedleFeatures:
     """A clip as scenes take it.
 
-    `features` (needle_frames, mels) float32 normalised, zero-padded before normalisation or cut;
-    `rms` of the whole waveform before its mean was removed; its `samples`; its `frames` before
-    padding. `waveform` (samples of needle_frames,) float32, less its mean, is kept for the level
-    "mix" only.
+    `features` (needle_frames, mels) float32 normalised, padded or cut as the front end does; `rms` of the
+    whole waveform before its mean was removed; its `samples`; its `frames` before padding. `waveform`
+    (samples under needle_frames whole frames,) float32, less its mean if the front end removes it and
+    `lead` samples in, is kept for the level "mix" only.
     """
 
     features: Tensor
@@ -45,6 +44,16 @@ class NeedleFeatures:
     samples: int
     frames: int
     waveform: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True)
+class Piece:
+    """`count` frames of a clip from its frame `first` on, laid at the scene's frame `start`."""
+
+    needle: NeedleFeatures
+    start: int
+    first: int
+    count: int
 
 
 class SceneBuilder:
@@ -56,18 +65,18 @@ class SceneBuilder:
 
     Raises:
         NiahError: unknown protocol or level, "mix" without noise or under `dass-v1`, or `silence`
-            under `dass-v1`.
+            under `dass-v1`, or `zero` for a front end without a mean log-mel.
     """
 
     def __init__(
         self,
-        frontend: KaldiFrontend,
+        frontend: Frontend,
         protocol: str,
         haystack: Haystack,
         seed: int = 0,
         level: Level = "surround",
     ) -> None:
-        _check_combination(protocol, haystack, level)
+        _check_combination(protocol, haystack, level, frontend)
         self.frontend = frontend
         self.protocol = protocol
         self.haystack = haystack
@@ -84,28 +93,27 @@ class SceneBuilder:
     def needle(self, waveform: NDArray[np.float32]) -> NeedleFeatures:
         """Features of a clip, (samples,) mono float32 at the front end's rate.
 
-        The waveform less its mean goes through the filter bank; frames past `needle_frames` are
-        cut, missing ones are raw zeros before normalisation (+0.467 after it), as in AST's and
-        DASS's loaders.
+        AST and DASS: the waveform less its mean goes through the filter bank; frames past
+        `needle_frames` are cut, missing ones are raw zeros before normalisation (+0.467 after it), as in
+        their loaders.
 
         Raises:
-            NiahError: shorter than one frame (25 ms).
+            NiahError: shorter than one frame (AST: 25 ms).
         """
         frontend = self.frontend
-        frames, wanted = frontend.frames(len(waveform)), frontend.needle_frames
+        frames = frontend.frames(len(waveform))
         if frames == 0:
             least_ms = 1000 * frontend.frame_length / frontend.sample_rate
             raise NiahError(
                 f"needle of {len(waveform)} samples: shorter than a frame ({least_ms:g} ms)"
             )
-        mean = waveform.mean(dtype=np.float64)
-        centred = (waveform[: frontend.samples(wanted)] - mean).astype(np.float32)
-        log_mel = frontend.log_mel(frontend.energies(torch.from_numpy(centred)[None]))[0]
-        padded = torch.nn.functional.pad(log_mel, (0, 0, 0, wanted - len(log_mel)))
+        mean = waveform.mean(dtype=np.float64) if frontend.removes_mean else 0.0
+        under = frontend.samples(frontend.needle_frames)
+        centred = (waveform[: under - frontend.lead] - mean).astype(np.float32)
         kept = None
         if self.level == "mix":
-            kept = np.pad(centred, (0, frontend.samples(wanted) - len(centred)))
-        features = frontend.normalise(padded)
+            kept = np.pad(centred, (frontend.lead, under - frontend.lead - len(centred)))
+        features = frontend.needle(torch.from_numpy(centred))
         return NeedleFeatures(features, rms(waveform), len(waveform), frames, kept)
 
     def scene(
@@ -146,20 +154,58 @@ class SceneBuilder:
         out = self._target(out, total)
         if needle is not None and self._is_alone(total, snr_db):
             return out.copy_(needle.features)
-        room, after = slice(start, start + frontend.needle_frames), start + frontend.needle_frames
-        noise = self.noise(needle, clip_id, total=total, snr_db=snr_db, like=like)
-        if needle is None and not sham:
+        if needle is not None:
+            whole = Piece(needle, start, 0, frontend.needle_frames)
+            return self.arranged([whole], clip_id, length_s=length_s, snr_db=snr_db, out=out)
+        noise = self.noise(None, clip_id, total=total, snr_db=snr_db, like=like)
+        if not sham:
             self._fill(out, noise, 0)
             return out
+        room, after = slice(start, start + frontend.needle_frames), start + frontend.needle_frames
         self._fill(out[:start], noise, 0)
         # under "mix" the noise goes on beneath the needle, else it is cut open there
         self._fill(out[after:], noise, after if self.level == "mix" else start)
-        if needle is not None:
-            out[room] = needle.features if noise is None else self._mixed(needle, noise, start)
-        elif noise is None or self._noise is None:
+        if noise is None or self._noise is None:
             self._fill(out[room], noise, 0)
         else:
             self._fill(out[room], self._noise.elsewhere(noise, clip_id, frontend.needle_frames), 0)
+        return out
+
+    def arranged(
+        self,
+        pieces: Sequence[Piece],
+        clip_id: str,
+        *,
+        length_s: float,
+        snr_db: float | None = None,
+        out: Tensor | None = None,
+    ) -> Tensor:
+        """Normalised features of a scene of several pieces of clips, (frames, mels) float32.
+
+        The noise is cut open at each piece ("mix": goes on beneath it). Its level is set by the whole clip of the first
+        piece, measured over the haystack's frames ("mix": over all). One piece of a whole clip is the plain scene.
+
+        Raises:
+            NiahError: length or SNR that make no scene, no piece, pieces that overlap or stick out, or `out` of
+                another shape.
+        """
+        total = total_frames(length_s, self.frontend.needle_frames)
+        out = self._target(out, total)
+        ordered = sorted(pieces, key=lambda piece: piece.start)
+        edges = [0, *(edge for p in ordered for edge in (p.start, p.start + p.count)), total]
+        if not ordered or edges != sorted(edges):
+            raise NiahError(
+                f"pieces must lie apart in a scene of {total} frames, got {edges[1:-1]}"
+            )
+        hidden = sum(piece.count for piece in ordered)
+        noise = self.noise(pieces[0].needle, clip_id, total=total, snr_db=snr_db, hidden=hidden)
+        frame = stream = 0
+        for piece in ordered:
+            self._fill(out[frame : piece.start], noise, stream)
+            stream += piece.start - frame + (piece.count if self.level == "mix" else 0)
+            frame = piece.start + piece.count
+            out[piece.start : frame] = self._laid(piece, noise)
+        self._fill(out[frame:], noise, stream)
         return out
 
     def noise(
@@ -170,15 +216,16 @@ class SceneBuilder:
         total: int,
         snr_db: float | None,
         like: NeedleFeatures | None = None,
+        hidden: int | None = None,
     ) -> Noise | None:
         """Course and gain of a clip's noise in a scene of `total` frames; None for constants.
 
-        The level is measured over the haystack's frames ("mix": over all); a control without a
-        needle keeps the level of the scene with one.
+        The level is measured over the haystack's frames, all but `hidden` ones (the needle's; "mix":
+        over all); a control without a needle keeps the level of the scene with one.
         """
         if self._noise is None:
             return None
-        around = total - self.frontend.needle_frames
+        around = total - (self.frontend.needle_frames if hidden is None else hidden)
         measured = total if self.level == "mix" or around == 0 else around
         heard = measured if needle is not None else total
         loudness = self._loudness(needle or like)
@@ -214,26 +261,33 @@ class SceneBuilder:
         if noise is not None and self._noise is not None:
             self._noise.fill(rows, noise, first)
         elif self.haystack.fill == "zero":
-            rows.zero_()
+            rows[:] = torch.tensor(self.frontend.zero_row)
         else:
-            rows.fill_((math.log(EPS) - self.frontend.mean) / (2 * self.frontend.std))
+            rows.fill_(self.frontend.silence)
 
-    def _mixed(self, needle: NeedleFeatures, noise: Noise, start: int) -> Tensor:
-        """The needle's frames: untouched, or ("mix") of its waveform plus the noise beneath it."""
-        if self.level == "surround":
-            return needle.features
+    def _laid(self, piece: Piece, noise: Noise | None) -> Tensor:
+        """A piece's frames: untouched, or ("mix") of its waveform plus the noise beneath it."""
+        needle, frontend = piece.needle, self.frontend
+        if self.level == "surround" or noise is None:
+            return needle.features[piece.first : piece.first + piece.count]
         if needle.waveform is None:
             raise NiahError("level 'mix' needs a needle made by a builder of that level")
-        mixed = needle.waveform + self.noise_samples(noise, start, len(needle.waveform))
-        frontend = self.frontend
+        begin = piece.first * frontend.frame_shift
+        wave = needle.waveform[begin : begin + frontend.samples(piece.count)]
+        mixed = wave + self.noise_samples(noise, piece.start, len(wave))
         energies = frontend.energies(torch.from_numpy(mixed)[None])[0]
         return frontend.normalise(frontend.log_mel(energies))
 
 
-def _check_combination(protocol: str, haystack: Haystack, level: str) -> None:
+def _check_combination(protocol: str, haystack: Haystack, level: str, frontend: Frontend) -> None:
     check_protocol(protocol)
     if level not in LEVELS:
         raise NiahError(f"level {level!r}: unknown.{nearest(level, LEVELS)}")
+    if haystack.fill == "zero" and not frontend.zero_row:
+        raise NiahError(
+            f"haystack '{haystack.name}' is the data set's mean log-mel, which this model's front end does not know: "
+            "its adapter must give one (frontend.with_zero_row), or use silence with --protocol niah-v2"
+        )
     if protocol == "dass-v1" and haystack.fill == "silence":
         raise NiahError(
             "haystack 'silence' is not part of dass-v1: add --protocol niah-v2, or use zero"

@@ -14,8 +14,8 @@ from niah.sounds import keyed_generator
 STRETCH_HOPS = 4000
 """40 s: far longer than any model's memory of the seam, and few enough for a fast 2.5 h scene."""
 
-OFFICIAL_BLOCK_SAMPLES = 6_400_000
-"""`dataloader_niah.py` filters 400 s at a time; the frames across the edges are lost."""
+OFFICIAL_BLOCK_S = 400
+"""`dataloader_niah.py` filters 6,400,000 samples of 16 kHz at a time; the frames across the edges are lost."""
 
 
 @dataclass(frozen=True)
@@ -54,15 +54,16 @@ def patchwork(bank: NoiseBank, hops: int, *key: object) -> Course:
 
 
 def official_hops(
-    first: int, count: int, frame_length: int, shift: int
+    first: int, count: int, frame_length: int, shift: int, sample_rate: int = 16000
 ) -> Iterator[tuple[int, int]]:
     """(first hop, hops) of the stream behind `count` frames from `first` on, in official blocks.
 
-    A block of 6,400,000 samples holds 40,000 hops but only 39,998 whole frames; the next block's
-    frames follow at once.
+    A block of 400 s holds 40,000 hops but, with Kaldi's frames of 25 ms, only 39,998 whole frames; the next block's
+    frames follow at once. Front ends that the released loader does not know keep the rule with their own frames.
     """
-    block_hops = OFFICIAL_BLOCK_SAMPLES // shift
-    block_frames = 1 + (OFFICIAL_BLOCK_SAMPLES - frame_length) // shift
+    block_samples = OFFICIAL_BLOCK_S * sample_rate
+    block_hops = block_samples // shift
+    block_frames = 1 + (block_samples - frame_length) // shift
     while count > 0:
         block, within = divmod(first, block_frames)
         run = min(count, block_frames - within)

@@ -1,7 +1,8 @@
 """Metrics of every cell of a run, computed from its stored scores.
 
-The base of a cell is the same model (weights, window, clips, seed) at 10 s: the needle alone. A
-metric is recomputed only when the scores it is of, or those of its base, have changed.
+The base of a cell is the same model (weights, window and its pooling, dtype, clips, seed) at 10 s:
+the needle alone. A metric is recomputed only when the scores it is of, or those of its base, have
+changed; a base is resampled once for all cells of its model.
 """
 
 import hashlib
@@ -10,39 +11,52 @@ from dataclasses import asdict
 from math import nan
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from niah import metrics, statistics
 from niah.cells import BASE_LENGTH_S, METRIC_COLUMNS, Row
 from niah.errors import NiahError
+from niah.lines import pool_of
+from niah.statistics import DRAWS, SEED, Resampled
 
 if TYPE_CHECKING:
     from niah.records import ClipScores, RunDirectory
 
-METRICS_VERSION = 2  # raise it when a formula changes: stored metrics are then recomputed
-DRAWS = 1000
-BOOTSTRAP_SEED = 0  # one for all cells, so that every cell of a run is paired with every other
-SAME_MODEL = ("model", "checkpoint_sha256", "protocol", "needles", "n_clips", "window_s", "seed")
+METRICS_VERSION = 3  # raise it when a formula changes: stored metrics are then recomputed
+SAME_MODEL = (
+    *("model", "checkpoint_sha256", "protocol", "needles", "n_clips", "window_s", "seed", "dtype"),
+)
 
 
 def summarise(run: "RunDirectory") -> None:
     """Fill in the metric columns of every ok cell that has scores, and rewrite cells.csv.
 
-    Cells of models with random weights keep empty metrics: they are there for speed alone. A cell
-    without a 10 s base keeps empty base, relative and drop columns. Raises `NiahError` when a
-    cell's clips are not those of its base, or a score file is damaged.
+    Cells of models with random weights keep empty metrics: they are there for speed alone. So do
+    controls: what is not in a scene has no rank. A cell without a 10 s base keeps empty base,
+    relative and drop columns. Raises `NiahError` when a cell's clips are not those of its base, or
+    a score file is damaged.
     """
     stored = run.rows()
     models = run.run_json().get("models", {})
     random = {name for name, card in models.items() if card.get("random")}
     digests = {row["cell"]: run.scores_sha256(str(row["cell"])) for row, _ in stored}
-    scored = [each for each in stored if each[0]["status"] == "ok" and digests[each[0]["cell"]]]
+    scored = [
+        (row, scored_from)
+        for row, scored_from in stored
+        if row["status"] == "ok" and digests[row["cell"]] and not row.get("control")
+    ]
     bases = _bases(row for row, _ in scored)
+    resampled = _Bases(run)
     changed = []
-    for row, scored_from in scored:
+    for row, scored_from in sorted(scored, key=lambda each: repr(_model_key(each[0]))):
         base = bases.get(_model_key(row))
         fingerprint = _fingerprint(digests[row["cell"]], base and digests[base["cell"]])
         if fingerprint == scored_from:
             continue
-        known = {} if row["model"] in random else _measure(run, row, base)
+        known = {}
+        if row["model"] not in random:
+            clips = run.read_scores(str(row["cell"]))
+            known = cell_metrics(clips.targets, clips.judged, resampled.of(row, base, clips))
         changed.append(({**row, **dict.fromkeys(METRIC_COLUMNS), **known}, fingerprint))
     run.write_rows(changed)
 
@@ -55,52 +69,62 @@ def _bases(rows: Iterable[Row]) -> dict[tuple[object, ...], Row]:
 
 
 def cell_metrics(
-    targets: metrics.Targets, scores: metrics.Scores, base_scores: metrics.Scores | None
+    targets: metrics.Targets, scores: metrics.Scores, base: Resampled | metrics.Scores | None
 ) -> dict[str, float]:
-    """All metric columns of one cell; `base_scores` None leaves those that need a base NaN."""
-    mAP = metrics.mean_average_precision(metrics.average_precision(targets, scores))
+    """All metric columns of one cell, scores and targets (clips, classes).
+
+    `base`: the 10 s scores of the same clips, or their mAP resampled before (None leaves the
+    columns that need a base NaN).
+    """
+    if isinstance(base, np.ndarray):
+        (base,) = statistics.resample(targets, [base])
+    (own,) = statistics.resample(targets, [scores])
     area = metrics.mean_auc(metrics.auc(targets, scores))
-    base = nan
-    if base_scores is not None:
-        base = metrics.mean_average_precision(metrics.average_precision(targets, base_scores))
-    intervals = statistics.bootstrap_drop(
-        targets, base_scores, scores, draws=DRAWS, seed=BOOTSTRAP_SEED
-    )
+    base_mAP = nan if base is None else base.estimate
     return {
-        "mAP": mAP,
+        "mAP": own.estimate,
         "auc": area,
         "d_prime": metrics.d_prime(area),
-        "base_mAP": base,
+        "base_mAP": base_mAP,
         "chance_mAP": metrics.chance_mAP(targets),
-        "relative": mAP / base,
-        "drop": (base - mAP) / base,
+        "relative": own.estimate / base_mAP,
+        "drop": (base_mAP - own.estimate) / base_mAP,
         "classes_scored": metrics.classes_scored(targets),
-        **asdict(intervals),
+        **asdict(statistics.intervals(own, base)),
     }
 
 
-def _measure(run: "RunDirectory", row: Row, base: Row | None) -> dict[str, float]:
-    scored = run.read_scores(str(row["cell"]))
-    base_scored = None if base is None else _paired(run, row, base, scored)
-    return cell_metrics(scored.targets, scored.scores, base_scored)
+class _Bases:
+    """The resampled base of each model; only the last is kept, since cells come model by model."""
 
+    def __init__(self, run: "RunDirectory") -> None:
+        self.run = run
+        self.last: tuple[object, ClipScores, Resampled] | None = None
 
-def _paired(run: "RunDirectory", row: Row, base: Row, scored: "ClipScores") -> metrics.Scores:
-    """The base's scores, in the same order of clips and classes."""
-    based = run.read_scores(str(base["cell"]))
-    if (based.ids, based.classes) != (scored.ids, scored.classes):
-        raise NiahError(
-            f"cell {row['cell']} and its 10 s base {base['cell']} in {run.path} are of different "
-            "clips: run both again in a new folder"
-        )
-    return based.scores
+    def of(self, row: Row, base: Row | None, scored: "ClipScores") -> Resampled | None:
+        """The base's mAP; refused when it is of other clips than the scores of `row`."""
+        if base is None:
+            return None
+        if self.last is None or self.last[0] != base["cell"]:
+            stored = self.run.read_scores(str(base["cell"]))
+            (resampled,) = statistics.resample(stored.targets, [stored.scores])
+            self.last = (base["cell"], stored, resampled)
+        _, stored, resampled = self.last
+        if (stored.ids, stored.classes) != (scored.ids, scored.classes) or (
+            stored.labels != scored.labels
+        ):
+            raise NiahError(
+                f"cell {row['cell']} and its 10 s base {base['cell']} in {self.run.path} are of "
+                "different clips: run both again in a new folder"
+            )
+        return resampled
 
 
 def _model_key(row: Mapping[str, object]) -> tuple[object, ...]:
-    return tuple(row[name] for name in SAME_MODEL)
+    return (*(row[name] for name in SAME_MODEL), pool_of(row["kernel"]))
 
 
 def _fingerprint(own: str | None, base: object) -> str:
     """Of all that a row's metrics are computed from: both score files, and how."""
-    parts = (METRICS_VERSION, DRAWS, BOOTSTRAP_SEED, own, base)
+    parts = (METRICS_VERSION, DRAWS, SEED, own, base)
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:20]

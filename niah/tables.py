@@ -79,10 +79,9 @@ def results_table(cells: "pd.DataFrame") -> Table:
 def _by_length(cells: "pd.DataFrame", entry: "Entry", entries: str) -> Table:
     found = lines(cells)
     columns = lengths(found)
-    windows = any(line.window_s is not None for line in found)
-    header = ("model", "haystack", "position", *(["window"] if windows else []))
+    header = scene_columns(found)
     rows = [
-        (*_scene(line, windows), *(entry(line.by_length.get(length), length) for length in columns))
+        (*scene_texts(line, header), *(entry(line.by_length.get(s), s) for s in columns))
         for line in found
     ]
     floor = _chance_row(found, columns, len(header), entry)
@@ -91,10 +90,16 @@ def _by_length(cells: "pd.DataFrame", entry: "Entry", entries: str) -> Table:
     )
 
 
-def _scene(line: Line, windows: bool) -> tuple[str, ...]:
+def scene_columns(found: Iterable[Line]) -> tuple[str, ...]:
+    """The first columns of a table of lines; "window" where a line is the sliding window's."""
+    windows = any(line.window != "whole" for line in found)
+    return ("model", "haystack", "position", *(["window"] if windows else []))
+
+
+def scene_texts(line: Line, columns: tuple[str, ...]) -> tuple[str, ...]:
+    """What a line holds fixed, as texts of `scene_columns`."""
     position = "" if line.position is None else f"{line.position:g}"
-    window = "whole" if line.window_s is None else length_name(line.window_s)
-    return (line.model, line.scene, position, *([window] if windows else []))
+    return (line.model, line.scene, position, *([line.window] if "window" in columns else []))
 
 
 def _chance_row(

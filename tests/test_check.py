@@ -1,16 +1,25 @@
 """The regression gate: against the published numbers and against another run."""
 
+import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
 
 from niah import check as gate
+from niah.cards import model_cards
 from niah.cells import Row, Value, table
-from niah.check import check
+from niah.check import CheckResult, check
+from niah.check_formats import written
 from niah.errors import NiahError
+from niah.length_table import lengths_table
+from niah.records import RunDirectory
 from tests import runs
+from tests.conftest import REPOSITORY
 
 
 def write(path: Path, *rows: Row) -> Path:
@@ -139,3 +148,132 @@ def test_published_file_is_what_its_readme_says() -> None:
     assert set(published["metric"]) == {"mAP", "relative", "mAP_below"}
     assert (published["tolerance"] >= 0).all()
     assert published["where"].str.startswith("DASS paper").all()
+
+
+# --- clips
+
+
+def test_runs_of_other_clips_are_refused(tmp_path: Path) -> None:
+    one, other = (write(tmp_path / name, small(chance_mAP=0.1)) for name in ("one", "other"))
+    assert check(one, other).ok
+    write(other, small(chance_mAP=0.11))
+    with pytest.raises(NiahError, match="different clips"):
+        check(one, other / "cells.csv")
+    for folder, ids in ((one, "1"), (other, "2")):
+        identity = {**runs.IDENTITY, "ids_sha256": ids * 64}
+        content = {"schema_version": 1, "identity": identity}
+        (folder / "run.json").write_text(json.dumps(content))
+    write(other, small(chance_mAP=0.1))
+    with pytest.raises(NiahError, match="different clips"):
+        check(one, other)
+
+
+def test_published_scores_of_other_clips_are_noted(tmp_path: Path) -> None:
+    assert "24 clips of made are others" in check(write(tmp_path / "run", small())).markdown()
+    assert check(write(tmp_path / "run", small(n_clips=18_000))).notes == ()
+
+
+def test_ten_second_scores_of_cards_are_found(tmp_path: Path) -> None:
+    card = next(
+        card
+        for card in model_cards()
+        if "audioset_mAP" in card.published and len(card.weights) == 1 and "dass" not in card.name
+    )
+    score = card.published["audioset_mAP"] / 100
+    for measured, ok in ((score + 0.0004, True), (score - 0.0006, False)):
+        row = runs.row(model=card.name, haystack="none", position=None, mAP=measured)
+        (compared,) = check(write(tmp_path / "run", row)).rows
+        assert (compared.reference, compared.tolerance) == pytest.approx((score, 0.0005))
+        assert compared.ok is ok
+    # where the paper has a row, or a card several checkpoints, the card is no reference
+    again = check(write(tmp_path / "run", small(length_s=10.0, mAP=0.472))).rows
+    assert [each.reference for each in again] == [pytest.approx(0.472)]
+
+
+def test_windowed_cells_are_told_apart(tmp_path: Path) -> None:
+    both = [
+        small(mAP=value, window_s=10.0, kernel=f"sdpa+window-{pool}")
+        for pool, value in (("max", 0.4), ("mean", 0.3))
+    ]
+    one, other = write(tmp_path / "one", *both), write(tmp_path / "other", both[1])
+    result = check(one, other)
+    assert result.ok
+    assert [row.cell for row in result.rows] == [
+        "dass-small (10 s, mean windows), zero, at 0.5, 50 s"
+    ]
+
+
+# --- formats
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> CheckResult:
+    name = 'a<b>&"\x00:, 50 %\n::error'
+    one = write(tmp_path / "one", small(model=name), small(model=name, length_s=100.0, mAP=0.4))
+    other = write(
+        tmp_path / "two", small(model=name, mAP=0.3), small(model=name, length_s=100.0, mAP=0.4)
+    )
+    return check(one, other)
+
+
+def test_junit_is_valid_and_counts(hostile: CheckResult) -> None:
+    text = written(hostile, "junit")
+    suites = ElementTree.fromstring(text)
+    (suite,) = suites
+    assert (suites.tag, suite.tag) == ("testsuites", "testsuite")
+    cases = suite.findall("testcase")
+    assert int(suite.get("tests", "")) == len(cases) == 2
+    failed = [case for case in cases if case.find("failure") is not None]
+    assert int(suite.get("failures", "")) == len(failed) == 1
+    assert "zero, at 0.5, 50 s: mAP" in str(failed[0].get("name"))
+    told = failed[0].find("failure")
+    assert told is not None
+    assert "0.4410, not 0.3000 (tolerance 0.0050)" in str(told.get("message"))
+
+
+def test_github_annotations_are_one_line_each(hostile: CheckResult) -> None:
+    lines = written(hostile, "github").splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("::error title=a<b>")
+    assert "50 %25%0A%3A%3Aerror" in lines[0]
+    assert lines[0].count("::") == 3  # the two of the command, and one inside the message
+    assert lines[1].endswith("1 of 2 comparisons are off.")
+
+
+@pytest.mark.parametrize("form", ["markdown", "junit", "github"])
+def test_nothing_compared_fails_in_every_format(tmp_path: Path, form: str) -> None:
+    text = written(check(write(tmp_path / "run", small(model="unheard"))), form)
+    assert "Nothing was compared" in text
+    assert {"junit": 'failures="1"', "github": "::error", "markdown": "- "}[form] in text
+
+
+def test_unknown_format_is_told(hostile: CheckResult) -> None:
+    with pytest.raises(NiahError, match="Did you mean 'junit'"):
+        written(hostile, "junitt")
+
+
+def test_command_writes_a_file_and_exits_with_1(tmp_path: Path) -> None:
+    run, out = write(tmp_path / "run", small(mAP=0.1)), tmp_path / "check.xml"
+    command = [sys.executable, "-m", "niah", "check", run, "--format", "junit", "--out", out]
+    ran = subprocess.run(
+        [str(part) for part in command], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    assert (ran.returncode, ran.stderr) == (1, "")
+    assert "1 of 1 comparisons are off." in ran.stdout
+    assert ElementTree.parse(out).getroot().get("failures") == "1"
+
+
+def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    run = runs.make(tmp_path / "run")
+    content = json.loads((run.path / "run.json").read_text())
+    (run.path / "run.json").write_text(json.dumps({**content, "schema_version": 99}))
+    with pytest.raises(NiahError, match="schema 99, newer"):
+        check(run.path, run.path)
+
+
+def test_runs_of_the_first_release_are_read() -> None:
+    """results/ holds runs that earlier versions wrote: tables, lengths and the gate still read them."""
+    for folder in ("embedded", "esc10-nano/run"):
+        path = REPOSITORY / "results" / folder
+        assert check(path, path / "cells.csv").ok
+        assert lengths_table(RunDirectory(path).cells()) is not None

@@ -8,7 +8,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from niah.data_check import verify
-from niah.features import KaldiFrontend
+from niah.frontends.kaldi import KaldiFrontend
 from niah.needles import NeedleSet, load_needles
 from niah.vocabularies import vocabulary
 

@@ -15,7 +15,7 @@ from niah import cards
 from niah.audio import AudioError
 from niah.download import fetch
 from niah.errors import NiahError
-from niah.features import KaldiFrontend
+from niah.frontends.kaldi import KaldiFrontend
 from niah.haystacks import load_haystack
 from niah.noise_bank import ENDLESS_HOPS, NoiseBank
 from niah.sounds import GaussianNoise, Sound, Tiled, VoiceMix, keyed_generator

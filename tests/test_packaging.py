@@ -27,6 +27,7 @@ LISTINGS = ("--help", "models", "haystacks", "run --help", "report --help", "che
 DATA = {
     "models": ("niah/cards/models", ".toml"),
     "haystacks": ("niah/cards/haystacks", ".toml"),
+    "presets": ("niah/cards/presets", ".toml"),
     "weights": ("niah/cards/models", ".safetensors"),
     "labels": ("niah/labels", ".csv"),
     "published": ("niah/cards/published", ".csv"),

@@ -69,3 +69,22 @@ def test_names_of_recordings_become_safe_file_names(tmp_path: Path) -> None:
 def test_drawing_twice_gives_the_same_bytes(table: pd.DataFrame, tmp_path: Path) -> None:
     first, second = (plots.draw(table, tmp_path / name) for name in "ab")
     assert [f.file.read_bytes() for f in first] == [f.file.read_bytes() for f in second]
+
+
+def test_windows_and_their_pools_are_curves_of_their_own(tmp_path: Path) -> None:
+    made = [
+        runs.row(mAP=value / length_s, length_s=length_s, window_s=window, kernel=kernel)
+        for window, kernel, value in (
+            (None, "sdpa", 5),
+            (10.0, "sdpa+window-max", 4),
+            (10.0, "sdpa+window-mean", 3),
+        )
+        for length_s in (10.0, 50.0)
+    ]
+    (figure,) = plots.draw(cells.table(made), tmp_path)
+    for told in (
+        "dass-nano with the needle at 0.5: 0.500 at 10 s, 0.100 at 50 s.",
+        "dass-nano, 10 s windows with the needle at 0.5: 0.400 at 10 s, 0.080 at 50 s.",
+        "dass-nano, 10 s windows (mean) with the needle at 0.5: 0.300 at 10 s, 0.060 at 50 s.",
+    ):
+        assert told in figure.alt

@@ -1,17 +1,21 @@
 """Preview: the three files tell of one scene, and are written together or not at all."""
 
+import csv
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from niah import audio
+from niah.adapters import load_model
 from niah.errors import NiahError
-from niah.features import KaldiFrontend
+from niah.frontends.kaldi import KaldiFrontend
 from niah.haystacks import load_haystack
-from niah.preview import preview
+from niah.preview import frontend_of, preview, weights_at_hand
 from niah.scenes import SceneBuilder
+from tests import tiny
 
 
 @pytest.fixture
@@ -119,3 +123,96 @@ def test_nothing_is_left_when_writing_fails(
 def test_out_must_be_a_folder(needle: Path) -> None:
     with pytest.raises(NiahError, match="is a file"):
         preview(needle, "zero", snr_db=None, length_s=12, position=0, out=needle)
+
+
+@pytest.mark.parametrize(
+    ("model", "frames", "mels", "rate"),
+    [("passt-s", 1000, 128, 32000), ("htsat", 1001, 64, 32000), ("beats-iter3", 998, 128, 16000)],
+)
+def test_a_preview_for_another_front_end(
+    tmp_path: Path, model: str, frames: int, mels: int, rate: int
+) -> None:
+    sound = tiny.tone(1)
+    soundfile.write(tmp_path / "clip.wav", sound, tiny.SAMPLE_RATE)
+    frontend = frontend_of(model)
+    out = tmp_path / "out"
+    paths = preview(
+        tmp_path / "clip.wav",
+        "gaussian",
+        snr_db=5.0,
+        length_s=12,
+        position=0.25,
+        out=out,
+        frontend=frontend,
+    )
+    features = np.load(paths[0])
+    assert features.shape == (1200, mels)
+    wave = audio.load(tmp_path / "clip.wav", rate).samples
+    needle = SceneBuilder(frontend, "dass-v1", load_haystack("gaussian")).needle(wave)
+    start = min(int(1200 * 0.25), 1200 - frames)
+    np.testing.assert_array_equal(features[start : start + frames], needle.features.numpy())
+    played, played_rate = soundfile.read(out / "scene.wav")
+    assert (len(played), played_rate) == (1200 * rate // 100, rate)
+
+
+def test_a_model_without_a_front_end_of_ours_is_told(tmp_path: Path) -> None:
+    (tmp_path / "bare_adapter.py").write_text("class A:\n    pass\n")
+    card = tmp_path / "a.toml"
+    card.write_text('name = "a"\nadapter = "bare_adapter:A"\nlabels = "synthetic"\n')
+    with pytest.raises(NiahError, match="model 'a': its adapter class has no default_frontend"):
+        frontend_of(str(card))
+
+
+# --- where a model heard it
+
+
+def test_a_model_adds_its_curve(needle: Path, tmp_path: Path) -> None:
+    adapter = load_model("dass-nano")
+    out = tmp_path / "out"
+    paths = preview(
+        needle, "zero", snr_db=None, length_s=30, position=0.5, out=out, adapter=adapter
+    )
+    assert [path.name for path in paths][-1] == "curve.csv"
+    with paths[-1].open() as file:
+        header, *rows = list(csv.reader(file))
+    features = torch.from_numpy(np.load(out / "features.npy"))
+    logits = adapter.logits(features[None])[0]
+    top = [adapter.labels.names[i] for i in torch.argsort(logits, descending=True)[:4]]
+    assert header == ["time_s", *top]
+    means = np.array(rows, dtype=float)[:, 1:].mean(axis=0)
+    assert np.allclose(means, torch.sort(logits, descending=True).values[:4], atol=1e-3)
+
+
+def test_occlusion_is_drawn_for_any_model(needle: Path, tmp_path: Path) -> None:
+    paths = preview(
+        needle,
+        "gaussian",
+        snr_db=10,
+        length_s=12,
+        position=1,
+        out=tmp_path / "out",
+        adapter=load_model("dass-nano"),
+        method="occlusion",
+    )
+    with paths[-1].open() as file:
+        rows = list(csv.reader(file))
+    assert [float(row[0]) for row in rows[1:]] == pytest.approx([k + 0.5 for k in range(12)])
+    with pytest.raises(NiahError, match="--method 'ear'"):
+        preview(
+            needle,
+            "zero",
+            snr_db=None,
+            length_s=12,
+            position=0,
+            out=tmp_path / "b",
+            adapter=load_model("dass-nano"),
+            method="ear",
+        )
+    assert not (tmp_path / "b").exists()
+
+
+def test_only_weights_at_hand_are_loaded(tmp_path: Path) -> None:
+    assert weights_at_hand("dass-nano", None)
+    assert not weights_at_hand("dass-medium", None)
+    assert weights_at_hand("dass-medium", tmp_path / "any.pth")
+    assert not weights_at_hand("ast-sin-base", None)

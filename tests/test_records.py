@@ -88,6 +88,25 @@ def test_rows_take_numpy_numbers_and_nan() -> None:
     assert list(made) == list(CELL_COLUMNS)
 
 
+def test_optional_columns_are_there_when_they_are_used(tmp_path: Path) -> None:
+    with RunDirectory.create_or_open(tmp_path / "run", runs.IDENTITY) as run:
+        runs.add(run, 3.0)
+        assert list(run.cells().columns) == list(CELL_COLUMNS)
+        runs.add(run, 2.0, length_s=50.0, needle_count=2, pooling="max")
+        runs.add(run, 2.0, length_s=50.0, control="sham")
+        summarise(run)
+        table = run.cells()
+    assert list(table.columns) == [*CELL_COLUMNS, "control", "pooling", "needle_count"]
+    assert table["needle_count"].dropna().tolist() == [2]
+    assert table.loc[table["control"].notna(), "mAP"].isna().all()
+    pd.testing.assert_frame_equal(cells.read_csv(run.path / "cells.csv"), table)
+    assert list(validate_row({**runs.row(), "level": None})) == list(CELL_COLUMNS)
+    with pytest.raises(NiahError, match="Did you mean 'pooling'"):
+        validate_row({**runs.row(), "poling": "max"})
+    with pytest.raises(NiahError, match=r"needle_count .* int"):
+        validate_row({**runs.row(), "needle_count": 1.5})
+
+
 def test_csv_gives_back_the_table(tmp_path: Path) -> None:
     run = runs.make(tmp_path / "run")
     pd.testing.assert_frame_equal(cells.read_csv(run.path / "cells.csv"), run.cells())
@@ -120,6 +139,21 @@ def test_scores_come_back_as_stored_also_by_plain_pandas(tmp_path: Path) -> None
     assert list(frame.columns) == ["id", "labels", "scores"]
     np.testing.assert_array_equal(np.stack(frame["scores"].to_list()), expected)
     assert list(frame["labels"][0]) == list(runs.LABELS[0])
+
+
+def test_what_distracts_is_stored_beside_the_labels(tmp_path: Path) -> None:
+    others = [(runs.CLASSES[(i + 3) % 6],) for i in range(runs.CLIPS)]
+    with RunDirectory.create_or_open(tmp_path / "run", runs.IDENTITY) as run:
+        given = {"classes": runs.CLASSES, "distractors": others}
+        run.write_scores("a", runs.IDS, runs.LABELS, runs.scores(1.0), **given)  # type: ignore[arg-type]
+        stored = run.read_scores("a")
+    assert stored.distractors == tuple(others)
+    judged = stored.judged
+    for row, (label,) in enumerate(others):
+        column = runs.CLASSES.index(label)
+        lowest = -1 if not stored.targets[row, column] else stored.scores[row, column]
+        assert judged[row, column] == lowest
+    assert ((judged == stored.scores) | (judged == -1)).all()
 
 
 def test_scores_must_fit_and_be_finite(tmp_path: Path) -> None:
@@ -186,6 +220,32 @@ def test_newer_schema_and_broken_run_json_are_refused(tmp_path: Path) -> None:
         file.write_text(text)
         with pytest.raises(NiahError, match=r"run\.json"):
             RunDirectory.create_or_open(run.path, runs.IDENTITY)
+
+
+def test_a_run_of_schema_1_is_read_and_becomes_one_of_2_when_it_is_written(tmp_path: Path) -> None:
+    run = runs.make(tmp_path / "run")
+    file = run.path / "run.json"
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps({**content, "schema_version": 1}))
+    pd.testing.assert_frame_equal(RunDirectory(run.path).cells(), run.cells())
+    assert json.loads(file.read_text())["schema_version"] == 1  # reading changes nothing
+    with RunDirectory.create_or_open(run.path, runs.IDENTITY) as opened:
+        assert len(opened.completed()) == len(run.cells())
+    assert json.loads(file.read_text()) == content
+    for older in (0, -1):
+        file.write_text(json.dumps({**content, "schema_version": older}))
+        with pytest.raises(NiahError, match="older than 1"):
+            RunDirectory(run.path)
+
+
+def test_the_committed_runs_are_of_a_schema_that_is_read() -> None:
+    results = Path(__file__).resolve().parent.parent / "results"
+    found = sorted(
+        f.parent for f in results.rglob("run.json") if (f.parent / "cells.csv").is_file()
+    )
+    assert found
+    for folder in found:
+        assert not RunDirectory(folder).cells().empty
 
 
 def test_one_writer_at_a_time(tmp_path: Path) -> None:

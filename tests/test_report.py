@@ -87,6 +87,18 @@ def test_all_from_outside_is_escaped(run: RunDirectory) -> None:
     assert text.count("&lt;script&gt;") == 3
 
 
+def test_lengths_calibration_and_few_clips_are_told(run: RunDirectory) -> None:
+    for name in ("tables.md", "report.html"):
+        text = (run.path / name).read_text()
+        assert "Few clips: 24, with 8.0 positives a class" in text
+        assert "Effective length" in text
+        assert "Calibration" in text
+        assert "Overlap-aware" not in text  # no class of these clips is in any haystack
+    rows = (run.path / "tables.md").read_text().splitlines()
+    level = next(row for row in rows if row.startswith("| dass-nano | zero | 0.5 | 0.991 | 0.9"))
+    assert "\u2265 300 s" in level
+
+
 def test_bad_clips_are_listed(run: RunDirectory) -> None:
     text = (run.path / "report.html").read_text()
     assert "1 clips could not be used" in text

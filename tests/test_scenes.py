@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from niah import audio
 from niah.errors import NiahError
-from niah.features import KaldiFrontend
+from niah.frontends.kaldi import KaldiFrontend
 from niah.haystacks import Haystack, load_haystack
 from niah.noise_bank import NoiseBank
 from niah.scenes import NeedleFeatures, SceneBuilder
 from niah.sounds import GaussianNoise
 from niah.stretches import Course, patchwork
-from tests.test_features import textbook_energies
+from tests.test_kaldi import textbook_energies
 
 FRONTEND = KaldiFrontend()
 MEAN, STD = -4.2677393, 4.5689974

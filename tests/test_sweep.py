@@ -22,7 +22,15 @@ import niah
 from niah import audio
 from niah.cells import CELL_COLUMNS
 from niah.errors import NiahError
+from niah.feature_cache import FeatureCache
+from niah.haystacks import load_haystack
+from niah.model_run import ModelRun
+from niah.needle_features import PreparedNeedles
+from niah.needles import load_needles
+from niah.plan import RunOptions, model_cards_of, plan
 from niah.records import RunDirectory
+from niah.run_scenes import Scenes
+from niah.vocabularies import vocabulary
 from tests import tiny
 
 VARYING = ["latency_s", "rtf", "peak_memory_bytes"]  # what no two runs have in common
@@ -137,7 +145,7 @@ def test_the_sliding_window_is_the_largest_score_over_windows(material: Material
     out = material.folder / "window"
     table = material.run(out, window=10, haystack="zero", lengths=[10, 20])
     assert set(table["window_s"]) == {10.0}
-    assert set(table["kernel"]) == {"torch+window-max"}
+    assert set(table["kernel"]) == {"torch+window-max-hop5s"}
     plain = niah.load_model(material.card, checkpoint=material.weights)
     sound = audio.load(material.clips.parent / "clip00.wav", 16000).samples
     needle = plain.frontend(torch.from_numpy(sound)[None])
@@ -273,6 +281,26 @@ def test_a_run_in_another_order_is_the_same(done: Path, material: Material) -> N
     material.run(out, lengths=[12], haystack=["gaussian", "zero"])
     material.run(out)
     pd.testing.assert_frame_equal(cells_of(out), cells_of(done))
+
+
+def test_the_committed_default_run_would_be_resumed_whole() -> None:
+    """The keys of `results/embedded` are what a default run computes now: none of its cells would be made again."""
+    committed = pd.read_csv(tiny.REPOSITORY / "results" / "embedded" / "cells.csv")
+    options = RunOptions()
+    needles = load_needles(
+        options.needles, vocabulary=vocabulary("synthetic"), limit=options.clips_limit
+    )
+    haystacks = {spec: load_haystack(spec) for spec in options.haystacks}
+    device = torch.device("cpu")
+    cards = model_cards_of(options)
+    keys = set()
+    for name, card in cards.items():
+        adapter = niah.load_model(name)
+        scenes = Scenes(options, haystacks, adapter.frontend)
+        prepared = PreparedNeedles(needles, (), (), (), FeatureCache(Path()), scenes.any_builder())
+        model = ModelRun(options, card, adapter, scenes, prepared, device)
+        keys |= {model.key(cell) for cell in plan(options, [name])}
+    assert keys == set(committed["cell"])
 
 
 def test_damaged_scores_are_made_again(done: Path, material: Material) -> None:

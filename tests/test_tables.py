@@ -75,6 +75,17 @@ def test_what_cannot_be_compared_is_not_mixed(
         tables.markdown(mixed)
 
 
+@pytest.mark.parametrize(("column", "value"), [("chance_mAP", 0.2), ("classes_scored", 5)])
+def test_other_clips_of_the_same_name_and_number_are_found_out(
+    table: pd.DataFrame, column: str, value: float
+) -> None:
+    """The floor and the classes that are scored are told by the clips' labels alone."""
+    mixed = table.copy()
+    mixed.loc[mixed["model"] == "dass-nano", column] = value
+    with pytest.raises(NiahError, match=f"different clips .*{column}"):
+        tables.markdown(mixed)
+
+
 def test_no_cells_is_told() -> None:
     with pytest.raises(NiahError, match="no cells"):
         tables.summary(cells.table([]))
@@ -94,6 +105,30 @@ def test_windows_have_their_own_base_and_column() -> None:
     shown = tables.summary(cells.table(made))
     assert shown.header[3] == "window"
     assert [row[3] for row in shown.rows] == ["whole", "10 s"]
+
+
+def test_pools_and_precisions_have_lines_of_their_own() -> None:
+    made = [
+        runs.row(mAP=0.5, length_s=s, window_s=window, kernel=kernel, dtype=dtype)
+        for window, kernel, dtype in (
+            (None, "sdpa", "float32"),
+            (None, "sdpa", "bfloat16"),
+            (10.0, "sdpa+window-max", "float32"),
+            (10.0, "sdpa+window-noisy-or", "float32"),
+        )
+        for s in (10.0, 50.0)
+    ]
+    found = lines(cells.table(made))
+    assert [(line.model, line.window) for line in found] == [
+        ("dass-nano, bfloat16", "whole"),
+        ("dass-nano, float32", "whole"),
+        ("dass-nano, float32", "10 s"),
+        ("dass-nano, float32", "10 s, noisy-or"),
+    ]
+    for line in found:
+        assert line.base is not None
+        assert line.base["kernel"] == line.by_length[50.0]["kernel"]
+        assert line.base["dtype"] == line.by_length[50.0]["dtype"]
 
 
 def test_markdown_escapes_and_is_aligned() -> None:

@@ -1,0 +1,183 @@
+"""Is a score still a probability in long scenes? Rank kept but scale lost, or both lost.
+
+mAP asks for the order of the clips alone. A user has thresholds. Over all clips and classes
+(p the sigmoid score, y whether the label is there, N = clips x classes):
+
+    ECE     sum over 15 equal bins of p of  n_bin / N  |mean y - mean p|     (Guo et al. 2017)
+    NLL     -1/N sum of y ln p + (1 - y) ln(1 - p), in nats
+    refit   p' = sigmoid(a logit p + b) with the a, b of least NLL (Platt 1999): the order of a
+            class's clips is as before, only the scale changes
+
+What a longer scene does to the scale is what a refit there repairs of the scale fixed at 10 s (the
+refit of the 10 s cell): `lost` = 1 - NLL(refit here) / NLL(refit at 10 s, used here), 0 where the
+10 s scale is still the best one. Scores are stored as float16, which has few distinct values in
+0..1, so all sums run over those (exact, and a matter of milliseconds for 20,000 clips x 527).
+"""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from niah.cells import BASE_LENGTH_S
+from niah.errors import NiahError
+from niah.lines import NO_HAYSTACK, length_name, lines
+from niah.metrics import Float64, Scores, Targets, validate
+from niah.tables import Table, scene_columns, scene_texts
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from niah.records import RunDirectory
+
+BINS = 15
+KEPT = 0.85  # of the 10 s mAP, as L85: the rank is kept
+SCALE_LOST = 0.1  # of the NLL: the scale is lost
+LOWEST, HIGHEST = 2.0**-25, 1.0 - 2.0**-12  # where float16 rounds a probability to 0 and to 1
+CAPTION = (
+    "Calibration: expected calibration error and negative log likelihood (nats) over all clips and "
+    "classes as the scores are; slope of their logistic refit (1: right, below: too sure); lost: "
+    "share of the likelihood that a refit here gains over the one at 10 s. Rank is kept with 85 % of "
+    "the 10 s mAP, scale while less than 10 % is lost."
+)
+Verdict = Literal["kept", "scale lost", "rank lost", "both lost"]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """`ece`, `nll` of the scores as they are; the refit's `scale` (a, b), `ece_refit`, `nll_refit`;
+    `nll_fixed` at the scale that was fixed before, the refit's own where none was given."""
+
+    ece: float
+    nll: float
+    scale: tuple[float, float]
+    ece_refit: float
+    nll_refit: float
+    nll_fixed: float
+
+    @property
+    def lost(self) -> float:
+        """Share of the NLL that is there only because the scale is the fixed one, 0..1."""
+        return 1.0 - self.nll_refit / self.nll_fixed if self.nll_fixed > 0 else 0.0
+
+
+def calibration(
+    targets: Targets, scores: Scores, fixed: tuple[float, float] | None = None
+) -> Calibration:
+    """Of sigmoid scores in [0, 1] (clips, classes); `fixed`: the `scale` of the 10 s cell.
+
+    Raises `NiahError` for scores outside [0, 1].
+    """
+    validate(targets, scores)
+    if scores.size == 0 or scores.min() < 0 or scores.max() > 1:
+        raise NiahError("calibration is of sigmoid scores in [0, 1], at least one clip")
+    p, clips, positives = _by_value(targets, scores)
+    logit = np.log(p) - np.log1p(-p)
+    a, b = _refit(logit, clips, positives)
+    refit = 1.0 / (1.0 + np.exp(-np.clip(a * logit + b, -50, 50)))
+    a_fixed, b_fixed = fixed or (a, b)
+    return Calibration(
+        ece=_ece(p, clips, positives),
+        nll=_nll(logit, clips, positives),
+        scale=(a, b),
+        ece_refit=_ece(refit, clips, positives),
+        nll_refit=_nll(a * logit + b, clips, positives),
+        nll_fixed=_nll(a_fixed * logit + b_fixed, clips, positives),
+    )
+
+
+def verdict(relative: float, here: Calibration) -> Verdict:
+    """What became of rank (`relative`: share of the 10 s mAP) and of the scale fixed at 10 s."""
+    scale_lost = here.lost > SCALE_LOST
+    if relative < KEPT:
+        return "both lost" if scale_lost else "rank lost"
+    return "scale lost" if scale_lost else "kept"
+
+
+def calibration_table(run: "RunDirectory", cells: "pd.DataFrame") -> Table | None:
+    """A row for each of the run's `cells` with stored scores and a 10 s base; None if there is none
+    beyond 10 s."""
+    found = lines(cells)
+    columns = scene_columns(found)
+    alone: dict[str, Calibration] = {}  # a model's lines share the needle alone: one row
+    rows = []
+    for line in found:
+        scored = [(s, p) for s, p in line.scored() if p["relative"] is not None]
+        longer = [(s, p) for s, p in scored if p is not line.base and run.has_scores(p["cell"])]
+        if not longer or line.base is None or not run.has_scores(line.base["cell"]):
+            continue
+        base = line.base["cell"]
+        if base not in alone:
+            alone[base] = _of_cell(run, base)
+            needle = replace(line, haystack=NO_HAYSTACK, snr_db=None, position=None)
+            ten = length_name(BASE_LENGTH_S)
+            rows.append((*scene_texts(needle, columns), ten, *_texts(alone[base]), ""))
+        for length, point in longer:
+            here = _of_cell(run, point["cell"], alone[base].scale)
+            told = verdict(point["relative"], here)
+            rows.append((*scene_texts(line, columns), length_name(length), *_texts(here), told))
+    header = (*columns, "length", "ECE", "NLL", "slope", "lost", "rank and scale")
+    return Table(CAPTION, header, tuple(rows)) if rows else None
+
+
+def _of_cell(
+    run: "RunDirectory", cell: str, fixed: tuple[float, float] | None = None
+) -> Calibration:
+    clips = run.read_scores(cell)
+    return calibration(clips.targets, clips.scores, fixed)
+
+
+def _texts(of: Calibration) -> tuple[str, ...]:
+    return f"{of.ece:.4f}", f"{of.nll:.4f}", f"{of.scale[0]:.2f}", f"{100 * of.lost:.0f} %"
+
+
+def _by_value(targets: Targets, scores: Scores) -> tuple[Float64, Float64, Float64]:
+    """Distinct p (kept off 0 and 1), how many have each, and how many of those are positive."""
+    flat, hits = scores.ravel(), targets.ravel()
+    if scores.dtype == np.float16:  # its bits are its index: no sort
+        bits = np.ascontiguousarray(flat).view(np.uint16)
+        every = np.bincount(bits, minlength=2**16)
+        found = np.bincount(bits[hits], minlength=2**16)
+        place = np.flatnonzero(every)
+        values = place.astype(np.uint16).view(np.float16).astype(np.float64)
+        counts, positives = every[place], found[place]
+    else:
+        values, inverse, counts = np.unique(flat, return_inverse=True, return_counts=True)
+        positives = np.bincount(inverse, weights=hits, minlength=values.size)
+    p = np.clip(values.astype(np.float64), LOWEST, HIGHEST)
+    return p, counts.astype(np.float64), positives.astype(np.float64)
+
+
+def _ece(p: Float64, clips: Float64, positives: Float64) -> float:
+    bins = np.minimum((p * BINS).astype(np.intp), BINS - 1)
+    gap = np.bincount(bins, weights=positives - clips * p, minlength=BINS)
+    return float(np.abs(gap).sum() / clips.sum())
+
+
+def _nll(logit: Float64, clips: Float64, positives: Float64) -> float:
+    """ln(1 + e^z) - y z, summed by value."""
+    return float((clips * np.logaddexp(0.0, logit) - positives * logit).sum() / clips.sum())
+
+
+def _refit(logit: Float64, clips: Float64, positives: Float64) -> tuple[float, float]:
+    """(a, b) of least NLL by Newton's method; a faint pull towards (1, 0) where there is no optimum."""
+    x = np.stack([logit, np.ones_like(logit)], axis=1)
+    start = np.array([1.0, 0.0])
+    pull = 1e-9 * clips.sum()
+    theta = start.copy()
+
+    def loss(at: Float64) -> float:
+        away = float(((at - start) ** 2).sum())
+        return _nll(x @ at, clips, positives) * float(clips.sum()) + float(pull) / 2 * away
+
+    for _ in range(100):
+        q = 1.0 / (1.0 + np.exp(-np.clip(x @ theta, -50, 50)))
+        gradient = x.T @ (clips * q - positives) + pull * (theta - start)
+        curvature = (x.T * (clips * q * (1 - q))) @ x + pull * np.eye(2)
+        step = np.linalg.solve(curvature, gradient)
+        while loss(theta - step) > loss(theta) and np.abs(step).max() > 1e-12:
+            step /= 2
+        theta -= step
+        if np.abs(step).max() < 1e-9:
+            break
+    return float(theta[0]), float(theta[1])

@@ -1,0 +1,272 @@
+"""A model's drop split into its causes: from stored logits to causes.csv, causes.md and the figure. No torch.
+
+With m(v, L) the mAP of variant v at L seconds and r the released model:
+
+    relative    m(v, L) / m(v, 10)            of a released model or a remedy: the share of its own 10 s score
+                m(v, L) / m(r, 10)            of a part
+    effect      1 - m(r, L) / m(r, 10)        released: the drop, all that is to be explained
+                1 - m(v, L) / m(r, 10)        part: what is lost to this cause alone
+                drop - sum of the parts       remainder
+                relative(v) - relative(r)     remedy: what it gives back (negative: it makes things worse)
+
+Intervals (95 %) are of paired resampling of the clips (`niah.statistics`): the causes of one model at one length are
+compared on the same draws.
+"""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import reduce
+from io import StringIO
+from math import nan
+from pathlib import Path
+from typing import Any, Literal
+
+from niah import atomic
+from niah.cells import BASE_LENGTH_S
+from niah.errors import NiahError
+from niah.lines import length_name, scene_name
+from niah.metrics import chance_mAP
+from niah.records import RunDirectory
+from niah.statistics import Resampled, paired, resample
+from niah.tables import Table
+
+CSV_FILE, MARKDOWN_FILE, FIGURE_FILE = "causes.csv", "causes.md", "causes.png"
+Kind = Literal["released", "part", "remainder", "remedy"]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to run a model: `name` in tables and keys, `how` in a few words more, `kind` as above."""
+
+    name: str
+    how: str
+    kind: Kind
+
+
+RELEASED = Variant("released", "as released", "released")
+
+
+def Part(name: str, how: str) -> Variant:  # noqa: N802 - reads as the kind that it makes
+    return Variant(name, how, "part")
+
+
+def Remedy(name: str) -> Variant:  # noqa: N802
+    return Variant(name, name, "remedy")
+
+
+REMAINDERS = {  # by the parts that were measured
+    ("renumbering", "dilution"): "only together",
+    ("network",): "pooling",
+}
+
+
+@dataclass(frozen=True)
+class CauseRow:
+    """One variant of one model at one length; scores and shares in 0..1, NaN where not defined."""
+
+    model: str
+    checkpoint_sha256: str
+    variant: str
+    kind: str
+    how: str
+    haystack: str
+    snr_db: float | None
+    position: float
+    length_s: float
+    n_clips: int
+    mAP: float
+    mAP_lo: float
+    mAP_hi: float
+    base_mAP: float
+    chance_mAP: float
+    relative: float
+    relative_lo: float
+    relative_hi: float
+    effect: float
+    effect_lo: float
+    effect_hi: float
+
+
+def write(run: RunDirectory) -> list[Path]:
+    """The table as CSV and Markdown, and the figure, of all that the folder holds; returns their paths."""
+    from niah.plots.causes import draw
+
+    rows = cause_rows(run)
+    texts = {CSV_FILE: csv_text(rows), MARKDOWN_FILE: markdown(rows)}
+    for name, text in texts.items():
+        with atomic.writing(run.path / name) as stream:
+            stream.write(text.encode())
+    figure = draw(rows, run.path / FIGURE_FILE)
+    return [*(run.path / name for name in texts), figure.file]
+
+
+def cause_rows(run: RunDirectory) -> list[CauseRow]:
+    """Every stored variant, model by model, length by length, with the remainders.
+
+    Raises `NiahError` when the folder holds no variants, or one of other clips.
+    """
+    content = run.run_json()
+    entries: Mapping[str, Mapping[str, Any]] = content.get("variants", {})
+    if not entries:
+        raise NiahError(f"{run.path} holds no causes yet: run `niah causes --out {run.path}`")
+    scene = {name: content["identity"][name] for name in ("haystack", "snr_db", "position")}
+    models = dict.fromkeys((e["model"], e["checkpoint_sha256"]) for e in entries.values())
+    rows: list[CauseRow] = []
+    for name, sha256 in models:
+        mine = {
+            k: e
+            for k, e in entries.items()
+            if (e["model"], e["checkpoint_sha256"]) == (name, sha256)
+        }
+        rows += _Model(run, mine, {"model": name, "checkpoint_sha256": sha256, **scene}).rows()
+    return rows
+
+
+class _Model:
+    """One model's scores, resampled once each."""
+
+    def __init__(
+        self, run: RunDirectory, entries: Mapping[str, Mapping[str, Any]], same: Mapping[str, Any]
+    ) -> None:
+        self.same = same
+        self.entries = entries
+        first = run.read_scores(next(iter(entries)))
+        scores = []
+        for key in entries:
+            stored = run.read_scores(key)
+            if stored.ids != first.ids or stored.classes != first.classes:
+                raise NiahError(f"{run.path}: variants of different clips; give another folder")
+            scores.append(stored.scores)
+        self.clips, self.chance = len(first.ids), chance_mAP(first.targets)
+        found = resample(first.targets, scores)
+        self.of = {
+            (entry["name"], float(entry["length_s"])): each
+            for entry, each in zip(entries.values(), found, strict=True)
+        }
+
+    def rows(self) -> list[CauseRow]:
+        lengths_s = sorted({length_s for _, length_s in self.of} - {BASE_LENGTH_S})
+        return [row for length_s in lengths_s for row in self._rows_at(length_s)]
+
+    def _rows_at(self, length_s: float) -> list[CauseRow]:
+        base, own = self.of["released", BASE_LENGTH_S], self.of["released", length_s]
+        drop = paired(lambda m, b: 1 - m / b, own, base)
+        rows, parts = [], {}
+        for entry in self.entries.values():
+            name, kind = entry["name"], entry["kind"]
+            if entry["length_s"] != length_s:
+                continue
+            score = self.of[name, length_s]
+            mine = base if kind == "part" else self.of[name, BASE_LENGTH_S]
+            share = paired(lambda m, b: m / b, score, mine)
+            effect = paired(lambda s, m, b: s - m / b, share, own, base)  # of a remedy
+            if kind == "part":
+                effect = parts[name] = paired(lambda s: 1 - s, share)
+            elif kind == "released":
+                effect = drop
+            rows.append(self._row(entry, length_s, score, mine, share, effect))
+        if remainder := REMAINDERS.get(tuple(parts)):
+            left = reduce(lambda a, b: paired(lambda x, y: x - y, a, b), parts.values(), drop)
+            told = {"name": remainder, "kind": "remainder", "how": "drop less the parts"}
+            rows.append(self._row(told, length_s, None, base, None, left))
+        return sorted(rows, key=lambda row: _KINDS.index(row.kind))
+
+    def _row(
+        self,
+        entry: Mapping[str, Any],
+        length_s: float,
+        score: Resampled | None,
+        base: Resampled,
+        share: Resampled | None,
+        effect: Resampled,
+    ) -> CauseRow:
+        mAP = (nan, nan, nan) if score is None else (score.estimate, *score.unit_interval())
+        relative = (nan, nan, nan) if share is None else (share.estimate, *share.interval())
+        lost = effect.interval()
+        return CauseRow(
+            **self.same,
+            variant=entry["name"],
+            kind=entry["kind"],
+            how=entry["how"],
+            length_s=length_s,
+            n_clips=self.clips,
+            mAP=mAP[0],
+            mAP_lo=mAP[1],
+            mAP_hi=mAP[2],
+            base_mAP=base.estimate,
+            chance_mAP=self.chance,
+            relative=relative[0],
+            relative_lo=relative[1],
+            relative_hi=relative[2],
+            effect=effect.estimate,
+            effect_lo=lost[0],
+            effect_hi=lost[1],
+        )
+
+
+_KINDS = ("released", "part", "remainder", "remedy")
+
+
+def csv_text(rows: Sequence[CauseRow]) -> str:
+    """One row a variant and length, numbers in full, nothing where a number is not defined."""
+    stream = StringIO()
+    writer = csv.DictWriter(stream, [each.name for each in fields(CauseRow)], lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        values = asdict(row).items()
+        writer.writerow({k: "" if v is None or v != v else v for k, v in values})
+    return stream.getvalue()
+
+
+def markdown(rows: Sequence[CauseRow]) -> str:
+    """A table a model, the figure, and how to read them."""
+    parts = ["# Why does it drop?\n"]
+    parts += [table.markdown() for table in tables(rows)]
+    parts.append(
+        "A part is what one cause alone takes from the released model's 10 s score; the parts and the remainder sum to "
+        "the drop. A remedy is the same weights run another way, and its share is of its own 10 s score; what it gives "
+        "back is that share less the released model's.\n"
+    )
+    parts.append(f"![Each model's drop split into its causes]({FIGURE_FILE})\n")
+    return "\n".join(parts)
+
+
+def tables(rows: Sequence[CauseRow]) -> list[Table]:
+    """One a model: variants against lengths."""
+    models = dict.fromkeys((row.model, row.checkpoint_sha256) for row in rows)
+    return [
+        _table([row for row in rows if (row.model, row.checkpoint_sha256) == model])
+        for model in models
+    ]
+
+
+def _table(rows: Sequence[CauseRow]) -> Table:
+    first = rows[0]
+    lengths_s = sorted({row.length_s for row in rows})
+    variants = dict.fromkeys((row.kind, row.variant, row.how) for row in rows)
+    by = {(row.variant, row.length_s): row for row in rows}
+    body = []
+    for kind, variant, how in sorted(variants, key=lambda each: _KINDS.index(each[0])):
+        found = [by.get((variant, length_s)) for length_s in lengths_s]
+        base = next(row.base_mAP for row in found if row is not None)
+        named = variant if how == variant else f"{variant}: {how}"
+        own = "" if kind in ("part", "remainder") else f"{base:.3f}"
+        body.append((named, kind, own, *map(_entry, found)))
+    scene = scene_name(first.haystack, first.snr_db)
+    caption = (
+        f"{first.model}: {first.n_clips} clips in {scene}, needle at {first.position:g}; per cent of the 10 s score "
+        "lost (released, parts, remainder) or given back (remedies) [95 % interval]; "
+        f"chance is {first.chance_mAP:.3f} mAP"
+    )
+    header = ("variant", "kind", "own 10 s mAP", *map(length_name, lengths_s))
+    return Table(caption, header, tuple(body))
+
+
+def _entry(row: CauseRow | None) -> str:
+    if row is None:
+        return ""
+    sign = 1 if row.kind == "remedy" else -1
+    low, high = sorted((sign * row.effect_lo, sign * row.effect_hi))
+    value, low, high = (round(100 * each) + 0 for each in (sign * row.effect, low, high))
+    return f"{value:+d} [{low:+d}, {high:+d}]"

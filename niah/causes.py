@@ -1,0 +1,315 @@
+"""Why does it drop with length? A model's own loss taken apart by changing one thing at a time, on the same scenes.
+
+Transformer with numbered positions (AST). A longer input does two things at once: its tokens get other positions, and
+more tokens share the attention. Each is done without the other:
+
+    renumbering   the 10 s needle alone, with the positions that it has in the scene of L seconds
+    dilution      the L second scene, its positions repeated so that the needle has those that it has alone
+    remainder     drop - renumbering - dilution: what only both together do (it can be negative); with it goes that a
+                  needle in a scene need not start with a patch
+
+State-space model with averaged logits (DASS). A longer input changes the needle's own map, through the scans' state,
+and puts other positions beside it in the average:
+
+    network       the L second scene, averaged over the needle's own columns only: all that is lost before pooling
+    remainder     drop - network: pooling
+
+Parts are shares of the released model's 10 s score, and with the remainder they sum to its drop. Remedies are changed
+models with a 10 s score of their own, which their share is of: shorter memory, other pooling, one scan direction less,
+attention scaled by log length. Nothing is trained again, so a remedy tells what the weights can do, not what a model
+trained that way would. A model that differs in training (two-dimensional positions) is a `--model` of its own.
+
+Logits are stored, not their sigmoids: a maximum over positions saturates float16 near 1.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import niah
+from niah import interventions as change
+from niah.adapters import NetworkAdapter
+from niah.cause_table import RELEASED, Part, Remedy, Variant, write
+from niah.cells import BASE_LENGTH_S
+from niah.errors import NiahError
+from niah.hiding import Hidden, Hiding, Loaded
+from niah.networks.ast import Ast
+from niah.networks.dass import Dass
+from niah.placement import check_position, start_frame, total_frames
+from niah.progress import progress_bar
+from niah.provenance import git, hardware, versions
+from niah.records import RunDirectory
+
+VERSION = 1  # of what a variant does: part of the key of its scores
+MEMORY_FACTORS = (2.0, 4.0, 8.0)
+_MAP_DIRECTIONS = ("forward in time", "up in mel", "backward in time", "down in mel")
+_LINE_DIRECTIONS = ("forward", "backward")
+
+Change = Callable[
+    [NetworkAdapter, float, int], NetworkAdapter
+]  # (model, scene's seconds, needle's first frame)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One changed model: the variants that its forward pass gives, by pooling ("" for the model's own logits)."""
+
+    variants: dict[str, Variant]
+    change: Change = lambda adapter, length_s, start: adapter  # noqa: ARG005
+    alone: bool = False  # of the needle alone, at every length
+
+
+@dataclass(frozen=True)
+class CauseOptions:
+    """What `niah causes` was asked."""
+
+    models: tuple[str, ...]
+    lengths_s: tuple[float, ...]
+    out: Path
+    needles: str = "synthetic"
+    limit: int | None = 100
+    haystack: str = "zero"
+    snr_db: float = 10.0
+    position: float = 0.5
+    protocol: str = "dass-v1"
+    checkpoint: str | None = None
+    device: str = "auto"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_position(self.position)
+        for length_s in self.lengths_s:
+            total_frames(length_s)
+        if not any(length_s != BASE_LENGTH_S for length_s in self.lengths_s):
+            raise NiahError("--lengths must name at least one length beyond 10 s")
+
+
+def causes(options: CauseOptions) -> list[Path]:
+    """Measure every variant that is not there yet; write causes.csv, causes.md and the figure; returns their paths.
+
+    Raises:
+        NiahError: a model of a family that cannot be taken apart, or anything wrong in what was asked.
+    """
+    hiding = Hiding(
+        Hidden(
+            models=options.models,
+            checkpoint=options.checkpoint,
+            needles=options.needles,
+            limit=options.limit,
+            haystacks=(options.haystack,),
+            protocol=options.protocol,
+            device=options.device,
+            seed=options.seed,
+        )
+    )
+    snr_db = options.snr_db if hiding.needs_snr(options.haystack) else None
+    scene = {
+        "haystack": hiding.haystack_name(options.haystack),
+        "snr_db": snr_db,
+        "position": options.position,
+    }
+    identity = {**hiding.identity(), "measures": "causes", **scene}
+    with RunDirectory.create_or_open(options.out, identity) as run:
+        run.write_run_json(_provenance(hiding))
+        stored = _Measuring(options, hiding, run, snr_db).all_models()
+        known = run.run_json().get("variants", {})
+        run.write_run_json({"variants": {**known, **stored}})
+        return write(run)
+
+
+def passes_of(model: Loaded) -> list[Pass]:
+    """How a model is taken apart.
+
+    Raises:
+        NiahError: nothing is known of its family.
+    """
+    network = getattr(model.adapter, "network", None)
+    if isinstance(network, Ast) and network.config.positions != "learned":
+        return _of_ast()
+    if isinstance(network, Dass):
+        pooling = {
+            "average": RELEASED,
+            "needle": Part("network", "needle's columns only"),
+            "max": Remedy("max pooling"),
+            "top-k": Remedy("top-k pooling"),
+        }
+        return [Pass(pooling), *_of_memory(network)]
+    if isinstance(network, torch.nn.Module) and change.has_memory(network):
+        return [Pass({"": RELEASED}), *_of_memory(network)]
+    raise NiahError(
+        f"model '{model.name}' cannot be taken apart: give an AST whose positions go on beyond 10 s, or a state-space "
+        "model of this package"
+    )
+
+
+def _of_ast() -> list[Pass]:
+    def log_length(adapter: NetworkAdapter, _length_s: float, _start: int) -> NetworkAdapter:
+        return change.with_ast_config(adapter, log_length_scale=True)
+
+    def repeated(adapter: NetworkAdapter, _length_s: float, start: int) -> NetworkAdapter:
+        return change.repeated(adapter, start)
+
+    def both(adapter: NetworkAdapter, _length_s: float, start: int) -> NetworkAdapter:
+        return change.repeated(adapter, start, log_length_scale=True)
+
+    return [
+        Pass({"": RELEASED}),
+        Pass({"": Part("renumbering", "10 s, positions as in L")}, change.renumbered, alone=True),
+        Pass({"": Part("dilution", "L, positions as in 10 s")}, repeated),
+        Pass({"": Remedy("log-length attention")}, log_length),
+        Pass({"": Remedy("repeated positions and log-length")}, both),
+    ]
+
+
+def _of_memory(network: torch.nn.Module) -> list[Pass]:
+    """Memory length and scan directions of a state-space model."""
+
+    def memory(factor: float) -> Change:
+        return lambda adapter, _length_s, _start: change.with_memory(adapter, factor)
+
+    def without(direction: int) -> Change:
+        return lambda adapter, _length_s, _start: change.without_direction(adapter, direction)
+
+    count = change.directions(network)
+    names = _MAP_DIRECTIONS if count == len(_MAP_DIRECTIONS) else _LINE_DIRECTIONS
+    return [
+        *(Pass({"": Remedy(f"memory 1/{f:g}")}, memory(f)) for f in MEMORY_FACTORS),
+        *(Pass({"": Remedy(f"no scan {names[k]}")}, without(k)) for k in range(count)),
+    ]
+
+
+@dataclass
+class _Measuring:
+    """The state of one call of `causes`."""
+
+    options: CauseOptions
+    hiding: Hiding
+    run: RunDirectory
+    snr_db: float | None
+
+    def all_models(self) -> dict[str, dict[str, Any]]:
+        """What is stored, by key: the variant, model and length that its scores are of."""
+        lengths_s = sorted({BASE_LENGTH_S, *self.options.lengths_s})
+        found: dict[str, dict[str, Any]] = {}
+        with progress_bar() as bar:
+            task = bar.add_task("causes", total=None, detail="")
+            for model in self.hiding.models():
+                todo = [(each, s) for s in lengths_s for each in passes_of(model)]
+                # at 10 s a part is the released model itself
+                todo = [(each, s) for each, s in todo if s != BASE_LENGTH_S or _has_base(each)]
+                seconds = sum(self._seconds(*each) for each in todo) * len(model.prepared)
+                bar.reset(task, total=seconds)
+                for each, length_s in todo:
+                    names = ", ".join(variant.name for variant in each.variants.values())
+                    bar.update(task, detail=f"{model.name}, {names}, {length_s:g} s")
+                    keys = self._keys(model, each, length_s)
+                    clips = len(model.prepared)
+                    if not all(self.run.has_scores(key, clips) for key in keys.values()):
+                        advance = partial(bar.advance, task, self._seconds(each, length_s))
+                        self._measure(model, each, length_s, keys, advance)
+                    for reading, key in keys.items():
+                        found[key] = {
+                            "model": model.name,
+                            "checkpoint_sha256": model.weights_sha256,
+                            "length_s": length_s,
+                            **vars(each.variants[reading]),
+                        }
+        return found
+
+    def _seconds(self, each: Pass, length_s: float) -> float:
+        return BASE_LENGTH_S if each.alone else length_s
+
+    def _keys(self, model: Loaded, each: Pass, length_s: float) -> dict[str, str]:
+        """By reading, those that mean something at this length."""
+        base = length_s == BASE_LENGTH_S
+        haystack = None if base or each.alone else self.options.haystack
+        return {
+            reading: model.key(
+                haystack,
+                measures="causes",
+                version=VERSION,
+                variant=variant.name,
+                length_s=length_s,
+                snr_db=None if haystack is None else self.snr_db,
+                position=None if haystack is None else self.options.position,
+            )
+            for reading, variant in each.variants.items()
+            if not (base and variant.kind == "part")
+        }
+
+    def _measure(
+        self,
+        model: Loaded,
+        each: Pass,
+        length_s: float,
+        keys: dict[str, str],
+        advance: Callable[[], None],
+    ) -> None:
+        assert isinstance(model.adapter, NetworkAdapter)
+        changed = each.change(model.adapter, length_s, self._start(model, length_s))
+        logits: dict[str, list[NDArray[np.float32]]] = {reading: [] for reading in keys}
+        scene_s = self._seconds(each, length_s)
+        for features, start in self._scenes(model, scene_s):
+            with torch.inference_mode():
+                if "" in keys:
+                    read = {"": changed.logits(features[None])[0]}
+                else:
+                    read = change.pooled(changed, features, start)
+            for reading, found in logits.items():
+                found.append(read[reading].float().cpu().numpy())
+            advance()
+        needles = model.prepared.needles.needles
+        for reading, key in keys.items():
+            self.run.write_scores(
+                key,
+                [needle.id for needle in needles],
+                [needle.labels for needle in needles],
+                np.stack(logits[reading]),
+                classes=self.hiding.labels.ids,
+            )
+
+    def _start(self, model: Loaded, length_s: float) -> int:
+        """The needle's first frame."""
+        frames, options = model.adapter.frontend.needle_frames, self.options
+        total = total_frames(length_s, frames)
+        return start_frame(total, frames, options.position, options.protocol)
+
+    def _scenes(self, model: Loaded, length_s: float) -> Iterator[tuple[torch.Tensor, int]]:
+        """Each clip's scene (T0, M) with the needle's first frame."""
+        builder, position = model.builders[self.options.haystack], self.options.position
+        start = self._start(model, length_s)
+        for index, needle in enumerate(model.prepared.needles.needles):
+            features = model.prepared.features(index)
+            yield (
+                builder.scene(
+                    features,
+                    needle.id,
+                    length_s=length_s,
+                    position=position,
+                    snr_db=self.snr_db,
+                ),
+                start,
+            )
+
+
+def _has_base(each: Pass) -> bool:
+    return any(variant.kind != "part" for variant in each.variants.values())
+
+
+def _provenance(hiding: Hiding) -> dict[str, Any]:
+    needles = hiding.prepared.needles
+    return {
+        "niah_version": niah.__version__,
+        "arguments": hiding.arguments(),
+        "needles": {"name": needles.name, "licence": needles.licence, "clips": len(needles)},
+        "hardware": hardware(hiding.device),
+        "versions": versions(),
+        "git": git(),
+        "notes": list(hiding.prepared.notes),
+    }

@@ -1,0 +1,93 @@
+"""The command line: one file a command. Every wrong input is one line and exit status 2.
+
+Heavy imports happen inside the commands, so that listing and help never load torch.
+"""
+
+import sys
+from collections.abc import Callable
+
+import typer
+
+from niah.cli import (
+    bench,
+    causes,
+    check,
+    compare,
+    data,
+    haystacks,
+    leaderboard,
+    locate,
+    models,
+    preview,
+    report,
+    run,
+    train,
+)
+from niah.cli.messages import fail
+from niah.errors import NiahError
+
+INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
+
+app = typer.Typer(
+    name="niah",
+    help=(
+        "Audio needle in a haystack: hide labelled 10 s sounds in long recordings and measure whether a tagger still "
+        "names them.\n\nStart with `niah run`: it needs no data and no download. Then give it your own: "
+        "`niah run --model dass-medium --needles eval.csv --lengths 10,50,300`."
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+for command in (
+    run.run,
+    preview.preview,
+    report.report,
+    locate.locate,
+    causes.causes,
+    check.check,
+    compare.compare,
+    bench.bench,
+    leaderboard.leaderboard,
+    haystacks.haystacks,
+    train.train,
+):
+    app.command()(command)
+app.add_typer(models.app, name="models")
+app.add_typer(data.app, name="data")
+
+
+def main() -> None:
+    """Entry point of `niah`."""
+    status: int | None = None
+    try:
+        status = app(prog_name="niah", standalone_mode=False)
+    except NiahError as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+    except OSError as error:
+        fail(f"{error.filename or ''}: {error.strerror or error}".removeprefix(": "))
+    except Exception as error:
+        _fail_usage(error)
+    if status == INTERRUPTED:  # typer turns Ctrl-C into this status, and says nothing
+        fail("interrupted; the same command goes on from the last finished cell", status=status)
+    sys.exit(status or 0)
+
+
+def _fail_usage(error: Exception) -> None:
+    """One line for what typer refuses (an unknown option, a missing argument); anything else is a bug.
+
+    The base class of typer's own errors is not public, and is another one in every few versions.
+    """
+    told: Callable[[], str] | None = getattr(error, "format_message", None)
+    if told is None:
+        raise error
+    message = told()
+    if message.lstrip().startswith("Usage:"):  # `niah` alone: the help
+        print(message, file=sys.stderr)
+        sys.exit(2)
+    context = getattr(error, "ctx", None)
+    see = f" (see `{context.command_path} --help`)" if context else ""
+    fail(message.rstrip(".") + see)

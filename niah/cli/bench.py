@@ -1,0 +1,117 @@
+"""`niah bench`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from niah.cli.messages import fail, note, print_table
+from niah.cli.options import numbers
+from niah.errors import NiahError
+
+DEFAULT_MODELS = ("dass-nano", "ast-sin-nano")
+
+
+def bench(
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="Model name or card.toml; repeat for several. [default: dass-nano, ast-sin-nano]",
+        ),
+    ] = None,
+    lengths: Annotated[
+        str, typer.Option(help="Seconds, comma-separated; 9000 is 2.5 h.")
+    ] = "10,50,300",
+    checkpoint: Annotated[
+        str, typer.Option(help="Weights file, 'random', or '' for the card's own weights.")
+    ] = "random",
+    batch_size: Annotated[int, typer.Option(min=1, help="Clips in a forward pass.")] = 1,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed passes; the median counts.")] = 5,
+    warmup: Annotated[int, typer.Option(min=0, help="Passes before them.")] = 1,
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    kernel: Annotated[
+        str,
+        typer.Option(
+            help="Scan: auto, cpu, triton, chunked, reference or mamba_ssm (where it is installed)."
+        ),
+    ] = "auto",
+    window: Annotated[
+        float | None, typer.Option(help="Sliding windows of so many seconds instead of the whole.")
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="claims: the papers' efficiency claims, as published and fair."),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(help="Folder of bench.csv, bench.md, machine.json and the figure.")
+    ] = Path("runs/bench"),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the points and stop.")] = False,
+) -> None:
+    """Latency, real-time factor and peak memory against length, beside the machine's roofline."""
+    from niah import claims as papers
+    from niah import efficiency
+    from niah import efficiency_report as shown
+
+    if preset not in (None, "claims"):
+        raise NiahError(f"unknown preset '{preset}': the one there is is 'claims'")
+    found = papers.claims(_is_cpu(device)) if preset else ()
+    points = papers.points_of(found, device, dtype, repeats)
+    if not preset:
+        points = [
+            efficiency.Point(
+                name,
+                length_s,
+                checkpoint=checkpoint,
+                batch_size=batch_size,
+                repeats=repeats,
+                warmup=warmup,
+                device=device,
+                dtype=dtype,
+                kernel=kernel,
+                window_s=window,
+            )
+            for name in model or DEFAULT_MODELS
+            for length_s in numbers(lengths)
+        ]
+    if dry_run:
+        for point in points:
+            print(point.name)
+        return
+    rows = shown.rows_of(efficiency.bench(points, out, note))
+    tables: list[shown.Table] = [(shown.HEADER, shown.lines(rows))]
+    if found:
+        tables.append(papers.table(found, rows))
+    for header, body in tables:
+        print_table(header, body)
+    _write(out, tables, shown.draw(rows, out))
+    failed = sum(row["status"] == "error" for row in rows)
+    if failed:
+        fail(f"{failed} points failed, see {out / 'bench.csv'}", status=1)
+
+
+def _is_cpu(device: str) -> bool:
+    from niah.adapters import choose_device
+
+    return choose_device(device).type == "cpu"
+
+
+def _write(
+    out: Path,
+    tables: list[tuple[tuple[str, ...], list[tuple[str, ...]]]],
+    figure: Path | None,
+) -> None:
+    from niah import atomic
+    from niah.efficiency_report import markdown
+
+    titles = (
+        "Latency is the median a clip; the machine is in machine.json.",
+        "The papers' claims.",
+    )
+    parts = [markdown(title, *table) for title, table in zip(titles, tables, strict=False)]
+    if figure is not None:
+        parts.append(f"![latency and peak memory against length]({figure.name})\n")
+    with atomic.writing(out / "bench.md") as stream:
+        stream.write("\n".join(parts).encode())

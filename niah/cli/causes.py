@@ -1,0 +1,66 @@
+"""`niah causes`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from niah.cli.options import NEEDLES_HELP, numbers
+
+
+def causes(
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="An AST whose positions go on beyond 10 s, DASS, or another state-space model; repeat for several. "
+            "[default: dass-nano, ast-sin-nano]",
+        ),
+    ] = None,
+    checkpoint: Annotated[str | None, typer.Option(help="Weights file for the model.")] = None,
+    lengths: Annotated[
+        str, typer.Option(help="Seconds in all, comma-separated; 10 s is always measured.")
+    ] = "20,50,100",
+    needles: Annotated[str, typer.Option(help=NEEDLES_HELP)] = "synthetic",
+    limit: Annotated[int, typer.Option(help="Use N clips: a fixed, stratified choice.")] = 100,
+    haystack: Annotated[str, typer.Option(help="As in `niah run`; one.")] = "zero",
+    snr: Annotated[float, typer.Option(help="Needle over noise in dB.")] = 10.0,
+    position: Annotated[float, typer.Option(help="Where the needle starts, 0 to 1.")] = 0.5,
+    protocol: Annotated[str, typer.Option(help="dass-v1 or niah-v2.")] = "dass-v1",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    seed: Annotated[int, typer.Option(help="Of noise and of the choice of clips.")] = 0,
+    out: Annotated[
+        Path,
+        typer.Option(help="Folder. The same command again resumes; more lengths or models amend."),
+    ] = Path("runs/causes"),
+) -> None:
+    """Why does it drop with length? Each model's loss split into its causes, one thing changed at a time."""
+    from rich.console import Console
+
+    from niah.cause_table import cause_rows, tables
+    from niah.causes import CauseOptions
+    from niah.causes import causes as run_causes
+    from niah.plan import DEFAULT_MODELS
+    from niah.records import RunDirectory
+
+    written = run_causes(
+        CauseOptions(
+            models=tuple(model or DEFAULT_MODELS),
+            lengths_s=numbers(lengths),
+            out=out,
+            needles=needles,
+            limit=limit,
+            haystack=haystack,
+            snr_db=snr,
+            position=position,
+            protocol=protocol,
+            checkpoint=checkpoint,
+            device=device,
+            seed=seed,
+        )
+    )
+    for table in tables(cause_rows(RunDirectory(out))):
+        Console().print(table)
+    for path in written:
+        print(f"written  {path}")

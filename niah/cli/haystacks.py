@@ -1,0 +1,13 @@
+"""`niah haystacks`."""
+
+from niah.cli.messages import print_table
+
+
+def haystacks() -> None:
+    """What needles can be hidden in."""
+    from niah.cards import haystack_cards
+
+    print_table(
+        ("name", "what", "licence"),
+        [(card.name, card.description, card.licence) for card in haystack_cards()],
+    )

@@ -1,0 +1,112 @@
+"""`niah models`."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from niah.cli.messages import fail, print_table
+from niah.cli.options import numbers
+
+if TYPE_CHECKING:
+    from niah.cards import ModelCard
+
+app = typer.Typer(help="The models there are: list, show, verify.", rich_markup_mode=None)
+
+
+@app.callback(invoke_without_command=True)
+def models(context: typer.Context) -> None:
+    """All model cards: parameters, trained-on seconds, published mAP, licence, weights."""
+    if context.invoked_subcommand is not None:
+        return
+    from niah.cards import model_cards
+
+    rows = []
+    for card in model_cards():
+        published = ", ".join(map(_score_told, card.published.items()))
+        rows.append(
+            (
+                card.name,
+                card.family,
+                f"{card.parameters / 1e6:.1f} M",
+                f"{card.trained_on_s:g} s",
+                card.labels,
+                published or "-",
+                card.licence,
+                weights_told(card),
+            )
+        )
+    print_table(
+        ("name", "family", "size", "trained on", "labels", "published mAP", "licence", "weights"),
+        rows,
+    )
+
+
+@app.command("show")
+def models_show(name: Annotated[str, typer.Argument(help="A model's name or card.")]) -> None:
+    """Everything on one card."""
+    from niah.cards import find_model
+
+    card, _ = find_model(name)
+    print(card.path.read_text().rstrip())
+    print("\n# weights:")
+    for line in weights_lines(card):
+        print(f"# {line}")
+
+
+@app.command("verify")
+def models_verify(
+    name: Annotated[str, typer.Argument(help="A model's name or card.")],
+    checkpoint: Annotated[
+        str | None, typer.Option(help="Weights file; without it the card's own.")
+    ] = None,
+    lengths: Annotated[str, typer.Option(help="Seconds to run, comma-separated.")] = "10,50,300",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+) -> None:
+    """Load strictly, check the protocol and run at several lengths; says all that it found, exit 2 if it is not met."""
+    from niah.verify import verify
+
+    unmet = 0
+    for finding in verify(name, checkpoint, numbers(lengths), device):
+        print(finding, flush=True)
+        unmet += not finding.met
+    if unmet:
+        fail(f"{name}: {unmet} points of the adapter protocol are not met (docs/your-model.md)")
+
+
+def _score_told(published: tuple[str, float]) -> str:
+    """AudioSet's mAP as a number, another one with what it is of."""
+    name, value = published
+    of = name.removesuffix("_mAP")
+    return f"{value:g}" if of == "audioset" else f"{value:g} ({of})"
+
+
+def weights_told(card: "ModelCard") -> str:
+    """In the list: each of a card's weights, where from, and whether they are here."""
+    from niah.weights import is_cached, origin
+
+    told = []
+    for name, weights in card.weights.items():
+        kind = origin(weights)
+        here = is_cached(card, name)
+        state = "here" if here else "to fetch" if kind in ("hub", "address") else "not here"
+        told.append(f"{name} ({kind}, {state})")
+    return ", ".join(told) or "none released"
+
+
+def weights_lines(card: "ModelCard") -> list[str]:
+    """For one card: each of its weights, its address, and where it is or would be."""
+    from niah.weights import by_hand, is_cached, local_path, origin
+
+    lines = []
+    for name, weights in card.weights.items():
+        kind, here = origin(weights), is_cached(card, name)
+        if kind == "hub":
+            pinned = f"revision {weights.revision}" if weights.revision else "revision not pinned"
+            where = f"huggingface.co/{weights.hub}, {weights.hub_file}, {pinned}"
+        else:
+            where = weights.url or weights.file
+        state = "here" if here else "fetched when first used"
+        if kind == "by hand":
+            state = str(local_path(card, weights)) if here else by_hand(card, name)
+        lines.append(f"{name}: {kind}, {f'{where}; ' if where else ''}{state}")
+    return lines or ["none released: give --checkpoint FILE, or --checkpoint random"]

@@ -1,0 +1,32 @@
+"""Parsers and help texts that several commands share."""
+
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+
+def listed(kind: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Parser of comma-separated values; the list is kept as the text's own parts."""
+
+    def parse(text: str) -> tuple[Any, ...]:
+        try:
+            return tuple(kind(part.strip()) for part in text.split(",") if part.strip())
+        except ValueError:
+            raise typer.BadParameter(f"'{text}' must be numbers, separated by commas") from None
+
+    return parse
+
+
+numbers = listed(float)
+counts = listed(int)
+words = listed(str)
+
+BABBLE_HELP = (
+    "Babble to hide in: a file (used as it is, tiled) or a folder of voices (30 are mixed). "
+    "Without it: synthetic talkers."
+)
+NEEDLES_HELP = (
+    "Labelled clips: 'synthetic' (embedded), an AST/DASS .json, a .csv (path,labels; Google segments; ESC-50's), "
+    ".parquet shards, or the folder of ESC-50, FSD50K or AudioSet parquet. Columns filter: 'meta.csv?fold=4'."
+)

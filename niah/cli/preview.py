@@ -1,0 +1,73 @@
+"""`niah preview`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from niah.cli.messages import note
+from niah.cli.options import BABBLE_HELP
+
+
+def preview(
+    needle: Annotated[Path, typer.Option(help="The sound to hide.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Folder for features.npy, spectrogram.png, scene.wav and, with a model, curve.csv."
+        ),
+    ],
+    haystack: Annotated[str, typer.Option(help="As in `niah run`.")] = "zero",
+    babble: Annotated[Path | None, typer.Option(help=BABBLE_HELP)] = None,
+    snr: Annotated[float, typer.Option(help="Needle over noise in dB.")] = 10.0,
+    length: Annotated[float, typer.Option(help="Seconds in all; 10 is the needle alone.")] = 50.0,
+    position: Annotated[float, typer.Option(help="Where the needle starts, 0 to 1.")] = 0.5,
+    protocol: Annotated[str, typer.Option(help="dass-v1 or niah-v2.")] = "dass-v1",
+    level: Annotated[str, typer.Option(help="surround or mix.")] = "surround",
+    seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
+    model: Annotated[
+        str,
+        typer.Option(
+            help="A model's name or card: its front end, and where it heard its top classes. "
+            "[default: the front end of AST and DASS alone]"
+        ),
+    ] = "",
+    checkpoint: Annotated[Path | None, typer.Option(help="Weights file for the model.")] = None,
+    method: Annotated[
+        str,
+        typer.Option(
+            help="Of the curve: positions (exact, for DASS), occlusion (any model), auto."
+        ),
+    ] = "auto",
+    curve: Annotated[
+        bool, typer.Option(help="Draw where the model heard it, if its weights are at hand.")
+    ] = True,
+) -> None:
+    """One scene to see and to hear, as the model gets it."""
+    from niah.preview import frontend_of, weights_at_hand
+    from niah.preview import preview as write_preview
+
+    frontend, adapter = frontend_of(model), None
+    if model and curve and not weights_at_hand(model, checkpoint):
+        note(f"no curve: the weights of '{model}' are not on this machine; give --checkpoint")
+    elif model and curve:
+        from niah.adapters import load_model
+
+        adapter = load_model(model, checkpoint)
+    written = write_preview(
+        needle,
+        haystack,
+        snr_db=snr,
+        length_s=length,
+        position=position,
+        out=out,
+        protocol=protocol,
+        babble=babble,
+        seed=seed,
+        level=level,  # type: ignore[arg-type]  # checked there
+        frontend=frontend,
+        adapter=adapter,
+        method=method,
+    )
+    for path in written:
+        print(path)

@@ -1,0 +1,30 @@
+"""`niah report`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(directory: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
+    """Tables, figures and report.html of a run again, from its stored scores."""
+    show_report(directory)
+
+
+def show_report(directory: Path) -> None:
+    """Write tables, figures and report.html, and print the summary table with the paths."""
+    from rich.console import Console
+
+    from niah.length_table import lengths_table
+    from niah.records import RunDirectory
+    from niah.report import write
+    from niah.tables import summary
+
+    page = write(directory)
+    cells = RunDirectory(directory).cells()
+    for table in (summary(cells), lengths_table(cells, brief=True)):
+        if table is not None:
+            Console().print(table)
+    print(f"tables   {directory / 'tables.md'}")
+    print(f"figures  {directory / 'figures'}")
+    print(f"report   {page}")

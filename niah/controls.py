@@ -1,0 +1,189 @@
+"""The controls of a run, from stored scores: scenes without their needle, against length.
+
+needle-free   the haystack goes on through the needle's place: what is said when there is nothing to say? False alarms
+              at thresholds fixed at the 10 s cell (`niah.needle_free.thresholds`), and drift against the shortest
+              needle-free scenes, where there is as little to hear as in the long ones
+sham          the needle's place holds another stretch of the haystack, at the same two seams: its drift is against the
+              needle-free scene of the same length, so it is what splicing alone does
+
+A constant haystack is the same scene for every clip: it is scored once and stored once a clip. Controls have no mAP:
+their clips' labels are not in them.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from niah.cells import BASE_LENGTH_S
+from niah.errors import NiahError
+from niah.lines import NO_HAYSTACK, Point, axes_name, length_name, points, pool_of, scene_name
+from niah.metrics import Float64
+from niah.needle_free import RECALL, FalseAlarms, false_alarms, score_drift, thresholds
+from niah.overlap import contained_classes, labels_in
+from niah.records import ClipScores, RunDirectory
+from niah.tables import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WORST = 3  # classes named
+HEADER = ("length", "scenes", "alarms an hour", "scenes with one", "drift", "most alarms")
+SHAM_HEADER = ("model and scene", "position", "length", "drift", "largest drift")
+NEEDLE_FREE, SHAM = "needle-free", "sham"
+FREE_CAPTION = (
+    "Without a needle: false alarms at the thresholds that find {recall:.0f} % of a class's positives at 10 s "
+    "(mean over classes, per hour of sound), scenes with at least one, and drift of the scores from the shortest "
+    "scenes (log odds; mean over classes)."
+)
+SHAM_CAPTION = (
+    "Sham seams: scores of scenes whose needle's place holds another stretch of the haystack, less those of the same "
+    "scenes without a seam (log odds; mean over classes, and the class that moves most)."
+)
+
+
+@dataclass(frozen=True)
+class Control:
+    """Needle-free scenes of one length: alarms at the 10 s thresholds, `drift` (classes,) in log odds
+    from the shortest length, `any_alarm` share of scenes with at least one false alarm."""
+
+    length_s: float
+    scenes: int
+    classes: tuple[str, ...]
+    alarms: FalseAlarms
+    any_alarm: float
+    drift: Float64
+
+
+def needle_free_control(
+    base: ClipScores,
+    free: Mapping[float, ClipScores],
+    labels: Iterable[str] = (),
+    recall: float = RECALL,
+) -> list[Control]:
+    """`base`: a model's 10 s cell; `free`: its needle-free scores by length in seconds, all of one
+    haystack, which truly contains `labels`. In order of length.
+
+    Raises `NiahError` when there is none, or when they are of other classes than the base.
+    """
+    if not free or any(each.classes != base.classes for each in free.values()):
+        raise NiahError("needle-free scores must be there, and of the classes of the 10 s cell")
+    fixed = thresholds(base.targets, base.scores, recall)
+    contained = contained_classes(base.classes, labels)
+    shortest = free[min(free)].scores
+    found = []
+    for length_s, each in sorted(free.items()):
+        counted = (each.scores.astype(np.float64) >= fixed) & ~contained
+        found.append(
+            Control(
+                length_s,
+                len(each.ids),
+                base.classes,
+                false_alarms(each.scores, fixed, length_s, contained),
+                float(counted.any(axis=1).mean()),
+                score_drift(each.scores, shortest),
+            )
+        )
+    return found
+
+
+def control_table(found: Iterable[Control], about: str, recall: float = RECALL) -> Table:
+    """The controls of one model and haystack as texts; `about` says which."""
+    caption = (
+        f"Without a needle, {about}: false alarms at the thresholds that find {100 * recall:.0f} % of "
+        "a class's positives at 10 s (mean over classes, per hour of sound), scenes with at least "
+        "one, and drift of the scores from the shortest scenes (log odds; mean over classes)."
+    )
+    return Table(caption, HEADER, tuple(map(_texts, found)))
+
+
+def _texts(of: Control) -> tuple[str, ...]:
+    worst = ", ".join(f"{name} ({rate:.3g})" for name, rate in of.alarms.worst(of.classes, WORST))
+    return (
+        length_name(of.length_s),
+        f"{of.scenes}",
+        f"{of.alarms.mean_per_hour:.3g}",
+        f"{100 * of.any_alarm:.0f} %",
+        f"{float(of.drift.mean()):+.2f}",
+        worst,
+    )
+
+
+Kind = tuple[Any, ...]  # model, weights, precision, window, seed, pool, haystack, SNR, axes
+
+
+def control_tables(run: RunDirectory, cells: "pd.DataFrame") -> list[Table]:
+    """A table of the needle-free scenes and one of the sham seams, a row a model, scene and length; none without any.
+
+    A model without a 10 s cell has no thresholds, and so no needle-free rows.
+    """
+    found = [p for p in points(cells) if p["status"] == "ok" and run.has_scores(p["cell"])]
+    free = _by_kind(point for point in found if point.get("control") == NEEDLE_FREE)
+    alone = {
+        _system(point): point
+        for point in found
+        if point["length_s"] == BASE_LENGTH_S and not point.get("control")
+    }
+    provenance = run.run_json()
+    alarms: list[tuple[str, ...]] = []
+    for kind, held in sorted(free.items(), key=lambda each: _about(each[0])):
+        first = held[0]
+        base = alone.get(_system(first))
+        if base is None or provenance.get("models", {}).get(first["model"], {}).get("random"):
+            continue
+        scores = {float(point["length_s"]): run.read_scores(point["cell"]) for point in held}
+        labels = labels_in(first["haystack"] or NO_HAYSTACK, provenance)
+        made = needle_free_control(run.read_scores(base["cell"]), scores, labels)
+        alarms += [(_about(kind), *_texts(each)) for each in made]
+    sham = [row for p in found if p.get("control") == SHAM for row in _seam(run, p, free)]
+    caption = FREE_CAPTION.format(recall=100 * RECALL)
+    tables = [
+        Table(caption, ("model and scene", *HEADER), tuple(alarms)),
+        Table(SHAM_CAPTION, SHAM_HEADER, tuple(sorted(sham))),
+    ]
+    return [table for table in tables if table.rows]
+
+
+def _seam(
+    run: RunDirectory, point: Point, free: Mapping[Kind, list[Point]]
+) -> Iterator[tuple[str, ...]]:
+    """The row of one sham cell, if its scenes without a seam were run."""
+    plain = [p for p in free.get(_kind(point), []) if p["length_s"] == point["length_s"]]
+    for each in plain[:1]:
+        scores, reference = run.read_scores(point["cell"]), run.read_scores(each["cell"])
+        drift = score_drift(scores.scores, reference.scores)
+        most = int(np.abs(drift).argmax())
+        largest = f"{scores.classes[most]} ({drift[most]:+.2f})"
+        length = length_name(point["length_s"])
+        yield (
+            _about(_kind(point)),
+            f"{point['position']:g}",
+            length,
+            f"{drift.mean():+.3f}",
+            largest,
+        )
+
+
+def _by_kind(found: Iterable[Point]) -> dict[Kind, list[Point]]:
+    grouped: dict[Kind, list[Point]] = {}
+    for point in found:
+        grouped.setdefault(_kind(point), []).append(point)
+    return grouped
+
+
+def _system(point: Point) -> Kind:
+    names = ("model", "checkpoint_sha256", "dtype", "window_s", "seed")
+    return (*(point[name] for name in names), pool_of(point["kernel"]))
+
+
+def _kind(point: Point) -> Kind:
+    scene = (point["haystack"] or NO_HAYSTACK, point["snr_db"], axes_name(point))
+    return (*_system(point), *scene)
+
+
+def _about(kind: Kind) -> str:
+    model, _, _, window_s, _, pool, haystack, snr_db, axes = kind
+    how = [f"{window_s:g} s windows"] if window_s else []
+    scene = ", ".join(filter(None, (scene_name(haystack, snr_db), axes)))
+    return f"{', '.join([model, *how, *filter(None, [pool])])} in {scene}"

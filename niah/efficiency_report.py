@@ -1,0 +1,119 @@
+"""Rows of `niah bench` as tables and as two pictures: latency and peak memory against length."""
+
+from collections.abc import Sequence
+from math import isnan
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from niah import atomic
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+HEADER = (
+    "name", "kernel", "length", "batch", "status", "latency", "audio s per s", "peak memory",
+    "GFLOP", "GB at least", "roofline", "of roofline",
+)  # fmt: skip
+Rows = Sequence[dict[str, Any]]
+Table = tuple[tuple[str, ...], list[tuple[str, ...]]]  # header, lines
+
+
+def rows_of(table: "pd.DataFrame") -> list[dict[str, Any]]:
+    """Missing values as None."""
+    return [
+        {str(k): None if isinstance(v, float) and isnan(v) else v for k, v in row.items()}
+        for row in table.to_dict("records")
+    ]
+
+
+def lines(rows: Rows) -> list[tuple[str, ...]]:
+    return [_line(row) for row in sorted(rows, key=lambda r: (series(r), r["length_s"] or 0))]
+
+
+def _line(row: dict[str, Any]) -> tuple[str, ...]:
+    share = row["roofline_share"]
+    return (
+        series(row),
+        row["kernel"] or "",
+        f"{row['length_s']:g} s" if row["length_s"] else "",
+        str(row["batch_size"]),
+        row["status"] if row["status"] != "error" else f"error: {row['error']}",
+        seconds(row["latency_s"]),
+        _number(row["rtf"], "{:,.0f}"),
+        _number(row["peak_memory_bytes"], "{:.2f} GiB", 2.0**30),
+        _number(row["matrix_gflop"], "{:,.1f}"),
+        _number(row["gbyte"], "{:,.2f}"),
+        seconds(row["roofline_s"]),
+        "" if share is None else f"{100 * share:.0f} %",
+    )
+
+
+def series(row: dict[str, Any]) -> str:
+    """What is one curve: the model, and whatever of its setting is not the default."""
+    parts = [str(row["model"])]
+    if row["window_s"]:
+        parts.append(f"{row['window_s']:g} s windows")
+    if row["variant"] != "fair":
+        parts.append("as published")
+    if row["dtype"] != "float32":
+        parts.append(str(row["dtype"]))
+    return ", ".join(parts)
+
+
+def seconds(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.3g} s" if value >= 1 else f"{1e3 * value:.3g} ms"
+
+
+def _number(value: float | None, form: str, unit: float = 1.0) -> str:
+    return "" if value is None else form.format(value / unit)
+
+
+def markdown(title: str, header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    def line(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(cells) + " |"
+
+    return "\n".join([title, "", line(header), line(["---"] * len(header)), *map(line, body), ""])
+
+
+def draw(rows: Rows, folder: Path) -> Path | None:
+    """`efficiency.png`: both quantities against length, both axes logarithmic; None without two lengths."""
+    import matplotlib as mpl
+
+    from niah.plots.style import COLOURS, MARKERS, STYLE, legend, new_panels, save
+
+    measured = [row for row in rows if row["status"] == "ok"]
+    if len({row["length_s"] for row in measured}) < 2:
+        return None
+    with atomic.telling(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    names = list(dict.fromkeys(series(row) for row in measured))
+    with mpl.rc_context(STYLE):
+        canvas, (left, right) = new_panels(2)
+        for index, name in enumerate(names):
+            own = sorted((r for r in measured if series(r) == name), key=lambda r: r["length_s"])
+            look: dict[str, Any] = {
+                "color": COLOURS[index % len(COLOURS)],
+                "marker": MARKERS[index % len(MARKERS)],
+                "label": name,
+            }
+            lengths = [row["length_s"] for row in own]
+            left.plot(lengths, [row["latency_s"] for row in own], **look)
+            right.plot(lengths, [row["peak_memory_bytes"] / 2**30 for row in own], **look)
+            _mark_end(right, rows, name, look["color"])
+        left.set(title="Latency", ylabel="seconds a clip")
+        right.set(title="Peak memory", ylabel="GiB")
+        for axes in (left, right):
+            axes.set(xscale="log", yscale="log", xlabel="length (s)")
+        legend(canvas, left)
+        alt = "Latency and peak memory against length for " + "; ".join(names) + "."
+        return save(canvas, folder / "efficiency.png", "What a clip costs", alt).file
+
+
+def _mark_end(axes: "Axes", rows: Rows, name: str, colour: str) -> None:
+    """Where memory ran out."""
+    over = [row["length_s"] for row in rows if row["status"] == "oom" and series(row) == name]
+    if over and min(over):
+        axes.axvline(min(over), color=colour, linestyle=":", linewidth=1)

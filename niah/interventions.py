@@ -1,0 +1,140 @@
+"""What if? A loaded tagger with one thing changed, its weights otherwise as they are.
+
+Transformers with numbered positions (`niah.networks.ast` has the options)
+    renumbered     the needle alone carries the positions that it has in a longer scene
+    repeated       positions start again every trained length, so that the needle in a scene has those it has alone
+    log-length     attention logits times log N / log(N trained)
+
+State-space models: h_s = exp(delta_s A) h_{s-1} + delta_s B_s u_s,  y_s = C_s h_s + D u_s
+    memory         A times f: the state is forgotten f times as fast, after 1/f of the time
+    direction      one direction's C is zero: what it carries is not read, its skip path D u stays
+
+Linear head after an average (DASS): the logits at every position can be put together in other ways
+    average, max, top-k    as `niah.pooling` has them
+    needle                 mean over the columns centred inside the needle: a pooling that knows the answer
+
+Each returns a changed copy and leaves the adapter alone.
+"""
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from niah.adapters import Adapter, NetworkAdapter
+from niah.adapters.pooled import position_logits_of
+from niah.localisation import column_centres
+from niah.networks.ast import Ast, AstConfig
+from niah.networks.dass import SS2D
+from niah.networks.mamba_mixer import STATES, MambaMixer
+from niah.placement import FRAMES_PER_SECOND, total_frames
+from niah.pooling import pool
+from niah.scan import DIRECTIONS
+
+DECAYS = ("A_logs", "A_log", "A_b_log")  # parameters that hold log |A|
+
+
+def with_ast_config(adapter: NetworkAdapter, **changes: Any) -> NetworkAdapter:
+    """The AST with other options of `AstConfig` that need no weights of their own."""
+    network = adapter.network
+    assert isinstance(network, Ast)
+    with torch.random.fork_rng(devices=[]):  # the new network's own start is thrown away
+        changed = Ast(replace(network.config, **changes))
+    changed.load_state_dict(network.state_dict())
+    return _with_network(adapter, changed)
+
+
+def renumbered(adapter: NetworkAdapter, length_s: float, start: int) -> NetworkAdapter:
+    """For the needle alone: its positions in a scene of `length_s` seconds where it starts at frame `start`."""
+    config = _ast_config(adapter)
+    total = total_frames(length_s, config.trained_frames)
+    last = config.grid(total)[1] - config.grid(config.trained_frames)[1]
+    first = min(round(start / config.stride[1]), last)
+    return with_ast_config(adapter, positions_as_if_s=total / FRAMES_PER_SECOND, first_column=first)
+
+
+def repeated(adapter: NetworkAdapter, start: int, **further: Any) -> NetworkAdapter:
+    """For a scene where the needle starts at frame `start`: its columns have the positions of the needle alone.
+
+    To the nearest patch: a needle need not start with one.
+    """
+    first = -round(start / _ast_config(adapter).stride[1])
+    return with_ast_config(adapter, repeat_positions=True, first_column=first, **further)
+
+
+def _ast_config(adapter: NetworkAdapter) -> AstConfig:
+    assert isinstance(adapter.network, Ast)
+    return adapter.network.config
+
+
+def with_memory(adapter: NetworkAdapter, factor: float) -> NetworkAdapter:
+    """Every |A| times `factor`, through log |A| + ln factor."""
+
+    def change(network: nn.Module) -> None:
+        for parameter in _decays(network):
+            parameter.add_(math.log(factor))
+
+    return _changed(adapter, change)
+
+
+def without_direction(adapter: NetworkAdapter, direction: int) -> NetworkAdapter:
+    """C of one direction zero in every block: 0..3 of DASS's scans (`niah.scan`), 0 and 1 of a Bi-Bi mixer's."""
+
+    def change(network: nn.Module) -> None:
+        for module in network.modules():
+            if isinstance(module, SS2D):
+                module.x_proj_weight[direction, module.rank + 1] = 0.0  # rows: R of the step, B, C
+            elif isinstance(module, MambaMixer):
+                projection = module.x_proj_b if direction else module.x_proj
+                projection.weight[module.rank + STATES :] = 0.0
+
+    return _changed(adapter, change)
+
+
+def has_memory(network: nn.Module) -> bool:
+    return any(True for _ in _decays(network))
+
+
+def directions(network: nn.Module) -> int:
+    """How many directions can be taken out one by one."""
+    if any(isinstance(module, SS2D) for module in network.modules()):
+        return DIRECTIONS
+    mixers = [module for module in network.modules() if isinstance(module, MambaMixer)]
+    return 2 if mixers and all(mixer.design == "bi-bi" for mixer in mixers) else 0
+
+
+def pooled(adapter: Adapter, features: Tensor, start: int) -> dict[str, Tensor]:
+    """Logits (classes,) of one scene (T0, M) by pooling: average, max, top-k, needle.
+
+    `start`: the needle's first frame. The average is the model's own logit.
+    """
+    with torch.inference_mode():
+        z = position_logits_of(adapter)(features[None]).float().cpu()  # (1, T, F, classes)
+    centres, _ = column_centres(getattr(adapter, "network", None), len(features), z.shape[1])
+    frames = adapter.frontend.needle_frames
+    inside = torch.from_numpy((centres >= start) & (centres < start + frames))
+    share = frames / len(features)
+    read = {name: pool(z, name, share)[0] for name in ("average", "max", "top-k")}
+    return {**read, "needle": pool(z[:, inside], "average", share)[0]}
+
+
+def _decays(network: nn.Module) -> Iterator[nn.Parameter]:
+    named = network.named_parameters()
+    return (p for name, p in named if name.rpartition(".")[2] in DECAYS)
+
+
+def _changed(adapter: NetworkAdapter, change: Callable[[nn.Module], None]) -> NetworkAdapter:
+    network = copy.deepcopy(adapter.network)
+    with torch.no_grad():
+        change(network)
+    return _with_network(adapter, network)
+
+
+def _with_network(adapter: NetworkAdapter, network: nn.Module) -> NetworkAdapter:
+    changed = copy.copy(adapter)
+    changed.network = network.eval().requires_grad_(False).to(adapter.device, adapter.dtype)
+    return changed

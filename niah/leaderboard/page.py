@@ -1,0 +1,71 @@
+"""index.html: style, script, data and a plain table for those without script, in one file.
+
+A content security policy lets run exactly the script and style that are shipped (by their hash) and
+nothing be fetched, so even a mistake in escaping could neither run nor call out.
+"""
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from niah.errors import NiahError
+from niah.leaderboard import markdown
+from niah.leaderboard.boards import Board
+from niah.leaderboard.payload import script_text
+from niah.leaderboard.submissions import Submission
+
+SCRIPTS = ("dom", "filters", "table", "charts", "curves", "heatmaps", "speed", "main")
+GENERATOR = '<meta name="generator" content="niah leaderboard">'
+
+
+def text(boards: Sequence[Board], submissions: Sequence[Submission]) -> str:
+    """The page. The same runs give the same bytes."""
+    style = _part("style.css")
+    parts = "\n".join(_part(f"{name}.js") for name in SCRIPTS)
+    script = f'"use strict";\n(() => {{\n{parts}\n}})();\n'
+    return Template(_part("index.html")).substitute(
+        generator=GENERATOR,
+        policy=(
+            f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; "
+            f"script-src '{_hash(script)}'; base-uri 'none'; form-action 'none'"
+        ),
+        style=style,
+        script=script,
+        data=script_text(boards, submissions),
+        plain="\n".join(map(_plain_board, boards)),
+    )
+
+
+def refuse_foreign(site: Path) -> None:
+    """Raise `NiahError` when `site` is a file, or has an index.html that is not a leaderboard's."""
+    if site.exists() and not site.is_dir():
+        raise NiahError(f"{site} is a file: give a folder for the leaderboard with --out")
+    index = site / "index.html"
+    if index.exists() and GENERATOR not in index.read_text("utf-8", errors="replace"):
+        raise NiahError(f"{index} is not a leaderboard's page: give another folder with --out")
+
+
+def _part(name: str) -> str:
+    return files("niah.leaderboard").joinpath("static", name).read_text("utf-8")
+
+
+def _hash(content: str) -> str:
+    digest = hashlib.sha256(content.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"
+
+
+def _plain_board(board: Board) -> str:
+    """The board's table without script: what `leaderboard.md` has."""
+    table = markdown.table(board, shown=str)
+    heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in table.header)
+    rows = "".join(
+        f"<tr>{''.join(f'<td>{escape(field)}</td>' for field in row)}</tr>" for row in table.rows
+    )
+    return (
+        f'<div class="scroll"><table><caption>{escape(table.caption)}</caption>'
+        f"<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )

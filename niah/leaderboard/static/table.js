@@ -1,0 +1,142 @@
+// The table of a board: one body a scene, because only rows of one scene are ranked together.
+
+const effectiveHint = (share) => `The longest length at which ${share} % of the 10 s score is left, between ` +
+  "measured lengths on a log axis";
+
+function columns(board, lengths, at) {
+  const system = (entry) => board.systems[entry.system];
+  const speed = (name) => (entry) => cellAt(entry, at)?.[name];
+  return [
+    {key: "model", title: "Model", text: true, first: true, value: (e) => system(e).name},
+    {key: "base", title: lengthName(data.base_s), about: "mAP", hint: "mAP of the needle alone",
+      value: (e) => cellAt(e, data.base_s)?.mAP, draw: (e) => withInterval(cellAt(e, data.base_s), "mAP", score)},
+    ...lengths.map((s) => ({key: `share${s}`, title: lengthName(s), about: "left",
+      hint: "Relative score: mAP at this length over mAP at 10 s",
+      value: (e) => cellAt(e, s)?.share, draw: (e) => share(cellAt(e, s))})),
+    ...Object.keys(board.entries[0].effective).map((name) => ({key: name, title: name, about: "length",
+      hint: effectiveHint(name.slice(1)), value: (e) => e.effective[name]?.s,
+      draw: (e) => effective(e.effective[name])})),
+    {key: "rtf", title: "× real time", about: `at ${lengthName(at)}`, hint: "Seconds of audio processed in a second",
+      value: speed("rtf"), show: (v) => significant(v)},
+    {key: "latency", title: "Latency", about: `at ${lengthName(at)}`, hint: "Seconds of forward pass a clip",
+      value: speed("latency_s"), show: seconds},
+    {key: "memory", title: "Memory", about: `at ${lengthName(at)}`, hint: "At the peak", value: speed("memory"),
+      show: bytes},
+    {key: "parameters", title: "Parameters", value: (e) => system(e).parameters, show: millions},
+    {key: "trained", title: "Trained on", about: "at a time", hint: "Seconds of audio in a training example",
+      value: (e) => system(e).trained_on_s, show: (v) => `${significant(v, 4)} s`},
+    {key: "mode", title: "Mode", text: true, value: (e) => system(e).mode},
+    {key: "protocol", title: "Protocol", text: true, value: () => board.protocol},
+  ];
+}
+
+function withInterval(cell, name, show) {
+  if (!cell || !known(cell[name])) return null;
+  const [low, high] = [cell[`${name}_lo`], cell[`${name}_hi`]];
+  const interval = known(low) && known(high);
+  const between = interval ? `${show(low).replace(" %", "")}–${show(high)}` : null;
+  return [show(cell[name]), interval ? h("small", {}, between) : null];
+}
+
+function effective(told) {
+  if (!told) return null;
+  const dips = told.dips ? h("small", {title: "The curve was below it before, and came back"}, "with dips") : null;
+  return [told.text, told.interval ? h("small", {}, told.interval) : null, dips];
+}
+
+const failure = (cell) => (cell.status === "oom" ? "out of memory" : "error");
+const atChance = (cell) => known(cell.share_by_chance) && (cell.share_lo ?? cell.share) <= cell.share_by_chance;
+
+function share(cell) {
+  if (!cell) return null;
+  if (cell.status !== "ok") return h("span", {class: "bad", title: cell.error}, failure(cell));
+  if (!known(cell.share)) return null;
+  const bar = h("i", {class: "bar"});
+  bar.style.width = `${Math.min(100, 100 * cell.share)}%`;
+  const floor = atChance(cell) ? h("small", {class: "bad"}, "at chance") : null;
+  return [withInterval(cell, "share", percent), floor, bar];
+}
+
+function sorted(list, column, up) {
+  const order = (a, b) => {
+    const [x, y] = [column.value(a), column.value(b)];
+    if (!known(x) || !known(y)) return known(y) - known(x);  // what is not known goes last
+    return (typeof x === "string" ? x.localeCompare(y) : x - y) * (up ? 1 : -1);
+  };
+  return [...list].sort(order);
+}
+
+function boardTable(board, number, shown, lengths, at, change) {
+  const all = columns(board, lengths, at).filter((column) =>
+    column.first || shown.some((entry) => known(column.value(entry)) || column.key.startsWith("share")));
+  const usual = lengths.length ? `share${lengths.at(-1)}` : "base";
+  const by = all.find(({key}) => key === state.sort) ?? all.find(({key}) => key === usual) ?? all[0];
+  const up = state.sort ? state.up === "1" : Boolean(by.text);
+  const heads = all.map((column) => {
+    const active = column === by;
+    const turn = () => change({sort: column.key, up: (active ? !up : Boolean(column.text)) ? "1" : "0"});
+    return h("th", {scope: "col", class: column.text ? "text" : null, title: column.hint,
+      "aria-sort": active ? (up ? "ascending" : "descending") : null},
+    h("button", {type: "button", click: turn, "data-key": `${number}/sort/${column.key}`},
+      column.title, column.about ? h("small", {}, column.about) : null));
+  });
+  const scenes = unique(shown.map(sceneKey));
+  const bodies = scenes.map((scene) => {
+    const here = sorted(shown.filter((entry) => sceneKey(entry) === scene), by, up);
+    const title = h("tr", {class: "scene"}, h("th", {colspan: all.length + 1, scope: "rowgroup"},
+      h("span", {}, scene)));
+    return h("tbody", {}, title, here.map((entry, index) => rows(board, number, entry, index, all, change)));
+  });
+  return h("div", {class: "scroll", tabindex: 0, role: "region", "aria-label": `Results, ${board.needles}`,
+    "data-key": `${number}/table`},
+  h("table", {}, h("caption", {}, "Select a heading to sort, a model to see where its numbers are " +
+      "from. A model that hears little at 10 s has little to lose: read what is left beside its mAP."),
+    h("thead", {}, h("tr", {}, h("th", {scope: "col", class: "rank"}, "#"), heads)), bodies));
+}
+
+const sceneKey = (entry) => [entry.scene === "none" ? "no haystack" : entry.scene, positionName(entry.position)]
+  .filter(Boolean).join(", ");
+
+function rows(board, number, entry, index, all, change) {
+  const name = `${number}.${board.entries.indexOf(entry)}`;
+  const open = state.open === name;
+  const id = `detail-${name}`;
+  const cells = all.map((column) => {
+    const value = column.value(entry);
+    const content = column.draw ? column.draw(entry) : known(value) ? (column.show ?? String)(value) : null;
+    if (!column.first) return h("td", {class: column.text ? "text" : null}, content ?? h("span", {class: "none"}, "–"));
+    const turn = h("button", {type: "button", class: "open", "aria-expanded": String(open),
+      "aria-controls": open ? id : null, "data-key": `${number}/open/${name}`,
+      click: () => change({open: open ? "" : name})}, content);
+    return h("th", {scope: "row", class: "text"}, h("div", {class: "who"}, swatch(entry.system), turn));
+  });
+  const row = h("tr", {"data-entry": name}, h("td", {class: "rank"}, String(index + 1)), cells);
+  if (!open) return [row];
+  return [row, h("tr", {class: "detail", id}, h("td", {colspan: all.length + 1}, provenance(board, entry)))];
+}
+
+function provenance(board, entry) {
+  const system = board.systems[entry.system];
+  const first = entry.cells.at(-1);
+  const facts = [
+    ["model", system.model], ["weights, sha256", system.weights], ["licence", system.licence],
+    ["paper", system.paper], ["mode", system.mode], ["precision", system.dtype], ["seed", system.seed],
+    ["kernel", first.kernel], ["machine", first.machine], ["niah", first.niah_version],
+    ["protocol", [board.protocol, board.level].filter(Boolean).join(", level ")],
+    ["needles", `${board.needles} (${board.clips} clips)`], ["clip ids, sha256", board.ids_sha256 ?? "not stated"],
+  ].filter(([, value]) => known(value) && value !== "");
+  const cells = entry.cells.map((cell) => [lengthName(cell.s), [
+    `cell ${cell.cell}`, cell.status === "ok" ? null : `${failure(cell)} ${cell.error ?? ""}`,
+    known(cell.auc) ? `AUC ${score(cell.auc)}` : null, known(cell.d_prime) ? `d′ ${cell.d_prime.toFixed(2)}` : null,
+  ].filter(Boolean).join("; ")]);
+  const runs = entry.runs.map((run) => {
+    const sections = data.runs[run].sections;
+    if (!sections.length) return h("p", {}, `${run}: a bare cells.csv; nothing is known of how it was made.`);
+    return h("details", {}, h("summary", {}, `Run ${run}: run.json`),
+      sections.map(([name, values]) => [h("h4", {}, name), pairs(values)]));
+  });
+  return h("div", {class: "provenance"}, pairs(facts), h("h4", {}, "cells"), pairs(cells), runs);
+}
+
+const pairs = (list) => h("dl", {}, list.map(([name, value]) =>
+  [h("dt", {}, name || "value"), h("dd", {}, String(value))]));

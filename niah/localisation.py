@@ -1,0 +1,200 @@
+"""Where did the model hear it? A class's evidence along the time of a scene.
+
+Two ways to a curve v_t of each class, one value a place in time:
+
+    positions   the head is linear and stands after an average, so a logit is the mean of the logits at every position
+                of the last map: v_t = mean over mel rows of the logits of time column t, and mean_t v_t is the logit.
+                Exact and free, but only for such models (DASS).
+    occlusion   d_w = logit(scene) - logit(scene whose window w is filled with its haystack), what the window was worth;
+                v_t = mean of d_w over the windows that cover place t, places being one hop wide (Zeiler and Fergus,
+                arXiv 1311.2901, section 4.2, along time alone). For any adapter, at a forward pass a window.
+
+The model heard it where its curve is highest. A hit is a peak at most `TOLERANCE_S` from the centre of the clip's own
+sound (its frames before padding); the error is that distance in seconds. Where several places share the highest value,
+hit and error are their means, so that a curve without a peak scores as a guess does. A guess takes every place of the
+same curve with equal chance: its hit rate and its median error are told beside the model's.
+
+Glossary: B batch, T0 frames, M mels, T time columns, W windows; times in seconds from the scene's start.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from niah.adapters import Adapter
+from niah.adapters.pooled import position_logits_of
+from niah.adapters.window import window_starts
+from niah.errors import NiahError
+from niah.networks.dass import Dass, Stage
+from niah.placement import FRAMES_PER_SECOND
+
+Method = Literal["positions", "occlusion"]
+METHODS: tuple[Method, ...] = ("positions", "occlusion")
+TOLERANCE_S = 5.0
+WINDOW_S, HOP_S = (
+    10.0,
+    5.0,
+)  # of occlusion: as long as a needle, and no place farther than 2.5 s from a window's centre
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """`values` (places, classes) at `centres_s` (places,), each place `width_s` seconds wide."""
+
+    method: Method
+    centres_s: Floats
+    values: NDArray[np.float32]
+    width_s: float
+
+
+@dataclass(frozen=True)
+class Found:
+    """Where one class of one scene peaked: `hit` in 0..1 (a share where places tie), and what a guess would get."""
+
+    peak_s: float
+    hit: float
+    error_s: float
+    chance_hit: float
+    chance_error_s: float
+
+
+def has_positions(adapter: Adapter) -> bool:
+    """Whether the adapter tells a logit for every position of its last map."""
+    owners = (adapter, getattr(adapter, "network", None))
+    return any(callable(getattr(owner, "position_logits", None)) for owner in owners)
+
+
+def position_curve(adapter: Adapter, scene: Tensor) -> Curve:
+    """The exact curve of all classes in one scene (T0, M).
+
+    The adapter, or its network, has `position_logits(features (B, T0, M)) -> (B, T, .., classes)`.
+
+    Raises:
+        NiahError: it has not.
+    """
+    if not has_positions(adapter):
+        raise NiahError(
+            f"model '{adapter.name}' has no logits by position (its head is not linear after an average): use occlusion"
+        )
+    with torch.inference_mode():
+        logits = position_logits_of(adapter)(scene[None])[0].float()
+        columns = logits.reshape(logits.shape[0], -1, logits.shape[-1]).mean(dim=1).cpu()
+    centres, step = column_centres(getattr(adapter, "network", None), len(scene), len(columns))
+    return Curve("positions", _seconds(centres), columns.numpy(), step / FRAMES_PER_SECOND)
+
+
+def occlusion_curve(
+    adapter: Adapter,
+    scene: Tensor,
+    filling: Tensor,
+    *,
+    window_s: float = WINDOW_S,
+    hop_s: float = HOP_S,
+    batch_size: int = 1,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Curve:
+    """The occlusion curve of all classes in one scene (T0, M); windows `hop_s` apart, the last one ending with it.
+
+    `filling` (T0, M): what a hidden window shows instead, the same frames of the scene without its needle; or one row
+    (M,). `advance` is told the windows done.
+
+    Raises:
+        NiahError: a filling of another shape, or not one frame <= hop <= window.
+    """
+    frames, hop = round(window_s * FRAMES_PER_SECOND), round(hop_s * FRAMES_PER_SECOND)
+    if not 1 <= hop <= frames:
+        raise NiahError(
+            f"hop must be 0.01 s (a frame) to the window's {window_s:g} s but is {hop_s:g} s"
+        )
+    if filling.shape not in (scene.shape, scene.shape[1:]):
+        raise NiahError(
+            f"filling must be {tuple(scene.shape)} or one row but is {tuple(filling.shape)}"
+        )
+    filling = filling.expand_as(scene)
+    starts = window_starts(len(scene), frames, hop)
+    whole = adapter.logits(scene[None]).float().cpu()[0]
+    lost = []
+    for some in _chunks(starts, batch_size):
+        hidden = scene.repeat(len(some), 1, 1)
+        for row, start in zip(hidden, some, strict=True):
+            row[start : start + frames] = filling[start : start + frames]
+        lost.append(whole - adapter.logits(hidden).float().cpu())
+        advance(len(some))
+    edges = np.append(np.arange(0, len(scene), hop), len(scene))
+    centres = (edges[:-1] + edges[1:]) / 2
+    values = _cover(np.array(starts), frames, centres) @ torch.cat(lost).numpy()
+    return Curve("occlusion", _seconds(centres), values.astype(np.float32), hop_s)
+
+
+def _cover(starts: NDArray[np.int64], frames: int, centres: Floats) -> Floats:
+    """(places, windows): row by row the weights of the mean over the windows that cover a place's centre."""
+    offset = centres[:, None] - starts[None]
+    covers = ((offset >= 0) & (offset < frames)).astype(np.float64)
+    return np.asarray(covers / covers.sum(axis=1, keepdims=True))
+
+
+def find(
+    centres_s: Floats,
+    values: NDArray[Any],
+    target_s: float,
+    tolerance_s: float = TOLERANCE_S,
+) -> Found:
+    """Peak of one class's curve (places,) against the true time `target_s` (module docstring).
+
+    Raises:
+        NiahError: no place, or a value that is not finite.
+    """
+    if values.size == 0 or values.shape != centres_s.shape or not np.isfinite(values).all():
+        raise NiahError(
+            f"a curve needs finite values, one a place, but has {values.shape} for {centres_s.shape}"
+        )
+    off = np.abs(centres_s - target_s)
+    highest = values == values.max()
+    return Found(
+        peak_s=float(centres_s[highest][0]),
+        hit=float((off[highest] <= tolerance_s).mean()),
+        error_s=float(off[highest].mean()),
+        chance_hit=float((off <= tolerance_s).mean()),
+        chance_error_s=float(np.median(off)),
+    )
+
+
+def column_centres(network: object, frames: int, columns: int) -> tuple[Floats, float]:
+    """Centres, in frames, of the time columns of a last map, and the frames from one to the next.
+
+    DASS: column j of a convolution with kernel K, stride S and padding P is centred on input column
+    S j + (K - 1) / 2 - P. Of other networks all that is known is that their columns share the scene equally.
+    """
+    if not isinstance(network, Dass):
+        step = frames / columns
+        return np.asarray((np.arange(columns) + 0.5) * step), step
+    step, first = 1.0, 0.5  # a frame is centred half a frame after its start
+    for conv in _convolutions_along(network):
+        kernel, stride, padding = (
+            float(each[1]) for each in (conv.kernel_size, conv.stride, conv.padding)
+        )
+        first += step * ((kernel - 1) / 2 - padding)
+        step *= stride
+    return np.asarray(first + step * np.arange(columns)), step
+
+
+def _convolutions_along(network: Dass) -> Iterator[nn.Conv2d]:
+    """Those that lead from one map to the next; the blocks' own keep the columns where they are."""
+    parts: list[nn.Module] = [network.patch_embed]
+    parts += [stage.downsample for stage in network.layers if isinstance(stage, Stage)]
+    return (layer for part in parts for layer in part.modules() if isinstance(layer, nn.Conv2d))
+
+
+def _seconds(frames: Floats) -> Floats:
+    return np.asarray(frames, dtype=np.float64) / FRAMES_PER_SECOND
+
+
+def _chunks(starts: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    return (starts[first : first + size] for first in range(0, len(starts), size))

@@ -1,0 +1,208 @@
+"""Localisation as stored and shown: hit rates and errors of each model, method and scene. No torch.
+
+localisation/<key>.json     one cell: what it is of, and per clip and label where the peak was
+localisation.csv            one row a cell
+localisation.md             the table
+
+hit rate    mean of hits over (clip, label) pairs; its 95 % interval resamples clips, whose labels stay together
+error       median over pairs of the distance of the peak from the centre of the clip's sound
+chance      what a guess gets on the same curves, which depends on length, position and the width of a place
+"""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from io import StringIO
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+import numpy as np
+
+from niah import atomic
+from niah.errors import NiahError
+from niah.lines import length_name, scene_name
+from niah.statistics.resampling import DRAWS, SEED, Resampled, multiplicities, paired
+from niah.tables import Table
+
+FOLDER, CSV_FILE, MARKDOWN_FILE = "localisation", "localisation.csv", "localisation.md"
+PAIR_FIELDS = ("clip", "label", "peak_s", "hit", "error_s", "chance_hit", "chance_error_s")
+
+
+@dataclass(frozen=True)
+class Located:
+    """One row: a model, a method, a kind of scene. Shares in 0..1, times in seconds."""
+
+    model: str
+    checkpoint_sha256: str
+    method: str
+    haystack: str
+    snr_db: float | None
+    length_s: float
+    position: float
+    window_s: float | None  # of occlusion
+    hop_s: float | None
+    place_s: float  # width of a place of the curve
+    tolerance_s: float
+    clips: int
+    pairs: int
+    hit_rate: float
+    hit_lo: float
+    hit_hi: float
+    chance_hit: float
+    median_error_s: float
+    chance_error_s: float
+
+    @property
+    def scene(self) -> str:
+        return scene_name(self.haystack, self.snr_db)
+
+
+def write_cell(
+    run: Path, key: str, about: Mapping[str, Any], pairs: Sequence[Mapping[str, Any]]
+) -> None:
+    """Store one cell: `about` holds the first fields of `Located`, `pairs` have `PAIR_FIELDS`."""
+    folder = run / FOLDER
+    with atomic.telling(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    rows = [[pair[name] for name in PAIR_FIELDS] for pair in pairs]
+    atomic.write_json(folder / f"{key}.json", {"about": dict(about), "pairs": rows})
+
+
+def stored(run: Path) -> set[str]:
+    """Keys of the cells that are there."""
+    return {file.stem for file in (run / FOLDER).glob("*.json")}
+
+
+def read(run: Path) -> list[Located]:
+    """Every stored cell as a row, in the order of tables; empty when nothing was located.
+
+    Raises `NiahError` for a damaged file. A published run has the CSV alone, which is read then.
+    """
+    if not (run / FOLDER).is_dir():
+        return _read_csv(run / CSV_FILE) if (run / CSV_FILE).is_file() else []
+    found = [_summarised(file) for file in sorted((run / FOLDER).glob("*.json"))]
+    return sorted(found, key=_order)
+
+
+def write(run: Path) -> list[Path]:
+    """`localisation.csv` and `localisation.md` of what is stored; returns their paths."""
+    rows = read(run)
+    table = localisation_table(rows)
+    texts = {CSV_FILE: csv_text(rows), MARKDOWN_FILE: table.markdown() if table else ""}
+    for name, text in texts.items():
+        with atomic.writing(run / name) as stream:
+            stream.write(text.encode())
+    return [run / name for name in texts]
+
+
+def localisation_table(rows: Sequence[Located]) -> Table | None:
+    """A row a model, method, scene and position; a column a length; None without rows."""
+    if not rows:
+        return None
+    lengths = sorted({row.length_s for row in rows})
+    lines: dict[tuple[str, str, str, str], dict[float, Located]] = {}
+    for row in rows:
+        lines.setdefault((row.model, row.method, row.scene, f"{row.position:g}"), {})[
+            row.length_s
+        ] = row
+    clips = ", ".join(str(n) for n in sorted({row.clips for row in rows}))
+    tolerance = ", ".join(f"{s:g}" for s in sorted({row.tolerance_s for row in rows}))
+    caption = (
+        f"Localisation: per cent of (clip, label) pairs whose peak lies within {tolerance} s of the centre of "
+        f"the clip [95 % interval], what a guess gets (chance), and the median distance; {clips} clips."
+    )
+    body = [
+        (*line, *(_entry(by_length.get(length)) for length in lengths))
+        for line, by_length in lines.items()
+    ]
+    header = ("model", "method", "haystack", "position", *map(length_name, lengths))
+    return Table(caption, header, tuple(body))
+
+
+def csv_text(rows: Sequence[Located]) -> str:
+    """One row a cell, numbers in full."""
+    stream = StringIO()
+    names = [each.name for each in fields(Located)]
+    writer = csv.DictWriter(stream, names, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({k: "" if v is None else v for k, v in asdict(row).items()})
+    return stream.getvalue()
+
+
+def hit_rate(clips: Sequence[str], hits: Sequence[float]) -> Resampled:
+    """Mean of `hits`, pairs of one clip resampled together."""
+    ids = {clip: index for index, clip in enumerate(dict.fromkeys(clips))}
+    totals, counts = np.zeros(len(ids)), np.zeros(len(ids))
+    for clip, hit in zip(clips, hits, strict=True):
+        totals[ids[clip]] += hit
+        counts[ids[clip]] += 1
+    drawn = multiplicities(len(ids), DRAWS, SEED)
+
+    def of(values: "np.ndarray[Any, np.dtype[np.float64]]") -> Resampled:
+        return Resampled(float(values.sum()), values @ drawn, values.sum() - values)
+
+    return paired(lambda total, count: total / count, of(totals), of(counts))
+
+
+def _summarised(file: Path) -> Located:
+    content = atomic.read_json(file)
+    try:
+        pairs = [dict(zip(PAIR_FIELDS, row, strict=True)) for row in content["pairs"]]
+        rate = hit_rate([pair["clip"] for pair in pairs], [pair["hit"] for pair in pairs])
+        low, high = rate.unit_interval()
+        return Located(
+            **content["about"],
+            clips=len({pair["clip"] for pair in pairs}),
+            pairs=len(pairs),
+            hit_rate=rate.estimate,
+            hit_lo=low,
+            hit_hi=high,
+            chance_hit=fmean(pair["chance_hit"] for pair in pairs),
+            median_error_s=median(pair["error_s"] for pair in pairs),
+            chance_error_s=fmean(pair["chance_error_s"] for pair in pairs),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise NiahError(f"{file} is damaged: delete it and run again ({error})") from error
+
+
+def _read_csv(file: Path) -> list[Located]:
+    texts = {"model", "checkpoint_sha256", "method", "haystack"}
+    counts = {"clips", "pairs"}
+
+    def value(name: str, text: str) -> Any:
+        if name in texts:
+            return text
+        return (int(text) if name in counts else float(text)) if text else None
+
+    try:
+        rows = csv.DictReader(file.read_text(encoding="utf-8").splitlines())
+        return [Located(**{name: value(name, row[name]) for name in row}) for row in rows]
+    except (OSError, TypeError, ValueError) as error:
+        raise NiahError(
+            f"{file} cannot be read: {error}; run `niah locate` on the run again"
+        ) from error
+
+
+def _entry(row: Located | None) -> str:
+    if row is None:
+        return ""
+    interval = f"[{100 * row.hit_lo:.0f}, {100 * row.hit_hi:.0f}]"
+    chance = f"chance {100 * row.chance_hit:.0f}"
+    return f"{100 * row.hit_rate:.0f} {interval} ({chance}), {row.median_error_s:.1f} s"
+
+
+def _order(row: Located) -> tuple[Any, ...]:
+    quiet = row.snr_db is None
+    level = 0.0 if row.snr_db is None else -row.snr_db
+    return (
+        row.model,
+        row.method,
+        not quiet,
+        row.haystack,
+        level,
+        row.position,
+        row.length_s,
+        row.hop_s or 0,
+    )

@@ -1,0 +1,213 @@
+"""`niah locate`: where each model of a run heard each needle, in the run's own scenes; resumed cell by cell."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from niah.cells import BASE_LENGTH_S
+from niah.errors import NiahError
+from niah.hiding import Hidden, Hiding, Loaded
+from niah.localisation import (
+    HOP_S,
+    METHODS,
+    TOLERANCE_S,
+    WINDOW_S,
+    Curve,
+    Method,
+    find,
+    has_positions,
+    occlusion_curve,
+    position_curve,
+)
+from niah.localisation_table import stored, write, write_cell
+from niah.placement import FRAMES_PER_SECOND, start_frame, total_frames
+from niah.progress import progress_bar
+from niah.records import RunDirectory
+from niah.scenes import NeedleFeatures
+
+DEFAULT_CLIPS = 20  # occlusion takes a forward pass a window
+
+
+@dataclass(frozen=True)
+class LocateOptions:
+    """What `niah locate` was asked; () and None take what the run was asked for."""
+
+    run: Path
+    models: tuple[str, ...] = ()
+    method: str = "auto"
+    limit: int = DEFAULT_CLIPS
+    haystacks: tuple[str, ...] = ()
+    snrs_db: tuple[float, ...] = ()
+    positions: tuple[float, ...] = ()
+    lengths_s: tuple[float, ...] = ()
+    window_s: float = WINDOW_S
+    hop_s: float = HOP_S
+    device: str | None = None
+    batch_size: int = 1
+
+    def __post_init__(self) -> None:
+        if self.method not in ("auto", "both", *METHODS):
+            raise NiahError(f"--method '{self.method}': must be auto, both, {' or '.join(METHODS)}")
+        if self.limit < 1 or self.batch_size < 1:
+            raise NiahError("--limit and --batch-size must be 1 or more")
+
+
+@dataclass(frozen=True)
+class _Cell:
+    model: Loaded
+    method: Method
+    haystack: str
+    snr_db: float | None
+    length_s: float
+    position: float
+
+
+def locate(options: LocateOptions) -> list[Path]:
+    """Find every needle's peak in the scenes asked for; write the tables and the figure; returns their paths.
+
+    Raises:
+        NiahError: no run there, a model without what the method needs, or anything wrong in what was asked.
+    """
+    arguments = RunDirectory(options.run).run_json().get("arguments")
+    if not arguments:
+        raise NiahError(
+            f"{options.run} has no run.json with a run's arguments: run `niah run` first"
+        )
+    clips = min(options.limit, arguments.get("limit") or options.limit)
+    hiding = Hiding(
+        Hidden.of_run(
+            arguments,
+            models=options.models or None,
+            haystacks=options.haystacks or None,
+            device=options.device,
+            limit=clips,
+        )
+    )
+    asked = {
+        name: tuple(getattr(options, name) or arguments[name])
+        for name in ("snrs_db", "positions", "lengths_s")
+    }
+    lengths_s = [length for length in sorted(set(asked["lengths_s"])) if length != BASE_LENGTH_S]
+    if not lengths_s:
+        raise NiahError("a needle alone cannot be mislaid: give --lengths beyond 10")
+    plan = [
+        (haystack, snr_db, length_s, position)
+        for length_s in lengths_s
+        for haystack in hiding.options.haystacks
+        for snr_db in (asked["snrs_db"] if hiding.needs_snr(haystack) else (None,))
+        for position in asked["positions"]
+    ]
+    work = sum(length_s for _, _, length_s, _ in plan) * len(hiding.prepared)
+    with progress_bar() as bar:
+        task = bar.add_task("locate", total=work * len(hiding.options.models), detail="")
+        for model in hiding.models():
+            methods = _methods(options.method, model)
+            for scene in plan:
+                for method in methods:
+                    cell = _Cell(model, method, *scene)
+                    bar.update(task, detail=f"{model.name}, {method}, {scene[2]:g} s")
+                    share = scene[2] / len(methods)
+
+                    def advance(clips: int, share: float = share) -> None:
+                        bar.advance(task, share * clips)
+
+                    _do(cell, hiding, options, advance)
+    return [*write(options.run), *draw(options.run)]
+
+
+def draw(run: Path) -> list[Path]:
+    """The pictures of what is stored."""
+    from niah.localisation_table import read
+    from niah.plots.localisation import draw as draw_figures
+
+    return [figure.file for figure in draw_figures(read(run), run / "figures")]
+
+
+def _methods(asked: str, model: Loaded) -> Sequence[Method]:
+    exact = has_positions(model.adapter)
+    if asked == "auto":
+        return ("positions",) if exact else ("occlusion",)
+    if asked == "positions" and not exact:
+        raise NiahError(f"model '{model.name}' has no logits by position: use --method occlusion")
+    if asked == "both":
+        return METHODS if exact else ("occlusion",)
+    return [method for method in METHODS if method == asked]
+
+
+def _do(
+    cell: _Cell, hiding: Hiding, options: LocateOptions, advance: Callable[[int], None]
+) -> None:
+    """Measure and store one cell, if it is not there."""
+    windows = (options.window_s, options.hop_s) if cell.method == "occlusion" else (None, None)
+    key = cell.model.key(
+        cell.haystack,
+        method=cell.method,
+        snr_db=cell.snr_db,
+        length_s=cell.length_s,
+        position=cell.position,
+        window_s=windows[0],
+        hop_s=windows[1],
+        tolerance_s=TOLERANCE_S,
+    )
+    if key in stored(options.run):
+        advance(len(cell.model.prepared))
+        return
+    pairs: list[dict[str, Any]] = []
+    width_s = 0.0
+    for clip, labels, curve, target_s in _curves(cell, options):
+        width_s = curve.width_s
+        for label in labels:
+            found = find(curve.centres_s, curve.values[:, hiding.labels.index(label)], target_s)
+            pairs.append({"clip": clip, "label": label, **vars(found)})
+        advance(1)
+    about = {
+        "model": cell.model.name,
+        "checkpoint_sha256": cell.model.weights_sha256,
+        "method": cell.method,
+        "haystack": hiding.haystack_name(cell.haystack),
+        "snr_db": cell.snr_db,
+        "length_s": cell.length_s,
+        "position": cell.position,
+        "window_s": windows[0],
+        "hop_s": windows[1],
+        "place_s": width_s,
+        "tolerance_s": TOLERANCE_S,
+    }
+    write_cell(options.run, key, about, pairs)
+
+
+def _curves(
+    cell: _Cell, options: LocateOptions
+) -> Iterator[tuple[str, tuple[str, ...], Curve, float]]:
+    """(clip id, its labels, curve, centre of its sound in seconds), clip by clip."""
+    builder = cell.model.builders[cell.haystack]
+    frontend = cell.model.adapter.frontend
+    build = partial(
+        builder.scene, length_s=cell.length_s, position=cell.position, snr_db=cell.snr_db
+    )
+    for index, needle in enumerate(cell.model.prepared.needles.needles):
+        features = cell.model.prepared.features(index)
+        scene = build(features, needle.id)
+        if cell.method == "positions":
+            curve = position_curve(cell.model.adapter, scene)
+        else:
+            filling = build(None, needle.id, like=features)
+            curve = occlusion_curve(
+                cell.model.adapter,
+                scene,
+                filling,
+                window_s=options.window_s,
+                hop_s=options.hop_s,
+                batch_size=options.batch_size,
+            )
+        total = total_frames(cell.length_s, frontend.needle_frames)
+        start = start_frame(total, frontend.needle_frames, cell.position, builder.protocol)
+        yield needle.id, needle.labels, curve, sound_centre_s(features, start)
+
+
+def sound_centre_s(needle: NeedleFeatures, start: int) -> float:
+    """Centre of a clip's own sound, its frames before padding, in a scene where it starts at that frame."""
+    sounding = min(needle.frames, len(needle.features))
+    return (start + sounding / 2) / FRAMES_PER_SECOND

@@ -1,0 +1,103 @@
+"""Scenes without a needle: what does a model say when there is nothing to say?
+
+A score that survives in long scenes is worth little if the model says the same of an empty one. On
+needle-free scenes of every length, (scenes, classes) scores in 0..1:
+
+    threshold    of a class, fixed at 10 s: the highest at which it finds a stated share (recall) of
+                 its positives there
+    false alarm  a needle-free scene scored at or above it, for a label that its haystack does not
+                 contain; per hour = alarms / (scenes x length / 3600 s). A tagger says a label at
+                 most once a scene, so `share` (alarms a scene) is given beside it
+    drift        mean log odds of a class at one length less that at another: 0 when length alone
+                 changes nothing
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+from numpy.typing import NDArray
+
+from niah.calibration import HIGHEST, LOWEST
+from niah.errors import NiahError
+from niah.metrics import Float64, Scores, Targets, validate
+
+RECALL = 0.8
+
+
+def thresholds(targets: Targets, scores: Scores, recall: float = RECALL) -> Float64:
+    """Of each class from its 10 s cell (clips, classes): (classes,), NaN without a positive.
+
+    The ceil(recall P)-th highest score among the P positives. Raises `NiahError` for a recall
+    outside (0, 1].
+    """
+    validate(targets, scores)
+    if not 0.0 < recall <= 1.0:
+        raise NiahError(f"recall must be in (0, 1] but is {recall}")
+    found = np.full(targets.shape[1], np.nan)
+    for index, (hits, column) in enumerate(zip(targets.T, scores.T, strict=True)):
+        if hits.any():
+            ordered = np.sort(column[hits].astype(np.float64))[::-1]
+            found[index] = ordered[ceil(recall * ordered.size - 1e-9) - 1]
+    return found
+
+
+@dataclass(frozen=True)
+class FalseAlarms:
+    """Per class (classes,): `share` of scenes with an alarm, `per_hour` of sound; NaN where the
+    class has no threshold or is truly in the haystack."""
+
+    share: Float64
+    per_hour: Float64
+
+    @property
+    def mean_per_hour(self) -> float:
+        """Mean over the classes that count; NaN when none does."""
+        counted = self.per_hour[~np.isnan(self.per_hour)]
+        return float(counted.mean()) if counted.size else float("nan")
+
+    def worst(self, classes: Sequence[str], count: int = 5) -> list[tuple[str, float]]:
+        """The classes with the most alarms per hour, most first; those without any are left out."""
+        order = np.argsort(-np.nan_to_num(self.per_hour), kind="stable")[:count]
+        return [(classes[i], float(self.per_hour[i])) for i in order if self.per_hour[i] > 0]
+
+
+def false_alarms(
+    scores: Scores,
+    fixed: Float64,
+    length_s: float,
+    contained: NDArray[np.bool_] | None = None,
+) -> FalseAlarms:
+    """Of needle-free `scores` (scenes, classes) of `length_s` seconds at thresholds `fixed`.
+
+    `contained` (classes,): labels truly in the haystack, for which an alarm is not false. Raises
+    `NiahError` for no scene, a length that is not positive, or other numbers of classes.
+    """
+    if scores.ndim != 2 or scores.shape[0] == 0 or fixed.shape != scores.shape[1:]:
+        raise NiahError(
+            f"scores must be (scenes, classes) with a threshold a class but are {scores.shape} "
+            f"with {fixed.shape}"
+        )
+    if not length_s > 0:
+        raise NiahError(f"length_s must be positive but is {length_s}")
+    share = (scores.astype(np.float64) >= fixed).mean(axis=0)
+    share[np.isnan(fixed)] = np.nan
+    if contained is not None:
+        share[contained] = np.nan
+    return FalseAlarms(share, share * 3600.0 / length_s)
+
+
+def score_drift(scores: Scores, reference: Scores) -> Float64:
+    """Mean log odds of `scores` less those of `reference`, both (scenes, classes): (classes,).
+
+    Scores are kept off 0 and 1 where float16 rounds to them.
+    """
+    if scores.ndim != 2 or reference.ndim != 2 or scores.shape[1] != reference.shape[1]:
+        raise NiahError(f"scores of {scores.shape} and {reference.shape} have not the same classes")
+    return np.asarray(_log_odds(scores).mean(axis=0) - _log_odds(reference).mean(axis=0))
+
+
+def _log_odds(scores: Scores) -> Float64:
+    p = np.clip(scores.astype(np.float64), LOWEST, HIGHEST)
+    return np.asarray(np.log(p) - np.log1p(-p))

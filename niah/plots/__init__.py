@@ -1,0 +1,53 @@
+"""A run's cells as pictures: score against length, length against position, score against SNR."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from niah import atomic
+from niah.lines import Line, lines
+from niah.plots.against_axis import axis_figures
+from niah.plots.against_length import length_figure
+from niah.plots.against_snr import snr_figures
+from niah.plots.heat_map import position_figure
+from niah.plots.style import STYLE, Figure, Looks
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Figure", "draw"]
+
+
+def draw(cells: "pd.DataFrame", folder: Path) -> list[Figure]:
+    """Draw every picture that the cells have the points for into `folder`, as PNG.
+
+    `length-<scene>.png` for scenes with two lengths or more, `positions-<scene>.png` where a length
+    has two positions or more, `snr-<position>.png` where a haystack has two levels or more: of plain
+    scenes. `axis-<axis>-<scene>-<position>.png` for each further axis. Raises `NiahError` as
+    `niah.lines.lines` does.
+    """
+    import matplotlib as mpl
+
+    with atomic.telling(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    found = lines(cells)
+    looks = Looks(found)
+    plain = [line for line in found if not line.axes] or found
+    with mpl.rc_context(STYLE):
+        return [
+            *_each_scene(plain, looks, folder, length_figure),
+            *_each_scene(plain, looks, folder, position_figure),
+            *snr_figures(plain, looks, folder),
+            *axis_figures(found, looks, folder),
+        ]
+
+
+def _each_scene(
+    found: Sequence[Line],
+    looks: Looks,
+    folder: Path,
+    figure: Callable[[str, list[Line], Looks, Path], Figure | None],
+) -> list[Figure]:
+    scenes = dict.fromkeys(line.scene for line in found)
+    drawn = [figure(s, [line for line in found if line.scene == s], looks, folder) for s in scenes]
+    return [each for each in drawn if each is not None]

@@ -1,0 +1,126 @@
+"""Each model's drop split into its causes: share of the 10 s score against length, and bars at the longest length."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from niah.cause_table import CauseRow
+from niah.cells import BASE_LENGTH_S
+from niah.lines import length_name, scene_name
+from niah.plots.style import CHANCE_COLOUR, COLOURS, DASHES, MARKERS, STYLE, Figure, save
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_TOTAL, _REST = "#4d4d4d", "#b0b0b0"  # the drop, and what no single cause explains
+
+
+def draw(rows: Sequence[CauseRow], file: Path) -> Figure:
+    """One picture: a row a model, curves on the left, the longest length's bars on the right."""
+    import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure as Canvas
+
+    models = dict.fromkeys((row.model, row.checkpoint_sha256) for row in rows)
+    by_model = [[r for r in rows if (r.model, r.checkpoint_sha256) == each] for each in models]
+    heights = [1.4 + 0.3 * len(_longest(mine)) for mine in by_model]
+    with mpl.rc_context(STYLE):
+        canvas = Canvas(figsize=(11.5, sum(max(3.6, h) for h in heights) + 0.5))
+        FigureCanvasAgg(canvas)
+        axes = canvas.subplots(
+            len(by_model),
+            2,
+            squeeze=False,
+            width_ratios=(1, 1.15),
+            height_ratios=[max(3.6, h) for h in heights],
+        )
+        for (left, right), mine in zip(axes, by_model, strict=True):
+            colours = _colours(mine)
+            _curves(left, mine, colours)
+            _bars(right, _longest(mine), colours)
+        first = rows[0]
+        scene = scene_name(first.haystack, first.snr_db)
+        title = f"Why does it drop? {first.n_clips} clips in {scene}, needle at {first.position:g}"
+        return save(canvas, file, title, _alt(title, by_model))
+
+
+def _longest(rows: Sequence[CauseRow]) -> list[CauseRow]:
+    last = max(row.length_s for row in rows)
+    return [row for row in rows if row.length_s == last]
+
+
+def _colours(rows: Sequence[CauseRow]) -> dict[str, str]:
+    names = dict.fromkeys(row.variant for row in rows if row.kind in ("part", "remedy"))
+    found = {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(names)}
+    found.update({row.variant: _TOTAL for row in rows if row.kind == "released"})
+    found.update({row.variant: _REST for row in rows if row.kind == "remainder"})
+    return found
+
+
+def _curves(axes: "Axes", rows: Sequence[CauseRow], colours: dict[str, str]) -> None:
+    variants = dict.fromkeys(row.variant for row in rows if row.kind != "remainder")
+    for index, variant in enumerate(variants):
+        mine = [row for row in rows if row.variant == variant]
+        lengths = [BASE_LENGTH_S, *(row.length_s for row in mine)]
+        look: dict[str, Any] = {
+            "color": colours[variant],
+            "marker": MARKERS[index % len(MARKERS)],
+            "linestyle": DASHES[(index // len(COLOURS)) % len(DASHES)],
+            "linewidth": 2.4 if mine[0].kind == "released" else 1.3,
+            "markersize": 4.5,
+        }
+        axes.plot(lengths, [100.0, *(100 * row.relative for row in mine)], label=variant, **look)
+        if mine[0].kind == "released":
+            low = [100.0, *(100 * row.relative_lo for row in mine)]
+            high = [100.0, *(100 * row.relative_hi for row in mine)]
+            axes.fill_between(lengths, low, high, color=_TOTAL, alpha=0.15, linewidth=0)
+    base = next(row for row in rows if row.kind == "released")
+    axes.axhline(100 * base.chance_mAP / base.base_mAP, color=CHANCE_COLOUR, linestyle="--")
+    ticks = [BASE_LENGTH_S, *sorted({row.length_s for row in rows})]
+    axes.set_xscale("log")
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
+    axes.set(xlabel="length (s)", ylabel="per cent of the own 10 s mAP", title=base.model)
+    axes.set_ylim(bottom=0)
+    axes.legend(fontsize=7.5, loc="lower left", ncols=2, frameon=True, edgecolor="none")
+
+
+def _bars(axes: "Axes", rows: Sequence[CauseRow], colours: dict[str, str]) -> None:
+    """From the top: the drop; its parts, each starting where the last one ended; what each remedy still loses."""
+    begin, names = 0.0, []
+    for place, row in enumerate(rows):
+        lost, low, high = _lost(row)
+        left = begin if row.kind in ("part", "remainder") else 0.0
+        axes.barh(place, lost, left=left, color=colours[row.variant], height=0.7)
+        axes.plot([left + low, left + high], [place, place], color="black", linewidth=1.0)
+        names.append(row.variant)
+        begin += lost if row.kind in ("part", "remainder") else 0.0
+    split = sum(row.kind != "remedy" for row in rows)
+    axes.axhline(split - 0.5, color="0.7", linewidth=0.8)
+    axes.axvline(0, color="0.4", linewidth=0.8)
+    axes.set_yticks(range(len(rows)), names)
+    axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
+    axes.set_axisbelow(True)
+    axes.set_xlabel(f"per cent of the 10 s mAP lost at {length_name(rows[0].length_s)}")
+    axes.set_title("the drop, its parts, and what is lost with each remedy")
+
+
+def _lost(row: CauseRow) -> tuple[float, float, float]:
+    """Per cent lost, with its interval."""
+    if row.kind == "remedy":
+        return (
+            100 * (1 - row.relative),
+            100 * (1 - row.relative_hi),
+            100 * (1 - row.relative_lo),
+        )
+    return 100 * row.effect, 100 * row.effect_lo, 100 * row.effect_hi
+
+
+def _alt(title: str, by_model: Sequence[Sequence[CauseRow]]) -> str:
+    told = [f"{title}. Per cent of the 10 s score lost at the longest length."]
+    for mine in by_model:
+        rows = _longest(mine)
+        values = ", ".join(f"{row.variant} ({row.kind}) {_lost(row)[0]:.0f}" for row in rows)
+        told.append(f"{rows[0].model} at {length_name(rows[0].length_s)}: {values}.")
+    return " ".join(told)

@@ -1,0 +1,56 @@
+"""A scene's evidence along time: the curves of the classes that a model scores highest, for `niah preview`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from niah.plots.style import COLOURS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from niah.localisation import Curve
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a model heard where: its `curve`, the columns of the classes to show, their names, their scores in 0..1."""
+
+    model: str
+    curve: "Curve"
+    columns: tuple[int, ...]
+    names: tuple[str, ...]
+    scores: tuple[float, ...]
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """As a table: a header, then time and value of each class."""
+        chosen = self.curve.values[:, list(self.columns)]
+        header = ("time_s", *self.names)
+        body = zip(self.curve.centres_s, chosen, strict=True)
+        return [header, *((f"{t:.3f}", *(f"{v:.6g}" for v in values)) for t, values in body)]
+
+
+def draw_evidence(axes: "Axes", evidence: Evidence, needle_s: Sequence[float]) -> None:
+    """One line a class, a mark at each peak, the needle's extent shaded."""
+    curve = evidence.curve
+    axes.axvspan(
+        needle_s[0], needle_s[1], color="tab:cyan", alpha=0.15, linewidth=0, label="needle"
+    )
+    for index, (column, name, score) in enumerate(
+        zip(evidence.columns, evidence.names, evidence.scores, strict=True)
+    ):
+        values = curve.values[:, column]
+        colour = COLOURS[index % len(COLOURS)]
+        axes.plot(
+            curve.centres_s, values, color=colour, linewidth=1.4, label=f"{name} ({score:.2f})"
+        )
+        peak = int(values.argmax())
+        axes.plot(curve.centres_s[peak], values[peak], marker="v", color=colour, markersize=7)
+    if curve.method == "positions":
+        axes.set_ylabel("logit by position")
+    else:
+        axes.axhline(0, color="0.6", linewidth=0.8)
+        axes.set_ylabel("logit lost when hidden")
+    axes.set_title(f"where {evidence.model} heard its top classes ({curve.method})", fontsize=9)
+    axes.legend(fontsize=8, framealpha=0.9, edgecolor="none", loc="upper right")
+    axes.grid(color="0.9")

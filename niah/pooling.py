@@ -1,0 +1,106 @@
+"""Per-position logits as one logit a class: how much of a drop is pooling, how much is the network?
+
+A tagger whose head is linear after average pooling scores every position of its last map by itself: z (T, F, classes)
+for T columns of time and F rows of mel, z (T, classes) where positions are of time alone; N positions in all. Average
+pooling of z is then the model's own logit, and any other pooling needs no training:
+
+    average        mean over positions of z
+    max            max over positions of z
+    top-k          mean over the k largest z of a class, k = the positions that one needle covers: round(N x share),
+                   share = needle frames / scene frames; at 10 s k = N, the average. Pooling without dilution
+    log-sum-exp    t ln(mean over positions of exp(z / t)), t = 1; between the average (t -> inf) and max (t -> 0)
+    sum            sum over positions of z = N x average. The order of clips, and so AP, is the average's until the
+                   sigmoid saturates: N z beyond -17 or 8 is 0 or 1 in float16, and there all clips are alike
+    first, mid, last                      of time: the mean over rows of column 0, T // 2, T - 1
+    first-token, mid-token, last-token    of the map as VMamba flattens it, rows outermost: index 0 (lowest row, first
+                                          column), N // 2 and N - 1; of one row the two readings are the same
+
+Figure 3 of the DASS paper (arXiv:2407.04082) compares average, max, sum, first, mid and last; the released code has
+only the average, and does not say which map order was meant. It may have pooled the map before the head: for max that
+is another thing, for the others the same (sum: but for the head's bias, which AP does not see).
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from niah.errors import NiahError, nearest
+
+TEMPERATURE = 1.0
+
+
+def pool(logits: Tensor, pooling: str, share: float) -> Tensor:
+    """Per-position logits (B, T, .., classes) -> (B, classes), same dtype.
+
+    `share`: needle frames / scene frames, at most 1; for "top-k" only.
+
+    Raises:
+        NiahError: an unknown pooling, or no positions.
+    """
+    if pooling not in POOLINGS:
+        raise NiahError(f"pooling '{pooling}': unknown.{nearest(pooling, POOLINGS)}")
+    if logits.ndim < 3:
+        shape = tuple(logits.shape)
+        raise NiahError(f"per-position logits must be (batch, time, .., classes), got {shape}")
+    if logits.ndim == 3:
+        logits = logits[:, :, None]
+    return POOLINGS[pooling](logits.flatten(2, -2), share)  # (B, T, F, classes)
+
+
+def top_k_positions(positions: int, share: float) -> int:
+    """k of "top-k": how many of `positions` a needle covers, at least 1."""
+    return min(positions, max(1, round(positions * share)))
+
+
+Pool = Callable[[Tensor, float], Tensor]  # (B, T, F, classes), share -> (B, classes)
+
+
+def _top_k(z: Tensor, share: float) -> Tensor:
+    flat = z.flatten(1, 2)
+    return flat.topk(top_k_positions(flat.shape[1], share), dim=1).values.mean(dim=1)
+
+
+def _log_sum_exp(z: Tensor, _: float) -> Tensor:
+    flat = z.flatten(1, 2) / TEMPERATURE
+    return TEMPERATURE * (torch.logsumexp(flat, dim=1) - math.log(flat.shape[1]))
+
+
+def _column(at: Callable[[int], int]) -> Pool:
+    return lambda z, _: z[:, at(z.shape[1])].mean(dim=1)
+
+
+def _token(at: Callable[[int], int]) -> Pool:
+    def pooled(z: Tensor, _: float) -> Tensor:
+        row, column = divmod(at(z.shape[1] * z.shape[2]), z.shape[1])  # rows of T columns each
+        return z[:, column, row]
+
+    return pooled
+
+
+def _first(_: int) -> int:
+    return 0
+
+
+def _mid(n: int) -> int:
+    return n // 2
+
+
+def _last(n: int) -> int:
+    return n - 1
+
+
+POOLINGS: dict[str, Pool] = {
+    "average": lambda z, _: z.mean(dim=(1, 2)),
+    "max": lambda z, _: z.amax(dim=(1, 2)),
+    "top-k": _top_k,
+    "log-sum-exp": _log_sum_exp,
+    "sum": lambda z, _: z.sum(dim=(1, 2)),
+    "first": _column(_first),
+    "mid": _column(_mid),
+    "last": _column(_last),
+    "first-token": _token(_first),
+    "mid-token": _token(_mid),
+    "last-token": _token(_last),
+}

@@ -1,0 +1,123 @@
+"""Presets: the runs behind the paper's figures, as data (`presets/*.toml`).
+
+A preset is one or more parts, each a full grid of models x haystacks x SNRs x positions x lengths x poolings; all go
+into one run directory. What the user gives beside `--preset` goes before what the preset says, in every part. What the
+paper says of the figure in words is carried along for the report, and so is what had to be assumed.
+"""
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from niah.cards import cards_folder, find_model
+from niah.errors import NiahError, nearest
+from niah.plan import RunOptions
+
+PART_OPTIONS = ("models", "haystacks", "snrs_db", "positions", "lengths_s", "poolings")
+
+
+@dataclass(frozen=True)
+class Part:
+    """Fields of `niah.plan.RunOptions`; None is their default."""
+
+    models: tuple[str, ...]
+    haystacks: tuple[str, ...]
+    positions: tuple[float, ...]
+    lengths_s: tuple[float, ...]
+    snrs_db: tuple[float, ...] | None = None
+    poolings: tuple[str, ...] | None = None
+
+    def options(self) -> dict[str, Any]:
+        values = {name: getattr(self, name) for name in PART_OPTIONS}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One figure. `states`: what the paper says of it; `assumed`: what it does not say and we chose."""
+
+    name: str
+    title: str
+    source: str
+    parts: tuple[Part, ...]
+    states: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = ()
+    path: Path = field(default=Path(), compare=False)
+
+
+def presets() -> list[Preset]:
+    """All of them, by name."""
+    return [read_preset(path) for path in sorted(cards_folder("presets").glob("*.toml"))]
+
+
+def find_preset(name: str) -> Preset:
+    """Raises `NiahError` for an unknown name, with the nearest."""
+    known = {preset.name: preset for preset in presets()}
+    if name not in known:
+        raise NiahError(f"--preset '{name}': unknown.{nearest(name, known)}")
+    return known[name]
+
+
+def read_preset(path: Path) -> Preset:
+    """Raises `NiahError` for a file that is no preset: unknown keys, no parts, wrong types."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        parts = tuple(_built(Part, each, path) for each in content.pop("parts", []))
+    except (OSError, ValueError) as error:
+        raise NiahError(f"preset {path} cannot be read: {error}") from error
+    if not parts:
+        raise NiahError(f"preset {path} has no [[parts]]: give at least one")
+    preset: Preset = _built(Preset, {**content, "parts": parts}, path)
+    return dataclasses.replace(preset, path=path)
+
+
+def _built(kind: type[Any], content: Mapping[str, Any], path: Path) -> Any:
+    known = [each.name for each in dataclasses.fields(kind) if each.name != "path"]
+    for key in content:
+        if key not in known:
+            raise NiahError(f"preset {path}: unknown key '{key}'.{nearest(key, known)}")
+    values = {key: _plain(value) for key, value in content.items()}
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise NiahError(f"preset {path}: {error}") from None
+
+
+def _plain(value: Any) -> Any:
+    if not isinstance(value, list):
+        return value
+    numbers = all(isinstance(each, int | float) for each in value)
+    return tuple(float(each) if numbers else each for each in value)
+
+
+def options_of(given: Mapping[str, Any]) -> list[RunOptions]:
+    """`RunOptions` of what was given: one, or one a part of the preset named in `given`.
+
+    Raises:
+        NiahError: as `RunOptions` does, or for an unknown preset, or when none of its models has weights to be had.
+    """
+    if given.get("preset") is None:
+        return [RunOptions(**given)]
+    preset, absent = find_preset(str(given["preset"])), without_weights(given)
+    found = []
+    for part in preset.parts:
+        models = tuple(model for model in part.models if model not in absent)
+        options = {**part.options(), "models": models, "out": Path("runs") / preset.name, **given}
+        if options["models"]:
+            found.append(RunOptions(**options))
+    if not found:
+        raise NiahError(
+            f"--preset {preset.name}: {', '.join(absent)} have no weights to be had; give --model, --checkpoint"
+        )
+    return found
+
+
+def without_weights(given: Mapping[str, Any]) -> list[str]:
+    """Models of the preset in `given` that are left out, for their cards have no weights."""
+    if given.get("preset") is None or "models" in given or given.get("checkpoint") is not None:
+        return []
+    models = (m for part in find_preset(str(given["preset"])).parts for m in part.models)
+    return [model for model in dict.fromkeys(models) if not find_model(model)[0].weights]

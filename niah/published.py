@@ -1,0 +1,79 @@
+"""What a preset's figure of the paper says: its curves in numbers, where there are any, and its text."""
+
+import csv
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from niah.cells import BASE_LENGTH_S
+from niah.check import published_file
+from niah.presets import Preset, find_preset
+from niah.tables import Table
+
+FEWEST_POINTS = 3  # of a curve
+
+
+@dataclass(frozen=True)
+class PublishedCurve:
+    """Share of the model's own 10 s score against length (s), in zeros, noise or babble."""
+
+    model: str
+    haystack: str
+    snr_db: float | None
+    position: float
+    shares: dict[float, float]
+    tolerance: float  # of a share: digitising or rounding, the largest
+
+
+def curves_of(preset: Preset, file: Path | None = None) -> list[PublishedCurve]:
+    """The published curves of the models, scenes and lengths of a preset's parts, as `file` (niah.csv) has them.
+
+    A share is the published one where the paper gives it, else mAP / mAP at 10 s.
+    """
+    with (file or published_file()).open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    found = []
+    for part in preset.parts:
+        for model in part.models:
+            for haystack in part.haystacks:
+                for position in part.positions:
+                    own = [
+                        row
+                        for row in rows
+                        if (row["model"], row["haystack"]) == (model, haystack)
+                        and float(row["position"]) == position
+                        and float(row["length_s"]) in part.lengths_s
+                    ]
+                    found += _curve(own)
+    return [curve for curve in found if len(curve.shares) >= FEWEST_POINTS]
+
+
+def _curve(rows: list[dict[str, str]]) -> list[PublishedCurve]:
+    scores = {float(row["length_s"]): row for row in rows if row["metric"] == "mAP"}
+    base = float(scores[BASE_LENGTH_S]["value"]) if BASE_LENGTH_S in scores else None
+    shares, slack = {BASE_LENGTH_S: 1.0}, [0.0]
+    for row in rows:
+        length, value, off = (float(row[name]) for name in ("length_s", "value", "tolerance"))
+        if row["metric"] == "relative":
+            shares[length] = value
+            slack.append(off)
+        elif row["metric"] == "mAP" and base is not None:
+            shares.setdefault(length, value / base)
+            slack.append(off / base)
+    if len(shares) == 1:
+        return []
+    first = rows[0]
+    snr_db = float(first["snr_db"]) if first["snr_db"] else None
+    place = (first["model"], first["haystack"], snr_db, float(first["position"]))
+    return [PublishedCurve(*place, dict(sorted(shares.items())), max(slack))]
+
+
+def statements(names: Iterable[str]) -> list[Table]:
+    """Of each preset by name, what the paper says of its figure and what was assumed: a table of sentences."""
+    tables = []
+    for preset in map(find_preset, names):
+        rows = [("the paper says", text) for text in preset.states]
+        rows += [("assumed here", text) for text in preset.assumed]
+        caption = f"Published, {preset.name}: {preset.title} ({preset.source})."
+        tables.append(Table(caption, ("", "what"), tuple(rows)))
+    return tables
