@@ -3,16 +3,16 @@
     python scripts/readme.py          rewrite them
     python scripts/readme.py --check  exit 1 if they are stale
 
-They come from results/embedded/cells.csv (a committed `niah run` without arguments) and
-results/benchmarks/bench.json (`make bench`).
+The first is what `niah leaderboard results/embedded` writes of it (a committed `niah run` without
+arguments); the second comes from results/benchmarks/bench.json (`make bench`).
 """
 
 import json
 import sys
 from pathlib import Path
 
-from niah.records import RunDirectory
-from niah.tables import results_table
+from niah import leaderboard
+from niah.leaderboard import markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
@@ -29,7 +29,9 @@ SHOWN = {
 
 
 def results() -> str:
-    return results_table(RunDirectory(RUN).cells()).markdown().strip()
+    """The leaderboard's table of the committed run: one list of clips, so one board."""
+    (board,) = leaderboard.boards(leaderboard.read([RUN]))
+    return markdown.table(board).markdown().strip()
 
 
 def performance() -> str:
