@@ -9,6 +9,7 @@ BIN := $(VENV)/bin
 RUN_ENV := $(VENV)/.stamp-run
 DEV_ENV := $(VENV)/.stamp-dev
 BENCHMARKS := results/benchmarks
+JOBS ?= 2 # tests side by side, one thread each
 
 # The first uv that answers: on the path, as a module of python3, or our own copy in .uv/.
 # (A pyenv shim can be on the path and yet refuse to work, so each one is asked.)
@@ -27,7 +28,7 @@ run: $(RUN_ENV) ## the main job, `niah run`; options go in ARGS="--limit 20 --le
 
 .PHONY: test
 test: $(DEV_ENV) ## the default tests (quick, no network, no GPU); ARGS="-k scenes" picks some
-	$(BIN)/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 ##@ Checks
 
@@ -41,6 +42,11 @@ lint: $(DEV_ENV) ## ruff (rules and format) and mypy --strict; with `test`, what
 format: $(DEV_ENV) ## rewrite the code in the house format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+.PHONY: gate
+gate: $(DEV_ENV) ## the embedded models against their committed run, as `niah check` guards a release
+	$(BIN)/python -m niah run --lengths 10,20 --haystack zero --out runs/gate
+	$(BIN)/python -m niah check runs/gate --against results/embedded/cells.csv $(ARGS)
 
 .PHONY: test-slow test-gpu test-network fuzz
 test-slow: $(DEV_ENV) ## the tests that take minutes
@@ -71,7 +77,7 @@ esc10: $(DEV_ENV) ## train on ESC-10 and sweep fold 4, as in results/esc10-nano
 
 .PHONY: lock
 lock: uv ## pin pyproject.toml's dependencies in requirements/ (UPGRADE=1 takes newer ones)
-	$(COMPILE) --extra dev --group build pyproject.toml --output-file requirements/dev.txt
+	$(COMPILE) --extra dev --extra oracles --group build pyproject.toml --output-file requirements/dev.txt
 	$(COMPILE) --group build --constraint requirements/dev.txt pyproject.toml \
 		--output-file requirements/run.txt
 	echo uv | $(COMPILE) - --output-file requirements/uv.txt

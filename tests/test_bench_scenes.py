@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from niah.features import KaldiFrontend
+from niah.frontends.kaldi import KaldiFrontend
 from niah.haystacks import load_haystack
 from niah.scenes import NeedleFeatures, SceneBuilder
 

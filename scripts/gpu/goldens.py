@@ -1,0 +1,118 @@
+"""Logits on a device, in each dtype, against the official ones; a table of errors, exit 1 if one is past its tolerance.
+
+    python scripts/gpu/goldens.py OUT.csv [--device cuda] [--dtypes float32,bfloat16,float16] [--only NAME,..]
+
+Models with goldens in the shared folder (`$NIAH_SHARED`, or `shared/` beside the checkout) are held against them; the
+others, with seeded random weights, against their own float32 logits on the CPU, which the CPU suite holds against
+goldens. float32 is meant: TF32 is off. The error is the largest one, absolute for float32 and over the largest logit
+for 16 bits.
+"""
+
+import argparse
+import csv
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from niah.adapters import load_model  # noqa: E402
+from niah.networks.ast import sinusoid  # noqa: E402
+from tests.goldens import load_golden  # noqa: E402
+
+GOLDENS = {  # golden -> model
+    "dass-small": "dass-small", "dass-small-strong": "dass-small", "dass-medium": "dass-medium",
+    "dass-medium-strong": "dass-medium", "ast": "ast", "ast-interp": "ast-interp", "ast-sine": "ast-sin-base",
+    "aum-base": "aum-base", "aum-small": "aum-small", "ssamba-tiny": "ssamba-tiny", "ssamba-small": "ssamba-small",
+    "ssamba-base": "ssamba-base", "ssast-base": "ssast-base-patch", "audiomae-b": "audiomae-base",
+    "passt-s": "passt-s",
+}  # fmt: skip
+OTHERS = ("beats-iter3", "eat-base", "htsat", "audio-mamba")
+TOLERANCE = {"float32": 2e-4, "bfloat16": 5e-2, "float16": 1e-2}
+HEADER = ("name", "model", "against", "frames", "dtype", "kernel", "error", "tolerance", "ok")
+Case = tuple[torch.Tensor, Any]
+
+
+def with_golden(shared: Path, name: str, folder: Path) -> tuple[Path, list[Case]]:
+    golden = load_golden(shared, name)
+    if name == "ast-sine":
+        golden.state["v.pos_embed"] = sinusoid(*golden.state["v.pos_embed"].shape)
+    file = folder / f"{name}.pth"
+    torch.save(golden.state, file)
+    arrays = np.load(shared / "golden" / f"{name}.npz")
+    cases = []
+    for (
+        features,
+        logits,
+    ) in golden.cases():  # SSAMBA's and SSAST's hold other strides and poolings too
+        plain = f"logits_{features.shape[1]}"
+        cases.append((features, arrays.get(plain, logits)))
+    return file, cases
+
+
+def with_random(model: str) -> list[Case]:
+    adapter = load_model(model, "random")
+    frames, mels = adapter.frontend.needle_frames, adapter.frontend.mels
+    features = torch.randn(1, frames, mels, generator=torch.Generator().manual_seed(0))
+    return [(features, adapter.logits(features).numpy())]
+
+
+def rows(shared: Path, device: str, dtypes: list[str], only: list[str]) -> Iterator[dict[str, Any]]:
+    with tempfile.TemporaryDirectory() as folder:
+        for name in only or [*GOLDENS, *OTHERS]:
+            model = GOLDENS.get(name, name)
+            file: Path | str = "random"
+            if name in GOLDENS:
+                file, cases = with_golden(shared, name, Path(folder))
+            else:
+                cases = with_random(model)
+            for dtype in dtypes:
+                adapter = load_model(model, file, device=device, dtype=dtype)
+                for features, expected in cases:
+                    found = adapter.logits(features).float().cpu().numpy()
+                    error = float(abs(found - expected).max())
+                    error /= 1.0 if dtype == "float32" else float(abs(expected).max())
+                    against = "golden" if name in GOLDENS else "cpu"
+                    values = (name, model, against, features.shape[1], dtype, adapter.kernel)
+                    passed = error <= TOLERANCE[dtype]
+                    told = (*values, f"{error:.3g}", TOLERANCE[dtype], passed)
+                    yield dict(zip(HEADER, told, strict=True))
+            if isinstance(file, Path):
+                file.unlink()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--dtypes", default="float32,bfloat16,float16")
+    parser.add_argument("--only", default="")
+    options = parser.parse_args()
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    shared = Path(os.environ.get("NIAH_SHARED") or ROOT.parent / "shared")
+    only = [name for name in options.only.split(",") if name]
+    failed = 0
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    with options.out.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, HEADER, lineterminator="\n")
+        writer.writeheader()
+        for row in rows(shared, options.device, options.dtypes.split(","), only):
+            writer.writerow(row)
+            stream.flush()
+            print(*row.values())
+            failed += not row["ok"]
+    print(f"{failed} past their tolerance" if failed else "all within their tolerance")
+    return int(failed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
