@@ -3,17 +3,43 @@
 A tile of work runs on one thread from end to end, so that what it makes stays in that thread's cache. torch and numba
 let go of the interpreter lock inside a kernel; BLAS inside a job is held to one thread, otherwise two jobs on two
 cores would ask for four.
+
+What calls the jobs has a team of threads too, torch's OpenMP threads, which spin for about a millisecond after each
+parallel operation in case of another, on the cores that the jobs then wait for: 0.8 ms a call of `run_jobs` where one
+such operation went before. So where jobs follow one another, what lies between them is done under `held`, by one thread.
 """
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 import torch
 
 Job = tuple[Any, ...]
+_LENT = threading.local()  # .threads: how many the jobs have while torch is held to one
+
+
+def threads_of_jobs() -> int:
+    """On how many threads `run_jobs` would run jobs now: as many as torch would use, were it not held."""
+    return int(getattr(_LENT, "threads", 0)) or torch.get_num_threads()
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """torch itself keeps to this thread, and leaves its others to the jobs."""
+    threads = threads_of_jobs()
+    before, own = getattr(_LENT, "threads", 0), torch.get_num_threads()
+    _pool(threads)  # its making sets torch's number
+    _LENT.threads = threads
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        _LENT.threads = before
+        torch.set_num_threads(own)
 
 
 def run_jobs(function: Callable[..., None], jobs: Iterable[Job]) -> None:
@@ -23,7 +49,7 @@ def run_jobs(function: Callable[..., None], jobs: Iterable[Job]) -> None:
     they write to may be freed.
     """
     listed = list(jobs)
-    threads = torch.get_num_threads()
+    threads = threads_of_jobs()
     if threads == 1 or len(listed) <= 1:
         for job in listed:
             function(*job)
@@ -49,9 +75,10 @@ def _run(mode: tuple[bool, bool], function: Callable[..., None], job: Job) -> No
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
     """Workers, each with torch and BLAS held to one thread; kept for the life of the process."""
-    ready = threading.Barrier(threads + 1)
+    ready, own = threading.Barrier(threads + 1), torch.get_num_threads()
 
     def alone() -> None:
+        torch.get_num_threads()  # a thread's first look at the number resets it to the process's
         torch.set_num_threads(1)
         ready.wait()
 
@@ -59,5 +86,5 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     for _ in range(threads):
         pool.submit(int)
     ready.wait()
-    torch.set_num_threads(threads)  # the workers' calls set the default of threads yet to start
+    torch.set_num_threads(own)  # the workers' calls set the default of threads yet to start
     return pool

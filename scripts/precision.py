@@ -2,6 +2,7 @@
 
     python scripts/precision.py            measure what runs here into results/benchmarks/precision.csv, write the page
     TRITON_INTERPRET=1 python scripts/precision.py --triton     only Triton's rows, short ones, in its interpreter
+    python scripts/precision.py --memory undamped               only one memory's rows (short, long, undamped)
     python scripts/precision.py --table    write the page from the CSV, without measuring
     python scripts/precision.py --check    exit 1 if the page is stale
 
@@ -31,7 +32,8 @@ INTERPRETED, INTERPRETER = os.environ.get("TRITON_INTERPRET") == "1", "Triton's 
 INTERPRETED_LENGTHS = LENGTHS[:1]
 MAP_ROWS, MAP_CHANNELS, RANK = 8, 32, 2
 CHANNELS, STATES = 16, 16
-MEMORIES = {"short": -2.0, "long": -1e-4}  # A: a memory of a few steps, and of all of a sequence
+# A: a memory of a few steps, of all of a sequence, and one that forgets next to nothing
+MEMORIES = {"short": -2.0, "long": -1e-4, "undamped": -1e-6}
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,9 @@ class Row:
     machine: str
 
 
-def measured(backends: tuple[str, ...], lengths: tuple[int, ...]) -> Iterator[Row]:
+def measured(
+    backends: tuple[str, ...], lengths: tuple[int, ...], memories: tuple[str, ...]
+) -> Iterator[Row]:
     import torch
 
     machine = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
@@ -54,7 +58,8 @@ def measured(backends: tuple[str, ...], lengths: tuple[int, ...]) -> Iterator[Ro
         ("map", map_inputs, map_truth),
         ("sequence", sequence_inputs, sequence_truth),
     ):
-        for memory, decay in MEMORIES.items():
+        for memory in memories:
+            decay = MEMORIES[memory]
             for steps in lengths:
                 for dtype in DTYPES:
                     args = [x.to(getattr(torch, dtype)) for x in inputs(steps, decay)]
@@ -208,8 +213,12 @@ def main(arguments: list[str]) -> int:
         backends = BACKENDS if torch.cuda.is_available() else BACKENDS[:-1]
         backends = ("triton",) if "--triton" in arguments else backends
         lengths = INTERPRETED_LENGTHS if INTERPRETED else LENGTHS
-        kept = [row for row in read() if row.backend not in backends] if CSV.exists() else []
-        write([*kept, *measured(backends, lengths)])
+        memories: tuple[str, ...] = tuple(MEMORIES)
+        if "--memory" in arguments:
+            memories = (arguments[arguments.index("--memory") + 1],)
+        before = read() if CSV.exists() else []
+        kept = [r for r in before if r.backend not in backends or r.memory not in memories]
+        write([*kept, *measured(backends, lengths, memories)])
     text = PAGE.read_text()
     fresh = rendered(text)
     if "--check" in arguments:

@@ -14,6 +14,7 @@ from torch.nn.functional import softplus
 
 from niah.errors import NiahError
 from niah.scan import cross_scan, reference, selective_scan
+from niah.scan.mamba_ssm import check_size
 from tests.test_scan import arguments, relative_error
 
 sequence: Any = selective_scan
@@ -99,6 +100,39 @@ def test_without_the_package_one_line_says_what_to_install(monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "mamba_ssm", None)
     with pytest.raises(NiahError, match=r"needs the package mamba-ssm .*audio-niah\[cuda\]"):
         cross_scan(*arguments((1, 1, 1, 1, 1)), backend="mamba_ssm")
+
+
+@pytest.mark.parametrize(
+    ("batch", "channels", "states", "most"),
+    [
+        (1, 1, 1, 2**31 - 1),
+        (1, 96, 1, 22_369_621),  # 96 x 22,369,621 = 2^31 - 32
+        (12, 96, 1, 1_864_135),
+        (2, 3, 16, 67_108_863),  # B and C are the larger ones
+    ],
+)
+def test_the_most_steps_that_32_bits_index(
+    batch: int, channels: int, states: int, most: int
+) -> None:
+    check_size(batch, channels, states, most)
+    with pytest.raises(NiahError, match=r"^the scan 'mamba_ssm' .*--kernel triton[^\n]*$"):
+        check_size(batch, channels, states, most + 1)
+
+
+@pytest.mark.usefixtures("official")
+def test_inputs_past_2_to_the_31_elements_are_refused() -> None:
+    """Meta tensors: shapes without memory."""
+
+    def made(*sizes: int) -> Tensor:
+        return torch.empty(*sizes, device="meta")
+
+    shape, channels, rank = (1, 700_000, 32), 96, 6
+    of_map = [made(*shape, channels), made(*shape, 4, rank + 2), made(4, channels, rank)]
+    with pytest.raises(NiahError, match=r"1 x 96 x 22400000 elements are past 2\^31"):
+        cross_scan(*of_map, *(made(4, channels) for _ in range(3)), backend="mamba_ssm")
+    u, B = made(2, 2**20, 1536), made(2, 2**20, 16)
+    with pytest.raises(NiahError, match=r"2 x 1536 x 1048576 elements are past 2\^31"):
+        sequence(u, u, B, B, made(1536, 16), made(1536), backend="mamba_ssm")
 
 
 @pytest.mark.gpu

@@ -18,6 +18,7 @@ Glossary as in `niah.networks.dass`; L = columns x F, the positions of a tile.
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -29,19 +30,20 @@ from niah.networks.depthwise import depthwise_silu
 from niah.networks.windows import Windowed
 from niah.scan import choose_backend
 from niah.scan.cpu_map import ChunkedMapScan, Parameters, scan_way
-from niah.threads import run_jobs
+from niah.threads import held, run_jobs, threads_of_jobs
 
 Chunk = tuple[int, int, int, int]  # batch items from, to; columns from, to
 
 
 @dataclass(frozen=True)
 class Tiling:
-    """Sizes in positions (columns x mel rows). The result depends on them by rounding only."""
+    """Sizes in positions (columns x mel rows) or elements. The result depends on them by rounding only."""
 
     chunk: int = 4096  # of a job on a CPU, and of a summary of the scans
-    tile: int = (
-        512  # of a matrix product on a CPU: its hidden layer is still in the cache afterwards
-    )
+    tile: int = 512  # at least, of a matrix product on a CPU
+    hidden: int = 1 << 17  # elements of a tile's hidden layer: half of a second-level cache; more
+    # positions than `tile` where the network is narrow, whose time else goes into the calls
+    job: int = 1 << 14  # elements (positions x channels) that are worth a thread's start, at least
     slab: int = 1 << 16  # of a matrix product elsewhere
     short: int = 2500  # columns up to which a map is scanned in one go
 
@@ -54,25 +56,32 @@ def feature_map(network: Dass, features: Tensor, tiling: Tiling = DEFAULT) -> Te
 
     Features may lie on another device or have another dtype than the network: they are brought over a tile at a time.
     """
-    walk = _Walk(network, features, tiling)
-    for stage in network.layers:
-        assert isinstance(stage, Stage)
-        for block in stage.blocks:
-            assert isinstance(block, Block)
-            walk.advance(block)
-        walk.convolve(Windowed(stage.downsample.children()))
-    return walk.normalised()
+    threaded = _is_threaded(network)
+    with held() if threaded else nullcontext():
+        walk = _Walk(network, features, tiling, threaded=threaded)
+        for stage in network.layers:
+            assert isinstance(stage, Stage)
+            for block in stage.blocks:
+                assert isinstance(block, Block)
+                walk.advance(block)
+            walk.convolve(Windowed(stage.downsample.children()))
+        return walk.normalised()
+
+
+def _is_threaded(network: Dass) -> bool:
+    """Whether the work is cut into jobs of one thread each, or goes to torch in large pieces."""
+    like = next(network.parameters())
+    return choose_backend(like, network.scan_backend) == "cpu" and like.dtype == torch.float32
 
 
 class _Walk:
     """The residual map x (B, T, F, C) on its way through the network, in one of two buffers."""
 
-    def __init__(self, network: Dass, features: Tensor, tiling: Tiling) -> None:
+    def __init__(self, network: Dass, features: Tensor, tiling: Tiling, *, threaded: bool) -> None:
         self.norm = network.classifier.norm
         self.tiling = tiling
+        self.threaded = threaded
         self.like = next(network.parameters())
-        on_cpu = choose_backend(self.like, network.scan_backend) == "cpu"
-        self.threaded = on_cpu and self.like.dtype == torch.float32
         self.holding = self.spare = self.like.new_empty(0)
         self.x = features.unsqueeze(-1)
         self.convolve(Windowed(network.patch_embed))
@@ -97,11 +106,13 @@ class _Walk:
     def advance(self, block: Block) -> None:
         """One block, x in place."""
         u = self._room(*self.x.shape)
-        chunks = self._chunks(self.x)
         work = _BlockWork(block, self.x, u, fused=self.threaded)
+        if self.threaded and self._is_short(u):
+            self._scan_at_once(work, self._chunks(self.x, self._items(work)))
+            return
+        chunks = self._chunks(self.x)
         if self.threaded:
-            scan = self._scan_at_once if self._is_short(u) else self._scan_by_chunk
-            scan(work, chunks)
+            self._scan_by_chunk(work, chunks)
             return
         self._do(work.front, chunks)
         p = torch.cat([block.op.project(u[:, first:last]) for _, _, first, last in chunks], dim=1)
@@ -111,8 +122,8 @@ class _Walk:
 
     def _is_short(self, u: Tensor) -> bool:
         """Whether one pass, which has two jobs an item, beats two passes by any number of threads."""
-        jobs = min(2 * len(u), torch.get_num_threads())
-        return u.shape[1] <= self.tiling.short and 2 * jobs > torch.get_num_threads()
+        jobs = min(2 * len(u), threads_of_jobs())
+        return u.shape[1] <= self.tiling.short and 2 * jobs > threads_of_jobs()
 
     def _scan_by_chunk(self, work: "_BlockWork", chunks: list[Chunk]) -> None:
         """Two passes over the chunks; the scans are summarised in the first and run in the second."""
@@ -147,16 +158,16 @@ class _Walk:
         p = u.new_empty(*u.shape[:3], op.x_proj_weight.shape[:2].numel())
         ways = torch.empty(2, *u.shape)
 
-        def first_pass(item: int, stop: int, first: int, last: int) -> None:
-            self._front(work, (item, stop, first, last))
-            p[item, first:last] = op.project(u[item, first:last]).flatten(2)
+        def first_pass(start: int, stop: int, first: int, last: int) -> None:
+            self._front(work, (start, stop, first, last))
+            p[start:stop, first:last] = op.project(u[start:stop, first:last]).flatten(3)
 
         def scan(item: int, way: int) -> None:
             scan_way(parameters, u[item], p[item], ways[way, item], reverse=bool(way))
 
-        def second_pass(item: int, stop: int, first: int, last: int) -> None:
-            y = ways[0, item:stop, first:last].add_(ways[1, item:stop, first:last])
-            self._back(work, (item, stop, first, last), y)
+        def second_pass(start: int, stop: int, first: int, last: int) -> None:
+            y = ways[0, start:stop, first:last].add_(ways[1, start:stop, first:last])
+            self._back(work, (start, stop, first, last), y)
 
         run_jobs(first_pass, chunks)
         run_jobs(scan, [(item, way) for item in range(len(u)) for way in (0, 1)])
@@ -164,13 +175,27 @@ class _Walk:
 
     def _front(self, work: "_BlockWork", chunk: Chunk) -> None:
         start, stop, first, last = chunk
-        for a, b in spans(first, last, self.tiling.tile // work.x.shape[2]):
+        for a, b in spans(first, last, self._tile(work)):
             work.front(start, stop, a, b)
 
     def _back(self, work: "_BlockWork", chunk: Chunk, y: Tensor) -> None:
         start, stop, first, last = chunk
-        for a, b in spans(first, last, self.tiling.tile // work.x.shape[2]):
+        for a, b in spans(first, last, self._tile(work)):
             work.back(start, stop, a, b, y[:, a - first : b - first])
+
+    def _tile(self, work: "_BlockWork") -> int:
+        """Columns of a matrix product."""
+        return self._positions(work) // work.x.shape[2]
+
+    def _positions(self, work: "_BlockWork") -> int:
+        """Of a matrix product."""
+        return max(self.tiling.tile, self.tiling.hidden // work.block.mlp.fc1.out_features)
+
+    def _items(self, work: "_BlockWork") -> int:
+        """How many whole items one matrix product takes, at least one; no more than leave each thread some."""
+        batch, columns, rows = work.x.shape[:3]
+        share = -(-batch // threads_of_jobs())
+        return max(1, min(self._positions(work) // (columns * rows), share))
 
     def normalised(self) -> Tensor:
         """x after the classifier's norm, in memory of its own; the walk is over."""
@@ -187,16 +212,18 @@ class _Walk:
             self.spare = self.like.new_empty(count)
         return self.spare[:count].view(shape)
 
-    def _chunks(self, x: Tensor) -> list[Chunk]:
-        """What is done at a time: chunks of single items on a CPU (as many for each item), else slabs of the batch."""
-        batch, columns, rows = x.shape[:3]
+    def _chunks(self, x: Tensor, items: int = 1) -> list[Chunk]:
+        """What is done at a time: chunks of `items` items on a CPU (as many for each item), else slabs of the batch."""
+        batch, columns, rows, channels = x.shape
         if not self.threaded:
             return [
                 (0, batch, *span) for span in spans(0, columns, self.tiling.slab // (batch * rows))
             ]
-        share = -(-columns * batch // torch.get_num_threads())
-        size = min(self.tiling.chunk // rows, share)
-        return [(i, i + 1, *span) for i in range(batch) for span in spans(0, columns, size)]
+        share = -(-columns * batch // threads_of_jobs())
+        worthwhile = -(-self.tiling.job // (rows * channels))
+        size = min(self.tiling.chunk // rows, max(share, worthwhile))
+        groups = spans(0, batch, items)
+        return [(*group, *span) for group in groups for span in spans(0, columns, size)]
 
     def _do(self, function: Callable[..., None], chunks: list[Chunk]) -> None:
         if self.threaded:
@@ -225,7 +252,8 @@ class _BlockWork:
             return
         if high - low < last - first + 2:  # the true ends of the map
             v = F.pad(v, (0, 0, 0, 0, first - 1 < 0, last + 1 > columns))
-        depthwise_silu(v[0], self.kernel, u[0])
+        for item in range(stop - start):
+            depthwise_silu(v[item], self.kernel, u[item])
 
     def back(self, start: int, stop: int, first: int, last: int, y: Tensor) -> None:
         block, x = self.block, self.x[start:stop, first:last]

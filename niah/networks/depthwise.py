@@ -7,28 +7,28 @@ a layout of its own and back, which costs more than the nine products.
 """
 
 import numpy as np
-from numba import njit
 from torch import Tensor
 
-from niah.scan.cpu_math import OPTIONS, exp_of_non_positive
+from niah.scan.cpu_compile import kernel
+from niah.scan.cpu_math import exp_of_non_positive
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 
 
-@njit(**OPTIONS)
+@kernel()
 def _add_rows(total, kernel, before, here, after):  # type: ignore[no-untyped-def]
     for c in range(total.shape[0]):
         total[c] += kernel[0, c] * before[c] + kernel[1, c] * here[c] + kernel[2, c] * after[c]
 
 
-@njit(**OPTIONS)
+@kernel()
 def _silu(total, out):  # type: ignore[no-untyped-def]
     for c in range(total.shape[0]):
         t = exp_of_non_positive(-abs(total[c]))
         out[c] = total[c] * (_ONE if total[c] >= _ZERO else t) / (_ONE + t)
 
 
-@njit(**OPTIONS)
+@kernel()
 def _depthwise_silu(x, kernel, out):  # type: ignore[no-untyped-def]
     columns, rows, channels = out.shape
     total, nothing = np.empty(channels, np.float32), np.zeros(channels, np.float32)

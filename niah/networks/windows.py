@@ -9,6 +9,7 @@ Maps are (B, T, F, C); convolution kernels are as released, (out, in, mel, time)
 
 from collections.abc import Iterable
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -22,7 +23,7 @@ class Windowed:
     def __init__(self, layers: Iterable[nn.Module]) -> None:
         self.layers = list(layers)
         self.kernels = {
-            layer: layer.weight.transpose(2, 3).contiguous()
+            layer: layer.weight.transpose(2, 3).contiguous(memory_format=torch.channels_last)
             for layer in self.layers
             if isinstance(layer, nn.Conv2d)
         }

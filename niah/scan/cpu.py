@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
-from niah.scan.cpu_math import OPTIONS, as_float32, dot, exp_of_non_positive, softplus_in_place
+from niah.scan.cpu_compile import kernel
+from niah.scan.cpu_math import as_float32, dot, exp_of_non_positive, softplus_in_place
 from niah.threads import run_jobs
 
 CHANNEL_BLOCK = 48
@@ -23,7 +23,7 @@ CHANNEL_BLOCK = 48
 _ONE = np.float32(1)
 
 
-@njit(**OPTIONS)
+@kernel()
 def _forward(u, z, B, C, A, y, states, item, first, last, order):  # type: ignore[no-untyped-def]
     """Scan channels first..last of one batch item. `states` keeps h for the backward pass if it is not empty."""
     start, outer, outer_stride, inner, inner_stride = order
@@ -54,7 +54,7 @@ def _forward(u, z, B, C, A, y, states, item, first, last, order):  # type: ignor
                     states[item, position, first + n] = h[n]
 
 
-@njit(**OPTIONS)
+@kernel()
 def _backward(u, z, B, C, A, states, gy, gu, gz, gB, gC, gA, item, order):  # type: ignore[no-untyped-def]
     """Adjoint of `_forward` for one batch item, from the last step to the first.
 

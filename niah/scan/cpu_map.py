@@ -27,11 +27,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
-from niah.scan.cpu_math import OPTIONS, as_float32, exp_of_non_positive, softplus_in_place
+from niah.scan.cpu_compile import kernel
+from niah.scan.cpu_math import as_float32, exp_of_non_positive, softplus_in_place
 from niah.threads import run_jobs
 
 CHUNK_POSITIONS = (
@@ -42,7 +42,7 @@ BLOCK = 1024  # elements (rows x channels) whose steps are in scratch at a time:
 Floats = NDArray[np.float32]
 
 
-@njit(**OPTIONS)
+@kernel()
 def _steps_of_position(delta, offset, coordinates, start, weight, bias):  # type: ignore[no-untyped-def]
     """delta[offset:] = weight^T coordinates[start:] + bias, weight (R, C); six ranks a turn."""
     rank, channels = weight.shape
@@ -75,7 +75,7 @@ def _steps_of_position(delta, offset, coordinates, start, weight, bias):  # type
         r += 1
 
 
-@njit(**OPTIONS)
+@kernel()
 def _step(h, y, u, delta, offset, a, b, readout):  # type: ignore[no-untyped-def]
     """One step of the recurrence for all channels; adds to y."""
     if offset < 0:
@@ -86,7 +86,7 @@ def _step(h, y, u, delta, offset, a, b, readout):  # type: ignore[no-untyped-def
         y[c] += readout * h[c]
 
 
-@njit(**OPTIONS)
+@kernel()
 def _step_silently(h, passed, u, delta, offset, a, b):  # type: ignore[no-untyped-def]
     """One step without output; adds the step sizes to `passed`."""
     if offset < 0:
@@ -98,7 +98,7 @@ def _step_silently(h, passed, u, delta, offset, a, b):  # type: ignore[no-untype
         passed[c] += delta[offset + c]
 
 
-@njit(**OPTIONS)
+@kernel()
 def _sweep(  # type: ignore[no-untyped-def]
     u, p, weight, bias, A, D, row_state, column_state, row_sum, column_sum, y, reverse, first_kind
 ):
@@ -148,7 +148,7 @@ def _sweep(  # type: ignore[no-untyped-def]
                         _step_silently(h, passed, u[base + f], delta, f * channels, a, b)
 
 
-@njit(**OPTIONS)
+@kernel()
 def _rows_in_order(u, p, weight, bias, A, D, rows, y, reverse):  # type: ignore[no-untyped-def]
     """y = D u + direction 0 (or 2) of a whole map, row after row; u, y (L, C), D (C,)."""
     positions, channels = u.shape
@@ -177,7 +177,7 @@ def _rows_in_order(u, p, weight, bias, A, D, rows, y, reverse):  # type: ignore[
                 _step(h, out, x, delta, n * channels, A[k], b, readout)
 
 
-@njit(**OPTIONS)
+@kernel()
 def _enter(ends, sums, A, state):  # type: ignore[no-untyped-def]
     """The state past one chunk: what enters takes the place of E in `ends`, and `state` is what enters the next one."""
     for c in range(A.shape[0]):
@@ -186,7 +186,7 @@ def _enter(ends, sums, A, state):  # type: ignore[no-untyped-def]
         state[c] = exp_of_non_positive(A[c] * sums[c]) * state[c] + end
 
 
-@njit(**OPTIONS)
+@kernel()
 def _carry(row_ends, row_sums, column_ends, column_sums, A):  # type: ignore[no-untyped-def]
     """row_* (chunks, 2, F, C), column_* (chunks, 2, C), second axis forward and reverse; ends become entries."""
     chunks, _, rows, channels = row_ends.shape

@@ -14,17 +14,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.polynomial import Chebyshev, Polynomial
 from torch import Tensor
 
-# no check for division by zero (it stops the vectoriser), products and sums fused, nothing reordered
-OPTIONS: dict[str, Any] = {
-    "nogil": True,
-    "cache": True,
-    "error_model": "numpy",
-    "fastmath": {"contract"},
-}
+from niah.scan.cpu_compile import OPTIONS as OPTIONS
+from niah.scan.cpu_compile import kernel
 
 
 def _polynomial(
@@ -47,7 +41,7 @@ _ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
 _LOWEST = np.float32(-87.0)
 
 
-@njit(inline="always", **OPTIONS)
+@kernel(inline="always")
 def exp_of_non_positive(x):  # type: ignore[no-untyped-def]
     """exp(x) for x <= 0; what is below float32's normal numbers comes out as 1.6e-38."""
     x = max(x, _LOWEST)
@@ -60,14 +54,14 @@ def exp_of_non_positive(x):  # type: ignore[no-untyped-def]
     ) * scale  # next to 1 a single rounding: steps by the million add up
 
 
-@njit(inline="always", **OPTIONS)
+@kernel(inline="always")
 def log1p_of_unit(t):  # type: ignore[no-untyped-def]
     """log(1 + t) for t in [0, 1], to full relative precision near 0."""
     high = _Q4 + t * (_Q5 + t * (_Q6 + t * (_Q7 + t * _Q8)))
     return t * (_Q0 + t * (_Q1 + t * (_Q2 + t * (_Q3 + t * high))))
 
 
-@njit(**OPTIONS)
+@kernel()
 def softplus_in_place(z, scratch, width):  # type: ignore[no-untyped-def]
     """z[:width] = softplus(z[:width]); `scratch` is as long."""
     for n in range(width):
@@ -76,7 +70,7 @@ def softplus_in_place(z, scratch, width):  # type: ignore[no-untyped-def]
         z[n] = max(z[n], _ZERO) + log1p_of_unit(scratch[n])
 
 
-@njit(**{**OPTIONS, "fastmath": {"contract", "reassoc"}})
+@kernel(fastmath={"contract", "reassoc"})
 def dot(x, y):  # type: ignore[no-untyped-def]
     """Sum of products; may be reordered, without which it is not vectorised."""
     total = _ZERO

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 
-from niah.scan.cpu_math import OPTIONS, as_float32, dot, exp_of_non_positive, softplus_in_place
+from niah.scan.cpu_compile import kernel
+from niah.scan.cpu_math import as_float32, dot, exp_of_non_positive, softplus_in_place
 from niah.threads import run_jobs
 
 CHANNEL_BLOCK = 96  # of a forward job; half of it where there would be too few jobs
@@ -28,7 +28,7 @@ STRETCH = 32
 _ONE = np.float32(1)
 
 
-@njit(**OPTIONS)
+@kernel()
 def _advance(u, z, B, C, A, D, y, state, kept, item, first, width, reverse):  # type: ignore[no-untyped-def]
     """All steps of channels first..first + width of one item; A and a state are (N, E).
 
@@ -66,7 +66,7 @@ def _advance(u, z, B, C, A, D, y, state, kept, item, first, width, reverse):  # 
     state[item, :, first : first + width] = h
 
 
-@njit(**OPTIONS)
+@kernel()
 def _retreat(  # type: ignore[no-untyped-def]
     u, z, B, C, A, kept, gy, gu, gz, gB, gC, gA, carry, item, block, first, width, reverse
 ):

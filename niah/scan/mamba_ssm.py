@@ -1,7 +1,7 @@
 """The official CUDA scan, where the package `mamba-ssm` is installed: only when asked for, to compare with.
 
 It takes (batch, channels, L) tensors, so a map's four directions and a reversed sequence are copied into that layout
-first, as the official networks do. It indexes with 32 bits: past 2^32 elements of (channels, L) it wraps silently.
+first, as the official networks do. It indexes with 32 bits, so 2^31 elements or more are refused.
 float32 inside; float16 inputs are handed over as float32, since outputs of 1e4 to 1e6 occur.
 """
 
@@ -16,15 +16,20 @@ from niah.errors import NiahError
 from niah.scan import DIRECTIONS
 from niah.scan.reference import to_map, to_sequence
 
+MOST_ELEMENTS = 2**31 - 1  # of a tensor that 32 bits index
 STEPS_AT_A_TIME = 256  # of the part that an initial state adds
 
 
 def cross_scan(
     u: Tensor, p: Tensor, dt_weight: Tensor, dt_bias: Tensor, A: Tensor, D: Tensor
 ) -> Tensor:
-    """As `niah.scan.cross_scan`; (batch, T, F, C)."""
-    scan = _official()
+    """As `niah.scan.cross_scan`; (batch, T, F, C).
+
+    Raises NiahError past 2^31 elements.
+    """
     columns, rows, channels = u.shape[1:]
+    check_size(len(u), channels, states=1, steps=columns * rows)
+    scan = _official()
     rank = dt_weight.shape[-1]
     x, part = (t.float() if t.dtype == torch.float16 else t for t in (u, p))
     y = torch.zeros_like(x)
@@ -59,7 +64,10 @@ def scan_sequence(
 
     The official kernel starts from zero. The scan is linear in its state, so what an initial state adds is its decayed
     read-out, made here in torch: slow, but exact.
+
+    Raises NiahError past 2^31 elements.
     """
+    check_size(u.shape[0], A.shape[0], A.shape[1], u.shape[1])
     scan = _official()
     kind = torch.float32 if u.dtype == torch.float16 else u.dtype
     u, z, B, C = (x.to(kind).flip(1) if reverse else x.to(kind) for x in (u, z, B, C))
@@ -73,6 +81,16 @@ def scan_sequence(
         more, kept = _from_state(z, C, A.float(), state.float())
         y, final = y + more.to(kind), final + kept
     return (y.flip(1) if reverse else y), final
+
+
+def check_size(batch: int, channels: int, states: int, steps: int) -> None:
+    """Raises NiahError where (batch, channels, steps), or B and C (batch, states, steps), pass what 32 bits index."""
+    elements = batch * max(channels, states) * steps
+    if elements > MOST_ELEMENTS:
+        raise NiahError(
+            f"the scan 'mamba_ssm' indexes with 32 bits and would wrap: {batch} x {max(channels, states)} x {steps} "
+            f"elements are past 2^31: --kernel triton takes any number, or take fewer clips at once"
+        )
 
 
 def _from_state(z: Tensor, C: Tensor, A: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:

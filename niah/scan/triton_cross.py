@@ -202,6 +202,21 @@ def _coordinates(p, step, inside, R: tl.constexpr, RANK: tl.constexpr):
     ), offset + R
 
 
+@triton.jit
+def _entering(
+    states, c, k, group, item, slab, reverse, columns, line, pieces, chunks, lines, rows_size,
+    F: tl.constexpr, C: tl.constexpr, M: tl.constexpr,
+):  # fmt: skip
+    """Of a group's lines: first step and steps (M,), and the states (M, WIDTH) that enter them from one end."""
+    lane = group * M + tl.arange(0, M)
+    start, count = line_starts(k, lane, columns, line, F)
+    offset = state_offset(
+        k, item, slab, lane, reverse, line, pieces, chunks, lines, rows_size, C, F
+    )
+    full = (count > 0)[:, None] & (c < C)[None, :]
+    return start, count, tl.load(states + offset[:, None] + c[None, :], mask=full, other=0.0)
+
+
 @triton.jit(do_not_specialize=["T", "line", "pieces", "chunks", "slabs"])
 def _line_pairs(
     x, p, dt_weight, dt_bias, A, decay, value,
@@ -280,13 +295,10 @@ def _outputs(
             weight, bias, a = _weights(k, c, dt_weight, dt_bias, A, C, R, RANK)
             once = tl.where(k == 0, skip, 0.0)
             for group in range(0, groups):
-                lane = group * M + tl.arange(0, M)
-                start, count = line_starts(k, lane, columns, line, F)
-                offset = state_offset(
-                    k, item, slab, lane, reverse, line, pieces, chunks, lines, rows_size, C, F
-                )
-                full = (count > 0)[:, None] & (c < C)[None, :]
-                h = tl.load(states + offset[:, None] + c[None, :], mask=full, other=0.0)
+                start, count, h = _entering(
+                    states, c, k, group, item, slab, reverse,
+                    columns, line, pieces, chunks, lines, rows_size, F, C, M,
+                )  # fmt: skip
                 for j in range(0, steps):
                     i = tl.where(reverse, steps - 1 - j, j)
                     inside = i < count

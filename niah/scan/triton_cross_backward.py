@@ -19,8 +19,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from niah.scan.triton_cross import Plan, _coordinates, _weights, line_states
-from niah.scan.triton_lines import line_starts, slab_extent, state_offset, sweep_sizes
+from niah.scan.triton_cross import Plan, _coordinates, _entering, _weights, line_states
+from niah.scan.triton_lines import slab_extent, sweep_sizes
 from niah.scan.triton_steps import sigmoid, softplus
 
 EXTRA_ROWS = tl.constexpr(3)  # beside the projection's: bias, A, D
@@ -88,13 +88,10 @@ def _gradients(
             sum_a = tl.zeros((WIDTH,), tl.float32)
             sum_d = tl.zeros((WIDTH,), tl.float32)
             for group in range(0, groups):
-                lane = group * M + tl.arange(0, M)
-                start, count = line_starts(k, lane, columns, line, F)
-                offset = state_offset(
-                    k, item, slab, lane, reverse, line, pieces, chunks, lines, rows_size, C, F
-                )
-                full = (count > 0)[:, None] & (c < C)[None, :]
-                h = tl.load(states + offset[:, None] + c[None, :], mask=full, other=0.0)
+                start, count, h = _entering(
+                    states, c, k, group, item, slab, reverse,
+                    columns, line, pieces, chunks, lines, rows_size, F, C, M,
+                )  # fmt: skip
                 for j in range(0, steps):
                     i = tl.where(reverse, steps - 1 - j, j)
                     inside = i < count
@@ -110,11 +107,10 @@ def _gradients(
                     h = tl.exp2(delta * a[None, :]) * h + delta * (b[:, None] * x)
                 tl.debug_barrier()
                 # the far end's order of lines is the other way round
-                offset = state_offset(
-                    k, item, slab, lane, not reverse, line, pieces, chunks, lines, rows_size, C, F
-                )
-                full = (count > 0)[:, None] & (c < C)[None, :]
-                later = tl.load(adjoints + offset[:, None] + c[None, :], mask=full, other=0.0)
+                _, _, later = _entering(
+                    adjoints, c, k, group, item, slab, not reverse,
+                    columns, line, pieces, chunks, lines, rows_size, F, C, M,
+                )  # fmt: skip
                 for j in range(0, steps):
                     i = tl.where(reverse, j, steps - 1 - j)
                     inside = i < count

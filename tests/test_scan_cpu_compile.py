@@ -1,0 +1,84 @@
+"""Compiled kernels on disk: used again, but not after an edit of anything that is compiled into them."""
+
+import importlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from numba.core.dispatcher import Dispatcher
+
+import niah
+from niah.scan.cpu_compile import SourcesCache
+from tests.conftest import REPOSITORY
+
+PACKAGE = REPOSITORY / "niah"
+KERNEL_MODULES = [
+    "niah.scan.cpu",
+    "niah.scan.cpu_map",
+    "niah.scan.cpu_math",
+    "niah.scan.cpu_sequence",
+]
+# state past one chunk, exp(A sum) state + E: a kernel of cpu_map, with cpu_math's exp inlined; here exp(-1) 2 + 0
+RUN = """
+import json, sys
+import numpy as np
+import niah
+from niah.scan.cpu_map import _enter
+ends, sums, A, state = (np.full(1, x, np.float32) for x in (0, 1, -1, 2))
+_enter(ends, sums, A, state)
+hits = sum(_enter.stats.cache_hits.values())
+json.dump({"state": float(state[0]), "hits": hits, "package": niah.__file__}, sys.stdout)
+"""
+
+
+def run(folder: Path) -> dict[str, Any]:
+    """RUN with the copy of the package in `folder`, in a process of its own."""
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    environment.pop("NUMBA_CACHE_DIR", None)
+    command = [sys.executable, "-c", RUN]
+    found = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=True
+    )
+    made: dict[str, Any] = json.loads(found.stdout)
+    assert Path(made["package"]).is_relative_to(folder)
+    return made
+
+
+def test_an_edit_of_an_inlined_function_is_seen(tmp_path: Path) -> None:
+    shutil.copytree(
+        PACKAGE, tmp_path / "niah", ignore=shutil.ignore_patterns("__pycache__", "*.safetensors")
+    )
+    first, second = run(tmp_path), run(tmp_path)
+    assert first["hits"] == 0
+    assert second["hits"] == 1  # there is a cache to go stale
+    assert first["state"] == second["state"] == pytest.approx(0.7357589, abs=1e-6)
+    source = tmp_path / "niah" / "scan" / "cpu_math.py"
+    before = source.read_text()
+    edited = before.replace("_LOWEST = np.float32(-87.0)", "_LOWEST = np.float32(-0.5)")
+    assert edited != before
+    source.write_text(edited)
+    third = run(tmp_path)
+    assert third["hits"] == 0
+    assert third["state"] == pytest.approx(1.2130613, abs=1e-6)  # exp(-0.5) 2
+    source.write_text(before)
+    assert run(tmp_path) == second
+
+
+@pytest.mark.parametrize("name", KERNEL_MODULES)
+def test_every_kernel_has_that_cache(name: str) -> None:
+    module = importlib.import_module(name)
+    kernels: list[Any] = [x for x in vars(module).values() if isinstance(x, Dispatcher)]
+    assert kernels
+    assert all(isinstance(kernel._cache, SourcesCache) for kernel in kernels)
+
+
+def test_all_modules_with_kernels_are_looked_at() -> None:
+    """`scan/cpu*.py` is what the hash is made of."""
+    folder = Path(niah.__file__).parent / "scan"
+    with_kernels = {path.stem for path in folder.glob("*.py") if "\n@kernel(" in path.read_text()}
+    assert {f"niah.scan.{stem}" for stem in with_kernels} == set(KERNEL_MODULES)

@@ -1,0 +1,61 @@
+"""Jobs run side by side, each on one thread, and all that began are over when the call returns."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from niah.threads import run_jobs
+
+JOBS = [(n,) for n in range(6)]
+
+
+@pytest.fixture(autouse=True)
+def two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_a_job_has_one_thread_and_the_caller_keeps_its_own() -> None:
+    seen: list[tuple[str, int]] = []
+
+    def job(_: int) -> None:
+        torch.randn(64, 64) @ torch.randn(64, 64)
+        seen.append((threading.current_thread().name, torch.get_num_threads()))
+
+    run_jobs(job, JOBS)
+    assert len(seen) == len(JOBS)
+    assert {threads for _, threads in seen} == {1}
+    assert all(name.startswith("niah") for name, _ in seen)
+    assert torch.get_num_threads() == 2
+
+
+def test_the_first_error_is_raised_when_all_that_began_are_over() -> None:
+    began, over = [], []
+
+    def job(n: int) -> None:
+        began.append(n)
+        time.sleep(0.01)
+        over.append(n)
+        if n == 1:
+            raise ValueError(f"job {n}")
+
+    with pytest.raises(ValueError, match="job 1"):
+        run_jobs(job, JOBS)
+    assert sorted(over) == sorted(began)
+
+
+@pytest.mark.parametrize("inference", [False, True])
+def test_a_job_has_the_callers_gradient_mode(inference: bool) -> None:
+    seen: list[tuple[bool, bool]] = []
+
+    def job(_: int) -> None:
+        seen.append((torch.is_inference_mode_enabled(), torch.is_grad_enabled()))
+
+    with torch.inference_mode(inference), torch.no_grad():
+        run_jobs(job, JOBS)
+    assert set(seen) == {(inference, False)}
