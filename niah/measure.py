@@ -1,18 +1,30 @@
 """Scores of one cell and what they cost: batches of scenes through an adapter, timed."""
 
+import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain, islice
 from statistics import median
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from niah.adapters import Adapter
+from niah.adapters.blocks import InBlocks
 from niah.errors import NiahError
 from niah.memory import PeakMemory, free_cached, is_out_of_memory
+from niah.prefetch import one_ahead
+from niah.scene_rows import FeatureBlocks, Scene, together
 
 LARGEST_PROBED_BATCH = 64
+ALONE = 4
+"""Batches before any is prepared beside another's forward pass: a warm-up, and three to time."""
+
+LARGE_SHARE = 8
+_FLOAT32_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -26,26 +38,40 @@ class Measured:
 
 def measure(
     adapter: Adapter,
-    scenes: Iterable[Tensor],
+    scenes: Iterable[Scene],
     batch_size: int,
     device: torch.device,
     advance: Callable[[int], None],
+    ahead: bool | None = None,
 ) -> Measured:
-    """Sigmoid scores of scenes (frames, mels), all of one length, in batches.
+    """Sigmoid scores of scenes, all of one length, in batches.
 
-    The latency is the median over batches of wall time / clips in the batch, transfer to the device included; the
-    first batch (kernels are loaded, memory is mapped) counts only when it is the only one.
+    The latency is the median over batches of wall time / clips in the batch, transfer to the device included, the
+    making of the scene not; the first batch (kernels are loaded, memory is mapped) counts only when it is the only one.
+
+    With `ahead` the fifth batch and those after it are prepared by a thread while the one before is scored. Scores are
+    the same bits, one batch more is in memory, and only the first four are timed, since what runs beside a forward pass
+    slows it. By default that is done on a GPU alone, for batches that are not large (`is_large`): on a CPU scenes
+    are made on the cores that the model needs.
     """
     free_cached(device)
     memory = PeakMemory(device)
     scores: list[Tensor] = []
     seconds: list[float] = []
-    for batch in _batches(scenes, batch_size):
-        begin = time.perf_counter()
-        logits = adapter.logits(batch).float().cpu()  # the copy waits for the device
-        seconds.append((time.perf_counter() - begin) / len(batch))
-        scores.append(torch.sigmoid(logits))
-        advance(len(batch))
+    groups = _groups(scenes, batch_size)
+    first = next(groups)
+    if ahead is None:
+        ahead = device.type == "cuda" and not is_large(len(first), *first[0].shape)
+    batches = _batches(adapter, chain([first], groups))
+    with closing(one_ahead(batches, ALONE) if ahead else batches) as prepared:
+        for batch in prepared:
+            begin = time.perf_counter()
+            logits = adapter.logits(batch).float().cpu()  # the copy waits for the device
+            if not ahead or len(seconds) < ALONE:
+                seconds.append((time.perf_counter() - begin) / len(logits))
+            scores.append(torch.sigmoid(logits))
+            advance(len(logits))
+            del batch  # the next one takes its place
     return Measured(torch.cat(scores), median(seconds[1:] or seconds), memory.bytes())
 
 
@@ -86,12 +112,19 @@ def _probe(adapter: Adapter, frames: int, most: int, device: torch.device) -> in
     return fitting
 
 
-def _batches(scenes: Iterable[Tensor], size: int) -> Iterable[Tensor]:
-    batch: list[Tensor] = []
-    for scene in scenes:
-        batch.append(scene)
-        if len(batch) == size:
-            yield torch.stack(batch) if size > 1 else batch[0][None]
-            batch = []
-    if batch:
-        yield torch.stack(batch)
+def is_large(clips: int, frames: int, mels: int) -> bool:
+    """Whether so many whole scenes would take more than an eighth of this machine's memory."""
+    held = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return clips * frames * mels * _FLOAT32_BYTES > held / LARGE_SHARE
+
+
+def _groups(scenes: Iterable[Scene], size: int) -> Iterator[list[Scene]]:
+    iterator = iter(scenes)
+    while group := list(islice(iterator, size)):
+        yield group
+
+
+def _batches(adapter: Adapter, groups: Iterable[list[Scene]]) -> Generator[Any, None, None]:
+    """Each group as what the adapter takes; nothing is kept of a batch that was handed out."""
+    for group in groups:
+        yield FeatureBlocks(group) if isinstance(adapter, InBlocks) else together(group)

@@ -10,19 +10,21 @@ import torch
 
 import niah
 from niah.adapters import Adapter
+from niah.adapters.blocks import InBlocks, ReadsBlocks
 from niah.adapters.importing import code_sha256
 from niah.adapters.pooled import Pooled
 from niah.adapters.window import SlidingWindow, window_starts
 from niah.cards import ModelCard
 from niah.cells import CELL_COLUMNS, OPTIONAL_COLUMNS, Row, Value, cell_key
 from niah.errors import NiahError
-from niah.measure import measure, probe_batch_size
+from niah.measure import is_large, measure, probe_batch_size
 from niah.memory import free_cached, is_out_of_memory
 from niah.needle_features import PreparedNeedles
 from niah.placement import total_frames
 from niah.plan import Cell, RunOptions
 from niah.records import RunDirectory
 from niah.run_scenes import Scenes
+from niah.scan.availability import other_than_auto
 
 Advance = Callable[[int], None]
 
@@ -75,6 +77,9 @@ class ModelRun:
         determinants |= {name: value for name, value in axes.items() if value is not None}
         if code := code_sha256(self.card):
             determinants["adapter_code"] = code
+        # neither is the scan that is taken anyway
+        if kernel := other_than_auto(self.options.kernel, self.device):
+            determinants["kernel"] = kernel
         return cell_key(determinants)
 
     def run(self, cells: Sequence[Cell], directory: RunDirectory, advance: Advance) -> list[Row]:
@@ -151,6 +156,9 @@ class ModelRun:
         if poolings:
             return Pooled(self.adapter, *poolings), batch_size
         if self.windows is None:
+            size = self._frames(cells[0].length_s), self.adapter.frontend.mels
+            if isinstance(self.adapter, ReadsBlocks) and is_large(batch_size, *size):
+                return InBlocks(self.adapter), batch_size
             return self.adapter, batch_size
         self.windows.windows_at_once = batch_size
         return self.windows, max(1, batch_size // self._windows_of(cells[0].length_s))

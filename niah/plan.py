@@ -44,6 +44,7 @@ POOLINGS = (
     *("average", "max", "top-k", "log-sum-exp", "sum", "first", "mid", "last"),
     *("first-token", "mid-token", "last-token"),
 )  # `niah.pooling`
+KERNELS = ("auto", "reference", "chunked", "cpu", "triton", "mamba_ssm")  # `niah.scan.Backend`
 LONGEST_NEEDLE_FRAMES = 1024  # that a front end gives a 10 s clip: AST's and DASS's
 V2_AXES = (
     ("needle_s", "--needle-s"),
@@ -79,6 +80,7 @@ class RunOptions:
     window_pool: str = "max"
     device: str = "auto"
     dtype: str = "float32"
+    kernel: str = "auto"  # of the scans: what suits the device
     batch_size: int | None = None  # None is auto
     seed: int = 0
     out: Path = Path("runs/default")
@@ -101,6 +103,8 @@ class RunOptions:
             raise NiahError(f"--limit must be 1 or more, got {self.limit}")
         if self.batch_size is not None and self.batch_size < 1:
             raise NiahError(f"--batch-size must be 'auto' or 1 or more, got {self.batch_size}")
+        if self.kernel not in KERNELS:
+            raise NiahError(f"--kernel '{self.kernel}': unknown.{nearest(self.kernel, KERNELS)}")
         self._check_window()
         self._check_axes()
         if self.checkpoint not in (None, RANDOM) and len(self.models) > 1:

@@ -6,8 +6,6 @@ A control's scene is that of the same clip without its needle, at the level that
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from torch import Tensor
-
 from niah.arrangement import arrange
 from niah.distractors import Distractors
 from niah.frontends import Frontend
@@ -16,6 +14,7 @@ from niah.loudest import loudest_stretch
 from niah.needle_features import PreparedNeedles
 from niah.placement import total_frames
 from niah.plan import CONSTANT_HAYSTACKS, SHAM, Cell, RunOptions, piece_frames
+from niah.scene_rows import Scene
 from niah.scenes import Piece, SceneBuilder
 
 
@@ -54,10 +53,11 @@ class Scenes:
         """For what does not depend on the haystack: the needles themselves, with what level "mix" needs of them."""
         return next(iter(sorted(self.all_builders(), key=lambda each: each.level != "mix")))
 
-    def of_cell(self, cell: Cell, prepared: PreparedNeedles) -> Iterator[Tensor]:
-        """The scene of every clip, in order."""
+    def of_cell(self, cell: Cell, prepared: PreparedNeedles) -> Iterator[Scene]:
+        """The scene of every clip, in order; their rows are not in memory yet."""
         if cell.is_base:
-            yield from (prepared.features(index).features for index in range(len(prepared)))
+            for index in range(len(prepared)):
+                yield Scene.of_rows(prepared.features(index).features)
             return
         builder = self.builder(cell.haystack, cell.level)
         for index, needle in enumerate(prepared.needles.needles):
@@ -65,7 +65,7 @@ class Scenes:
                 yield self._rearranged(cell, builder, prepared, index)
                 continue
             features = prepared.features(index)
-            yield builder.scene(
+            yield builder.laid_out(
                 None if cell.control else features,
                 needle.id,
                 length_s=cell.length_s,
@@ -88,7 +88,7 @@ class Scenes:
 
     def _rearranged(
         self, cell: Cell, builder: SceneBuilder, prepared: PreparedNeedles, index: int
-    ) -> Tensor:
+    ) -> Scene:
         assert cell.position is not None
         frames = piece_frames(cell, self.frontend.needle_frames)
         total = total_frames(cell.length_s, self.frontend.needle_frames)

@@ -21,6 +21,7 @@ from niah.errors import NiahError, nearest
 from niah.frontends import Frontend
 from niah.haystacks import Haystack
 from niah.placement import check_protocol, start_frame, total_frames
+from niah.scene_rows import Scene, Stretch
 
 Level = Literal["surround", "mix"]
 LEVELS = ("surround", "mix")
@@ -146,30 +147,49 @@ class SceneBuilder:
         Raises:
             NiahError: length, position or SNR that make no scene, or `out` of another shape.
         """
+        scene = self.laid_out(
+            needle,
+            clip_id,
+            length_s=length_s,
+            position=position,
+            snr_db=snr_db,
+            sham=sham,
+            like=like,
+        )
+        return scene.whole(out)
+
+    def laid_out(
+        self,
+        needle: NeedleFeatures | None,
+        clip_id: str,
+        *,
+        length_s: float,
+        position: float,
+        snr_db: float | None = None,
+        sham: bool = False,
+        like: NeedleFeatures | None = None,
+    ) -> Scene:
+        """`scene`, not yet in memory: its level is known and its rows are made when they are read."""
         frontend = self.frontend
         total = total_frames(length_s, frontend.needle_frames)
         start = start_frame(total, frontend.needle_frames, position, self.protocol)
         if sham and needle is not None:
             raise NiahError("a sham scene has no needle: give needle=None")
-        out = self._target(out, total)
         if needle is not None and self._is_alone(total, snr_db):
-            return out.copy_(needle.features)
+            return Scene.of_rows(needle.features)
         if needle is not None:
             whole = Piece(needle, start, 0, frontend.needle_frames)
-            return self.arranged([whole], clip_id, length_s=length_s, snr_db=snr_db, out=out)
+            return self.arranged([whole], clip_id, length_s=length_s, snr_db=snr_db)
         noise = self.noise(None, clip_id, total=total, snr_db=snr_db, like=like)
         if not sham:
-            self._fill(out, noise, 0)
-            return out
-        room, after = slice(start, start + frontend.needle_frames), start + frontend.needle_frames
-        self._fill(out[:start], noise, 0)
+            return Scene((self._haystack(0, total, noise, 0),), frontend.mels)
+        after, within = start + frontend.needle_frames, noise
+        if noise is not None and self._noise is not None:
+            within = self._noise.elsewhere(noise, clip_id, frontend.needle_frames)
         # under "mix" the noise goes on beneath the needle, else it is cut open there
-        self._fill(out[after:], noise, after if self.level == "mix" else start)
-        if noise is None or self._noise is None:
-            self._fill(out[room], noise, 0)
-        else:
-            self._fill(out[room], self._noise.elsewhere(noise, clip_id, frontend.needle_frames), 0)
-        return out
+        stream = after if self.level == "mix" else start
+        parts = (0, start, noise, 0), (start, after, within, 0), (after, total, noise, stream)
+        return Scene(tuple(self._haystack(*part) for part in parts), frontend.mels)
 
     def arranged(
         self,
@@ -178,19 +198,16 @@ class SceneBuilder:
         *,
         length_s: float,
         snr_db: float | None = None,
-        out: Tensor | None = None,
-    ) -> Tensor:
-        """Normalised features of a scene of several pieces of clips, (frames, mels) float32.
+    ) -> Scene:
+        """A scene of several pieces of clips, its rows made when they are read.
 
         The noise is cut open at each piece ("mix": goes on beneath it). Its level is set by the whole clip of the first
         piece, measured over the haystack's frames ("mix": over all). One piece of a whole clip is the plain scene.
 
         Raises:
-            NiahError: length or SNR that make no scene, no piece, pieces that overlap or stick out, or `out` of
-                another shape.
+            NiahError: length or SNR that make no scene, no piece, or pieces that overlap or stick out.
         """
         total = total_frames(length_s, self.frontend.needle_frames)
-        out = self._target(out, total)
         ordered = sorted(pieces, key=lambda piece: piece.start)
         edges = [0, *(edge for p in ordered for edge in (p.start, p.start + p.count)), total]
         if not ordered or edges != sorted(edges):
@@ -200,13 +217,14 @@ class SceneBuilder:
         hidden = sum(piece.count for piece in ordered)
         noise = self.noise(pieces[0].needle, clip_id, total=total, snr_db=snr_db, hidden=hidden)
         frame = stream = 0
+        stretches = []
         for piece in ordered:
-            self._fill(out[frame : piece.start], noise, stream)
+            stretches.append(self._haystack(frame, piece.start, noise, stream))
             stream += piece.start - frame + (piece.count if self.level == "mix" else 0)
             frame = piece.start + piece.count
-            out[piece.start : frame] = self._laid(piece, noise)
-        self._fill(out[frame:], noise, stream)
-        return out
+            stretches.append(Stretch.of_rows(piece.start, self._laid(piece, noise)))
+        stretches.append(self._haystack(frame, total, noise, stream))
+        return Scene(tuple(stretches), self.frontend.mels)
 
     def noise(
         self,
@@ -247,14 +265,9 @@ class SceneBuilder:
         samples = 10 * self.frontend.sample_rate
         return Loudness(REFERENCE_RMS, samples, self.frontend.frames(samples))
 
-    def _target(self, out: Tensor | None, total: int) -> Tensor:
-        shape = (total, self.frontend.mels)
-        if out is None:
-            return torch.empty(shape, dtype=torch.float32)
-        if out.shape != shape or out.dtype != torch.float32 or out.device.type != "cpu":
-            told = f"{out.dtype} {out.device} {tuple(out.shape)}"
-            raise NiahError(f"out must be a float32 CPU tensor of shape {shape}, got {told}")
-        return out
+    def _haystack(self, start: int, stop: int, noise: Noise | None, stream: int) -> Stretch:
+        """Scene frames `start` to `stop`, from the noise's frame `stream` on."""
+        return Stretch(start, stop, lambda rows, first: self._fill(rows, noise, stream + first))
 
     def _fill(self, rows: Tensor, noise: Noise | None, first: int) -> None:
         """Write haystack frames, from the noise's frame `first` on."""

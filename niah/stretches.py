@@ -5,8 +5,11 @@ Hops are counted in two ways: along the clip's own noise (the stream) and along 
 same on any machine, in any batch or worker, and a longer scene starts as a shorter one does.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
 
 from niah.noise_bank import NoiseBank
 from niah.sounds import keyed_generator
@@ -24,14 +27,20 @@ class Course:
 
     stretches: tuple[tuple[int, int], ...]
 
+    @cached_property
+    def _starts(self) -> list[int]:
+        """The stream's first hop of each stretch, and its end: a day is 2160 stretches, read in thousands of blocks."""
+        return list(accumulate((length for _, length in self.stretches), initial=0))
+
     def pieces(self, first: int, count: int) -> Iterator[tuple[int, int]]:
         """(hop in the bank, hops) for the stream's hops `first` to `first + count`."""
-        start = 0
-        for hop, length in self.stretches:
+        for index in range(max(0, bisect_right(self._starts, first) - 1), len(self.stretches)):
+            (hop, length), start = self.stretches[index], self._starts[index]
             low, high = max(first, start), min(first + count, start + length)
+            if start >= first + count:
+                return
             if low < high:
                 yield hop + low - start, high - low
-            start += length
 
 
 def from_the_start(hops: int) -> Course:

@@ -32,6 +32,8 @@ from niah.progress import progress_bar
 from niah.provenance import git, hardware, versions
 from niah.records import RunDirectory, summarise
 from niah.run_scenes import Scenes
+from niah.scan.availability import check_available, other_than_auto
+from niah.scan.override import use_scan
 from niah.vocabularies import vocabulary
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ def sweep(options: RunOptions, note: Note = lambda _: None) -> "pd.DataFrame":
         for spec in options.haystacks
     }
     device = choose_device(options.device)
+    check_available(options.kernel, device)
     scenes = _refuse_early(options, cards, haystacks, device)
     prepared = prepare_alike(
         needles,
@@ -77,6 +80,8 @@ def sweep(options: RunOptions, note: Note = lambda _: None) -> "pd.DataFrame":
         "seed": options.seed,
         "labels": labels.name,
     }
+    if kernel := other_than_auto(options.kernel, device):
+        identity["kernel"] = kernel
     with RunDirectory.create_or_open(options.out, identity) as directory:
         record = _run_json(options, list(prepared.values()), device, notes)
         directory.write_run_json({**record, **_added(directory, options.preset, haystacks)})
@@ -112,13 +117,15 @@ def _refuse_early(
 
 
 def _load(options: RunOptions, name: str, device: torch.device) -> Adapter:
-    return load_model(
+    adapter = load_model(
         spec_of(options, name),
         options.checkpoint,
         device=str(device),
         dtype=options.dtype,
         seed=options.seed,
     )
+    use_scan(adapter, options.kernel)
+    return adapter
 
 
 def _run_json(

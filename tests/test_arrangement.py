@@ -100,7 +100,7 @@ def test_a_scene_of_one_whole_piece_is_the_plain_scene(haystack: str) -> None:
     snr_db = 5.0 if haystack == "gaussian" else None
     plain = build.scene(needle, "a", length_s=30, position=0.5, snr_db=snr_db)
     piece = Piece(needle, start_frame(3000, 1024, 0.5, "niah-v2"), 0, 1024)
-    assert torch.equal(plain, build.arranged([piece], "a", length_s=30, snr_db=snr_db))
+    assert torch.equal(plain, build.arranged([piece], "a", length_s=30, snr_db=snr_db).whole())
 
 
 def test_pieces_are_the_clips_frames_and_the_haystack_flows_around_them() -> None:
@@ -108,7 +108,7 @@ def test_pieces_are_the_clips_frames_and_the_haystack_flows_around_them() -> Non
     build = SceneBuilder(AST, "niah-v2", load_haystack("gaussian"))
     first, second = build.needle(sound(0)), build.needle(sound(1))
     pieces = [Piece(first, 200, 100, 300), Piece(second, 900, 0, 300)]
-    scene = build.arranged(pieces, "a", length_s=20, snr_db=0)
+    scene = build.arranged(pieces, "a", length_s=20, snr_db=0).whole()
     assert torch.equal(scene[200:500], first.features[100:400])
     assert torch.equal(scene[900:1200], second.features[:300])
     left = torch.cat([scene[:200], scene[500:900], scene[1200:]])
@@ -120,7 +120,7 @@ def test_pieces_are_the_clips_frames_and_the_haystack_flows_around_them() -> Non
 
 def test_under_mix_a_cut_piece_is_of_clip_plus_noise(mixing: SceneBuilder) -> None:
     needle = mixing.needle(sound(0))
-    scene = mixing.arranged([Piece(needle, 700, 250, 200)], "a", length_s=20, snr_db=3)
+    scene = mixing.arranged([Piece(needle, 700, 250, 200)], "a", length_s=20, snr_db=3).whole()
     noise = mixing.noise(needle, "a", total=2000, snr_db=3)
     assert noise is not None
     assert needle.waveform is not None

@@ -2,16 +2,18 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
+import torch
 from torch import Tensor, nn
 
 from niah.adapters import INDEXED_BY_64_BITS, NetworkAdapter
 from niah.checkpoints import State, strip_prefix
 from niah.networks.dass import Dass as DassNetwork
 from niah.networks.dass import DassConfig
-from niah.networks.dass_tiled import largest_tensor
+from niah.networks.dass_tiled import feature_map, largest_tensor
 from niah.scan import choose_backend
+from niah.scene_rows import FeatureBlocks
 
 _HUB_STEM = {"0": "0", "1": "2", "3": "5", "4": "7"}  # port's index -> official index
 _HUB_NAMES = (
@@ -47,6 +49,12 @@ class Dass(NetworkAdapter):
     def _forward(self, features: Tensor) -> Tensor:
         out: Tensor = self.network(features).float()  # brings a tile at a time to its device
         return out
+
+    @torch.inference_mode()
+    def block_logits(self, features: FeatureBlocks) -> Tensor:
+        """`logits` of scenes that are not in memory: the stem reads each window of frames when it comes to it."""
+        found = feature_map(self.network, cast(Tensor, features))  # all that it asks of a tensor
+        return self.network.classifier.pooled(found, features.shape[1]).float()
 
     def position_logits(self, features: Tensor) -> Tensor:
         """(B, frames, mels) -> (B, T, F, classes) float32: the head at each position; pooled, they are `logits`."""

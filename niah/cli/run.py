@@ -114,6 +114,13 @@ def run(
     ] = "max",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
+    kernel: Annotated[
+        str,
+        typer.Option(
+            help="Scan of state-space models: auto, cpu, triton, chunked, reference or mamba_ssm (where it is "
+            "installed). Another than auto's own makes another run."
+        ),
+    ] = "auto",
     batch_size: Annotated[
         str, typer.Option(help="auto (1 on a CPU; probed at the longest length on a GPU) or N.")
     ] = "auto",
@@ -171,6 +178,7 @@ def run(
             "babble": babble,
             "device": device,
             "dtype": dtype,
+            "kernel": kernel,
             "batch_size": _batch_size(batch_size),
             "seed": seed,
             "strict": strict,
