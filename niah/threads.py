@@ -6,7 +6,8 @@ cores would ask for four.
 
 What calls the jobs has a team of threads too, torch's OpenMP threads, which spin for about a millisecond after each
 parallel operation in case of another, on the cores that the jobs then wait for: 0.8 ms a call of `run_jobs` where one
-such operation went before. So where jobs follow one another, what lies between them is done under `held`, by one thread.
+such operation went before. So where jobs follow one another, what lies between them is done under `held`, by one
+thread.
 """
 
 import threading
