@@ -88,7 +88,7 @@ def bench(
     measure = measure or in_a_process
     with atomic.telling(out):
         out.mkdir(parents=True, exist_ok=True)
-    rows = [row for row in _rows(out / "bench.csv") if row["status"] != "error"]
+    rows = [row for row in read(out / "bench.csv") if row["status"] != "error"]
     found = {row["point"] for row in rows}
     rates: dict[str, Any] = {}
     for point in sorted(points, key=lambda p: (p.length_s, p.tokens)):
@@ -117,7 +117,8 @@ def write(file: Path, rows: Iterable[dict[str, Any]]) -> None:
         stream.write(frame(rows).to_csv(index=False).encode())
 
 
-def _rows(file: Path) -> list[dict[str, Any]]:
+def read(file: Path) -> list[dict[str, Any]]:
+    """The rows of a bench.csv; none where there is none. Raises NiahError for another version's."""
     if not file.exists():
         return []
     import pandas as pd

@@ -54,6 +54,8 @@ def series(row: dict[str, Any]) -> str:
     parts = [str(row["model"])]
     if row["window_s"]:
         parts.append(f"{row['window_s']:g} s windows")
+    if (row["batch_size"] or 1) != 1:
+        parts.append(f"batch {row['batch_size']}")
     if row["variant"] != "fair":
         parts.append("as published")
     if row["dtype"] != "float32":
@@ -82,7 +84,7 @@ def draw(rows: Rows, folder: Path) -> Path | None:
     """`efficiency.png`: both quantities against length, both axes logarithmic; None without two lengths."""
     import matplotlib as mpl
 
-    from niah.plots.style import COLOURS, MARKERS, STYLE, legend, new_panels, save
+    from niah.plots.style import COLOURS, DASHES, MARKERS, STYLE, legend, new_panels, save
 
     measured = [row for row in rows if row["status"] == "ok"]
     if len({row["length_s"] for row in measured}) < 2:
@@ -97,6 +99,7 @@ def draw(rows: Rows, folder: Path) -> Path | None:
             look: dict[str, Any] = {
                 "color": COLOURS[index % len(COLOURS)],
                 "marker": MARKERS[index % len(MARKERS)],
+                "linestyle": DASHES[index // len(COLOURS) % len(DASHES)],
                 "label": name,
             }
             lengths = [row["length_s"] for row in own]

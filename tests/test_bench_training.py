@@ -60,8 +60,8 @@ peak = PeakMemory(device)
 with tempfile.TemporaryDirectory() as folder:
     train(recipe, network, frontend, clips(Asked, batch * steps), clips(FeatureClips, 2), Path(folder), device=device)
 step = min(np.diff(Asked.times))
-with FlopCounterMode(display=False) as counted, torch.no_grad():
-    network.eval()(torch.zeros(1, frontend.needle_frames, frontend.mels, device=device))
+with FlopCounterMode(display=False) as counted:  # as in training: the tiles of a scored scene are other threads' work
+    network.train()(torch.zeros(1, frontend.needle_frames, frontend.mels, device=device))
 a, b = torch.randn(4096, 384, device=device), torch.randn(384, 1536, device=device)
 rate = 0
 for _ in range(20):
@@ -91,4 +91,4 @@ def test_training_step(benchmark: Benchmark, model: str, batch: int) -> None:
     found: dict[str, float] = json.loads(run.stdout.splitlines()[-1])
     benchmark.extra_info.update({"batch": batch, "device": device, **found})
     benchmark.pedantic(lambda: None, rounds=1)
-    assert found["s a step"] > 0
+    assert min(found["s a step"], found["matrix work s"]) > 0

@@ -73,6 +73,17 @@ def test_operations_of_a_transformer_grow_with_the_square() -> None:
     assert work.matrix_flop == pytest.approx(layers * (by_token + attention) + patches, rel=1e-2)
 
 
+@pytest.mark.parametrize(
+    ("name", "mels"), [("dass-small", 128), ("audio-mamba", 64), ("aum-tiny", 128)]
+)
+def test_bytes_grow_with_what_is_read(name: str, mels: int) -> None:
+    one = network(name)
+    weights = 4 * sum(p.numel() for p in one.parameters())
+    short, long = (work_of(one, 1, frames, mels, FLOAT) for frames in (1024, 2048))
+    assert short.bytes > 1.5 * weights  # the maps between its blocks too
+    assert long.bytes - weights == pytest.approx(2 * (short.bytes - weights), rel=0.05)
+
+
 def test_counting_a_day_takes_no_memory_and_leaves_the_network_alone() -> None:
     dass = network("dass-nano")
     before = [p.clone() for p in dass.parameters()]
@@ -264,6 +275,10 @@ def test_the_command_measures_and_writes(tmp_path: Path, cache: Path) -> None:
     text = (out / "bench.md").read_text()
     assert text.count("| ok |") == 1
     assert "this tagger takes at most 1024 frames" in text
+    again = niah(*arguments[:2], *arguments[4:], "--repeats", "2", "--out", str(out), cache=cache)
+    assert again.returncode == 0
+    whole = (out / "bench.md").read_text()
+    assert whole == text  # of all that the folder holds, not of the last command
 
 
 def test_curves_need_two_lengths(tmp_path: Path) -> None:
@@ -288,5 +303,5 @@ def test_the_command_lists_without_measuring(tmp_path: Path, cache: Path) -> Non
 def test_curves_are_named_by_what_differs() -> None:
     row = dict.fromkeys(efficiency.COLUMNS) | {"model": "a", "variant": "fair", "dtype": "float32"}
     assert efficiency_report.series(row) == "a"
-    row |= {"variant": "published", "dtype": "bfloat16", "window_s": 10.0}
-    assert efficiency_report.series(row) == "a, 10 s windows, as published, bfloat16"
+    row |= {"variant": "published", "dtype": "bfloat16", "window_s": 10.0, "batch_size": 4}
+    assert efficiency_report.series(row) == "a, 10 s windows, batch 4, as published, bfloat16"

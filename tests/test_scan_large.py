@@ -13,12 +13,12 @@ CHANNELS, ROWS, RANK = 512, 8, 1
 STEPS = 2**22 + 2**14  # times 512 channels: 2^31 elements and a little
 REACH = 256  # columns or steps past which nothing is remembered: exp(-100) and less
 WIDTH = 1024  # of a part, with REACH at each end
-NEEDED = 24 * 2**30
+NEEDED = 22 * 2**30
 MEMORY = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(MEMORY < NEEDED, reason="needs a machine with 24 GiB"),
+    pytest.mark.skipif(MEMORY < NEEDED, reason="needs a machine with 22 GiB"),
 ]
 
 

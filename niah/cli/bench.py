@@ -86,7 +86,10 @@ def bench(
         tables.append(papers.table(found, rows))
     for header, body in tables:
         print_table(header, body)
-    _write(out, tables, shown.draw(rows, out))
+    # the folder's page is of all that was measured into it, by this command and those before
+    everything = shown.rows_of(efficiency.frame(efficiency.read(out / "bench.csv")))
+    tables[0] = (shown.HEADER, shown.lines(everything))
+    _write(out, tables, shown.draw(everything, out))
     failed = sum(row["status"] == "error" for row in rows)
     if failed:
         fail(f"{failed} points failed, see {out / 'bench.csv'}", status=1)

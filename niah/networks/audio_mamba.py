@@ -21,6 +21,7 @@ Chosen here, where that is silent:
   scans see rows as time therefore: of no consequence but for a start from images.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -102,18 +103,25 @@ class AudioMamba(nn.Module):
         self.backbone.set_scan_backend(backend)
 
     def forward(self, x: Tensor) -> Tensor:
+        if not self.training and not torch.is_grad_enabled():
+            return self._logits(x, self.backbone.feature_map)  # a tile of rows at a time
+        return self.whole(x)
+
+    def whole(self, x: Tensor) -> Tensor:
+        """`forward` with every map whole: differentiable, and what a forward pass's work is counted on."""
+        return self._logits(x, self._whole_map)
+
+    def _logits(self, x: Tensor, feature_map: Callable[[Tensor], Tensor]) -> Tensor:
         if x.shape[1] == 0:
             raise NiahError("Audio Mamba needs at least one frame, got 0")
         chunks = self.config.chunks(x.shape[1])
         x = self.bn0(x.transpose(1, 2)).transpose(1, 2)
         image = fold(stretch(x, chunks * self.config.side), self.config.side)
-        y = in_time_order(self._map(image), chunks)  # (B, C, rows a chunk, columns of all chunks)
+        y = in_time_order(feature_map(image), chunks)  # (B, C, rows a chunk, columns of all chunks)
         out: Tensor = self.tscam_conv(y)  # (B, classes, 1, columns)
         return torch.mean(out, dim=(2, 3))
 
-    def _map(self, image: Tensor) -> Tensor:  # (B, n M, S) -> (B, n M / 32, S / 32, C)
-        if not self.training and not torch.is_grad_enabled():
-            return self.backbone.feature_map(image)  # a tile of rows at a time
+    def _whole_map(self, image: Tensor) -> Tensor:  # (B, n M, S) -> (B, n M / 32, S / 32, C)
         y = self.backbone.patch_embed(image.unsqueeze(-1))
         for layer in self.backbone.layers:
             y = layer(y)

@@ -32,6 +32,7 @@ STYLE: Any = {  # matplotlib types its keys one by one
     "savefig.dpi": 150.0,
 }
 PANEL_IN = (4.6, 3.4)  # inches: two panels fill a README's width
+LEGEND_LINE_IN = 0.22
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,10 @@ def new_panels(count: int, width: float | None = None) -> "tuple[Canvas, list[Ax
 
 
 def legend(canvas: "Canvas", axes: "Axes") -> None:
+    """Below the panels; from the third line on the picture grows, and the panels keep their height."""
     handles, names = axes.get_legend_handles_labels()
+    more = max(0, -(-len(names) // 3) - 2)
+    canvas.set_figheight(canvas.get_figheight() + LEGEND_LINE_IN * more)
     canvas.legend(
         handles, names, loc="outside lower center", ncols=min(3, len(names)), handlelength=3
     )
