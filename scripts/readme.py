@@ -1,10 +1,10 @@
-"""Write the generated parts of README.md: the results table and the performance table.
+"""Write the generated parts of README.md: the results table and the two performance tables.
 
     python scripts/readme.py          rewrite them
     python scripts/readme.py --check  exit 1 if they are stale
 
 The first is what `niah leaderboard results/embedded` writes of it (a committed `niah run` without
-arguments); the second comes from results/benchmarks/bench.json (`make bench`).
+arguments); the others come from results/benchmarks/bench.json (`make bench`).
 """
 
 import json
@@ -45,8 +45,48 @@ def performance() -> str:
     return "\n".join(["| what | median | against the plain way |", "| --- | --- | --- |", *rows])
 
 
+def speed() -> str:
+    """DASS whole, and the scans beside others'; every ratio is of one run."""
+    measured = json.loads(BENCHMARKS.read_text())
+    told = {each["name"]: each["extra_info"] for each in measured["benchmarks"]}
+    rows = []
+    for seconds, name in ((10, "10-1024-3.0"), (50, "50-5000-3.5")):
+        of = told[f"test_dass_small_against_the_plain_loop[{name}]"]
+        rows.append(
+            f"| DASS-small, {seconds} s | {of['niah s']:.2f} s | {of['times faster']:.1f} x the plain loop's speed; "
+            f"{of['times its matrix work']:.2f} x the time of its matrix products alone |"
+        )
+    for model in ("dass-small", "dass-medium"):
+        (of,) = (
+            v
+            for k, v in told.items()
+            if k.startswith(f"test_two_and_a_half_hours_in_one_pass[{model}")
+        )
+        rows.append(
+            f"| {model.replace('dass', 'DASS')}, 2.5 h in one pass | {of['9000 s']['wall']:.0f} s | "
+            f"{of['peak GiB']:.2f} GiB at the peak; "
+            f"{of['time a second grows']['wall']:.2f} x the time per second of 300 s |"
+        )
+    peers = {
+        "first_stage_against_the_official_reference": "mamba-ssm's `selective_scan_ref`",
+        "first_stage_against_mambapy": "mambapy's pscan",
+    }
+    for name, peer in peers.items():
+        of = told[f"test_{name}"]
+        rows.append(
+            f"| scan of DASS's first stage, 300 s | {of['sequence ns an element']:.1f} ns an element | "
+            f"{of['times faster']:.0f} x {peer} |"
+        )
+    for model, title in (("aum-base", "AuM-base"), ("ssamba-tiny", "SSAMBA-tiny")):
+        of = told[f"test_models_at_300_s_against_mambapy[{model}]"]
+        rows.append(
+            f"| {title}, two layers, 300 s | | {of['times faster']:.1f} x the same through mambapy's pscan |"
+        )
+    return "\n".join(["| what | time | beside |", "| --- | --- | --- |", *rows])
+
+
 def rendered(text: str) -> str:
-    for name, part in (("results", results()), ("performance", performance())):
+    for name, part in (("results", results()), ("performance", performance()), ("speed", speed())):
         begin, end = f"<!-- {name}: scripts/readme.py -->", f"<!-- end of {name} -->"
         before, _, rest = text.partition(begin)
         _, _, after = rest.partition(end)
