@@ -12,7 +12,7 @@ from niah.needles.rows import Loaded, Request
 from niah.vocabularies import vocabulary
 
 LICENCE = "made by Audio NIAH (BSD-3-Clause)"
-SIZES = MappingProxyType({"train": 6000, "validation": 400, "evaluation": 400})
+SIZES = MappingProxyType({"train": 6000, "validation": 400, "evaluation": 400, "comparison": 400})
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from niah.synthetic.signals import (
 
 CLIP_S = 10.0
 CLIP_SAMPLES = int(CLIP_S * SAMPLE_RATE)
-SPLITS = ("train", "validation", "evaluation")
+SPLITS = ("train", "validation", "evaluation", "comparison")
 RECIPE = "niah-synthetic-v1"  # part of every key: a change to any sound changes this
 EVENT_DBFS = (-28.0, -8.0)  # of an event's loudest 50 ms
 BACKGROUND_DBFS = (-62.0, -42.0)

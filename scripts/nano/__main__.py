@@ -1,0 +1,47 @@
+"""The paper's tables in small: models of under a million parameters, trained alike on the synthetic needles.
+
+    python scripts/nano train [--only RUN ...]  every variant and seed, by `niah train`; goes on where it stopped
+    python scripts/nano sweep                   `niah run` on 120 clips of the split `comparison`
+    python scripts/nano tables                  results/nano: scores.csv, tables.md and the figure
+
+Weights and scores go to runs/nano (or --work DIR). About three hours of one core; with --only, several processes
+train side by side.
+"""
+
+import argparse
+from pathlib import Path
+
+import runs
+import tables
+from scores import score
+from variants import VARIANTS
+
+from niah.records import RunDirectory
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def main() -> None:
+    names = [name for variant in VARIANTS for name in variant.runs]
+    parser = argparse.ArgumentParser(
+        prog="python scripts/nano",
+        description=__doc__,
+        formatter_class=argparse.RawTextHelpFormatter,
+    )
+    parser.add_argument("what", choices=("train", "sweep", "tables"))
+    parser.add_argument(
+        "--only", nargs="+", default=[], choices=names, metavar="RUN", help=", ".join(names)
+    )
+    parser.add_argument("--work", type=Path, default=ROOT / "runs" / "nano", metavar="DIR")
+    parser.add_argument("--out", type=Path, default=ROOT / "results" / "nano", metavar="DIR")
+    given = parser.parse_args()
+    if given.what == "train":
+        runs.train(given.work, given.only)
+    elif given.what == "sweep":
+        runs.sweep(given.work, given.only)
+    else:
+        tables.write(given.out, *score(RunDirectory(given.work / "run")))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""Train every run, and sweep all of them in one `niah run`, over clips that nothing is chosen by."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from variants import SAME, SEEDS, VARIANTS
+
+LENGTHS = (10, 50, 300)
+CLIPS = 120
+NEEDLES = "synthetic:comparison"
+
+
+def train(work: Path, only: Sequence[str]) -> None:
+    """Seed by seed, so that an early look compares like with like; a finished run is not done again."""
+    for place, seed in enumerate(SEEDS):
+        for variant in VARIANTS:
+            name = variant.runs[place]
+            if (only and name not in only) or (work / name / "card.toml").exists():
+                continue
+            settings = [f"seed={seed}", *SAME, *variant.settings]
+            options = [part for each in settings for part in ("--set", each)]
+            _niah("train", variant.recipe, "--out", str(work / name), "--device", "cpu", *options)
+            _name_card(work / name / "card.toml", name)
+
+
+def _name_card(card: Path, name: str) -> None:
+    """Training names a card after its recipe's model, of which there are many here."""
+    _, _, rest = card.read_text().partition("\n")
+    card.write_text(f'name = "{name}"\n{rest}')
+
+
+def sweep(work: Path, only: Sequence[str]) -> None:
+    """Zeros, needle in the middle: cells that are there are not done again."""
+    names = [name for variant in VARIANTS for name in variant.runs if not only or name in only]
+    models = [part for name in names for part in ("--model", str(work / name / "card.toml"))]
+    _niah(
+        *("run", *models, "--needles", NEEDLES, "--limit", str(CLIPS), "--haystack", "zero"),
+        *("--lengths", ",".join(map(str, LENGTHS)), "--positions", "0.5"),
+        *("--out", str(work / "run")),
+    )
+
+
+def _niah(*arguments: str) -> None:
+    subprocess.run([sys.executable, "-m", "niah", *arguments], check=True)

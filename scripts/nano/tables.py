@@ -1,0 +1,107 @@
+"""results/nano from the stored scores: scores.csv, tables.md and the figure."""
+
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from runs import CLIPS, LENGTHS
+from scores import Scored, difference
+from variants import COMPARED, EPOCHS, SEEDS, VARIANTS, Variant
+
+from niah.cells import BASE_LENGTH_S
+from niah.plots.style import CHANCE_COLOUR, COLOURS, MARKERS, STYLE, legend, new_panels, save
+from niah.tables import Table
+
+LONGER = LENGTHS[1:]
+
+
+def write(out: Path, found: Sequence[Scored], chance: float) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / "scores.csv").open("w", newline="") as stream:
+        written = list(rows(found))
+        writer = csv.DictWriter(stream, list(written[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(written)
+    parts = (score_table(found, chance), difference_table(found))
+    (out / "tables.md").write_text("\n".join(part.markdown() for part in parts))
+    draw(found, chance, out / "lengths.png")
+
+
+def rows(found: Sequence[Scored]) -> Iterator[dict[str, object]]:
+    for each in found:
+        row: dict[str, object] = {"variant": each.variant.name, "length_s": each.length_s}
+        for name, of in (("mAP", each.score), ("share", each.share)):
+            row |= {name: round(of.value, 5), f"{name}_half": round(of.half, 5)}
+            row |= {f"{name}_seed{s}": round(v, 5) for s, v in zip(SEEDS, of.seeds, strict=True)}
+        yield row
+
+
+def score_table(found: Sequence[Scored], chance: float) -> Table:
+    body = []
+    for variant in VARIANTS:
+        base, *longer = _of(variant, found)
+        seeds = ", ".join(f"{value:.3f}" for value in base.score.seeds)
+        texts = [f"{base.score.value:.3f} ± {base.score.half:.3f} ({seeds})"]
+        for each in longer:
+            seeds = ", ".join(f"{100 * value:.0f}" for value in each.share.seeds)
+            texts.append(f"{100 * each.share.value:.0f} % ± {100 * each.share.half:.0f} ({seeds})")
+        texts.append(f"{longer[-1].score.value:.3f} ± {longer[-1].score.half:.3f}")
+        body.append((variant.told, *texts))
+    caption = (
+        f"mAP at 10 s and the share of it that is kept: zeros, needle in the middle, {CLIPS} clips, {EPOCHS} epochs "
+        f"of training; mean over {len(SEEDS)} seeds ± half the 95 % interval, of clips and of training (each seed). "
+        f"Guessing: {chance:.3f} mAP"
+    )
+    kept = (f"kept at {length} s" for length in LONGER)
+    return Table(caption, ("model", "mAP at 10 s", *kept, f"mAP at {LONGER[-1]} s"), tuple(body))
+
+
+def difference_table(found: Sequence[Scored]) -> Table:
+    by = {variant.name: _of(variant, found) for variant in VARIANTS}
+    body = []
+    for a, b in COMPARED:
+        texts = []
+        for one, other in zip(by[a], by[b], strict=True):
+            if one.length_s == BASE_LENGTH_S:
+                delta, half = difference(one.score, other.score)
+                texts.append(f"{delta:+.3f} ± {half:.3f}")
+            else:
+                delta, half = difference(one.share, other.share)
+                texts.append(f"{100 * delta:+.0f} ± {100 * half:.0f} points")
+        body.append((f"{by[b][0].variant.told} against {by[a][0].variant.told}", *texts))
+    return Table(
+        "Differences, clips paired, ± half the 95 % interval of clips and of training",
+        ("comparison", "mAP at 10 s", *(f"kept at {length} s" for length in LONGER)),
+        tuple(body),
+    )
+
+
+def draw(found: Sequence[Scored], chance: float, file: Path) -> None:
+    import matplotlib as mpl
+
+    with mpl.rc_context(STYLE):
+        canvas, (left, right) = new_panels(2)
+        for place, variant in enumerate(VARIANTS):
+            own = _of(variant, found)
+            x = [each.length_s * 1.03 ** (place - 3) for each in own]  # bars side by side
+            look = {"color": COLOURS[place], "marker": MARKERS[place], "capsize": 2}
+            for axes, parts in (
+                (left, [e.score for e in own]),
+                (right, [e.share for e in own]),
+            ):
+                halves = [part.half for part in parts]
+                axes.errorbar(x, [p.value for p in parts], halves, label=variant.told, **look)
+        left.axhline(chance, color=CHANCE_COLOUR, linestyle="--", label="chance")
+        left.set(title="Score", ylabel="mAP, mean over seeds")
+        right.set(title="Share of its own 10 s score", ylabel="mAP / mAP at 10 s")
+        for axes in (left, right):
+            axes.set_xscale("log")
+            axes.set_xticks(LENGTHS, [f"{length} s" for length in LENGTHS])
+            axes.minorticks_off()
+            axes.set_ylim(bottom=0)
+        legend(canvas, left)
+        save(canvas, file, "Seven ways to train under a million parameters", "")
+
+
+def _of(variant: Variant, found: Sequence[Scored]) -> list[Scored]:
+    return [each for each in found if each.variant == variant]
