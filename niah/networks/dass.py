@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from timm.layers.drop import DropPath
 from torch import Tensor, nn
 
+from niah.networks.mlp import Mlp
 from niah.pooling import POOLINGS, pool
 from niah.scan import DIRECTIONS, Backend, cross_scan
 
@@ -169,17 +170,6 @@ class SS2D(nn.Module):
         return cross_scan(u, p, *self.scan_parameters(), backend=self.backend)
 
 
-class Mlp(nn.Module):
-    def __init__(self, channels: int, ratio: float) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(channels, int(channels * ratio))
-        self.fc2 = nn.Linear(int(channels * ratio), channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.fc2(F.gelu(self.fc1(x)))
-        return out
-
-
 class Block(nn.Module):
     """x + op(norm(x)), then x + mlp(norm2(x)); one drop-path rate for both."""
 
@@ -188,7 +178,7 @@ class Block(nn.Module):
         self.norm = nn.LayerNorm(channels, eps=NORM_EPS)
         self.op = SS2D(channels, config.initial_A)
         self.norm2 = nn.LayerNorm(channels, eps=NORM_EPS)
-        self.mlp = Mlp(channels, config.mlp_ratio)
+        self.mlp = Mlp(channels, int(channels * config.mlp_ratio))
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from niah.errors import NiahError
+from niah.networks.mlp import Mlp
 
 NORM_EPS = 1e-5
 APART = -100.0
@@ -162,17 +163,6 @@ class WindowAttention(nn.Module):
         return out
 
 
-class Mlp(nn.Module):
-    def __init__(self, channels: int, ratio: float) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(channels, int(channels * ratio))
-        self.fc2 = nn.Linear(int(channels * ratio), channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.fc2(F.gelu(self.fc1(x)))
-        return out
-
-
 class Block(nn.Module):
     """x + attention(norm1(x)) in windows, shifted by half a window in odd blocks; then x + mlp(norm2(x))."""
 
@@ -187,7 +177,7 @@ class Block(nn.Module):
         self.norm1 = nn.LayerNorm(channels, eps=NORM_EPS)
         self.attn = WindowAttention(channels, heads, self.window)
         self.norm2 = nn.LayerNorm(channels, eps=NORM_EPS)
-        self.mlp = Mlp(channels, config.mlp_ratio)
+        self.mlp = Mlp(channels, int(channels * config.mlp_ratio))
         mask = shift_mask(resolution, self.window, self.shift) if self.shift else None
         self.register_buffer("attn_mask", mask, persistent=False)
 

@@ -22,10 +22,10 @@ import torch
 from timm.layers.drop import DropPath
 from torch import Tensor, nn
 
-from niah.networks.ast import PatchEmbed, initialise_linear
+from niah.networks.ast import PatchEmbed
 from niah.networks.mamba_mixer import MambaMixer, added, normed, shrink_output
 from niah.networks.positions import cut_or_resize
-from niah.networks.ssast import PatchGrid, Pooling
+from niah.networks.ssast import PatchGrid, Pooling, Tagger
 
 NORM_EPS = 1e-5
 
@@ -99,20 +99,9 @@ class VisionMamba(nn.Module):
         return out
 
 
-class Ssamba(nn.Module):
-    """(B, T0, M) normalised log-mel -> (B, classes) logits."""
+class Ssamba(Tagger):
+    v: VisionMamba
 
     def __init__(self, config: SsambaConfig) -> None:
-        super().__init__()
+        super().__init__(VisionMamba(config), config.width, config.classes)
         self.config = config
-        self.v = VisionMamba(config)
-        self.mlp_head = nn.Sequential(
-            nn.LayerNorm(config.width), nn.Linear(config.width, config.classes)
-        )
-        head = self.mlp_head[1]
-        assert isinstance(head, nn.Linear)
-        initialise_linear(head, 0.02)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.mlp_head(self.v(x))
-        return out

@@ -103,20 +103,24 @@ class Transformer(nn.Module):
         return out
 
 
-class Ssast(nn.Module):
-    """(B, T0, M) normalised log-mel -> (B, classes) logits."""
+class Tagger(nn.Module):
+    """(B, T0, M) normalised log-mel -> (B, classes) logits: encoder `v`, LayerNorm, linear. SSAMBA's too."""
 
-    def __init__(self, config: SsastConfig) -> None:
+    def __init__(self, v: nn.Module, width: int, classes: int) -> None:
         super().__init__()
-        self.config = config
-        self.v = Transformer(config)
-        self.mlp_head = nn.Sequential(
-            nn.LayerNorm(config.width), nn.Linear(config.width, config.classes)
-        )
-        head = self.mlp_head[1]
-        assert isinstance(head, nn.Linear)
+        self.v = v
+        head = nn.Linear(width, classes)
         initialise_linear(head, 0.02)
+        self.mlp_head = nn.Sequential(nn.LayerNorm(width), head)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.mlp_head(self.v(x))
         return out
+
+
+class Ssast(Tagger):
+    v: Transformer
+
+    def __init__(self, config: SsastConfig) -> None:
+        super().__init__(Transformer(config), config.width, config.classes)
+        self.config = config

@@ -21,6 +21,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from niah.networks.mlp import Mlp
+
 TOKENS_AT_ONCE = 8192  # whole matrix products, yet 100 MB of hidden layer at D = 768
 
 
@@ -43,17 +45,6 @@ class Attention(nn.Module):
         )  # (B, H, N, d) each
         y = F.scaled_dot_product_attention(q, k, v)
         out: Tensor = self.proj(y.transpose(1, 2).flatten(2))
-        return out
-
-
-class Mlp(nn.Module):
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(width, hidden)
-        self.fc2 = nn.Linear(hidden, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.fc2(F.gelu(self.fc1(x)))
         return out
 
 
