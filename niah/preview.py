@@ -3,7 +3,7 @@
 `features.npy` is exactly what an adapter is given. `scene.wav` is the same scene as sound: the
 clip spliced into (or mixed with) the scaled noise; a `zero` haystack, which is no sound, plays as
 silence. With a model, `curve.csv` and a panel below the picture tell where in the scene it heard the
-classes that it scores highest (`niah.localisation`).
+classes that it scores highest (`niah.localisation.evidence`).
 """
 
 import csv
@@ -179,16 +179,16 @@ def _evidence(
     """The curve of the scene, and its highest classes."""
     import torch
 
-    from niah import localisation
+    from niah.localisation import evidence
     from niah.plots.evidence import Evidence
 
     whole = torch.from_numpy(features)
-    if method not in ("auto", *localisation.METHODS):
-        raise NiahError(f"--method '{method}': must be auto, {' or '.join(localisation.METHODS)}")
+    if method not in ("auto", *evidence.METHODS):
+        raise NiahError(f"--method '{method}': must be auto, {' or '.join(evidence.METHODS)}")
     if method == "auto":
-        method = "positions" if localisation.has_positions(adapter) else "occlusion"
+        method = "positions" if evidence.has_positions(adapter) else "occlusion"
     if method == "positions":
-        curve = localisation.position_curve(adapter, whole)
+        curve = evidence.position_curve(adapter, whole)
     else:
         filling = scene.builder.scene(
             None,
@@ -200,9 +200,7 @@ def _evidence(
         )
         hop_s = max(1.0, round(scene.length_s / _MOST_WINDOWS, 2))
         window_s = max(_HIDDEN_S, hop_s)
-        curve = localisation.occlusion_curve(
-            adapter, whole, filling, window_s=window_s, hop_s=hop_s
-        )
+        curve = evidence.occlusion_curve(adapter, whole, filling, window_s=window_s, hop_s=hop_s)
     scores = torch.sigmoid(adapter.logits(whole[None]).float().cpu()[0])
     top = torch.argsort(scores, descending=True, stable=True)[:_TOP_CLASSES].tolist()
     return Evidence(

@@ -22,8 +22,8 @@ from niah.errors import NiahError
 from niah.few_clips import few_clips_warning
 from niah.length_table import lengths_table
 from niah.lines import Point, points
-from niah.localisation_table import localisation_table
-from niah.localisation_table import read as located
+from niah.localisation.table import localisation_table
+from niah.localisation.table import read as located
 from niah.overlap import overlap_table
 from niah.plots import localisation
 from niah.plots.published import draw_published

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from niah.cause_table import (
+from niah.causes.measuring import CauseOptions, causes
+from niah.causes.table import (
     CSV_FILE,
     FIGURE_FILE,
     MARKDOWN_FILE,
@@ -20,7 +21,6 @@ from niah.cause_table import (
     cause_rows,
     write,
 )
-from niah.causes import CauseOptions, causes
 from niah.errors import NiahError
 from niah.metrics import Scores
 from niah.records import RunDirectory
@@ -163,7 +163,7 @@ def test_the_embedded_models_are_taken_apart_and_not_twice(
     def no_more(*_: object) -> None:
         raise AssertionError("measured again")
 
-    monkeypatch.setattr("niah.causes._Measuring._measure", no_more)
+    monkeypatch.setattr("niah.causes.measuring._Measuring._measure", no_more)
     causes(asked)
     assert (out / CSV_FILE).read_bytes() == before
 

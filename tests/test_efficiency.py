@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 import torch
 
-from niah import claims, efficiency, efficiency_report
 from niah.adapters import NetworkAdapter, load_model
-from niah.efficiency import Point, bench
+from niah.efficiency import claims, measuring
+from niah.efficiency import report as efficiency_report
+from niah.efficiency.bench import COLUMNS, bench
+from niah.efficiency.point import PUBLISHED, RATES, Point
+from niah.efficiency.roofline import Rates, Work, roofline_s, work_of
 from niah.errors import NiahError
 from niah.networks.dass import Dass
-from niah.roofline import Rates, Work, roofline_s, work_of
 from niah.scan.override import use_scan
 from tests import tiny
 
@@ -108,7 +110,7 @@ class Fake:
 
     def __call__(self, point: Point) -> dict[str, Any]:
         self.asked.append(point.name)
-        if point.model == efficiency.RATES:
+        if point.model == RATES:
             return {"rates": {"matrix_flops": 2e9, "copy_bytes": 4e9}}
         if point.length_s >= self.limit_s:
             return {"status": "oom", "error": "out of memory"}
@@ -139,7 +141,7 @@ def test_the_same_bench_again_measures_only_what_is_new(tmp_path: Path) -> None:
 
 def test_what_failed_is_tried_again(tmp_path: Path) -> None:
     def failing(point: Point) -> dict[str, Any]:
-        return {"rates": {}} if point.model == efficiency.RATES else {"status": "error"}
+        return {"rates": {}} if point.model == RATES else {"status": "error"}
 
     bench(points(10), tmp_path, no_words, failing)
     again = Fake()
@@ -169,15 +171,15 @@ def test_a_killed_process_is_out_of_memory(tmp_path: Path, monkeypatch: pytest.M
     shot.write_text(f"#!{sys.executable}\nimport os\nos.kill(os.getpid(), {int(signal.SIGKILL)})\n")
     shot.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(shot))
-    assert efficiency.in_a_process(Point("a", 10))["status"] == "oom"
+    assert measuring.in_a_process(Point("a", 10))["status"] == "oom"
 
 
 def test_refusals_and_lack_of_memory_are_rows(tmp_path: Path) -> None:
     short = tiny.card(tmp_path / "short", longest=512)
-    row = efficiency.measure_point(Point(str(short), 10.0))
+    row = measuring.measure_point(Point(str(short), 10.0))
     assert (row["status"], row["error"]) == ("error", "this tagger takes at most 512 frames")
     wide = tiny.card(tmp_path / "wide", hidden=10**12)
-    assert efficiency.measure_point(Point(str(wide), 10.0))["status"] == "oom"
+    assert measuring.measure_point(Point(str(wide), 10.0))["status"] == "oom"
 
 
 def test_as_published_is_full_attention_in_training_mode(
@@ -193,11 +195,11 @@ def test_as_published_is_full_attention_in_training_mode(
 
     monkeypatch.setattr(tiny.Network, "forward", watching)
     card = str(tiny.card(tmp_path))
-    row = efficiency.measure_point(Point(card, 10.0, repeats=2, warmup=1))
+    row = measuring.measure_point(Point(card, 10.0, repeats=2, warmup=1))
     assert row["rtf"] == pytest.approx(10.0 / row["latency_s"])
     assert row["latency_min_s"] <= row["latency_s"]
-    efficiency.measure_point(
-        Point(card, 10.0, variant=efficiency.PUBLISHED, training=True, repeats=1, warmup=0)
+    measuring.measure_point(
+        Point(card, 10.0, variant=PUBLISHED, training=True, repeats=1, warmup=0)
     )
     # without data (operations are counted on the meta device) or with: warm-up, repeats, counting
     assert seen[:3] == [(True, False)] * 3
@@ -208,8 +210,8 @@ def test_as_published_is_full_attention_in_training_mode(
 def test_as_many_tokens_as_asked(name: str) -> None:
     adapter = load_model(name, "random")
     assert isinstance(adapter, NetworkAdapter)
-    frames = efficiency._frames_of_tokens(adapter, 4096)
-    count = efficiency._tokens
+    frames = measuring._frames_of_tokens(adapter, 4096)
+    count = measuring._tokens
     assert (count(adapter, frames) or 0) <= 4096 < (count(adapter, frames + 1) or 0)
 
 
@@ -217,7 +219,7 @@ def test_claims_are_ratios_of_the_rows() -> None:
     found = claims.claims(on_cpu=True)
     made = claims.points_of(found, "cpu", "float32", repeats=1)
     assert len(made) == 8
-    assert {p.warmup for p in made if p.variant == efficiency.PUBLISHED} == {0}
+    assert {p.warmup for p in made if p.variant == PUBLISHED} == {0}
     assert {p.model for p in made if p.training} == {"ssamba-tiny", "ssast-tiny-patch"}
     rows: list[dict[str, Any]] = [
         {
@@ -267,7 +269,7 @@ def test_the_command_measures_and_writes(tmp_path: Path, cache: Path) -> None:
     assert ended.returncode == 1
     assert "1 points failed" in ended.stderr
     rows = (out / "bench.csv").read_text().splitlines()
-    assert rows[0] == ",".join(efficiency.COLUMNS)
+    assert rows[0] == ",".join(COLUMNS)
     assert len(rows) == 3
     machine = json.loads((out / "machine.json").read_text())
     assert machine["rates"]["auto float32"]["matrix_flops"] > 1e8
@@ -282,7 +284,7 @@ def test_the_command_measures_and_writes(tmp_path: Path, cache: Path) -> None:
 
 
 def test_curves_need_two_lengths(tmp_path: Path) -> None:
-    row = dict.fromkeys(efficiency.COLUMNS) | {"model": "a", "variant": "fair", "dtype": "float32"}
+    row = dict.fromkeys(COLUMNS) | {"model": "a", "variant": "fair", "dtype": "float32"}
     measured = {"status": "ok", "latency_s": 1.0, "peak_memory_bytes": 2**30, "length_s": 10.0}
     rows = [row | measured, row | {"status": "oom", "length_s": 50.0}]
     assert efficiency_report.draw(rows, tmp_path) is None
@@ -301,7 +303,7 @@ def test_the_command_lists_without_measuring(tmp_path: Path, cache: Path) -> Non
 
 
 def test_curves_are_named_by_what_differs() -> None:
-    row = dict.fromkeys(efficiency.COLUMNS) | {"model": "a", "variant": "fair", "dtype": "float32"}
+    row = dict.fromkeys(COLUMNS) | {"model": "a", "variant": "fair", "dtype": "float32"}
     assert efficiency_report.series(row) == "a"
     row |= {"variant": "published", "dtype": "bfloat16", "window_s": 10.0, "batch_size": 4}
     assert efficiency_report.series(row) == "a, 10 s windows, batch 4, as published, bfloat16"

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 import niah
-from niah import interventions as change
 from niah.adapters import NetworkAdapter
+from niah.causes import interventions as change
 from niah.networks.ast import Ast
 from niah.networks.dass import SS2D
 from niah.networks.mamba_mixer import MambaMixer

@@ -51,9 +51,10 @@ def bench(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the points and stop.")] = False,
 ) -> None:
     """Latency, real-time factor and peak memory against length, beside the machine's roofline."""
-    from niah import claims as papers
-    from niah import efficiency
-    from niah import efficiency_report as shown
+    from niah.efficiency import bench as efficiency
+    from niah.efficiency import claims as papers
+    from niah.efficiency import report as shown
+    from niah.efficiency.point import Point
 
     if preset not in (None, "claims"):
         raise NiahError(f"unknown preset '{preset}': the one there is is 'claims'")
@@ -61,7 +62,7 @@ def bench(
     points = papers.points_of(found, device, dtype, repeats)
     if not preset:
         points = [
-            efficiency.Point(
+            Point(
                 name,
                 length_s,
                 checkpoint=checkpoint,
@@ -107,7 +108,7 @@ def _write(
     figure: Path | None,
 ) -> None:
     from niah import atomic
-    from niah.efficiency_report import markdown
+    from niah.efficiency.report import markdown
 
     titles = (
         "Latency is the median a clip; the machine is in machine.json.",

@@ -38,9 +38,9 @@ def causes(
     """Why does it drop with length? Each model's loss split into its causes, one thing changed at a time."""
     from rich.console import Console
 
-    from niah.cause_table import cause_rows, tables
-    from niah.causes import CauseOptions
-    from niah.causes import causes as run_causes
+    from niah.causes.measuring import CauseOptions
+    from niah.causes.measuring import causes as run_causes
+    from niah.causes.table import cause_rows, tables
     from niah.plan import DEFAULT_MODELS
     from niah.records import RunDirectory
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from niah.cause_table import CauseRow
+from niah.causes.table import CauseRow
 from niah.cells import BASE_LENGTH_S
 from niah.lines import length_name, scene_name
 from niah.plots.style import CHANCE_COLOUR, COLOURS, DASHES, MARKERS, STYLE, Figure, save

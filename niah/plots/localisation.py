@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from niah import atomic
 from niah.lines import length_name
-from niah.localisation_table import Located
+from niah.localisation.table import Located
 from niah.plots.style import (
     CHANCE_COLOUR,
     COLOURS,

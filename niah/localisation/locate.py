@@ -9,7 +9,7 @@ from typing import Any
 from niah.cells import BASE_LENGTH_S
 from niah.errors import NiahError
 from niah.hiding import Hidden, Hiding, Loaded
-from niah.localisation import (
+from niah.localisation.evidence import (
     HOP_S,
     METHODS,
     TOLERANCE_S,
@@ -21,7 +21,7 @@ from niah.localisation import (
     occlusion_curve,
     position_curve,
 )
-from niah.localisation_table import stored, write, write_cell
+from niah.localisation.table import stored, write, write_cell
 from niah.placement import FRAMES_PER_SECOND, start_frame, total_frames
 from niah.progress import progress_bar
 from niah.records import RunDirectory
@@ -119,7 +119,7 @@ def locate(options: LocateOptions) -> list[Path]:
 
 def draw(run: Path) -> list[Path]:
     """The pictures of what is stored."""
-    from niah.localisation_table import read
+    from niah.localisation.table import read
     from niah.plots.localisation import draw as draw_figures
 
     return [figure.file for figure in draw_figures(read(run), run / "figures")]

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from niah.adapters import Adapter, NetworkAdapter
 from niah.adapters.pooled import position_logits_of
-from niah.localisation import column_centres
+from niah.localisation.evidence import column_centres
 from niah.networks.ast import Ast, AstConfig
 from niah.networks.dass import SS2D
 from niah.networks.mamba_mixer import STATES, MambaMixer

@@ -33,9 +33,9 @@ import torch
 from numpy.typing import NDArray
 
 import niah
-from niah import interventions as change
 from niah.adapters import NetworkAdapter
-from niah.cause_table import RELEASED, Part, Remedy, Variant, write
+from niah.causes import interventions as change
+from niah.causes.table import RELEASED, Part, Remedy, Variant, write
 from niah.cells import BASE_LENGTH_S
 from niah.errors import NiahError
 from niah.hiding import Hidden, Hiding, Loaded

@@ -1,0 +1,126 @@
+"""What a forward pass costs against the length of its input: latency, real-time factor, peak memory, roofline.
+
+Every point (a model at a length) is measured in a process of its own: where it runs out of memory the row says `oom`,
+and longer inputs of that model are not tried. Rows are written as they come; the same command again goes on after the
+last, and tries again what failed.
+
+    latency_s    seconds of a forward pass a clip, host to scores: the median of the repeats after the warm-up
+    rtf          seconds of audio a second of wall clock (higher is faster)
+    peak_memory_bytes   of the CUDA allocator, else resident set of the process, weights and input included
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from niah import atomic
+from niah.efficiency.measuring import in_a_process
+from niah.efficiency.point import RATES, Point
+from niah.errors import NiahError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = (
+    "point", "model", "variant", "kernel", "length_s", "frames", "tokens", "batch_size", "window_s", "status",
+    "latency_s", "latency_min_s", "rtf", "peak_memory_bytes", "loaded_memory_bytes", "matrix_gflop", "scan_gflop",
+    "gbyte", "matrix_rate_gflops", "copy_rate_gbytes", "roofline_s", "roofline_share", "repeats", "warmup", "device",
+    "dtype", "threads", "checkpoint_sha256", "niah_version", "error",
+)  # fmt: skip
+
+
+def bench(
+    points: Sequence[Point],
+    out: Path,
+    tell: Callable[[str], None],
+    measure: Callable[[Point], dict[str, Any]] | None = None,
+) -> "pd.DataFrame":
+    """Measure what `out`/bench.csv lacks, shortest first; writes it and machine.json. Returns the points' rows.
+
+    `measure` is for tests; by default a process a point.
+    """
+    measure = measure or in_a_process
+    with atomic.telling(out):
+        out.mkdir(parents=True, exist_ok=True)
+    rows = [row for row in read(out / "bench.csv") if row["status"] != "error"]
+    found = {row["point"] for row in rows}
+    rates: dict[str, Any] = {}
+    for point in sorted(points, key=lambda p: (p.length_s, p.tokens)):
+        if point.key in found:
+            continue
+        rate_key = f"{point.device} {point.dtype}"
+        if rate_key not in rates:
+            tell(f"measuring this machine's rates ({rate_key})")
+            rates[rate_key] = measure(_rates_point(point))
+            _write_machine(out / "machine.json", rate_key, rates[rate_key])
+        tell(point.name)
+        row = _too_long(point, points, rows) or measure(point)
+        rows.append(_row(point, row, rates[rate_key].get("rates", {})))
+        write(out / "bench.csv", rows)
+    return frame(row for row in rows if row["point"] in {point.key for point in points})
+
+
+def frame(rows: Iterable[dict[str, Any]]) -> "pd.DataFrame":
+    import pandas as pd
+
+    return pd.DataFrame(list(rows), columns=list(COLUMNS))
+
+
+def write(file: Path, rows: Iterable[dict[str, Any]]) -> None:
+    with atomic.writing(file) as stream:
+        stream.write(frame(rows).to_csv(index=False).encode())
+
+
+def read(file: Path) -> list[dict[str, Any]]:
+    """The rows of a bench.csv; none where there is none. Raises NiahError for another version's."""
+    if not file.exists():
+        return []
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(file, dtype={"point": str})
+    except (ValueError, OSError) as error:
+        raise NiahError(
+            f"{file} cannot be read: {error}; move it away, or give another --out"
+        ) from error
+    if tuple(table.columns) != COLUMNS:
+        raise NiahError(f"{file} has other columns than this version's: give another --out")
+    return [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
+
+
+def _row(point: Point, measured: dict[str, Any], rates: dict[str, float]) -> dict[str, Any]:
+    from niah import __version__
+
+    row = {**asdict(point), "point": point.key, "niah_version": __version__, **measured}
+    if "matrix_gflop" in row and rates:
+        row["matrix_rate_gflops"] = rates["matrix_flops"] / 1e9
+        row["copy_rate_gbytes"] = rates["copy_bytes"] / 1e9
+        row["roofline_s"] = max(
+            row["matrix_gflop"] / row["matrix_rate_gflops"], row["gbyte"] / row["copy_rate_gbytes"]
+        )
+        if row.get("latency_s"):
+            row["roofline_share"] = row["roofline_s"] / row["latency_s"]
+    return {name: row.get(name) for name in COLUMNS}
+
+
+def _too_long(
+    point: Point, points: Sequence[Point], rows: Sequence[dict[str, Any]]
+) -> dict[str, Any] | None:
+    """A row for what is longer than what ran out of memory."""
+    same = {p.key: p for p in points if p.series == point.series}
+    for row in rows:
+        if row["status"] == "oom" and row["point"] in same:
+            shorter = same[row["point"]].name
+            return {"status": "oom", "error": f"not tried: out of memory at {shorter}"}
+    return None
+
+
+def _rates_point(point: Point) -> Point:
+    return Point(RATES, 0.0, device=point.device, dtype=point.dtype)
+
+
+def _write_machine(file: Path, key: str, told: dict[str, Any]) -> None:
+    known = atomic.read_json(file) if file.exists() else {}
+    rates = {**known.get("rates", {}), key: told.get("rates")}
+    atomic.write_json(file, {**told, "rates": rates})

@@ -1,0 +1,181 @@
+"""A point measured in a process of its own, so that its peak is its own and running out of memory ends only that.
+
+`python -m niah.efficiency.measuring POINT.json ROW.json` measures one point.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import nullcontext, suppress
+from dataclasses import asdict
+from math import prod
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from niah.efficiency.point import PUBLISHED, RATES, Point
+from niah.errors import NiahError
+
+
+def in_a_process(point: Point) -> dict[str, Any]:
+    """`measure_point` in a fresh interpreter; `status` tells how it ended."""
+    with tempfile.TemporaryDirectory() as folder:
+        asked, answer = Path(folder) / "point.json", Path(folder) / "row.json"
+        asked.write_text(json.dumps(asdict(point)))
+        command = [sys.executable, "-m", "niah.efficiency.measuring", str(asked), str(answer)]
+        ended = subprocess.run(command, capture_output=True, text=True, check=False)
+        if answer.exists():
+            row: dict[str, Any] = json.loads(answer.read_text())
+            return row
+    if ended.returncode == -9:  # Linux ends the process that asks for more than there is
+        return {"status": "oom", "error": "killed: the machine is out of memory"}
+    last = (ended.stderr.strip() or f"exit status {ended.returncode}").splitlines()[-1]
+    return {"status": "error", "error": last}
+
+
+def main(asked: str, answer: str) -> None:
+    """Measure the point in a JSON file and write its row as JSON."""
+    with suppress(OSError):  # if memory runs out, it is this process that must go
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    point = Point(**json.loads(Path(asked).read_text()))
+    row = measure_machine(point) if point.model == RATES else measure_point(point)
+    Path(answer).write_text(json.dumps(row))
+
+
+def measure_machine(point: Point) -> dict[str, Any]:
+    import torch
+
+    from niah import provenance
+    from niah.adapters import choose_device
+    from niah.efficiency.roofline import measure_rates
+
+    device = choose_device(point.device)
+    rates = measure_rates(device, getattr(torch, point.dtype))
+    told = {"hardware": provenance.hardware(device), "versions": provenance.versions()}
+    busy = os.getloadavg()[0]
+    return {**told, "git": provenance.git(), "load_average": busy, "rates": asdict(rates)}
+
+
+def measure_point(point: Point) -> dict[str, Any]:
+    """The row of a point, measured in this process; out of memory and refusals are rows too."""
+    from niah.memory import is_out_of_memory
+
+    try:
+        return _measured(point)
+    except NiahError as error:
+        return {"status": "error", "error": str(error)}
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        return {
+            "status": "oom",
+            "error": str(error).splitlines()[0] if str(error) else "MemoryError",
+        }
+
+
+def _measured(point: Point) -> dict[str, Any]:
+    import torch
+
+    from niah.adapters import choose_device, load_model
+    from niah.adapters.window import SlidingWindow
+    from niah.memory import PeakMemory, keep_freed_memory
+    from niah.placement import FRAMES_PER_SECOND, total_frames
+    from niah.scan.override import use_scan
+
+    keep_freed_memory()
+    device = choose_device(point.device)
+    adapter: Any = load_model(
+        point.model, point.checkpoint or None, device=str(device), dtype=point.dtype
+    )
+    use_scan(adapter, point.kernel)
+    frontend = adapter.frontend
+    if point.tokens:
+        frames = _frames_of_tokens(adapter, point.tokens)
+    else:
+        frames = total_frames(point.length_s, frontend.needle_frames)
+    length_s = point.length_s or frames / FRAMES_PER_SECOND
+    if point.training:
+        adapter.network.train()
+    scorer = SlidingWindow(adapter, point.window_s) if point.window_s else adapter
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(point.batch_size, frames, frontend.mels, generator=generator)
+    loaded = PeakMemory(device).bytes()
+    memory = PeakMemory(device)
+    seconds = []
+    with _attention(point):
+        for _ in range(point.warmup + point.repeats):
+            begin = time.perf_counter()
+            scores = scorer.logits(features).float().cpu()  # the copy waits for the device
+            seconds.append(time.perf_counter() - begin)
+    if not bool(torch.isfinite(scores).all()):
+        raise NiahError(f"{point.name}: the scores are not finite")
+    kept = [s / point.batch_size for s in seconds[point.warmup :]]
+    return {
+        "status": "ok",
+        "kernel": _kernel(scorer.kernel, point),
+        "length_s": length_s,
+        "frames": frames,
+        "tokens": _tokens(adapter, frames),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "threads": torch.get_num_threads(),
+        "latency_s": median(kept),
+        "latency_min_s": min(kept),
+        "rtf": length_s / median(kept),
+        "peak_memory_bytes": memory.bytes(),
+        "loaded_memory_bytes": loaded,
+        "checkpoint_sha256": getattr(adapter, "weights_sha256", ""),
+        **({} if point.window_s else _work(adapter, frames)),
+    }
+
+
+def _work(adapter: Any, frames: int) -> dict[str, float]:
+    """Of one clip; nothing where a network cannot be counted."""
+    from niah.efficiency.roofline import work_of
+
+    try:
+        work = work_of(adapter.network, 1, frames, adapter.frontend.mels, adapter.dtype)
+    except Exception:  # an operation without a rule for shapes: the roofline's columns stay empty
+        return {}
+    return {
+        "matrix_gflop": work.matrix_flop / 1e9,
+        "scan_gflop": work.scan_flop / 1e9,
+        "gbyte": work.bytes / 1e9,
+    }
+
+
+def _kernel(kernel: str, point: Point) -> str:
+    return kernel.replace("sdpa", "matrix") if point.variant == PUBLISHED else kernel
+
+
+def _attention(point: Point) -> Any:
+    """Full attention matrices for what was published, else whatever fused kernel torch takes."""
+    if point.variant != PUBLISHED:
+        return nullcontext()
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    return sdpa_kernel(SDPBackend.MATH)
+
+
+def _tokens(adapter: Any, frames: int) -> int | None:
+    """Patches, and class tokens where the network counts them; None for a network without patches."""
+    config: Any = getattr(getattr(adapter, "network", None), "config", None)
+    if hasattr(config, "tokens"):
+        return int(config.tokens(frames))
+    return prod(config.grid(frames)) if hasattr(config, "grid") else None
+
+
+def _frames_of_tokens(adapter: Any, tokens: int) -> int:
+    from niah.adapters import largest
+
+    if _tokens(adapter, 10_000) is None:
+        raise NiahError(f"model '{adapter.name}' has no tokens: give a length in seconds")
+    shortest: int = adapter.frontend.needle_frames
+    more: int = largest(lambda more: (_tokens(adapter, shortest + more) or 0) <= tokens)
+    return shortest + more
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
