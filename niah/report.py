@@ -15,16 +15,16 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from niah import atomic, plots, tables
-from niah.calibration import calibration_table
 from niah.cells import COLUMNS, METRIC_COLUMNS
-from niah.controls import control_tables
+from niah.controls.calibration import calibration_table
+from niah.controls.overlap import overlap_table
+from niah.controls.table import control_tables
 from niah.errors import NiahError
 from niah.few_clips import few_clips_warning
 from niah.length_table import lengths_table
 from niah.lines import Point, points
 from niah.localisation.table import localisation_table
 from niah.localisation.table import read as located
-from niah.overlap import overlap_table
 from niah.plots import localisation
 from niah.plots.published import draw_published
 from niah.published import statements

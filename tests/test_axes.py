@@ -14,13 +14,13 @@ from niah import report
 from niah.cells import CELL_COLUMNS, OPTIONAL_COLUMNS
 from niah.check import check
 from niah.compare import compare
-from niah.controls import control_tables
+from niah.controls.overlap import contained_classes, overlap_scores
+from niah.controls.table import control_tables
 from niah.errors import NiahError
 from niah.leaderboard.boards import boards
 from niah.leaderboard.submissions import read
 from niah.length_table import length_of
 from niah.lines import lines
-from niah.overlap import contained_classes, overlap_scores
 from niah.plan import Cell, RunOptions, left_out, plan
 from niah.plots.heat_map import _shares
 from niah.records import RunDirectory

@@ -7,7 +7,14 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
-from niah.calibration import HIGHEST, LOWEST, Calibration, calibration, calibration_table, verdict
+from niah.controls.calibration import (
+    HIGHEST,
+    LOWEST,
+    Calibration,
+    calibration,
+    calibration_table,
+    verdict,
+)
 from niah.errors import NiahError
 from niah.metrics import Float64, Scores, Targets, average_precision, mean_average_precision
 from niah.records import RunDirectory

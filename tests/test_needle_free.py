@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from niah.controls.needle_free import false_alarms, score_drift, thresholds
 from niah.errors import NiahError
 from niah.metrics import Scores
-from niah.needle_free import false_alarms, score_drift, thresholds
 
 
 @pytest.mark.parametrize("recall", [0.1, 0.5, 0.8, 1.0])

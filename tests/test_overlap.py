@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from niah.controls.needle_free import false_alarms, thresholds
+from niah.controls.overlap import contained_classes, labels_in, overlap_scores, overlap_table
 from niah.errors import NiahError
 from niah.metrics import Scores, Targets, average_precision, chance_mAP, mean_average_precision
-from niah.needle_free import false_alarms, thresholds
-from niah.overlap import contained_classes, labels_in, overlap_scores, overlap_table
 from niah.records import RunDirectory, summarise
 from tests import runs
 

@@ -1,8 +1,8 @@
 """The controls of a run, from stored scores: scenes without their needle, against length.
 
 needle-free   the haystack goes on through the needle's place: what is said when there is nothing to say? False alarms
-              at thresholds fixed at the 10 s cell (`niah.needle_free.thresholds`), and drift against the shortest
-              needle-free scenes, where there is as little to hear as in the long ones
+              at thresholds fixed at the 10 s cell (`niah.controls.needle_free.thresholds`), and drift against the
+              shortest needle-free scenes, where there is as little to hear as in the long ones
 sham          the needle's place holds another stretch of the haystack, at the same two seams: its drift is against the
               needle-free scene of the same length, so it is what splicing alone does
 
@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from niah.cells import BASE_LENGTH_S
+from niah.controls.needle_free import RECALL, FalseAlarms, false_alarms, score_drift, thresholds
+from niah.controls.overlap import contained_classes, labels_in
 from niah.errors import NiahError
 from niah.lines import NO_HAYSTACK, Point, axes_name, length_name, points, pool_of, scene_name
 from niah.metrics import Float64
-from niah.needle_free import RECALL, FalseAlarms, false_alarms, score_drift, thresholds
-from niah.overlap import contained_classes, labels_in
 from niah.records import ClipScores, RunDirectory
 from niah.tables import Table
 

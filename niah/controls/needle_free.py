@@ -19,7 +19,7 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
-from niah.calibration import HIGHEST, LOWEST
+from niah.controls.calibration import HIGHEST, LOWEST
 from niah.errors import NiahError
 from niah.metrics import Float64, Scores, Targets, validate
 
