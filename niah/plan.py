@@ -29,7 +29,7 @@ from niah.errors import NiahError, nearest
 from niah.lines import axes_name
 from niah.placement import FRAMES_PER_SECOND, check_position, check_protocol, total_frames
 
-DEFAULT_MODELS = ("dass-nano", "ast-sin-nano")
+DEFAULT_MODELS = ("dass-nano", "ast-sin-nano", "aum-nano")
 DEFAULT_LENGTHS_S = (10.0, 20.0, 50.0, 100.0)
 DEFAULT_HAYSTACKS = ("zero", "gaussian", "babble")
 DEFAULT_SNRS_DB = (10.0,)

@@ -9,8 +9,6 @@ from niah.cli.messages import fail, note, print_table
 from niah.cli.options import numbers
 from niah.errors import NiahError
 
-DEFAULT_MODELS = ("dass-nano", "ast-sin-nano")
-
 
 def bench(
     model: Annotated[
@@ -18,7 +16,7 @@ def bench(
         typer.Option(
             "--model",
             "-m",
-            help="Model name or card.toml; repeat for several. [default: dass-nano, ast-sin-nano]",
+            help="Model name or card.toml; repeat for several. [default: dass-nano, ast-sin-nano, aum-nano]",
         ),
     ] = None,
     lengths: Annotated[
@@ -55,6 +53,7 @@ def bench(
     from niah.efficiency import claims as papers
     from niah.efficiency import report as shown
     from niah.efficiency.point import Point
+    from niah.plan import DEFAULT_MODELS
 
     if preset not in (None, "claims"):
         raise NiahError(f"unknown preset '{preset}': the one there is is 'claims'")

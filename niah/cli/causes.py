@@ -15,7 +15,7 @@ def causes(
             "--model",
             "-m",
             help="An AST whose positions go on beyond 10 s, DASS, or another state-space model; repeat for several. "
-            "[default: dass-nano, ast-sin-nano]",
+            "[default: dass-nano, ast-sin-nano, aum-nano]",
         ),
     ] = None,
     checkpoint: Annotated[str | None, typer.Option(help="Weights file for the model.")] = None,

@@ -19,7 +19,7 @@ def run(
             "--model",
             "-m",
             help="Model name or card.toml; repeat for several. NAME:v2 for other weights. "
-            "[default: dass-nano, ast-sin-nano]",
+            "[default: dass-nano, ast-sin-nano, aum-nano]",
         ),
     ] = None,
     checkpoint: Annotated[

@@ -10,7 +10,7 @@ from pathlib import Path
 from niah.cards import cards_folder
 from niah.training.command import train_recipe
 
-EMBEDDED = ("dass-nano", "ast-sin-nano", "ast-sin2d-nano")
+EMBEDDED = ("dass-nano", "ast-sin-nano", "ast-sin2d-nano", "aum-nano")
 LARGEST_BYTES = 6_000_000
 WORK = Path("runs/embedded")
 
