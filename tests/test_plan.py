@@ -66,7 +66,7 @@ def test_the_default_plan() -> None:
     options = RunOptions()
     assert options.protocol == "dass-v1"
     assert options.clips_limit == 100
-    assert len(plan(options, list(model_cards_of(options)))) == 2 * (1 + 3 * 3)
+    assert len(plan(options, list(model_cards_of(options)))) == 3 * (1 + 3 * 3)
 
 
 def test_a_needle_set_of_ones_own_is_used_whole() -> None:
@@ -104,7 +104,7 @@ def test_cells_are_told_in_words() -> None:
         ({"window_s": 0.0}, "--window"),
         ({"window_s": float("nan")}, "--window"),
         ({"window_s": float("inf")}, "--window"),
-        ({"checkpoint": "x.pth"}, "one file, and 2 models"),
+        ({"checkpoint": "x.pth"}, "one file, and 3 models"),
     ],
 )
 def test_refusals(given: dict[str, Any], told: str) -> None:
