@@ -19,10 +19,11 @@ fit() { # NAME RECIPE, then what differs
             --train "$esc50?esc10=True&fold=1,2,3,5" --eval "$esc50?esc10=True&fold=5" "$@"
 }
 sweep() { # MODEL, then what differs
-    local model=$1
+    local model=$1 run=run
+    [ "$model" = aum-esc10 ] && run=run-aum
     shift
     $niah run --model $results/$model.toml --checkpoint "$work/$model/weights.safetensors" \
-        --needles "$esc50?esc10=True&fold=4" --babble "$babble" --out $results/run "$@"
+        --needles "$esc50?esc10=True&fold=4" --babble "$babble" --out $results/$run "$@"
 }
 
 models=(ast-sin-esc10 aum-esc10 dass-esc10)
