@@ -75,9 +75,10 @@ esc10: $(DEV_ENV) ## train on ESC-10 and sweep fold 4, as in results/esc10-nano
 
 ##@ Packaging
 
+# torchaudio is built for another torch, and transformers imports it where it is; hear21passt, which names it, does without.
 .PHONY: lock
 lock: uv ## pin pyproject.toml's dependencies in requirements/ (UPGRADE=1 takes newer ones)
-	$(COMPILE) --extra dev --extra oracles --group build pyproject.toml --output-file requirements/dev.txt
+	$(COMPILE) --extra dev --extra oracles --no-emit-package torchaudio --group build pyproject.toml --output-file requirements/dev.txt
 	$(COMPILE) --group build --constraint requirements/dev.txt pyproject.toml \
 		--output-file requirements/run.txt
 	echo uv | $(COMPILE) - --output-file requirements/uv.txt
