@@ -49,9 +49,10 @@ def bench(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the points and stop.")] = False,
 ) -> None:
     """Latency, real-time factor and peak memory against length, beside the machine's roofline."""
-    from niah.efficiency import bench as efficiency
     from niah.efficiency import claims as papers
     from niah.efficiency import report as shown
+    from niah.efficiency.bench import bench as measure
+    from niah.efficiency.bench import frame, read
     from niah.efficiency.point import Point
     from niah.plan import DEFAULT_MODELS
 
@@ -80,14 +81,14 @@ def bench(
         for point in points:
             print(point.name)
         return
-    rows = shown.rows_of(efficiency.bench(points, out, note))
+    rows = shown.rows_of(measure(points, out, note))
     tables: list[shown.Table] = [(shown.HEADER, shown.lines(rows))]
     if found:
         tables.append(papers.table(found, rows))
     for header, body in tables:
         print_table(header, body)
     # the folder's page is of all that was measured into it, by this command and those before
-    everything = shown.rows_of(efficiency.frame(efficiency.read(out / "bench.csv")))
+    everything = shown.rows_of(frame(read(out / "bench.csv")))
     tables[0] = (shown.HEADER, shown.lines(everything))
     _write(out, tables, shown.draw(everything, out))
     failed = sum(row["status"] == "error" for row in rows)

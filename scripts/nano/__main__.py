@@ -4,7 +4,7 @@
     python scripts/nano sweep                   `niah run` on 120 clips of the split `comparison`
     python scripts/nano tables                  results/nano: scores.csv, tables.md and the figure
 
-Weights and scores go to runs/nano (or --work DIR). About three hours of one core; with --only, several processes
+Weights and scores go to runs/nano (or --work DIR). Some hours of one core; with --only, several processes
 train side by side.
 """
 
