@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from niah.cells import BASE_LENGTH_S
+from niah.clip_scores import ClipScores
 from niah.errors import NiahError, nearest
 from niah.lines import (
     NO_HAYSTACK,
@@ -31,7 +32,7 @@ from niah.lines import (
     scene_name,
     window_name,
 )
-from niah.records import ClipScores, RunDirectory
+from niah.records import RunDirectory
 from niah.statistics import Resampled, paired, resample
 from niah.statistics.comparison import adjusted
 from niah.tables import Table

@@ -3,7 +3,7 @@
     run.json                what was asked, by which code, where; schema_version; identity
     cells/<cell>.json       one row each, the source of truth
     cells.csv               the same rows as one table (`CELL_COLUMNS`), rebuilt after each
-    scores/<cell>.parquet   per clip: id, labels, scores (float16, one per class); with distractors also theirs
+    scores/<cell>.parquet   per clip: id, labels, scores (`niah.clip_scores`)
 
 A cell's scores are written before its row: the row is the promise that the cell is done. A cell's
 name is the hash of all that determines it, so resuming and amending are one thing: do the cells
@@ -14,10 +14,8 @@ them, so it is read as it is; opened for writing, it becomes one of schema 2, wh
 """
 
 import fcntl
-import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self
@@ -25,8 +23,9 @@ from typing import IO, TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from niah import atomic, cells
+from niah import atomic, cells, clip_scores
 from niah.cells import CELL_COLUMNS, Row, cell_key, validate_row
+from niah.clip_scores import ClipScores
 from niah.errors import NiahError
 from niah.summary import summarise
 
@@ -46,41 +45,6 @@ __all__ = [
 SCHEMA_VERSION = 2
 OLDEST_SCHEMA = 1
 LOCK = ".lock"
-
-
-@dataclass(frozen=True)
-class ClipScores:
-    """One cell's scores: `ids` (n,), `labels` one tuple a clip, `classes` (c,), `scores` (n, c).
-
-    `distractors`: one tuple a clip, the labels of what else was put in its scene; () where nothing was.
-    """
-
-    ids: tuple[str, ...]
-    labels: tuple[tuple[str, ...], ...]
-    classes: tuple[str, ...]
-    scores: NDArray[np.float16]
-    distractors: tuple[tuple[str, ...], ...] = ()
-
-    @property
-    def targets(self) -> NDArray[np.bool_]:
-        """Which clip has which class, (n, c) bool. Labels outside `classes` are not scored."""
-        return self._flags(self.labels)
-
-    @property
-    def judged(self) -> NDArray[np.float16]:
-        """The scores to take metrics of: those of a distractor's labels in its own scene are -1, below all others.
-
-        They are true there, yet not what was hidden. As the lowest negatives they change no average precision.
-        """
-        also = self._flags(self.distractors) & ~self.targets
-        return np.where(also, np.float16(-1), self.scores) if also.any() else self.scores
-
-    def _flags(self, labels: Sequence[Sequence[str]]) -> NDArray[np.bool_]:
-        column = {label: index for index, label in enumerate(self.classes)}
-        flags = np.zeros(self.scores.shape, dtype=np.bool_)
-        for row, names in enumerate(labels):
-            flags[row, [column[name] for name in names if name in column]] = True
-        return flags
 
 
 class RunDirectory:
@@ -205,74 +169,35 @@ class RunDirectory:
         """Store one cell's scores: `scores` (n, c) as float16, `classes` (c,) naming its columns.
 
         `distractors`: the labels of what else is in each clip's scene, a column of its own where there is any.
-
-        The class names travel in the file's own metadata, so a run needs nothing else to be read.
         """
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
         if scores.shape != (len(ids), len(classes)) or len(labels) != len(ids):
             raise NiahError(
                 f"scores must be (clips, classes) = ({len(ids)}, {len(classes)}) with one label "
                 f"list a clip but are {scores.shape} with {len(labels)}"
             )
         with np.errstate(over="ignore"):
-            half = np.ascontiguousarray(scores, dtype=np.float16)
+            half = scores.astype(np.float16)
         if not np.isfinite(half).all():
             raise NiahError(
                 f"scores of cell {cell} are NaN or infinite: the model overflowed; "
                 "try --dtype float32"
             )
-        flat = pa.array(half.ravel())
-        columns = {
-            "id": pa.array(list(ids), pa.string()),
-            "labels": pa.array([list(names) for names in labels], pa.list_(pa.string())),
-            "scores": pa.FixedSizeListArray.from_arrays(flat, len(classes)),
-        }
-        if distractors:
-            lists = [list(names) for names in distractors]
-            columns["distractors"] = pa.array(lists, pa.list_(pa.string()))
-        table = pa.table(columns).replace_schema_metadata({"niah.classes": json.dumps([*classes])})
-        with atomic.writing(self._scores_file(cell)) as file:
-            pq.write_table(table, file, compression="zstd")
+        told, others = (tuple(map(tuple, names)) for names in (labels, distractors))
+        scored = ClipScores(tuple(ids), told, tuple(classes), half, others)
+        clip_scores.write(self._scores_file(cell), scored)
 
     def read_scores(self, cell: str) -> ClipScores:
         """One cell's scores as stored. Raises `NiahError` when they are missing or damaged."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        file = self._scores_file(cell)
-        if not file.is_file():
-            raise NiahError(f"{file} is missing: run the same command again")
-        try:
-            table = pq.read_table(file)
-            classes = tuple(json.loads(table.schema.metadata[b"niah.classes"]))
-            flat = table.column("scores").combine_chunks().flatten()
-            scores = flat.to_numpy(zero_copy_only=False).reshape(len(table), len(classes))
-            labels = tuple(tuple(names) for names in table.column("labels").to_pylist())
-            others: tuple[tuple[str, ...], ...] = ()
-            if "distractors" in table.column_names:
-                others = tuple(tuple(names) for names in table.column("distractors").to_pylist())
-            ids = tuple(table.column("id").to_pylist())
-            return ClipScores(ids, labels, classes, scores, others)
-        except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
-            raise NiahError(f"{file} is damaged: delete it and run again ({error})") from error
+        return clip_scores.read(self._scores_file(cell))
 
     def has_scores(self, cell: str, clips: int | None = None) -> bool:
         """Whether the cell's scores are there, whole by their footer, and of so many clips."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        try:
-            rows = pq.read_metadata(self._scores_file(cell)).num_rows
-        except (pa.ArrowException, OSError):
-            return False
-        return clips is None or rows == clips
+        found = clip_scores.count(self._scores_file(cell))
+        return found is not None and clips in (None, found)
 
     def scores_sha256(self, cell: str) -> str | None:
         """SHA-256 of the cell's score file, None when there is none."""
-        file = self._scores_file(cell)
-        return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None
+        return clip_scores.sha256(self._scores_file(cell))
 
     def _scores_file(self, cell: str) -> Path:
         return self.path / "scores" / f"{cell}.parquet"

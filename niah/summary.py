@@ -20,7 +20,8 @@ from niah.lines import pool_of
 from niah.statistics import DRAWS, SEED, Resampled
 
 if TYPE_CHECKING:
-    from niah.records import ClipScores, RunDirectory
+    from niah.clip_scores import ClipScores
+    from niah.records import RunDirectory
 
 METRICS_VERSION = 3  # raise it when a formula changes: stored metrics are then recomputed
 SAME_MODEL = (

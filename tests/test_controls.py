@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from niah.clip_scores import ClipScores
 from niah.controls.table import control_table, needle_free_control
 from niah.errors import NiahError
 from niah.metrics import Float64
-from niah.records import ClipScores, RunDirectory
+from niah.records import RunDirectory
 from tests import runs
 
 
