@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from runs import CLIPS, LENGTHS
 from scores import Scored, difference
@@ -84,13 +85,19 @@ def draw(found: Sequence[Scored], chance: float, file: Path) -> None:
         for place, variant in enumerate(VARIANTS):
             own = _of(variant, found)
             x = [each.length_s * 1.03 ** (place - 3) for each in own]  # bars side by side
-            look = {"color": COLOURS[place], "marker": MARKERS[place], "capsize": 2}
+            colour, line = variant.look
+            look: dict[str, Any] = {
+                "color": COLOURS[colour],
+                "marker": MARKERS[colour],
+                "linestyle": line,
+                "capsize": 2,
+                "label": variant.told,
+            }
             for axes, parts in (
                 (left, [e.score for e in own]),
                 (right, [e.share for e in own]),
             ):
-                halves = [part.half for part in parts]
-                axes.errorbar(x, [p.value for p in parts], halves, label=variant.told, **look)
+                axes.errorbar(x, [p.value for p in parts], [p.half for p in parts], **look)
         left.axhline(chance, color=CHANCE_COLOUR, linestyle="--", label="chance")
         left.set(title="Score", ylabel="mAP, mean over seeds")
         right.set(title="Share of its own 10 s score", ylabel="mAP / mAP at 10 s")
@@ -100,7 +107,7 @@ def draw(found: Sequence[Scored], chance: float, file: Path) -> None:
             axes.minorticks_off()
             axes.set_ylim(bottom=0)
         legend(canvas, left)
-        save(canvas, file, "Seven ways to train under a million parameters", "")
+        save(canvas, file, "Eight ways to train under a million parameters", "")
 
 
 def _of(variant: Variant, found: Sequence[Scored]) -> list[Scored]:

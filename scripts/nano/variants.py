@@ -1,11 +1,11 @@
-"""The runs that are compared: seven ways to train under a million parameters, alike in all else."""
+"""The runs that are compared: eight ways to train under a million parameters, alike in all else."""
 
 from dataclasses import dataclass
 
 SEEDS = (0, 1, 2)
 EPOCHS = 3
 SAME = (f"epochs={EPOCHS}", "average_last=1", "warmup_steps=100")  # over each model's own recipe
-TEACHER = "ast-sin2d-nano"  # as embedded
+DISTILLED = "dass-nano-distilled"  # from the embedded ast-sin2d-nano
 
 
 @dataclass(frozen=True)
@@ -16,25 +16,37 @@ class Variant:
     recipe: str
     settings: tuple[str, ...]
     told: str
+    look: tuple[int, str]  # in the figure: a colour a group, and its two lines
 
     @property
     def runs(self) -> tuple[str, ...]:
         return tuple(f"{self.name}-{seed}" for seed in SEEDS)
 
 
-def _dass(name: str, told: str, initial_A: float, teacher: str = "") -> Variant:
-    taught = (f'teacher=["{teacher}"]', "teaching=precomputed") if teacher else ("teacher=[]",)
-    return Variant(name, "dass-nano", (f"config.initial_A={initial_A}", *taught), told)
+def _pair(name: str, recipe: str, told: str, colour: int, *settings: str) -> tuple[Variant, ...]:
+    """DASS by `recipe` with the usual memory at the start, and with a shorter one."""
+    return tuple(
+        Variant(
+            f"{name}-A{initial_A}",
+            recipe,
+            (f"config.initial_A={initial_A}.0", *settings),
+            f"DASS, {told}, {memory} memory",
+            (colour, line),
+        )
+        for initial_A, memory, line in ((1, "usual", "--"), (10, "shorter", "-"))
+    )
 
 
 VARIANTS = (
-    _dass("dass-A1", "DASS, labels only, usual memory", 1.0),
-    _dass("dass-A10", "DASS, labels only, shorter memory", 10.0),
-    _dass("dass-kd-A1", "DASS, distilled, usual memory", 1.0, TEACHER),
-    _dass("dass-kd-A10", "DASS, distilled, shorter memory", 10.0, TEACHER),
-    Variant("ast-1d", "ast-sin-nano", ("config.initial_std=0.0",), "AST, one-dimensional sinusoid"),
-    Variant("ast-2d", TEACHER, (), "AST, two-dimensional sinusoid"),
-    Variant("aum", "aum-nano", (), "AuM, Fo-Bi"),
+    *_pair("dass", "dass-nano", "labels only", 0),
+    *_pair("dass-kd", DISTILLED, "distilled from AST", 1),
+    *_pair("dass-kd-dass", DISTILLED, "distilled from DASS", 2, 'teacher=["dass-nano"]')[1:],
+    Variant(
+        *("ast-1d", "ast-sin-nano", ("config.initial_std=0.0",), "AST, one-dimensional sinusoid"),
+        (3, "--"),
+    ),
+    Variant("ast-2d", "ast-sin2d-nano", (), "AST, two-dimensional sinusoid", (3, "-")),
+    Variant("aum", "aum-nano", (), "AuM, Fo-Bi", (4, "-")),
 )
 
 # What is set beside what: the first of each pair is what is changed.
@@ -43,6 +55,7 @@ COMPARED = (
     ("dass-kd-A1", "dass-kd-A10"),
     ("dass-A1", "dass-kd-A1"),
     ("dass-A10", "dass-kd-A10"),
+    ("dass-A10", "dass-kd-dass-A10"),
     ("ast-1d", "ast-2d"),
     ("ast-1d", "dass-A10"),
     ("ast-2d", "dass-A10"),
