@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from niah.errors import NiahError
-from niah.plan import RunOptions
+from niah.options import RunOptions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +27,7 @@ _COUNTS = ("needle_counts", "distractors")
 
 
 def run(**options: Any) -> "pd.DataFrame":
-    """`niah run` from Python: a keyword an option of `niah.plan.RunOptions`; sequences may be lists.
+    """`niah run` from Python: a keyword an option of `niah.options.RunOptions`; sequences may be lists.
 
     `lengths`, `snr`, `window`, `hop` and `pool` are accepted for `lengths_s`, `snrs_db`, `window_s`, `hop_s` and
     `window_pool`; `haystack`, `control`, `pooling` and `needle_count` without their s. With `preset` what is not given

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from niah.errors import NiahError, nearest
 
 DEFAULT_WEIGHTS = "default"
+RANDOM = "random"  # in a checkpoint's place: no file, weights drawn at the start
 _PACKAGE = Path(__file__).resolve().parent
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from niah.adapters import RANDOM, Adapter, choose_device, load_model
-from niah.cards import ModelCard, find_model
+from niah.adapters import Adapter, choose_device, load_model
+from niah.cards import RANDOM, ModelCard, find_model
 from niah.cells import cell_key
 from niah.download import cache_folder
 from niah.errors import NiahError
@@ -27,7 +27,7 @@ from niah.vocabularies import Vocabulary, vocabulary
 
 @dataclass(frozen=True)
 class Hidden:
-    """What is hidden in what, for which models; names and meanings as in `niah.plan.RunOptions`."""
+    """What is hidden in what, for which models; names and meanings as in `niah.options.RunOptions`."""
 
     models: tuple[str, ...]
     checkpoint: str | None = None

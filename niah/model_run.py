@@ -20,8 +20,9 @@ from niah.errors import NiahError
 from niah.measure import is_large, measure, probe_batch_size
 from niah.memory import free_cached, is_out_of_memory
 from niah.needle_features import PreparedNeedles
+from niah.options import RunOptions
 from niah.placement import total_frames
-from niah.plan import Cell, RunOptions
+from niah.plan import Cell
 from niah.records import RunDirectory
 from niah.run_scenes import Scenes
 from niah.scan.availability import other_than_auto

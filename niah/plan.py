@@ -1,4 +1,4 @@
-"""What a run will do: options checked, cells listed. No torch, nothing read but cards.
+"""What a run will do: its models by name, its cells in order. No torch, nothing read but cards.
 
 A cell is one model x haystack x SNR x length x position. The needle alone (10 s) is every model's base: it is
 measured once a model (and pooling), whatever was asked.
@@ -17,158 +17,18 @@ base stays the whole clip alone, so their relative scores tell what the cut (or 
 together.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 from niah.arrangement import arrange
-from niah.cards import ModelCard, find_model
+from niah.cards import RANDOM, ModelCard, find_model
 from niah.cells import BASE_LENGTH_S
-from niah.errors import NiahError, nearest
-from niah.lines import axes_name
-from niah.placement import FRAMES_PER_SECOND, check_position, check_protocol, total_frames
+from niah.errors import NiahError
+from niah.lines import NO_HAYSTACK, axes_name
+from niah.options import CONSTANT_HAYSTACKS, NEEDLE_FREE, SHAM, RunOptions
+from niah.placement import FRAMES_PER_SECOND, total_frames
 
-DEFAULT_MODELS = ("dass-nano", "ast-sin-nano", "aum-nano")
-DEFAULT_LENGTHS_S = (10.0, 20.0, 50.0, 100.0)
-DEFAULT_HAYSTACKS = ("zero", "gaussian", "babble")
-DEFAULT_SNRS_DB = (10.0,)
-DEFAULT_POSITIONS = (0.5,)
-DEFAULT_LIMIT = 100  # of the embedded needles; a set of one's own is used whole
-CONSTANT_HAYSTACKS = ("zero", "silence")
-NO_HAYSTACK = "none"
-WINDOW_POOLS = ("max", "mean", "noisy-or")  # `niah.adapters.window`
-RANDOM = "random"
-NEEDLE_FREE, SHAM = CONTROLS = ("needle-free", "sham")
-POOLINGS = (
-    *("average", "max", "top-k", "log-sum-exp", "sum", "first", "mid", "last"),
-    *("first-token", "mid-token", "last-token"),
-)  # `niah.pooling`
-KERNELS = ("auto", "reference", "chunked", "cpu", "triton", "mamba_ssm")  # `niah.scan.Backend`
 LONGEST_NEEDLE_FRAMES = 1024  # that a front end gives a 10 s clip: AST's and DASS's
-V2_AXES = (
-    ("needle_s", "--needle-s"),
-    ("needle_counts", "--needle-count"),
-    ("distractors", "--distractors"),
-)
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """Everything that `niah run` was asked, checked."""
-
-    models: tuple[str, ...] = DEFAULT_MODELS
-    checkpoint: str | None = None
-    needles: str = "synthetic"
-    limit: int | None = None
-    audio_root: Path | None = None  # where the clips of a Google segment CSV lie
-    broader: bool = False  # also labels that only cover the sound
-    haystacks: tuple[str, ...] = DEFAULT_HAYSTACKS
-    babble: Path | None = None
-    snrs_db: tuple[float, ...] = DEFAULT_SNRS_DB
-    positions: tuple[float, ...] = DEFAULT_POSITIONS
-    lengths_s: tuple[float, ...] = DEFAULT_LENGTHS_S
-    protocol: str = "dass-v1"
-    level: str = "surround"  # or "mix", or both: "surround,mix"
-    poolings: tuple[str, ...] = ()  # none: the model's own
-    controls: tuple[str, ...] = ()
-    needle_s: tuple[float, ...] = (BASE_LENGTH_S,)  # 10 is the whole clip
-    needle_counts: tuple[int, ...] = (1,)
-    distractors: tuple[int, ...] = (0,)
-    window_s: float | None = None
-    hop_s: float | None = None  # None is half the window
-    window_pool: str = "max"
-    device: str = "auto"
-    dtype: str = "float32"
-    kernel: str = "auto"  # of the scans: what suits the device
-    batch_size: int | None = None  # None is auto
-    seed: int = 0
-    out: Path = Path("runs/default")
-    strict: bool = False
-    preset: str | None = None  # what filled in the rest (`niah.presets`); for the record
-
-    def __post_init__(self) -> None:
-        check_protocol(self.protocol)
-        for name in ("models", "haystacks", "snrs_db", "positions", "lengths_s"):
-            if not getattr(self, name):
-                raise NiahError(f"give at least one of {name}")
-        for position in self.positions:
-            check_position(position)
-        for length in self.lengths_s:
-            total_frames(length)
-        for snr_db in self.snrs_db:
-            if not math.isfinite(snr_db):
-                raise NiahError(f"--snr must be a number of decibels, got {snr_db}")
-        if self.limit is not None and self.limit < 1:
-            raise NiahError(f"--limit must be 1 or more, got {self.limit}")
-        if self.batch_size is not None and self.batch_size < 1:
-            raise NiahError(f"--batch-size must be 'auto' or 1 or more, got {self.batch_size}")
-        if self.kernel not in KERNELS:
-            raise NiahError(f"--kernel '{self.kernel}': unknown.{nearest(self.kernel, KERNELS)}")
-        self._check_window()
-        self._check_axes()
-        if self.checkpoint not in (None, RANDOM) and len(self.models) > 1:
-            raise NiahError(
-                f"--checkpoint {self.checkpoint} is one file, and {len(self.models)} models were asked for"
-            )
-
-    def _check_window(self) -> None:
-        frame_s = 1 / FRAMES_PER_SECOND
-        if self.window_s is not None and not frame_s <= self.window_s < math.inf:
-            raise NiahError(f"--window must be 0.01 s (a frame) or more, got {self.window_s}")
-        if self.window_pool not in WINDOW_POOLS:
-            hint = nearest(self.window_pool, WINDOW_POOLS)
-            raise NiahError(f"--window-pool '{self.window_pool}': unknown.{hint}")
-        if self.window_s is None and (self.hop_s is not None or self.window_pool != "max"):
-            raise NiahError("--hop and --window-pool are of sliding windows: add --window 10")
-        if self.hop_s is not None and not frame_s <= self.hop_s <= (self.window_s or 0):
-            raise NiahError(
-                f"--hop must be 0.01 s (a frame) to the window's {self.window_s:g} s, or sounds lie between windows; "
-                f"got {self.hop_s}"
-            )
-
-    def _check_axes(self) -> None:
-        for option, values, known in (
-            ("--pooling", self.poolings, POOLINGS),
-            ("--control", self.controls, CONTROLS),
-        ):
-            for word in values:
-                if word not in known:
-                    raise NiahError(f"{option} '{word}': unknown.{nearest(word, known)}")
-        if self.poolings and self.window_s is not None:
-            raise NiahError("--pooling is of positions in whole scenes: leave --window out")
-        if not self.levels or len(set(self.levels)) != len(self.levels):
-            raise NiahError(f"--level must be surround, mix or surround,mix; got '{self.level}'")
-        for seconds in self.needle_s:
-            frames = seconds * FRAMES_PER_SECOND
-            if not 1 <= frames <= BASE_LENGTH_S * FRAMES_PER_SECOND or frames != round(frames):
-                raise NiahError(
-                    f"--needle-s must be 0.01 to 10 s in steps of 10 ms (10: the whole clip), got {seconds:g}"
-                )
-        if any(count < 1 for count in self.needle_counts):
-            raise NiahError(f"--needle-count must be 1 or more, got {min(self.needle_counts)}")
-        if any(count < 0 for count in self.distractors):
-            raise NiahError(f"--distractors must be 0 or more, got {min(self.distractors)}")
-        plain = (BASE_LENGTH_S, 1, 0)
-        for (name, option), value in zip(V2_AXES, plain, strict=True):
-            asked = getattr(self, name)
-            if not asked:
-                raise NiahError(f"give at least one of {option}")
-            if self.protocol == "dass-v1" and set(asked) != {value}:
-                raise NiahError(f"{option} is not part of dass-v1: add --protocol niah-v2")
-
-    @property
-    def levels(self) -> tuple[str, ...]:
-        return tuple(level.strip() for level in self.level.split(",") if level.strip())
-
-    @property
-    def own_level(self) -> str:
-        """The run's own: of its identity, and of rows that say no other."""
-        return "surround" if "surround" in self.levels else self.levels[0]
-
-    @property
-    def clips_limit(self) -> int | None:
-        return DEFAULT_LIMIT if self.limit is None and self.needles == "synthetic" else self.limit
 
 
 @dataclass(frozen=True)

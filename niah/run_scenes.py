@@ -12,8 +12,9 @@ from niah.frontends import Frontend
 from niah.haystacks import Haystack
 from niah.loudest import loudest_stretch
 from niah.needle_features import PreparedNeedles
+from niah.options import CONSTANT_HAYSTACKS, SHAM, RunOptions
 from niah.placement import total_frames
-from niah.plan import CONSTANT_HAYSTACKS, SHAM, Cell, RunOptions, piece_frames
+from niah.plan import Cell, piece_frames
 from niah.scene_rows import Scene
 from niah.scenes import Piece, SceneBuilder
 

@@ -27,7 +27,8 @@ from niah.memory import keep_freed_memory
 from niah.model_run import ModelRun
 from niah.needle_features import PreparedNeedles, prepare_alike
 from niah.needles import load_needles
-from niah.plan import Cell, RunOptions, left_out, model_cards_of, plan, spec_of
+from niah.options import RunOptions
+from niah.plan import Cell, left_out, model_cards_of, plan, spec_of
 from niah.progress import progress_bar
 from niah.provenance import git, hardware, versions
 from niah.records import RunDirectory, summarise

@@ -21,7 +21,8 @@ from niah.leaderboard.boards import boards
 from niah.leaderboard.submissions import read
 from niah.length_table import length_of
 from niah.lines import lines
-from niah.plan import Cell, RunOptions, left_out, plan
+from niah.options import RunOptions
+from niah.plan import Cell, left_out, plan
 from niah.plots.heat_map import _shares
 from niah.records import RunDirectory
 from niah.summary import cell_metrics

@@ -12,7 +12,7 @@ import torch
 import niah
 from niah.cli import main
 from niah.errors import NiahError
-from niah.plan import KERNELS, RunOptions
+from niah.options import KERNELS, RunOptions
 from niah.records import RunDirectory
 from niah.scan import Backend, triton_steps
 from niah.scan.availability import check_available, other_than_auto

@@ -9,7 +9,7 @@ import torch
 import niah
 from niah.adapters.pooled import Pooled
 from niah.errors import NiahError
-from niah.plan import POOLINGS as PLANNED
+from niah.options import POOLINGS as PLANNED
 from niah.pooling import POOLINGS, pool, top_k_positions
 
 

@@ -27,7 +27,8 @@ from niah.haystacks import load_haystack
 from niah.model_run import ModelRun
 from niah.needle_features import PreparedNeedles
 from niah.needles import load_needles
-from niah.plan import RunOptions, model_cards_of, plan
+from niah.options import RunOptions
+from niah.plan import model_cards_of, plan
 from niah.records import RunDirectory
 from niah.run_scenes import Scenes
 from niah.vocabularies import vocabulary

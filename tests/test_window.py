@@ -12,7 +12,7 @@ from niah.adapters.window import POOLS, SlidingWindow, window_frames, window_sta
 from niah.errors import NiahError
 from niah.frontends.kaldi import AST, BEATS
 from niah.frontends.stft import HTSAT, PASST
-from niah.plan import WINDOW_POOLS, RunOptions
+from niah.options import WINDOW_POOLS, RunOptions
 from niah.vocabularies import Vocabulary
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from niah.adapters.importing import import_adapter, own_adapter
-from niah.cards import ModelCard, find_model
+from niah.cards import RANDOM, ModelCard, find_model
 from niah.checkpoints import State, load_strictly, read_state, state_sha256
 from niah.download import sha256_of
 from niah.errors import NiahError
@@ -25,7 +25,6 @@ from niah.weights import resolve
 
 __all__ = [
     "INDEXED_BY_32_BITS",
-    "RANDOM",
     "Adapter",
     "NetworkAdapter",
     "choose_device",
@@ -34,7 +33,6 @@ __all__ = [
     "load_model",
 ]
 
-RANDOM = "random"
 INDEXED_BY_32_BITS = 2**31 - 1
 INDEXED_BY_64_BITS = 2**63 - 1
 

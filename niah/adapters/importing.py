@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from niah.adapters.checker import lacking
-from niah.cards import ModelCard
+from niah.cards import RANDOM, ModelCard
 from niah.download import sha256_of
 from niah.errors import NiahError
 from niah.weights import resolve
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from niah.adapters import Adapter
 
 OWN_PACKAGE = "niah."
-_RANDOM = "random"
 
 
 def import_adapter(card: ModelCard) -> Any:
@@ -82,7 +81,7 @@ def load_own_weights(
     It is given `checkpoint` (a path, or "random"), else the file of the card's own weights, else not called. The file's
     checksum is noted on the adapter where that has none.
     """
-    random = str(checkpoint) == _RANDOM
+    random = str(checkpoint) == RANDOM
     path = Path(checkpoint) if checkpoint and not random else None
     if path is None and weights and not random:
         path = resolve(card, weights)
@@ -95,7 +94,7 @@ def load_own_weights(
         )
     if path is not None and not path.is_file():
         raise NiahError(f"checkpoint {path} not found")
-    adapter.load_checkpoint(_RANDOM if path is None else path)
+    adapter.load_checkpoint(RANDOM if path is None else path)
     _note(adapter, "random", random)
     if path is not None:
         _note(adapter, "weights_sha256", sha256_of(path))

@@ -41,7 +41,7 @@ def causes(
     from niah.causes.measuring import CauseOptions
     from niah.causes.measuring import causes as run_causes
     from niah.causes.table import cause_rows, tables
-    from niah.plan import DEFAULT_MODELS
+    from niah.options import DEFAULT_MODELS
     from niah.records import RunDirectory
 
     written = run_causes(

@@ -139,7 +139,8 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the cells and stop.")] = False,
 ) -> None:
     """Sweep models over lengths, haystacks and positions; tables, figures and report.html in --out."""
-    from niah.plan import DEFAULT_HAYSTACKS, DEFAULT_MODELS, left_out, model_cards_of, plan
+    from niah.options import DEFAULT_HAYSTACKS, DEFAULT_MODELS
+    from niah.plan import left_out, model_cards_of, plan
     from niah.presets import options_of, without_weights
 
     asked: dict[str, tuple[str, Any]] = {
