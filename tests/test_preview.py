@@ -13,7 +13,7 @@ from niah.adapters import load_model
 from niah.errors import NiahError
 from niah.frontends.kaldi import KaldiFrontend
 from niah.haystacks import load_haystack
-from niah.preview import frontend_of, preview, weights_at_hand
+from niah.preview.files import frontend_of, preview, weights_at_hand
 from niah.scenes import SceneBuilder
 from tests import tiny
 
@@ -114,7 +114,7 @@ def test_nothing_is_left_when_writing_fails(
     def full_disk(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("niah.preview._play", full_disk)
+    monkeypatch.setattr("niah.preview.files.play", full_disk)
     with pytest.raises(NiahError, match="space"):
         preview(needle, "zero", snr_db=None, length_s=12, position=0, out=tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []

@@ -44,8 +44,8 @@ def preview(
     ] = True,
 ) -> None:
     """One scene to see and to hear, as the model gets it."""
-    from niah.preview import frontend_of, weights_at_hand
-    from niah.preview import preview as write_preview
+    from niah.preview.files import frontend_of, weights_at_hand
+    from niah.preview.files import preview as write_preview
 
     frontend, adapter = frontend_of(model), None
     if model and curve and not weights_at_hand(model, checkpoint):

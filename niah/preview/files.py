@@ -1,0 +1,143 @@
+"""`niah preview`: the files of one scene.
+
+`features.npy` is exactly what an adapter is given. `scene.wav` is the same scene as sound: the
+clip spliced into (or mixed with) the scaled noise; a `zero` haystack, which is no sound, plays as
+silence. With a model, `curve.csv` and a panel below the picture tell where in the scene it heard the
+classes that it scores highest (`niah.localisation.evidence`).
+"""
+
+import csv
+from contextlib import ExitStack
+from io import TextIOWrapper
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from niah import audio
+from niah.atomic import telling, writing
+from niah.cards import find_model
+from niah.errors import NiahError
+from niah.frontends.kaldi import AST, KaldiFrontend
+from niah.frontends.stft import StftFrontend
+from niah.haystacks import Haystack, load_haystack
+from niah.placement import start_frame, total_frames
+from niah.preview.heard import evidence_in
+from niah.preview.picture import draw
+from niah.preview.scene import Drawable, Scene
+from niah.preview.sound import play
+from niah.scenes import Level, SceneBuilder
+
+if TYPE_CHECKING:
+    from niah.adapters import Adapter
+
+FEATURES, PICTURE, SOUND = "features.npy", "spectrogram.png", "scene.wav"
+CURVE = "curve.csv"
+
+
+def preview(
+    needle: Path,
+    haystack: str | Path | Haystack,
+    *,
+    snr_db: float | None,
+    length_s: float,
+    position: float,
+    out: Path,
+    protocol: str = "dass-v1",
+    babble: Path | None = None,
+    seed: int = 0,
+    level: Level = "surround",
+    frontend: Drawable = AST,
+    adapter: "Adapter | None" = None,
+    method: str = "auto",
+) -> list[Path]:
+    """Write `features.npy`, `spectrogram.png` and `scene.wav` for one needle into `out`.
+
+    The array is (frames, mels) float32, normalised. The sound is 16-bit at the front end's rate,
+    scaled down as a whole if it would clip. The clip id that picks the noise is the file's stem.
+    All files are written, or none.
+
+    Args:
+        adapter: (with its own front end as `frontend`) a model whose evidence along time is drawn
+            too, and written as `curve.csv`.
+        method: of the curve: `positions`, `occlusion`, or `auto`: positions where the model has
+            them.
+
+    Raises:
+        NiahError: a bad needle, haystack, length, position or SNR, a method that the model has
+            not, or a folder that cannot be written.
+    """
+    total = total_frames(length_s, frontend.needle_frames)
+    start = start_frame(total, frontend.needle_frames, position, protocol)
+    wave = audio.load(needle, frontend.sample_rate).samples
+    if not isinstance(haystack, Haystack):
+        haystack = load_haystack(haystack, babble=babble, seed=seed)
+    builder = SceneBuilder(frontend, protocol, haystack, seed, level)
+    snr_db = snr_db if haystack.needs_snr else None
+    told = haystack.name + (f" at {snr_db:g} dB SNR" if snr_db is not None else "")
+    scene = Scene(
+        title=f"{needle.name} in {told}: {length_s:g} s, position {position:g}, {protocol}",
+        frontend=frontend,
+        builder=builder,
+        clip_id=needle.stem,
+        wave=wave,
+        needle=builder.needle(wave),
+        length_s=length_s,
+        total=total,
+        start=start,
+        snr_db=snr_db,
+    )
+    features = builder.scene(
+        scene.needle, scene.clip_id, length_s=length_s, position=position, snr_db=snr_db
+    ).numpy()
+    evidence = None if adapter is None else evidence_in(adapter, scene, features, method)
+    with telling(out):
+        if out.exists() and not out.is_dir():
+            raise NiahError(f"{out}: is a file; --out must be a folder")
+        out.mkdir(parents=True, exist_ok=True)
+    names = [FEATURES, PICTURE, SOUND, *([CURVE] if evidence else [])]
+    paths = [out / name for name in names]
+    with ExitStack() as stack:
+        array, picture, sound, *curve = (stack.enter_context(writing(path)) for path in paths)
+        np.save(array, features)
+        draw(picture, scene, features, evidence)
+        play(sound, scene)
+        if evidence:
+            text = TextIOWrapper(curve[0], encoding="utf-8", newline="")
+            csv.writer(text, lineterminator="\n").writerows(evidence.rows())
+            text.detach()  # flushed; the file itself is closed with the others
+    return paths
+
+
+def frontend_of(model: str) -> Drawable:
+    """The front end of a model's family, AST's without a name; no weights are loaded.
+
+    Raises:
+        NiahError: no such model, or one whose adapter class has no `default_frontend` of this package.
+    """
+    if not model:
+        return AST
+    from niah.adapters.importing import import_adapter
+
+    card, _ = find_model(model)
+    frontend = getattr(import_adapter(card), "default_frontend", None)
+    if not isinstance(frontend, KaldiFrontend | StftFrontend):
+        raise NiahError(
+            f"model '{card.name}': its adapter class has no default_frontend (a front end of niah.frontends)"
+        )
+    return frontend
+
+
+def weights_at_hand(model: str, checkpoint: Path | None) -> bool:
+    """Whether a model can be loaded without fetching anything: a preview is not worth a long download."""
+    from niah.adapters import NetworkAdapter
+    from niah.adapters.importing import import_adapter
+    from niah.weights import is_cached
+
+    card, weights = find_model(model)
+    if checkpoint is not None:
+        return True
+    if weights:
+        return is_cached(card, weights)
+    adapter = import_adapter(card)  # one of the user's own may need no file
+    return not (isinstance(adapter, type) and issubclass(adapter, NetworkAdapter))

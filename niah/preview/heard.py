@@ -1,0 +1,55 @@
+"""Where in the scene a model heard its highest classes."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from niah.errors import NiahError
+from niah.preview.scene import Scene
+
+if TYPE_CHECKING:
+    from niah.adapters import Adapter
+    from niah.plots.evidence import Evidence
+
+_TOP_CLASSES = 4  # curves in one panel
+_HIDDEN_S, _MOST_WINDOWS = 5.0, 50  # of occlusion: finer than for a hit rate, as it is one scene
+
+
+def evidence_in(
+    adapter: "Adapter", scene: Scene, features: NDArray[np.float32], method: str
+) -> "Evidence":
+    """The curve of the scene, and its highest classes."""
+    import torch
+
+    from niah.localisation import evidence
+    from niah.plots.evidence import Evidence
+
+    whole = torch.from_numpy(features)
+    if method not in ("auto", *evidence.METHODS):
+        raise NiahError(f"--method '{method}': must be auto, {' or '.join(evidence.METHODS)}")
+    if method == "auto":
+        method = "positions" if evidence.has_positions(adapter) else "occlusion"
+    if method == "positions":
+        curve = evidence.position_curve(adapter, whole)
+    else:
+        filling = scene.builder.scene(
+            None,
+            scene.clip_id,
+            length_s=scene.length_s,
+            position=scene.start / max(1, scene.total),  # no needle: it makes no difference
+            snr_db=scene.snr_db,
+            like=scene.needle,
+        )
+        hop_s = max(1.0, round(scene.length_s / _MOST_WINDOWS, 2))
+        window_s = max(_HIDDEN_S, hop_s)
+        curve = evidence.occlusion_curve(adapter, whole, filling, window_s=window_s, hop_s=hop_s)
+    scores = torch.sigmoid(adapter.logits(whole[None]).float().cpu()[0])
+    top = torch.argsort(scores, descending=True, stable=True)[:_TOP_CLASSES].tolist()
+    return Evidence(
+        adapter.name,
+        curve,
+        columns=tuple(top),
+        names=tuple(adapter.labels.names[index] for index in top),
+        scores=tuple(float(scores[index]) for index in top),
+    )

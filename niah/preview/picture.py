@@ -1,0 +1,114 @@
+"""The scene's spectrogram, the needle marked, and what a model heard below it."""
+
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from niah.preview.scene import Scene
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from niah.plots.evidence import Evidence
+
+_MOST_COLUMNS = 1600  # of the picture; longer scenes show means over neighbouring frames
+_ZOOM_FROM_S = 30.0  # scenes longer than this get a second panel, on the needle
+_TICKS_HZ = (125, 500, 1000, 2000, 4000, 7000)
+
+
+def draw(
+    stream: IO[bytes], scene: Scene, features: NDArray[np.float32], evidence: "Evidence | None"
+) -> None:
+    """The log-mel picture: the whole scene with the needle marked, a closer look at it, and the model's evidence."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    frontend = scene.frontend
+    zoomed = scene.length_s > _ZOOM_FROM_S
+    pictures = 2 if zoomed else 1
+    panels = pictures + (evidence is not None)
+    figure = Figure(figsize=(11, 1.2 + 2.6 * panels), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(panels, 1, squeeze=False)[:, 0]
+    whole = (0, scene.total)
+    margin = frontend.needle_frames // 2
+    close = (
+        max(0, scene.start - margin),
+        min(scene.total, scene.start + frontend.needle_frames + margin),
+    )
+    first, last = close if zoomed else whole
+    limits = np.percentile(frontend.decibels(features[first:last]), [1, 99.7])
+    for axis, span in zip(axes[:pictures], [whole, close], strict=False):
+        image = _panel(axis, scene, features, span, limits)
+    figure.colorbar(
+        image, ax=list(axes[:pictures]), label="mel energy (dB)", pad=0.01, fraction=0.03
+    )
+    if evidence is not None:
+        _below(axes[-1], scene, evidence)
+    figure.suptitle(scene.title, fontsize=10)
+    axes[-1].set_xlabel("time in the scene (s)")
+    figure.savefig(stream, format="png")
+
+
+def _below(axis: "Axes", scene: Scene, evidence: "Evidence") -> None:
+    """The evidence of the whole scene, on the time axis of its picture."""
+    from niah.plots.evidence import draw_evidence
+
+    step_s = scene.frontend.frame_shift / scene.frontend.sample_rate
+    end = scene.start + scene.frontend.needle_frames
+    draw_evidence(axis, evidence, (scene.start * step_s, end * step_s))
+    axis.set_xlim(0, scene.total * step_s)
+
+
+def _panel(
+    axis: "Axes",
+    scene: Scene,
+    features: NDArray[np.float32],
+    span: tuple[int, int],
+    limits: NDArray[np.floating],
+) -> Any:
+    """One spectrogram of the frames in `span`, needle marked; returns the image."""
+    frontend = scene.frontend
+    first, last = span
+    step_s = frontend.frame_shift / frontend.sample_rate
+    image = axis.imshow(
+        frontend.decibels(_columns(features[first:last])).T,
+        origin="lower",
+        aspect="auto",
+        cmap="magma",
+        vmin=limits[0],
+        vmax=limits[1],
+        interpolation="nearest",
+        extent=(first * step_s, last * step_s, 0, frontend.mels),
+    )
+    axis.set_yticks([frontend.row_of(f) for f in _TICKS_HZ], [str(f) for f in _TICKS_HZ])
+    axis.set_ylabel("frequency (Hz, mel scale)")
+    begin, end = scene.start * step_s, (scene.start + frontend.needle_frames) * step_s
+    top = frontend.mels
+    for edge in (begin, end):
+        axis.axvline(edge, color="cyan", linewidth=1.0, linestyle="--")
+    axis.plot([begin, end], [top * 1.02] * 2, color="tab:cyan", linewidth=4, clip_on=False)
+    near_end = begin > (first + 0.9 * (last - first)) * step_s
+    axis.text(
+        end if near_end else begin,
+        top * 1.045,
+        f"needle {begin:g} to {end:g} s",
+        ha="right" if near_end else "left",
+        va="bottom",
+        fontsize=9,
+        color="teal",
+    )
+    axis.set_xlim(first * step_s, last * step_s)
+    axis.set_ylim(0, top)
+    return image
+
+
+def _columns(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """At most `_MOST_COLUMNS` rows: means over neighbouring frames."""
+    step = -(-len(features) // _MOST_COLUMNS)
+    if step == 1:
+        return features
+    starts = np.arange(0, len(features), step)
+    counts = np.diff(np.append(starts, len(features)))[:, None]
+    return (np.add.reduceat(features, starts, axis=0) / counts).astype(np.float32)
