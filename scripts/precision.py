@@ -128,15 +128,11 @@ def map_truth(u: Any, p: Any, weight: Any, bias: Any, A: Any, D: Any) -> Any:
         order = np.arange(u.shape[1] * u.shape[2]).reshape(u.shape[1:3]).transpose(axes).ravel()
         order = order[::-1] if k >= 2 else order
         flat = [x[0].reshape(-1, x.shape[-1]) for x in (u, delta, y)]
-        parts = (p[0, ..., k, column].ravel()[:, None] for column in (RANK, RANK + 1))
-        _loop(
-            flat[0],
-            flat[1],
-            *(np.ascontiguousarray(x) for x in parts),
-            A[k][:, None],
-            flat[2],
-            order,
+        B, C = (
+            np.ascontiguousarray(p[0, ..., k, column].ravel()[:, None])
+            for column in (RANK, RANK + 1)
         )
+        _loop(flat[0], flat[1], B, C, A[k][:, None], flat[2], order)
     return y
 
 
@@ -166,7 +162,15 @@ def _steps(u, delta, B, C, A, y, order):  # type: ignore[no-untyped-def]
 def read() -> list[Row]:
     with CSV.open(newline="") as file:
         return [
-            Row(**{**row, "steps": int(row["steps"]), "error": float(row["error"])})
+            Row(
+                row["scan"],
+                row["backend"],
+                row["dtype"],
+                row["memory"],
+                int(row["steps"]),
+                float(row["error"]),
+                row["machine"],
+            )
             for row in csv.DictReader(file)
         ]
 
@@ -210,7 +214,7 @@ def main(arguments: list[str]) -> int:
     if "--check" not in arguments and "--table" not in arguments:
         import torch
 
-        backends = BACKENDS if torch.cuda.is_available() else BACKENDS[:-1]
+        backends: tuple[str, ...] = BACKENDS if torch.cuda.is_available() else BACKENDS[:-1]
         backends = ("triton",) if "--triton" in arguments else backends
         lengths = INTERPRETED_LENGTHS if INTERPRETED else LENGTHS
         memories: tuple[str, ...] = tuple(MEMORIES)

@@ -50,7 +50,7 @@ def measured(model: str, kernel: str, options: argparse.Namespace) -> tuple[Any,
             logits = network(features)
         loss = binary_cross_entropy_with_logits(logits.float(), targets)
         optimiser.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         optimiser.step()
         float(loss.detach())  # waits for the forward pass
         if device.type == "cuda":
