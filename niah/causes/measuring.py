@@ -1,24 +1,5 @@
 """Why does it drop with length? A model's own loss taken apart by changing one thing at a time, on the same scenes.
 
-Transformer with numbered positions (AST). A longer input does two things at once: its tokens get other positions, and
-more tokens share the attention. Each is done without the other:
-
-    renumbering   the 10 s needle alone, with the positions that it has in the scene of L seconds
-    dilution      the L second scene, its positions repeated so that the needle has those that it has alone
-    remainder     drop - renumbering - dilution: what only both together do (it can be negative); with it goes that a
-                  needle in a scene need not start with a patch
-
-State-space model with averaged logits (DASS). A longer input changes the needle's own map, through the scans' state,
-and puts other positions beside it in the average:
-
-    network       the L second scene, averaged over the needle's own columns only: all that is lost before pooling
-    remainder     drop - network: pooling
-
-Parts are shares of the released model's 10 s score, and with the remainder they sum to its drop. Remedies are changed
-models with a 10 s score of their own, which their share is of: shorter memory, other pooling, one scan direction less,
-attention scaled by log length. Nothing is trained again, so a remedy tells what the weights can do, not what a model
-trained that way would. A model that differs in training (two-dimensional positions) is a `--model` of its own.
-
 Logits are stored, not their sigmoids: a maximum over positions saturates float16 near 1.
 """
 
@@ -35,34 +16,17 @@ from numpy.typing import NDArray
 import niah
 from niah.adapters import NetworkAdapter
 from niah.causes import interventions as change
-from niah.causes.table import RELEASED, Part, Remedy, Variant, write
+from niah.causes.passes import Pass, passes_of
+from niah.causes.table import write
 from niah.cells import BASE_LENGTH_S
 from niah.errors import NiahError
 from niah.hiding import Hidden, Hiding, Loaded
-from niah.networks.ast import Ast
-from niah.networks.dass import Dass
 from niah.placement import check_position, start_frame, total_frames
 from niah.progress import progress_bar
 from niah.provenance import git, hardware, versions
 from niah.records import RunDirectory
 
 VERSION = 1  # of what a variant does: part of the key of its scores
-MEMORY_FACTORS = (2.0, 4.0, 8.0)
-_MAP_DIRECTIONS = ("forward in time", "up in mel", "backward in time", "down in mel")
-_LINE_DIRECTIONS = ("forward", "backward")
-
-Change = Callable[
-    [NetworkAdapter, float, int], NetworkAdapter
-]  # (model, scene's seconds, needle's first frame)
-
-
-@dataclass(frozen=True)
-class Pass:
-    """One changed model: the variants that its forward pass gives, by pooling ("" for the model's own logits)."""
-
-    variants: dict[str, Variant]
-    change: Change = lambda adapter, length_s, start: adapter  # noqa: ARG005
-    alone: bool = False  # of the needle alone, at every length
 
 
 @dataclass(frozen=True)
@@ -123,67 +87,6 @@ def causes(options: CauseOptions) -> list[Path]:
         return write(run)
 
 
-def passes_of(model: Loaded) -> list[Pass]:
-    """How a model is taken apart.
-
-    Raises:
-        NiahError: nothing is known of its family.
-    """
-    network = getattr(model.adapter, "network", None)
-    if isinstance(network, Ast) and network.config.positions != "learned":
-        return _of_ast()
-    if isinstance(network, Dass):
-        pooling = {
-            "average": RELEASED,
-            "needle": Part("network", "needle's columns only"),
-            "max": Remedy("max pooling"),
-            "top-k": Remedy("top-k pooling"),
-        }
-        return [Pass(pooling), *_of_memory(network)]
-    if isinstance(network, torch.nn.Module) and change.has_memory(network):
-        return [Pass({"": RELEASED}), *_of_memory(network)]
-    raise NiahError(
-        f"model '{model.name}' cannot be taken apart: give an AST whose positions go on beyond 10 s, or a state-space "
-        "model of this package"
-    )
-
-
-def _of_ast() -> list[Pass]:
-    def log_length(adapter: NetworkAdapter, _length_s: float, _start: int) -> NetworkAdapter:
-        return change.with_ast_config(adapter, log_length_scale=True)
-
-    def repeated(adapter: NetworkAdapter, _length_s: float, start: int) -> NetworkAdapter:
-        return change.repeated(adapter, start)
-
-    def both(adapter: NetworkAdapter, _length_s: float, start: int) -> NetworkAdapter:
-        return change.repeated(adapter, start, log_length_scale=True)
-
-    return [
-        Pass({"": RELEASED}),
-        Pass({"": Part("renumbering", "10 s, positions as in L")}, change.renumbered, alone=True),
-        Pass({"": Part("dilution", "L, positions as in 10 s")}, repeated),
-        Pass({"": Remedy("log-length attention")}, log_length),
-        Pass({"": Remedy("repeated positions and log-length")}, both),
-    ]
-
-
-def _of_memory(network: torch.nn.Module) -> list[Pass]:
-    """Memory length and scan directions of a state-space model."""
-
-    def memory(factor: float) -> Change:
-        return lambda adapter, _length_s, _start: change.with_memory(adapter, factor)
-
-    def without(direction: int) -> Change:
-        return lambda adapter, _length_s, _start: change.without_direction(adapter, direction)
-
-    count = change.directions(network)
-    names = _MAP_DIRECTIONS if count == len(_MAP_DIRECTIONS) else _LINE_DIRECTIONS
-    return [
-        *(Pass({"": Remedy(f"memory 1/{f:g}")}, memory(f)) for f in MEMORY_FACTORS),
-        *(Pass({"": Remedy(f"no scan {names[k]}")}, without(k)) for k in range(count)),
-    ]
-
-
 @dataclass
 class _Measuring:
     """The state of one call of `causes`."""
@@ -201,8 +104,7 @@ class _Measuring:
             task = bar.add_task("causes", total=None, detail="")
             for model in self.hiding.models():
                 todo = [(each, s) for s in lengths_s for each in passes_of(model)]
-                # at 10 s a part is the released model itself
-                todo = [(each, s) for each, s in todo if s != BASE_LENGTH_S or _has_base(each)]
+                todo = [(each, s) for each, s in todo if s != BASE_LENGTH_S or each.has_base]
                 seconds = sum(self._seconds(*each) for each in todo) * len(model.prepared)
                 bar.reset(task, total=seconds)
                 for each, length_s in todo:
@@ -296,10 +198,6 @@ class _Measuring:
                 ),
                 start,
             )
-
-
-def _has_base(each: Pass) -> bool:
-    return any(variant.kind != "part" for variant in each.variants.values())
 
 
 def _provenance(hiding: Hiding) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The leaderboard: many runs on one static page, and the same as CSV and Markdown.
 
     submissions   run directories and bare cells.csv files -> rows with their provenance
+    systems       what is ranked: a checkpoint, whole or in windows, at one precision and seed
     boards        rows -> boards: one protocol, one list of clips; what is ranked together, and what is not
     markdown      a board as a table (also the README's);   cells_csv   every cell as one tidy table
     payload       boards -> the JSON that the page draws from;   page   index.html around it
@@ -13,8 +14,9 @@ labels, paths) reaches the page as JSON text and is only ever set as text, never
 from collections.abc import Sequence
 from pathlib import Path
 
-from niah.leaderboard.boards import Board, Entry, System, boards
+from niah.leaderboard.boards import Board, Entry, boards
 from niah.leaderboard.submissions import Submission, read
+from niah.leaderboard.systems import System
 
 __all__ = ["Board", "Entry", "Submission", "System", "boards", "read", "write"]
 

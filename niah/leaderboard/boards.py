@@ -5,51 +5,22 @@ different ones are never on one board. A run states its clips by checksum. A bar
 it is a board of its own, unless it shares a cell with a run, because a cell's name is the hash of
 all that determines it, the clips too.
 
-On a board, a *system* is what is ranked: a checkpoint of a model, whole or in windows, at one
-precision and seed; an *entry* is one system in one kind of scene. A cell handed in twice counts
-once, the first time.
+On a board, an *entry* is one system (`niah.leaderboard.systems`) in one kind of scene. A cell handed in
+twice counts once, the first time.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from math import isclose, isfinite
+from math import isclose
 from typing import Any
 
-from niah.cards import model_cards
 from niah.cells import table
 from niah.errors import NiahError
 from niah.leaderboard.submissions import Submission
-from niah.lines import Line, Point, chance, lengths, lines, pool_of
+from niah.leaderboard.systems import Handed, System, named, ranked, system_of
+from niah.lines import Line, Point, chance, lengths, lines
 
 DISAGREES = 1e-3  # of mAP: beyond what float16 scores and other machines' rounding explain
-
-
-@dataclass(frozen=True)
-class System:
-    """What is ranked. `weights` is the checkpoint's sha256; `window_s` None means whole scenes.
-
-    `pool` is how the scores of windows became one, "" for the model's own way. `parameters` and
-    `trained_on_s` are None where neither the run nor a card with these weights says.
-    """
-
-    name: str
-    model: str
-    weights: str | None
-    window_s: float | None
-    pool: str
-    dtype: str | None
-    seed: int
-    parameters: int | None
-    trained_on_s: float | None
-    licence: str
-    paper: str
-
-    @property
-    def mode(self) -> str:
-        """ "native", or "10 s windows" and how they are pooled."""
-        whole = "native" if self.window_s is None else f"{self.window_s:g} s windows"
-        return f"{whole}, {self.pool}" if self.pool else whole
 
 
 @dataclass(frozen=True)
@@ -91,7 +62,6 @@ class Board:
 
 
 Key = tuple[Any, ...]
-Handed = tuple[Submission, Point]
 
 
 def boards(submissions: Sequence[Submission]) -> list[Board]:
@@ -209,9 +179,9 @@ def _refuse_other_labels(kept: Iterable[Handed]) -> None:
 def _entries(kept: Sequence[Handed], needles: str) -> list[Entry]:
     grouped: dict[Key, list[Handed]] = {}
     for submission, cell in kept:
-        grouped.setdefault(_ranked(cell), []).append((submission, cell))
+        grouped.setdefault(ranked(cell), []).append((submission, cell))
     origin = {cell["cell"]: submission.name for submission, cell in kept}
-    systems = _named([_system(held) for held in grouped.values()])
+    systems = named([system_of(held) for held in grouped.values()])
     found = []
     for system, held in zip(systems, grouped.values(), strict=True):
         rows = [{**cell, "needles": needles} for _, cell in held]
@@ -220,12 +190,6 @@ def _entries(kept: Sequence[Handed], needles: str) -> list[Entry]:
             runs = dict.fromkeys(origin[point["cell"]] for point in line.by_length.values())
             found.append(Entry(system, line, tuple(runs)))
     return sorted(found, key=_scene_then_name)
-
-
-def _ranked(cell: Point) -> Key:
-    """What makes two cells one system's."""
-    whole = (cell["model"], cell["checkpoint_sha256"], cell["window_s"], pool_of(cell["kernel"]))
-    return (*whole, cell["dtype"], cell["seed"])
 
 
 def _with_shares(line: Line) -> dict[float, Point]:
@@ -237,60 +201,6 @@ def _with_shares(line: Line) -> dict[float, Point]:
             point = {**point, "base_mAP": base, "relative": point["mAP"] / base}
         found[length] = point
     return found
-
-
-def _system(held: Sequence[Handed]) -> System:
-    cell = held[0][1]
-    told = next((d for s, c in held if (d := s.model(c["model"]))), {})
-    carded = _carded().get((cell["model"], cell["checkpoint_sha256"]), (None, None))
-    return System(
-        name=cell["model"],
-        model=cell["model"],
-        weights=cell["checkpoint_sha256"],
-        window_s=cell["window_s"],
-        pool=pool_of(cell["kernel"]),
-        dtype=cell["dtype"],
-        seed=int(cell["seed"]),
-        parameters=_number(told.get("parameters")) or carded[0],
-        trained_on_s=_number(told.get("trained_on_s")) or carded[1],
-        licence=str(told.get("licence") or ""),
-        paper=str(told.get("paper") or ""),
-    )
-
-
-@cache
-def _carded() -> dict[tuple[str, str], tuple[int | None, float | None]]:
-    """Parameters and seconds trained on by (model, weights), of the cards that are shipped."""
-    return {
-        (card.name, weights.sha256): (card.parameters or None, card.trained_on_s or None)
-        for card in model_cards()
-        for weights in card.weights.values()
-        if weights.sha256
-    }
-
-
-def _number(value: object) -> Any:
-    known = isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
-    return value if known else None
-
-
-def _named(systems: Sequence[System]) -> list[System]:
-    """Systems with names of their own: precision, seed and weights are told where they differ."""
-    usual = {"float32", None}
-    told = []
-    for system in systems:
-        alike = [other for other in systems if other.model == system.model]
-        parts = []
-        if len({other.weights for other in alike}) > 1:
-            parts.append(str(system.weights)[:8])
-        if len({other.seed for other in alike}) > 1:
-            parts.append(f"seed {system.seed}")
-        if system.dtype not in usual:
-            parts.append(str(system.dtype))
-        if system.mode != "native":
-            parts.append(system.mode)
-        told.append(replace(system, name=", ".join([system.model, *parts])))
-    return told
 
 
 def _scene_then_name(entry: Entry) -> tuple[Any, ...]:
