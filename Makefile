@@ -73,6 +73,10 @@ embedded: $(DEV_ENV) ## train the embedded nano models again
 esc10: $(DEV_ENV) ## train on ESC-10 and sweep fold 4, as in results/esc10-nano
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash scripts/esc10.sh $(ARGS)
 
+.PHONY: nano
+nano: $(DEV_ENV) ## compare models in small over three seeds, as in results/nano (hours)
+	for step in train sweep tables; do $(BIN)/python scripts/nano $$step || exit 1; done
+
 ##@ Packaging
 
 # torchaudio is built for another torch, and transformers imports it where it is; hear21passt, which names it, does without.

@@ -2,13 +2,14 @@
 
     python scripts/nano train [--only RUN ...]  every variant and seed, by `niah train`; goes on where it stopped
     python scripts/nano sweep                   `niah run` on 120 clips of the split `comparison`
-    python scripts/nano tables                  results/nano: scores.csv, tables.md and the figure
+    python scripts/nano tables                  results/nano: scores, tables and figure, the cells and their provenance
 
 Weights and scores go to runs/nano (or --work DIR). Some hours of one core; with --only, several processes
 train side by side.
 """
 
 import argparse
+import shutil
 from pathlib import Path
 
 import runs
@@ -40,7 +41,10 @@ def main() -> None:
     elif given.what == "sweep":
         runs.sweep(given.work, given.only)
     else:
-        tables.write(given.out, *score(RunDirectory(given.work / "run")))
+        run = RunDirectory(given.work / "run")
+        tables.write(given.out, *score(run))
+        for name in ("cells.csv", "run.json"):
+            shutil.copyfile(run.path / name, given.out / name)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ def train(work: Path, only: Sequence[str]) -> None:
                 continue
             settings = [f"seed={seed}", *SAME, *variant.settings]
             options = [part for each in settings for part in ("--set", each)]
-            _niah("train", variant.recipe, "--out", str(work / name), "--device", "cpu", *options)
+            _niah(work, "train", variant.recipe, "--out", name, "--device", "cpu", *options)
             _name_card(work / name / "card.toml", name)
 
 
@@ -34,13 +34,16 @@ def _name_card(card: Path, name: str) -> None:
 def sweep(work: Path, only: Sequence[str]) -> None:
     """Zeros, needle in the middle: cells that are there are not done again."""
     names = [name for variant in VARIANTS for name in variant.runs if not only or name in only]
-    models = [part for name in names for part in ("--model", str(work / name / "card.toml"))]
+    models = [part for name in names for part in ("--model", f"{name}/card.toml")]
     _niah(
+        work,
         *("run", *models, "--needles", NEEDLES, "--limit", str(CLIPS), "--haystack", "zero"),
         *("--lengths", ",".join(map(str, LENGTHS)), "--positions", "0.5"),
-        *("--out", str(work / "run")),
+        *("--out", "run"),
     )
 
 
-def _niah(*arguments: str) -> None:
-    subprocess.run([sys.executable, "-m", "niah", *arguments], check=True)
+def _niah(work: Path, *arguments: str) -> None:
+    """`niah` in `work`, so that what a run notes of itself names no machine's folders."""
+    work.mkdir(parents=True, exist_ok=True)
+    subprocess.run([sys.executable, "-m", "niah", *arguments], check=True, cwd=work)

@@ -47,6 +47,7 @@ def score_table(found: Sequence[Scored], chance: float) -> Table:
             seeds = ", ".join(f"{100 * value:.0f}" for value in each.share.seeds)
             texts.append(f"{100 * each.share.value:.0f} % ± {100 * each.share.half:.0f} ({seeds})")
         texts.append(f"{longer[-1].score.value:.3f} ± {longer[-1].score.half:.3f}")
+        texts.append(f"{100 * chance / base.score.value:.0f} %")
         body.append((variant.told, *texts))
     caption = (
         f"mAP at 10 s and the share of it that is kept: zeros, needle in the middle, {CLIPS} clips, {EPOCHS} epochs "
@@ -54,7 +55,8 @@ def score_table(found: Sequence[Scored], chance: float) -> Table:
         f"Guessing: {chance:.3f} mAP"
     )
     kept = (f"kept at {length} s" for length in LONGER)
-    return Table(caption, ("model", "mAP at 10 s", *kept, f"mAP at {LONGER[-1]} s"), tuple(body))
+    head = ("model", "mAP at 10 s", *kept, f"mAP at {LONGER[-1]} s", "guessing keeps")
+    return Table(caption, head, tuple(body))
 
 
 def difference_table(found: Sequence[Scored]) -> Table:
