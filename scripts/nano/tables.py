@@ -3,14 +3,13 @@
 import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from runs import CLIPS, LENGTHS
 from scores import Scored, difference
 from variants import COMPARED, EPOCHS, SEEDS, VARIANTS, Variant
 
 from niah.cells import BASE_LENGTH_S
-from niah.plots.style import CHANCE_COLOUR, COLOURS, MARKERS, STYLE, legend, new_panels, save
+from niah.plots.style import CHANCE_COLOUR, COLOURS, STYLE, new_panels, save
 from niah.tables import Table
 
 LONGER = LENGTHS[1:]
@@ -25,7 +24,7 @@ def write(out: Path, found: Sequence[Scored], chance: float) -> None:
         writer.writerows(written)
     parts = (score_table(found, chance), difference_table(found))
     (out / "tables.md").write_text("\n".join(part.markdown() for part in parts))
-    draw(found, chance, out / "lengths.png")
+    draw(found, chance, out / "scores.png")
 
 
 def rows(found: Sequence[Scored]) -> Iterator[dict[str, object]]:
@@ -80,36 +79,30 @@ def difference_table(found: Sequence[Scored]) -> Table:
 
 
 def draw(found: Sequence[Scored], chance: float, file: Path) -> None:
+    """A line a variant, a panel a length: each seed, their mean and its interval, and what guessing scores."""
     import matplotlib as mpl
 
     with mpl.rc_context(STYLE):
-        canvas, (left, right) = new_panels(2)
-        for place, variant in enumerate(VARIANTS):
-            own = _of(variant, found)
-            x = [each.length_s * 1.03 ** (place - 3) for each in own]  # bars side by side
-            colour, line = variant.look
-            look: dict[str, Any] = {
-                "color": COLOURS[colour],
-                "marker": MARKERS[colour],
-                "linestyle": line,
-                "capsize": 2,
-                "label": variant.told,
-            }
-            for axes, parts in (
-                (left, [e.score for e in own]),
-                (right, [e.share for e in own]),
-            ):
-                axes.errorbar(x, [p.value for p in parts], [p.half for p in parts], **look)
-        left.axhline(chance, color=CHANCE_COLOUR, linestyle="--", label="chance")
-        left.set(title="Score", ylabel="mAP, mean over seeds")
-        right.set(title="Share of its own 10 s score", ylabel="mAP / mAP at 10 s")
-        for axes in (left, right):
-            axes.set_xscale("log")
-            axes.set_xticks(LENGTHS, [f"{length} s" for length in LENGTHS])
-            axes.minorticks_off()
-            axes.set_ylim(bottom=0)
-        legend(canvas, left)
-        save(canvas, file, "Eight ways to train under a million parameters", "")
+        canvas, panels = new_panels(len(LENGTHS), width=3.6)
+        for length, axes in zip(LENGTHS, panels, strict=True):
+            for place, variant in enumerate(VARIANTS):
+                base, *longer = _of(variant, found)
+                own = next((e.share for e in longer if e.length_s == length), base.score)
+                guess = chance if own is base.score else chance / base.score.value
+                colour = COLOURS[variant.group]
+                axes.errorbar(own.value, place, xerr=own.half, marker="o", color=colour, capsize=3)
+                axes.plot(own.seeds, [place] * len(own.seeds), "|", color="black", markersize=9)
+                axes.plot(guess, place, "x", color=CHANCE_COLOUR, markersize=5)
+            axes.set(title=f"Kept at {length} s" if length != BASE_LENGTH_S else "mAP at 10 s")
+            axes.set_xlim(left=0)
+            axes.set_yticks(range(len(VARIANTS)), [""] * len(VARIANTS))
+            axes.invert_yaxis()
+        panels[0].set_yticklabels([variant.told for variant in VARIANTS])
+        panels[0].set_xlabel("mAP")
+        for axes in panels[1:]:
+            axes.set_xlabel("share of its own 10 s mAP")
+        title = "Eight ways to train: three seeds (bars), mean and 95 % interval, guessing (x)"
+        save(canvas, file, title, "")
 
 
 def _of(variant: Variant, found: Sequence[Scored]) -> list[Scored]:

@@ -16,14 +16,14 @@ class Variant:
     recipe: str
     settings: tuple[str, ...]
     told: str
-    look: tuple[int, str]  # in the figure: a colour a group, and its two lines
+    group: int  # those of a colour in the figure
 
     @property
     def runs(self) -> tuple[str, ...]:
         return tuple(f"{self.name}-{seed}" for seed in SEEDS)
 
 
-def _pair(name: str, recipe: str, told: str, colour: int, *settings: str) -> tuple[Variant, ...]:
+def _pair(name: str, recipe: str, told: str, group: int, *settings: str) -> tuple[Variant, ...]:
     """DASS by `recipe` with the usual memory at the start, and with a shorter one."""
     return tuple(
         Variant(
@@ -31,9 +31,9 @@ def _pair(name: str, recipe: str, told: str, colour: int, *settings: str) -> tup
             recipe,
             (f"config.initial_A={initial_A}.0", *settings),
             f"DASS, {told}, {memory} memory",
-            (colour, line),
+            group,
         )
-        for initial_A, memory, line in ((1, "usual", "--"), (10, "shorter", "-"))
+        for initial_A, memory in ((1, "usual"), (10, "shorter"))
     )
 
 
@@ -43,10 +43,10 @@ VARIANTS = (
     *_pair("dass-kd-dass", DISTILLED, "distilled from DASS", 2, 'teacher=["dass-nano"]')[1:],
     Variant(
         *("ast-1d", "ast-sin-nano", ("config.initial_std=0.0",), "AST, one-dimensional sinusoid"),
-        (3, "--"),
+        group=3,
     ),
-    Variant("ast-2d", "ast-sin2d-nano", (), "AST, two-dimensional sinusoid", (3, "-")),
-    Variant("aum", "aum-nano", (), "AuM, Fo-Bi", (4, "-")),
+    Variant("ast-2d", "ast-sin2d-nano", (), "AST, two-dimensional sinusoid", 3),
+    Variant("aum", "aum-nano", (), "AuM, Fo-Bi", 4),
 )
 
 # What is set beside what: the first of each pair is what is changed.
