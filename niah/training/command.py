@@ -186,14 +186,15 @@ def _refuse_missing(needles: NeedleSet) -> None:
 def _teachers(recipe: Recipe, labels: Vocabulary, device: torch.device) -> list[Adapter]:
     if recipe.teacher == (EMA,):
         return []
-    teachers = [load_model(teacher, device=str(device)) for teacher in recipe.teacher]
-    for teacher in teachers:
-        if teacher.labels.ids != labels.ids:
+    for teacher in recipe.teacher:  # all of them, before any weights are fetched
+        card, _ = find_model(teacher)
+        taught = vocabulary(card.labels_source)
+        if taught.ids != labels.ids:
             raise NiahError(
-                f"teacher '{teacher.name}' scores {teacher.labels.name}, the student {labels.name}: "
+                f"teacher '{card.name}' scores {taught.name}, the student {labels.name}: "
                 "they must be the same"
             )
-    return teachers
+    return [load_model(teacher, device=str(device)) for teacher in recipe.teacher]
 
 
 def _teaching(
