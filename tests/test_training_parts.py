@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from niah.cards import cards_folder
+from niah.cards import cards_folder, find_model
 from niah.errors import NiahError
 from niah.frontends.kaldi import EPS, KaldiFrontend
 from niah.training.augmentation import (
@@ -25,13 +25,14 @@ from niah.training.augmentation import (
     spec_augment,
 )
 from niah.training.averaging import MovingAverage, add_to_mean
-from niah.training.command import train_recipe, with_settings
+from niah.training.command import train_recipe, trained_card, with_settings
 from niah.training.losses import bce_loss, cosine_loss, kl_loss, l2_loss, tagging_loss
 from niah.training.optimiser import make_optimiser, parameter_groups
 from niah.training.recipes import read_recipe
 from niah.training.schedule import learning_rate
 from niah.training.steps import Steps, epoch_order, sampling_weights
 from niah.training.teachers import PrecomputedTeaching
+from niah.vocabularies import vocabulary
 from tests.training import recipe
 
 FRONTEND = KaldiFrontend()
@@ -327,6 +328,21 @@ def test_precomputed_scores_are_mixed_as_labels_are() -> None:
 @pytest.mark.parametrize("path", sorted(cards_folder("models").glob("recipes/*.toml")))
 def test_every_shipped_recipe_parses(path: Path) -> None:
     assert read_recipe(path.stem).name == path.stem
+
+
+@pytest.mark.parametrize("path", sorted(cards_folder("models").glob("recipes/*.toml")))
+def test_every_shipped_recipe_names_models_that_fit(path: Path) -> None:
+    """What it trains, starts from and is taught by: of one family, of the same labels."""
+    recipe = read_recipe(path.stem)
+    card = trained_card(recipe)
+    labels = vocabulary(card.labels_source)
+    for teacher in set(recipe.teacher) - {"ema"}:
+        assert vocabulary(find_model(teacher)[0].labels_source).ids == labels.ids
+    if recipe.start not in ("", "imagenet"):
+        start, weights = find_model(recipe.start)
+        assert weights
+        assert start.adapter == card.adapter
+        assert start.config == card.config
 
 
 @pytest.mark.parametrize(
