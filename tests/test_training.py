@@ -452,7 +452,9 @@ def test_a_student_learns_from_a_teacher(material: Material, tmp_path: Path) -> 
 
 
 def test_a_teacher_of_other_labels_is_refused(material: Material, tmp_path: Path) -> None:
-    teacher = tiny.card(tmp_path, "teacher", labels="synthetic", hidden=8)  # without weights:
+    teacher = tiny.card(
+        tmp_path, "teacher", labels="synthetic", hidden=8
+    )  # its weights are nowhere
     with pytest.raises(NiahError, match="scores synthetic, the student labels: they must be the"):
         train_recipe(str(material.recipe(teacher=str(teacher))), tmp_path / "out", device="cpu")
     assert not (tmp_path / "out").exists()
