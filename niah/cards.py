@@ -1,29 +1,41 @@
 """Cards: one small TOML per checkpoint or haystack recipe, holding strings and numbers only (DESIGN section 2).
 
 They are found in `<package>/cards` (a wheel), else beside the package (a checkout). A user's own card is a path.
-Reading them imports nothing heavy.
+Reading them imports nothing heavy. A card may be a stranger's: whatever in it becomes a file name or an address here
+is looked at when the card is read (`_RULES`).
 """
 
 import dataclasses
 import hashlib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from niah import plain_names
 from niah.errors import NiahError, nearest
 
 DEFAULT_WEIGHTS = "default"
 RANDOM = "random"  # in a checkpoint's place: no file, weights drawn at the start
 _PACKAGE = Path(__file__).resolve().parent
+_RULES: Mapping[str, Callable[[str, str], str]] = {  # of [weights.KEY] and a haystack's [source]
+    "file": plain_names.relative,
+    "file_name": plain_names.component,
+    "hub": plain_names.hub,
+    "hub_file": plain_names.relative,
+    "revision": plain_names.revision,
+    "url": plain_names.address,
+    "by_hand": plain_names.text,
+    "sha256": plain_names.checksum,
+}
 
 
 @dataclass(frozen=True)
 class Weights:
     """Where one checkpoint of a card lies; one of `file`, `hub`, `url`, `by_hand` is given."""
 
-    file: str = ""  # beside the card: embedded weights
+    file: str = ""  # beside the card or below: embedded weights
     hub: str = ""  # Hugging Face repository
     hub_file: str = "model.safetensors"
     revision: str = ""  # of the hub repository
@@ -149,19 +161,52 @@ def find_haystack(name: str) -> HaystackCard:
 
 
 def read_model_card(path: Path) -> ModelCard:
+    """The card at `path`.
+
+    Raises:
+        NiahError: no such file, not TOML, a key that is unknown, missing or of another type, or a name or an address
+            that must not be used on this machine.
+    """
     table = _read_toml(path)
     weights = table.pop("weights", {})
     if not isinstance(weights, dict) or not all(isinstance(w, dict) for w in weights.values()):
         raise NiahError(f"{path}: [weights.NAME] must be a table")
-    parsed = {
-        name: _construct(Weights, entry, path, f"weights.{name}.")
-        for name, entry in weights.items()
-    }
-    return _construct(ModelCard, {**table, "weights": parsed, "path": path}, path)
+    parsed = {}
+    for name, entry in weights.items():
+        plain_names.component(name, f"card {path}: the name of [weights.NAME]")
+        prefix = f"weights.{name}."
+        parsed[name] = _construct(Weights, _safe(entry, path, prefix), path, prefix)
+    card = _construct(ModelCard, {**table, "weights": parsed, "path": path}, path)
+    plain_names.component(card.name, f"card {path}: key 'name'")
+    return card
 
 
 def read_haystack_card(path: Path) -> HaystackCard:
-    return _construct(HaystackCard, {**_read_toml(path), "path": path}, path)
+    """The card at `path`.
+
+    Raises:
+        NiahError: as `read_model_card`.
+    """
+    table = _read_toml(path)
+    source = table.get("source", {})
+    if isinstance(source, dict):
+        for key, value in source.items():
+            if key in _RULES and not isinstance(value, str):
+                raise NiahError(f"card {path}: key 'source.{key}' must be str, got {value!r}")
+        table = {**table, "source": _safe(source, path, "source.")}
+    card = _construct(HaystackCard, {**table, "path": path}, path)
+    plain_names.component(card.name, f"card {path}: key 'name'")
+    return card
+
+
+def _safe(entry: Mapping[str, Any], path: Path, prefix: str) -> dict[str, Any]:
+    """The table with its texts looked at by `_RULES`; a wrong type is left for `_construct` to tell."""
+    return {
+        key: _RULES[key](value, f"card {path}: key '{prefix}{key}'")
+        if key in _RULES and isinstance(value, str)
+        else value
+        for key, value in entry.items()
+    }
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -172,6 +217,10 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise NiahError(f"card {path} not found") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
         raise NiahError(f"card {path} is not valid TOML: {error}") from None
+    except RecursionError:
+        raise NiahError(f"card {path} is not valid TOML: it is nested too deeply") from None
+    except (OSError, ValueError) as error:
+        raise NiahError(f"card {path} cannot be read: {error}") from None
     if "path" in table:  # a field of the dataclass, but where the card lies is not for it to say
         raise NiahError(f"card {path}: unknown key 'path'")
     return table

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from niah.download import how_to_fetch_again
 from niah.errors import NiahError
 
 State = dict[str, Tensor]
@@ -37,7 +38,9 @@ def read_state(path: Path) -> State:
         or not all(isinstance(v, Tensor) for v in loaded.values())
         or not loaded
     ):
-        raise NiahError(f"checkpoint {path} holds no state dict (a mapping from names to tensors)")
+        raise NiahError(
+            f"checkpoint {path} holds no state dict (a mapping from names to tensors){how_to_fetch_again(path)}"
+        )
     state = {str(key): value for key, value in loaded.items()}
     for wrapper in (*_WRAPPERS, *_WRAPPERS):  # twice: they nest in either order
         state = strip_prefix(state, wrapper)
@@ -95,7 +98,9 @@ def _read_safetensors(path: Path) -> Any:
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
-        raise NiahError(f"checkpoint {path} is not a readable safetensors file: {error}") from None
+        raise NiahError(
+            f"checkpoint {path} is not a readable safetensors file: {error}{how_to_fetch_again(path)}"
+        ) from None
 
 
 def _read_pickle(path: Path) -> Any:
@@ -107,8 +112,10 @@ def _read_pickle(path: Path) -> Any:
         raise NiahError(
             f"checkpoint {path} is refused: it holds something else than tensors ({reason}). Where you trust the file, "
             "take its state dict out once (torch.load(FILE, weights_only=False), then ['model'] or ['state_dict']) and "
-            "save that alone with torch.save, or as .safetensors"
+            f"save that alone with torch.save, or as .safetensors{how_to_fetch_again(path)}"
         ) from None
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         reason = (str(error) or "it is empty").splitlines()[0]
-        raise NiahError(f"checkpoint {path} is not a readable torch file: {reason}") from None
+        raise NiahError(
+            f"checkpoint {path} is not a readable torch file: {reason}{how_to_fetch_again(path)}"
+        ) from None

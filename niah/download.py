@@ -1,18 +1,28 @@
-"""Fetch one file by URL and checksum, whole or not at all."""
+"""Fetch one file by URL and checksum into the cache, whole or not at all.
+
+What is under way lies in `<cache>/parts`, named by its address, and is locked: two processes that want one file fetch
+it once, and what a killed one left is gone on from, or swept by the next fetch.
+"""
 
 import hashlib
 import os
+import shutil
 import sys
-import tempfile
-import urllib.error
-import urllib.request
-from http.client import HTTPException, HTTPResponse
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.client import HTTPException
 from pathlib import Path
+from urllib.error import URLError
 
 from niah.errors import NiahError
+from niah.plain_names import address, below, checksum
+from niah.transfer import can_be_gone_on_from, discard, transfer
 
-_CHUNK_BYTES = 1 << 18
-_TIMEOUT_S = 30
+WAIT_S = 3600.0  # for another process that fetches the same file
+KEPT_S = 7 * 86400.0  # a part that nobody has gone on from
+_HEAD_BYTES = 512
+_PART, _LOCK = ".part", ".lock"
 
 
 def cache_folder() -> Path:
@@ -33,61 +43,122 @@ def sha256_of(path: Path) -> str:
 def fetch(url: str, sha256: str, destination: Path, *, instead: str = "") -> Path:
     """Bring `url` to `destination`, unless a file with that checksum is there already.
 
-    Without a checksum (`""`) any complete file is taken, and a file that is there already is kept.
+    Without a checksum (`""`) any complete file is taken that is not text, and a file that is there already is kept.
 
     The file appears under its name only when complete and verified. A progress bar goes to stderr.
 
     Args:
         url: http(s) address.
         sha256: hexadecimal checksum that the content must have; "" where none is known.
-        destination: where it goes; folders are made.
+        destination: where it goes, below the cache folder; folders are made.
         instead: what else the user can do, appended to errors.
 
     Raises:
-        NiahError: no connection, a server's refusal, another checksum, or no room to write.
+        NiahError: no connection, a server's refusal, another checksum, text where no checksum is known, too slow,
+            no room to write, or a destination outside of the cache.
     """
-    if destination.is_file() and sha256 in ("", sha256_of(destination)):
-        return destination
+    address(url, "the address")
+    sha256 = checksum(sha256, url)
+    below(cache_folder(), destination, url, "what is fetched stays in the cache ($NIAH_CACHE)")
     try:
+        if _is_there(destination, sha256):
+            return destination
         destination.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".fetch-") as folder:
-            part = Path(folder) / "part"
-            found = _stream(url, part)
-            if sha256 and found != sha256:
-                raise NiahError(
-                    f"{url}: has sha256 {found[:12]}.., not the expected {sha256[:12]}..; {instead}"
-                )
-            part.replace(destination)
-    except (urllib.error.URLError, HTTPException, OSError) as error:
-        told = getattr(error, "reason", None) or error
+        with _locked_part(url, sha256) as part:
+            if not _is_there(destination, sha256):  # by another process, meanwhile
+                _fetch(url, sha256, part, destination, instead)
+    except (URLError, HTTPException, OSError, ValueError) as error:
+        told = _one_line(getattr(error, "reason", None) or error)
         raise NiahError(f"{url}: cannot be fetched ({told}). {instead}".rstrip()) from error
     return destination
 
 
-def _stream(url: str, part: Path) -> str:
-    """Write the response to `part`, and return its SHA-256."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    digest = hashlib.sha256()
-    with (
-        urllib.request.urlopen(url, timeout=_TIMEOUT_S) as response,
-        part.open("wb") as file,
-        Progress(console=Console(stderr=True), transient=True) as progress,
-    ):
-        size = _size(response)
-        task = progress.add_task(f"fetching {url.rsplit('/', 1)[-1]}", total=size)
-        received = 0
-        while chunk := response.read(_CHUNK_BYTES):
-            file.write(chunk)
-            digest.update(chunk)
-            received += len(chunk)
-            progress.update(task, advance=len(chunk))
-    if size is not None and received != size:
-        raise OSError(f"connection closed after {received} of {size} bytes")
-    return digest.hexdigest()
+def why_no_binary(path: Path) -> str:
+    """What a file looks like that cannot be weights or sound: empty, a web page, a Git LFS pointer, text; else ""."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    if not head:
+        return "it is empty"
+    begin = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if begin.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
+        return "it is a web page"
+    if begin.startswith(b"version https://git-lfs"):
+        return "it is a Git LFS pointer, not the file"
+    if all(byte >= 0x20 or byte in b"\t\r\n" for byte in head) and head.isascii():
+        return "it is text"
+    return ""
 
 
-def _size(response: HTTPResponse) -> int | None:
-    length = response.headers.get("Content-Length")
-    return int(length) if length else None
+def how_to_fetch_again(path: Path) -> str:
+    """What to add to an error about a file that was fetched into the cache; "" for any other file."""
+    with suppress(OSError, RuntimeError, ValueError):
+        if path.resolve().is_relative_to(cache_folder().resolve()):
+            return f". It lies in the cache: remove {path} to fetch it again"
+    return ""
+
+
+def _is_there(destination: Path, sha256: str) -> bool:
+    return destination.is_file() and sha256 in ("", sha256_of(destination))
+
+
+def _fetch(url: str, sha256: str, part: Path, destination: Path, instead: str) -> None:
+    """Bring `url` to `part`, look at it, and rename it to `destination`."""
+    is_whole = bool(sha256) and can_be_gone_on_from(part) and sha256_of(part) == sha256
+    if not is_whole:
+        gone_on = transfer(url, part, verified=bool(sha256), shown=destination.name)
+        if gone_on and sha256 and sha256_of(part) != sha256:  # the server has another file now
+            discard(part)
+            transfer(url, part, verified=True, shown=destination.name)
+    found = sha256_of(part)
+    if sha256 and found != sha256:
+        discard(part)
+        raise NiahError(
+            f"{url}: has sha256 {found[:12]}.., not the expected {sha256[:12]}..; {instead}"
+        )
+    if not sha256 and (reason := why_no_binary(part)):
+        discard(part)
+        raise NiahError(f"{url}: gives no such file: {reason}. {instead}".rstrip())
+    part.replace(destination)
+    discard(part)
+
+
+@contextmanager
+def _locked_part(url: str, sha256: str) -> Iterator[Path]:
+    """The part file of that address, for this process alone; leftovers of others are swept first."""
+    from filelock import FileLock, Timeout
+
+    folder = cache_folder() / "parts"
+    folder.mkdir(parents=True, exist_ok=True)
+    name = hashlib.sha256(f"{url}\x1f{sha256}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    part = folder / (name + _PART)
+    try:
+        with FileLock(folder / (name + _LOCK), timeout=WAIT_S):
+            _sweep(folder, part)
+            yield part
+    except Timeout:
+        raise NiahError(
+            f"{url}: another process has been fetching it for {WAIT_S:.0f} s; try again when it has ended"
+        ) from None
+
+
+def _sweep(folder: Path, own: Path) -> None:
+    """Remove the parts of ended processes that nobody can, or for a week did, go on from."""
+    from filelock import FileLock, Timeout
+
+    names = {file.name.partition(".")[0] for file in folder.glob(f"*{_PART}*")}
+    for part in (folder / (name + _PART) for name in names):
+        if part == own:
+            continue
+        with suppress(OSError, Timeout), FileLock(part.with_suffix(_LOCK), timeout=0):
+            if not can_be_gone_on_from(part) or time.time() - part.stat().st_mtime > KEPT_S:
+                discard(part)
+    for former in cache_folder().glob("**/.fetch-*"):  # of the versions that had no locks
+        with suppress(OSError):
+            if time.time() - former.stat().st_mtime > KEPT_S:
+                shutil.rmtree(former)
+
+
+def _one_line(told: object) -> str:
+    """The first line of an error, without what a server could do to a terminal."""
+    lines = str(told).splitlines() or [type(told).__name__]
+    return "".join(letter if letter.isprintable() else "?" for letter in lines[0])[:200]

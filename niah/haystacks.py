@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from niah import audio
 from niah.cards import HaystackCard, find_haystack, haystack_cards, read_haystack_card
 from niah.download import cache_folder, fetch, sha256_of
 from niah.errors import NiahError
+from niah.plain_names import below
 from niah.sounds import GaussianNoise, Sound, Tiled, VoiceMix, keyed_generator
 from niah.talkers import talker
 
@@ -166,11 +168,17 @@ def recording(card: HaystackCard, *, babble: Path | None, seed: int) -> Haystack
 
 
 def _source(card: HaystackCard) -> Path:
-    """The local file of a card's `[source]`, fetched if it must be."""
+    """The local file of a card's `[source]`, fetched if it must be.
+
+    Raises:
+        NiahError: a link that leads out of the card's folder, another checksum, or no way to fetch.
+    """
     name, url = card.source.get("file", ""), card.source.get("url", "")
     sha256 = card.source.get("sha256", "")
     beside = card.path.parent / name
     if name and beside.exists():
+        fix = "put the recording itself beside the card, or give it with --haystack FILE"
+        below(card.path.parent, beside, f"haystack card {card.path}: key 'source.file'", fix)
         if sha256 and beside.is_file() and sha256_of(beside) != sha256:
             raise NiahError(f"{beside}: checksum differs from its card's; remove the file")
         return beside
@@ -178,7 +186,8 @@ def _source(card: HaystackCard) -> Path:
         raise NiahError(f"haystack card {card.path}: no url, and {beside} is not there")
     if not sha256:
         raise NiahError(f"haystack card {card.path}: [source] has a url but no sha256")
-    target = cache_folder() / "haystacks" / f"{sha256[:12]}-{name or url.rsplit('/', 1)[-1]}"
+    last = (name or urlsplit(url).path).rsplit("/", 1)[-1] or "recording"
+    target = cache_folder() / "haystacks" / f"{sha256[:12]}-{last}"
     return fetch(
         url,
         sha256,

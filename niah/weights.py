@@ -1,18 +1,22 @@
 """Where a card's weights come from: beside the card, the cache, the Hugging Face hub, an address, or a person.
 
 Whatever is fetched shows a progress bar, comes whole or not at all, and is checked: against the card's sha256, else
-(hub) against the checksum that the hub itself stores the file under. Nothing waits for ever: a connection that says
-nothing for half a minute is given up.
+(hub) against the checksum that the hub itself stores the file under; where there is neither, a web page or other text
+is not taken for weights. Nothing waits for ever: a connection that says nothing for half a minute, or brings next to
+nothing for a minute, is given up.
 """
 
+import hashlib
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
 
-from niah.cards import ModelCard, Weights
-from niah.download import cache_folder, fetch, sha256_of
+from niah.cards import ModelCard, Weights, cards_folder
+from niah.download import cache_folder, fetch, sha256_of, why_no_binary
 from niah.errors import NiahError
+from niah.hub import cached_from_hub, fetch_from_hub, stored_as
+from niah.plain_names import below, component
 
-_TIMEOUT_S = 30
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -63,17 +67,26 @@ def origin(weights: Weights) -> str:
 def local_path(card: ModelCard, weights: Weights) -> Path | None:
     """Where the file is, or would be, on this machine; None for the hub's own cache.
 
-    Two files of one name (AuM calls all of its checkpoints alike) lie in folders of their own.
+    Two files of one name (AuM calls all of its checkpoints alike) lie in folders of their own. What a card of the
+    user's own fetches lies apart from what a shipped card of the same name does.
+
+    Raises:
+        NiahError: a name on the card that leads elsewhere.
     """
     if weights.file:
-        return card.folder / weights.file
+        path = card.folder / weights.file
+        if _is_shipped(card):  # some installers link every file of a package
+            return path
+        fix = "put the file itself beside the card, or give it with --checkpoint"
+        return below(card.folder, path, f"card {card.path}: key 'file'", fix)
     if not (weights.by_hand or weights.url):
         return None
     names = [name for name, each in card.weights.items() if _file_name(each) == _file_name(weights)]
-    folder = cache_folder() / "weights" / card.name
-    if len(names) > 1:
-        folder /= next(name for name in names if card.weights[name] is weights)
-    return folder / _file_name(weights)
+    between = [next(name for name in names if card.weights[name] is weights)] if names[1:] else []
+    for name in (card.name, *between, _file_name(weights)):  # the door looks too
+        component(name, f"card {card.path}: a name that becomes a file's")
+    folder = cache_folder() / "weights" / _folder_name(card, weights)
+    return folder.joinpath(*between, _file_name(weights))
 
 
 def is_cached(card: ModelCard, name: str) -> bool:
@@ -83,46 +96,50 @@ def is_cached(card: ModelCard, name: str) -> bool:
     if path is not None:
         return path.is_file()
     if weights.hub:
-        from huggingface_hub import try_to_load_from_cache
-
-        found = try_to_load_from_cache(
-            weights.hub, weights.hub_file, revision=weights.revision or None
-        )
-        return isinstance(found, str)
+        return cached_from_hub(weights.hub, weights.hub_file, weights.revision) is not None
     return False
 
 
+def _is_shipped(card: ModelCard) -> bool:
+    """Whether the card is one of this package's own."""
+    return card.folder.resolve() == cards_folder("models").resolve()
+
+
+def _folder_name(card: ModelCard, weights: Weights) -> str:
+    """The card's name; for an address on a card that is not shipped with the address's own mark."""
+    if not weights.url or _is_shipped(card):
+        return card.name
+    return f"{card.name}-{hashlib.sha256(weights.url.encode()).hexdigest()[:8]}"
+
+
 def _file_name(weights: Weights) -> str:
-    return weights.file_name or Path(weights.url).name or "weights"
+    """As the card says, else as the address ends, where that is a plain name."""
+    if weights.file_name or not weights.url:
+        return weights.file_name or "weights"
+    try:
+        return component(PurePosixPath(urlsplit(weights.url).path).name, "")
+    except (NiahError, ValueError):
+        return "weights"
 
 
 def _from_hub(card: ModelCard, weights: Weights) -> Path:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
     try:
-        path = Path(
-            hf_hub_download(
-                weights.hub,
-                weights.hub_file,
-                revision=weights.revision or None,
-                etag_timeout=_TIMEOUT_S,
-            )
-        )
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).splitlines()[0]
+        path = fetch_from_hub(weights.hub, weights.hub_file, weights.revision)
+    except NiahError as error:
         raise NiahError(
             f"the weights of '{card.name}' ({weights.hub_file} of huggingface.co/{weights.hub}) could not be fetched: "
-            f"{reason}. Download the file elsewhere and give it with --checkpoint"
-        ) from None
+            f"{error}. Download the file elsewhere and give it with --checkpoint"
+        ) from error
     return _checked(path, card, weights)
 
 
 def _checked(path: Path, card: ModelCard, weights: Weights) -> Path:
     """The path, if its content is what the card says, or what the hub's cache named it after."""
-    stored_as = path.resolve().name if weights.hub else ""
-    expected = weights.sha256 or (stored_as if _SHA256.fullmatch(stored_as) else "")
+    named = stored_as(path) if weights.hub else ""
+    expected = weights.sha256 or (named if _SHA256.fullmatch(named) else "")
     if expected and sha256_of(path) != expected:
         whose = f"the card of '{card.name}'" if weights.sha256 else "what the hub names it after"
         raise NiahError(f"{path}: checksum differs from {whose}; remove the file and try again")
+    if weights.hub and not expected and (reason := why_no_binary(path)):
+        raise NiahError(f"{path}: holds no weights: {reason}; remove the file and try again")
     return path

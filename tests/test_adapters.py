@@ -253,7 +253,7 @@ def test_every_card_makes_an_adapter_of_the_size_it_says(
         ("dass-small:v2", "saurabhati/DASS_small_AudioSet_48.6", 48.6),
         ("dass-small:v3", "saurabhati/DASS_small_AudioSet_50.1", 50.1),
         ("dass-medium:v1", "saurabhati/DASS_medium_AudioSet_47.6", 47.6),
-        ("dass-medium:v2", "saurabhati/DASS_small_AudioSet_48.9", 48.9),  # the hub's name
+        ("dass-medium:v2", "saurabhati/DASS_medium_AudioSet_48.9", 48.9),
         ("dass-medium:v3", "saurabhati/DASS_medium_AudioSet_50.2", 50.2),
     ],
 )

@@ -1,5 +1,6 @@
 """Cards: every one parses and imports, what is wrong in one is told by key, and names lead to them."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from niah.cards import (
 from niah.errors import NiahError
 from niah.haystacks import load_haystack
 from niah.vocabularies import vocabulary
+from tests.bad_names import BAD_NAMES
 
 MODELS = {card.name: card for card in model_cards()}
 HAYSTACKS = {card.name: card for card in haystack_cards()}
@@ -178,3 +180,143 @@ def test_the_first_weights_are_the_default(mine: Path) -> None:
     card = read_model_card(mine)
     assert check_weights_name(card, "") == "first"
     assert check_weights_name(card, "second") == "second"
+
+
+# --- a card is data from strangers
+
+BAD_ADDRESSES = (
+    "x",
+    "/",
+    "//",
+    "//host/x",
+    "file:///etc/hostname",
+    "ftp://host/x",
+    "data:,x",
+    "HTTP:/host",
+    "http://",
+    "http://[::1",
+    "http://host:port/x",
+    "http://host:99999/x",
+    "http://host/a\nb",
+)
+BAD_SHA256 = ("x", "0" * 63, "0" * 65, "g" * 64, "../" + "0" * 61, "0" * 64 + "\n")
+BAD_HUBS = ("a", "a/b/c", "/a", "a/", "../b", "a/..", "http://h/a", "a b/c", "a/b--c", "a/b\n")
+BAD_REVISIONS = ("..", "../x", "/x", "a/../b", "a b", "a\x00", ".x", "x/")
+
+
+def toml(value: str) -> str:
+    """A TOML string of that value, whatever is in it."""
+    return json.dumps(value)
+
+
+def model(tmp_path: Path, key: str, value: str) -> Path:
+    """A model card with one value replaced: its name, the name of its weights, or one of their keys."""
+    path = tmp_path / "mine.toml"
+    name = value if key == "name" else "mine"
+    weights = value if key == "key" else "first"
+    entry = f"{key} = {toml(value)}\n" if key not in ("name", "key") else ""
+    path.write_text(
+        f'name = {toml(name)}\nadapter = "a:B"\nlabels = "synthetic"\n[weights.{toml(weights)}]\n{entry}'
+    )
+    return path
+
+
+def haystack(tmp_path: Path, key: str, value: str) -> Path:
+    """A haystack card with one value replaced: its name, or a key of its [source]."""
+    path = tmp_path / "mine.toml"
+    name = value if key == "name" else "mine"
+    entry = "" if key == "name" else f"[source]\n{key} = {toml(value)}\n"
+    path.write_text(f'name = {toml(name)}\nbuilder = "niah.haystacks:recording"\n{entry}')
+    return path
+
+
+BAD_OF_MODELS = [
+    *[(key, bad) for key in ("name", "key", "file", "file_name", "hub_file") for bad in BAD_NAMES],
+    *[("url", bad) for bad in BAD_ADDRESSES],
+    *[("sha256", bad) for bad in BAD_SHA256],
+    *[("hub", bad) for bad in BAD_HUBS],
+    *[("revision", bad) for bad in BAD_REVISIONS],
+    ("by_hand", "a\x1b[2Jb"),
+]
+BAD_OF_HAYSTACKS = [
+    *[(key, bad) for key in ("name", "file") for bad in BAD_NAMES],
+    *[("url", bad) for bad in BAD_ADDRESSES],
+    *[("sha256", bad) for bad in BAD_SHA256],
+]
+
+
+@pytest.mark.parametrize(("key", "bad"), BAD_OF_MODELS)
+def test_a_model_card_does_not_pass_the_door_with(tmp_path: Path, key: str, bad: str) -> None:
+    with pytest.raises(NiahError) as caught:
+        read_model_card(model(tmp_path, key, bad))
+    told = str(caught.value)
+    assert told.startswith(f"card {tmp_path / 'mine.toml'}: ")
+    assert ("[weights.NAME]" if key == "key" else f"{key}' is ") in told
+    assert told.isprintable()
+
+
+@pytest.mark.parametrize(("key", "bad"), BAD_OF_HAYSTACKS)
+def test_a_haystack_card_does_not_pass_the_door_with(tmp_path: Path, key: str, bad: str) -> None:
+    with pytest.raises(NiahError) as caught:
+        read_haystack_card(haystack(tmp_path, key, bad))
+    told = str(caught.value)
+    assert told.startswith(f"card {tmp_path / 'mine.toml'}: key ")
+    assert f"{key}' is " in told
+    assert told.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("key", "good"),
+    [
+        ("name", "Café 2, the mine"),
+        ("name", "x" * 200),
+        ("key", "v1.0"),
+        ("file", "mine.pth"),
+        ("file", "folder/mine.pth"),
+        ("file_name", "audioset_10_10_0.4593.pth"),
+        ("hub_file", "folder/pytorch_model.bin"),
+        ("hub", "MIT/ast-finetuned-audioset-10-10-0.4593"),
+        ("revision", "refs/pr/1"),
+        ("revision", "v1.0"),
+        ("url", "https://example.org:8443/a%20b/é?dl=1"),
+        ("url", "http://[::1]:80/x"),
+        ("url", ""),
+        ("sha256", ""),
+        ("by_hand", "ask the authors"),
+    ],
+)
+def test_a_model_card_passes_the_door_with(tmp_path: Path, key: str, good: str) -> None:
+    card = read_model_card(model(tmp_path, key, good))
+    if key == "name":
+        assert card.name == good
+    elif key == "key":
+        assert list(card.weights) == [good]
+    else:
+        assert getattr(card.weights["first"], key) == good
+
+
+def test_checksums_may_be_in_capitals(tmp_path: Path) -> None:
+    assert (
+        read_model_card(model(tmp_path, "sha256", "AB" * 32)).weights["first"].sha256 == "ab" * 32
+    )
+    assert read_haystack_card(haystack(tmp_path, "sha256", "AB" * 32)).source["sha256"] == "ab" * 32
+
+
+def test_a_sources_values_are_text(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('name = "mine"\nbuilder = "a:b"\n[source]\nsha256 = 3\n')
+    with pytest.raises(NiahError, match=r"key 'source\.sha256' must be str, got 3"):
+        read_haystack_card(path)
+
+
+def test_labels_may_lie_in_another_folder(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(CARD.replace('"synthetic"', '"../../labels.csv"'))
+    assert read_model_card(path).labels_source == tmp_path / ".." / ".." / "labels.csv"
+
+
+def test_a_card_nested_too_deeply_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(f"name = {'[' * 5000}{']' * 5000}\n")
+    with pytest.raises(NiahError, match="is not valid TOML"):
+        read_model_card(path)

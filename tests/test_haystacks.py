@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from niah import cards
 from niah.audio import AudioError
-from niah.download import fetch
 from niah.errors import NiahError
 from niah.frontends.kaldi import KaldiFrontend
 from niah.haystacks import load_haystack
@@ -229,13 +228,10 @@ CONTENT = b"0123456789" * 50_000
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        if self.path == "/gone":
-            self.send_error(404)
-            return
         self.send_response(200)
         self.send_header("Content-Length", str(len(CONTENT)))
         self.end_headers()
-        self.wfile.write(CONTENT[:1000] if self.path == "/cut" else CONTENT)
+        self.wfile.write(CONTENT)
 
     def log_message(self, format: str, *args: object) -> None:
         """Keep the test's output quiet."""
@@ -244,27 +240,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def address() -> Iterator[str]:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
-
-
-def test_fetch_verifies_and_keeps(address: str, tmp_path: Path) -> None:
-    sha256 = hashlib.sha256(CONTENT).hexdigest()
-    target = tmp_path / "cache" / "file"
-    assert fetch(f"{address}/file", sha256, target).read_bytes() == CONTENT
-    assert fetch("http://127.0.0.1:9/unreachable", sha256, target) == target  # no second time
-    target.write_bytes(b"damaged")
-    assert fetch(f"{address}/file", sha256, target).read_bytes() == CONTENT
-
-
-@pytest.mark.parametrize("path", ["/gone", "/cut", "/file"])
-def test_fetch_leaves_nothing_when_it_fails(address: str, tmp_path: Path, path: str) -> None:
-    with pytest.raises(NiahError, match="do that instead") as caught:
-        fetch(address + path, "0" * 64, tmp_path / "file", instead="Or do that instead")
-    assert "\n" not in str(caught.value)
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_offline_says_how_to_give_the_file(
@@ -283,3 +262,38 @@ def test_offline_says_how_to_give_the_file(
     with pytest.raises(AudioError, match=r"x\.wav"):  # fetched, verified, and no sound
         load_haystack(card)
     assert len(list((tmp_path / "cache" / "haystacks").iterdir())) == 1
+
+
+def test_a_card_fetches_to_the_cache_and_nowhere_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    """The attack that overwrote a file of the user's: `../` in the name, past a folder that is not there."""
+    monkeypatch.setenv("NIAH_CACHE", str(tmp_path / "cache"))
+    victim = tmp_path / "home" / ".bashrc"
+    victim.parent.mkdir()
+    victim.write_text("precious\n")
+    sha256 = hashlib.sha256(CONTENT).hexdigest()
+    card = tmp_path / "over.toml"
+    for name in ("x/../../../home/.bashrc", str(victim), "../home/.bashrc"):
+        card.write_text(
+            'name = "nice"\nbuilder = "niah.haystacks:recording"\n[source]\n'
+            f'file = "{name}"\nurl = "{address}/good"\nsha256 = "{sha256}"\n'
+        )
+        with pytest.raises(NiahError, match=r"over\.toml: key 'source\.file' is "):
+            load_haystack(card)
+    assert victim.read_text() == "precious\n"
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_recording_lies_below_its_cards_folder(tmp_path: Path) -> None:
+    write_voices(tmp_path / "elsewhere", 1)
+    (tmp_path / "card").mkdir()
+    (tmp_path / "card" / "link.wav").symlink_to(tmp_path / "elsewhere" / "voice0.wav")
+    (tmp_path / "card" / "folder").symlink_to(tmp_path / "elsewhere")
+    card = tmp_path / "card" / "mine.toml"
+    for name in ("link.wav", "folder/voice0.wav", "folder"):
+        card.write_text(
+            f'name = "mine"\nbuilder = "niah.haystacks:recording"\n[source]\nfile = "{name}"\n'
+        )
+        with pytest.raises(NiahError, match=r"leads out of .*; put the recording itself beside"):
+            load_haystack(card)

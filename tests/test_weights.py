@@ -15,12 +15,13 @@ import pytest
 import torch
 
 import niah
-from niah.cards import ModelCard, Weights, model_cards
+from niah.cards import ModelCard, Weights, find_model, model_cards
 from niah.checkpoints import read_state
 from niah.download import sha256_of
 from niah.errors import NiahError
 from niah.weights import is_cached, local_path, resolve
 from tests import tiny
+from tests.bad_names import BAD_NAMES
 
 
 def card(folder: Path, **given: str) -> ModelCard:
@@ -50,7 +51,7 @@ class Server:
 def serving(handler: Callable[..., BaseHTTPRequestHandler]) -> Iterator[str]:
     """A server of this machine for as long as the block lasts; its address."""
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
-        threading.Thread(target=http.serve_forever, daemon=True).start()
+        threading.Thread(target=http.serve_forever, args=(0.02,), daemon=True).start()
         yield f"http://127.0.0.1:{http.server_address[1]}"
         http.shutdown()
 
@@ -162,7 +163,7 @@ class Mute(BaseHTTPRequestHandler):
 def test_a_server_that_falls_silent_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("niah.download._TIMEOUT_S", 0.3)
+    monkeypatch.setattr("niah.transfer.TIMEOUT_S", 0.3)
     with serving(Mute) as url:
         mine = card(tmp_path / "silent", url=f"{url}/silent.pth", sha256="0" * 64)
         begin = time.monotonic()
@@ -171,8 +172,7 @@ def test_a_server_that_falls_silent_is_given_up(
         assert time.monotonic() - begin < 1.5
     target = local_path(mine, mine.weights["own"])
     assert target is not None
-    assert not list(target.parent.glob("*silent*"))  # nothing half-fetched is left
-    assert not list(target.parent.glob(".fetch-*"))
+    assert not list(target.parent.iterdir())  # what came lies apart, to go on from
 
 
 def test_files_of_one_name_lie_apart(tmp_path: Path) -> None:
@@ -195,6 +195,9 @@ class Hub(BaseHTTPRequestHandler):
 
     content = b""
     etag = ""
+    commit = COMMIT
+    location = ""
+    sent = 0  # bytes of the body before the connection ends
     asked: ClassVar[list[str]] = []
 
     def do_HEAD(self) -> None:
@@ -202,13 +205,16 @@ class Hub(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.answer()
-        self.wfile.write(self.content)
+        self.wfile.write(self.content[: self.sent])
 
     def answer(self) -> None:
-        type(self).asked.append(f"{self.command} {self.path}")
-        self.send_response(200)
+        if "/resolve/" in self.path:  # the library also asks for what is no file
+            type(self).asked.append(f"{self.command} {self.path}")
+        self.send_response(302 if self.location else 200)
+        if self.location:
+            self.send_header("Location", self.location)
         self.send_header("Content-Length", str(len(self.content)))
-        self.send_header("X-Repo-Commit", COMMIT)
+        self.send_header("X-Repo-Commit", self.commit)
         self.send_header("ETag", f'"{self.etag}"')
         self.end_headers()
 
@@ -216,15 +222,22 @@ class Hub(BaseHTTPRequestHandler):
         pass
 
 
+def hub_lies_at(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `HF_ENDPOINT` does, which is read when the library is imported."""
+    rest = "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", url)
+    monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", url + rest)
+
+
 @pytest.fixture
 def hub(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Hub]]:
-    import huggingface_hub
-
     Hub.content, Hub.etag, Hub.asked = weights.read_bytes(), sha256_of(weights), []
+    Hub.commit, Hub.location, Hub.sent = COMMIT, "", len(Hub.content)
+    monkeypatch.setattr("huggingface_hub.file_download.time.sleep", lambda _: None)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     with serving(Hub) as url:
-        here = {"endpoint": url, "cache_dir": tmp_path / "hub"}
-        real = functools.partial(huggingface_hub.hf_hub_download, **here)
-        monkeypatch.setattr("huggingface_hub.hf_hub_download", real)
+        hub_lies_at(url, monkeypatch)
         yield Hub
 
 
@@ -260,20 +273,166 @@ def test_without_a_checksum_on_the_card_the_hubs_own_counts(
         resolve(mine, "own")
 
 
-def test_the_hub_out_of_reach_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    def offline(*_: object, **__: object) -> str:
-        raise LocalEntryNotFoundError("no network\nand more lines")
-
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", offline)
-    mine = card(tmp_path, hub="someone/something")
+def refused(mine: ModelCard) -> str:
+    """What `resolve` says, which must be one line."""
     with pytest.raises(NiahError) as caught:
         resolve(mine, "own")
-    told = str(caught.value)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "told"),
+    [
+        ("etag", "../../../../../evil", "no ETag to name a file after"),
+        ("etag", "..", "no ETag"),
+        ("etag", "/abs", "no ETag"),
+        ("commit", "../../../evil", "is no commit"),
+        ("commit", "main", "is no commit"),
+        ("location", "file:///etc/hostname", ""),
+        ("location", "ftp://127.0.0.1/x", ""),
+        ("sent", 10, ""),
+    ],
+)
+def test_a_hub_that_cannot_be_believed_is_one_line(
+    hub: type[Hub],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    part: str,
+    value: str | int,
+    told: str,
+) -> None:
+    monkeypatch.setattr(hub, part, value)
+    said = refused(card(tmp_path, hub="someone/something"))
+    assert "could not be fetched" in said
+    assert told in said
+    assert not list(tmp_path.rglob("*evil*"))
+    assert not list((tmp_path / "hub").rglob("blobs/?*"))
+
+
+def test_a_file_that_leads_out_of_the_hubs_cache_is_refused(
+    hub: type[Hub], tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del hub
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *_, **__: str(weights))
+    assert "leads out of" in refused(card(tmp_path, hub="someone/something"))
+
+
+def test_a_page_in_place_of_hub_weights_is_refused(hub: type[Hub], tmp_path: Path) -> None:
+    hub.content = b"<!doctype html><title>Log in</title>"
+    hub.etag, hub.sent = "a" * 40, 1000
+    told = refused(card(tmp_path, hub="someone/something"))
+    assert "holds no weights: it is a web page; remove the file" in told
+
+
+def test_the_hub_out_of_reach_is_told_at_once(
+    hub: type[Hub], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = card(tmp_path, hub="someone/something")
+    resolve(card(tmp_path, hub="someone/else"), "own")
+    asked = len(hub.asked)
+    hub_lies_at("http://127.0.0.1:9", monkeypatch)
+    begin = time.monotonic()
+    told = refused(mine)
+    assert time.monotonic() - begin < 2
     assert told.startswith("the weights of 'mine' (model.safetensors of huggingface.co/someone/so")
-    assert "give it with --checkpoint" in told
-    assert "\n" not in told
+    assert "127.0.0.1:9 does not give it" in told
+    assert told.endswith(". Download the file elsewhere and give it with --checkpoint")
+    assert ".." not in told
+    assert resolve(card(tmp_path, hub="someone/else"), "own").is_file()  # from the cache
+    assert len(hub.asked) == asked
+
+
+def test_offline_mode_asks_nobody(
+    hub: type[Hub], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = card(tmp_path, hub="someone/else")
+    resolve(here, "own")
+    asked = len(hub.asked)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert resolve(here, "own").is_file()
+    assert "HF_HUB_OFFLINE is set" in refused(card(tmp_path, hub="someone/something"))
+    assert len(hub.asked) == asked
+
+
+# --- names that lead elsewhere, on a card that did not come through the door
+
+
+@pytest.mark.parametrize(
+    ("place", "bad"),
+    [
+        (place, bad)
+        for place in ("name", "key", "file_name")
+        for bad in BAD_NAMES
+        if bad or place == "name"  # the other two are then not given
+    ],
+)
+def test_no_name_leads_a_fetch_out_of_the_cache(
+    weights: Path, server: Server, place: str, bad: str
+) -> None:
+    file_name = bad if place == "file_name" else "x.pth"
+    own = Weights(url=f"{server.url}/{weights.name}", file_name=file_name)
+    twin = Weights(by_hand="https://example.org", file_name=file_name)  # so that the key counts
+    key = bad if place == "key" else "own"
+    mine = replace(card(weights.parent), weights={key: own, "twin": twin})
+    mine = replace(mine, name=bad) if place == "name" else mine
+    with pytest.raises(NiahError, match="a name that becomes a file's"):
+        resolve(mine, key)
+    assert not server.asked
+
+
+@pytest.mark.parametrize("bad", ["../outside.safetensors", "link.safetensors", "folder/x"])
+def test_embedded_weights_stay_below_their_cards_folder(weights: Path, bad: str) -> None:
+    folder = weights.parent / "card"
+    folder.mkdir()
+    outside = weights.rename(weights.with_name("outside.safetensors"))
+    (folder / "link.safetensors").symlink_to(outside)
+    (folder / "folder").symlink_to(outside.parent)
+    assert "leads out of" in refused(card(folder, file=bad))
+
+
+def test_a_strangers_card_does_not_fill_the_place_of_a_shipped_one(tmp_path: Path) -> None:
+    shipped = find_model("ast")[0]
+    own = shipped.weights["official"]
+    stranger = replace(shipped, path=tmp_path / "ast.toml")
+    assert local_path(stranger, own) != local_path(shipped, own)
+    other = replace(own, url="https://example.org/other")
+    assert local_path(replace(stranger, weights={"official": other}), other) != local_path(
+        stranger, own
+    )
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://example.org/a/b.pth", "b.pth"),
+        ("https://example.org/a/b.pth?dl=1", "b.pth"),
+        ("https://example.org/a/..", "weights"),
+        ("https://example.org/.hidden", "weights"),
+        ("https://example.org", "weights"),
+        ("https://example.org/" + "x" * 300, "weights"),
+    ],
+)
+def test_a_file_is_called_as_its_address_ends(tmp_path: Path, url: str, name: str) -> None:
+    mine = card(tmp_path, url=url)
+    path = local_path(mine, mine.weights["own"])
+    assert path is not None
+    assert path.name == name
+
+
+def test_a_fetched_file_that_does_not_load_says_how_to_fetch_it_again(
+    weights: Path, server: Server
+) -> None:
+    weights.write_bytes(weights.read_bytes()[:200] + b"\x80")  # cut: no checksum, no length told
+    mine = card(weights.parent, url=f"{server.url}/{weights.name}")
+    fetched = resolve(mine, "own")
+    with pytest.raises(NiahError, match=r"remove .* to fetch it again") as caught:
+        read_state(fetched)
+    assert str(fetched) in str(caught.value)
+    with pytest.raises(NiahError) as caught:
+        read_state(weights)
+    assert "fetch it again" not in str(caught.value)  # a file of the user's own
+    fetched.unlink()
 
 
 def test_shipped_weights_are_there_and_small() -> None:
