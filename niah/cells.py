@@ -11,12 +11,14 @@ import csv
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from niah import spreadsheet
 from niah.errors import NiahError, nearest
 
 if TYPE_CHECKING:
@@ -81,6 +83,7 @@ METRIC_COLUMNS = (
 )
 REQUIRED = ("cell", "model", "protocol", "needles", "n_clips", "length_s", "seed", "status")
 IN_UNIT_INTERVAL = ("position", "mAP", "mAP_lo", "mAP_hi", "auc", "base_mAP", "chance_mAP")
+_CELL = re.compile(r"[0-9a-f]{20}", re.ASCII)
 ORDER = ("model", "haystack", "snr_db", "position", "length_s", "window_s", "seed", "cell")
 
 
@@ -93,6 +96,17 @@ def cell_key(determinants: Mapping[str, Value]) -> str:
     canonical = {name: _canonical(name, value) for name, value in determinants.items()}
     text = json.dumps(canonical, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def check_cell(cell: object) -> str:
+    """The name of a cell: rows and score files are named by it, so that no other text may be one.
+
+    Raises:
+        NiahError: `cell` is not what `cell_key` makes, 20 lowercase hex digits.
+    """
+    if not (isinstance(cell, str) and _CELL.fullmatch(cell)):
+        raise NiahError(f"cell must be 20 lowercase hex digits but is {str(cell)[:60]!r}")
+    return cell
 
 
 def _canonical(name: str, value: object) -> Value:
@@ -122,6 +136,7 @@ def validate_row(row: Mapping[str, object]) -> Row:
     for name in REQUIRED:
         if plain[name] is None:
             raise NiahError(f"{name} of a cell row must be given but is None")
+    check_cell(plain["cell"])
     if plain["status"] not in STATUSES:
         raise NiahError(f"status must be one of {', '.join(STATUSES)} but is '{plain['status']}'")
     for name in IN_UNIT_INTERVAL:
@@ -188,7 +203,8 @@ def _parsed(row: Mapping[str, str | None]) -> Row:
         name: float(text) for name, text in row.items() if text and kinds[name] in (int, float)
     }
     whole = {name: int(x) for name, x in numbers.items() if kinds[name] is int and x.is_integer()}
-    return {**{name: text or None for name, text in row.items()}, **numbers, **whole}
+    texts = {name: spreadsheet.unguarded(text) if text else None for name, text in row.items()}
+    return {**texts, **numbers, **whole}
 
 
 _PANDAS = {str: "string", int: "Int64", float: "float64"}

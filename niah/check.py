@@ -18,6 +18,7 @@ from niah.cards import model_cards
 from niah.cells import BASE_LENGTH_S, axes_of, is_plain, read_csv
 from niah.errors import NiahError
 from niah.lines import NO_HAYSTACK, Point, length_name, points, pool_of, scene_name, window_name
+from niah.markdown_text import plain
 from niah.records import RunDirectory
 from niah.tables import Table
 
@@ -75,7 +76,9 @@ class CheckResult:
     def markdown(self) -> str:
         """The verdict in a sentence, the table, and the notes."""
         table = self.table().markdown() if self.rows else self.verdict() + "\n"
-        return table + "".join(f"\n- {note}" for note in self.notes) + "\n" * bool(self.notes)
+        return (
+            table + "".join(f"\n- {plain(note)}" for note in self.notes) + "\n" * bool(self.notes)
+        )
 
     def verdict(self) -> str:
         """How many comparisons are off, in a sentence."""

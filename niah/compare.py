@@ -13,15 +13,15 @@ relative each by themselves (`niah.statistics.comparison`); intervals are of one
 Runs of other clips, protocol or level mode are refused: a difference would be the clips'.
 """
 
-import csv
 from dataclasses import astuple, dataclass, fields, replace
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from niah import spreadsheet
 from niah.cells import BASE_LENGTH_S
 from niah.clip_scores import ClipScores
 from niah.errors import NiahError, nearest
+from niah.folders import numbered
 from niah.lines import (
     NO_HAYSTACK,
     Point,
@@ -32,6 +32,7 @@ from niah.lines import (
     scene_name,
     window_name,
 )
+from niah.markdown_text import plain
 from niah.records import RunDirectory
 from niah.statistics import Resampled, paired, resample
 from niah.statistics.comparison import adjusted
@@ -100,17 +101,13 @@ class Comparison:
         """Both tables and the notes."""
         quantities = dict.fromkeys(each.quantity for each in self.differences)
         parts = [self.table(quantity).markdown() for quantity in quantities]
-        return "\n".join([*parts, *(f"- {note}" for note in self.notes)]).rstrip() + "\n"
+        return "\n".join([*parts, *(f"- {plain(note)}" for note in self.notes)]).rstrip() + "\n"
 
     def csv(self) -> str:
         """One row a difference, numbers in full."""
-        stream = StringIO()
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(("model_a", "model_b", *(f.name for f in fields(Difference)), "correction"))
-        for each in self.differences:
-            values = ("" if value is None else value for value in astuple(each))
-            writer.writerow((self.a, self.b, *values, self.correction))
-        return stream.getvalue()
+        header = ("model_a", "model_b", *(f.name for f in fields(Difference)), "correction")
+        rows = ((self.a, self.b, *astuple(each), self.correction) for each in self.differences)
+        return spreadsheet.text(header, rows)
 
 
 def compare(
@@ -137,7 +134,8 @@ def compare(
         raise NiahError(f"no cell of {side_a.name} has a counterpart of {side_b.name}")
     label_a, label_b = side_a.name, side_b.name
     if label_a == label_b:
-        label_a, label_b = (f"{side.name} in {side.run.path}" for side in (side_a, side_b))
+        places = numbered(side.run.path.resolve().name for side in (side_a, side_b))
+        label_a, label_b = (f"{label_a} in {place}" for place in places)
     return Comparison(label_a, label_b, correction, _corrected(found, correction), tuple(notes))
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from niah.audio import AudioError, Waveform
+from niah.markdown_text import plain
 from niah.needles.needle import NeedleSet, waveform
 
 if TYPE_CHECKING:
@@ -57,15 +58,15 @@ class DataReport:
     def markdown(self) -> str:
         """The report as Markdown, one screen for a sound set."""
         lines = [
-            f"# {self.name}",
+            f"# {plain(self.name)}",
             "",
             f"- clips: {self.n_clips}, readable: {self.n_readable}",
             f"- ids sha256: `{self.ids_sha256}`",
-            f"- licence: {self.licence}",
-            f"- vocabulary: {self.vocabulary}, {len(self.clips_per_class)} of {self.n_classes} "
+            f"- licence: {plain(self.licence)}",
+            f"- vocabulary: {plain(self.vocabulary)}, {len(self.clips_per_class)} of {self.n_classes} "
             "classes have clips",
         ]
-        lines += [f"- loader: {note}" for note in self.loader_notes]
+        lines += [f"- loader: {plain(note)}" for note in self.loader_notes]
         if self.n_readable:
             low, middle, high = self.durations_s
             rates = ", ".join(f"{rate} Hz ({n})" for rate, n in sorted(self.sample_rates.items()))
@@ -74,15 +75,17 @@ class DataReport:
                 f"- durations: {low:.2f} to {high:.2f} s, median {middle:.2f} s, "
                 f"{self.total_s / 60:.1f} min in all"
             )
-        lines += [f"- {note}: {n} clips" for note, n in sorted(self.notes.items())]
+        lines += [f"- {plain(note)}: {n} clips" for note, n in sorted(self.notes.items())]
         lines += self._feature_lines()
-        lines += [f"- same content: {', '.join(ids)}" for ids in self.repeated]
+        lines += [f"- same content: {plain(', '.join(ids))}" for ids in self.repeated]
         for reason, ids in sorted(self.unreadable.items()):
             more = f" and {len(ids) - _LISTED} more" if len(ids) > _LISTED else ""
-            lines.append(f"- **{reason}: {len(ids)} clips**: {', '.join(ids[:_LISTED])}{more}")
+            lines.append(
+                f"- **{reason}: {len(ids)} clips**: {plain(', '.join(ids[:_LISTED]))}{more}"
+            )
         lines += ["", "| class | clips |", "| --- | ---: |"]
         ranked = sorted(self.clips_per_class.items(), key=lambda item: (-item[1], item[0]))
-        lines += [f"| {name} | {n} |" for name, n in ranked]
+        lines += [f"| {plain(name)} | {n} |" for name, n in ranked]
         return "\n".join(lines) + "\n"
 
     def _feature_lines(self) -> list[str]:

@@ -17,6 +17,7 @@ from niah.adapters.window import SlidingWindow, window_starts
 from niah.cards import ModelCard
 from niah.cells import CELL_COLUMNS, OPTIONAL_COLUMNS, Row, Value, cell_key
 from niah.errors import NiahError
+from niah.folders import roots_of, without_folders
 from niah.measure import is_large, measure, probe_batch_size
 from niah.memory import free_cached, is_out_of_memory
 from niah.needle_features import PreparedNeedles
@@ -101,7 +102,7 @@ class ModelRun:
                 scenes = islice(scenes, 1)  # scored once, a row a clip
             measured = measure(adapter, scenes, size, self.device, advance)
         except NiahError as error:
-            return [{**row, "status": "error", "error": str(error)} for row in rows]
+            return [{**row, "status": "error", "error": _told(error, self.options)} for row in rows]
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -196,6 +197,11 @@ class ModelRun:
         }
         known |= {name: getattr(cell, name) for name in OPTIONAL_COLUMNS}
         return {**dict.fromkeys(CELL_COLUMNS), **known}
+
+
+def _told(error: NiahError, options: RunOptions) -> str:
+    """An error as a row holds it, which is made to be published."""
+    return without_folders(str(error), roots_of(vars(options)))
 
 
 def _device_name(device: torch.device) -> str:

@@ -23,8 +23,8 @@ from typing import IO, TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from niah import atomic, cells, clip_scores
-from niah.cells import CELL_COLUMNS, Row, cell_key, validate_row
+from niah import atomic, cells, clip_scores, folders, run_parts, spreadsheet
+from niah.cells import CELL_COLUMNS, Row, cell_key, check_cell, validate_row
 from niah.clip_scores import ClipScores
 from niah.errors import NiahError
 from niah.summary import summarise
@@ -45,15 +45,21 @@ __all__ = [
 SCHEMA_VERSION = 2
 OLDEST_SCHEMA = 1
 LOCK = ".lock"
+LOOKED_UP = ("haystacks", "variants", "presets")  # of run.json: names of labels, variants, presets
 
 
 class RunDirectory:
     """A run's folder: `RunDirectory(path)` reads one, `create_or_open` locks it for writing."""
 
     def __init__(self, path: Path | str) -> None:
-        """Open an existing run. Raises `NiahError` when `path` is none, or of a newer schema."""
+        """Open an existing run.
+
+        Raises:
+            NiahError: `path` is none, or of a newer schema, or a part of it is a link (`niah.run_parts`).
+        """
         self.path = Path(path)
         self._lock: IO[str] | None = None
+        run_parts.refuse_links(self.path)
         if not any((self.path / name).is_file() for name in ("run.json", "cells.csv")):
             raise NiahError(f"{self.path} is not a run directory: it has no run.json or cells.csv")
         self.run_json()
@@ -68,6 +74,7 @@ class RunDirectory:
         """
         path = Path(path)
         _refuse_foreign(path)
+        run_parts.refuse_links(path)
         with atomic.telling(path):
             path.mkdir(parents=True, exist_ok=True)
             lock = _lock(path)
@@ -78,10 +85,10 @@ class RunDirectory:
                 (path / "cells").mkdir(exist_ok=True)
                 (path / "scores").mkdir(exist_ok=True)
             if not (path / "run.json").exists():
-                new = {"schema_version": SCHEMA_VERSION, "identity": _plain(identity)}
+                new = {"schema_version": SCHEMA_VERSION, "identity": _published(identity)}
                 atomic.write_json(path / "run.json", new)
             run = cls(path)
-            run._refuse_other(_plain(identity))
+            run._refuse_other(_published(identity))
             run._migrate()
             run.write_cells_csv()
         except BaseException:
@@ -91,7 +98,7 @@ class RunDirectory:
         return run
 
     def _refuse_other(self, asked: dict[str, Any]) -> None:
-        held = self.run_json()["identity"]
+        held = _published(self.run_json()["identity"])  # older runs told whole paths
         differs = [
             f"{name} is {_short(held.get(name))} there, {_short(asked.get(name))} now"
             for name in sorted({*held, *asked})
@@ -148,13 +155,14 @@ class RunDirectory:
     def write_run_json(self, content: Mapping[str, object]) -> None:
         """Replace the given keys of run.json; `models` is merged by name, as amending a run needs.
 
-        `schema_version` and `identity` stay as they are.
+        `schema_version` and `identity` stay as they are. Absolute paths are cut (`niah.folders`): a run is made to be
+        published.
         """
         old, new = self.run_json(), _plain(content)
         fixed = {name: old[name] for name in ("schema_version", "identity")}
         models = {**old.get("models", {}), **new.get("models", {})}
         merged = {**fixed, **old, **new, "models": models, **fixed}
-        atomic.write_json(self.path / "run.json", merged)
+        atomic.write_json(self.path / "run.json", _told(merged))
 
     def write_scores(
         self,
@@ -200,7 +208,7 @@ class RunDirectory:
         return clip_scores.sha256(self._scores_file(cell))
 
     def _scores_file(self, cell: str) -> Path:
-        return self.path / "scores" / f"{cell}.parquet"
+        return self.path / "scores" / f"{check_cell(cell)}.parquet"
 
     def write_row(self, row: Mapping[str, object]) -> None:
         """Store one cell's row, replacing an earlier one of the same cell, and rebuild cells.csv.
@@ -220,7 +228,7 @@ class RunDirectory:
     def write_cells_csv(self) -> None:
         """Rebuild cells.csv from the rows (a kill may have come between a row and the table)."""
         with atomic.writing(self.path / "cells.csv") as file:
-            file.write(self.cells().to_csv(index=False, lineterminator="\n").encode())
+            file.write(spreadsheet.frame_text(self.cells()).encode())
 
     def rows(self) -> list[tuple[Row, str | None]]:
         """Every stored (row, fingerprint of the scores its metrics are of), sorted by cell."""
@@ -277,7 +285,10 @@ def _lock(path: Path) -> IO[str]:
 def _read_row(file: Path) -> tuple[Row, str | None]:
     content = atomic.read_json(file)
     try:
-        return validate_row(content["row"]), content["scored_from"]
+        row = validate_row(content["row"])
+        if row["cell"] != file.stem:
+            raise NiahError(f"its cell is {row['cell']}, not its file's name")
+        return row, content["scored_from"]
     except (KeyError, TypeError, AttributeError, NiahError) as error:
         raise NiahError(f"{file} is not a cell's row: delete it and run again ({error})") from error
 
@@ -286,6 +297,17 @@ def _plain(content: Mapping[str, object]) -> dict[str, Any]:
     """`content` as JSON gives it back, so that what is asked compares with what was stored."""
     plain: dict[str, Any] = json.loads(json.dumps(dict(content)))
     return plain
+
+
+def _published(identity: Mapping[str, object]) -> dict[str, Any]:
+    found: dict[str, Any] = folders.published(_plain(identity))
+    return found
+
+
+def _told(content: Mapping[str, Any]) -> dict[str, Any]:
+    """run.json's content without the folders of this machine; names that are looked up stay whole."""
+    whole = {name: content[name] for name in LOOKED_UP if name in content}
+    return {**folders.published_run(content), **whole}
 
 
 def _short(value: object) -> str:

@@ -1,11 +1,13 @@
 """Everything a run shows, made again from what it stored: metrics, tables, figures, one HTML page.
 
-`report.html` is self-contained (figures inside, no network) and all that comes from outside (names,
-labels, paths, errors) is escaped. Nothing here imports torch.
+`report.html` is self-contained (figures inside, no network; its content security policy allows no more), all that
+comes from outside (names, labels, paths, errors) is escaped, and absolute paths are cut to their last part. Nothing
+here imports torch.
 """
 
 import base64
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from html import escape
@@ -21,10 +23,13 @@ from niah.controls.overlap import overlap_table
 from niah.controls.table import control_tables
 from niah.errors import NiahError
 from niah.few_clips import few_clips_warning
+from niah.folders import published_run
 from niah.length_table import lengths_table
 from niah.lines import Point, points
 from niah.localisation.table import localisation_table
 from niah.localisation.table import read as located
+from niah.markdown_text import plain
+from niah.page_policy import policy
 from niah.plots import localisation
 from niah.plots.published import draw_published
 from niah.published import statements
@@ -47,7 +52,7 @@ def write(run_dir: Path | str) -> Path:
     run = RunDirectory(run_dir)
     if (run.path / "cells").is_dir():
         summarise(run)
-    provenance = run.run_json()
+    provenance = published_run(run.run_json())  # an older one tells whole paths
     cells = without_random(run.cells(), provenance)
     if cells.empty:
         raise NiahError(f"{run.path} has no finished cells yet: let `niah run` finish one")
@@ -110,11 +115,11 @@ def _tables_md(
     figures: Iterable[plots.Figure],
     provenance: Mapping[str, Any],
 ) -> str:
-    parts = ["# Tables\n", *(f"> {note}\n" for note in _warnings(cells, provenance))]
+    parts = ["# Tables\n", *(f"> {plain(note)}\n" for note in _warnings(cells, provenance))]
     parts += [tables.markdown(cells), *map(_further_md, further)]
     for figure in figures:
-        alt = figure.alt.replace("[", "(").replace("]", ")")
-        parts.append(f"## {figure.title}\n\n![{alt}](figures/{figure.file.name})\n")
+        alt = plain(figure.alt.replace("[", "(").replace("]", ")"))
+        parts.append(f"## {plain(figure.title)}\n\n![{alt}](figures/{figure.file.name})\n")
     return "\n".join(parts)
 
 
@@ -125,8 +130,9 @@ def _page(
     provenance: Mapping[str, Any],
 ) -> str:
     drop = tables.drop_table(cells)
-    template = Template(files("niah").joinpath("report_template.html").read_text("utf-8"))
-    return template.substitute(
+    template = files("niah").joinpath("report_template.html").read_text("utf-8")
+    return Template(template).substitute(
+        policy=policy(_within("style", template), _within("script", template)),
         title=escape(TITLE),
         lead=escape(_lead(cells)),
         warnings=_list_of(_warnings(cells, provenance), "warnings"),
@@ -137,6 +143,12 @@ def _page(
         cells_table=_cells_html(cells),
         provenance=_provenance_html(provenance),
     )
+
+
+def _within(tag: str, template: str) -> str:
+    """The text of the template's one element of that tag."""
+    (found,) = re.findall(f"<{tag}>(.*?)</{tag}>", template, re.DOTALL)
+    return str(found)
 
 
 def _lead(cells: "pd.DataFrame") -> str:
@@ -162,7 +174,7 @@ def _further_html(table: tables.Table) -> str:
 
 def _further_md(table: tables.Table) -> str:
     heading, told = _headed(table)
-    return f"## {heading}\n\n{replace(table, caption=told).markdown()}"
+    return f"## {plain(heading)}\n\n{replace(table, caption=told).markdown()}"
 
 
 def _table_html(table: tables.Table) -> str:

@@ -16,6 +16,7 @@ import torch
 from rich.progress import Progress, TaskID
 
 import niah
+from niah import folders
 from niah.adapters import Adapter, choose_device, load_model
 from niah.adapters.pooled import position_logits_of
 from niah.cards import ModelCard
@@ -86,6 +87,7 @@ def sweep(options: RunOptions, note: Note = lambda _: None) -> "pd.DataFrame":
     with RunDirectory.create_or_open(options.out, identity) as directory:
         record = _run_json(options, list(prepared.values()), device, notes)
         directory.write_run_json({**record, **_added(directory, options.preset, haystacks)})
+        folders.remember(record["arguments"], clips.ids_sha256)
         try:
             _Sweep(options, cards, scenes, prepared, directory, device, note).all_cells()
         finally:

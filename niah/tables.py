@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from niah.cells import BASE_LENGTH_S
 from niah.lines import Line, Point, chance, length_name, lengths, lines
+from niah.markdown_text import plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,10 +26,10 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
     def markdown(self) -> str:
-        """The table as GitHub Markdown, the caption above it."""
+        """The table as GitHub Markdown, the caption above it; its texts are shown as they are, whatever they hold."""
         rule = ["---"] * len(self.header)
         body = [_markdown_row(row) for row in (self.header, rule, *self.rows)]
-        return "\n".join([self.caption, "", *body, ""])
+        return "\n".join([plain(self.caption), "", *body, ""])
 
     def __rich__(self) -> "RichTable":
         """The table for a terminal: `rich.print(table)`."""
@@ -171,4 +172,4 @@ def _interval(low: float | None, high: float | None, form: str) -> str:
 
 
 def _markdown_row(row: Iterable[str]) -> str:
-    return "| " + " | ".join(text.replace("|", "\\|").replace("\n", " ") for text in row) + " |"
+    return "| " + " | ".join(map(plain, row)) + " |"

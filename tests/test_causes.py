@@ -21,6 +21,7 @@ from niah.causes.table import (
     cause_rows,
     write,
 )
+from niah.cells import cell_key
 from niah.errors import NiahError
 from niah.metrics import Scores
 from niah.records import RunDirectory
@@ -37,9 +38,9 @@ def planted(folder: Path, found: Mapping[tuple[Variant, float], Scores]) -> RunD
     entries = {}
     with RunDirectory.create_or_open(folder, identity) as run:
         for index, ((variant, length_s), values) in enumerate(found.items()):
-            run.write_scores(f"cell{index}", IDS, LABELS, values, classes=CLASSES)
+            run.write_scores(cell_key({"index": index}), IDS, LABELS, values, classes=CLASSES)
             told = {"model": "m", "checkpoint_sha256": "0" * 64, "length_s": length_s}
-            entries[f"cell{index}"] = {**told, **vars(variant)}
+            entries[cell_key({"index": index})] = {**told, **vars(variant)}
         run.write_run_json({"variants": entries})
     return RunDirectory(folder)
 

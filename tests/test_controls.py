@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from niah.cells import cell_key
 from niah.clip_scores import ClipScores
 from niah.controls.table import control_table, needle_free_control
 from niah.errors import NiahError
@@ -12,19 +13,22 @@ from niah.metrics import Float64
 from niah.records import RunDirectory
 from tests import runs
 
+BASE = "ba5e" * 5
+
 
 def free(run: RunDirectory, name: str, logits: Float64) -> ClipScores:
     """Needle-free scores, written and read back as a run stores them."""
     ids = [f"scene{i}" for i in range(len(logits))]
     scores = 1 / (1 + np.exp(-logits))
-    run.write_scores(name, ids, [()] * len(ids), scores, classes=runs.CLASSES)
-    return run.read_scores(name)
+    cell = cell_key({"name": name})
+    run.write_scores(cell, ids, [()] * len(ids), scores, classes=runs.CLASSES)
+    return run.read_scores(cell)
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunDirectory:
     with RunDirectory.create_or_open(tmp_path / "run", runs.IDENTITY) as made:
-        runs.add(made, 6.0, cell="base")
+        runs.add(made, 6.0, cell=BASE)
     return RunDirectory(tmp_path / "run")
 
 
@@ -35,7 +39,7 @@ def test_scores_that_rise_with_length_are_found(run: RunDirectory) -> None:
         length_s: free(run, f"free{length_s:g}", np.full((20, 6), -6.0) + shift * rising)
         for length_s, shift in ((600.0, 12.0), (60.0, 0.0))
     }
-    short, long = needle_free_control(run.read_scores("base"), by_length)
+    short, long = needle_free_control(run.read_scores(BASE), by_length)
     assert (short.length_s, long.length_s) == (60.0, 600.0)
     assert short.alarms.mean_per_hour == 0.0
     assert short.any_alarm == 0.0
@@ -49,14 +53,14 @@ def test_scores_that_rise_with_length_are_found(run: RunDirectory) -> None:
 
 def test_what_the_haystack_contains_is_no_false_alarm(run: RunDirectory) -> None:
     said = free(run, "free", np.full((5, 6), -6.0) + 12 * (np.arange(6) == 2))
-    (found,) = needle_free_control(run.read_scores("base"), {60.0: said}, labels=["c2"])
+    (found,) = needle_free_control(run.read_scores(BASE), {60.0: said}, labels=["c2"])
     assert found.any_alarm == 0.0
     assert found.alarms.mean_per_hour == 0.0
     assert np.isnan(found.alarms.share[2])
 
 
 def test_other_classes_and_nothing_are_refused(run: RunDirectory) -> None:
-    base = run.read_scores("base")
+    base = run.read_scores(BASE)
     with pytest.raises(NiahError, match="needle-free"):
         needle_free_control(base, {})
     other = ClipScores(base.ids, base.labels, base.classes[::-1], base.scores)

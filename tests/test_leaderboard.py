@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from niah import leaderboard
+from niah import folders, leaderboard
 from niah.cards import find_model
 from niah.cells import CELL_COLUMNS, Row, read_csv, table
 from niah.errors import NiahError
-from niah.leaderboard import Board, cells_csv, markdown, page, provenance
+from niah.leaderboard import Board, cells_csv, markdown, page
 from niah.leaderboard.effective import effective_lengths
 from niah.lines import points
 from niah.records import RunDirectory
@@ -225,7 +225,7 @@ def test_folders_of_runs_are_searched_and_named_apart(tmp_path: Path) -> None:
     for place in ("x/a", "x/b", "y/a", "z/run"):
         a_run(tmp_path / place, [scored(10, 1, model=place), scored(50, 0.5, model=place)])
     found = leaderboard.read([tmp_path, tmp_path / "x" / "a"])
-    assert [each.name for each in found] == ["x/a", "b", "y/a", "z/run"]
+    assert [each.name for each in found] == ["a", "b", "a (2)", "run"]  # not by the folders above
 
 
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
@@ -405,7 +405,7 @@ def test_no_folder_of_the_authors_machine_is_published(tmp_path: Path) -> None:
     ],
 )
 def test_absolute_paths_are_cut_and_nothing_else(text: str, shown: str) -> None:
-    assert provenance.without_folders(text) == shown
+    assert folders.without_folders(text) == shown
 
 
 def test_only_the_shipped_script_and_style_may_run(tmp_path: Path) -> None:

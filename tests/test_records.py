@@ -27,6 +27,8 @@ COLUMNS = (
     "peak_memory_bytes, batch_size, device, dtype, kernel, niah_version, error"
 )
 
+CELL = "0123456789abcdef0123"
+
 
 def files_of(run: RunDirectory) -> dict[str, bytes]:
     files = [path for path in run.path.rglob("*") if path.is_file() and path.name != ".lock"]
@@ -145,8 +147,8 @@ def test_what_distracts_is_stored_beside_the_labels(tmp_path: Path) -> None:
     others = [(runs.CLASSES[(i + 3) % 6],) for i in range(runs.CLIPS)]
     with RunDirectory.create_or_open(tmp_path / "run", runs.IDENTITY) as run:
         given = {"classes": runs.CLASSES, "distractors": others}
-        run.write_scores("a", runs.IDS, runs.LABELS, runs.scores(1.0), **given)  # type: ignore[arg-type]
-        stored = run.read_scores("a")
+        run.write_scores(CELL, runs.IDS, runs.LABELS, runs.scores(1.0), **given)  # type: ignore[arg-type]
+        stored = run.read_scores(CELL)
     assert stored.distractors == tuple(others)
     judged = stored.judged
     for row, (label,) in enumerate(others):
@@ -160,10 +162,10 @@ def test_scores_must_fit_and_be_finite(tmp_path: Path) -> None:
     with RunDirectory.create_or_open(tmp_path / "run", runs.IDENTITY) as run:
         good = runs.scores(1.0)
         with pytest.raises(NiahError, match="clips, classes"):
-            run.write_scores("a", runs.IDS, runs.LABELS, good.T, classes=runs.CLASSES)
+            run.write_scores(CELL, runs.IDS, runs.LABELS, good.T, classes=runs.CLASSES)
         for broken in (np.nan, 1e6):
             with pytest.raises(NiahError, match="overflowed"):
-                run.write_scores("a", runs.IDS, runs.LABELS, good + broken, classes=runs.CLASSES)
+                run.write_scores(CELL, runs.IDS, runs.LABELS, good + broken, classes=runs.CLASSES)
         assert list((run.path / "scores").iterdir()) == []
 
 
@@ -282,7 +284,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(
 
         monkeypatch.setattr(os, "fsync", full)
         with pytest.raises(NiahError, match=r"no space left for .*scores"):
-            run.write_scores("x", runs.IDS, runs.LABELS, runs.scores(1.0), classes=runs.CLASSES)
+            run.write_scores(CELL, runs.IDS, runs.LABELS, runs.scores(1.0), classes=runs.CLASSES)
         with pytest.raises(NiahError, match="no space left"):
             run.write_row(runs.row(length_s=20.0))
         assert files_of(run) == before

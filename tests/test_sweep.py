@@ -363,7 +363,8 @@ def test_a_model_that_does_not_load_is_told_before_the_first_is_measured(
     material: Material, tmp_path: Path
 ) -> None:
     wide = tiny.card(material.folder / "wide", "wide", hidden=32)
-    weights = f'[weights.own]\nfile = "{material.weights}"\n'
+    (tmp_path / material.weights.name).write_bytes(material.weights.read_bytes())
+    weights = f'[weights.own]\nfile = "{material.weights.name}"\n'
     for path in (material.card, wide):
         (tmp_path / path.name).write_text(path.read_text() + "\n" + weights)
     (tmp_path / "labels.csv").write_text((material.folder / "labels.csv").read_text())

@@ -13,16 +13,14 @@ Intervals (95 %) are of paired resampling of the clips (`niah.statistics`): the 
 compared on the same draws.
 """
 
-import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from functools import reduce
-from io import StringIO
 from math import nan
 from pathlib import Path
 from typing import Any, Literal
 
-from niah import atomic
+from niah import atomic, spreadsheet
 from niah.cells import BASE_LENGTH_S
 from niah.errors import NiahError
 from niah.lines import length_name, scene_name
@@ -210,13 +208,7 @@ _KINDS = ("released", "part", "remainder", "remedy")
 
 def csv_text(rows: Sequence[CauseRow]) -> str:
     """One row a variant and length, numbers in full, nothing where a number is not defined."""
-    stream = StringIO()
-    writer = csv.DictWriter(stream, [each.name for each in fields(CauseRow)], lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        values = asdict(row).items()
-        writer.writerow({k: "" if v is None or v != v else v for k, v in values})
-    return stream.getvalue()
+    return spreadsheet.text([each.name for each in fields(CauseRow)], map(astuple, rows))
 
 
 def markdown(rows: Sequence[CauseRow]) -> str:

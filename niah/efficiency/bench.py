@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from niah import atomic
+from niah import atomic, spreadsheet
 from niah.efficiency.measuring import in_a_process
 from niah.efficiency.point import RATES, Point
 from niah.errors import NiahError
@@ -69,7 +69,7 @@ def frame(rows: Iterable[dict[str, Any]]) -> "pd.DataFrame":
 
 def write(file: Path, rows: Iterable[dict[str, Any]]) -> None:
     with atomic.writing(file) as stream:
-        stream.write(frame(rows).to_csv(index=False).encode())
+        stream.write(spreadsheet.frame_text(frame(rows)).encode())
 
 
 def read(file: Path) -> list[dict[str, Any]]:
@@ -86,7 +86,10 @@ def read(file: Path) -> list[dict[str, Any]]:
         ) from error
     if tuple(table.columns) != COLUMNS:
         raise NiahError(f"{file} has other columns than this version's: give another --out")
-    return [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
+    return [
+        {str(k): spreadsheet.unguarded(v) if isinstance(v, str) else v for k, v in row.items()}
+        for row in table.to_dict("records")
+    ]
 
 
 def _row(point: Point, measured: dict[str, Any], rates: dict[str, float]) -> dict[str, Any]:

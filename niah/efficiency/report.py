@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from niah import atomic
+from niah.markdown_text import plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,7 +76,7 @@ def _number(value: float | None, form: str, unit: float = 1.0) -> str:
 
 def markdown(title: str, header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(cells) + " |"
+        return "| " + " | ".join(map(plain, cells)) + " |"
 
     return "\n".join([title, "", line(header), line(["---"] * len(header)), *map(line, body), ""])
 

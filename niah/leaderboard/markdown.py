@@ -3,19 +3,15 @@
 One table a board, because scores of different protocols or clips are not comparable.
 """
 
-import re
-from collections.abc import Callable, Sequence
-from html import escape
+from collections.abc import Sequence
 
 from niah.cells import BASE_LENGTH_S
 from niah.leaderboard.boards import Board, Entry
 from niah.leaderboard.effective import effective_lengths, name
 from niah.lines import Point, length_name
+from niah.markdown_text import plain
 from niah.statistics.effective_length import LEVELS
 from niah.tables import Table
-
-Shown = Callable[[str], str]
-SPECIAL = re.compile(r"([\\`*\[\]~$])")
 
 
 def text(boards: Sequence[Board]) -> str:
@@ -32,13 +28,11 @@ def text(boards: Sequence[Board]) -> str:
     return "\n".join(parts)
 
 
-def table(board: Board, shown: Shown | None = None) -> Table:
+def table(board: Board) -> Table:
     """Model, scene; mAP at 10 s; per cent of it that is left at each length; L85, L50; speed.
 
-    The speed is seconds of audio a second at the longest length that the entry was run at. `shown`
-    turns text from outside into the format's own: Markdown without it.
+    The speed is seconds of audio a second at the longest length that the entry was run at.
     """
-    shown = shown or plain
     modes = any(entry.system.mode != "native" for entry in board.entries)
     longer = [length for length in board.lengths if length != BASE_LENGTH_S]
     header = (
@@ -49,15 +43,8 @@ def table(board: Board, shown: Shown | None = None) -> Table:
         *map(name, LEVELS),
         "x real time",
     )
-    rows = [_row(entry, longer, modes, shown) for entry in board.entries]
-    return Table(
-        _caption(board, shown), header, (*rows, *_chance_row(board, longer, len(header), modes))
-    )
-
-
-def plain(name: str) -> str:
-    """Text from outside as Markdown that shows it as it is: no tags, links, emphasis or code."""
-    return SPECIAL.sub(r"\\\1", escape(" ".join(name.split()), quote=False))
+    rows = [_row(entry, longer, modes) for entry in board.entries]
+    return Table(_caption(board), header, (*rows, *_chance_row(board, longer, len(header), modes)))
 
 
 def millions(parameters: int | None) -> str:
@@ -65,23 +52,23 @@ def millions(parameters: int | None) -> str:
     return "" if parameters is None else f"{parameters / 1e6:.3g} M"
 
 
-def _caption(board: Board, shown: Shown) -> str:
+def _caption(board: Board) -> str:
     level = f", level {board.level}" if board.level not in (None, "surround") else ""
     return (
-        f"mAP of {shown(board.protocol)}{level} on {board.n_clips} clips of {shown(board.needles)}; "
+        f"mAP of {board.protocol}{level} on {board.n_clips} clips of {board.needles}; "
         "per cent of it left at each length; L85 and L50, the length at which 85 % and 50 % are left; "
         "seconds of audio processed in a second"
     )
 
 
-def _row(entry: Entry, longer: Sequence[float], modes: bool, shown: Shown) -> tuple[str, ...]:
+def _row(entry: Entry, longer: Sequence[float], modes: bool) -> tuple[str, ...]:
     system, line = entry.system, entry.line
     position = "" if line.position is None else f"{line.position:g}"
     return (
-        shown(system.name),
+        system.name,
         millions(system.parameters),
-        *([shown(system.mode)] if modes else []),
-        shown(line.scene),
+        *([system.mode] if modes else []),
+        line.scene,
         position,
         _score(line.base),
         *(_share(line.by_length.get(length)) for length in longer),

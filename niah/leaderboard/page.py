@@ -1,11 +1,8 @@
 """index.html: style, script, data and a plain table for those without script, in one file.
 
-A content security policy lets run exactly the script and style that are shipped (by their hash) and
-nothing be fetched, so even a mistake in escaping could neither run nor call out.
+Its content security policy is that of `niah.page_policy`.
 """
 
-import base64
-import hashlib
 from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
@@ -17,6 +14,7 @@ from niah.leaderboard import markdown
 from niah.leaderboard.boards import Board
 from niah.leaderboard.payload import script_text
 from niah.leaderboard.submissions import Submission
+from niah.page_policy import policy
 
 SCRIPTS = ("dom", "filters", "table", "charts", "curves", "heatmaps", "speed", "main")
 GENERATOR = '<meta name="generator" content="niah leaderboard">'
@@ -29,10 +27,7 @@ def text(boards: Sequence[Board], submissions: Sequence[Submission]) -> str:
     script = f'"use strict";\n(() => {{\n{parts}\n}})();\n'
     return Template(_part("index.html")).substitute(
         generator=GENERATOR,
-        policy=(
-            f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; "
-            f"script-src '{_hash(script)}'; base-uri 'none'; form-action 'none'"
-        ),
+        policy=policy(style, script),
         style=style,
         script=script,
         data=script_text(boards, submissions),
@@ -53,14 +48,9 @@ def _part(name: str) -> str:
     return files("niah.leaderboard").joinpath("static", name).read_text("utf-8")
 
 
-def _hash(content: str) -> str:
-    digest = hashlib.sha256(content.encode()).digest()
-    return f"sha256-{base64.b64encode(digest).decode()}"
-
-
 def _plain_board(board: Board) -> str:
     """The board's table without script: what `leaderboard.md` has."""
-    table = markdown.table(board, shown=str)
+    table = markdown.table(board)
     heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in table.header)
     rows = "".join(
         f"<tr>{''.join(f'<td>{escape(field)}</td>' for field in row)}</tr>" for row in table.rows

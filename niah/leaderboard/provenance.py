@@ -5,27 +5,18 @@ absolute path only the last part is shown.
 """
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from niah.folders import published_run
+
 Pairs = list[tuple[str, str]]
 MOST_SHOWN = 50  # of a list: excluded clips can be thousands
-# a path that starts at the root or at home; not an address, and not an AudioSet id such as /m/09x0r
-_ABSOLUTE = re.compile(
-    r"(?<![\w.:/~\\-])(?!/[mgt]/)(?:~|/[^\s/:'\"]+)(?:/[^\s/:'\"]+)*/([^\s/:'\"]+)"
-)
-_WINDOWS = re.compile(r"\b[A-Za-z]:\\(?:[^\s\\'\"]+\\)*([^\s\\'\"]+)")
 
 
 def sections(run_json: Mapping[str, Any]) -> list[tuple[str, Pairs]]:
     """(section, its pairs) for each key of run.json, nested names joined by dots."""
-    return [(name, list(_flat("", value))) for name, value in run_json.items()]
-
-
-def without_folders(text: str) -> str:
-    """`text` with absolute paths cut to their last part."""
-    return _WINDOWS.sub(r"…\\\1", _ABSOLUTE.sub(r"…/\1", text))
+    return [(name, list(_flat("", value))) for name, value in published_run(run_json).items()]
 
 
 def hardware(run_json: Mapping[str, Any]) -> str:
@@ -48,8 +39,6 @@ def _flat(name: str, value: object) -> Iterator[tuple[str, str]]:
         if len(value) > MOST_SHOWN:
             yield name, f"... and {len(value) - MOST_SHOWN} more"
     elif isinstance(value, list):
-        shown = [without_folders(each) if isinstance(each, str) else each for each in value]
-        yield name, json.dumps(shown, ensure_ascii=False)
+        yield name, json.dumps(value, ensure_ascii=False)
     else:
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        yield name, without_folders(text)
+        yield name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -11,11 +11,11 @@ from typing import Any
 
 from niah.cells import METRIC_COLUMNS, is_plain, read_csv
 from niah.errors import NiahError
+from niah.folders import numbered
 from niah.lines import Point, points
 from niah.records import RunDirectory
 
 OBJECTS = ("identity", "arguments", "needles", "hardware", "versions", "git", "models")
-SAYS_NOTHING = ("run", "default", "out")
 
 
 @dataclass(frozen=True)
@@ -65,19 +65,8 @@ def _runs(source: Path) -> list[Path]:
 
 
 def _names(files: Sequence[Path]) -> list[str]:
-    """The last part of each path, with the one before it where that tells nothing or not enough."""
-    short = [_stem(path).name for path in files]
-    longer = [
-        name
-        if short.count(name) == 1 and name not in SAYS_NOTHING
-        else f"{_stem(path).parent.name}/{name}"
-        for path, name in zip(files, short, strict=True)
-    ]
-    told: list[str] = []
-    for name in longer:
-        again = longer[: len(told)].count(name)
-        told.append(f"{name} ({again + 1})" if again else name)
-    return told
+    """The last part of each path, numbered where an earlier one has it: folders above are their owner's business."""
+    return numbered(_stem(path).name for path in files)
 
 
 def _stem(path: Path) -> Path:

@@ -8,6 +8,7 @@ from typing import Any
 
 from niah.cells import BASE_LENGTH_S
 from niah.errors import NiahError
+from niah.folders import recalled
 from niah.hiding import Hidden, Hiding, Loaded
 from niah.localisation.evidence import (
     HOP_S,
@@ -70,11 +71,13 @@ def locate(options: LocateOptions) -> list[Path]:
     Raises:
         NiahError: no run there, a model without what the method needs, or anything wrong in what was asked.
     """
-    arguments = RunDirectory(options.run).run_json().get("arguments")
+    told = RunDirectory(options.run).run_json()
+    arguments = told.get("arguments")
     if not arguments:
         raise NiahError(
             f"{options.run} has no run.json with a run's arguments: run `niah run` first"
         )
+    arguments = recalled(arguments, str(told["identity"].get("ids_sha256")))
     clips = min(options.limit, arguments.get("limit") or options.limit)
     hiding = Hiding(
         Hidden.of_run(

@@ -11,7 +11,7 @@ chance      what a guess gets on the same curves, which depends on length, posit
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from io import StringIO
 from pathlib import Path
 from statistics import fmean, median
@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from niah import atomic
+from niah import atomic, spreadsheet
 from niah.errors import NiahError
 from niah.lines import length_name, scene_name
 from niah.statistics.resampling import DRAWS, SEED, Resampled, multiplicities, paired
@@ -122,13 +122,7 @@ def localisation_table(rows: Sequence[Located]) -> Table | None:
 
 def csv_text(rows: Sequence[Located]) -> str:
     """One row a cell, numbers in full."""
-    stream = StringIO()
-    names = [each.name for each in fields(Located)]
-    writer = csv.DictWriter(stream, names, lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({k: "" if v is None else v for k, v in asdict(row).items()})
-    return stream.getvalue()
+    return spreadsheet.text([each.name for each in fields(Located)], map(astuple, rows))
 
 
 def hit_rate(clips: Sequence[str], hits: Sequence[float]) -> Resampled:
@@ -173,11 +167,11 @@ def _read_csv(file: Path) -> list[Located]:
 
     def value(name: str, text: str) -> Any:
         if name in texts:
-            return text
+            return spreadsheet.unguarded(text)
         return (int(text) if name in counts else float(text)) if text else None
 
     try:
-        rows = csv.DictReader(file.read_text(encoding="utf-8").splitlines())
+        rows = csv.DictReader(StringIO(file.read_bytes().decode(), newline=""))
         return [Located(**{name: value(name, row[name]) for name in row}) for row in rows]
     except (OSError, TypeError, ValueError) as error:
         raise NiahError(

@@ -22,12 +22,16 @@ class Evidence:
     names: tuple[str, ...]
     scores: tuple[float, ...]
 
-    def rows(self) -> list[tuple[str, ...]]:
-        """As a table: a header, then time and value of each class."""
+    def rows(self) -> list[tuple[str | float, ...]]:
+        """As a table: a header, then time and value of each class, rounded to what can be told apart."""
         chosen = self.curve.values[:, list(self.columns)]
         header = ("time_s", *self.names)
         body = zip(self.curve.centres_s, chosen, strict=True)
-        return [header, *((f"{t:.3f}", *(f"{v:.6g}" for v in values)) for t, values in body)]
+        return [header, *((round(float(t), 3), *map(_short, values)) for t, values in body)]
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.6g}")
 
 
 def draw_evidence(axes: "Axes", evidence: Evidence, needle_s: Sequence[float]) -> None:

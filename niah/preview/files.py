@@ -6,15 +6,13 @@ silence. With a model, `curve.csv` and a panel below the picture tell where in t
 classes that it scores highest (`niah.localisation.evidence`).
 """
 
-import csv
 from contextlib import ExitStack
-from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from niah import audio
+from niah import audio, spreadsheet
 from niah.atomic import telling, writing
 from niah.cards import find_model
 from niah.errors import NiahError
@@ -103,9 +101,8 @@ def preview(
         draw(picture, scene, features, evidence)
         play(sound, scene)
         if evidence:
-            text = TextIOWrapper(curve[0], encoding="utf-8", newline="")
-            csv.writer(text, lineterminator="\n").writerows(evidence.rows())
-            text.detach()  # flushed; the file itself is closed with the others
+            header, *rows = evidence.rows()
+            curve[0].write(spreadsheet.text(header, rows).encode())
     return paths
 
 

@@ -1,5 +1,6 @@
 """Where a training run stands, on disk: written whole, taken up by the same command after any kill."""
 
+import hashlib
 import io
 import math
 from dataclasses import asdict, dataclass, field
@@ -77,7 +78,7 @@ def resume(
         raise NiahError(
             f"{path} cannot be read ({str(error).splitlines()[0]}): remove it to begin anew"
         ) from None
-    if saved.get("recipe") != _fingerprint(recipe):
+    if saved.get("recipe") not in (_fingerprint(recipe), _told(recipe)):
         raise NiahError(
             f"{path} is a checkpoint of another recipe: give another --out, or remove it"
         )
@@ -91,4 +92,10 @@ def resume(
 
 
 def _fingerprint(recipe: Recipe) -> str:
+    """A checksum: a recipe names files by their paths, which are nobody else's business."""
+    return hashlib.sha256(_told(recipe).encode()).hexdigest()
+
+
+def _told(recipe: Recipe) -> str:
+    """What older checkpoints have in place of the checksum."""
     return repr(sorted(asdict(recipe).items()))

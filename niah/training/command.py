@@ -17,6 +17,7 @@ from niah.cards import ModelCard, find_model
 from niah.checkpoints import load_strictly, read_state
 from niah.download import cache_folder
 from niah.errors import NiahError
+from niah.folders import published
 from niah.frontends import Frontend
 from niah.frontends.kaldi import KaldiFrontend
 from niah.needles import NeedleSet, load_needles
@@ -221,7 +222,11 @@ def _write(path: Path, trained: Trained, recipe: Recipe) -> Path:
     from safetensors.torch import save
 
     # under one key: several are written in a random order, and the same training gives the same file
-    told = {"training": json.dumps({"recipe": dataclasses.asdict(recipe), "log": trained.log})}
+    told = {
+        "training": json.dumps(
+            {"recipe": published(dataclasses.asdict(recipe), paths=True), "log": trained.log}
+        )
+    }
     state = {key: value.contiguous().cpu() for key, value in trained.state.items()}
     with writing(path) as stream:
         stream.write(save(state, metadata=told))

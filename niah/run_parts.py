@@ -1,0 +1,50 @@
+"""The parts of a run directory, and the rule for those that a stranger sent: no links, no special files.
+
+A received run is data. A link among its parts would have a report read, or write, somewhere else on the reader's
+machine, so a run that has one is refused whole. The run directory itself is named by the user and may be a link.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from niah.atomic import is_leftover
+from niah.errors import NiahError
+
+FOLDERS = ("cells", "scores", "figures", "localisation")
+FILES = (
+    *("run.json", "cells.csv", "tables.md", "report.html", ".lock"),
+    *("localisation.csv", "localisation.md", "causes.csv", "causes.md", "causes.png"),
+)
+
+
+def refuse_links(run: Path) -> None:
+    """Check that every part of the run in `run`, and all that its folders hold, is a file or folder of its own.
+
+    Raises:
+        NiahError: a part is a symbolic link, or neither a file nor a folder; names it.
+    """
+    if not run.is_dir():
+        return
+    for entry in _parts(run):
+        if entry.is_symlink():
+            raise NiahError(
+                f"{entry.path} is a symbolic link, which is not followed in a run directory: put the file or folder "
+                "itself there, or remove the link"
+            )
+        if not (entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False)):
+            raise NiahError(f"{entry.path} is neither a file nor a folder: remove it")
+
+
+def _parts(run: Path) -> Iterator["os.DirEntry[str]"]:
+    """Every part, each folder before what is in it: a folder that is a link is refused unread."""
+    try:
+        with os.scandir(run) as entries:
+            own = [e for e in entries if e.name in (*FOLDERS, *FILES) or is_leftover(e.name)]
+        yield from own
+        for folder in own:
+            if folder.name in FOLDERS and folder.is_dir(follow_symlinks=False):
+                with os.scandir(folder.path) as entries:
+                    yield from entries
+    except OSError as error:
+        raise NiahError(f"{run} cannot be read: {error.strerror or error}") from error

@@ -1,0 +1,57 @@
+"""Tables as CSV, for people: the one writer, which lets no text run as a formula in a spreadsheet.
+
+A text that begins (after white space) with = + - @, one of their wide forms, a tab or a carriage return gets an
+apostrophe in front; so does one with apostrophes before such a beginning, or it could not be told from a guarded one.
+`unguarded` takes it away again, so that names read back are the names that were written. Numbers are as they are.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SPACE = r"\s\x00-\x20\u00ad\u180e\u200b-\u200f\u2060\ufeff"  # seen as nothing
+_SIGNS = r"=+\-@\t\r\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b\u2212"
+_FORMULA = re.compile(f"'*[{_SPACE}]*[{_SIGNS}]")
+_QUOTED = re.compile(r'[",\r\n]')
+
+
+def text(header: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
+    """A CSV with a line a row; None and NaN are empty fields, numbers are written in full."""
+    lines = (",".join(map(_field, row)) for row in (header, *rows))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def frame_text(frame: "pd.DataFrame") -> str:
+    """A data frame without its index."""
+    columns = [_plain(frame[name]) for name in frame.columns]
+    return text(map(str, frame.columns), zip(*columns, strict=True))
+
+
+def guarded(value: str) -> str:
+    """`value`, with an apostrophe in front where a spreadsheet might take it for a formula."""
+    return f"'{value}" if _FORMULA.match(value) else value
+
+
+def unguarded(value: str) -> str:
+    """What was guarded as `value`."""
+    return value[1:] if value.startswith("'") and _FORMULA.match(value[1:]) else value
+
+
+def _field(value: object) -> str:
+    if value is None or value != value:
+        return ""
+    if not isinstance(value, str):
+        return str(value)
+    told = guarded(value)
+    return '"' + told.replace('"', '""') + '"' if _QUOTED.search(told) else told
+
+
+def _plain(column: "pd.Series") -> list[object]:
+    """Values of one column; what is missing, in whichever of pandas' ways, as None."""
+    missing = column.isna()
+    return [
+        None if gone else value for gone, value in zip(missing, column.astype(object), strict=True)
+    ]
