@@ -25,10 +25,10 @@ The data flow is one line, a module a step:
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
 __all__ = ["NiahError", "__version__", "load_model", "run"]
 
 from niah.errors import NiahError
+from niah.version import __version__
 
 if TYPE_CHECKING:
     from niah.adapters import load_model

@@ -112,6 +112,14 @@ def cards_folder(kind: str) -> Path:
     raise NiahError(f"no {kind} cards found beside the package at {_PACKAGE}: reinstall audio-niah")
 
 
+def published_file() -> Path:
+    """Return the file of published numbers, in the installed package or in the source tree beside it."""
+    for place in (_PACKAGE / "cards" / "published", _PACKAGE.parent / "results" / "published"):
+        if (place / "niah.csv").is_file():
+            return place / "niah.csv"
+    raise NiahError("the published numbers (results/published/niah.csv) are not installed")
+
+
 def model_cards() -> list[ModelCard]:
     return [read_model_card(path) for path in sorted(cards_folder("models").glob("*.toml"))]
 

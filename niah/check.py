@@ -14,7 +14,7 @@ from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from niah.cards import model_cards
+from niah.cards import model_cards, published_file
 from niah.cells import BASE_LENGTH_S, axes_of, is_plain, read_csv
 from niah.errors import NiahError
 from niah.lines import NO_HAYSTACK, Point, length_name, points, pool_of, scene_name, window_name
@@ -111,16 +111,6 @@ def _refuse_other_clips(run: RunDirectory, other: RunDirectory) -> None:
             f"{run.path} and {other.path} are of different clips: their scores cannot be compared; "
             "run both on the same list"
         )
-
-
-def published_file() -> Path:
-    """The published numbers, in the installed package or in the source tree beside it."""
-    package = Path(__file__).resolve().parent
-    places = (package / "cards" / "published", package.parent / "results" / "published")
-    for place in places:
-        if (place / "niah.csv").is_file():
-            return place / "niah.csv"
-    raise NiahError("the published numbers (results/published/niah.csv) are not installed")
 
 
 def _against_published(cells: "pd.DataFrame", file: Path) -> CheckResult:

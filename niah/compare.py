@@ -34,8 +34,8 @@ from niah.lines import (
 )
 from niah.markdown_text import plain
 from niah.records import RunDirectory
-from niah.statistics import Resampled, paired, resample
 from niah.statistics.comparison import adjusted
+from niah.statistics.resampling import Resampled, paired, resample
 from niah.tables import Table
 
 LEVEL = 0.05

@@ -13,7 +13,7 @@ import numpy as np
 
 from niah.errors import NiahError
 from niah.needles import NeedleSet
-from niah.sounds import keyed_generator
+from niah.randomness import keyed_generator
 
 
 class Distractors:

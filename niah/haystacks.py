@@ -25,7 +25,8 @@ from niah.cards import HaystackCard, find_haystack, haystack_cards, read_haystac
 from niah.download import cache_folder, fetch, sha256_of
 from niah.errors import NiahError
 from niah.plain_names import below
-from niah.sounds import GaussianNoise, Sound, Tiled, VoiceMix, keyed_generator
+from niah.randomness import keyed_generator
+from niah.sounds import GaussianNoise, Sound, Tiled, VoiceMix
 from niah.talkers import talker
 
 OFFICIAL_BABBLE_SHA256 = "4a3a4fb731c3bb6618af0374afeaeecc6adfb0331e67bd53f5a60fb62e423c85"

@@ -8,8 +8,8 @@ from math import isnan, nan
 from typing import TYPE_CHECKING
 
 from niah.lines import Line, length_name, lines
-from niah.statistics import EffectiveLength, detectable_drop, effective_length
-from niah.statistics.effective_length import LEVELS, Reached
+from niah.statistics.drop import detectable_drop
+from niah.statistics.effective_length import LEVELS, EffectiveLength, Reached, effective_length
 from niah.tables import Table, scene_columns, scene_texts
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-import niah
 from niah.adapters import Adapter
 from niah.adapters.blocks import InBlocks, ReadsBlocks
 from niah.adapters.importing import code_sha256
@@ -27,6 +26,7 @@ from niah.plan import Cell
 from niah.records import RunDirectory
 from niah.run_scenes import Scenes
 from niah.scan.availability import other_than_auto
+from niah.version import __version__
 
 Advance = Callable[[int], None]
 
@@ -193,7 +193,7 @@ class ModelRun:
             "device": _device_name(self.device),
             "dtype": options.dtype,
             "kernel": self._scorer([cell], self.batch_size or 1)[0].kernel,
-            "niah_version": niah.__version__,
+            "niah_version": __version__,
         }
         known |= {name: getattr(cell, name) for name in OPTIONAL_COLUMNS}
         return {**dict.fromkeys(CELL_COLUMNS), **known}

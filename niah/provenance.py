@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+import niah
+
 _PACKAGES = ("numpy", "torch", "timm", "numba", "pandas", "scikit-learn", "soundfile", "soxr")
 
 
@@ -35,7 +37,9 @@ def versions() -> dict[str, str]:
 
 def git() -> dict[str, Any]:
     """Commit of the checkout that this package is run from, and whether it was changed; empty for an installed one."""
-    folder = Path(__file__).resolve().parent
+    folder = (
+        Path(niah.__file__).resolve().parent
+    )  # the package, whichever folder of it this file is in
     commands = {
         "commit": ["rev-parse", "HEAD"],
         "dirty": ["status", "--porcelain", "--untracked-files=no", "."],

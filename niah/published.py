@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from niah.cards import published_file
 from niah.cells import BASE_LENGTH_S
-from niah.check import published_file
 from niah.presets import Preset, find_preset
 from niah.tables import Table
 

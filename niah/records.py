@@ -24,23 +24,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from niah import atomic, cells, clip_scores, folders, run_parts, spreadsheet
-from niah.cells import CELL_COLUMNS, Row, cell_key, check_cell, validate_row
+from niah.cells import Row, check_cell, validate_row
 from niah.clip_scores import ClipScores
 from niah.errors import NiahError
-from niah.summary import summarise
 
 if TYPE_CHECKING:
     import pandas as pd
-
-__all__ = [
-    "CELL_COLUMNS",
-    "SCHEMA_VERSION",
-    "ClipScores",
-    "RunDirectory",
-    "cell_key",
-    "summarise",
-    "validate_row",
-]
 
 SCHEMA_VERSION = 2
 OLDEST_SCHEMA = 1

@@ -33,7 +33,8 @@ from niah.page_policy import policy
 from niah.plots import localisation
 from niah.plots.published import draw_published
 from niah.published import statements
-from niah.records import RunDirectory, summarise
+from niah.records import RunDirectory
+from niah.summary import summarise
 
 if TYPE_CHECKING:
     import pandas as pd

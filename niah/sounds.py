@@ -5,12 +5,13 @@ same bits, in any order, worker or process; that is what makes scenes reproducib
 """
 
 import functools
-import hashlib
 from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from niah.randomness import keyed_generator
 
 _BLOCK = 1 << 16  # samples drawn from one Philox counter
 
@@ -24,14 +25,6 @@ class Sound(Protocol):
     def samples(self, start: int, count: int) -> NDArray[np.float32]:
         """(count,) float32 from sample `start` >= 0 on. Not to be written to."""
         ...
-
-
-def keyed_generator(*parts: object, block: int = 0) -> np.random.Generator:
-    """Philox keyed by the SHA-256 of the parts' text; `block` picks one of 2^64 streams."""
-    digest = hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).digest()
-    key = np.frombuffer(digest[:16], dtype="<u8").astype(np.uint64)
-    counter = np.array([0, 0, 0, block], dtype=np.uint64)
-    return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
 
 class GaussianNoise:

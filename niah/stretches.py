@@ -12,7 +12,7 @@ from functools import cached_property
 from itertools import accumulate
 
 from niah.noise_bank import NoiseBank
-from niah.sounds import keyed_generator
+from niah.randomness import keyed_generator
 
 STRETCH_HOPS = 4000
 """40 s: far longer than any model's memory of the seam, and few enough for a fast 2.5 h scene."""

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from niah import metrics, statistics
+from niah import metrics
 from niah.cells import BASE_LENGTH_S, METRIC_COLUMNS, Row
 from niah.errors import NiahError
 from niah.lines import pool_of
-from niah.statistics import DRAWS, SEED, Resampled
+from niah.statistics.drop import intervals
+from niah.statistics.resampling import DRAWS, SEED, Resampled, resample
 
 if TYPE_CHECKING:
     from niah.clip_scores import ClipScores
@@ -78,8 +79,8 @@ def cell_metrics(
     columns that need a base NaN).
     """
     if isinstance(base, np.ndarray):
-        (base,) = statistics.resample(targets, [base])
-    (own,) = statistics.resample(targets, [scores])
+        (base,) = resample(targets, [base])
+    (own,) = resample(targets, [scores])
     area = metrics.mean_auc(metrics.auc(targets, scores))
     base_mAP = nan if base is None else base.estimate
     return {
@@ -91,7 +92,7 @@ def cell_metrics(
         "relative": own.estimate / base_mAP,
         "drop": (base_mAP - own.estimate) / base_mAP,
         "classes_scored": metrics.classes_scored(targets),
-        **asdict(statistics.intervals(own, base)),
+        **asdict(intervals(own, base)),
     }
 
 
@@ -108,7 +109,7 @@ class _Bases:
             return None
         if self.last is None or self.last[0] != base["cell"]:
             stored = self.run.read_scores(str(base["cell"]))
-            (resampled,) = statistics.resample(stored.targets, [stored.scores])
+            (resampled,) = resample(stored.targets, [stored.scores])
             self.last = (base["cell"], stored, resampled)
         _, stored, resampled = self.last
         if (stored.ids, stored.classes) != (scored.ids, scored.classes) or (

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from rich.progress import Progress, TaskID
 
-import niah
 from niah import folders
 from niah.adapters import Adapter, choose_device, load_model
 from niah.adapters.pooled import position_logits_of
@@ -32,10 +31,12 @@ from niah.options import RunOptions
 from niah.plan import Cell, left_out, model_cards_of, plan, spec_of
 from niah.progress import progress_bar
 from niah.provenance import git, hardware, versions
-from niah.records import RunDirectory, summarise
+from niah.records import RunDirectory
 from niah.run_scenes import Scenes
 from niah.scan.availability import check_available, other_than_auto
 from niah.scan.override import use_scan
+from niah.summary import summarise
+from niah.version import __version__
 from niah.vocabularies import vocabulary
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def _run_json(
     needles = prepared[0].needles
     excluded = {clip.id: clip for each in prepared for clip in each.excluded}
     return {
-        "niah_version": niah.__version__,
+        "niah_version": __version__,
         "arguments": arguments,
         "needles": {"name": needles.name, "licence": needles.licence, "clips": len(needles)},
         "hardware": hardware(device),

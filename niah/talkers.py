@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from niah.sounds import keyed_generator
+from niah.randomness import keyed_generator
 
 _CONTROL_RATE = 100  # control points a second; also the frames of the time-varying filter
 _VOWELS_HZ = (

@@ -86,10 +86,6 @@ def vocabulary(name_or_csv: str | Path) -> Vocabulary:
 
 @cache
 def _shipped(name: str) -> Vocabulary:
-    if name == "synthetic":
-        from niah.synthetic import CLASSES
-
-        return Vocabulary(name, tuple(c.id for c in CLASSES), tuple(c.name for c in CLASSES))
     return _read(_FOLDER / f"{name}.csv", name)
 
 

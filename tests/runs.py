@@ -7,7 +7,8 @@ import numpy as np
 
 from niah.cells import CELL_COLUMNS, Row, Value, cell_key
 from niah.metrics import Scores, Targets
-from niah.records import RunDirectory, summarise
+from niah.records import RunDirectory
+from niah.summary import summarise
 
 CLASSES = tuple(f"c{index}" for index in range(6))
 CLIPS = 24

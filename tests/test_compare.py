@@ -12,7 +12,8 @@ import pytest
 from niah.compare import Comparison, compare
 from niah.errors import NiahError
 from niah.metrics import average_precision, mean_average_precision
-from niah.records import RunDirectory, summarise
+from niah.records import RunDirectory
+from niah.summary import summarise
 from tests import runs
 from tests.conftest import REPOSITORY
 

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from niah.metrics import Float64, Scores, Targets, average_precision, mean_average_precision
-from niah.statistics import Resampled, effective_length, paired, resample
 from niah.statistics.drop import drop, intervals
+from niah.statistics.effective_length import effective_length
+from niah.statistics.resampling import Resampled, paired, resample
 
 LISTS = 500
 OF_TRUTH = 3000

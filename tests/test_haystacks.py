@@ -17,7 +17,8 @@ from niah.errors import NiahError
 from niah.frontends.kaldi import KaldiFrontend
 from niah.haystacks import load_haystack
 from niah.noise_bank import ENDLESS_HOPS, NoiseBank
-from niah.sounds import GaussianNoise, Sound, Tiled, VoiceMix, keyed_generator
+from niah.randomness import keyed_generator
+from niah.sounds import GaussianNoise, Sound, Tiled, VoiceMix
 from niah.talkers import talker
 
 RATE = 16000

@@ -9,7 +9,8 @@ from niah.controls.needle_free import false_alarms, thresholds
 from niah.controls.overlap import contained_classes, labels_in, overlap_scores, overlap_table
 from niah.errors import NiahError
 from niah.metrics import Scores, Targets, average_precision, chance_mAP, mean_average_precision
-from niah.records import RunDirectory, summarise
+from niah.records import RunDirectory
+from niah.summary import summarise
 from tests import runs
 
 SPEECH, BABBLE = "/m/09x0r", "/m/07qfr4h"

@@ -17,7 +17,8 @@ import pytest
 from niah import cells, summary
 from niah.cells import CELL_COLUMNS, cell_key, validate_row
 from niah.errors import NiahError
-from niah.records import SCHEMA_VERSION, RunDirectory, summarise
+from niah.records import SCHEMA_VERSION, RunDirectory
+from niah.summary import summarise
 from tests import runs
 
 COLUMNS = (

@@ -8,11 +8,13 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from niah import metrics, statistics
+from niah import metrics
 from niah.errors import NiahError
 from niah.metrics import Float64, Scores, Targets
-from niah.statistics import Resampled, resampling
+from niah.statistics import resampling
 from niah.statistics.comparison import adjusted
+from niah.statistics.drop import bootstrap_drop, detectable_drop
+from niah.statistics.resampling import Resampled, multiplicities, paired, resample, resampled_maps
 
 
 def direct_map(targets: Targets, scores: Scores) -> float:
@@ -39,8 +41,8 @@ def test_equal_to_resampling_outright(seed: int, ties: bool) -> None:
     targets, base, scores = world(seed)
     if ties:
         base, scores = base.round(), scores.round()
-    maps = statistics.resampled_maps(targets, [scores, base], draws=40, seed=seed)
-    counts = statistics.multiplicities(targets.shape[0], 40, seed)
+    maps = resampled_maps(targets, [scores, base], draws=40, seed=seed)
+    counts = multiplicities(targets.shape[0], 40, seed)
     np.testing.assert_allclose(maps[0], direct_maps(targets, scores, counts), atol=1e-12)
     np.testing.assert_allclose(maps[1], direct_maps(targets, base, counts), atol=1e-12)
 
@@ -51,7 +53,7 @@ def test_leaving_one_out_is_equal_to_doing_so(clips: int, ties: bool) -> None:
     targets, _, scores = world(clips, clips)
     targets[0, 3] = True  # never without a class
     scores = scores.round() if ties else scores
-    (found,) = statistics.resample(targets, [scores], draws=2)
+    (found,) = resample(targets, [scores], draws=2)
     others = [np.delete(np.arange(clips), i) for i in range(clips)]
     np.testing.assert_allclose(
         found.left_out, [direct_map(targets[i], scores[i]) for i in others], atol=1e-12
@@ -61,9 +63,9 @@ def test_leaving_one_out_is_equal_to_doing_so(clips: int, ties: bool) -> None:
 
 def test_draws_do_not_depend_on_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     targets, base, scores = world(0)
-    whole = statistics.bootstrap_drop(targets, base, scores, draws=50, seed=3)
+    whole = bootstrap_drop(targets, base, scores, draws=50, seed=3)
     monkeypatch.setattr(resampling, "PLAIN_BLOCK_BYTES", 4 * targets.shape[0] * 7)
-    assert statistics.bootstrap_drop(targets, base, scores, draws=50, seed=3) == whole
+    assert bootstrap_drop(targets, base, scores, draws=50, seed=3) == whole
 
 
 @pytest.mark.parametrize("clips", [60, 300])
@@ -71,9 +73,9 @@ def test_draws_do_not_depend_on_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_compiled_equals_reference(monkeypatch: pytest.MonkeyPatch, ties: bool, clips: int) -> None:
     targets, base, scores = world(5, clips)
     scores = scores.round() if ties else scores
-    slow = statistics.resampled_maps(targets, [scores, base], draws=130)
+    slow = resampled_maps(targets, [scores, base], draws=130)
     monkeypatch.setattr(resampling, "COMPILE_ABOVE", 0)
-    fast = statistics.resampled_maps(targets, [scores, base], draws=130)
+    fast = resampled_maps(targets, [scores, base], draws=130)
     np.testing.assert_allclose(fast, slow, atol=1e-13)
 
 
@@ -86,14 +88,14 @@ def test_compiled_takes_counts_above_a_byte() -> None:
         walk_of(metrics.rank(targets[:, c], scores[:, c]))
         for c in np.flatnonzero(targets.any(axis=0))
     ]
-    counts = (statistics.multiplicities(30, 5) * 300).astype(np.int32)
+    counts = (multiplicities(30, 5) * 300).astype(np.int32)
     np.testing.assert_allclose(
         walk_maps(path_of(walks), counts), weighted_maps(walks, counts), atol=1e-13
     )
 
 
 def test_each_draw_has_as_many_clips() -> None:
-    counts = statistics.multiplicities(30, 200, seed=1)
+    counts = multiplicities(30, 200, seed=1)
     assert counts.shape == (30, 200)
     assert (counts.sum(axis=0) == 30).all()
     assert counts.mean(axis=1) == pytest.approx(1.0, abs=0.35)
@@ -102,7 +104,7 @@ def test_each_draw_has_as_many_clips() -> None:
 def test_standard_error_of_a_mean_is_the_closed_form() -> None:
     """For a mean both parts are known: jackknife s / sqrt(n), bootstrap s / sqrt(n) sqrt((n-1)/n)."""
     values = np.random.default_rng(3).normal(size=50)
-    counts = statistics.multiplicities(50, 20_000)
+    counts = multiplicities(50, 20_000)
     found = Resampled(values.mean(), values @ counts / 50, (values.sum() - values) / 49)
     error = stats.sem(values)
     assert found.standard_error == pytest.approx(error * (1 + math.sqrt(49 / 50)) / 2, rel=0.01)
@@ -123,14 +125,14 @@ def test_unit_interval_is_symmetric_in_log_odds() -> None:
 
 def test_same_scores_have_no_drop() -> None:
     targets, base, _ = world(1)
-    found = statistics.bootstrap_drop(targets, base, base)
+    found = bootstrap_drop(targets, base, base)
     assert (found.drop_lo, found.drop_hi) == (0.0, 0.0)
     assert found.mAP_lo < found.mAP_hi
 
 
 def test_perfect_scores_have_no_spread() -> None:
     targets, _, _ = world(2)
-    found = statistics.bootstrap_drop(targets, None, targets.astype(np.float32))
+    found = bootstrap_drop(targets, None, targets.astype(np.float32))
     assert (found.mAP_lo, found.mAP_hi) == (1.0, 1.0)
     assert math.isnan(found.drop_lo)
     assert math.isnan(found.drop_hi)
@@ -138,8 +140,8 @@ def test_perfect_scores_have_no_spread() -> None:
 
 def test_pairing_narrows_the_drop() -> None:
     targets, base, scores = world(4, clips=200)
-    own, alone = statistics.resample(targets, [scores, base], draws=400)
-    drop = statistics.paired(lambda m, b: 1 - m / b, own, alone)
+    own, alone = resample(targets, [scores, base], draws=400)
+    drop = paired(lambda m, b: 1 - m / b, own, alone)
     unpaired = (alone.drawn - np.roll(own.drawn, 1)) / alone.drawn
     assert drop.drawn.std() < 0.9 * unpaired.std()
     assert drop.estimate == pytest.approx(1 - own.estimate / alone.estimate)
@@ -147,43 +149,43 @@ def test_pairing_narrows_the_drop() -> None:
 
 def test_what_was_resampled_otherwise_is_not_paired() -> None:
     targets, base, scores = world(4)
-    (own,) = statistics.resample(targets, [scores], draws=10)
-    (alone,) = statistics.resample(targets, [base], draws=11)
+    (own,) = resample(targets, [scores], draws=10)
+    (alone,) = resample(targets, [base], draws=11)
     with pytest.raises(NiahError, match="paired"):
-        statistics.paired(lambda m, b: m - b, own, alone)
+        paired(lambda m, b: m - b, own, alone)
 
 
 def test_intervals_hold_the_estimate_and_stay_in_range() -> None:
     for seed in range(10):
         targets, base, scores = world(seed)
-        found = statistics.bootstrap_drop(targets, base, scores, draws=200)
+        found = bootstrap_drop(targets, base, scores, draws=200)
         assert 0.0 <= found.mAP_lo < direct_map(targets, scores) < found.mAP_hi <= 1.0
         assert found.drop_lo < found.drop_hi <= 1.0
 
 
 def test_targets_without_positives_give_nan() -> None:
     empty = np.zeros((5, 2), dtype=np.bool_)
-    found = statistics.bootstrap_drop(empty, np.zeros((5, 2)), np.zeros((5, 2)))
+    found = bootstrap_drop(empty, np.zeros((5, 2)), np.zeros((5, 2)))
     assert all(math.isnan(bound) for bound in vars(found).values())
 
 
 def test_a_single_clip_has_no_interval() -> None:
     one = np.ones((1, 1), dtype=np.bool_)
-    assert math.isnan(statistics.bootstrap_drop(one, None, np.ones((1, 1))).mAP_lo)
+    assert math.isnan(bootstrap_drop(one, None, np.ones((1, 1))).mAP_lo)
 
 
 def test_bad_input_is_told() -> None:
     targets, base, scores = world(0)
     with pytest.raises(NiahError, match="draws"):
-        statistics.bootstrap_drop(targets, base, scores, draws=0)
+        bootstrap_drop(targets, base, scores, draws=0)
     with pytest.raises(NiahError, match="clips, classes"):
-        statistics.bootstrap_drop(targets, base[:-1], scores)
+        bootstrap_drop(targets, base[:-1], scores)
 
 
 def test_detectable_drop_is_found_four_times_in_five() -> None:
     """Simulated: a normal estimate with SE 0.02 of a true drop of that size, tested at 5 %."""
     half = 1.959964 * 0.02
-    drop = statistics.detectable_drop(0.1 - half, 0.1 + half)
+    drop = detectable_drop(0.1 - half, 0.1 + half)
     assert drop == pytest.approx((stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) * 0.02, rel=1e-6)
     estimates = np.random.default_rng(0).normal(drop, 0.02, size=100_000)
     assert (estimates - half > 0).mean() == pytest.approx(0.8, abs=0.005)
@@ -222,7 +224,5 @@ def test_speed(benchmark: Any, clips: int, classes: int, draws: int) -> None:
     targets = random.random((clips, classes)) < 0.01
     scores = random.random((clips, classes)).astype(np.float16)
     base = random.random((clips, classes)).astype(np.float16)
-    benchmark.pedantic(
-        statistics.bootstrap_drop, (targets, base, scores, draws), rounds=1, iterations=1
-    )
+    benchmark.pedantic(bootstrap_drop, (targets, base, scores, draws), rounds=1, iterations=1)
     assert benchmark.stats.stats.max < 60

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from niah import statistics
-from niah.records import RunDirectory, summarise
+from niah.records import RunDirectory
+from niah.statistics.resampling import resample as true_resample
+from niah.summary import summarise
 from tests import runs
 
 
@@ -38,13 +39,12 @@ def test_a_base_is_resampled_once_for_all_cells(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counted: list[int] = []
-    true_resample = statistics.resample
 
     def resample(*given: object) -> object:
         counted.append(len(given))
         return true_resample(*given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(statistics, "resample", resample)
+    monkeypatch.setattr("niah.summary.resample", resample)
     with RunDirectory.create_or_open(tmp_path / "run", runs.IDENTITY) as run:
         for model in ("one", "two"):
             for length_s in (10.0, 50.0, 100.0, 300.0):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from niah.errors import NiahError
+from niah.synthetic import CLASSES
 from niah.vocabularies import NAMES, esc50_to_audioset, vocabulary
 
 
@@ -103,3 +104,9 @@ def test_shipped_labels_are_those_of_the_sources(shared: Path) -> None:
             match = esc50_to_audioset()[row["esc50_category"]]
             assert (match.match, match.mid) == (row["match"], row["audioset_mid"])
             assert ";".join(match.also_true) == row["also_true_mids"]
+
+
+def test_the_synthetic_vocabulary_names_the_classes_that_are_made() -> None:
+    shipped = vocabulary("synthetic")
+    assert shipped.ids == tuple(each.id for each in CLASSES)
+    assert shipped.names == tuple(each.name for each in CLASSES)

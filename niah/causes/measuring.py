@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-import niah
 from niah.adapters import NetworkAdapter
 from niah.causes import interventions as change
 from niah.causes.passes import Pass, passes_of
@@ -25,6 +24,7 @@ from niah.placement import check_position, start_frame, total_frames
 from niah.progress import progress_bar
 from niah.provenance import git, hardware, versions
 from niah.records import RunDirectory
+from niah.version import __version__
 
 VERSION = 1  # of what a variant does: part of the key of its scores
 
@@ -203,7 +203,7 @@ class _Measuring:
 def _provenance(hiding: Hiding) -> dict[str, Any]:
     needles = hiding.prepared.needles
     return {
-        "niah_version": niah.__version__,
+        "niah_version": __version__,
         "arguments": hiding.arguments(),
         "needles": {"name": needles.name, "licence": needles.licence, "clips": len(needles)},
         "hardware": hardware(hiding.device),

@@ -26,7 +26,7 @@ from niah.errors import NiahError
 from niah.lines import length_name, scene_name
 from niah.metrics import chance_mAP
 from niah.records import RunDirectory
-from niah.statistics import Resampled, paired, resample
+from niah.statistics.resampling import Resampled, paired, resample
 from niah.tables import Table
 
 CSV_FILE, MARKDOWN_FILE, FIGURE_FILE = "causes.csv", "causes.md", "causes.png"

@@ -18,6 +18,7 @@ from niah import atomic, spreadsheet
 from niah.efficiency.measuring import in_a_process
 from niah.efficiency.point import RATES, Point
 from niah.errors import NiahError
+from niah.version import __version__
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,7 +94,6 @@ def read(file: Path) -> list[dict[str, Any]]:
 
 
 def _row(point: Point, measured: dict[str, Any], rates: dict[str, float]) -> dict[str, Any]:
-    from niah import __version__
 
     row = {**asdict(point), "point": point.key, "niah_version": __version__, **measured}
     if "matrix_gflop" in row and rates:

@@ -7,31 +7,3 @@ drop                mAP, drop and detectable drop of one cell
 effective_length    L85 and L50: how long a model keeps its score, interpolated, with interval
 comparison          p-values of many differences, corrected (Holm, Benjamini-Hochberg)
 """
-
-from niah.statistics.drop import Intervals, bootstrap_drop, detectable_drop, intervals
-from niah.statistics.effective_length import EffectiveLength, effective_length
-from niah.statistics.resampling import (
-    DRAWS,
-    SEED,
-    Resampled,
-    multiplicities,
-    paired,
-    resample,
-    resampled_maps,
-)
-
-__all__ = [
-    "DRAWS",
-    "SEED",
-    "EffectiveLength",
-    "Intervals",
-    "Resampled",
-    "bootstrap_drop",
-    "detectable_drop",
-    "effective_length",
-    "intervals",
-    "multiplicities",
-    "paired",
-    "resample",
-    "resampled_maps",
-]

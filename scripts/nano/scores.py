@@ -18,7 +18,7 @@ from variants import VARIANTS, Variant
 from niah.cells import BASE_LENGTH_S
 from niah.lines import points
 from niah.records import RunDirectory
-from niah.statistics import Resampled, paired, resample
+from niah.statistics.resampling import Resampled, paired, resample
 
 Z = 1.96
 T = {2: 4.303, 4: 2.776}  # Student's 97.5 % point by degrees of freedom
