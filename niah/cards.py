@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from niah import plain_names
 from niah.errors import NiahError, nearest
+from niah.system import plain_names
 
 DEFAULT_WEIGHTS = "default"
 RANDOM = "random"  # in a checkpoint's place: no file, weights drawn at the start

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from niah import spreadsheet
 from niah.errors import NiahError, nearest
+from niah.system import spreadsheet
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from niah.download import how_to_fetch_again
 from niah.errors import NiahError
+from niah.system.download import how_to_fetch_again
 
 State = dict[str, Tensor]
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from niah import atomic
 from niah.errors import NiahError
+from niah.system import atomic
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -17,11 +17,9 @@ from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from niah import spreadsheet
 from niah.cells import BASE_LENGTH_S
 from niah.clip_scores import ClipScores
 from niah.errors import NiahError, nearest
-from niah.folders import numbered
 from niah.lines import (
     NO_HAYSTACK,
     Point,
@@ -36,6 +34,8 @@ from niah.markdown_text import plain
 from niah.records import RunDirectory
 from niah.statistics.comparison import adjusted
 from niah.statistics.resampling import Resampled, paired, resample
+from niah.system import spreadsheet
+from niah.system.folders import numbered
 from niah.tables import Table
 
 LEVEL = 0.05

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from niah.atomic import sweep, telling, writing
 from niah.needles.needle import Needle
+from niah.system.atomic import sweep, telling, writing
 
 VERSION = "1"  # of what is stored; another number makes all entries anew
 Arrays = dict[str, NDArray[np.generic]]

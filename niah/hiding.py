@@ -14,7 +14,6 @@ import torch
 from niah.adapters import Adapter, choose_device, load_model
 from niah.cards import RANDOM, ModelCard, find_model
 from niah.cells import cell_key
-from niah.download import cache_folder
 from niah.errors import NiahError
 from niah.feature_cache import FeatureCache
 from niah.frontends import Frontend
@@ -22,6 +21,7 @@ from niah.haystacks import load_haystack
 from niah.needle_features import PreparedNeedles, prepare_alike
 from niah.needles import load_needles
 from niah.scenes import SceneBuilder
+from niah.system.download import cache_folder
 from niah.vocabularies import Vocabulary, vocabulary
 
 

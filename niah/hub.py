@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from niah.errors import NiahError
-from niah.plain_names import below
+from niah.system.plain_names import below
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _ETAG = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]*(\.[0-9A-Za-z_-]+)*")

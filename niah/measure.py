@@ -15,9 +15,9 @@ from torch import Tensor
 from niah.adapters import Adapter
 from niah.adapters.blocks import InBlocks
 from niah.errors import NiahError
-from niah.memory import PeakMemory, free_cached, is_out_of_memory
 from niah.prefetch import one_ahead
 from niah.scene_rows import FeatureBlocks, Scene, together
+from niah.system.memory import PeakMemory, free_cached, is_out_of_memory
 
 LARGEST_PROBED_BATCH = 64
 ALONE = 4

@@ -16,9 +16,7 @@ from niah.adapters.window import SlidingWindow, window_starts
 from niah.cards import ModelCard
 from niah.cells import CELL_COLUMNS, OPTIONAL_COLUMNS, Row, Value, cell_key
 from niah.errors import NiahError
-from niah.folders import roots_of, without_folders
 from niah.measure import is_large, measure, probe_batch_size
-from niah.memory import free_cached, is_out_of_memory
 from niah.needle_features import PreparedNeedles
 from niah.options import RunOptions
 from niah.placement import total_frames
@@ -26,6 +24,8 @@ from niah.plan import Cell
 from niah.records import RunDirectory
 from niah.run_scenes import Scenes
 from niah.scan.availability import other_than_auto
+from niah.system.folders import roots_of, without_folders
+from niah.system.memory import free_cached, is_out_of_memory
 from niah.version import __version__
 
 Advance = Callable[[int], None]

@@ -16,8 +16,8 @@ from niah.audio import AudioError
 from niah.errors import NiahError
 from niah.feature_cache import FeatureCache, content_key
 from niah.needles import Needle, NeedleSet, waveform
-from niah.progress import track
 from niah.scenes import NeedleFeatures, SceneBuilder
+from niah.system.progress import track
 
 _SHOWN = 3
 

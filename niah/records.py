@@ -23,10 +23,11 @@ from typing import IO, TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from niah import atomic, cells, clip_scores, folders, run_parts, spreadsheet
+from niah import cells, clip_scores, run_parts
 from niah.cells import Row, check_cell, validate_row
 from niah.clip_scores import ClipScores
 from niah.errors import NiahError
+from niah.system import atomic, folders, spreadsheet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -144,7 +145,7 @@ class RunDirectory:
     def write_run_json(self, content: Mapping[str, object]) -> None:
         """Replace the given keys of run.json; `models` is merged by name, as amending a run needs.
 
-        `schema_version` and `identity` stay as they are. Absolute paths are cut (`niah.folders`): a run is made to be
+        `schema_version` and `identity` stay as they are. Absolute paths are cut (`niah.system.folders`): a run is made to be
         published.
         """
         old, new = self.run_json(), _plain(content)

@@ -16,14 +16,13 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
 
-from niah import atomic, plots, tables
+from niah import plots, tables
 from niah.cells import COLUMNS, METRIC_COLUMNS
 from niah.controls.calibration import calibration_table
 from niah.controls.overlap import overlap_table
 from niah.controls.table import control_tables
 from niah.errors import NiahError
 from niah.few_clips import few_clips_warning
-from niah.folders import published_run
 from niah.length_table import lengths_table
 from niah.lines import Point, points
 from niah.localisation.table import localisation_table
@@ -35,6 +34,8 @@ from niah.plots.published import draw_published
 from niah.published import statements
 from niah.records import RunDirectory
 from niah.summary import summarise
+from niah.system import atomic
+from niah.system.folders import published_run
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,8 +8,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from niah.atomic import is_leftover
 from niah.errors import NiahError
+from niah.system.atomic import is_leftover
 
 FOLDERS = ("cells", "scores", "figures", "localisation")
 FILES = (

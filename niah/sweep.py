@@ -15,27 +15,27 @@ from typing import TYPE_CHECKING, Any
 import torch
 from rich.progress import Progress, TaskID
 
-from niah import folders
 from niah.adapters import Adapter, choose_device, load_model
 from niah.adapters.pooled import position_logits_of
 from niah.cards import ModelCard
-from niah.download import cache_folder
 from niah.feature_cache import FeatureCache
 from niah.frontends import Frontend
 from niah.haystacks import Haystack, load_haystack
-from niah.memory import keep_freed_memory
 from niah.model_run import ModelRun
 from niah.needle_features import PreparedNeedles, prepare_alike
 from niah.needles import load_needles
 from niah.options import RunOptions
 from niah.plan import Cell, left_out, model_cards_of, plan, spec_of
-from niah.progress import progress_bar
 from niah.provenance import git, hardware, versions
 from niah.records import RunDirectory
 from niah.run_scenes import Scenes
 from niah.scan.availability import check_available, other_than_auto
 from niah.scan.override import use_scan
 from niah.summary import summarise
+from niah.system import folders
+from niah.system.download import cache_folder
+from niah.system.memory import keep_freed_memory
+from niah.system.progress import progress_bar
 from niah.version import __version__
 from niah.vocabularies import vocabulary
 

@@ -20,8 +20,8 @@ from niah.adapters.importing import load_own_weights
 from niah.adapters.window import SlidingWindow
 from niah.cards import ModelCard, find_model
 from niah.errors import NiahError
-from niah.memory import PeakMemory, free_cached, is_out_of_memory
 from niah.placement import FRAMES_PER_SECOND, NEEDLE_ALONE_S, total_frames
+from niah.system.memory import PeakMemory, free_cached, is_out_of_memory
 
 _GIB = 2**30
 

@@ -12,10 +12,10 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from niah.cards import ModelCard, Weights, cards_folder
-from niah.download import cache_folder, fetch, sha256_of, why_no_binary
 from niah.errors import NiahError
 from niah.hub import cached_from_hub, fetch_from_hub, stored_as
-from niah.plain_names import below, component
+from niah.system.download import cache_folder, fetch, sha256_of, why_no_binary
+from niah.system.plain_names import below, component
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 

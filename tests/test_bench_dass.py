@@ -22,10 +22,10 @@ from torch import Tensor, nn
 
 import niah
 from niah.adapters.dass import Dass
-from niah.memory import keep_freed_memory
 from niah.networks.dass import SS2D, Block, Stage
 from niah.networks.dass import Dass as DassNetwork
 from niah.scan import DIRECTIONS
+from niah.system.memory import keep_freed_memory
 from tests.measuring import interleaved_minima
 
 pytestmark = pytest.mark.bench
@@ -160,7 +160,7 @@ ALONE = """
 import json, sys, time
 import torch
 import niah
-from niah.memory import PeakMemory, keep_freed_memory
+from niah.system.memory import PeakMemory, keep_freed_memory
 
 keep_freed_memory()
 torch.set_num_threads(2)

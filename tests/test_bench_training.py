@@ -24,7 +24,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from niah.adapters import import_adapter
 from niah.cards import find_model
-from niah.memory import PeakMemory, keep_freed_memory
+from niah.system.memory import PeakMemory, keep_freed_memory
 from niah.training.clips import FeatureClips
 from niah.training.loop import train
 from niah.training.recipes import Recipe

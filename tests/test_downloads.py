@@ -16,9 +16,9 @@ from urllib.error import URLError
 import pytest
 from filelock import FileLock
 
-from niah.addresses import Redirects, quoted
-from niah.download import cache_folder, fetch
 from niah.errors import NiahError
+from niah.system.addresses import Redirects, quoted
+from niah.system.download import cache_folder, fetch
 
 CONTENT = bytes(range(256)) * 400
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -311,7 +311,7 @@ def test_without_a_checksum_no_text_is_taken(
 def test_a_server_that_drips_is_given_up(
     site: Content, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("niah.transfer.WINDOW_S", 0.2)
+    monkeypatch.setattr("niah.system.transfer.WINDOW_S", 0.2)
     begin = time.monotonic()
     assert "too slow: " in refused(f"{site.url}/drip", "", target)
     assert time.monotonic() - begin < 1
@@ -321,7 +321,7 @@ def test_a_server_that_drips_is_given_up(
 def test_a_server_that_drips_its_headers_is_given_up(
     site: Content, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("niah.addresses.HEADERS_S", 0.2)
+    monkeypatch.setattr("niah.system.addresses.HEADERS_S", 0.2)
     begin = time.monotonic()
     assert "no whole answer in 0.2 s" in refused(f"{site.url}/headers", "", target)
     assert time.monotonic() - begin < 1
@@ -428,7 +428,7 @@ def test_two_that_want_one_file_fetch_it_once(site: Content, target: Path) -> No
 def test_who_waits_too_long_for_another_is_told(
     site: Content, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("niah.download.WAIT_S", 0.1)
+    monkeypatch.setattr("niah.system.download.WAIT_S", 0.1)
     refused(f"{site.url}/cut", SHA256, target)
     (lock,) = (cache_folder() / "parts").glob("*.lock")
     with FileLock(lock):

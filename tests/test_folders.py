@@ -9,12 +9,13 @@ import pytest
 from safetensors import safe_open
 
 import niah
-from niah import folders, report
+from niah import report
 from niah.compare import compare
 from niah.errors import NiahError
 from niah.leaderboard import read as submissions
 from niah.localisation.locate import LocateOptions, locate
 from niah.records import RunDirectory
+from niah.system import folders
 from niah.training.checkpoint import _told
 from niah.training.command import train_recipe
 from niah.training.recipes import read_recipe

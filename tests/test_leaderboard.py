@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from niah import folders, leaderboard
+from niah import leaderboard
 from niah.cards import find_model
 from niah.cells import CELL_COLUMNS, Row, read_csv, table
 from niah.errors import NiahError
@@ -22,6 +22,7 @@ from niah.leaderboard import Board, cells_csv, markdown, page
 from niah.leaderboard.effective import effective_lengths
 from niah.lines import points
 from niah.records import RunDirectory
+from niah.system import folders
 from tests import runs
 from tests.conftest import REPOSITORY
 

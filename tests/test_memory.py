@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from niah.memory import PeakMemory, free_cached, is_out_of_memory, keep_freed_memory
+from niah.system.memory import PeakMemory, free_cached, is_out_of_memory, keep_freed_memory
 
 CPU = torch.device("cpu")
 MEBIBYTE = 2**20

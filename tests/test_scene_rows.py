@@ -167,7 +167,7 @@ import niah
 from niah.adapters.blocks import InBlocks
 from niah.haystacks import load_haystack
 from niah.measure import measure
-from niah.memory import keep_freed_memory
+from niah.system.memory import keep_freed_memory
 from niah.scene_rows import Scene
 from niah.scenes import SceneBuilder
 torch.set_num_threads(1)

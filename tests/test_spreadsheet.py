@@ -8,13 +8,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from niah import spreadsheet
 from niah.cells import CELL_COLUMNS, read_csv, table
 from niah.efficiency import bench
 from niah.leaderboard import boards, cells_csv, read
 from niah.localisation.table import Located, csv_text
 from niah.localisation.table import read as located
 from niah.records import RunDirectory
+from niah.system import spreadsheet
 from tests import runs
 
 SIGNS = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from niah.threads import run_jobs
+from niah.system.threads import run_jobs
 
 JOBS = [(n,) for n in range(6)]
 

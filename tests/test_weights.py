@@ -17,8 +17,8 @@ import torch
 import niah
 from niah.cards import ModelCard, Weights, find_model, model_cards
 from niah.checkpoints import read_state
-from niah.download import sha256_of
 from niah.errors import NiahError
+from niah.system.download import sha256_of
 from niah.weights import is_cached, local_path, resolve
 from tests import tiny
 from tests.bad_names import BAD_NAMES
@@ -163,7 +163,7 @@ class Mute(BaseHTTPRequestHandler):
 def test_a_server_that_falls_silent_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("niah.transfer.TIMEOUT_S", 0.3)
+    monkeypatch.setattr("niah.system.transfer.TIMEOUT_S", 0.3)
     with serving(Mute) as url:
         mine = card(tmp_path / "silent", url=f"{url}/silent.pth", sha256="0" * 64)
         begin = time.monotonic()

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from niah.adapters.checker import lacking
 from niah.cards import RANDOM, ModelCard
-from niah.download import sha256_of
 from niah.errors import NiahError
+from niah.system.download import sha256_of
 from niah.weights import resolve
 
 if TYPE_CHECKING:

@@ -21,9 +21,9 @@ from niah.cells import BASE_LENGTH_S
 from niah.errors import NiahError
 from niah.hiding import Hidden, Hiding, Loaded
 from niah.placement import check_position, start_frame, total_frames
-from niah.progress import progress_bar
 from niah.provenance import git, hardware, versions
 from niah.records import RunDirectory
+from niah.system.progress import progress_bar
 from niah.version import __version__
 
 VERSION = 1  # of what a variant does: part of the key of its scores

@@ -20,13 +20,13 @@ from math import nan
 from pathlib import Path
 from typing import Any, Literal
 
-from niah import atomic, spreadsheet
 from niah.cells import BASE_LENGTH_S
 from niah.errors import NiahError
 from niah.lines import length_name, scene_name
 from niah.metrics import chance_mAP
 from niah.records import RunDirectory
 from niah.statistics.resampling import Resampled, paired, resample
+from niah.system import atomic, spreadsheet
 from niah.tables import Table
 
 CSV_FILE, MARKDOWN_FILE, FIGURE_FILE = "causes.csv", "causes.md", "causes.png"

@@ -107,8 +107,8 @@ def _write(
     tables: list[tuple[tuple[str, ...], list[tuple[str, ...]]]],
     figure: Path | None,
 ) -> None:
-    from niah import atomic
     from niah.efficiency.report import markdown
+    from niah.system import atomic
 
     titles = (
         "Latency is the median a clip; the machine is in machine.json.",

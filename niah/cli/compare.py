@@ -27,8 +27,8 @@ def compare(
     ] = None,
 ) -> None:
     """Two models or checkpoints cell by cell: paired difference, 95 % interval, corrected p-value."""
-    from niah import atomic
     from niah.compare import compare as run_compare
+    from niah.system import atomic
 
     found = run_compare(a, b, models=tuple(model or ()), correction=correction)
     print(found.markdown())

@@ -14,10 +14,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from niah import atomic, spreadsheet
 from niah.efficiency.measuring import in_a_process
 from niah.efficiency.point import RATES, Point
 from niah.errors import NiahError
+from niah.system import atomic, spreadsheet
 from niah.version import __version__
 
 if TYPE_CHECKING:

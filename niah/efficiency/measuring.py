@@ -61,7 +61,7 @@ def measure_machine(point: Point) -> dict[str, Any]:
 
 def measure_point(point: Point) -> dict[str, Any]:
     """The row of a point, measured in this process; out of memory and refusals are rows too."""
-    from niah.memory import is_out_of_memory
+    from niah.system.memory import is_out_of_memory
 
     try:
         return _measured(point)
@@ -81,9 +81,9 @@ def _measured(point: Point) -> dict[str, Any]:
 
     from niah.adapters import choose_device, load_model
     from niah.adapters.window import SlidingWindow
-    from niah.memory import PeakMemory, keep_freed_memory
     from niah.placement import FRAMES_PER_SECOND, total_frames
     from niah.scan.override import use_scan
+    from niah.system.memory import PeakMemory, keep_freed_memory
 
     keep_freed_memory()
     device = choose_device(point.device)

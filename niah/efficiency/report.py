@@ -5,8 +5,8 @@ from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from niah import atomic
 from niah.markdown_text import plain
+from niah.system import atomic
 
 if TYPE_CHECKING:
     import pandas as pd

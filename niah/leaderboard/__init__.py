@@ -28,8 +28,8 @@ def write(sources: Sequence[Path], site: Path) -> tuple[Path, list[Board]]:
     and its boards. Raises `NiahError` when a source holds no run or one of a newer schema, or when
     `site` holds an index.html that is not a leaderboard's.
     """
-    from niah import atomic
     from niah.leaderboard import cells_csv, markdown, page
+    from niah.system import atomic
 
     submissions = read(sources)
     found = boards(submissions)

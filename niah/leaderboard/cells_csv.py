@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from niah import spreadsheet
 from niah.cells import CELL_COLUMNS
 from niah.leaderboard.boards import Board
+from niah.system import spreadsheet
 
 BOARD_COLUMNS = ("board", "run", "level", "labels", "ids_sha256")
 

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from niah.folders import published_run
+from niah.system.folders import published_run
 
 Pairs = list[tuple[str, str]]
 MOST_SHOWN = 50  # of a list: excluded clips can be thousands

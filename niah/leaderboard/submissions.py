@@ -11,9 +11,9 @@ from typing import Any
 
 from niah.cells import METRIC_COLUMNS, is_plain, read_csv
 from niah.errors import NiahError
-from niah.folders import numbered
 from niah.lines import Point, points
 from niah.records import RunDirectory
+from niah.system.folders import numbered
 
 OBJECTS = ("identity", "arguments", "needles", "hardware", "versions", "git", "models")
 

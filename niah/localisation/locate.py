@@ -8,7 +8,6 @@ from typing import Any
 
 from niah.cells import BASE_LENGTH_S
 from niah.errors import NiahError
-from niah.folders import recalled
 from niah.hiding import Hidden, Hiding, Loaded
 from niah.localisation.evidence import (
     HOP_S,
@@ -24,9 +23,10 @@ from niah.localisation.evidence import (
 )
 from niah.localisation.table import stored, write, write_cell
 from niah.placement import FRAMES_PER_SECOND, start_frame, total_frames
-from niah.progress import progress_bar
 from niah.records import RunDirectory
 from niah.scenes import NeedleFeatures
+from niah.system.folders import recalled
+from niah.system.progress import progress_bar
 
 DEFAULT_CLIPS = 20  # occlusion takes a forward pass a window
 

@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from niah import atomic, spreadsheet
 from niah.errors import NiahError
 from niah.lines import length_name, scene_name
 from niah.statistics.resampling import DRAWS, SEED, Resampled, multiplicities, paired
+from niah.system import atomic, spreadsheet
 from niah.tables import Table
 
 FOLDER, CSV_FILE, MARKDOWN_FILE = "localisation", "localisation.csv", "localisation.md"

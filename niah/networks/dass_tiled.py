@@ -30,7 +30,7 @@ from niah.networks.depthwise import depthwise_silu
 from niah.networks.windows import Windowed
 from niah.scan import choose_backend
 from niah.scan.cpu_map import ChunkedMapScan, Parameters, scan_way
-from niah.threads import held, run_jobs, threads_of_jobs
+from niah.system.threads import held, run_jobs, threads_of_jobs
 
 Chunk = tuple[int, int, int, int]  # batch items from, to; columns from, to
 

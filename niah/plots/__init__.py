@@ -4,13 +4,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from niah import atomic
 from niah.lines import Line, lines
 from niah.plots.against_axis import axis_figures
 from niah.plots.against_length import length_figure
 from niah.plots.against_snr import snr_figures
 from niah.plots.heat_map import position_figure
 from niah.plots.style import STYLE, Figure, Looks
+from niah.system import atomic
 
 if TYPE_CHECKING:
     import pandas as pd

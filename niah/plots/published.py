@@ -4,12 +4,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from niah import atomic
 from niah.lines import length_name, lines
 from niah.plots.curves import curve_of, draw_curve, relative_of
 from niah.plots.style import COLOURS, STYLE, Figure, Looks, new_panels, save, who
 from niah.presets import find_preset
 from niah.published import PublishedCurve, curves_of
+from niah.system import atomic
 
 if TYPE_CHECKING:
     import pandas as pd

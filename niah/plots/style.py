@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from niah import atomic
 from niah.lines import Line, chance
+from niah.system import atomic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

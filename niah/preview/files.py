@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from niah import audio, spreadsheet
-from niah.atomic import telling, writing
+from niah import audio
 from niah.cards import find_model
 from niah.errors import NiahError
 from niah.frontends.kaldi import AST, KaldiFrontend
@@ -25,6 +24,8 @@ from niah.preview.picture import draw
 from niah.preview.scene import Drawable, Scene
 from niah.preview.sound import play
 from niah.scenes import Level, SceneBuilder
+from niah.system import spreadsheet
+from niah.system.atomic import telling, writing
 
 if TYPE_CHECKING:
     from niah.adapters import Adapter

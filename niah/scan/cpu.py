@@ -16,7 +16,7 @@ from torch import Tensor
 
 from niah.scan.cpu_compile import kernel
 from niah.scan.cpu_math import as_float32, dot, exp_of_non_positive, softplus_in_place
-from niah.threads import run_jobs
+from niah.system.threads import run_jobs
 
 CHANNEL_BLOCK = 48
 

@@ -32,7 +32,7 @@ from torch import Tensor
 
 from niah.scan.cpu_compile import kernel
 from niah.scan.cpu_math import as_float32, exp_of_non_positive, softplus_in_place
-from niah.threads import run_jobs
+from niah.system.threads import run_jobs
 
 CHUNK_POSITIONS = (
     2048  # of a chunk of `cross_scan`: its output is still in a cache when the way back adds to it

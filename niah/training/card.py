@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from niah.atomic import writing
 from niah.cards import ModelCard
+from niah.system.atomic import writing
 
 CARD = "card.toml"
 

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from niah import atomic
 from niah.errors import NiahError
+from niah.system import atomic
 from niah.training.averaging import State
 from niah.training.recipes import Recipe
 

@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from niah.atomic import telling
 from niah.frontends import Frontend
-from niah.progress import track
+from niah.system.atomic import telling
+from niah.system.progress import track
 from niah.training.augmentation import (
     Samples,
     gain,

@@ -12,16 +12,16 @@ import torch
 
 from niah.adapters import Adapter, NetworkAdapter, choose_device, import_adapter, load_model
 from niah.adapters.self_supervised import SelfSupervised
-from niah.atomic import writing
 from niah.cards import ModelCard, find_model
 from niah.checkpoints import load_strictly, read_state
-from niah.download import cache_folder
 from niah.errors import NiahError
-from niah.folders import published
 from niah.frontends import Frontend
 from niah.frontends.kaldi import KaldiFrontend
 from niah.needles import NeedleSet, load_needles
 from niah.needles.needle import FileSource
+from niah.system.atomic import writing
+from niah.system.download import cache_folder
+from niah.system.folders import published
 from niah.training.card import write_card
 from niah.training.clips import Clips, SoundClips, load_features
 from niah.training.imagenet import start_from_imagenet

@@ -13,10 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from niah.checkpoints import State, load_strictly, read_state
-from niah.download import cache_folder
 from niah.errors import NiahError
 from niah.networks.ast import CLASS_TOKENS, Ast
 from niah.networks.dass import Dass
+from niah.system.download import cache_folder
 
 _RELEASES = "https://github.com/MzeroMiko/VMamba/releases/download/%23v2cls/"
 VMAMBA_FILES: dict[tuple[int, ...], str] = {  # by DASS's depths

@@ -5,7 +5,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from niah import atomic
+from niah.system import atomic
 
 LOG = "log.csv"
 COLUMNS = (

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from niah import atomic
 from niah.errors import NiahError
 from niah.frontends import Frontend
-from niah.memory import keep_freed_memory
-from niah.progress import progress_bar
+from niah.system import atomic
+from niah.system.memory import keep_freed_memory
+from niah.system.progress import progress_bar
 from niah.training.augmentation import spec_augment
 from niah.training.averaging import MovingAverage, State, add_to_mean
 from niah.training.checkpoint import CHECKPOINT, Standing, resume, save

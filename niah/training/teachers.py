@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from niah import atomic
 from niah.adapters import Adapter
 from niah.errors import NiahError
 from niah.frontends import Frontend
-from niah.progress import track
+from niah.system import atomic
+from niah.system.progress import track
 from niah.training.averaging import MovingAverage
 from niah.training.clips import content_key, load_features
 from niah.training.log_mel import normalised

@@ -19,8 +19,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from niah.adapters import load_model
 from niah.errors import NiahError
-from niah.memory import PeakMemory, is_out_of_memory
 from niah.scan.override import use_scan
+from niah.system.memory import PeakMemory, is_out_of_memory
 
 HEADER = (
     "model",

@@ -16,8 +16,8 @@ from pathlib import Path
 from urllib.error import URLError
 
 from niah.errors import NiahError
-from niah.plain_names import address, below, checksum
-from niah.transfer import can_be_gone_on_from, discard, transfer
+from niah.system.plain_names import address, below, checksum
+from niah.system.transfer import can_be_gone_on_from, discard, transfer
 
 WAIT_S = 3600.0  # for another process that fetches the same file
 KEPT_S = 7 * 86400.0  # a part that nobody has gone on from

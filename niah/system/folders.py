@@ -13,9 +13,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from niah import atomic
-from niah.download import cache_folder
 from niah.errors import NiahError
+from niah.system import atomic
+from niah.system.download import cache_folder
 
 MARK = "…"
 # a path that starts at the root or at home; not an address, and not an AudioSet id such as /m/09x0r

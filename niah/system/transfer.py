@@ -14,7 +14,7 @@ from http.client import HTTPResponse
 from pathlib import Path
 from urllib.error import HTTPError
 
-from niah.addresses import opened
+from niah.system.addresses import opened
 
 TIMEOUT_S = 30.0
 WINDOW_S = 60.0
