@@ -1,7 +1,7 @@
 """Label vocabularies: which classes a network scores, in its order.
 
 A vocabulary is a CSV with the header `index,mid,display_name` (AudioSet's
-`class_labels_indices.csv`). Those in `niah/labels/` hold facts only: the 527 AudioSet classes
+`class_labels_indices.csv`). Those in `niah/vocabularies/` hold facts only: the 527 AudioSet classes
 (Gemmeke et al. 2017), ESC-50 in target order and the ten of ESC-10 (Piczak 2015), and ESC-50's
 categories told in AudioSet's labels.
 """
@@ -19,7 +19,7 @@ from niah.errors import NiahError, nearest
 
 HEADER = ("index", "mid", "display_name")
 NAMES = ("audioset-527", "esc-50", "esc-10", "synthetic")
-_FOLDER = Path(__file__).parent / "labels"
+_FOLDER = Path(__file__).parent
 
 
 @dataclass(frozen=True)
