@@ -17,7 +17,7 @@ from niah.cards import ModelCard
 from niah.cells import CELL_COLUMNS, OPTIONAL_COLUMNS, Row, Value, cell_key
 from niah.errors import NiahError
 from niah.measure import is_large, measure, probe_batch_size
-from niah.needle_features import PreparedNeedles
+from niah.needles.prepared import PreparedNeedles
 from niah.options import RunOptions
 from niah.placement import total_frames
 from niah.plan import Cell

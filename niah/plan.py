@@ -9,7 +9,7 @@ Further axes, each plain unless asked for:
     level          surround, or mix; where both are asked, constants, into which nothing mixes, have surround alone
     needle_s       the clip's loudest stretch of so many seconds is hidden, the rest is haystack
     needle_count   the clip so many times, each in its own equal section of the scene
-    distractors    so many clips of other classes beside it (`niah.arrangement`, `niah.distractors`)
+    distractors    so many clips of other classes beside it (`niah.arrangement`, `niah.needles.distractors`)
     control        the plain scenes once more without their needle; see `_controls`
 
 needle_s, needle_count, distractors and the level mix are `niah-v2`'s: the paper's harness has nothing like them. The

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from niah.arrangement import arrange
-from niah.distractors import Distractors
 from niah.frontends import Frontend
 from niah.haystacks import Haystack
-from niah.loudest import loudest_stretch
-from niah.needle_features import PreparedNeedles
+from niah.needles.distractors import Distractors
+from niah.needles.loudest import loudest_stretch
+from niah.needles.prepared import PreparedNeedles
 from niah.options import CONSTANT_HAYSTACKS, SHAM, RunOptions
 from niah.placement import total_frames
 from niah.plan import Cell, piece_frames

@@ -18,12 +18,12 @@ from rich.progress import Progress, TaskID
 from niah.adapters import Adapter, choose_device, load_model
 from niah.adapters.pooled import position_logits_of
 from niah.cards import ModelCard
-from niah.feature_cache import FeatureCache
 from niah.frontends import Frontend
 from niah.haystacks import Haystack, load_haystack
 from niah.model_run import ModelRun
-from niah.needle_features import PreparedNeedles, prepare_alike
 from niah.needles import load_needles
+from niah.needles.feature_cache import FeatureCache
+from niah.needles.prepared import PreparedNeedles, prepare_alike
 from niah.options import RunOptions
 from niah.plan import Cell, left_out, model_cards_of, plan, spec_of
 from niah.provenance import git, hardware, versions

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from niah.arrangement import arrange
-from niah.distractors import Distractors
 from niah.errors import NiahError
 from niah.frontends.kaldi import AST
 from niah.haystacks import load_haystack
-from niah.loudest import loudest_stretch
 from niah.needles import NeedleSet
+from niah.needles.distractors import Distractors
+from niah.needles.loudest import loudest_stretch
 from niah.needles.needle import FileSource, Needle
 from niah.placement import start_frame
 from niah.scenes import NeedleFeatures, Piece, SceneBuilder

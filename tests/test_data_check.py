@@ -7,9 +7,9 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from niah.data_check import verify
 from niah.frontends.kaldi import KaldiFrontend
 from niah.needles import NeedleSet, load_needles
+from niah.needles.verify import verify
 from niah.vocabularies import vocabulary
 
 AUDIOSET = vocabulary("audioset-527")

@@ -8,8 +8,8 @@ import soundfile
 
 from niah.audio import AudioError
 from niah.errors import NiahError
-from niah.feature_cache import Arrays, FeatureCache, content_key
 from niah.needles import Needle, load_needles
+from niah.needles.feature_cache import Arrays, FeatureCache, content_key
 from niah.needles.needle import FileSource
 from niah.vocabularies import vocabulary
 

@@ -14,10 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from niah import synthetic
 from niah.audio import AudioError
 from niah.errors import NiahError
-from niah.needles import Needle, NeedleSet, load_needles, waveform
+from niah.needles import Needle, NeedleSet, load_needles, synthetic, waveform
 from niah.needles.needle import FileSource
 from niah.needles.selection import select
 from niah.vocabularies import Vocabulary, vocabulary

@@ -15,13 +15,13 @@ import niah
 from niah import audio
 from niah.cards import ModelCard
 from niah.errors import NiahError
-from niah.feature_cache import FeatureCache
 from niah.frontends import Frontend
 from niah.frontends.kaldi import AST, BEATS
 from niah.frontends.stft import HTSAT, PASST
 from niah.haystacks import load_haystack
-from niah.needle_features import prepare_alike
 from niah.needles import load_needles
+from niah.needles.feature_cache import FeatureCache
+from niah.needles.prepared import prepare_alike
 from niah.scenes import SceneBuilder
 from niah.stretches import official_hops
 from niah.vocabularies import vocabulary

@@ -22,11 +22,11 @@ import niah
 from niah import audio
 from niah.cells import CELL_COLUMNS
 from niah.errors import NiahError
-from niah.feature_cache import FeatureCache
 from niah.haystacks import load_haystack
 from niah.model_run import ModelRun
-from niah.needle_features import PreparedNeedles
 from niah.needles import load_needles
+from niah.needles.feature_cache import FeatureCache
+from niah.needles.prepared import PreparedNeedles
 from niah.options import RunOptions
 from niah.plan import model_cards_of, plan
 from niah.records import RunDirectory

@@ -5,9 +5,18 @@ import pytest
 from numpy.typing import NDArray
 
 from niah.errors import NiahError
-from niah.synthetic import CLASSES, SAMPLE_RATE, SPLITS, EventClass, clip, clip_id, labels, tonal
-from niah.synthetic.clips import EVENT_DBFS, event
-from niah.synthetic.signals import Samples, decays, harmonics, ring, shaped_noise, wander
+from niah.needles.synthetic import (
+    CLASSES,
+    SAMPLE_RATE,
+    SPLITS,
+    EventClass,
+    clip,
+    clip_id,
+    labels,
+    tonal,
+)
+from niah.needles.synthetic.clips import EVENT_DBFS, event
+from niah.needles.synthetic.signals import Samples, decays, harmonics, ring, shaped_noise, wander
 
 BY_ID = {kind.id: kind for kind in CLASSES}
 GOLDEN_LABELS = ("syn/siren",)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from niah.errors import NiahError
-from niah.synthetic import CLASSES
+from niah.needles.synthetic import CLASSES
 from niah.vocabularies import NAMES, esc50_to_audioset, vocabulary
 
 

@@ -28,9 +28,9 @@ def data_verify(
     ] = False,
 ) -> None:
     """Check a needle set: ids, labels, sample rates, unreadable files, feature mean and deviation, licence."""
-    from niah.data_check import verify
     from niah.frontends.kaldi import KaldiFrontend
     from niah.needles import load_needles
+    from niah.needles.verify import verify
     from niah.vocabularies import vocabulary
 
     frontend = KaldiFrontend()

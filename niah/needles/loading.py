@@ -4,9 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from niah.errors import NiahError, nearest
-from niah.needles import ast_json, embedded, esc50, fsd50k, google_csv, parquet, table_csv
 from niah.needles.needle import NeedleSet
-from niah.needles.rows import Loaded, Request, described, read_text
+from niah.needles.readers import ast_json, esc50, fsd50k, parquet
+from niah.needles.readers import audioset_csv as google_csv
+from niah.needles.readers import path_label_csv as table_csv
+from niah.needles.readers import synthetic as embedded
+from niah.needles.readers.rows import Loaded, Request, described, read_text
 from niah.needles.selection import select
 from niah.vocabularies import Vocabulary
 

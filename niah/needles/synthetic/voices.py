@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from niah.synthetic.signals import (
+from niah.needles.synthetic.signals import (
     SAMPLE_RATE,
     Rng,
     Samples,

@@ -4,7 +4,7 @@
 puts them together.
 """
 
-from niah.synthetic.clips import (
+from niah.needles.synthetic.clips import (
     CLASSES,
     CLIP_SAMPLES,
     RECIPE,
@@ -14,7 +14,7 @@ from niah.synthetic.clips import (
     clip_id,
     labels,
 )
-from niah.synthetic.signals import SAMPLE_RATE
+from niah.needles.synthetic.signals import SAMPLE_RATE
 
 __all__ = [
     "CLASSES",

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from niah.audio import AudioError
 from niah.errors import NiahError
-from niah.feature_cache import FeatureCache, content_key
 from niah.needles import Needle, NeedleSet, waveform
+from niah.needles.feature_cache import FeatureCache, content_key
 from niah.scenes import NeedleFeatures, SceneBuilder
 from niah.system.progress import track
 

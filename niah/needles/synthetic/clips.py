@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from niah.errors import NiahError, nearest
-from niah.synthetic import noisy, struck, tonal, voices
-from niah.synthetic.signals import (
+from niah.needles.synthetic import noisy, struck, tonal, voices
+from niah.needles.synthetic.signals import (
     SAMPLE_RATE,
     Rng,
     Samples,

@@ -4,11 +4,11 @@ import hashlib
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from niah import synthetic
 from niah.audio import Waveform
 from niah.errors import NiahError, nearest
+from niah.needles import synthetic
 from niah.needles.needle import Needle
-from niah.needles.rows import Loaded, Request
+from niah.needles.readers.rows import Loaded, Request
 from niah.vocabularies import vocabulary
 
 LICENCE = "made by Audio NIAH (BSD-3-Clause)"
@@ -17,7 +17,7 @@ SIZES = MappingProxyType({"train": 6000, "validation": 400, "evaluation": 400, "
 
 @dataclass(frozen=True)
 class SyntheticSource:
-    """A clip of `niah.synthetic`, made when asked for."""
+    """A clip of `niah.needles.synthetic`, made when asked for."""
 
     split: str
     index: int

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from niah.errors import NiahError
 from niah.needles.needle import FileSource
-from niah.needles.rows import (
+from niah.needles.readers.rows import (
     Entry,
     Loaded,
     Request,

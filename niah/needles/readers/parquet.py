@@ -14,9 +14,9 @@ from typing import Any
 
 from niah.audio import AudioError, Waveform, load
 from niah.errors import NiahError
-from niah.needles import esc50
-from niah.needles.google_csv import LICENCE
-from niah.needles.rows import Entry, Loaded, Request, Row, kept, needles_of, split_labels
+from niah.needles.readers import esc50
+from niah.needles.readers.audioset_csv import LICENCE
+from niah.needles.readers.rows import Entry, Loaded, Request, Row, kept, needles_of, split_labels
 
 ID_COLUMNS = ("video_id", "id", "filename", "fname")
 _ROWS_AT_ONCE = 8  # about 10 MB of 24-bit FLAC: what one read holds in memory

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from niah.errors import NiahError
 from niah.needles.needle import FileSource
-from niah.needles.rows import Entry, Loaded, Request, needles_of, read_text, split_labels
+from niah.needles.readers.rows import Entry, Loaded, Request, needles_of, read_text, split_labels
 
 LICENCE = "labels CC BY 4.0 (AudioSet); audio from YouTube, no open licence"
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3", ".opus", ".m4a", ".aiff", ".aif"})

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from niah.errors import NiahError, nearest
 from niah.needles.needle import FileSource, Source
-from niah.needles.rows import Loaded, Request, file_entry, kept, needles_of, read_rows
-from niah.needles.table_csv import left_out_note
+from niah.needles.readers.path_label_csv import left_out_note
+from niah.needles.readers.rows import Loaded, Request, file_entry, kept, needles_of, read_rows
 from niah.vocabularies import esc50_to_audioset
 
 COLUMNS = ("filename", "fold", "target", "category", "esc10")
