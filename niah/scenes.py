@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from niah.audio import rms
-from niah.clip_noise import ClipNoise, Loudness, Noise
 from niah.errors import NiahError, nearest
 from niah.frontends import Frontend
 from niah.haystacks import Haystack
+from niah.haystacks.clip_noise import ClipNoise, Loudness, Noise
 from niah.placement import check_protocol, start_frame, total_frames
 from niah.scene_rows import Scene, Stretch
 

@@ -16,10 +16,10 @@ from niah.audio import AudioError
 from niah.errors import NiahError
 from niah.frontends.kaldi import KaldiFrontend
 from niah.haystacks import load_haystack
-from niah.noise_bank import ENDLESS_HOPS, NoiseBank
+from niah.haystacks.energy_bank import ENDLESS_HOPS, NoiseBank
+from niah.haystacks.sources import GaussianNoise, Sound, Tiled, VoiceMix
+from niah.haystacks.synthetic_talkers import talker
 from niah.randomness import keyed_generator
-from niah.sounds import GaussianNoise, Sound, Tiled, VoiceMix
-from niah.talkers import talker
 
 RATE = 16000
 FRONTEND = KaldiFrontend()

@@ -15,9 +15,9 @@ from niah.adapters.blocks import InBlocks, ReadsBlocks
 from niah.adapters.dass import Dass
 from niah.errors import NiahError
 from niah.haystacks import load_haystack
+from niah.haystacks.segments import Course
 from niah.scene_rows import FeatureBlocks, Scene, Stretch, together
 from niah.scenes import NeedleFeatures, Piece, SceneBuilder
-from niah.stretches import Course
 from tests import tiny
 
 

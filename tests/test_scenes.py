@@ -14,10 +14,10 @@ from niah import audio
 from niah.errors import NiahError
 from niah.frontends.kaldi import KaldiFrontend
 from niah.haystacks import Haystack, load_haystack
-from niah.noise_bank import NoiseBank
+from niah.haystacks.energy_bank import NoiseBank
+from niah.haystacks.segments import Course, patchwork
+from niah.haystacks.sources import GaussianNoise
 from niah.scenes import NeedleFeatures, SceneBuilder
-from niah.sounds import GaussianNoise
-from niah.stretches import Course, patchwork
 from tests.test_kaldi import textbook_energies
 
 FRONTEND = KaldiFrontend()

@@ -19,11 +19,11 @@ from niah.frontends import Frontend
 from niah.frontends.kaldi import AST, BEATS
 from niah.frontends.stft import HTSAT, PASST
 from niah.haystacks import load_haystack
+from niah.haystacks.segments import official_hops
 from niah.needles import load_needles
 from niah.needles.feature_cache import FeatureCache
 from niah.needles.prepared import prepare_alike
 from niah.scenes import SceneBuilder
-from niah.stretches import official_hops
 from niah.vocabularies import vocabulary
 from tests import tiny
 

@@ -20,8 +20,8 @@ from torch import Tensor
 from niah.errors import NiahError
 from niah.frontends import Frontend
 from niah.haystacks import Haystack
-from niah.noise_bank import NoiseBank
-from niah.stretches import Course, from_the_start, official_hops, patchwork
+from niah.haystacks.energy_bank import NoiseBank
+from niah.haystacks.segments import Course, from_the_start, official_hops, patchwork
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from niah.frontends import Frontend
-from niah.sounds import Sound
+from niah.haystacks.sources import Sound
 
 ENDLESS_HOPS = 1 << 18
 """Hops kept of a sound without a period: 43.7 minutes, 134 MB of energies once all are read."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 
-from niah.noise_bank import NoiseBank
+from niah.haystacks.energy_bank import NoiseBank
 from niah.randomness import keyed_generator
 
 STRETCH_HOPS = 4000

@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 from niah import audio
 from niah.cards import HaystackCard, find_haystack, haystack_cards, read_haystack_card
 from niah.errors import NiahError
+from niah.haystacks.sources import GaussianNoise, Sound, Tiled, VoiceMix
+from niah.haystacks.synthetic_talkers import talker
 from niah.randomness import keyed_generator
-from niah.sounds import GaussianNoise, Sound, Tiled, VoiceMix
 from niah.system.download import cache_folder, fetch, sha256_of
 from niah.system.plain_names import below
-from niah.talkers import talker
 
 OFFICIAL_BABBLE_SHA256 = "4a3a4fb731c3bb6618af0374afeaeecc6adfb0331e67bd53f5a60fb62e423c85"
 N_TALKERS = 30  # as in the babble of MuAViC, from which DASS takes the idea
