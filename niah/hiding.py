@@ -20,7 +20,7 @@ from niah.haystacks import load_haystack
 from niah.needles import load_needles
 from niah.needles.feature_cache import FeatureCache
 from niah.needles.prepared import PreparedNeedles, prepare_alike
-from niah.scenes import SceneBuilder
+from niah.scenes.builder import SceneBuilder
 from niah.system.download import cache_folder
 from niah.vocabularies import Vocabulary, vocabulary
 

@@ -16,7 +16,7 @@ from niah.adapters import Adapter
 from niah.adapters.blocks import InBlocks
 from niah.errors import NiahError
 from niah.prefetch import one_ahead
-from niah.scene_rows import FeatureBlocks, Scene, together
+from niah.scenes.lazy import FeatureBlocks, Scene, together
 from niah.system.memory import PeakMemory, free_cached, is_out_of_memory
 
 LARGEST_PROBED_BATCH = 64

@@ -15,8 +15,8 @@ from niah.needles.prepared import PreparedNeedles
 from niah.options import CONSTANT_HAYSTACKS, SHAM, RunOptions
 from niah.placement import total_frames
 from niah.plan import Cell, piece_frames
-from niah.scene_rows import Scene
-from niah.scenes import Piece, SceneBuilder
+from niah.scenes.builder import Piece, SceneBuilder
+from niah.scenes.lazy import Scene
 
 
 @dataclass

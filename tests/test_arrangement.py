@@ -18,7 +18,7 @@ from niah.needles.distractors import Distractors
 from niah.needles.loudest import loudest_stretch
 from niah.needles.needle import FileSource, Needle
 from niah.placement import start_frame
-from niah.scenes import NeedleFeatures, Piece, SceneBuilder
+from niah.scenes.builder import NeedleFeatures, Piece, SceneBuilder
 from niah.vocabularies import vocabulary
 from tests import tiny
 

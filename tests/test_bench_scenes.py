@@ -8,7 +8,7 @@ import torch
 
 from niah.frontends.kaldi import KaldiFrontend
 from niah.haystacks import load_haystack
-from niah.scenes import NeedleFeatures, SceneBuilder
+from niah.scenes.builder import NeedleFeatures, SceneBuilder
 
 pytestmark = pytest.mark.bench
 

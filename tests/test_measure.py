@@ -16,7 +16,7 @@ from torch import Tensor
 import niah
 from niah.measure import Measured, is_large, measure
 from niah.records import RunDirectory
-from niah.scene_rows import Scene
+from niah.scenes.lazy import Scene
 from tests import tiny
 
 CPU = torch.device("cpu")

@@ -14,7 +14,7 @@ from niah.errors import NiahError
 from niah.frontends.kaldi import KaldiFrontend
 from niah.haystacks import load_haystack
 from niah.preview.files import frontend_of, preview, weights_at_hand
-from niah.scenes import SceneBuilder
+from niah.scenes.builder import SceneBuilder
 from tests import tiny
 
 

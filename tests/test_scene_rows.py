@@ -16,8 +16,8 @@ from niah.adapters.dass import Dass
 from niah.errors import NiahError
 from niah.haystacks import load_haystack
 from niah.haystacks.segments import Course
-from niah.scene_rows import FeatureBlocks, Scene, Stretch, together
-from niah.scenes import NeedleFeatures, Piece, SceneBuilder
+from niah.scenes.builder import NeedleFeatures, Piece, SceneBuilder
+from niah.scenes.lazy import FeatureBlocks, Scene, Stretch, together
 from tests import tiny
 
 
@@ -168,8 +168,8 @@ from niah.adapters.blocks import InBlocks
 from niah.haystacks import load_haystack
 from niah.measure import measure
 from niah.system.memory import keep_freed_memory
-from niah.scene_rows import Scene
-from niah.scenes import SceneBuilder
+from niah.scenes.lazy import Scene
+from niah.scenes.builder import SceneBuilder
 torch.set_num_threads(1)
 keep_freed_memory()
 adapter = niah.load_model("dass-nano")

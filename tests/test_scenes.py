@@ -17,7 +17,7 @@ from niah.haystacks import Haystack, load_haystack
 from niah.haystacks.energy_bank import NoiseBank
 from niah.haystacks.segments import Course, patchwork
 from niah.haystacks.sources import GaussianNoise
-from niah.scenes import NeedleFeatures, SceneBuilder
+from niah.scenes.builder import NeedleFeatures, SceneBuilder
 from tests.test_kaldi import textbook_energies
 
 FRONTEND = KaldiFrontend()

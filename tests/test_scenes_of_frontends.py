@@ -23,7 +23,7 @@ from niah.haystacks.segments import official_hops
 from niah.needles import load_needles
 from niah.needles.feature_cache import FeatureCache
 from niah.needles.prepared import prepare_alike
-from niah.scenes import SceneBuilder
+from niah.scenes.builder import SceneBuilder
 from niah.vocabularies import vocabulary
 from tests import tiny
 

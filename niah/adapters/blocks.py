@@ -5,7 +5,7 @@ from typing import Protocol, runtime_checkable
 from torch import Tensor
 
 from niah.adapters import Adapter
-from niah.scene_rows import FeatureBlocks
+from niah.scenes.lazy import FeatureBlocks
 
 
 @runtime_checkable

@@ -13,7 +13,7 @@ from niah.networks.dass import Dass as DassNetwork
 from niah.networks.dass import DassConfig
 from niah.networks.dass_tiled import feature_map, largest_tensor
 from niah.scan import choose_backend
-from niah.scene_rows import FeatureBlocks
+from niah.scenes.lazy import FeatureBlocks
 
 _HUB_STEM = {"0": "0", "1": "2", "3": "5", "4": "7"}  # port's index -> official index
 _HUB_NAMES = (

@@ -24,7 +24,7 @@ from niah.localisation.evidence import (
 from niah.localisation.table import stored, write, write_cell
 from niah.placement import FRAMES_PER_SECOND, start_frame, total_frames
 from niah.records import RunDirectory
-from niah.scenes import NeedleFeatures
+from niah.scenes.builder import NeedleFeatures
 from niah.system.folders import recalled
 from niah.system.progress import progress_bar
 

@@ -7,7 +7,7 @@ than quiet sound.
 
 import torch
 
-from niah.scenes import NeedleFeatures
+from niah.scenes.builder import NeedleFeatures
 
 
 def loudest_stretch(needle: NeedleFeatures, count: int) -> int:

@@ -16,7 +16,7 @@ from niah.audio import AudioError
 from niah.errors import NiahError
 from niah.needles import Needle, NeedleSet, waveform
 from niah.needles.feature_cache import FeatureCache, content_key
-from niah.scenes import NeedleFeatures, SceneBuilder
+from niah.scenes.builder import NeedleFeatures, SceneBuilder
 from niah.system.progress import track
 
 _SHOWN = 3

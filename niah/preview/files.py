@@ -23,7 +23,7 @@ from niah.preview.heard import evidence_in
 from niah.preview.picture import draw
 from niah.preview.scene import Drawable, Scene
 from niah.preview.sound import play
-from niah.scenes import Level, SceneBuilder
+from niah.scenes.builder import Level, SceneBuilder
 from niah.system import spreadsheet
 from niah.system.atomic import telling, writing
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from niah.frontends.kaldi import KaldiFrontend
 from niah.frontends.stft import StftFrontend
-from niah.scenes import NeedleFeatures, SceneBuilder
+from niah.scenes.builder import NeedleFeatures, SceneBuilder
 
 Drawable = (
     KaldiFrontend | StftFrontend

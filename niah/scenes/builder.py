@@ -21,7 +21,7 @@ from niah.frontends import Frontend
 from niah.haystacks import Haystack
 from niah.haystacks.clip_noise import ClipNoise, Loudness, Noise
 from niah.placement import check_protocol, start_frame, total_frames
-from niah.scene_rows import Scene, Stretch
+from niah.scenes.lazy import Scene, Stretch
 
 Level = Literal["surround", "mix"]
 LEVELS = ("surround", "mix")
