@@ -184,7 +184,7 @@ def test_map_scan_on_a_device(benchmark: Benchmark, whose: str, columns: int) ->
 
     elements = columns * rows * channels * 4
     if whose == "triton":
-        from niah.scan.triton_cross import cross_scan
+        from niah.scan.triton.cross import cross_scan
 
         u, p = normal(1, columns, rows, channels), normal(1, columns, rows, 4, rank + 2)
         A = -torch.ones(4, channels, device="cuda")

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from niah.scan import DIRECTIONS, Backend, choose_backend, cross_scan, selective_scan
-from niah.scan.cpu_map import ChunkedMapScan, Parameters, scan_way
-from niah.scan.cpu_math import OPTIONS, exp_of_non_positive, softplus_in_place
-from niah.scan.cpu_sequence import _advance
+from niah.scan.cpu.map import ChunkedMapScan, Parameters, scan_way
+from niah.scan.cpu.math import OPTIONS, exp_of_non_positive, softplus_in_place
+from niah.scan.cpu.sequence import _advance
 from niah.scan.reference import scan_direction, to_map, to_sequence
 
 # (batch, T, F, channels, rank): odd sizes, one of everything, channels across and beside a block of 48

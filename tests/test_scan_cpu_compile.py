@@ -13,22 +13,22 @@ import pytest
 from numba.core.dispatcher import Dispatcher
 
 import niah
-from niah.scan.cpu_compile import SourcesCache
+from niah.scan.cpu.compile import SourcesCache
 from tests.conftest import REPOSITORY
 
 PACKAGE = REPOSITORY / "niah"
 KERNEL_MODULES = [
-    "niah.scan.cpu",
-    "niah.scan.cpu_map",
-    "niah.scan.cpu_math",
-    "niah.scan.cpu_sequence",
+    "niah.scan.cpu.direction",
+    "niah.scan.cpu.map",
+    "niah.scan.cpu.math",
+    "niah.scan.cpu.sequence",
 ]
 # state past one chunk, exp(A sum) state + E: a kernel of cpu_map, with cpu_math's exp inlined; here exp(-1) 2 + 0
 RUN = """
 import json, sys
 import numpy as np
 import niah
-from niah.scan.cpu_map import _enter
+from niah.scan.cpu.map import _enter
 ends, sums, A, state = (np.full(1, x, np.float32) for x in (0, 1, -1, 2))
 _enter(ends, sums, A, state)
 hits = sum(_enter.stats.cache_hits.values())

@@ -16,7 +16,10 @@ from tests.test_scan import arguments, relative_error
 
 pytest.importorskip("triton")
 
-from niah.scan import triton_carry, triton_cross, triton_sequence, triton_steps
+from niah.scan.triton import carry as triton_carry
+from niah.scan.triton import cross as triton_cross
+from niah.scan.triton import sequence as triton_sequence
+from niah.scan.triton import steps as triton_steps
 
 if not triton_steps.interpreted() and not torch.cuda.is_available():
     pytest.skip("triton was imported before tests/conftest.py", allow_module_level=True)

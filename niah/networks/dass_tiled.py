@@ -7,7 +7,7 @@ in place, and u, the input of its scans. A block is two passes over time:
     back    y = the four scans of u;  x += out_proj(out_norm(y));  x += mlp(norm2(x))
 
 All else (projections p, y, the MLP's hidden layer, four times as wide as the map) exists for one tile only. Scans are
-summarised chunk by chunk in the first pass and run in the second (`niah.scan.cpu_map`). The projections are made in
+summarised chunk by chunk in the first pass and run in the second (`niah.scan.cpu.map`). The projections are made in
 both, which costs 3 % of the matrix work and saves a third of a map. Halvings and the stem read the columns they need
 (`niah.networks.windows`) and write into the buffer that u has left.
 
@@ -29,7 +29,7 @@ from niah.networks.dass import Block, Dass, DassConfig, Stage
 from niah.networks.depthwise import depthwise_silu
 from niah.networks.windows import Windowed
 from niah.scan import choose_backend
-from niah.scan.cpu_map import ChunkedMapScan, Parameters, scan_way
+from niah.scan.cpu.map import ChunkedMapScan, Parameters, scan_way
 from niah.system.threads import held, run_jobs, threads_of_jobs
 
 Chunk = tuple[int, int, int, int]  # batch items from, to; columns from, to

@@ -9,8 +9,8 @@ a layout of its own and back, which costs more than the nine products.
 import numpy as np
 from torch import Tensor
 
-from niah.scan.cpu_compile import kernel
-from niah.scan.cpu_math import exp_of_non_positive
+from niah.scan.cpu.compile import kernel
+from niah.scan.cpu.math import exp_of_non_positive
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 

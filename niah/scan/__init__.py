@@ -81,7 +81,7 @@ def cross_scan(
     backend = choose_backend(u, backend)
     tensors = (u, p, dt_weight, dt_bias, A, D)
     if backend == "triton":
-        from niah.scan.triton_cross import cross_scan as triton_scan
+        from niah.scan.triton.cross import cross_scan as triton_scan
 
         return triton_scan(*tensors)
     if backend == "mamba_ssm":
@@ -91,7 +91,7 @@ def cross_scan(
     if backend == "cpu" and not (
         torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
     ):
-        from niah.scan.cpu_map import cross_scan as numba_scan
+        from niah.scan.cpu.map import cross_scan as numba_scan
 
         return numba_scan(*tensors)
     if u.element_size() == 2:  # the state and the sum of the directions in float32
@@ -109,7 +109,7 @@ def cross_scan(
 
 def _scan_direction(backend: Backend) -> ScanDirection:
     if backend == "cpu":
-        from niah.scan.cpu import scan_direction as numba_scan
+        from niah.scan.cpu.direction import scan_direction as numba_scan
 
         return numba_scan
     if backend == "chunked":
@@ -196,7 +196,7 @@ def selective_scan(
 
 def _scan_sequence(backend: Backend) -> ScanSequence:
     if backend == "triton":
-        from niah.scan.triton_sequence import scan_sequence as triton_scan
+        from niah.scan.triton.sequence import scan_sequence as triton_scan
 
         return triton_scan
     if backend == "mamba_ssm":
@@ -204,7 +204,7 @@ def _scan_sequence(backend: Backend) -> ScanSequence:
 
         return official_scan
     if backend == "cpu":
-        from niah.scan.cpu_sequence import scan_sequence as numba_scan
+        from niah.scan.cpu.sequence import scan_sequence as numba_scan
 
         return numba_scan
     if backend == "chunked":

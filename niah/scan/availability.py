@@ -23,7 +23,7 @@ def check_available(kernel: str, device: torch.device) -> None:
             f"--kernel {kernel}: the package {kernel.replace('_', '-')} is not installed; use --kernel auto"
         )
     if kernel == "triton":
-        from niah.scan.triton_steps import check_device
+        from niah.scan.triton.steps import check_device
 
         check_device(device.type)  # tests may interpret it on a CPU
     elif device.type != "cuda":

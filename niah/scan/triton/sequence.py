@@ -16,8 +16,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from niah.scan.triton_carry import entering_states
-from niah.scan.triton_steps import LOG2_E, check_device, interpreted, softplus
+from niah.scan.triton.carry import entering_states
+from niah.scan.triton.steps import LOG2_E, check_device, interpreted, softplus
 
 CHANNELS = 32  # channels of a program's tile
 SHORTEST_LINE = 64  # also the one in training, whose states of a line are kept for the way back
@@ -114,7 +114,7 @@ class _ScanSequence(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        from niah.scan.triton_sequence_backward import gradients as found
+        from niah.scan.triton.sequence_backward import gradients as found
 
         gy, gfinal = (g.contiguous() for g in gradients)
         return *found(ctx.plan, ctx.saved_tensors, gy, gfinal), None, None

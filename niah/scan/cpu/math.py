@@ -17,8 +17,8 @@ import torch
 from numpy.polynomial import Chebyshev, Polynomial
 from torch import Tensor
 
-from niah.scan.cpu_compile import OPTIONS as OPTIONS
-from niah.scan.cpu_compile import kernel
+from niah.scan.cpu.compile import OPTIONS as OPTIONS
+from niah.scan.cpu.compile import kernel
 
 
 def _polynomial(

@@ -23,9 +23,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from niah.scan.triton_carry import entering_states
-from niah.scan.triton_lines import line_starts, slab_extent, state_offset, sweep_sizes
-from niah.scan.triton_steps import LOG2_E, check_device, interpreted, softplus
+from niah.scan.triton.carry import entering_states
+from niah.scan.triton.lines import line_starts, slab_extent, state_offset, sweep_sizes
+from niah.scan.triton.steps import LOG2_E, check_device, interpreted, softplus
 
 LANES = 32  # lines side by side in a program
 CHANNELS = 32  # channels of a program's tile
@@ -148,7 +148,7 @@ class _CrossScan(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        from niah.scan.triton_cross_backward import gradients as found
+        from niah.scan.triton.cross_backward import gradients as found
 
         return *found(ctx.plan, ctx.saved_tensors, gradients[0].contiguous()), None
 

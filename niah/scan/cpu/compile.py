@@ -25,7 +25,7 @@ OPTIONS: dict[str, Any] = {
 
 def _hash_of_sources() -> str:
     found = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("cpu*.py")):
+    for path in sorted(Path(__file__).parent.glob("*.py")):
         found.update(path.read_bytes())
     return found.hexdigest()
 

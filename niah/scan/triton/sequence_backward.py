@@ -13,8 +13,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from niah.scan.triton_sequence import CHANNELS, Plan, _decays, line_states
-from niah.scan.triton_steps import sigmoid, softplus
+from niah.scan.triton.sequence import CHANNELS, Plan, _decays, line_states
+from niah.scan.triton.steps import sigmoid, softplus
 
 LN_2 = tl.constexpr(0.6931471805599453)
 

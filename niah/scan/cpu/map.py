@@ -30,8 +30,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from niah.scan.cpu_compile import kernel
-from niah.scan.cpu_math import as_float32, exp_of_non_positive, softplus_in_place
+from niah.scan.cpu.compile import kernel
+from niah.scan.cpu.math import as_float32, exp_of_non_positive, softplus_in_place
 from niah.system.threads import run_jobs
 
 CHUNK_POSITIONS = (

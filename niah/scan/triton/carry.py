@@ -15,7 +15,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from niah.scan.triton_steps import after
+from niah.scan.triton.steps import after
 
 LINES_PER_BLOCK = 64
 LANES_PER_BLOCK = 32

@@ -4,7 +4,7 @@ A step handles all channels of a block at once (channels are last in memory), in
 sizes first, then the recurrence. One loop holding both is not vectorised by LLVM.
 
 The state is float32 as in the official kernel. Threads split (batch item, channel block) pairs and so never change a
-sum's order: results do not depend on their number. Without gradients `niah.scan.cpu_map` does all four directions.
+sum's order: results do not depend on their number. Without gradients `niah.scan.cpu.map` does all four directions.
 """
 
 from typing import Any
@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from niah.scan.cpu_compile import kernel
-from niah.scan.cpu_math import as_float32, dot, exp_of_non_positive, softplus_in_place
+from niah.scan.cpu.compile import kernel
+from niah.scan.cpu.math import as_float32, dot, exp_of_non_positive, softplus_in_place
 from niah.system.threads import run_jobs
 
 CHANNEL_BLOCK = 48

@@ -19,9 +19,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from niah.scan.triton_cross import Plan, _coordinates, _entering, _weights, line_states
-from niah.scan.triton_lines import slab_extent, sweep_sizes
-from niah.scan.triton_steps import sigmoid, softplus
+from niah.scan.triton.cross import Plan, _coordinates, _entering, _weights, line_states
+from niah.scan.triton.lines import slab_extent, sweep_sizes
+from niah.scan.triton.steps import sigmoid, softplus
 
 EXTRA_ROWS = tl.constexpr(3)  # beside the projection's: bias, A, D
 LN_2 = tl.constexpr(0.6931471805599453)

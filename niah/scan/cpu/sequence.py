@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from niah.scan.cpu_compile import kernel
-from niah.scan.cpu_math import as_float32, dot, exp_of_non_positive, softplus_in_place
+from niah.scan.cpu.compile import kernel
+from niah.scan.cpu.math import as_float32, dot, exp_of_non_positive, softplus_in_place
 from niah.system.threads import run_jobs
 
 CHANNEL_BLOCK = 96  # of a forward job; half of it where there would be too few jobs
