@@ -69,7 +69,7 @@ CELL_COLUMNS: dict[str, type] = {
 }
 OPTIONAL_COLUMNS: dict[str, type] = {
     "control": str,  # "needle-free" or "sham": a scene without its needle, which has no score
-    "pooling": str,  # of per-position logits, `niah.pooling`; else the model's own
+    "pooling": str,  # of per-position logits, `niah.networks.layers.pooling`; else the model's own
     "level": str,  # where it is not the run's own
     "needle_s": float,  # the clip's loudest stretch of so many seconds; else the whole clip
     "needle_count": int,  # the clip so many times; else once

@@ -21,7 +21,7 @@ NEEDLE_FREE, SHAM = CONTROLS = ("needle-free", "sham")
 POOLINGS = (
     *("average", "max", "top-k", "log-sum-exp", "sum", "first", "mid", "last"),
     *("first-token", "mid-token", "last-token"),
-)  # `niah.pooling`
+)  # `niah.networks.layers.pooling`
 KERNELS = ("auto", "reference", "chunked", "cpu", "triton", "mamba_ssm")  # `niah.scan.Backend`
 V2_AXES = (
     ("needle_s", "--needle-s"),

@@ -5,7 +5,7 @@ measured once a model (and pooling), whatever was asked.
 
 Further axes, each plain unless asked for:
 
-    pooling        of per-position logits (`niah.pooling`): as another model, with a base of its own
+    pooling        of per-position logits (`niah.networks.layers.pooling`): as another model, with a base of its own
     level          surround, or mix; where both are asked, constants, into which nothing mixes, have surround alone
     needle_s       the clip's loudest stretch of so many seconds is hidden, the rest is haystack
     needle_count   the clip so many times, each in its own equal section of the scene

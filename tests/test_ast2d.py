@@ -13,7 +13,7 @@ from niah.adapters import NetworkAdapter
 from niah.adapters.ast import Ast as Adapter
 from niah.errors import NiahError
 from niah.networks.ast import Ast, AstConfig
-from niah.networks.positions import sinusoid, sinusoid_at
+from niah.networks.layers.positions import sinusoid, sinusoid_at
 from tests.largest import LargestTensor
 
 CARD = """

@@ -13,7 +13,7 @@ from niah.adapters.audio_mamba import AudioMamba
 from niah.cards import find_model
 from niah.errors import NiahError
 from niah.networks.audio_mamba import AudioMambaConfig
-from niah.networks.dass import Block, Stage
+from niah.networks.dass.network import Block, Stage
 from niah.scan import Backend
 from tests.largest import LargestTensor
 from tests.small_card import small_card

@@ -15,9 +15,9 @@ from niah.adapters.audiomae import AudioMae
 from niah.cards import find_model
 from niah.errors import NiahError
 from niah.frontends.kaldi import AST
-from niah.networks import vit
 from niah.networks.audiomae import AudioMae as Network
 from niah.networks.audiomae import AudioMaeConfig
+from niah.networks.layers import vit
 from tests.goldens import Golden, load_golden
 from tests.tiny_vit import DEPTH, HEADS, WIDTH, LargestTensor, official, random_features, tiny
 

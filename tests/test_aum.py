@@ -14,7 +14,7 @@ from niah.cards import read_model_card
 from niah.errors import NiahError
 from niah.networks.aum import Aum as Network
 from niah.networks.aum import AumConfig
-from niah.networks.mamba_mixer import Design, MambaMixer
+from niah.networks.layers.mamba_mixer import Design, MambaMixer
 from tests.goldens import load_golden
 from tests.largest import LargestTensor
 

@@ -22,8 +22,8 @@ from torch import Tensor, nn
 
 import niah
 from niah.adapters.dass import Dass
-from niah.networks.dass import SS2D, Block, Stage
-from niah.networks.dass import Dass as DassNetwork
+from niah.networks.dass.network import SS2D, Block, Stage
+from niah.networks.dass.network import Dass as DassNetwork
 from niah.scan import DIRECTIONS
 from niah.system.memory import keep_freed_memory
 from tests.measuring import interleaved_minima

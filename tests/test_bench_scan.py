@@ -15,7 +15,7 @@ from torch import Tensor
 
 from niah.adapters import import_adapter
 from niah.cards import find_model
-from niah.networks import mamba_mixer
+from niah.networks.layers import mamba_mixer
 from niah.scan import DIRECTIONS, cross_scan, selective_scan
 from niah.system.memory import keep_freed_memory
 from tests import peers

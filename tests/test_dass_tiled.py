@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 import niah
 from niah.adapters.dass import Dass as DassAdapter
-from niah.networks import dass_tiled
-from niah.networks.dass import SS2D, Block, Dass, DassConfig, convolve
-from niah.networks.dass_tiled import Tiling, feature_map, largest_tensor, spans
-from niah.networks.depthwise import depthwise_silu
-from niah.networks.windows import Windowed
+from niah.networks.dass import tiled as dass_tiled
+from niah.networks.dass.depthwise import depthwise_silu
+from niah.networks.dass.network import SS2D, Block, Dass, DassConfig, convolve
+from niah.networks.dass.tiled import Tiling, feature_map, largest_tensor, spans
+from niah.networks.dass.windows import Windowed
 from niah.scan import Backend
 from tests.goldens import load_golden
 from tests.largest import LargestTensor

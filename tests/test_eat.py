@@ -15,9 +15,9 @@ from niah.adapters.eat import Eat
 from niah.cards import find_model
 from niah.errors import NiahError
 from niah.frontends.kaldi import EAT
-from niah.networks import vit
 from niah.networks.eat import Eat as Network
 from niah.networks.eat import sinusoid_2d
+from niah.networks.layers import vit
 from tests.goldens import Golden, load_golden
 from tests.tiny_vit import WIDTH, LargestTensor, official, random_features, tiny
 

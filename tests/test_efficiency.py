@@ -18,7 +18,7 @@ from niah.efficiency.bench import COLUMNS, bench
 from niah.efficiency.point import PUBLISHED, RATES, Point
 from niah.efficiency.roofline import Rates, Work, roofline_s, work_of
 from niah.errors import NiahError
-from niah.networks.dass import Dass
+from niah.networks.dass.network import Dass
 from niah.scan.override import use_scan
 from tests import tiny
 

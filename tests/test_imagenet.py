@@ -9,7 +9,7 @@ from torch import Tensor
 
 from niah.errors import NiahError
 from niah.networks.ast import Ast, AstConfig
-from niah.networks.dass import Dass, DassConfig
+from niah.networks.dass.network import Dass, DassConfig
 from niah.training.imagenet import resize_positions, start_ast, start_dass, start_from_imagenet
 
 SMALL = {"depths": (1, 1, 1, 1), "dims": (8, 16, 16, 16), "stem": (4, 8)}

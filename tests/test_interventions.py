@@ -11,8 +11,8 @@ import niah
 from niah.adapters import NetworkAdapter
 from niah.causes import interventions as change
 from niah.networks.ast import Ast
-from niah.networks.dass import SS2D
-from niah.networks.mamba_mixer import MambaMixer
+from niah.networks.dass.network import SS2D
+from niah.networks.layers.mamba_mixer import MambaMixer
 from niah.scan import cross_scan
 
 SEEDED = torch.Generator().manual_seed(0)

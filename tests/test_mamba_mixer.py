@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import silu, softplus
 
-from niah.networks.mamba_mixer import STATES, Design, MambaMixer, largest_of_mixer, normed
+from niah.networks.layers.mamba_mixer import STATES, Design, MambaMixer, largest_of_mixer, normed
 from tests.largest import LargestTensor
 
 DESIGNS: tuple[Design, ...] = ("fo-fo", "fo-bi", "bi-bi")
@@ -114,7 +114,7 @@ def test_a_float16_network_normalises_what_float16_cannot_hold(norm: torch.nn.La
 
 
 def test_no_tensor_is_larger_than_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("niah.networks.mamba_mixer.TILE", 32)
+    monkeypatch.setattr("niah.networks.layers.mamba_mixer.TILE", 32)
     for design in DESIGNS:
         for length in (20, 32, 300):
             mixer = mixer_of(design)

@@ -12,7 +12,7 @@ from niah.adapters.passt import Passt
 from niah.cards import find_model
 from niah.errors import NiahError
 from niah.frontends.stft import PASST
-from niah.networks import vit
+from niah.networks.layers import vit
 from niah.networks.passt import Passt as Network
 from niah.networks.passt import PasstConfig
 from tests.goldens import load_golden

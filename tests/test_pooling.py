@@ -9,8 +9,8 @@ import torch
 import niah
 from niah.adapters.pooled import Pooled
 from niah.errors import NiahError
+from niah.networks.layers.pooling import POOLINGS, pool, top_k_positions
 from niah.options import POOLINGS as PLANNED
-from niah.pooling import POOLINGS, pool, top_k_positions
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_several_poolings_of_one_pass_are_each_alone() -> None:
 @pytest.mark.parametrize("pooling", ["max", "top-k", "first"])
 def test_a_dass_may_be_trained_with_another_pooling(pooling: str) -> None:
     """By its configuration; the same whether maps are whole (training) or tiled; gradients reach the stem."""
-    from niah.networks.dass import Dass, DassConfig
+    from niah.networks.dass.network import Dass, DassConfig
 
     with torch.random.fork_rng():
         torch.manual_seed(0)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from niah.networks.positions import cut_or_resize, resize_smoothly, sinusoid, sinusoid_at
+from niah.networks.layers.positions import cut_or_resize, resize_smoothly, sinusoid, sinusoid_at
 
 
 def filtered(x: NDArray[np.float64], size: int, antialias: bool) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from niah.networks.random_start import without_random_start
+from niah.networks.layers.init import without_random_start
 
 
 def test_nothing_is_drawn_within_and_everything_after() -> None:

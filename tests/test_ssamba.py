@@ -10,7 +10,7 @@ from torch import Tensor
 import niah
 from niah.adapters.ssamba import Ssamba
 from niah.errors import NiahError
-from niah.networks.mamba_mixer import MambaMixer
+from niah.networks.layers.mamba_mixer import MambaMixer
 from niah.networks.ssamba import Ssamba as Network
 from niah.networks.ssamba import SsambaConfig
 from tests.goldens import load_golden

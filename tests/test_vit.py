@@ -10,8 +10,8 @@ from timm.models.vision_transformer import Block as TimmBlock
 from torch import nn
 
 import niah
-from niah.networks import vit
-from niah.networks.vit import Attention, Block, embed_patches, largest_tensor
+from niah.networks.layers import vit
+from niah.networks.layers.vit import Attention, Block, embed_patches, largest_tensor
 from tests.tiny_vit import HEADS, WIDTH, LargestTensor, random_features, tiny
 
 

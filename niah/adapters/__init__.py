@@ -18,7 +18,7 @@ from niah.checkpoints import State, load_strictly, read_state, state_sha256
 from niah.errors import NiahError
 from niah.frontends import Frontend
 from niah.frontends.kaldi import AST
-from niah.networks.random_start import without_random_start
+from niah.networks.layers.init import without_random_start
 from niah.system.download import sha256_of
 from niah.vocabularies import Vocabulary, vocabulary
 from niah.weights import resolve

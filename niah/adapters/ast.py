@@ -12,7 +12,7 @@ from niah.checkpoints import State
 from niah.errors import NiahError
 from niah.networks.ast import Ast as AstNetwork
 from niah.networks.ast import AstConfig, sinusoid
-from niah.networks.vit import TOKENS_AT_ONCE
+from niah.networks.layers.vit import TOKENS_AT_ONCE
 
 _HUB_PREFIX = "audio_spectrogram_transformer."
 _UNUSED = (

@@ -10,7 +10,7 @@ from niah.checkpoints import State
 from niah.frontends.kaldi import AST
 from niah.networks.audiomae import AudioMae as AudioMaeNetwork
 from niah.networks.audiomae import AudioMaeConfig
-from niah.networks.vit import largest_tensor
+from niah.networks.layers.vit import largest_tensor
 
 
 class AudioMae(NetworkAdapter):

@@ -12,7 +12,7 @@ from niah.checkpoints import State, read_state
 from niah.errors import NiahError
 from niah.networks.aum import Aum as AumNetwork
 from niah.networks.aum import AumConfig
-from niah.networks.mamba_mixer import Design, backend_of, largest_of_mixer, use_backend
+from niah.networks.layers.mamba_mixer import Design, backend_of, largest_of_mixer, use_backend
 from niah.scan import Backend, choose_backend
 
 DETECT = "auto"  # a card's design: that of the checkpoint, Bi-Bi without one

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from niah.adapters import INDEXED_BY_64_BITS, NetworkAdapter
 from niah.checkpoints import State, strip_prefix
-from niah.networks.dass import Dass as DassNetwork
-from niah.networks.dass import DassConfig
-from niah.networks.dass_tiled import feature_map, largest_tensor
+from niah.networks.dass.network import Dass as DassNetwork
+from niah.networks.dass.network import DassConfig
+from niah.networks.dass.tiled import feature_map, largest_tensor
 from niah.scan import choose_backend
 from niah.scenes.lazy import FeatureBlocks
 
@@ -28,7 +28,7 @@ _HUB_NAMES = (
 
 
 class Dass(NetworkAdapter):
-    """DASS-small, DASS-medium, and our nano size (`niah.networks.dass`)."""
+    """DASS-small, DASS-medium, and our nano size (`niah.networks.dass.network`)."""
 
     network: DassNetwork
     safe_elements = INDEXED_BY_64_BITS  # whole maps meet only our scans and pointwise operators
@@ -43,7 +43,7 @@ class Dass(NetworkAdapter):
         return f"scan-{chosen}"
 
     def largest_tensor(self, batch: int, frames: int) -> int:
-        """The first stage's map, or the hidden layer of a slab of it: all else is cut (`niah.networks.dass_tiled`)."""
+        """The first stage's map, or the hidden layer of a slab of it: all else is cut (`niah.networks.dass.tiled`)."""
         return largest_tensor(self.network.config, batch, frames, self.frontend.mels)
 
     def _forward(self, features: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from niah.errors import NiahError
 from niah.frontends.kaldi import EAT
 from niah.networks.eat import Eat as EatNetwork
 from niah.networks.eat import EatConfig, sinusoid_2d
-from niah.networks.vit import largest_tensor
+from niah.networks.layers.vit import largest_tensor
 
 _POSITIONS = "fixed_positional_encoder.positions"
 _SINUSOID_TOLERANCE = 1e-2  # files may hold it in half precision

@@ -8,9 +8,9 @@ from torch import nn
 from niah.adapters import NetworkAdapter
 from niah.checkpoints import State
 from niah.frontends.stft import PASST
+from niah.networks.layers.vit import largest_tensor
 from niah.networks.passt import Passt as PasstNetwork
 from niah.networks.passt import PasstConfig
-from niah.networks.vit import largest_tensor
 
 _UNUSED = ("head_dist.weight", "head_dist.bias")  # DeiT's second head; the logits come from `head`
 

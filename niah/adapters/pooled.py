@@ -1,4 +1,4 @@
-"""Another pooling of the same network: an adapter that has per-position logits, pooled by `niah.pooling`."""
+"""Another pooling of the same network: an adapter that has per-position logits, pooled by `niah.networks.layers.pooling`."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 from niah.adapters import Adapter
 from niah.errors import NiahError
-from niah.pooling import pool
+from niah.networks.layers.pooling import pool
 
 
 class Pooled:

@@ -9,7 +9,7 @@ from torch import nn
 from niah.adapters.self_supervised import SelfSupervised
 from niah.checkpoints import read_state
 from niah.errors import NiahError
-from niah.networks.mamba_mixer import backend_of, largest_of_mixer, use_backend
+from niah.networks.layers.mamba_mixer import backend_of, largest_of_mixer, use_backend
 from niah.networks.ssamba import Ssamba as SsambaNetwork
 from niah.networks.ssamba import SsambaConfig
 from niah.scan import Backend, choose_backend

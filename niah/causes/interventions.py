@@ -10,7 +10,7 @@ State-space models: h_s = exp(delta_s A) h_{s-1} + delta_s B_s u_s,  y_s = C_s h
     direction      one direction's C is zero: what it carries is not read, its skip path D u stays
 
 Linear head after an average (DASS): the logits at every position can be put together in other ways
-    average, max, top-k    as `niah.pooling` has them
+    average, max, top-k    as `niah.networks.layers.pooling` has them
     needle                 mean over the columns centred inside the needle: a pooling that knows the answer
 
 Each returns a changed copy and leaves the adapter alone.
@@ -29,10 +29,10 @@ from niah.adapters import Adapter, NetworkAdapter
 from niah.adapters.pooled import position_logits_of
 from niah.localisation.evidence import column_centres
 from niah.networks.ast import Ast, AstConfig
-from niah.networks.dass import SS2D
-from niah.networks.mamba_mixer import STATES, MambaMixer
+from niah.networks.dass.network import SS2D
+from niah.networks.layers.mamba_mixer import STATES, MambaMixer
+from niah.networks.layers.pooling import pool
 from niah.placement import FRAMES_PER_SECOND, total_frames
-from niah.pooling import pool
 from niah.scan import DIRECTIONS
 
 DECAYS = ("A_logs", "A_log", "A_b_log")  # parameters that hold log |A|

@@ -31,7 +31,7 @@ from niah.causes.table import RELEASED, Part, Remedy, Variant
 from niah.errors import NiahError
 from niah.hiding import Loaded
 from niah.networks.ast import Ast
-from niah.networks.dass import Dass
+from niah.networks.dass.network import Dass
 
 MEMORY_FACTORS = (2.0, 4.0, 8.0)
 _MAP_DIRECTIONS = ("forward in time", "up in mel", "backward in time", "down in mel")

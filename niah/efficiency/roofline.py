@@ -110,8 +110,8 @@ def _without_scans() -> Iterator[list[float]]:
         return (y, state) if options.get("return_state") else y
 
     with (
-        patch("niah.networks.dass.cross_scan", of_map),
-        patch("niah.networks.mamba_mixer.selective_scan", of_sequence),
+        patch("niah.networks.dass.network.cross_scan", of_map),
+        patch("niah.networks.layers.mamba_mixer.selective_scan", of_sequence),
     ):
         yield counted
 

@@ -30,7 +30,7 @@ from niah.adapters import Adapter
 from niah.adapters.pooled import position_logits_of
 from niah.adapters.window import window_starts
 from niah.errors import NiahError
-from niah.networks.dass import Dass, Stage
+from niah.networks.dass.network import Dass, Stage
 from niah.placement import FRAMES_PER_SECOND
 
 Method = Literal["positions", "occlusion"]

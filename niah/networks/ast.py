@@ -39,8 +39,8 @@ from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from niah.errors import NiahError
-from niah.networks.positions import cut_or_resize, sinusoid, sinusoid_at
-from niah.networks.vit import by_stretches
+from niah.networks.layers.positions import cut_or_resize, sinusoid, sinusoid_at
+from niah.networks.layers.vit import by_stretches
 
 __all__ = ["Ast", "AstConfig", "PatchEmbed", "TokenMlp", "sinusoid", "transformer_blocks"]
 

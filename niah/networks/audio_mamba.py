@@ -5,7 +5,7 @@
       -> convolution to classes -> mean over time
 
 Glossary: B batch, T frames, M mels, S frames a chunk, n chunks, C channels. Folding, stretching and the order in time
-are HTS-AT's (`niah.networks.htsat`), the backbone is DASS's (`niah.networks.dass`).
+are HTS-AT's (`niah.networks.htsat`), the backbone is DASS's (`niah.networks.dass.network`).
 
 What is known: 64 mels at 32 kHz, 1024 frames folded as HTS-AT does, a VMamba backbone that began with ImageNet weights,
 about 40 million parameters, mAP 0.440; the authors' configuration adds HTS-AT's token-semantic head, drop path 0.2 and
@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 
 from niah.errors import NiahError
-from niah.networks.dass import Dass, DassConfig
+from niah.networks.dass.network import Dass, DassConfig
 from niah.networks.htsat import fold, in_time_order, stretch
 from niah.scan import Backend
 

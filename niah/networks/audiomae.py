@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from niah.networks.vit import Block, embed_patches
+from niah.networks.layers.vit import Block, embed_patches
 
 
 @dataclass(frozen=True)

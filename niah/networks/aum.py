@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from niah.errors import NiahError
 from niah.networks.ast import PatchEmbed
-from niah.networks.mamba_mixer import Design, MambaMixer, added, normed, shrink_output
-from niah.networks.positions import resize_smoothly
+from niah.networks.layers.mamba_mixer import Design, MambaMixer, added, normed, shrink_output
+from niah.networks.layers.positions import resize_smoothly
 
 NORM_EPS = 1e-5
 

@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from niah.errors import NiahError
-from niah.networks.mlp import Mlp
+from niah.networks.layers.mlp import Mlp
 
 NORM_EPS = 1e-5
 APART = -100.0

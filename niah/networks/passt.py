@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from niah.errors import NiahError
-from niah.networks.vit import Block, embed_patches
+from niah.networks.layers.vit import Block, embed_patches
 
 CLASS_TOKENS = 2
 

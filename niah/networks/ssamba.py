@@ -13,7 +13,7 @@ flipped:
 The residual is doubled because each block of a pair carries its own copy and the two are added. The last norm is
 applied twice. Every norm acts on one token, so nothing is flipped here: the second mixer runs from the end.
 
-Other lengths and strides: `niah.networks.positions.cut_or_resize` on the stored 8 x 64 table.
+Other lengths and strides: `niah.networks.layers.positions.cut_or_resize` on the stored 8 x 64 table.
 """
 
 from dataclasses import dataclass
@@ -23,8 +23,8 @@ from timm.layers.drop import DropPath
 from torch import Tensor, nn
 
 from niah.networks.ast import PatchEmbed
-from niah.networks.mamba_mixer import MambaMixer, added, normed, shrink_output
-from niah.networks.positions import cut_or_resize
+from niah.networks.layers.mamba_mixer import MambaMixer, added, normed, shrink_output
+from niah.networks.layers.positions import cut_or_resize
 from niah.networks.ssast import PatchGrid, Pooling, Tagger
 
 NORM_EPS = 1e-5

@@ -7,7 +7,7 @@ Glossary: B batch, T0 frames, M mels, f x t patch grid (mel rows x time columns)
 The network of `niah.networks.ast` but for two things: where the score is read (`avgtok`: the mean of the patches, as
 the authors fine-tune for tagging; `cls`: the mean of the two class tokens), and patches that do not overlap in
 pre-training and do in fine-tuning, so that the stored table of positions may be of another grid than the input's:
-`niah.networks.positions.cut_or_resize`, also for other lengths.
+`niah.networks.layers.positions.cut_or_resize`, also for other lengths.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from niah.errors import NiahError
 from niah.networks.ast import CLASS_TOKENS, PatchEmbed, initialise_linear, transformer_blocks
-from niah.networks.positions import Grid, cut_or_resize
+from niah.networks.layers.positions import Grid, cut_or_resize
 
 Pooling = Literal["avgtok", "cls"]
 

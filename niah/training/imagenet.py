@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from niah.checkpoints import State, load_strictly, read_state
 from niah.errors import NiahError
 from niah.networks.ast import CLASS_TOKENS, Ast
-from niah.networks.dass import Dass
+from niah.networks.dass.network import Dass
 from niah.system.download import cache_folder
 
 _RELEASES = "https://github.com/MzeroMiko/VMamba/releases/download/%23v2cls/"

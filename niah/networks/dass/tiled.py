@@ -9,12 +9,12 @@ in place, and u, the input of its scans. A block is two passes over time:
 All else (projections p, y, the MLP's hidden layer, four times as wide as the map) exists for one tile only. Scans are
 summarised chunk by chunk in the first pass and run in the second (`niah.scan.cpu.map`). The projections are made in
 both, which costs 3 % of the matrix work and saves a third of a map. Halvings and the stem read the columns they need
-(`niah.networks.windows`) and write into the buffer that u has left.
+(`niah.networks.dass.windows`) and write into the buffer that u has left.
 
 On a CPU in float32 every worker thread takes chunks of time from end to end, with BLAS held to that thread. Elsewhere,
 or with another scan, u, p and y exist whole (`niah.scan.cross_scan` takes them so) and all else is cut into slabs.
 
-Glossary as in `niah.networks.dass`; L = columns x F, the positions of a tile.
+Glossary as in `niah.networks.dass.network`; L = columns x F, the positions of a tile.
 """
 
 from collections.abc import Callable
@@ -25,9 +25,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from niah.networks.dass import Block, Dass, DassConfig, Stage
-from niah.networks.depthwise import depthwise_silu
-from niah.networks.windows import Windowed
+from niah.networks.dass.depthwise import depthwise_silu
+from niah.networks.dass.network import Block, Dass, DassConfig, Stage
+from niah.networks.dass.windows import Windowed
 from niah.scan import choose_backend
 from niah.scan.cpu.map import ChunkedMapScan, Parameters, scan_way
 from niah.system.threads import held, run_jobs, threads_of_jobs

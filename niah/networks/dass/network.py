@@ -21,8 +21,8 @@ import torch.nn.functional as F
 from timm.layers.drop import DropPath
 from torch import Tensor, nn
 
-from niah.networks.mlp import Mlp
-from niah.pooling import POOLINGS, pool
+from niah.networks.layers.mlp import Mlp
+from niah.networks.layers.pooling import POOLINGS, pool
 from niah.scan import DIRECTIONS, Backend, cross_scan
 
 NORM_EPS = 1e-5
@@ -41,9 +41,7 @@ class DassConfig:
     classes: int = 527
     drop_path: float = 0.2  # largest rate, reached linearly at the last block; training only
     initial_A: float = 1.0  # |A| at the start of training; a larger one is a shorter memory
-    pooling: str = (
-        "average"  # of the last map's logits (`niah.pooling`); the paper's models average
-    )
+    pooling: str = "average"  # of the last map's logits (`niah.networks.layers.pooling`); the paper's models average
     initial_std: float = 0.02  # of linear weights at the start of training; 0 is 1 / sqrt(inputs)
 
     def __post_init__(self) -> None:
@@ -272,7 +270,7 @@ class Dass(nn.Module):
     @torch.no_grad()
     def feature_map(self, x: Tensor) -> Tensor:
         """(B, T0, M) -> the last map (B, T, F, C) after the classifier's norm, in bounded memory, without gradients."""
-        from niah.networks.dass_tiled import feature_map
+        from niah.networks.dass.tiled import feature_map
 
         return feature_map(self, x)
 

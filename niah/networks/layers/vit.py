@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from niah.networks.mlp import Mlp
+from niah.networks.layers.mlp import Mlp
 
 TOKENS_AT_ONCE = 8192  # whole matrix products, yet 100 MB of hidden layer at D = 768
 
