@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from niah.adapters import Adapter
-from niah.adapters.blocks import InBlocks
+from niah.adapters.wrappers.lazy_features import InBlocks
 from niah.errors import NiahError
 from niah.prefetch import one_ahead
 from niah.scenes.lazy import FeatureBlocks, Scene, together

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 
 from niah.adapters import Adapter
-from niah.adapters.blocks import InBlocks, ReadsBlocks
-from niah.adapters.importing import code_sha256
-from niah.adapters.pooled import Pooled
-from niah.adapters.window import SlidingWindow, window_starts
+from niah.adapters.loading import code_sha256
+from niah.adapters.wrappers.lazy_features import InBlocks, ReadsBlocks
+from niah.adapters.wrappers.pooled import Pooled
+from niah.adapters.wrappers.sliding_window import SlidingWindow, window_starts
 from niah.cards import ModelCard
 from niah.cells import CELL_COLUMNS, OPTIONAL_COLUMNS, Row, Value, cell_key
 from niah.errors import NiahError

@@ -16,7 +16,7 @@ DEFAULT_SNRS_DB = (10.0,)
 DEFAULT_POSITIONS = (0.5,)
 DEFAULT_LIMIT = 100  # of the embedded needles; a set of one's own is used whole
 CONSTANT_HAYSTACKS = ("zero", "silence")
-WINDOW_POOLS = ("max", "mean", "noisy-or")  # `niah.adapters.window`
+WINDOW_POOLS = ("max", "mean", "noisy-or")  # `niah.adapters.wrappers.sliding_window`
 NEEDLE_FREE, SHAM = CONTROLS = ("needle-free", "sham")
 POOLINGS = (
     *("average", "max", "top-k", "log-sum-exp", "sum", "first", "mid", "last"),

@@ -16,7 +16,7 @@ import torch
 from rich.progress import Progress, TaskID
 
 from niah.adapters import Adapter, choose_device, load_model
-from niah.adapters.pooled import position_logits_of
+from niah.adapters.wrappers.pooled import position_logits_of
 from niah.cards import ModelCard
 from niah.frontends import Frontend
 from niah.haystacks import Haystack, load_haystack

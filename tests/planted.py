@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from niah.adapters import NetworkAdapter
-from niah.checkpoints import State
+from niah.adapters.checkpoints import State
 from tests import tiny
 
 BANDS = ((13, 22), (44, 56), (88, 104))  # mel bins about 300, 1200 and 4000 Hz, 10 % either way

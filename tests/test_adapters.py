@@ -12,7 +12,7 @@ from torch import Tensor
 import niah
 from niah.adapters import Adapter, NetworkAdapter, import_adapter
 from niah.adapters.dass import Dass
-from niah.adapters.window import SlidingWindow, window_starts
+from niah.adapters.wrappers.sliding_window import SlidingWindow, window_starts
 from niah.cards import ModelCard, find_model, model_cards
 from niah.errors import NiahError
 from niah.networks.ast import sinusoid

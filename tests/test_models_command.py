@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from niah.adapters.weights import local_path
 from niah.cards import find_model, model_cards, read_model_card
 from niah.cli import main
 from niah.cli.models import weights_lines, weights_told
-from niah.weights import local_path
 from tests import tiny
 
 SOURCES = """

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import niah
-from niah.adapters.pooled import Pooled
+from niah.adapters.wrappers.pooled import Pooled
 from niah.errors import NiahError
 from niah.networks.layers.pooling import POOLINGS, pool, top_k_positions
 from niah.options import POOLINGS as PLANNED

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 import niah
-from niah.adapters.blocks import InBlocks, ReadsBlocks
 from niah.adapters.dass import Dass
+from niah.adapters.wrappers.lazy_features import InBlocks, ReadsBlocks
 from niah.errors import NiahError
 from niah.haystacks import load_haystack
 from niah.haystacks.segments import Course
@@ -164,7 +164,7 @@ HOUR = """
 import sys
 import torch
 import niah
-from niah.adapters.blocks import InBlocks
+from niah.adapters.wrappers.lazy_features import InBlocks
 from niah.haystacks import load_haystack
 from niah.measure import measure
 from niah.system.memory import keep_freed_memory

@@ -15,11 +15,11 @@ import pytest
 import torch
 
 import niah
+from niah.adapters.checkpoints import read_state
+from niah.adapters.weights import is_cached, local_path, resolve
 from niah.cards import ModelCard, Weights, find_model, model_cards
-from niah.checkpoints import read_state
 from niah.errors import NiahError
 from niah.system.download import sha256_of
-from niah.weights import is_cached, local_path, resolve
 from tests import tiny
 from tests.bad_names import BAD_NAMES
 

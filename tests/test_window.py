@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 import niah
-from niah.adapters.window import POOLS, SlidingWindow, window_frames, window_starts
+from niah.adapters.wrappers.sliding_window import POOLS, SlidingWindow, window_frames, window_starts
 from niah.errors import NiahError
 from niah.frontends.kaldi import AST, BEATS
 from niah.frontends.stft import HTSAT, PASST

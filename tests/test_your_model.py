@@ -12,11 +12,11 @@ import pandas as pd
 import pytest
 
 from niah.adapters import import_adapter, load_model
-from niah.adapters.importing import code_sha256
+from niah.adapters.loading import code_sha256
+from niah.adapters.verify import verify
 from niah.cards import ModelCard, read_model_card
 from niah.cli import main
 from niah.errors import NiahError
-from niah.verify import verify
 from tests import tiny
 
 PAGE = tiny.REPOSITORY / "docs" / "your-model.md"
@@ -246,6 +246,8 @@ def test_an_import_string_has_two_parts(tmp_path: Path, adapter: str) -> None:
 
 
 def test_the_packages_own_adapters_have_no_code_checksum() -> None:
-    card = ModelCard("a", "niah.adapters.window:SlidingWindow", "synthetic", path=Path("a.toml"))
+    card = ModelCard(
+        "a", "niah.adapters.wrappers.sliding_window:SlidingWindow", "synthetic", path=Path("a.toml")
+    )
     import_adapter(card)
     assert code_sha256(card) == ""

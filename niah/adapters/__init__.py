@@ -12,16 +12,16 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from niah.adapters.importing import import_adapter, own_adapter
+from niah.adapters.checkpoints import State, load_strictly, read_state, state_sha256
+from niah.adapters.loading import import_adapter, own_adapter
+from niah.adapters.weights import resolve
 from niah.cards import RANDOM, ModelCard, find_model
-from niah.checkpoints import State, load_strictly, read_state, state_sha256
 from niah.errors import NiahError
 from niah.frontends import Frontend
 from niah.frontends.kaldi import AST
 from niah.networks.layers.init import without_random_start
 from niah.system.download import sha256_of
 from niah.vocabularies import Vocabulary, vocabulary
-from niah.weights import resolve
 
 __all__ = [
     "INDEXED_BY_32_BITS",

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from niah.adapters import NetworkAdapter
-from niah.checkpoints import State
+from niah.adapters.checkpoints import State
 from niah.errors import NiahError
 from niah.networks.ast import Ast as AstNetwork
 from niah.networks.ast import AstConfig, sinusoid

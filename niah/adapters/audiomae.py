@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 
 from niah.adapters import NetworkAdapter
-from niah.checkpoints import State
+from niah.adapters.checkpoints import State
 from niah.frontends.kaldi import AST
 from niah.networks.audiomae import AudioMae as AudioMaeNetwork
 from niah.networks.audiomae import AudioMaeConfig

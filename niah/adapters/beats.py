@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from niah.adapters import NetworkAdapter
-from niah.checkpoints import State
+from niah.adapters.checkpoints import State
 from niah.errors import NiahError
 from niah.frontends.kaldi import BEATS
 from niah.networks.beats import MLP_TOKENS, BeatsConfig

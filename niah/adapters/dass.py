@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from niah.adapters import INDEXED_BY_64_BITS, NetworkAdapter
-from niah.checkpoints import State, strip_prefix
+from niah.adapters.checkpoints import State, strip_prefix
 from niah.networks.dass.network import Dass as DassNetwork
 from niah.networks.dass.network import DassConfig
 from niah.networks.dass.tiled import feature_map, largest_tensor

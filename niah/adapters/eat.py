@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from niah.adapters import NetworkAdapter
-from niah.checkpoints import State
+from niah.adapters.checkpoints import State
 from niah.errors import NiahError
 from niah.frontends.kaldi import EAT
 from niah.networks.eat import Eat as EatNetwork

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from niah.adapters import NetworkAdapter
-from niah.checkpoints import State
+from niah.adapters.checkpoints import State
 from niah.errors import NiahError
 from niah.frontends import Frontend
 from niah.frontends.stft import HTSAT, StftFrontend

@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 
 from niah.adapters import NetworkAdapter
-from niah.checkpoints import State
+from niah.adapters.checkpoints import State
 from niah.frontends.stft import PASST
 from niah.networks.layers.vit import largest_tensor
 from niah.networks.passt import Passt as PasstNetwork

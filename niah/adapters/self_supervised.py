@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from niah.adapters import NetworkAdapter
-from niah.checkpoints import State, load_strictly, read_state
+from niah.adapters.checkpoints import State, load_strictly, read_state
 from niah.errors import NiahError
 from niah.networks.layers.positions import Grid, cut_or_resize
 from niah.networks.ssast import PatchGrid

@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import nn
 
+from niah.adapters.checkpoints import read_state
 from niah.adapters.self_supervised import SelfSupervised
-from niah.checkpoints import read_state
 from niah.errors import NiahError
 from niah.networks.layers.mamba_mixer import backend_of, largest_of_mixer, use_backend
 from niah.networks.ssamba import Ssamba as SsambaNetwork

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from niah.adapters import Adapter, NetworkAdapter
-from niah.adapters.pooled import position_logits_of
+from niah.adapters.wrappers.pooled import position_logits_of
 from niah.localisation.evidence import column_centres
 from niah.networks.ast import Ast, AstConfig
 from niah.networks.dass.network import SS2D

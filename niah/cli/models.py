@@ -63,7 +63,7 @@ def models_verify(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
 ) -> None:
     """Load strictly, check the protocol and run at several lengths; says all that it found, exit 2 if it is not met."""
-    from niah.verify import verify
+    from niah.adapters.verify import verify
 
     unmet = 0
     for finding in verify(name, checkpoint, numbers(lengths), device):
@@ -82,7 +82,7 @@ def _score_told(published: tuple[str, float]) -> str:
 
 def weights_told(card: "ModelCard") -> str:
     """In the list: each of a card's weights, where from, and whether they are here."""
-    from niah.weights import is_cached, origin
+    from niah.adapters.weights import is_cached, origin
 
     told = []
     for name, weights in card.weights.items():
@@ -95,7 +95,7 @@ def weights_told(card: "ModelCard") -> str:
 
 def weights_lines(card: "ModelCard") -> list[str]:
     """For one card: each of its weights, its address, and where it is or would be."""
-    from niah.weights import by_hand, is_cached, local_path, origin
+    from niah.adapters.weights import by_hand, is_cached, local_path, origin
 
     lines = []
     for name, weights in card.weights.items():

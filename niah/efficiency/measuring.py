@@ -80,7 +80,7 @@ def _measured(point: Point) -> dict[str, Any]:
     import torch
 
     from niah.adapters import choose_device, load_model
-    from niah.adapters.window import SlidingWindow
+    from niah.adapters.wrappers.sliding_window import SlidingWindow
     from niah.placement import FRAMES_PER_SECOND, total_frames
     from niah.scan.override import use_scan
     from niah.system.memory import PeakMemory, keep_freed_memory

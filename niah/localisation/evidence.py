@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from niah.adapters import Adapter
-from niah.adapters.pooled import position_logits_of
-from niah.adapters.window import window_starts
+from niah.adapters.wrappers.pooled import position_logits_of
+from niah.adapters.wrappers.sliding_window import window_starts
 from niah.errors import NiahError
 from niah.networks.dass.network import Dass, Stage
 from niah.placement import FRAMES_PER_SECOND

@@ -115,7 +115,7 @@ def frontend_of(model: str) -> Drawable:
     """
     if not model:
         return AST
-    from niah.adapters.importing import import_adapter
+    from niah.adapters.loading import import_adapter
 
     card, _ = find_model(model)
     frontend = getattr(import_adapter(card), "default_frontend", None)
@@ -129,8 +129,8 @@ def frontend_of(model: str) -> Drawable:
 def weights_at_hand(model: str, checkpoint: Path | None) -> bool:
     """Whether a model can be loaded without fetching anything: a preview is not worth a long download."""
     from niah.adapters import NetworkAdapter
-    from niah.adapters.importing import import_adapter
-    from niah.weights import is_cached
+    from niah.adapters.loading import import_adapter
+    from niah.adapters.weights import is_cached
 
     card, weights = find_model(model)
     if checkpoint is not None:

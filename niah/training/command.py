@@ -11,9 +11,10 @@ from typing import Any
 import torch
 
 from niah.adapters import Adapter, NetworkAdapter, choose_device, import_adapter, load_model
+from niah.adapters.checkpoints import load_strictly, read_state
 from niah.adapters.self_supervised import SelfSupervised
+from niah.adapters.weights import resolve
 from niah.cards import ModelCard, find_model
-from niah.checkpoints import load_strictly, read_state
 from niah.errors import NiahError
 from niah.frontends import Frontend
 from niah.frontends.kaldi import KaldiFrontend
@@ -30,7 +31,6 @@ from niah.training.loop import train as run_loop
 from niah.training.recipes import EMA, Recipe, read_recipe, recipe_from
 from niah.training.teachers import LiveTeachers, PrecomputedTeaching, Teaching, precompute
 from niah.vocabularies import Vocabulary, vocabulary
-from niah.weights import resolve
 
 WEIGHTS = "weights.safetensors"
 IMAGENET = "imagenet"

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from niah.checkpoints import State, load_strictly, read_state
+from niah.adapters.checkpoints import State, load_strictly, read_state
 from niah.errors import NiahError
 from niah.networks.ast import CLASS_TOKENS, Ast
 from niah.networks.dass.network import Dass

@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from niah.adapters.checker import lacking
+from niah.adapters.contract import lacking
+from niah.adapters.weights import resolve
 from niah.cards import RANDOM, ModelCard
 from niah.errors import NiahError
 from niah.system.download import sha256_of
-from niah.weights import resolve
 
 if TYPE_CHECKING:
     from niah.adapters import Adapter

@@ -11,9 +11,9 @@ import re
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
+from niah.adapters.hub import cached_from_hub, fetch_from_hub, stored_as
 from niah.cards import ModelCard, Weights, cards_folder
 from niah.errors import NiahError
-from niah.hub import cached_from_hub, fetch_from_hub, stored_as
 from niah.system.download import cache_folder, fetch, sha256_of, why_no_binary
 from niah.system.plain_names import below, component
 

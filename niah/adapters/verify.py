@@ -15,9 +15,9 @@ from niah.adapters import (
     largest,
     load_model,
 )
-from niah.adapters.checker import lacking, misbehaving
-from niah.adapters.importing import load_own_weights
-from niah.adapters.window import SlidingWindow
+from niah.adapters.contract import lacking, misbehaving
+from niah.adapters.loading import load_own_weights
+from niah.adapters.wrappers.sliding_window import SlidingWindow
 from niah.cards import ModelCard, find_model
 from niah.errors import NiahError
 from niah.placement import FRAMES_PER_SECOND, NEEDLE_ALONE_S, total_frames
