@@ -7,8 +7,8 @@ each, on the same resampled lists of clips (paired):
     relative   mAP_A / mAP_A(10 s)  -  mAP_B / mAP_B(10 s)     (who loses less; beyond 10 s only)
 
 with a 95 % interval and a two-sided p-value of "no difference", both from the standard error of
-`niah.statistics.resampling`. p-values are corrected for the number of cells compared, mAP and
-relative each by themselves (`niah.statistics.comparison`); intervals are of one cell each.
+`niah.metrics.resampling`. p-values are corrected for the number of cells compared, mAP and
+relative each by themselves (`niah.metrics.multiple_testing`); intervals are of one cell each.
 
 Runs of other clips, protocol or level mode are refused: a difference would be the clips'.
 """
@@ -31,9 +31,9 @@ from niah.lines import (
     window_name,
 )
 from niah.markdown_text import plain
+from niah.metrics.multiple_testing import adjusted
+from niah.metrics.resampling import Resampled, paired, resample
 from niah.records import RunDirectory
-from niah.statistics.comparison import adjusted
-from niah.statistics.resampling import Resampled, paired, resample
 from niah.system import spreadsheet
 from niah.system.folders import numbered
 from niah.tables import Table

@@ -1,15 +1,15 @@
 """How long does each model hold, in each kind of scene? L85, L50, and what the clips could show.
 
 L85 and L50 come from the `relative` and `drop` columns of the cells, so a table that was published
-without scores has them too. See `niah.statistics.effective_length` for what they are.
+without scores has them too. See `niah.metrics.effective_length` for what they are.
 """
 
 from math import isnan, nan
 from typing import TYPE_CHECKING
 
 from niah.lines import Line, length_name, lines
-from niah.statistics.drop import detectable_drop
-from niah.statistics.effective_length import LEVELS, EffectiveLength, Reached, effective_length
+from niah.metrics.drop import detectable_drop
+from niah.metrics.effective_length import LEVELS, EffectiveLength, Reached, effective_length
 from niah.tables import Table, scene_columns, scene_texts
 
 if TYPE_CHECKING:

@@ -22,12 +22,12 @@ from niah.controls.calibration import calibration_table
 from niah.controls.overlap import overlap_table
 from niah.controls.table import control_tables
 from niah.errors import NiahError
-from niah.few_clips import few_clips_warning
 from niah.length_table import lengths_table
 from niah.lines import Point, points
 from niah.localisation.table import localisation_table
 from niah.localisation.table import read as located
 from niah.markdown_text import plain
+from niah.metrics.chance import few_clips_warning
 from niah.page_policy import policy
 from niah.plots import localisation
 from niah.plots.published import draw_published

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from niah import metrics
 from niah.cells import BASE_LENGTH_S, METRIC_COLUMNS, Row
 from niah.errors import NiahError
 from niah.lines import pool_of
-from niah.statistics.drop import intervals
-from niah.statistics.resampling import DRAWS, SEED, Resampled, resample
+from niah.metrics import average_precision as metrics
+from niah.metrics.drop import intervals
+from niah.metrics.resampling import DRAWS, SEED, Resampled, resample
 
 if TYPE_CHECKING:
     from niah.clip_scores import ClipScores

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from niah.cells import CELL_COLUMNS, Row, Value, cell_key
-from niah.metrics import Scores, Targets
+from niah.metrics.average_precision import Scores, Targets
 from niah.records import RunDirectory
 from niah.summary import summarise
 

@@ -16,7 +16,13 @@ from niah.controls.calibration import (
     verdict,
 )
 from niah.errors import NiahError
-from niah.metrics import Float64, Scores, Targets, average_precision, mean_average_precision
+from niah.metrics.average_precision import (
+    Float64,
+    Scores,
+    Targets,
+    average_precision,
+    mean_average_precision,
+)
 from niah.records import RunDirectory
 from tests import runs
 

@@ -23,7 +23,7 @@ from niah.causes.table import (
 )
 from niah.cells import cell_key
 from niah.errors import NiahError
-from niah.metrics import Scores
+from niah.metrics.average_precision import Scores
 from niah.records import RunDirectory
 from tests import tiny
 from tests.runs import CLASSES, IDS, LABELS, TARGETS, scores

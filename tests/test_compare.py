@@ -11,7 +11,7 @@ import pytest
 
 from niah.compare import Comparison, compare
 from niah.errors import NiahError
-from niah.metrics import average_precision, mean_average_precision
+from niah.metrics.average_precision import average_precision, mean_average_precision
 from niah.records import RunDirectory
 from niah.summary import summarise
 from tests import runs

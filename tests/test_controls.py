@@ -9,7 +9,7 @@ from niah.cells import cell_key
 from niah.clip_scores import ClipScores
 from niah.controls.table import control_table, needle_free_control
 from niah.errors import NiahError
-from niah.metrics import Float64
+from niah.metrics.average_precision import Float64
 from niah.records import RunDirectory
 from tests import runs
 

@@ -11,10 +11,16 @@ from functools import cache
 import numpy as np
 import pytest
 
-from niah.metrics import Float64, Scores, Targets, average_precision, mean_average_precision
-from niah.statistics.drop import drop, intervals
-from niah.statistics.effective_length import effective_length
-from niah.statistics.resampling import Resampled, paired, resample
+from niah.metrics.average_precision import (
+    Float64,
+    Scores,
+    Targets,
+    average_precision,
+    mean_average_precision,
+)
+from niah.metrics.drop import drop, intervals
+from niah.metrics.effective_length import effective_length
+from niah.metrics.resampling import Resampled, paired, resample
 
 LISTS = 500
 OF_TRUTH = 3000

@@ -10,9 +10,9 @@ from niah import cells
 from niah.errors import NiahError
 from niah.length_table import effective_length_text, length_of, lengths_table
 from niah.lines import lines
+from niah.metrics.drop import detectable_drop
+from niah.metrics.effective_length import Reached, effective_length
 from niah.records import RunDirectory
-from niah.statistics.drop import detectable_drop
-from niah.statistics.effective_length import Reached, effective_length
 from niah.summary import summarise
 from tests import runs
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from niah import cells
-from niah.few_clips import chance_excess, few_clips_warning, mean_positives
-from niah.metrics import average_precision, chance_mAP
+from niah.metrics.average_precision import average_precision, chance_mAP
+from niah.metrics.chance import chance_excess, few_clips_warning, mean_positives
 from tests import runs
 
 

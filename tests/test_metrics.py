@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from niah import metrics
 from niah.errors import NiahError
-from niah.metrics import Scores, Targets
+from niah.metrics import average_precision as metrics
+from niah.metrics.average_precision import Scores, Targets
 
 
 def one_class(*hits: int) -> Targets:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from niah.statistics.resampling import Resampled
+from niah.metrics.resampling import Resampled
 
 ROOT = Path(__file__).resolve().parent.parent
 

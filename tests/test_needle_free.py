@@ -5,7 +5,7 @@ import pytest
 
 from niah.controls.needle_free import false_alarms, score_drift, thresholds
 from niah.errors import NiahError
-from niah.metrics import Scores
+from niah.metrics.average_precision import Scores
 
 
 @pytest.mark.parametrize("recall", [0.1, 0.5, 0.8, 1.0])

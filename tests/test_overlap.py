@@ -8,7 +8,13 @@ import pytest
 from niah.controls.needle_free import false_alarms, thresholds
 from niah.controls.overlap import contained_classes, labels_in, overlap_scores, overlap_table
 from niah.errors import NiahError
-from niah.metrics import Scores, Targets, average_precision, chance_mAP, mean_average_precision
+from niah.metrics.average_precision import (
+    Scores,
+    Targets,
+    average_precision,
+    chance_mAP,
+    mean_average_precision,
+)
 from niah.records import RunDirectory
 from niah.summary import summarise
 from tests import runs

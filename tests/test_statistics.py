@@ -8,13 +8,13 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from niah import metrics
 from niah.errors import NiahError
-from niah.metrics import Float64, Scores, Targets
-from niah.statistics import resampling
-from niah.statistics.comparison import adjusted
-from niah.statistics.drop import bootstrap_drop, detectable_drop
-from niah.statistics.resampling import Resampled, multiplicities, paired, resample, resampled_maps
+from niah.metrics import average_precision as metrics
+from niah.metrics import resampling
+from niah.metrics.average_precision import Float64, Scores, Targets
+from niah.metrics.drop import bootstrap_drop, detectable_drop
+from niah.metrics.multiple_testing import adjusted
+from niah.metrics.resampling import Resampled, multiplicities, paired, resample, resampled_maps
 
 
 def direct_map(targets: Targets, scores: Scores) -> float:
@@ -80,8 +80,8 @@ def test_compiled_equals_reference(monkeypatch: pytest.MonkeyPatch, ties: bool, 
 
 
 def test_compiled_takes_counts_above_a_byte() -> None:
-    from niah.statistics.compiled import path_of, walk_maps
-    from niah.statistics.weighted_precision import walk_of, weighted_maps
+    from niah.metrics.weighted_precision import walk_of, weighted_maps
+    from niah.metrics.weighted_precision_numba import path_of, walk_maps
 
     targets, scores, _ = world(2, 30)
     walks = [

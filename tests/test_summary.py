@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from niah.metrics.resampling import resample as true_resample
 from niah.records import RunDirectory
-from niah.statistics.resampling import resample as true_resample
 from niah.summary import summarise
 from tests import runs
 

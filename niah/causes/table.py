@@ -9,7 +9,7 @@ With m(v, L) the mAP of variant v at L seconds and r the released model:
                 drop - sum of the parts       remainder
                 relative(v) - relative(r)     remedy: what it gives back (negative: it makes things worse)
 
-Intervals (95 %) are of paired resampling of the clips (`niah.statistics`): the causes of one model at one length are
+Intervals (95 %) are of paired resampling of the clips (`niah.metrics`): the causes of one model at one length are
 compared on the same draws.
 """
 
@@ -23,9 +23,9 @@ from typing import Any, Literal
 from niah.cells import BASE_LENGTH_S
 from niah.errors import NiahError
 from niah.lines import length_name, scene_name
-from niah.metrics import chance_mAP
+from niah.metrics.average_precision import chance_mAP
+from niah.metrics.resampling import Resampled, paired, resample
 from niah.records import RunDirectory
-from niah.statistics.resampling import Resampled, paired, resample
 from niah.system import atomic, spreadsheet
 from niah.tables import Table
 

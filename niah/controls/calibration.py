@@ -22,7 +22,7 @@ import numpy as np
 from niah.cells import BASE_LENGTH_S
 from niah.errors import NiahError
 from niah.lines import NO_HAYSTACK, length_name, lines
-from niah.metrics import Float64, Scores, Targets, validate
+from niah.metrics.average_precision import Float64, Scores, Targets, validate
 from niah.tables import Table, scene_columns, scene_texts
 
 if TYPE_CHECKING:

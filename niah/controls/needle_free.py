@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from niah.controls.calibration import HIGHEST, LOWEST
 from niah.errors import NiahError
-from niah.metrics import Float64, Scores, Targets, validate
+from niah.metrics.average_precision import Float64, Scores, Targets, validate
 
 RECALL = 0.8
 

@@ -25,7 +25,12 @@ from niah.cards import haystack_cards
 from niah.cells import BASE_LENGTH_S
 from niah.errors import NiahError
 from niah.lines import Line, length_name, lines
-from niah.metrics import Scores, Targets, average_precision, mean_average_precision
+from niah.metrics.average_precision import (
+    Scores,
+    Targets,
+    average_precision,
+    mean_average_precision,
+)
 from niah.tables import Table, scene_columns, scene_texts
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from niah.controls.needle_free import RECALL, FalseAlarms, false_alarms, score_d
 from niah.controls.overlap import contained_classes, labels_in
 from niah.errors import NiahError
 from niah.lines import NO_HAYSTACK, Point, axes_name, length_name, points, pool_of, scene_name
-from niah.metrics import Float64
+from niah.metrics.average_precision import Float64
 from niah.records import RunDirectory
 from niah.tables import Table
 

@@ -1,10 +1,10 @@
-"""L85 and L50 of a line, from its cells: `niah.statistics.effective_length` with bounds and words."""
+"""L85 and L50 of a line, from its cells: `niah.metrics.effective_length` with bounds and words."""
 
 from dataclasses import dataclass
 from math import nan
 
 from niah.lines import Line, Point, length_name
-from niah.statistics.effective_length import LEVELS, EffectiveLength, Reached, effective_length
+from niah.metrics.effective_length import LEVELS, EffectiveLength, Reached, effective_length
 
 FEWEST = 3  # lengths, the needle alone among them: one step is no curve
 

@@ -10,7 +10,7 @@ from niah.leaderboard.boards import Board, Entry
 from niah.leaderboard.effective import effective_lengths, name
 from niah.lines import Point, length_name
 from niah.markdown_text import plain
-from niah.statistics.effective_length import LEVELS
+from niah.metrics.effective_length import LEVELS
 from niah.tables import Table
 
 

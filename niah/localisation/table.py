@@ -21,7 +21,7 @@ import numpy as np
 
 from niah.errors import NiahError
 from niah.lines import length_name, scene_name
-from niah.statistics.resampling import DRAWS, SEED, Resampled, multiplicities, paired
+from niah.metrics.resampling import DRAWS, SEED, Resampled, multiplicities, paired
 from niah.system import atomic, spreadsheet
 from niah.tables import Table
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from niah.lines import Line, chance, length_name
+from niah.metrics.effective_length import LEVELS
 from niah.plots.curves import Curve, Value, curve_of, draw_curve, mAP_of, relative_of
 from niah.plots.style import (
     CHANCE_COLOUR,
@@ -17,7 +18,6 @@ from niah.plots.style import (
     slug,
     who,
 )
-from niah.statistics.effective_length import LEVELS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

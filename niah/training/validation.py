@@ -5,7 +5,13 @@ import torch
 from torch import nn
 
 from niah.frontends import Frontend
-from niah.metrics import auc, average_precision, d_prime, mean_auc, mean_average_precision
+from niah.metrics.average_precision import (
+    auc,
+    average_precision,
+    d_prime,
+    mean_auc,
+    mean_average_precision,
+)
 from niah.training.clips import FeatureClips
 from niah.training.log_mel import normalised
 from niah.training.processes import Processes

@@ -2,7 +2,7 @@ r"""A variant's score and its share of the 10 s score, as means over seeds, with
 
     half^2 = (z SE_clips)^2 + t^2 SD_seeds^2 / seeds         z = 1.96, t Student's with seeds - 1 degrees of freedom
 
-SE_clips is the standard error of the mean over seeds under the bootstrap over clips (`niah.statistics`: all seeds and
+SE_clips is the standard error of the mean over seeds under the bootstrap over clips (`niah.metrics`: all seeds and
 variants on the same draws, so differences are paired). Three seeds tell SD_seeds roughly, which t pays for (4.30).
 """
 
@@ -17,8 +17,8 @@ from variants import VARIANTS, Variant
 
 from niah.cells import BASE_LENGTH_S
 from niah.lines import points
+from niah.metrics.resampling import Resampled, paired, resample
 from niah.records import RunDirectory
-from niah.statistics.resampling import Resampled, paired, resample
 
 Z = 1.96
 T = {2: 4.303, 4: 2.776}  # Student's 97.5 % point by degrees of freedom

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from math import nan
 from statistics import NormalDist
 
-from niah.metrics import Scores, Targets
-from niah.statistics.resampling import CONFIDENCE, DRAWS, SEED, Resampled, paired, resample
+from niah.metrics.average_precision import Scores, Targets
+from niah.metrics.resampling import CONFIDENCE, DRAWS, SEED, Resampled, paired, resample
 
 POWER = 0.8  # of a test at 5 %: how often a drop of the detectable size is found
 

@@ -14,8 +14,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from niah.metrics import Float64
-from niah.statistics.weighted_precision import Walk
+from niah.metrics.average_precision import Float64
+from niah.metrics.weighted_precision import Walk
 
 _NONE, _HIT, _CLOSES = 0, 1, 2  # bits of `mark`
 

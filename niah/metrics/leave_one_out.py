@@ -15,7 +15,7 @@ from math import nan
 
 import numpy as np
 
-from niah.metrics import Float64, Ranking
+from niah.metrics.average_precision import Float64, Ranking
 
 
 def leave_one_out_map(rankings: Sequence[Ranking], clips: int) -> tuple[float, Float64]:

@@ -7,7 +7,7 @@ lists. With clips in descending order and e(i) the last rank of clip i's tie gro
     TP(r) = sum of w over positives ranked up to r,   N(r) = sum of w over all ranked up to r
 
 Counts are integers and exact; AP is float64. Equal to evaluating the lists outright to rounding
-(1e-12). `niah.statistics.compiled` is the same, faster.
+(1e-12). `niah.metrics.weighted_precision_numba` is the same, faster.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from niah.metrics import Float64, Ranking
+from niah.metrics.average_precision import Float64, Ranking
 
 Counts = NDArray[np.int32]
 

@@ -1,7 +1,7 @@
 """Macro mAP rises by chance when clips are few: how much, told from a run's own chance floor.
 
 The expected AP of random scores is linear in the number of positives P of a class
-(`niah.metrics.chance_average_precision`), so its mean over classes gives the mean of P back:
+(`niah.metrics.average_precision.chance_average_precision`), so its mean over classes gives the mean of P back:
 
     chance = 1/n [H_n + (P-1)/(n-1) (n - H_n)],    excess = chance - P/n
 

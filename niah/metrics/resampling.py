@@ -31,9 +31,9 @@ from statistics import NormalDist
 import numpy as np
 
 from niah.errors import NiahError
-from niah.metrics import Float64, Ranking, Scores, Targets, rank, validate
-from niah.statistics.leave_one_out import leave_one_out_map
-from niah.statistics.weighted_precision import Counts, Walk, walk_of, weighted_maps
+from niah.metrics.average_precision import Float64, Ranking, Scores, Targets, rank, validate
+from niah.metrics.leave_one_out import leave_one_out_map
+from niah.metrics.weighted_precision import Counts, Walk, walk_of, weighted_maps
 
 DRAWS = 1000
 SEED = 0  # one for all, so that every cell of a run is paired with every other
@@ -155,7 +155,7 @@ def _drawn_maps(
 
 def _compiled_maps(walks: Sequence[Sequence[Walk]], clips: int, draws: int, seed: int) -> Float64:
     """`weighted_maps` by the compiled kernel, a block of draws a thread; same to rounding."""
-    from niah.statistics.compiled import Path, path_of, walk_maps
+    from niah.metrics.weighted_precision_numba import Path, path_of, walk_maps
 
     paths: list[Path] = [path_of(each) for each in walks]
 
