@@ -34,7 +34,7 @@ def run(**options: Any) -> "pd.DataFrame":
     is as in that figure of the paper (`niah.presets`).
 
     Returns:
-        The table of all cells of the run directory, one row a cell (`niah.cells.CELL_COLUMNS`).
+        The table of all cells of the run directory, one row a cell (`niah.records.schema.CELL_COLUMNS`).
 
     Raises:
         NiahError: anything wrong in what was asked. Running out of memory is a row, not an error.

@@ -17,8 +17,6 @@ from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from niah.cells import BASE_LENGTH_S
-from niah.clip_scores import ClipScores
 from niah.errors import NiahError, nearest
 from niah.lines import (
     NO_HAYSTACK,
@@ -33,7 +31,9 @@ from niah.lines import (
 from niah.markdown_text import plain
 from niah.metrics.multiple_testing import adjusted
 from niah.metrics.resampling import Resampled, paired, resample
-from niah.records import RunDirectory
+from niah.records.run_directory import RunDirectory
+from niah.records.schema import BASE_LENGTH_S
+from niah.records.scores import ClipScores
 from niah.system import spreadsheet
 from niah.system.folders import numbered
 from niah.tables import Table

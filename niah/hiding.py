@@ -13,13 +13,13 @@ import torch
 
 from niah.adapters import Adapter, choose_device, load_model
 from niah.cards import RANDOM, ModelCard, find_model
-from niah.cells import cell_key
 from niah.errors import NiahError
 from niah.frontends import Frontend
 from niah.haystacks import load_haystack
 from niah.needles import load_needles
 from niah.needles.feature_cache import FeatureCache
 from niah.needles.prepared import PreparedNeedles, prepare_alike
+from niah.records.schema import cell_key
 from niah.scenes.builder import SceneBuilder
 from niah.system.download import cache_folder
 from niah.vocabularies import Vocabulary, vocabulary

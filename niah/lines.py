@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from niah.cells import BASE_LENGTH_S
 from niah.errors import NiahError
+from niah.records.schema import BASE_LENGTH_S
 
 if TYPE_CHECKING:
     import pandas as pd

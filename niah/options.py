@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from niah.cards import RANDOM
-from niah.cells import BASE_LENGTH_S
 from niah.errors import NiahError, nearest
 from niah.placement import FRAMES_PER_SECOND, check_position, check_protocol, total_frames
+from niah.records.schema import BASE_LENGTH_S
 
 DEFAULT_MODELS = ("dass-nano", "ast-sin-nano", "aum-nano")
 DEFAULT_LENGTHS_S = (10.0, 20.0, 50.0, 100.0)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from niah.cards import published_file
-from niah.cells import BASE_LENGTH_S
 from niah.presets import Preset, find_preset
+from niah.records.schema import BASE_LENGTH_S
 from niah.tables import Table
 
 FEWEST_POINTS = 3  # of a curve

@@ -17,7 +17,6 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from niah import plots, tables
-from niah.cells import COLUMNS, METRIC_COLUMNS
 from niah.controls.calibration import calibration_table
 from niah.controls.overlap import overlap_table
 from niah.controls.table import control_tables
@@ -32,8 +31,9 @@ from niah.page_policy import policy
 from niah.plots import localisation
 from niah.plots.published import draw_published
 from niah.published import statements
-from niah.records import RunDirectory
-from niah.summary import summarise
+from niah.records.run_directory import RunDirectory
+from niah.records.schema import COLUMNS, METRIC_COLUMNS
+from niah.records.summarise import summarise
 from niah.system import atomic
 from niah.system.folders import published_run
 

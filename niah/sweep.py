@@ -2,7 +2,7 @@
 
     needles -> scenes -> adapter.logits -> sigmoid -> scores/<cell>.parquet -> a row
 
-Metrics are not computed here: `niah.summary` computes them from the stored scores.
+Metrics are not computed here: `niah.records.summarise` computes them from the stored scores.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -27,11 +27,11 @@ from niah.needles.prepared import PreparedNeedles, prepare_alike
 from niah.options import RunOptions
 from niah.plan import Cell, left_out, model_cards_of, plan, spec_of
 from niah.provenance import git, hardware, versions
-from niah.records import RunDirectory
+from niah.records.run_directory import RunDirectory
+from niah.records.summarise import summarise
 from niah.run_scenes import Scenes
 from niah.scan.availability import check_available, other_than_auto
 from niah.scan.override import use_scan
-from niah.summary import summarise
 from niah.system import folders
 from niah.system.download import cache_folder
 from niah.system.memory import keep_freed_memory

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from niah.cells import BASE_LENGTH_S
 from niah.lines import Line, Point, chance, length_name, lengths, lines
 from niah.markdown_text import plain
+from niah.records.schema import BASE_LENGTH_S
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,7 +12,7 @@ from typing import Any
 
 from niah.lines import Line, lines
 from niah.plots.style import COLOURS, DASHES, MARKERS, STYLE, legend, mark_chance, new_panels, save
-from niah.records import RunDirectory
+from niah.records.run_directory import RunDirectory
 from niah.tables import Table
 
 FOLDER = Path(__file__).resolve().parent.parent / "results" / "esc10-nano" / "pooling"

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from niah.cells import CELL_COLUMNS, Row, Value, cell_key
 from niah.metrics.average_precision import Scores, Targets
-from niah.records import RunDirectory
-from niah.summary import summarise
+from niah.records.run_directory import RunDirectory
+from niah.records.schema import CELL_COLUMNS, Row, Value, cell_key
+from niah.records.summarise import summarise
 
 CLASSES = tuple(f"c{index}" for index in range(6))
 CLIPS = 24

@@ -11,7 +11,6 @@ import pytest
 
 import niah
 from niah import report
-from niah.cells import CELL_COLUMNS, OPTIONAL_COLUMNS
 from niah.check import check
 from niah.compare import compare
 from niah.controls.overlap import contained_classes, overlap_scores
@@ -24,8 +23,9 @@ from niah.lines import lines
 from niah.options import RunOptions
 from niah.plan import Cell, left_out, plan
 from niah.plots.heat_map import _shares
-from niah.records import RunDirectory
-from niah.summary import cell_metrics
+from niah.records.run_directory import RunDirectory
+from niah.records.schema import CELL_COLUMNS, OPTIONAL_COLUMNS
+from niah.records.summarise import cell_metrics
 from tests import planted, tiny
 
 CLIPS = 9

@@ -23,7 +23,7 @@ from niah.metrics.average_precision import (
     average_precision,
     mean_average_precision,
 )
-from niah.records import RunDirectory
+from niah.records.run_directory import RunDirectory
 from tests import runs
 
 

@@ -21,10 +21,10 @@ from niah.causes.table import (
     cause_rows,
     write,
 )
-from niah.cells import cell_key
 from niah.errors import NiahError
 from niah.metrics.average_precision import Scores
-from niah.records import RunDirectory
+from niah.records.run_directory import RunDirectory
+from niah.records.schema import cell_key
 from tests import tiny
 from tests.runs import CLASSES, IDS, LABELS, TARGETS, scores
 

@@ -12,8 +12,8 @@ import pytest
 from niah.compare import Comparison, compare
 from niah.errors import NiahError
 from niah.metrics.average_precision import average_precision, mean_average_precision
-from niah.records import RunDirectory
-from niah.summary import summarise
+from niah.records.run_directory import RunDirectory
+from niah.records.summarise import summarise
 from tests import runs
 from tests.conftest import REPOSITORY
 

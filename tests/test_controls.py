@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from niah.cells import cell_key
-from niah.clip_scores import ClipScores
 from niah.controls.table import control_table, needle_free_control
 from niah.errors import NiahError
 from niah.metrics.average_precision import Float64
-from niah.records import RunDirectory
+from niah.records.run_directory import RunDirectory
+from niah.records.schema import cell_key
+from niah.records.scores import ClipScores
 from tests import runs
 
 BASE = "ba5e" * 5

@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from niah import cells
 from niah.errors import NiahError
 from niah.length_table import effective_length_text, length_of, lengths_table
 from niah.lines import lines
 from niah.metrics.drop import detectable_drop
 from niah.metrics.effective_length import Reached, effective_length
-from niah.records import RunDirectory
-from niah.summary import summarise
+from niah.records import schema as cells
+from niah.records.run_directory import RunDirectory
+from niah.records.summarise import summarise
 from tests import runs
 
 

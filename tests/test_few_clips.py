@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from niah import cells
 from niah.metrics.average_precision import average_precision, chance_mAP
 from niah.metrics.chance import chance_excess, few_clips_warning, mean_positives
+from niah.records import schema as cells
 from tests import runs
 
 

@@ -14,7 +14,7 @@ from niah.compare import compare
 from niah.errors import NiahError
 from niah.leaderboard import read as submissions
 from niah.localisation.locate import LocateOptions, locate
-from niah.records import RunDirectory
+from niah.records.run_directory import RunDirectory
 from niah.system import folders
 from niah.training.checkpoint import _told
 from niah.training.command import train_recipe

@@ -15,8 +15,8 @@ from niah import report
 from niah.check import CheckResult, CheckRow
 from niah.compare import Comparison
 from niah.markdown_text import plain
-from niah.records import RunDirectory
-from niah.summary import summarise
+from niah.records.run_directory import RunDirectory
+from niah.records.summarise import summarise
 from niah.tables import Table
 from tests import runs
 from tests.browser import Browser, find

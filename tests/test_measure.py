@@ -15,7 +15,7 @@ from torch import Tensor
 
 import niah
 from niah.measure import Measured, is_large, measure
-from niah.records import RunDirectory
+from niah.records.run_directory import RunDirectory
 from niah.scenes.lazy import Scene
 from tests import tiny
 

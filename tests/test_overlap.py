@@ -15,8 +15,8 @@ from niah.metrics.average_precision import (
     chance_mAP,
     mean_average_precision,
 )
-from niah.records import RunDirectory
-from niah.summary import summarise
+from niah.records.run_directory import RunDirectory
+from niah.records.summarise import summarise
 from tests import runs
 
 SPEECH, BABBLE = "/m/09x0r", "/m/07qfr4h"

@@ -5,7 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from niah import cells, plots
+from niah import plots
+from niah.records import schema as cells
 from tests import runs
 
 

@@ -14,11 +14,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from niah import cells, summary
-from niah.cells import CELL_COLUMNS, cell_key, validate_row
 from niah.errors import NiahError
-from niah.records import SCHEMA_VERSION, RunDirectory
-from niah.summary import summarise
+from niah.records import schema as cells
+from niah.records import summarise as summary
+from niah.records.run_directory import SCHEMA_VERSION, RunDirectory
+from niah.records.schema import CELL_COLUMNS, cell_key, validate_row
+from niah.records.summarise import summarise
 from tests import runs
 
 COLUMNS = (

@@ -11,7 +11,7 @@ import pytest
 
 from niah import report
 from niah.errors import NiahError
-from niah.records import RunDirectory
+from niah.records.run_directory import RunDirectory
 from tests import runs
 
 HOSTILE = "<script>alert('x')</script>"

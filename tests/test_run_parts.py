@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from niah import leaderboard, report
-from niah.cells import check_cell
 from niah.check import check
 from niah.compare import compare
 from niah.errors import NiahError
 from niah.localisation.locate import LocateOptions, locate
-from niah.records import RunDirectory
+from niah.records.run_directory import RunDirectory
+from niah.records.schema import check_cell
 from tests import runs
 
 CELL = "0123456789abcdef0123"

@@ -8,12 +8,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from niah.cells import CELL_COLUMNS, read_csv, table
 from niah.efficiency import bench
 from niah.leaderboard import boards, cells_csv, read
 from niah.localisation.table import Located, csv_text
 from niah.localisation.table import read as located
-from niah.records import RunDirectory
+from niah.records.run_directory import RunDirectory
+from niah.records.schema import CELL_COLUMNS, read_csv, table
 from niah.system import spreadsheet
 from tests import runs
 

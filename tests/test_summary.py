@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from niah.metrics.resampling import resample as true_resample
-from niah.records import RunDirectory
-from niah.summary import summarise
+from niah.records.run_directory import RunDirectory
+from niah.records.summarise import summarise
 from tests import runs
 
 
@@ -44,7 +44,7 @@ def test_a_base_is_resampled_once_for_all_cells(
         counted.append(len(given))
         return true_resample(*given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("niah.summary.resample", resample)
+    monkeypatch.setattr("niah.records.summarise.resample", resample)
     with RunDirectory.create_or_open(tmp_path / "run", runs.IDENTITY) as run:
         for model in ("one", "two"):
             for length_s in (10.0, 50.0, 100.0, 300.0):

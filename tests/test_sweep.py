@@ -20,7 +20,6 @@ from sklearn.metrics import average_precision_score
 
 import niah
 from niah import audio
-from niah.cells import CELL_COLUMNS
 from niah.errors import NiahError
 from niah.haystacks import load_haystack
 from niah.model_run import ModelRun
@@ -29,7 +28,8 @@ from niah.needles.feature_cache import FeatureCache
 from niah.needles.prepared import PreparedNeedles
 from niah.options import RunOptions
 from niah.plan import model_cards_of, plan
-from niah.records import RunDirectory
+from niah.records.run_directory import RunDirectory
+from niah.records.schema import CELL_COLUMNS
 from niah.run_scenes import Scenes
 from niah.vocabularies import vocabulary
 from tests import tiny

@@ -20,12 +20,12 @@ from math import nan
 from pathlib import Path
 from typing import Any, Literal
 
-from niah.cells import BASE_LENGTH_S
 from niah.errors import NiahError
 from niah.lines import length_name, scene_name
 from niah.metrics.average_precision import chance_mAP
 from niah.metrics.resampling import Resampled, paired, resample
-from niah.records import RunDirectory
+from niah.records.run_directory import RunDirectory
+from niah.records.schema import BASE_LENGTH_S
 from niah.system import atomic, spreadsheet
 from niah.tables import Table
 

@@ -42,7 +42,7 @@ def causes(
     from niah.causes.measuring import causes as run_causes
     from niah.causes.table import cause_rows, tables
     from niah.options import DEFAULT_MODELS
-    from niah.records import RunDirectory
+    from niah.records.run_directory import RunDirectory
 
     written = run_causes(
         CauseOptions(

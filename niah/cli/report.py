@@ -16,7 +16,7 @@ def show_report(directory: Path) -> None:
     from rich.console import Console
 
     from niah.length_table import lengths_table
-    from niah.records import RunDirectory
+    from niah.records.run_directory import RunDirectory
     from niah.report import write
     from niah.tables import summary
 

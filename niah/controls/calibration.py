@@ -19,16 +19,16 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from niah.cells import BASE_LENGTH_S
 from niah.errors import NiahError
 from niah.lines import NO_HAYSTACK, length_name, lines
 from niah.metrics.average_precision import Float64, Scores, Targets, validate
+from niah.records.schema import BASE_LENGTH_S
 from niah.tables import Table, scene_columns, scene_texts
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from niah.records import RunDirectory
+    from niah.records.run_directory import RunDirectory
 
 BINS = 15
 KEPT = 0.85  # of the 10 s mAP, as L85: the rank is kept

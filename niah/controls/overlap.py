@@ -22,7 +22,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from niah.cards import haystack_cards
-from niah.cells import BASE_LENGTH_S
 from niah.errors import NiahError
 from niah.lines import Line, length_name, lines
 from niah.metrics.average_precision import (
@@ -31,12 +30,13 @@ from niah.metrics.average_precision import (
     average_precision,
     mean_average_precision,
 )
+from niah.records.schema import BASE_LENGTH_S
 from niah.tables import Table, scene_columns, scene_texts
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from niah.records import RunDirectory
+    from niah.records.run_directory import RunDirectory
 
 CAPTION = (
     "Overlap-aware mAP, where the haystack truly contains labels: over all classes, over those it "

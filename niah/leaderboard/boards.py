@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from math import isclose
 from typing import Any
 
-from niah.cells import table
 from niah.errors import NiahError
 from niah.leaderboard.submissions import Submission
 from niah.leaderboard.systems import Handed, System, named, ranked, system_of
 from niah.lines import Line, Point, chance, lengths, lines
+from niah.records.schema import table
 
 DISAGREES = 1e-3  # of mAP: beyond what float16 scores and other machines' rounding explain
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from niah.cells import CELL_COLUMNS
 from niah.leaderboard.boards import Board
+from niah.records.schema import CELL_COLUMNS
 from niah.system import spreadsheet
 
 BOARD_COLUMNS = ("board", "run", "level", "labels", "ids_sha256")

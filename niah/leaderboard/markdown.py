@@ -5,12 +5,12 @@ One table a board, because scores of different protocols or clips are not compar
 
 from collections.abc import Sequence
 
-from niah.cells import BASE_LENGTH_S
 from niah.leaderboard.boards import Board, Entry
 from niah.leaderboard.effective import effective_lengths, name
 from niah.lines import Point, length_name
 from niah.markdown_text import plain
 from niah.metrics.effective_length import LEVELS
+from niah.records.schema import BASE_LENGTH_S
 from niah.tables import Table
 
 

@@ -8,13 +8,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from niah.cells import BASE_LENGTH_S
 from niah.leaderboard.boards import Board, Entry
 from niah.leaderboard.effective import Told, effective_lengths
 from niah.leaderboard.provenance import hardware, sections
 from niah.leaderboard.submissions import Submission
 from niah.leaderboard.systems import System
 from niah.lines import Point, length_name
+from niah.records.schema import BASE_LENGTH_S
 
 Json = dict[str, Any]
 

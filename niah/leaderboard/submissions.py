@@ -1,7 +1,7 @@
 """What was handed in: run directories and bare tables of cells, read and checked.
 
 A submission is a run's cells with its run.json, or a `cells.csv` alone, as others may send one: then
-nothing but its rows is known. Newer schemas are refused, older ones read (`niah.records`).
+nothing but its rows is known. Newer schemas are refused, older ones read (`niah.records.run_directory`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from niah.cells import METRIC_COLUMNS, is_plain, read_csv
 from niah.errors import NiahError
 from niah.lines import Point, points
-from niah.records import RunDirectory
+from niah.records.run_directory import RunDirectory
+from niah.records.schema import METRIC_COLUMNS, is_plain, read_csv
 from niah.system.folders import numbered
 
 OBJECTS = ("identity", "arguments", "needles", "hardware", "versions", "git", "models")

@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from niah.cells import BASE_LENGTH_S
 from niah.errors import NiahError
 from niah.hiding import Hidden, Hiding, Loaded
 from niah.localisation.evidence import (
@@ -23,7 +22,8 @@ from niah.localisation.evidence import (
 )
 from niah.localisation.table import stored, write, write_cell
 from niah.placement import FRAMES_PER_SECOND, start_frame, total_frames
-from niah.records import RunDirectory
+from niah.records.run_directory import RunDirectory
+from niah.records.schema import BASE_LENGTH_S
 from niah.scenes.builder import NeedleFeatures
 from niah.system.folders import recalled
 from niah.system.progress import progress_bar

@@ -17,7 +17,7 @@ import tables
 from scores import score
 from variants import VARIANTS
 
-from niah.records import RunDirectory
+from niah.records.run_directory import RunDirectory
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 

@@ -8,8 +8,8 @@ from runs import CLIPS, LENGTHS
 from scores import Scored, difference
 from variants import COMPARED, EPOCHS, SEEDS, VARIANTS, Variant
 
-from niah.cells import BASE_LENGTH_S
 from niah.plots.style import CHANCE_COLOUR, COLOURS, STYLE, new_panels, save
+from niah.records.schema import BASE_LENGTH_S
 from niah.tables import Table
 
 LONGER = LENGTHS[1:]

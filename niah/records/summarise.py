@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from niah.cells import BASE_LENGTH_S, METRIC_COLUMNS, Row
 from niah.errors import NiahError
 from niah.lines import pool_of
 from niah.metrics import average_precision as metrics
 from niah.metrics.drop import intervals
 from niah.metrics.resampling import DRAWS, SEED, Resampled, resample
+from niah.records.schema import BASE_LENGTH_S, METRIC_COLUMNS, Row
 
 if TYPE_CHECKING:
-    from niah.clip_scores import ClipScores
-    from niah.records import RunDirectory
+    from niah.records.run_directory import RunDirectory
+    from niah.records.scores import ClipScores
 
 METRICS_VERSION = 3  # raise it when a formula changes: stored metrics are then recomputed
 SAME_MODEL = (

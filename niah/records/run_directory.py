@@ -3,13 +3,13 @@
     run.json                what was asked, by which code, where; schema_version; identity
     cells/<cell>.json       one row each, the source of truth
     cells.csv               the same rows as one table (`CELL_COLUMNS`), rebuilt after each
-    scores/<cell>.parquet   per clip: id, labels, scores (`niah.clip_scores`)
+    scores/<cell>.parquet   per clip: id, labels, scores (`niah.records.scores`)
 
 A cell's scores are written before its row: the row is the promise that the cell is done. A cell's
 name is the hash of all that determines it, so resuming and amending are one thing: do the cells
 that are not there. One process writes at a time (a lock that the system frees when it dies).
 
-Schema 2 added the optional columns of `niah.cells` and the distractors' labels. A run of schema 1 has nothing in
+Schema 2 added the optional columns of `niah.records.schema` and the distractors' labels. A run of schema 1 has nothing in
 them, so it is read as it is; opened for writing, it becomes one of schema 2, which an older niah refuses.
 """
 
@@ -23,10 +23,12 @@ from typing import IO, TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from niah import cells, clip_scores, run_parts
-from niah.cells import Row, check_cell, validate_row
-from niah.clip_scores import ClipScores
 from niah.errors import NiahError
+from niah.records import run_parts
+from niah.records import schema as cells
+from niah.records import scores as clip_scores
+from niah.records.schema import Row, check_cell, validate_row
+from niah.records.scores import ClipScores
 from niah.system import atomic, folders, spreadsheet
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ class RunDirectory:
         """Open an existing run.
 
         Raises:
-            NiahError: `path` is none, or of a newer schema, or a part of it is a link (`niah.run_parts`).
+            NiahError: `path` is none, or of a newer schema, or a part of it is a link (`niah.records.run_parts`).
         """
         self.path = Path(path)
         self._lock: IO[str] | None = None
@@ -226,7 +228,7 @@ class RunDirectory:
         return [_read_row(file) for file in files]
 
     def cells(self) -> "pd.DataFrame":
-        """The table of all cells, in the order of cells.csv (see `niah.cells.table`)."""
+        """The table of all cells, in the order of cells.csv (see `niah.records.schema.table`)."""
         if not (self.path / "cells").is_dir():  # a published run: the table without its parts
             return cells.read_csv(self.path / "cells.csv")
         return cells.table(row for row, _ in self.rows())
