@@ -16,11 +16,19 @@ from typing import TYPE_CHECKING, Any
 
 from niah.cards import model_cards, published_file
 from niah.errors import NiahError
-from niah.lines import NO_HAYSTACK, Point, length_name, points, pool_of, scene_name, window_name
-from niah.markdown_text import plain
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import BASE_LENGTH_S, axes_of, is_plain, read_csv
-from niah.tables import Table
+from niah.tables.curves import (
+    NO_HAYSTACK,
+    Point,
+    length_name,
+    points,
+    pool_of,
+    scene_name,
+    window_name,
+)
+from niah.tables.drop import Table
+from niah.tables.markdown_text import plain
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,7 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from niah.errors import NiahError, nearest
-from niah.lines import (
+from niah.metrics.multiple_testing import adjusted
+from niah.metrics.resampling import Resampled, paired, resample
+from niah.records.run_directory import RunDirectory
+from niah.records.schema import BASE_LENGTH_S
+from niah.records.scores import ClipScores
+from niah.system import spreadsheet
+from niah.system.folders import numbered
+from niah.tables.curves import (
     NO_HAYSTACK,
     Point,
     axes_name,
@@ -28,15 +35,8 @@ from niah.lines import (
     scene_name,
     window_name,
 )
-from niah.markdown_text import plain
-from niah.metrics.multiple_testing import adjusted
-from niah.metrics.resampling import Resampled, paired, resample
-from niah.records.run_directory import RunDirectory
-from niah.records.schema import BASE_LENGTH_S
-from niah.records.scores import ClipScores
-from niah.system import spreadsheet
-from niah.system.folders import numbered
-from niah.tables import Table
+from niah.tables.drop import Table
+from niah.tables.markdown_text import plain
 
 LEVEL = 0.05
 SAME_RUN = ("protocol", "level", "ids_sha256", "labels")

@@ -16,26 +16,27 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
 
-from niah import plots, tables
+from niah import plots
 from niah.controls.calibration import calibration_table
 from niah.controls.overlap import overlap_table
 from niah.controls.table import control_tables
 from niah.errors import NiahError
-from niah.length_table import lengths_table
-from niah.lines import Point, points
 from niah.localisation.table import localisation_table
 from niah.localisation.table import read as located
-from niah.markdown_text import plain
 from niah.metrics.chance import few_clips_warning
 from niah.page_policy import policy
 from niah.plots import localisation
 from niah.plots.published import draw_published
-from niah.published import statements
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import COLUMNS, METRIC_COLUMNS
 from niah.records.summarise import summarise
 from niah.system import atomic
 from niah.system.folders import published_run
+from niah.tables import drop as tables
+from niah.tables.curves import Point, points
+from niah.tables.effective_lengths import lengths_table
+from niah.tables.markdown_text import plain
+from niah.tables.published import statements
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from niah.lines import Line, lines
 from niah.plots.style import COLOURS, DASHES, MARKERS, STYLE, legend, mark_chance, new_panels, save
 from niah.records.run_directory import RunDirectory
-from niah.tables import Table
+from niah.tables.curves import Line, lines
+from niah.tables.drop import Table
 
 FOLDER = Path(__file__).resolve().parent.parent / "results" / "esc10-nano" / "pooling"
 TRAINED = "dass-esc10"  # followed by the pooling it was trained for; alone: the average

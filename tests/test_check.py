@@ -14,9 +14,9 @@ from niah.cards import model_cards, published_file
 from niah.check import CheckResult, check
 from niah.check_formats import written
 from niah.errors import NiahError
-from niah.length_table import lengths_table
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import Row, Value, table
+from niah.tables.effective_lengths import lengths_table
 from tests import runs
 from tests.conftest import REPOSITORY
 

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from niah.errors import NiahError
-from niah.length_table import effective_length_text, length_of, lengths_table
-from niah.lines import lines
 from niah.metrics.drop import detectable_drop
 from niah.metrics.effective_length import Reached, effective_length
 from niah.records import schema as cells
 from niah.records.run_directory import RunDirectory
 from niah.records.summarise import summarise
+from niah.tables.curves import lines
+from niah.tables.effective_lengths import effective_length_text, length_of, lengths_table
 from tests import runs
 
 

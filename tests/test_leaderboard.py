@@ -19,10 +19,10 @@ from niah.cards import find_model
 from niah.errors import NiahError
 from niah.leaderboard import Board, cells_csv, markdown, page
 from niah.leaderboard.effective import effective_lengths
-from niah.lines import points
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import CELL_COLUMNS, Row, read_csv, table
 from niah.system import folders
+from niah.tables.curves import points
 from tests import runs
 from tests.conftest import REPOSITORY
 

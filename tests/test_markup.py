@@ -14,10 +14,10 @@ import pytest
 from niah import report
 from niah.check import CheckResult, CheckRow
 from niah.compare import Comparison
-from niah.markdown_text import plain
 from niah.records.run_directory import RunDirectory
 from niah.records.summarise import summarise
-from niah.tables import Table
+from niah.tables.drop import Table
+from niah.tables.markdown_text import plain
 from tests import runs
 from tests.browser import Browser, find
 

@@ -10,8 +10,8 @@ from niah.cli import main
 from niah.errors import NiahError
 from niah.plan import model_cards_of, plan
 from niah.presets import find_preset, options_of, presets, read_preset, without_weights
-from niah.published import curves_of, statements
 from niah.records.run_directory import RunDirectory
+from niah.tables.published import curves_of, statements
 from tests import planted, runs, tiny
 
 NAMES = ["fig1c", "fig3", "fig4", "fig5", "fig6"]

@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from niah import tables
 from niah.errors import NiahError
-from niah.lines import length_name, lines
 from niah.records import schema as cells
+from niah.tables import drop as tables
+from niah.tables.curves import length_name, lines
 from tests import runs
 
 

@@ -15,10 +15,10 @@ def show_report(directory: Path) -> None:
     """Write tables, figures and report.html, and print the summary table with the paths."""
     from rich.console import Console
 
-    from niah.length_table import lengths_table
     from niah.records.run_directory import RunDirectory
     from niah.report import write
-    from niah.tables import summary
+    from niah.tables.drop import summary
+    from niah.tables.effective_lengths import lengths_table
 
     page = write(directory)
     cells = RunDirectory(directory).cells()

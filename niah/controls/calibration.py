@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from niah.errors import NiahError
-from niah.lines import NO_HAYSTACK, length_name, lines
 from niah.metrics.average_precision import Float64, Scores, Targets, validate
 from niah.records.schema import BASE_LENGTH_S
-from niah.tables import Table, scene_columns, scene_texts
+from niah.tables.curves import NO_HAYSTACK, length_name, lines
+from niah.tables.drop import Table, scene_columns, scene_texts
 
 if TYPE_CHECKING:
     import pandas as pd

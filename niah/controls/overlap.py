@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 
 from niah.cards import haystack_cards
 from niah.errors import NiahError
-from niah.lines import Line, length_name, lines
 from niah.metrics.average_precision import (
     Scores,
     Targets,
@@ -31,7 +30,8 @@ from niah.metrics.average_precision import (
     mean_average_precision,
 )
 from niah.records.schema import BASE_LENGTH_S
-from niah.tables import Table, scene_columns, scene_texts
+from niah.tables.curves import Line, length_name, lines
+from niah.tables.drop import Table, scene_columns, scene_texts
 
 if TYPE_CHECKING:
     import pandas as pd

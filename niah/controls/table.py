@@ -19,12 +19,20 @@ import numpy as np
 from niah.controls.needle_free import RECALL, FalseAlarms, false_alarms, score_drift, thresholds
 from niah.controls.overlap import contained_classes, labels_in
 from niah.errors import NiahError
-from niah.lines import NO_HAYSTACK, Point, axes_name, length_name, points, pool_of, scene_name
 from niah.metrics.average_precision import Float64
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import BASE_LENGTH_S
 from niah.records.scores import ClipScores
-from niah.tables import Table
+from niah.tables.curves import (
+    NO_HAYSTACK,
+    Point,
+    axes_name,
+    length_name,
+    points,
+    pool_of,
+    scene_name,
+)
+from niah.tables.drop import Table
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,8 +5,8 @@ from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from niah.markdown_text import plain
 from niah.system import atomic
+from niah.tables.markdown_text import plain
 
 if TYPE_CHECKING:
     import pandas as pd

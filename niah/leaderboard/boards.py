@@ -17,8 +17,8 @@ from typing import Any
 from niah.errors import NiahError
 from niah.leaderboard.submissions import Submission
 from niah.leaderboard.systems import Handed, System, named, ranked, system_of
-from niah.lines import Line, Point, chance, lengths, lines
 from niah.records.schema import table
+from niah.tables.curves import Line, Point, chance, lengths, lines
 
 DISAGREES = 1e-3  # of mAP: beyond what float16 scores and other machines' rounding explain
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from math import nan
 
-from niah.lines import Line, Point, length_name
 from niah.metrics.effective_length import LEVELS, EffectiveLength, Reached, effective_length
+from niah.tables.curves import Line, Point, length_name
 
 FEWEST = 3  # lengths, the needle alone among them: one step is no curve
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 from niah.leaderboard.boards import Board, Entry
 from niah.leaderboard.effective import effective_lengths, name
-from niah.lines import Point, length_name
-from niah.markdown_text import plain
 from niah.metrics.effective_length import LEVELS
 from niah.records.schema import BASE_LENGTH_S
-from niah.tables import Table
+from niah.tables.curves import Point, length_name
+from niah.tables.drop import Table
+from niah.tables.markdown_text import plain
 
 
 def text(boards: Sequence[Board]) -> str:

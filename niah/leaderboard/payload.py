@@ -13,8 +13,8 @@ from niah.leaderboard.effective import Told, effective_lengths
 from niah.leaderboard.provenance import hardware, sections
 from niah.leaderboard.submissions import Submission
 from niah.leaderboard.systems import System
-from niah.lines import Point, length_name
 from niah.records.schema import BASE_LENGTH_S
+from niah.tables.curves import Point, length_name
 
 Json = dict[str, Any]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from niah.cards import model_cards
 from niah.leaderboard.submissions import Submission
-from niah.lines import Point, pool_of
+from niah.tables.curves import Point, pool_of
 
 Handed = tuple[Submission, Point]
 

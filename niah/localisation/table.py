@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 
 from niah.errors import NiahError
-from niah.lines import length_name, scene_name
 from niah.metrics.resampling import DRAWS, SEED, Resampled, multiplicities, paired
 from niah.system import atomic, spreadsheet
-from niah.tables import Table
+from niah.tables.curves import length_name, scene_name
+from niah.tables.drop import Table
 
 FOLDER, CSV_FILE, MARKDOWN_FILE = "localisation", "localisation.csv", "localisation.md"
 PAIR_FIELDS = ("clip", "label", "peak_s", "hit", "error_s", "chance_hit", "chance_error_s")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from niah.audio import AudioError, Waveform
-from niah.markdown_text import plain
 from niah.needles.needle import NeedleSet, waveform
+from niah.tables.markdown_text import plain
 
 if TYPE_CHECKING:
     from niah.frontends.kaldi import KaldiFrontend

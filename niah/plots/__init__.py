@@ -4,13 +4,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from niah.lines import Line, lines
 from niah.plots.against_axis import axis_figures
 from niah.plots.against_length import length_figure
 from niah.plots.against_snr import snr_figures
 from niah.plots.heat_map import position_figure
 from niah.plots.style import STYLE, Figure, Looks
 from niah.system import atomic
+from niah.tables.curves import Line, lines
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +24,7 @@ def draw(cells: "pd.DataFrame", folder: Path) -> list[Figure]:
     `length-<scene>.png` for scenes with two lengths or more, `positions-<scene>.png` where a length
     has two positions or more, `snr-<position>.png` where a haystack has two levels or more: of plain
     scenes. `axis-<axis>-<scene>-<position>.png` for each further axis. Raises `NiahError` as
-    `niah.lines.lines` does.
+    `niah.tables.curves.lines` does.
     """
     import matplotlib as mpl
 

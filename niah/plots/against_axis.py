@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from niah.lines import Line, Point, length_name, scene_name
 from niah.plots.curves import curve_of, draw_curve, relative_of
 from niah.plots.style import DASHES, Figure, Looks, legend, new_panels, save, slug, who
 from niah.records.schema import BASE_LENGTH_S, SCENE_AXES
+from niah.tables.curves import Line, Point, length_name, scene_name
 
 PLAIN: dict[str, str | float] = {
     "level": "surround",

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from niah.lines import Line, chance, length_name
 from niah.metrics.effective_length import LEVELS
 from niah.plots.curves import Curve, Value, curve_of, draw_curve, mAP_of, relative_of
 from niah.plots.style import (
@@ -18,6 +17,7 @@ from niah.plots.style import (
     slug,
     who,
 )
+from niah.tables.curves import Line, chance, length_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

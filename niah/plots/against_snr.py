@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from niah.lines import Line, length_name
 from niah.plots.curves import Curve, curve_of, draw_curve, mAP_of
 from niah.plots.style import DASHES, Figure, Looks, legend, mark_chance, new_panels, save, who
 from niah.records.schema import BASE_LENGTH_S
+from niah.tables.curves import Line, length_name
 
 
 def snr_figures(found: Sequence[Line], looks: Looks, folder: Path) -> list[Figure]:

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from niah.causes.table import CauseRow
-from niah.lines import length_name, scene_name
 from niah.plots.style import CHANCE_COLOUR, COLOURS, DASHES, MARKERS, STYLE, Figure, save
 from niah.records.schema import BASE_LENGTH_S
+from niah.tables.curves import length_name, scene_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

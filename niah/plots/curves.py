@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from niah.lines import Point
+from niah.tables.curves import Point
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

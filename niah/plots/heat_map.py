@@ -5,9 +5,9 @@ from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from niah.lines import Line, length_name
 from niah.plots.style import Figure, Looks, new_panels, save, slug, who
 from niah.records.schema import BASE_LENGTH_S
+from niah.tables.curves import Line, length_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from niah.lines import length_name
 from niah.localisation.table import Located
 from niah.plots.style import (
     CHANCE_COLOUR,
@@ -18,6 +17,7 @@ from niah.plots.style import (
     slug,
 )
 from niah.system import atomic
+from niah.tables.curves import length_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from niah.lines import length_name, lines
 from niah.plots.curves import curve_of, draw_curve, relative_of
 from niah.plots.style import COLOURS, STYLE, Figure, Looks, new_panels, save, who
 from niah.presets import find_preset
-from niah.published import PublishedCurve, curves_of
 from niah.system import atomic
+from niah.tables.curves import length_name, lines
+from niah.tables.published import PublishedCurve, curves_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +20,7 @@ TICKS_S = (10, 20, 50, 100, 300, 1000, 3600, 9000)
 def draw_published(cells: "pd.DataFrame", presets: Iterable[str], folder: Path) -> list[Figure]:
     """`preset-<name>.png` for each preset with published curves: theirs black and dashed, the run's in its colours.
 
-    Raises `NiahError` as `niah.lines.lines` does, or for an unknown preset.
+    Raises `NiahError` as `niah.tables.curves.lines` does, or for an unknown preset.
     """
     import matplotlib as mpl
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from niah.lines import Line, chance
 from niah.system import atomic
+from niah.tables.curves import Line, chance
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

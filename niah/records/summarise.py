@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from niah.errors import NiahError
-from niah.lines import pool_of
 from niah.metrics import average_precision as metrics
 from niah.metrics.drop import intervals
 from niah.metrics.resampling import DRAWS, SEED, Resampled, resample
 from niah.records.schema import BASE_LENGTH_S, METRIC_COLUMNS, Row
+from niah.tables.curves import pool_of
 
 if TYPE_CHECKING:
     from niah.records.run_directory import RunDirectory

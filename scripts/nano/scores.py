@@ -15,10 +15,10 @@ import numpy as np
 from runs import LENGTHS
 from variants import VARIANTS, Variant
 
-from niah.lines import points
 from niah.metrics.resampling import Resampled, paired, resample
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import BASE_LENGTH_S
+from niah.tables.curves import points
 
 Z = 1.96
 T = {2: 4.303, 4: 2.776}  # Student's 97.5 % point by degrees of freedom

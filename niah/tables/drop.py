@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from niah.lines import Line, Point, chance, length_name, lengths, lines
-from niah.markdown_text import plain
 from niah.records.schema import BASE_LENGTH_S
+from niah.tables.curves import Line, Point, chance, length_name, lengths, lines
+from niah.tables.markdown_text import plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,7 +57,7 @@ def markdown(cells: "pd.DataFrame") -> str:
 
     Rows: model, haystack with SNR, position. Columns: lengths; at 10 s mAP and its interval, then
     mAP with its change from the 10 s score in per cent and the change's interval. Raises
-    `NiahError` for cells of different protocols or clips (see `niah.lines.lines`).
+    `NiahError` for cells of different protocols or clips (see `niah.tables.curves.lines`).
     """
     return drop_table(cells).markdown()
 

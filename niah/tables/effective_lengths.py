@@ -7,10 +7,10 @@ without scores has them too. See `niah.metrics.effective_length` for what they a
 from math import isnan, nan
 from typing import TYPE_CHECKING
 
-from niah.lines import Line, length_name, lines
 from niah.metrics.drop import detectable_drop
 from niah.metrics.effective_length import LEVELS, EffectiveLength, Reached, effective_length
-from niah.tables import Table, scene_columns, scene_texts
+from niah.tables.curves import Line, length_name, lines
+from niah.tables.drop import Table, scene_columns, scene_texts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +29,7 @@ def lengths_table(cells: "pd.DataFrame", *, brief: bool = False) -> Table | None
 
     `brief`, for a terminal: L85 and L50 without their intervals, and nothing else.
 
-    Raises `NiahError` as `niah.lines.lines` does.
+    Raises `NiahError` as `niah.tables.curves.lines` does.
     """
     found = lines(cells)
     levels = {id(line): [length_of(line, share) for share in LEVELS] for line in found}
