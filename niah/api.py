@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from niah.errors import NiahError
-from niah.options import RunOptions
+from niah.sweep.options import RunOptions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,11 +27,11 @@ _COUNTS = ("needle_counts", "distractors")
 
 
 def run(**options: Any) -> "pd.DataFrame":
-    """`niah run` from Python: a keyword an option of `niah.options.RunOptions`; sequences may be lists.
+    """`niah run` from Python: a keyword an option of `niah.sweep.options.RunOptions`; sequences may be lists.
 
     `lengths`, `snr`, `window`, `hop` and `pool` are accepted for `lengths_s`, `snrs_db`, `window_s`, `hop_s` and
     `window_pool`; `haystack`, `control`, `pooling` and `needle_count` without their s. With `preset` what is not given
-    is as in that figure of the paper (`niah.presets`).
+    is as in that figure of the paper (`niah.sweep.presets`).
 
     Returns:
         The table of all cells of the run directory, one row a cell (`niah.records.schema.CELL_COLUMNS`).
@@ -46,8 +46,8 @@ def run(**options: Any) -> "pd.DataFrame":
             f"niah.run has no option {', '.join(unknown)}; it has {', '.join(sorted(known))}"
         )
     given = {name: _plain(name, value) for name, value in renamed.items()}
-    from niah.presets import options_of
-    from niah.sweep import sweep
+    from niah.sweep.loop import sweep
+    from niah.sweep.presets import options_of
 
     tables = [sweep(options) for options in options_of(given)]
     return tables[-1]  # of the whole run directory

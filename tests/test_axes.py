@@ -18,12 +18,12 @@ from niah.controls.table import control_tables
 from niah.errors import NiahError
 from niah.leaderboard.boards import boards
 from niah.leaderboard.submissions import read
-from niah.options import RunOptions
-from niah.plan import Cell, left_out, plan
 from niah.plots.heat_map import _shares
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import CELL_COLUMNS, OPTIONAL_COLUMNS
 from niah.records.summarise import cell_metrics
+from niah.sweep.options import RunOptions
+from niah.sweep.plan import Cell, left_out, plan
 from niah.tables.curves import lines
 from niah.tables.effective_lengths import length_of
 from tests import planted, tiny

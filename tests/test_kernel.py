@@ -12,11 +12,11 @@ import torch
 import niah
 from niah.cli import main
 from niah.errors import NiahError
-from niah.options import KERNELS, RunOptions
 from niah.records.run_directory import RunDirectory
 from niah.scan import Backend
 from niah.scan.availability import check_available, other_than_auto
 from niah.scan.triton import steps as triton_steps
+from niah.sweep.options import KERNELS, RunOptions
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 

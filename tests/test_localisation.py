@@ -13,7 +13,6 @@ from niah.adapters import Adapter
 from niah.cli import main
 from niah.errors import NiahError
 from niah.frontends.kaldi import AST
-from niah.hiding import Hidden
 from niah.localisation.evidence import (
     column_centres,
     find,
@@ -26,6 +25,7 @@ from niah.localisation.table import CSV_FILE, hit_rate, localisation_table, read
 from niah.networks.dass.network import Dass, DassConfig, Stage
 from niah.report import write as write_report
 from niah.scenes.builder import NeedleFeatures
+from niah.sweep.setup import Hidden
 from niah.vocabularies import Vocabulary
 from tests import tiny
 

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 import niah
-from niah.measure import Measured, is_large, measure
 from niah.records.run_directory import RunDirectory
 from niah.scenes.lazy import Scene
+from niah.sweep.inference import Measured, is_large, measure
 from tests import tiny
 
 CPU = torch.device("cpu")
@@ -30,7 +30,7 @@ class Clocked:
         self.now = 0.0
         self.passes = iter(SECONDS)
         self.shapes: list[tuple[int, ...]] = []
-        monkeypatch.setattr("niah.measure.time.perf_counter", lambda: self.now)
+        monkeypatch.setattr("niah.sweep.inference.time.perf_counter", lambda: self.now)
 
     def logits(self, features: Tensor) -> Tensor:
         self.shapes.append(tuple(features.shape))
@@ -80,7 +80,7 @@ def test_one_batch_is_timed_for_want_of_others(monkeypatch: pytest.MonkeyPatch) 
 
 def test_large_is_an_eighth_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = {"SC_PHYS_PAGES": 1 << 20, "SC_PAGE_SIZE": 4096}  # 4 GiB
-    monkeypatch.setattr("niah.measure.os.sysconf", sizes.__getitem__)
+    monkeypatch.setattr("niah.sweep.inference.os.sysconf", sizes.__getitem__)
     assert not is_large(1, 1 << 20, 128)  # 512 MiB
     assert is_large(1, (1 << 20) + 1, 128)
     assert is_large(2, 1 << 20, 128)
@@ -128,8 +128,8 @@ def test_scores_prepared_ahead_are_the_same_bits(
         taken.append(1)
         return measure(adapter, made, size, device, advance, ahead=True)
 
-    monkeypatch.setattr("niah.model_run.measure", ahead)
-    monkeypatch.setattr("niah.measure.ALONE", 1)
+    monkeypatch.setattr("niah.sweep.evaluator.measure", ahead)
+    monkeypatch.setattr("niah.sweep.inference.ALONE", 1)
     run, given = plain
     niah.run(**{**given, "out": tmp_path / "ahead"})
     assert len(taken) == 3
@@ -143,7 +143,7 @@ def test_large_scenes_of_a_model_that_can_go_in_blocks(
     given = {**options(tmp_path / "whole", tmp_path), **clips}
     whole = niah.run(**given)
     assert set(whole["kernel"]) == {"scan-cpu"}
-    monkeypatch.setattr("niah.model_run.is_large", lambda clips, frames, mels: frames > 1024)  # noqa: ARG005
+    monkeypatch.setattr("niah.sweep.evaluator.is_large", lambda clips, frames, mels: frames > 1024)  # noqa: ARG005
     blocks = niah.run(**{**given, "out": tmp_path / "blocks"})
     assert dict(blocks.groupby("kernel").size()) == {"scan-cpu": 1, "scan-cpu+blocks": 2}
     assert set(blocks["status"]) == {"ok"}
@@ -155,12 +155,12 @@ def test_large_scenes_of_a_model_that_can_go_in_blocks(
 STARTED = """
 import functools, resource, sys
 import matplotlib.figure, pandas, pyarrow.parquet, torch
-import niah.cli, niah.measure, niah.model_run, niah.report, niah.sweep, tests.tiny
+import niah.cli, niah.sweep.inference, niah.sweep.evaluator, niah.report, niah.sweep.loop, tests.tiny
 torch.set_num_threads(1)
 if sys.argv.pop(1) == "ahead":
-    ahead = niah.measure.one_ahead
-    niah.measure.one_ahead = lambda batches, alone: ahead(batches)  # the first too
-    niah.model_run.measure = functools.partial(niah.measure.measure, ahead=True)
+    ahead = niah.sweep.inference.one_ahead
+    niah.sweep.inference.one_ahead = lambda batches, alone: ahead(batches)  # the first too
+    niah.sweep.evaluator.measure = functools.partial(niah.sweep.inference.measure, ahead=True)
 spare = int(sys.argv.pop(1))
 lines = open("/proc/self/status").read().splitlines()
 size = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmSize"))

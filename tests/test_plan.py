@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from niah.errors import NiahError
-from niah.options import RunOptions
-from niah.plan import Cell, model_cards_of, plan, spec_of
+from niah.sweep.options import RunOptions
+from niah.sweep.plan import Cell, model_cards_of, plan, spec_of
 
 
 def cells(**given: Any) -> list[Cell]:

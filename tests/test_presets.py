@@ -8,9 +8,9 @@ import pytest
 from niah import report
 from niah.cli import main
 from niah.errors import NiahError
-from niah.plan import model_cards_of, plan
-from niah.presets import find_preset, options_of, presets, read_preset, without_weights
 from niah.records.run_directory import RunDirectory
+from niah.sweep.plan import model_cards_of, plan
+from niah.sweep.presets import find_preset, options_of, presets, read_preset, without_weights
 from niah.tables.published import curves_of, statements
 from tests import planted, runs, tiny
 

@@ -166,7 +166,7 @@ import torch
 import niah
 from niah.adapters.wrappers.lazy_features import InBlocks
 from niah.haystacks import load_haystack
-from niah.measure import measure
+from niah.sweep.inference import measure
 from niah.system.memory import keep_freed_memory
 from niah.scenes.lazy import Scene
 from niah.scenes.builder import SceneBuilder

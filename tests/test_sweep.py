@@ -22,15 +22,15 @@ import niah
 from niah import audio
 from niah.errors import NiahError
 from niah.haystacks import load_haystack
-from niah.model_run import ModelRun
 from niah.needles import load_needles
 from niah.needles.feature_cache import FeatureCache
 from niah.needles.prepared import PreparedNeedles
-from niah.options import RunOptions
-from niah.plan import model_cards_of, plan
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import CELL_COLUMNS
-from niah.run_scenes import Scenes
+from niah.sweep.cell_scenes import Scenes
+from niah.sweep.evaluator import ModelRun
+from niah.sweep.options import RunOptions
+from niah.sweep.plan import model_cards_of, plan
 from niah.vocabularies import vocabulary
 from tests import tiny
 
@@ -475,7 +475,7 @@ def test_control_c_is_one_line_and_130(material: Material, cache: Path, tmp_path
 OUT_OF_MEMORY = """
 import resource, sys
 import matplotlib.figure, pandas, pyarrow.parquet, torch
-import niah.cli, niah.report, niah.sweep, tests.tiny
+import niah.cli, niah.report, niah.sweep.loop, tests.tiny
 torch.set_num_threads(1)
 lines = open("/proc/self/status").read().splitlines()
 size = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmSize"))

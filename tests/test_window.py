@@ -12,7 +12,7 @@ from niah.adapters.wrappers.sliding_window import POOLS, SlidingWindow, window_f
 from niah.errors import NiahError
 from niah.frontends.kaldi import AST, BEATS
 from niah.frontends.stft import HTSAT, PASST
-from niah.options import WINDOW_POOLS, RunOptions
+from niah.sweep.options import WINDOW_POOLS, RunOptions
 from niah.vocabularies import Vocabulary
 
 

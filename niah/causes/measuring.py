@@ -18,11 +18,11 @@ from niah.causes import interventions as change
 from niah.causes.passes import Pass, passes_of
 from niah.causes.table import write
 from niah.errors import NiahError
-from niah.hiding import Hidden, Hiding, Loaded
 from niah.placement import check_position, start_frame, total_frames
-from niah.provenance import git, hardware, versions
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import BASE_LENGTH_S
+from niah.sweep.provenance import git, hardware, versions
+from niah.sweep.setup import Hidden, Hiding, Loaded
 from niah.system.progress import progress_bar
 from niah.version import __version__
 

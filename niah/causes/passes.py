@@ -29,9 +29,9 @@ from niah.adapters import NetworkAdapter
 from niah.causes import interventions as change
 from niah.causes.table import RELEASED, Part, Remedy, Variant
 from niah.errors import NiahError
-from niah.hiding import Loaded
 from niah.networks.ast import Ast
 from niah.networks.dass.network import Dass
+from niah.sweep.setup import Loaded
 
 MEMORY_FACTORS = (2.0, 4.0, 8.0)
 _MAP_DIRECTIONS = ("forward in time", "up in mel", "backward in time", "down in mel")

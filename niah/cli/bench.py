@@ -54,7 +54,7 @@ def bench(
     from niah.efficiency.bench import bench as measure
     from niah.efficiency.bench import frame, read
     from niah.efficiency.point import Point
-    from niah.options import DEFAULT_MODELS
+    from niah.sweep.options import DEFAULT_MODELS
 
     if preset not in (None, "claims"):
         raise NiahError(f"unknown preset '{preset}': the one there is is 'claims'")

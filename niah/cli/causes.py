@@ -41,8 +41,8 @@ def causes(
     from niah.causes.measuring import CauseOptions
     from niah.causes.measuring import causes as run_causes
     from niah.causes.table import cause_rows, tables
-    from niah.options import DEFAULT_MODELS
     from niah.records.run_directory import RunDirectory
+    from niah.sweep.options import DEFAULT_MODELS
 
     written = run_causes(
         CauseOptions(

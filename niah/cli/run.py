@@ -139,9 +139,9 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the cells and stop.")] = False,
 ) -> None:
     """Sweep models over lengths, haystacks and positions; tables, figures and report.html in --out."""
-    from niah.options import DEFAULT_HAYSTACKS, DEFAULT_MODELS
-    from niah.plan import left_out, model_cards_of, plan
-    from niah.presets import options_of, without_weights
+    from niah.sweep.options import DEFAULT_HAYSTACKS, DEFAULT_MODELS
+    from niah.sweep.plan import left_out, model_cards_of, plan
+    from niah.sweep.presets import options_of, without_weights
 
     asked: dict[str, tuple[str, Any]] = {
         "models": ("model", tuple(model or DEFAULT_MODELS)),
@@ -198,7 +198,7 @@ def run(
             note(told)
         print(f"{len(cells)} cells a run of the whole plan; nothing was run")
         return
-    from niah.sweep import sweep
+    from niah.sweep.loop import sweep
 
     tables = [sweep(part, note) for part in parts]
     show_report(parts[0].out)

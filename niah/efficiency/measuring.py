@@ -48,9 +48,9 @@ def main(asked: str, answer: str) -> None:
 def measure_machine(point: Point) -> dict[str, Any]:
     import torch
 
-    from niah import provenance
     from niah.adapters import choose_device
     from niah.efficiency.roofline import measure_rates
+    from niah.sweep import provenance
 
     device = choose_device(point.device)
     rates = measure_rates(device, getattr(torch, point.dtype))

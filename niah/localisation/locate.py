@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from niah.errors import NiahError
-from niah.hiding import Hidden, Hiding, Loaded
 from niah.localisation.evidence import (
     HOP_S,
     METHODS,
@@ -25,6 +24,7 @@ from niah.placement import FRAMES_PER_SECOND, start_frame, total_frames
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import BASE_LENGTH_S
 from niah.scenes.builder import NeedleFeatures
+from niah.sweep.setup import Hidden, Hiding, Loaded
 from niah.system.folders import recalled
 from niah.system.progress import progress_bar
 

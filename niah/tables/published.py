@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from niah.cards import published_file
-from niah.presets import Preset, find_preset
 from niah.records.schema import BASE_LENGTH_S
+from niah.sweep.presets import Preset, find_preset
 from niah.tables.drop import Table
 
 FEWEST_POINTS = 3  # of a curve

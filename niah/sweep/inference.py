@@ -15,8 +15,8 @@ from torch import Tensor
 from niah.adapters import Adapter
 from niah.adapters.wrappers.lazy_features import InBlocks
 from niah.errors import NiahError
-from niah.prefetch import one_ahead
 from niah.scenes.lazy import FeatureBlocks, Scene, together
+from niah.sweep.prefetch import one_ahead
 from niah.system.memory import PeakMemory, free_cached, is_out_of_memory
 
 LARGEST_PROBED_BATCH = 64

@@ -27,7 +27,7 @@ from niah.vocabularies import Vocabulary, vocabulary
 
 @dataclass(frozen=True)
 class Hidden:
-    """What is hidden in what, for which models; names and meanings as in `niah.options.RunOptions`."""
+    """What is hidden in what, for which models; names and meanings as in `niah.sweep.options.RunOptions`."""
 
     models: tuple[str, ...]
     checkpoint: str | None = None

@@ -20,18 +20,18 @@ from niah.adapters.wrappers.pooled import position_logits_of
 from niah.cards import ModelCard
 from niah.frontends import Frontend
 from niah.haystacks import Haystack, load_haystack
-from niah.model_run import ModelRun
 from niah.needles import load_needles
 from niah.needles.feature_cache import FeatureCache
 from niah.needles.prepared import PreparedNeedles, prepare_alike
-from niah.options import RunOptions
-from niah.plan import Cell, left_out, model_cards_of, plan, spec_of
-from niah.provenance import git, hardware, versions
 from niah.records.run_directory import RunDirectory
 from niah.records.summarise import summarise
-from niah.run_scenes import Scenes
 from niah.scan.availability import check_available, other_than_auto
 from niah.scan.override import use_scan
+from niah.sweep.cell_scenes import Scenes
+from niah.sweep.evaluator import ModelRun
+from niah.sweep.options import RunOptions
+from niah.sweep.plan import Cell, left_out, model_cards_of, plan, spec_of
+from niah.sweep.provenance import git, hardware, versions
 from niah.system import folders
 from niah.system.download import cache_folder
 from niah.system.memory import keep_freed_memory

@@ -12,11 +12,11 @@ from niah.haystacks import Haystack
 from niah.needles.distractors import Distractors
 from niah.needles.loudest import loudest_stretch
 from niah.needles.prepared import PreparedNeedles
-from niah.options import CONSTANT_HAYSTACKS, SHAM, RunOptions
 from niah.placement import total_frames
-from niah.plan import Cell, piece_frames
 from niah.scenes.builder import Piece, SceneBuilder
 from niah.scenes.lazy import Scene
+from niah.sweep.options import CONSTANT_HAYSTACKS, SHAM, RunOptions
+from niah.sweep.plan import Cell, piece_frames
 
 
 @dataclass

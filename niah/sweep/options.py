@@ -62,7 +62,7 @@ class RunOptions:
     seed: int = 0
     out: Path = Path("runs/default")
     strict: bool = False
-    preset: str | None = None  # what filled in the rest (`niah.presets`); for the record
+    preset: str | None = None  # what filled in the rest (`niah.sweep.presets`); for the record
 
     def __post_init__(self) -> None:
         check_protocol(self.protocol)

@@ -15,15 +15,15 @@ from niah.adapters.wrappers.pooled import Pooled
 from niah.adapters.wrappers.sliding_window import SlidingWindow, window_starts
 from niah.cards import ModelCard
 from niah.errors import NiahError
-from niah.measure import is_large, measure, probe_batch_size
 from niah.needles.prepared import PreparedNeedles
-from niah.options import RunOptions
 from niah.placement import total_frames
-from niah.plan import Cell
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import CELL_COLUMNS, OPTIONAL_COLUMNS, Row, Value, cell_key
-from niah.run_scenes import Scenes
 from niah.scan.availability import other_than_auto
+from niah.sweep.cell_scenes import Scenes
+from niah.sweep.inference import is_large, measure, probe_batch_size
+from niah.sweep.options import RunOptions
+from niah.sweep.plan import Cell
 from niah.system.folders import roots_of, without_folders
 from niah.system.memory import free_cached, is_out_of_memory
 from niah.version import __version__

@@ -14,14 +14,14 @@ from typing import Any
 
 from niah.cards import cards_folder, find_model
 from niah.errors import NiahError, nearest
-from niah.options import RunOptions
+from niah.sweep.options import RunOptions
 
 PART_OPTIONS = ("models", "haystacks", "snrs_db", "positions", "lengths_s", "poolings")
 
 
 @dataclass(frozen=True)
 class Part:
-    """Fields of `niah.options.RunOptions`; None is their default."""
+    """Fields of `niah.sweep.options.RunOptions`; None is their default."""
 
     models: tuple[str, ...]
     haystacks: tuple[str, ...]
