@@ -11,8 +11,8 @@ import json
 import sys
 from pathlib import Path
 
-from niah import leaderboard
-from niah.leaderboard import markdown
+from niah.pages import leaderboard
+from niah.pages.leaderboard import markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"

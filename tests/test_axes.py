@@ -10,14 +10,14 @@ import pandas as pd
 import pytest
 
 import niah
-from niah import report
 from niah.check import check
 from niah.compare import compare
 from niah.controls.overlap import contained_classes, overlap_scores
 from niah.controls.table import control_tables
 from niah.errors import NiahError
-from niah.leaderboard.boards import boards
-from niah.leaderboard.submissions import read
+from niah.pages import run_report as report
+from niah.pages.leaderboard.boards import boards
+from niah.pages.leaderboard.submissions import read
 from niah.plots.heat_map import _shares
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import CELL_COLUMNS, OPTIONAL_COLUMNS

@@ -9,11 +9,11 @@ import pytest
 from safetensors import safe_open
 
 import niah
-from niah import report
 from niah.compare import compare
 from niah.errors import NiahError
-from niah.leaderboard import read as submissions
 from niah.localisation.locate import LocateOptions, locate
+from niah.pages import run_report as report
+from niah.pages.leaderboard import read as submissions
 from niah.records.run_directory import RunDirectory
 from niah.system import folders
 from niah.training.checkpoint import _told

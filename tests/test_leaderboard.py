@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from niah import leaderboard
 from niah.cards import find_model
 from niah.errors import NiahError
-from niah.leaderboard import Board, cells_csv, markdown, page
-from niah.leaderboard.effective import effective_lengths
+from niah.pages import leaderboard
+from niah.pages.leaderboard import Board, cells_csv, markdown, page
+from niah.pages.leaderboard.effective import effective_lengths
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import CELL_COLUMNS, Row, read_csv, table
 from niah.system import folders

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from niah import leaderboard
+from niah.pages import leaderboard
 from tests import test_leaderboard
 from tests.browser import Browser, find
 from tests.conftest import REPOSITORY

@@ -23,7 +23,7 @@ from niah.localisation.evidence import (
 from niah.localisation.locate import LocateOptions, locate, sound_centre_s
 from niah.localisation.table import CSV_FILE, hit_rate, localisation_table, read
 from niah.networks.dass.network import Dass, DassConfig, Stage
-from niah.report import write as write_report
+from niah.pages.run_report import write as write_report
 from niah.scenes.builder import NeedleFeatures
 from niah.sweep.setup import Hidden
 from niah.vocabularies import Vocabulary

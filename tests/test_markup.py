@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from niah import report
 from niah.check import CheckResult, CheckRow
 from niah.compare import Comparison
+from niah.pages import run_report as report
 from niah.records.run_directory import RunDirectory
 from niah.records.summarise import summarise
 from niah.tables.drop import Table

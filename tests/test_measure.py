@@ -155,7 +155,7 @@ def test_large_scenes_of_a_model_that_can_go_in_blocks(
 STARTED = """
 import functools, resource, sys
 import matplotlib.figure, pandas, pyarrow.parquet, torch
-import niah.cli, niah.sweep.inference, niah.sweep.evaluator, niah.report, niah.sweep.loop, tests.tiny
+import niah.cli, niah.sweep.inference, niah.sweep.evaluator, niah.pages.run_report, niah.sweep.loop, tests.tiny
 torch.set_num_threads(1)
 if sys.argv.pop(1) == "ahead":
     ahead = niah.sweep.inference.one_ahead

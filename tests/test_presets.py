@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from niah import report
 from niah.cli import main
 from niah.errors import NiahError
+from niah.pages import run_report as report
 from niah.records.run_directory import RunDirectory
 from niah.sweep.plan import model_cards_of, plan
 from niah.sweep.presets import find_preset, options_of, presets, read_preset, without_weights

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from niah import leaderboard
+from niah.pages import leaderboard
 from tests.conftest import REPOSITORY
 
 SCRIPT = REPOSITORY / "scripts" / "readme.py"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from niah import report
 from niah.errors import NiahError
+from niah.pages import run_report as report
 from niah.records.run_directory import RunDirectory
 from tests import runs
 

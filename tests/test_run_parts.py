@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from niah import leaderboard, report
 from niah.check import check
 from niah.compare import compare
 from niah.errors import NiahError
 from niah.localisation.locate import LocateOptions, locate
+from niah.pages import leaderboard
+from niah.pages import run_report as report
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import check_cell
 from tests import runs

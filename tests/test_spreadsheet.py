@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from niah.efficiency import bench
-from niah.leaderboard import boards, cells_csv, read
 from niah.localisation.table import Located, csv_text
 from niah.localisation.table import read as located
+from niah.pages.leaderboard import boards, cells_csv, read
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import CELL_COLUMNS, read_csv, table
 from niah.system import spreadsheet

@@ -475,7 +475,7 @@ def test_control_c_is_one_line_and_130(material: Material, cache: Path, tmp_path
 OUT_OF_MEMORY = """
 import resource, sys
 import matplotlib.figure, pandas, pyarrow.parquet, torch
-import niah.cli, niah.report, niah.sweep.loop, tests.tiny
+import niah.cli, niah.pages.run_report, niah.sweep.loop, tests.tiny
 torch.set_num_threads(1)
 lines = open("/proc/self/status").read().splitlines()
 size = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmSize"))

@@ -20,7 +20,7 @@ def leaderboard(
     ] = Path("runs/leaderboard"),
 ) -> None:
     """Many runs on one static page: sort, filter, curves, heat maps, speed. No server, no network."""
-    from niah.leaderboard import write
+    from niah.pages.leaderboard import write
 
     page, boards = write(directories, out)
     for board in boards:

@@ -15,8 +15,8 @@ def show_report(directory: Path) -> None:
     """Write tables, figures and report.html, and print the summary table with the paths."""
     from rich.console import Console
 
+    from niah.pages.run_report import write
     from niah.records.run_directory import RunDirectory
-    from niah.report import write
     from niah.tables.drop import summary
     from niah.tables.effective_lengths import lengths_table
 

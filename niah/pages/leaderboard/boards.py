@@ -5,7 +5,7 @@ different ones are never on one board. A run states its clips by checksum. A bar
 it is a board of its own, unless it shares a cell with a run, because a cell's name is the hash of
 all that determines it, the clips too.
 
-On a board, an *entry* is one system (`niah.leaderboard.systems`) in one kind of scene. A cell handed in
+On a board, an *entry* is one system (`niah.pages.leaderboard.systems`) in one kind of scene. A cell handed in
 twice counts once, the first time.
 """
 
@@ -15,8 +15,8 @@ from math import isclose
 from typing import Any
 
 from niah.errors import NiahError
-from niah.leaderboard.submissions import Submission
-from niah.leaderboard.systems import Handed, System, named, ranked, system_of
+from niah.pages.leaderboard.submissions import Submission
+from niah.pages.leaderboard.systems import Handed, System, named, ranked, system_of
 from niah.records.schema import table
 from niah.tables.curves import Line, Point, chance, lengths, lines
 

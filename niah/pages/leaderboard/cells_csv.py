@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from niah.leaderboard.boards import Board
+from niah.pages.leaderboard.boards import Board
 from niah.records.schema import CELL_COLUMNS
 from niah.system import spreadsheet
 

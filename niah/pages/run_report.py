@@ -24,7 +24,7 @@ from niah.errors import NiahError
 from niah.localisation.table import localisation_table
 from niah.localisation.table import read as located
 from niah.metrics.chance import few_clips_warning
-from niah.page_policy import policy
+from niah.pages.page_policy import policy
 from niah.plots import localisation
 from niah.plots.published import draw_published
 from niah.records.run_directory import RunDirectory
@@ -133,7 +133,7 @@ def _page(
     provenance: Mapping[str, Any],
 ) -> str:
     drop = tables.drop_table(cells)
-    template = files("niah").joinpath("report_template.html").read_text("utf-8")
+    template = files("niah.pages").joinpath("report_template.html").read_text("utf-8")
     return Template(template).substitute(
         policy=policy(_within("style", template), _within("script", template)),
         title=escape(TITLE),

@@ -14,9 +14,9 @@ labels, paths) reaches the page as JSON text and is only ever set as text, never
 from collections.abc import Sequence
 from pathlib import Path
 
-from niah.leaderboard.boards import Board, Entry, boards
-from niah.leaderboard.submissions import Submission, read
-from niah.leaderboard.systems import System
+from niah.pages.leaderboard.boards import Board, Entry, boards
+from niah.pages.leaderboard.submissions import Submission, read
+from niah.pages.leaderboard.systems import System
 
 __all__ = ["Board", "Entry", "Submission", "System", "boards", "read", "write"]
 
@@ -28,7 +28,7 @@ def write(sources: Sequence[Path], site: Path) -> tuple[Path, list[Board]]:
     and its boards. Raises `NiahError` when a source holds no run or one of a newer schema, or when
     `site` holds an index.html that is not a leaderboard's.
     """
-    from niah.leaderboard import cells_csv, markdown, page
+    from niah.pages.leaderboard import cells_csv, markdown, page
     from niah.system import atomic
 
     submissions = read(sources)

@@ -7,7 +7,7 @@ from math import isfinite
 from typing import Any
 
 from niah.cards import model_cards
-from niah.leaderboard.submissions import Submission
+from niah.pages.leaderboard.submissions import Submission
 from niah.tables.curves import Point, pool_of
 
 Handed = tuple[Submission, Point]

@@ -5,9 +5,9 @@ One table a board, because scores of different protocols or clips are not compar
 
 from collections.abc import Sequence
 
-from niah.leaderboard.boards import Board, Entry
-from niah.leaderboard.effective import effective_lengths, name
 from niah.metrics.effective_length import LEVELS
+from niah.pages.leaderboard.boards import Board, Entry
+from niah.pages.leaderboard.effective import effective_lengths, name
 from niah.records.schema import BASE_LENGTH_S
 from niah.tables.curves import Point, length_name
 from niah.tables.drop import Table

@@ -1,6 +1,6 @@
 """index.html: style, script, data and a plain table for those without script, in one file.
 
-Its content security policy is that of `niah.page_policy`.
+Its content security policy is that of `niah.pages.page_policy`.
 """
 
 from collections.abc import Sequence
@@ -10,11 +10,11 @@ from pathlib import Path
 from string import Template
 
 from niah.errors import NiahError
-from niah.leaderboard import markdown
-from niah.leaderboard.boards import Board
-from niah.leaderboard.payload import script_text
-from niah.leaderboard.submissions import Submission
-from niah.page_policy import policy
+from niah.pages.leaderboard import markdown
+from niah.pages.leaderboard.boards import Board
+from niah.pages.leaderboard.payload import script_text
+from niah.pages.leaderboard.submissions import Submission
+from niah.pages.page_policy import policy
 
 SCRIPTS = ("dom", "filters", "table", "charts", "curves", "heatmaps", "speed", "main")
 GENERATOR = '<meta name="generator" content="niah leaderboard">'
@@ -45,7 +45,7 @@ def refuse_foreign(site: Path) -> None:
 
 
 def _part(name: str) -> str:
-    return files("niah.leaderboard").joinpath("static", name).read_text("utf-8")
+    return files("niah.pages.leaderboard").joinpath("static", name).read_text("utf-8")
 
 
 def _plain_board(board: Board) -> str:

@@ -8,11 +8,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from niah.leaderboard.boards import Board, Entry
-from niah.leaderboard.effective import Told, effective_lengths
-from niah.leaderboard.provenance import hardware, sections
-from niah.leaderboard.submissions import Submission
-from niah.leaderboard.systems import System
+from niah.pages.leaderboard.boards import Board, Entry
+from niah.pages.leaderboard.effective import Told, effective_lengths
+from niah.pages.leaderboard.provenance import hardware, sections
+from niah.pages.leaderboard.submissions import Submission
+from niah.pages.leaderboard.systems import System
 from niah.records.schema import BASE_LENGTH_S
 from niah.tables.curves import Point, length_name
 
