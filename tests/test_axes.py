@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 import niah
-from niah.check import check
-from niah.compare import compare
+from niah.compare.check import check
+from niah.compare.paired import compare
 from niah.controls.overlap import contained_classes, overlap_scores
 from niah.controls.table import control_tables
 from niah.errors import NiahError

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from niah.cards import model_cards, published_file
-from niah.check import CheckResult, check
-from niah.check_formats import written
+from niah.compare.check import CheckResult, check
+from niah.compare.check_formats import written
 from niah.errors import NiahError
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import Row, Value, table

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from niah.compare import Comparison, compare
+from niah.compare.paired import Comparison, compare
 from niah.errors import NiahError
 from niah.metrics.average_precision import average_precision, mean_average_precision
 from niah.records.run_directory import RunDirectory

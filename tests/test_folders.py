@@ -9,7 +9,7 @@ import pytest
 from safetensors import safe_open
 
 import niah
-from niah.compare import compare
+from niah.compare.paired import compare
 from niah.errors import NiahError
 from niah.localisation.locate import LocateOptions, locate
 from niah.pages import run_report as report

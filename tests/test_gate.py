@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from niah.check import check
+from niah.compare.check import check
 from tests import tiny
 
 COMMITTED = tiny.REPOSITORY / "results" / "embedded" / "cells.csv"

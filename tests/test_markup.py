@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from niah.check import CheckResult, CheckRow
-from niah.compare import Comparison
+from niah.compare.check import CheckResult, CheckRow
+from niah.compare.paired import Comparison
 from niah.pages import run_report as report
 from niah.records.run_directory import RunDirectory
 from niah.records.summarise import summarise

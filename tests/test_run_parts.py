@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from niah.check import check
-from niah.compare import compare
+from niah.compare.check import check
+from niah.compare.paired import compare
 from niah.errors import NiahError
 from niah.localisation.locate import LocateOptions, locate
 from niah.pages import leaderboard

@@ -25,8 +25,8 @@ def check(
     ] = None,
 ) -> None:
     """Regression gate: every cell against a reference within its tolerance. Exit status 1 when any is off."""
-    from niah.check import check as run_check
-    from niah.check_formats import written
+    from niah.compare.check import check as run_check
+    from niah.compare.check_formats import written
     from niah.system import atomic
 
     result = run_check(directory, against if against == "published" else Path(against))

@@ -27,7 +27,7 @@ def compare(
     ] = None,
 ) -> None:
     """Two models or checkpoints cell by cell: paired difference, 95 % interval, corrected p-value."""
-    from niah.compare import compare as run_compare
+    from niah.compare.paired import compare as run_compare
     from niah.system import atomic
 
     found = run_compare(a, b, models=tuple(model or ()), correction=correction)

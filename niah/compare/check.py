@@ -3,7 +3,7 @@
 References: published numbers (the DASS paper's needle in a haystack, `results/published/niah.csv`,
 with sources; and the 10 s AudioSet score on a model's card), or another run's `cells.csv`. A
 published value's tolerance is its own (rounding, digitising) plus half the width of the measured
-bootstrap interval; against another run it is max(0.005, half that width). `niah.check_formats`
+bootstrap interval; against another run it is max(0.005, half that width). `niah.compare.check_formats`
 writes a result for people and for continuous integration.
 """
 

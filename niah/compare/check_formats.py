@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from xml.etree import ElementTree
 
-from niah.check import CheckResult, CheckRow
+from niah.compare.check import CheckResult, CheckRow
 from niah.errors import NiahError, nearest
 
 SUITE = "niah check"
