@@ -12,8 +12,8 @@ import pytest
 import niah
 from niah.compare.check import check
 from niah.compare.paired import compare
-from niah.controls.overlap import contained_classes, overlap_scores
-from niah.controls.table import control_tables
+from niah.diagnosis.controls.overlap import contained_classes, overlap_scores
+from niah.diagnosis.controls.table import control_tables
 from niah.errors import NiahError
 from niah.pages import run_report as report
 from niah.pages.leaderboard.boards import boards

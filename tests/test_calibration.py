@@ -7,7 +7,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
-from niah.controls.calibration import (
+from niah.diagnosis.controls.calibration import (
     HIGHEST,
     LOWEST,
     Calibration,

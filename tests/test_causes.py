@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from niah.causes.measuring import CauseOptions, causes
-from niah.causes.table import (
+from niah.diagnosis.causes.measuring import CauseOptions, causes
+from niah.diagnosis.causes.table import (
     CSV_FILE,
     FIGURE_FILE,
     MARKDOWN_FILE,
@@ -164,7 +164,7 @@ def test_the_embedded_models_are_taken_apart_and_not_twice(
     def no_more(*_: object) -> None:
         raise AssertionError("measured again")
 
-    monkeypatch.setattr("niah.causes.measuring._Measuring._measure", no_more)
+    monkeypatch.setattr("niah.diagnosis.causes.measuring._Measuring._measure", no_more)
     causes(asked)
     assert (out / CSV_FILE).read_bytes() == before
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from niah.controls.table import control_table, needle_free_control
+from niah.diagnosis.controls.table import control_table, needle_free_control
 from niah.errors import NiahError
 from niah.metrics.average_precision import Float64
 from niah.records.run_directory import RunDirectory

@@ -10,8 +10,8 @@ from safetensors import safe_open
 
 import niah
 from niah.compare.paired import compare
+from niah.diagnosis.localisation.locate import LocateOptions, locate
 from niah.errors import NiahError
-from niah.localisation.locate import LocateOptions, locate
 from niah.pages import run_report as report
 from niah.pages.leaderboard import read as submissions
 from niah.records.run_directory import RunDirectory

@@ -9,7 +9,7 @@ from torch import Tensor
 
 import niah
 from niah.adapters import NetworkAdapter
-from niah.causes import interventions as change
+from niah.diagnosis.causes import interventions as change
 from niah.networks.ast import Ast
 from niah.networks.dass.network import SS2D
 from niah.networks.layers.mamba_mixer import MambaMixer

@@ -11,17 +11,17 @@ from torch import Tensor
 import niah
 from niah.adapters import Adapter
 from niah.cli import main
-from niah.errors import NiahError
-from niah.frontends.kaldi import AST
-from niah.localisation.evidence import (
+from niah.diagnosis.localisation.evidence import (
     column_centres,
     find,
     has_positions,
     occlusion_curve,
     position_curve,
 )
-from niah.localisation.locate import LocateOptions, locate, sound_centre_s
-from niah.localisation.table import CSV_FILE, hit_rate, localisation_table, read
+from niah.diagnosis.localisation.locate import LocateOptions, locate, sound_centre_s
+from niah.diagnosis.localisation.table import CSV_FILE, hit_rate, localisation_table, read
+from niah.errors import NiahError
+from niah.frontends.kaldi import AST
 from niah.networks.dass.network import Dass, DassConfig, Stage
 from niah.pages.run_report import write as write_report
 from niah.scenes.builder import NeedleFeatures
@@ -270,8 +270,8 @@ def test_what_was_located_is_not_done_again_and_is_in_the_report(
     def no_more(*_: object) -> None:
         raise AssertionError("measured again")
 
-    monkeypatch.setattr("niah.localisation.locate.position_curve", no_more)
-    monkeypatch.setattr("niah.localisation.locate.occlusion_curve", no_more)
+    monkeypatch.setattr("niah.diagnosis.localisation.locate.position_curve", no_more)
+    monkeypatch.setattr("niah.diagnosis.localisation.locate.occlusion_curve", no_more)
     locate(LocateOptions(run, method="both"))
     page = write_report(run).read_text()
     assert "<h2>Localisation</h2>" in page

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from niah.controls.needle_free import false_alarms, score_drift, thresholds
+from niah.diagnosis.controls.needle_free import false_alarms, score_drift, thresholds
 from niah.errors import NiahError
 from niah.metrics.average_precision import Scores
 

@@ -5,8 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from niah.controls.needle_free import false_alarms, thresholds
-from niah.controls.overlap import contained_classes, labels_in, overlap_scores, overlap_table
+from niah.diagnosis.controls.needle_free import false_alarms, thresholds
+from niah.diagnosis.controls.overlap import (
+    contained_classes,
+    labels_in,
+    overlap_scores,
+    overlap_table,
+)
 from niah.errors import NiahError
 from niah.metrics.average_precision import (
     Scores,

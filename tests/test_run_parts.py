@@ -10,8 +10,8 @@ import pytest
 
 from niah.compare.check import check
 from niah.compare.paired import compare
+from niah.diagnosis.localisation.locate import LocateOptions, locate
 from niah.errors import NiahError
-from niah.localisation.locate import LocateOptions, locate
 from niah.pages import leaderboard
 from niah.pages import run_report as report
 from niah.records.run_directory import RunDirectory

@@ -38,9 +38,9 @@ def causes(
     """Why does it drop with length? Each model's loss split into its causes, one thing changed at a time."""
     from rich.console import Console
 
-    from niah.causes.measuring import CauseOptions
-    from niah.causes.measuring import causes as run_causes
-    from niah.causes.table import cause_rows, tables
+    from niah.diagnosis.causes.measuring import CauseOptions
+    from niah.diagnosis.causes.measuring import causes as run_causes
+    from niah.diagnosis.causes.table import cause_rows, tables
     from niah.records.run_directory import RunDirectory
     from niah.sweep.options import DEFAULT_MODELS
 

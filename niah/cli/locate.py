@@ -37,9 +37,9 @@ def locate(
     """Where did each model hear it? Hit rate and error of the peak, against length and position."""
     from rich.console import Console
 
-    from niah.localisation.locate import LocateOptions
-    from niah.localisation.locate import locate as run_locate
-    from niah.localisation.table import localisation_table, read
+    from niah.diagnosis.localisation.locate import LocateOptions
+    from niah.diagnosis.localisation.locate import locate as run_locate
+    from niah.diagnosis.localisation.table import localisation_table, read
 
     written = run_locate(
         LocateOptions(

@@ -17,15 +17,15 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from niah import plots
-from niah.controls.calibration import calibration_table
-from niah.controls.overlap import overlap_table
-from niah.controls.table import control_tables
+from niah.diagnosis.controls.calibration import calibration_table
+from niah.diagnosis.controls.overlap import overlap_table
+from niah.diagnosis.controls.table import control_tables
+from niah.diagnosis.localisation import figure as localisation
+from niah.diagnosis.localisation.table import localisation_table
+from niah.diagnosis.localisation.table import read as located
 from niah.errors import NiahError
-from niah.localisation.table import localisation_table
-from niah.localisation.table import read as located
 from niah.metrics.chance import few_clips_warning
 from niah.pages.page_policy import policy
-from niah.plots import localisation
 from niah.plots.published import draw_published
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import COLUMNS, METRIC_COLUMNS

@@ -3,7 +3,7 @@
 `features.npy` is exactly what an adapter is given. `scene.wav` is the same scene as sound: the
 clip spliced into (or mixed with) the scaled noise; a `zero` haystack, which is no sound, plays as
 silence. With a model, `curve.csv` and a panel below the picture tell where in the scene it heard the
-classes that it scores highest (`niah.localisation.evidence`).
+classes that it scores highest (`niah.diagnosis.localisation.evidence`).
 """
 
 from contextlib import ExitStack

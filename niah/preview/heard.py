@@ -10,7 +10,7 @@ from niah.preview.scene import Scene
 
 if TYPE_CHECKING:
     from niah.adapters import Adapter
-    from niah.plots.evidence import Evidence
+    from niah.preview.evidence import Evidence
 
 _TOP_CLASSES = 4  # curves in one panel
 _HIDDEN_S, _MOST_WINDOWS = 5.0, 50  # of occlusion: finer than for a hit rate, as it is one scene
@@ -22,8 +22,8 @@ def evidence_in(
     """The curve of the scene, and its highest classes."""
     import torch
 
-    from niah.localisation import evidence
-    from niah.plots.evidence import Evidence
+    from niah.diagnosis.localisation import evidence
+    from niah.preview.evidence import Evidence
 
     whole = torch.from_numpy(features)
     if method not in ("auto", *evidence.METHODS):

@@ -10,7 +10,7 @@ from niah.preview.scene import Scene
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from niah.plots.evidence import Evidence
+    from niah.preview.evidence import Evidence
 
 _MOST_COLUMNS = 1600  # of the picture; longer scenes show means over neighbouring frames
 _ZOOM_FROM_S = 30.0  # scenes longer than this get a second panel, on the needle
@@ -53,7 +53,7 @@ def draw(
 
 def _below(axis: "Axes", scene: Scene, evidence: "Evidence") -> None:
     """The evidence of the whole scene, on the time axis of its picture."""
-    from niah.plots.evidence import draw_evidence
+    from niah.preview.evidence import draw_evidence
 
     step_s = scene.frontend.frame_shift / scene.frontend.sample_rate
     end = scene.start + scene.frontend.needle_frames

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from niah.causes.table import CauseRow
+from niah.diagnosis.causes.table import CauseRow
 from niah.plots.style import CHANCE_COLOUR, COLOURS, DASHES, MARKERS, STYLE, Figure, save
 from niah.records.schema import BASE_LENGTH_S
 from niah.tables.curves import length_name, scene_name

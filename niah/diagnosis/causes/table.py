@@ -88,7 +88,7 @@ class CauseRow:
 
 def write(run: RunDirectory) -> list[Path]:
     """The table as CSV and Markdown, and the figure, of all that the folder holds; returns their paths."""
-    from niah.plots.causes import draw
+    from niah.diagnosis.causes.figure import draw
 
     rows = cause_rows(run)
     texts = {CSV_FILE: csv_text(rows), MARKDOWN_FILE: markdown(rows)}

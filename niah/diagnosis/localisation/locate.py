@@ -6,8 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from niah.errors import NiahError
-from niah.localisation.evidence import (
+from niah.diagnosis.localisation.evidence import (
     HOP_S,
     METHODS,
     TOLERANCE_S,
@@ -19,7 +18,8 @@ from niah.localisation.evidence import (
     occlusion_curve,
     position_curve,
 )
-from niah.localisation.table import stored, write, write_cell
+from niah.diagnosis.localisation.table import stored, write, write_cell
+from niah.errors import NiahError
 from niah.placement import FRAMES_PER_SECOND, start_frame, total_frames
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import BASE_LENGTH_S
@@ -122,8 +122,8 @@ def locate(options: LocateOptions) -> list[Path]:
 
 def draw(run: Path) -> list[Path]:
     """The pictures of what is stored."""
-    from niah.localisation.table import read
-    from niah.plots.localisation import draw as draw_figures
+    from niah.diagnosis.localisation.figure import draw as draw_figures
+    from niah.diagnosis.localisation.table import read
 
     return [figure.file for figure in draw_figures(read(run), run / "figures")]
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from niah.localisation.table import Located
+from niah.diagnosis.localisation.table import Located
 from niah.plots.style import (
     CHANCE_COLOUR,
     COLOURS,

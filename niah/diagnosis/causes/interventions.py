@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from niah.adapters import Adapter, NetworkAdapter
 from niah.adapters.wrappers.pooled import position_logits_of
-from niah.localisation.evidence import column_centres
+from niah.diagnosis.localisation.evidence import column_centres
 from niah.networks.ast import Ast, AstConfig
 from niah.networks.dass.network import SS2D
 from niah.networks.layers.mamba_mixer import STATES, MambaMixer

@@ -26,8 +26,8 @@ from dataclasses import dataclass
 import torch
 
 from niah.adapters import NetworkAdapter
-from niah.causes import interventions as change
-from niah.causes.table import RELEASED, Part, Remedy, Variant
+from niah.diagnosis.causes import interventions as change
+from niah.diagnosis.causes.table import RELEASED, Part, Remedy, Variant
 from niah.errors import NiahError
 from niah.networks.ast import Ast
 from niah.networks.dass.network import Dass

@@ -19,7 +19,7 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
-from niah.controls.calibration import HIGHEST, LOWEST
+from niah.diagnosis.controls.calibration import HIGHEST, LOWEST
 from niah.errors import NiahError
 from niah.metrics.average_precision import Float64, Scores, Targets, validate
 

@@ -9,7 +9,7 @@ from niah.plots.style import COLOURS
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from niah.localisation.evidence import Curve
+    from niah.diagnosis.localisation.evidence import Curve
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from niah.adapters import NetworkAdapter
-from niah.causes import interventions as change
-from niah.causes.passes import Pass, passes_of
-from niah.causes.table import write
+from niah.diagnosis.causes import interventions as change
+from niah.diagnosis.causes.passes import Pass, passes_of
+from niah.diagnosis.causes.table import write
 from niah.errors import NiahError
 from niah.placement import check_position, start_frame, total_frames
 from niah.records.run_directory import RunDirectory
