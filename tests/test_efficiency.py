@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from niah.adapters import NetworkAdapter, load_model
-from niah.efficiency import claims, measuring
-from niah.efficiency import report as efficiency_report
-from niah.efficiency.bench import COLUMNS, bench
-from niah.efficiency.point import PUBLISHED, RATES, Point
-from niah.efficiency.roofline import Rates, Work, roofline_s, work_of
+from niah.bench import claims, measuring
+from niah.bench import report as efficiency_report
+from niah.bench.bench import COLUMNS, bench
+from niah.bench.point import PUBLISHED, RATES, Point
+from niah.bench.roofline import Rates, Work, roofline_s, work_of
 from niah.errors import NiahError
 from niah.networks.dass.network import Dass
 from niah.scan.override import use_scan

@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from niah.bench import bench
 from niah.diagnosis.localisation.table import Located, csv_text
 from niah.diagnosis.localisation.table import read as located
-from niah.efficiency import bench
 from niah.pages.leaderboard import boards, cells_csv, read
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import CELL_COLUMNS, read_csv, table

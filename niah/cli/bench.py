@@ -49,11 +49,11 @@ def bench(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the points and stop.")] = False,
 ) -> None:
     """Latency, real-time factor and peak memory against length, beside the machine's roofline."""
-    from niah.efficiency import claims as papers
-    from niah.efficiency import report as shown
-    from niah.efficiency.bench import bench as measure
-    from niah.efficiency.bench import frame, read
-    from niah.efficiency.point import Point
+    from niah.bench import claims as papers
+    from niah.bench import report as shown
+    from niah.bench.bench import bench as measure
+    from niah.bench.bench import frame, read
+    from niah.bench.point import Point
     from niah.sweep.options import DEFAULT_MODELS
 
     if preset not in (None, "claims"):
@@ -107,7 +107,7 @@ def _write(
     tables: list[tuple[tuple[str, ...], list[tuple[str, ...]]]],
     figure: Path | None,
 ) -> None:
-    from niah.efficiency.report import markdown
+    from niah.bench.report import markdown
     from niah.system import atomic
 
     titles = (

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from niah.efficiency.point import FAIR, PUBLISHED, Point
+from niah.bench.point import FAIR, PUBLISHED, Point
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """A point measured in a process of its own, so that its peak is its own and running out of memory ends only that.
 
-`python -m niah.efficiency.measuring POINT.json ROW.json` measures one point.
+`python -m niah.bench.measuring POINT.json ROW.json` measures one point.
 """
 
 import json
@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from niah.efficiency.point import PUBLISHED, RATES, Point
+from niah.bench.point import PUBLISHED, RATES, Point
 from niah.errors import NiahError
 
 
@@ -25,7 +25,7 @@ def in_a_process(point: Point) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         asked, answer = Path(folder) / "point.json", Path(folder) / "row.json"
         asked.write_text(json.dumps(asdict(point)))
-        command = [sys.executable, "-m", "niah.efficiency.measuring", str(asked), str(answer)]
+        command = [sys.executable, "-m", "niah.bench.measuring", str(asked), str(answer)]
         ended = subprocess.run(command, capture_output=True, text=True, check=False)
         if answer.exists():
             row: dict[str, Any] = json.loads(answer.read_text())
@@ -49,7 +49,7 @@ def measure_machine(point: Point) -> dict[str, Any]:
     import torch
 
     from niah.adapters import choose_device
-    from niah.efficiency.roofline import measure_rates
+    from niah.bench.roofline import measure_rates
     from niah.sweep import provenance
 
     device = choose_device(point.device)
@@ -133,7 +133,7 @@ def _measured(point: Point) -> dict[str, Any]:
 
 def _work(adapter: Any, frames: int) -> dict[str, float]:
     """Of one clip; nothing where a network cannot be counted."""
-    from niah.efficiency.roofline import work_of
+    from niah.bench.roofline import work_of
 
     try:
         work = work_of(adapter.network, 1, frames, adapter.frontend.mels, adapter.dtype)

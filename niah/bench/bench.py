@@ -14,8 +14,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from niah.efficiency.measuring import in_a_process
-from niah.efficiency.point import RATES, Point
+from niah.bench.measuring import in_a_process
+from niah.bench.point import RATES, Point
 from niah.errors import NiahError
 from niah.system import atomic, spreadsheet
 from niah.version import __version__
