@@ -12,7 +12,7 @@ from typing import Any
 
 from niah.plots.style import COLOURS, DASHES, MARKERS, STYLE, legend, mark_chance, new_panels, save
 from niah.records.run_directory import RunDirectory
-from niah.tables.curves import Line, lines
+from niah.tables.curves import LengthCurve, lines
 from niah.tables.drop import Table
 
 FOLDER = Path(__file__).resolve().parent.parent / "results" / "esc10-nano" / "pooling"
@@ -33,9 +33,9 @@ def main() -> None:
     draw(parts)
 
 
-def _by_pooling(found: Sequence[Line]) -> dict[str, dict[float, Line]]:
+def _by_pooling(found: Sequence[LengthCurve]) -> dict[str, dict[float, LengthCurve]]:
     """By name, the lines by position."""
-    by: dict[str, dict[float, Line]] = {}
+    by: dict[str, dict[float, LengthCurve]] = {}
     for line in found:
         name = line.pool or line.model.removeprefix(TRAINED).removeprefix("-") or "average"
         if line.position is not None:
@@ -43,7 +43,7 @@ def _by_pooling(found: Sequence[Line]) -> dict[str, dict[float, Line]]:
     return by
 
 
-def _table(title: str, by: dict[str, dict[float, Line]]) -> Table:
+def _table(title: str, by: dict[str, dict[float, LengthCurve]]) -> Table:
     body = []
     for name, placed in by.items():
         base = next(iter(placed.values())).base
@@ -56,7 +56,7 @@ def _table(title: str, by: dict[str, dict[float, Line]]) -> Table:
     return Table(caption, ("pooling", "10 s", *(f"at {p:g}" for p in POSITIONS)), tuple(body))
 
 
-def draw(parts: Sequence[tuple[str, dict[str, dict[float, Line]]]]) -> None:
+def draw(parts: Sequence[tuple[str, dict[str, dict[float, LengthCurve]]]]) -> None:
     import matplotlib as mpl
 
     order = list(dict.fromkeys(name for _, by in parts for name in by))

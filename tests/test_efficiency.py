@@ -15,7 +15,7 @@ from niah.adapters import NetworkAdapter, load_model
 from niah.bench import claims, measuring
 from niah.bench import report as efficiency_report
 from niah.bench.bench import COLUMNS, bench
-from niah.bench.point import PUBLISHED, RATES, Point
+from niah.bench.point import PUBLISHED, RATES, BenchPoint
 from niah.bench.roofline import Rates, Work, roofline_s, work_of
 from niah.errors import NiahError
 from niah.networks.dass.network import Dass
@@ -108,7 +108,7 @@ class Fake:
         self.limit_s = limit_s
         self.asked: list[str] = []
 
-    def __call__(self, point: Point) -> dict[str, Any]:
+    def __call__(self, point: BenchPoint) -> dict[str, Any]:
         self.asked.append(point.name)
         if point.model == RATES:
             return {"rates": {"matrix_flops": 2e9, "copy_bytes": 4e9}}
@@ -117,8 +117,8 @@ class Fake:
         return {"status": "ok", "latency_s": 2.0, "matrix_gflop": 1.0, "gbyte": 4.0}
 
 
-def points(*lengths_s: float, model: str = "a") -> list[Point]:
-    return [Point(model, length_s) for length_s in lengths_s]
+def points(*lengths_s: float, model: str = "a") -> list[BenchPoint]:
+    return [BenchPoint(model, length_s) for length_s in lengths_s]
 
 
 def no_words(_: str) -> None:
@@ -135,12 +135,12 @@ def test_the_same_bench_again_measures_only_what_is_new(tmp_path: Path) -> None:
     assert set(table["roofline_s"]) == {1.0}  # 4 GB at 4 GB/s against 1 GFLOP at 2 GFLOP/s
     assert set(table["roofline_share"]) == {0.5}
     third = Fake()
-    bench([Point("a", 10, batch_size=2)], tmp_path, no_words, third)
+    bench([BenchPoint("a", 10, batch_size=2)], tmp_path, no_words, third)
     assert "a 10 s" in third.asked  # another batch is another point
 
 
 def test_what_failed_is_tried_again(tmp_path: Path) -> None:
-    def failing(point: Point) -> dict[str, Any]:
+    def failing(point: BenchPoint) -> dict[str, Any]:
         return {"rates": {}} if point.model == RATES else {"status": "error"}
 
     bench(points(10), tmp_path, no_words, failing)
@@ -171,15 +171,15 @@ def test_a_killed_process_is_out_of_memory(tmp_path: Path, monkeypatch: pytest.M
     shot.write_text(f"#!{sys.executable}\nimport os\nos.kill(os.getpid(), {int(signal.SIGKILL)})\n")
     shot.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(shot))
-    assert measuring.in_a_process(Point("a", 10))["status"] == "oom"
+    assert measuring.in_a_process(BenchPoint("a", 10))["status"] == "oom"
 
 
 def test_refusals_and_lack_of_memory_are_rows(tmp_path: Path) -> None:
     short = tiny.card(tmp_path / "short", longest=512)
-    row = measuring.measure_point(Point(str(short), 10.0))
+    row = measuring.measure_point(BenchPoint(str(short), 10.0))
     assert (row["status"], row["error"]) == ("error", "this tagger takes at most 512 frames")
     wide = tiny.card(tmp_path / "wide", hidden=10**12)
-    assert measuring.measure_point(Point(str(wide), 10.0))["status"] == "oom"
+    assert measuring.measure_point(BenchPoint(str(wide), 10.0))["status"] == "oom"
 
 
 def test_as_published_is_full_attention_in_training_mode(
@@ -195,11 +195,11 @@ def test_as_published_is_full_attention_in_training_mode(
 
     monkeypatch.setattr(tiny.Network, "forward", watching)
     card = str(tiny.card(tmp_path))
-    row = measuring.measure_point(Point(card, 10.0, repeats=2, warmup=1))
+    row = measuring.measure_point(BenchPoint(card, 10.0, repeats=2, warmup=1))
     assert row["rtf"] == pytest.approx(10.0 / row["latency_s"])
     assert row["latency_min_s"] <= row["latency_s"]
     measuring.measure_point(
-        Point(card, 10.0, variant=PUBLISHED, training=True, repeats=1, warmup=0)
+        BenchPoint(card, 10.0, variant=PUBLISHED, training=True, repeats=1, warmup=0)
     )
     # without data (operations are counted on the meta device) or with: warm-up, repeats, counting
     assert seen[:3] == [(True, False)] * 3

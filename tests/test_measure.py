@@ -16,7 +16,7 @@ from torch import Tensor
 import niah
 from niah.records.run_directory import RunDirectory
 from niah.scenes.lazy import Scene
-from niah.sweep.inference import Measured, is_large, measure
+from niah.sweep.inference import InferenceResult, is_large, measure
 from tests import tiny
 
 CPU = torch.device("cpu")
@@ -44,7 +44,9 @@ def scenes(count: int = len(SECONDS), seed: int = 0) -> Iterator[Scene]:
         yield Scene.of_rows(torch.randn(5, 3, generator=generator))
 
 
-def measured(adapter: Any, batch: int, ahead: bool | None, count: int = len(SECONDS)) -> Measured:
+def measured(
+    adapter: Any, batch: int, ahead: bool | None, count: int = len(SECONDS)
+) -> InferenceResult:
     return measure(adapter, scenes(count), batch, CPU, lambda _: None, ahead)
 
 
@@ -124,7 +126,7 @@ def test_scores_prepared_ahead_are_the_same_bits(
 ) -> None:
     taken = []
 
-    def ahead(adapter: Any, made: Any, size: int, device: Any, advance: Any) -> Measured:
+    def ahead(adapter: Any, made: Any, size: int, device: Any, advance: Any) -> InferenceResult:
         taken.append(1)
         return measure(adapter, made, size, device, advance, ahead=True)
 

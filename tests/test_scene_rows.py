@@ -15,9 +15,9 @@ from niah.adapters.dass import Dass
 from niah.adapters.wrappers.lazy_features import InBlocks, ReadsBlocks
 from niah.errors import NiahError
 from niah.haystacks import load_haystack
-from niah.haystacks.segments import Course
+from niah.haystacks.segments import NoisePath
 from niah.scenes.builder import NeedleFeatures, Piece, SceneBuilder
-from niah.scenes.lazy import FeatureBlocks, Scene, Stretch, together
+from niah.scenes.lazy import FeatureBlocks, Scene, Segment, stack
 from tests import tiny
 
 
@@ -34,22 +34,22 @@ def needle(build: SceneBuilder, seed: int = 0) -> NeedleFeatures:
 # --- a scene of hand-made stretches
 
 
-def counting(start: int, stop: int, base: float) -> Stretch:
-    def lay(rows: Tensor, first: int) -> None:
+def counting(start: int, stop: int, base: float) -> Segment:
+    def render(rows: Tensor, first: int) -> None:
         rows[:] = base + first + torch.arange(len(rows))[:, None]
 
-    return Stretch(start, stop, lay)
+    return Segment(start, stop, render)
 
 
 def test_stretches_lie_where_they_say() -> None:
     rows = torch.full((2, 3), -1.0)
-    scene = Scene((counting(0, 3, 100), Stretch.of_rows(3, rows), counting(5, 9, 500)), 3)
+    scene = Scene((counting(0, 3, 100), Segment.of_rows(3, rows), counting(5, 9, 500)), 3)
     expected = [100, 101, 102, -1, -1, 500, 501, 502, 503]
     assert scene.shape == (9, 3)
     assert scene.whole()[:, 0].tolist() == expected
     for first in range(9):
         for last in range(first, 10):
-            found = scene.lay(torch.empty(min(last, 9) - first, 3), first)
+            found = scene.render(torch.empty(min(last, 9) - first, 3), first)
             assert found[:, 2].tolist() == expected[first:last]
 
 
@@ -64,7 +64,7 @@ def test_a_scene_goes_where_it_is_told_or_nowhere() -> None:
 
 
 def test_a_course_is_read_from_anywhere() -> None:
-    course = Course(((7, 3), (100, 1), (20, 4)))
+    course = NoisePath(((7, 3), (100, 1), (20, 4)))
     hops = [7, 8, 9, 100, 20, 21, 22, 23]
     for first in range(9):
         for count in range(10):
@@ -102,7 +102,7 @@ def test_blocks_of_a_batch_are_slices_of_the_batch() -> None:
         build.laid_out(needle(build, n), f"c{n}", length_s=30, position=0.2 * n, snr_db=0)
         for n in range(3)
     ]
-    batch, blocks = together(scenes), FeatureBlocks(scenes)
+    batch, blocks = stack(scenes), FeatureBlocks(scenes)
     assert len(blocks) == 3
     assert blocks.shape == batch.shape
     assert torch.equal(blocks[1:3, 100:2500], batch[1:3, 100:2500])
@@ -120,7 +120,7 @@ def test_several_pieces_are_read_in_blocks_too() -> None:
     scene = build.arranged(pieces, "a", length_s=20, snr_db=0)
     whole = scene.whole()
     assert torch.equal(whole[300:500], clip.features[100:300])
-    assert torch.equal(scene.lay(torch.empty(700, 128), 250), whole[250:950])
+    assert torch.equal(scene.render(torch.empty(700, 128), 250), whole[250:950])
 
 
 # --- through a network
@@ -142,9 +142,9 @@ def test_logits_of_blocks_are_those_of_the_whole(backend: str, threads: int) -> 
     try:
         in_blocks = InBlocks(adapter)
         for some in (scenes[:1], scenes):
-            whole = adapter.logits(together(some))
+            whole = adapter.logits(stack(some))
             assert torch.equal(in_blocks.logits(FeatureBlocks(some)), whole)
-            assert torch.equal(in_blocks.logits(together(some)), whole)
+            assert torch.equal(in_blocks.logits(stack(some)), whole)
     finally:
         torch.set_num_threads(before)
     assert in_blocks.kernel == f"scan-{backend}+blocks"

@@ -15,7 +15,7 @@ from niah.errors import NiahError
 from niah.frontends.kaldi import KaldiFrontend
 from niah.haystacks import Haystack, load_haystack
 from niah.haystacks.energy_bank import NoiseBank
-from niah.haystacks.segments import Course, patchwork
+from niah.haystacks.segments import NoisePath, patchwork
 from niah.haystacks.sources import GaussianNoise
 from niah.scenes.builder import NeedleFeatures, SceneBuilder
 from tests.test_kaldi import textbook_energies
@@ -259,7 +259,7 @@ def test_clips_and_seeds_hear_different_noise() -> None:
     build = builder("gaussian", "niah-v2")
     needle = build.needle(clip())
 
-    def course(clip_id: str, total: int, build: SceneBuilder = build) -> Course:
+    def course(clip_id: str, total: int, build: SceneBuilder = build) -> NoisePath:
         noise = build.noise(needle, clip_id, total=total, snr_db=0)
         assert noise is not None
         return noise.course

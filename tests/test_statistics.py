@@ -81,7 +81,7 @@ def test_compiled_equals_reference(monkeypatch: pytest.MonkeyPatch, ties: bool, 
 
 def test_compiled_takes_counts_above_a_byte() -> None:
     from niah.metrics.weighted_precision import walk_of, weighted_maps
-    from niah.metrics.weighted_precision_numba import path_of, walk_maps
+    from niah.metrics.weighted_precision_numba import pack_ranking, walk_maps
 
     targets, scores, _ = world(2, 30)
     walks = [
@@ -90,7 +90,7 @@ def test_compiled_takes_counts_above_a_byte() -> None:
     ]
     counts = (multiplicities(30, 5) * 300).astype(np.int32)
     np.testing.assert_allclose(
-        walk_maps(path_of(walks), counts), weighted_maps(walks, counts), atol=1e-13
+        walk_maps(pack_ranking(walks), counts), weighted_maps(walks, counts), atol=1e-13
     )
 
 

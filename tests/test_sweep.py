@@ -28,7 +28,7 @@ from niah.needles.prepared import PreparedNeedles
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import CELL_COLUMNS
 from niah.sweep.cell_scenes import Scenes
-from niah.sweep.evaluator import ModelRun
+from niah.sweep.evaluator import ModelEvaluator
 from niah.sweep.options import RunOptions
 from niah.sweep.plan import model_cards_of, plan
 from niah.vocabularies import vocabulary
@@ -299,7 +299,7 @@ def test_the_committed_default_run_would_be_resumed_whole() -> None:
         adapter = niah.load_model(name)
         scenes = Scenes(options, haystacks, adapter.frontend)
         prepared = PreparedNeedles(needles, (), (), (), FeatureCache(Path()), scenes.any_builder())
-        model = ModelRun(options, card, adapter, scenes, prepared, device)
+        model = ModelEvaluator(options, card, adapter, scenes, prepared, device)
         keys |= {model.key(cell) for cell in plan(options, [name])}
     assert keys == set(committed["cell"])
 

@@ -25,7 +25,7 @@ from niah.needles import load_needles
 from niah.training.clips import SoundClips, load_features, log_mel_of
 from niah.training.command import start_from, train_recipe
 from niah.training.loop import train
-from niah.training.steps import Steps
+from niah.training.steps import BatchPlanner
 from niah.vocabularies import vocabulary
 from tests import tiny
 from tests.training import PLAIN, clips, network, recipe
@@ -341,7 +341,7 @@ def test_sound_and_stored_features_are_the_same_clips(material: Material, tmp_pa
     needles = load_needles(material.clips, vocabulary=vocabulary(material.folder / "labels.csv"))
     stored = load_features(needles, FRONTEND, tmp_path)
     sound = SoundClips(needles, FRONTEND, stored.targets)
-    step = Steps(recipe(batch_size=5, **PLAIN), stored.targets, frames=1024, mels=128)[0]
+    step = BatchPlanner(recipe(batch_size=5, **PLAIN), stored.targets, frames=1024, mels=128)[0]
     a, b = stored.batch(step), sound.batch(step)
     on_device = dataclasses.replace(sound, on_device=True).batch(step)
     assert a.log_mel is not None

@@ -30,8 +30,8 @@ from niah.training.losses import bce_loss, cosine_loss, kl_loss, l2_loss, taggin
 from niah.training.optimiser import make_optimiser, parameter_groups
 from niah.training.recipes import read_recipe
 from niah.training.schedule import learning_rate
-from niah.training.steps import Steps, epoch_order, sampling_weights
-from niah.training.teachers import PrecomputedTeaching
+from niah.training.steps import BatchPlanner, epoch_order, sampling_weights
+from niah.training.teachers import PrecomputedTeacher
 from niah.vocabularies import vocabulary
 from tests.training import recipe
 
@@ -166,9 +166,9 @@ def test_balanced_sampling_by_the_released_formula() -> None:
     assert (many == 2).mean() == pytest.approx(expected[2], abs=0.02)
 
 
-def planned(**given: Any) -> Steps:
+def planned(**given: Any) -> BatchPlanner:
     targets = np.eye(3, dtype=np.float32)[np.arange(12_000) % 3]
-    return Steps(
+    return BatchPlanner(
         recipe(**{"batch_size": 4000, "epochs": 2, **given}), targets, frames=300, mels=128
     )
 
@@ -313,10 +313,10 @@ def test_the_moving_average_follows_by_its_momentum() -> None:
 
 def test_precomputed_scores_are_mixed_as_labels_are() -> None:
     logits = np.log(np.array([[3.0], [1 / 4]], np.float32))  # probabilities 3/4 and 1/5
-    step = Steps(
+    step = BatchPlanner(
         recipe(batch_size=2, mixup_rate=1.0), np.eye(2, dtype=np.float32), frames=8, mels=8
     )[0]
-    wanted = torch.sigmoid(PrecomputedTeaching(logits)(torch.zeros(2, 8, 8), step))[:, 0].numpy()
+    wanted = torch.sigmoid(PrecomputedTeacher(logits)(torch.zeros(2, 8, 8), step))[:, 0].numpy()
     chance = np.array([0.75, 0.2])
     expected = step.weights * chance[step.rows] + (1 - step.weights) * chance[step.partners]
     np.testing.assert_allclose(wanted, expected, rtol=1e-5)

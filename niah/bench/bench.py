@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from niah.bench.measuring import in_a_process
-from niah.bench.point import RATES, Point
+from niah.bench.point import RATES, BenchPoint
 from niah.errors import NiahError
 from niah.system import atomic, spreadsheet
 from niah.version import __version__
@@ -32,17 +32,17 @@ COLUMNS = (
 
 
 def bench(
-    points: Sequence[Point],
+    points: Sequence[BenchPoint],
     out: Path,
     tell: Callable[[str], None],
-    measure: Callable[[Point], dict[str, Any]] | None = None,
+    measure: Callable[[BenchPoint], dict[str, Any]] | None = None,
 ) -> "pd.DataFrame":
     """Measure what `out`/bench.csv lacks, shortest first; writes it and machine.json. Returns the points' rows.
 
     `measure` is for tests; by default a process a point.
     """
     measure = measure or in_a_process
-    with atomic.telling(out):
+    with atomic.one_line_os_errors(out):
         out.mkdir(parents=True, exist_ok=True)
     rows = [row for row in read(out / "bench.csv") if row["status"] != "error"]
     found = {row["point"] for row in rows}
@@ -69,7 +69,7 @@ def frame(rows: Iterable[dict[str, Any]]) -> "pd.DataFrame":
 
 
 def write(file: Path, rows: Iterable[dict[str, Any]]) -> None:
-    with atomic.writing(file) as stream:
+    with atomic.atomic_write(file) as stream:
         stream.write(spreadsheet.frame_text(frame(rows)).encode())
 
 
@@ -93,7 +93,7 @@ def read(file: Path) -> list[dict[str, Any]]:
     ]
 
 
-def _row(point: Point, measured: dict[str, Any], rates: dict[str, float]) -> dict[str, Any]:
+def _row(point: BenchPoint, measured: dict[str, Any], rates: dict[str, float]) -> dict[str, Any]:
 
     row = {**asdict(point), "point": point.key, "niah_version": __version__, **measured}
     if "matrix_gflop" in row and rates:
@@ -108,7 +108,7 @@ def _row(point: Point, measured: dict[str, Any], rates: dict[str, float]) -> dic
 
 
 def _too_long(
-    point: Point, points: Sequence[Point], rows: Sequence[dict[str, Any]]
+    point: BenchPoint, points: Sequence[BenchPoint], rows: Sequence[dict[str, Any]]
 ) -> dict[str, Any] | None:
     """A row for what is longer than what ran out of memory."""
     same = {p.key: p for p in points if p.series == point.series}
@@ -119,8 +119,8 @@ def _too_long(
     return None
 
 
-def _rates_point(point: Point) -> Point:
-    return Point(RATES, 0.0, device=point.device, dtype=point.dtype)
+def _rates_point(point: BenchPoint) -> BenchPoint:
+    return BenchPoint(RATES, 0.0, device=point.device, dtype=point.dtype)
 
 
 def _write_machine(file: Path, key: str, told: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from niah.bench.point import FAIR, PUBLISHED, Point
+from niah.bench.point import FAIR, PUBLISHED, BenchPoint
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,14 @@ def claims(on_cpu: bool) -> tuple[Claim, ...]:
     )  # fmt: skip
 
 
-def points_of(found: Iterable[Claim], device: str, dtype: str, repeats: int) -> list[Point]:
+def points_of(found: Iterable[Claim], device: str, dtype: str, repeats: int) -> list[BenchPoint]:
     """Both models of each claim, as published and fair."""
     points = []
     for claim in found:
         for model in (claim.model, claim.other):
             for variant in (PUBLISHED, FAIR):
                 published = variant == PUBLISHED
-                point = Point(
+                point = BenchPoint(
                     model,
                     0.0,
                     tokens=claim.tokens,

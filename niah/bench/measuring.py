@@ -16,11 +16,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from niah.bench.point import PUBLISHED, RATES, Point
+from niah.bench.point import PUBLISHED, RATES, BenchPoint
 from niah.errors import NiahError
 
 
-def in_a_process(point: Point) -> dict[str, Any]:
+def in_a_process(point: BenchPoint) -> dict[str, Any]:
     """`measure_point` in a fresh interpreter; `status` tells how it ended."""
     with tempfile.TemporaryDirectory() as folder:
         asked, answer = Path(folder) / "point.json", Path(folder) / "row.json"
@@ -40,12 +40,12 @@ def main(asked: str, answer: str) -> None:
     """Measure the point in a JSON file and write its row as JSON."""
     with suppress(OSError):  # if memory runs out, it is this process that must go
         Path("/proc/self/oom_score_adj").write_text("1000")
-    point = Point(**json.loads(Path(asked).read_text()))
+    point = BenchPoint(**json.loads(Path(asked).read_text()))
     row = measure_machine(point) if point.model == RATES else measure_point(point)
     Path(answer).write_text(json.dumps(row))
 
 
-def measure_machine(point: Point) -> dict[str, Any]:
+def measure_machine(point: BenchPoint) -> dict[str, Any]:
     import torch
 
     from niah.adapters import choose_device
@@ -59,7 +59,7 @@ def measure_machine(point: Point) -> dict[str, Any]:
     return {**told, "git": provenance.git(), "load_average": busy, "rates": asdict(rates)}
 
 
-def measure_point(point: Point) -> dict[str, Any]:
+def measure_point(point: BenchPoint) -> dict[str, Any]:
     """The row of a point, measured in this process; out of memory and refusals are rows too."""
     from niah.system.memory import is_out_of_memory
 
@@ -76,7 +76,7 @@ def measure_point(point: Point) -> dict[str, Any]:
         }
 
 
-def _measured(point: Point) -> dict[str, Any]:
+def _measured(point: BenchPoint) -> dict[str, Any]:
     import torch
 
     from niah.adapters import choose_device, load_model
@@ -146,11 +146,11 @@ def _work(adapter: Any, frames: int) -> dict[str, float]:
     }
 
 
-def _kernel(kernel: str, point: Point) -> str:
+def _kernel(kernel: str, point: BenchPoint) -> str:
     return kernel.replace("sdpa", "matrix") if point.variant == PUBLISHED else kernel
 
 
-def _attention(point: Point) -> Any:
+def _attention(point: BenchPoint) -> Any:
     """Full attention matrices for what was published, else whatever fused kernel torch takes."""
     if point.variant != PUBLISHED:
         return nullcontext()

@@ -9,7 +9,7 @@ RATES = "rates"
 
 
 @dataclass(frozen=True)
-class Point:
+class BenchPoint:
     """One measurement. `published` is as the seeds' scripts ran: full attention matrices, training mode."""
 
     model: str
@@ -36,6 +36,6 @@ class Point:
         return f"{self.model} {size}" + (f" ({self.variant})" if self.variant != FAIR else "")
 
     @property
-    def series(self) -> "Point":
+    def series(self) -> "BenchPoint":
         """The same at no length: what one curve is drawn of."""
-        return Point(**{**asdict(self), "length_s": 0.0, "tokens": 0})
+        return BenchPoint(**{**asdict(self), "length_s": 0.0, "tokens": 0})

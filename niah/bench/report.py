@@ -90,7 +90,7 @@ def draw(rows: Rows, folder: Path) -> Path | None:
     measured = [row for row in rows if row["status"] == "ok"]
     if len({row["length_s"] for row in measured}) < 2:
         return None
-    with atomic.telling(folder):
+    with atomic.one_line_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     names = list(dict.fromkeys(series(row) for row in measured))
     with mpl.rc_context(STYLE):

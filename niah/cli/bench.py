@@ -53,7 +53,7 @@ def bench(
     from niah.bench import report as shown
     from niah.bench.bench import bench as measure
     from niah.bench.bench import frame, read
-    from niah.bench.point import Point
+    from niah.bench.point import BenchPoint
     from niah.sweep.options import DEFAULT_MODELS
 
     if preset not in (None, "claims"):
@@ -62,7 +62,7 @@ def bench(
     points = papers.points_of(found, device, dtype, repeats)
     if not preset:
         points = [
-            Point(
+            BenchPoint(
                 name,
                 length_s,
                 checkpoint=checkpoint,
@@ -117,5 +117,5 @@ def _write(
     parts = [markdown(title, *table) for title, table in zip(titles, tables, strict=False)]
     if figure is not None:
         parts.append(f"![latency and peak memory against length]({figure.name})\n")
-    with atomic.writing(out / "bench.md") as stream:
+    with atomic.atomic_write(out / "bench.md") as stream:
         stream.write("\n".join(parts).encode())

@@ -34,7 +34,7 @@ def check(
     if out is None:
         print(text)
     else:
-        with atomic.writing(out) as stream:
+        with atomic.atomic_write(out) as stream:
             stream.write(text.encode())
         print(f"{result.verdict()} Written to {out}.")
     if not result.ok:

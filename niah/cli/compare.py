@@ -33,9 +33,9 @@ def compare(
     found = run_compare(a, b, models=tuple(model or ()), correction=correction)
     print(found.markdown())
     if out is not None:
-        with atomic.telling(out):
+        with atomic.one_line_os_errors(out):
             out.mkdir(parents=True, exist_ok=True)
         for name, text in (("compare.md", found.markdown()), ("compare.csv", found.csv())):
-            with atomic.writing(out / name) as stream:
+            with atomic.atomic_write(out / name) as stream:
                 stream.write(text.encode())
             print(f"written  {out / name}")

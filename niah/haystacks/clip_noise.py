@@ -21,7 +21,7 @@ from niah.errors import NiahError
 from niah.frontends import Frontend
 from niah.haystacks import Haystack
 from niah.haystacks.energy_bank import NoiseBank
-from niah.haystacks.segments import Course, from_the_start, official_hops, patchwork
+from niah.haystacks.segments import NoisePath, from_the_start, official_hops, patchwork
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Loudness:
 class Noise:
     """A course through the bank, at a gain."""
 
-    course: Course
+    course: NoisePath
     gain: float
 
 
@@ -98,7 +98,7 @@ class ClipNoise:
             parts[-1] = self._bank.samples(hop, hops * shift + missing)
         return np.concatenate(parts)[:count] * np.float32(noise.gain)
 
-    def _course(self, clip_id: str, hops: int) -> Course:
+    def _course(self, clip_id: str, hops: int) -> NoisePath:
         if self._from_start:
             return from_the_start(hops)
         return patchwork(self._bank, hops, *self._key, clip_id)
@@ -116,7 +116,7 @@ class ClipNoise:
             return official_hops(first, count, length, shift, frontend.sample_rate)
         return iter([(first, count)])
 
-    def _rms(self, course: Course, n_samples: int) -> float:
+    def _rms(self, course: NoisePath, n_samples: int) -> float:
         """Exact rms of the course's first samples, from the bank's sums of squares."""
         shift, square, left = self._frontend.frame_shift, 0.0, n_samples
         for hop, hops in course.pieces(0, -(-n_samples // shift)):

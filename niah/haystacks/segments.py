@@ -1,7 +1,7 @@
 """Which stretches of a noise bank surround a clip's needle.
 
 Hops are counted in two ways: along the clip's own noise (the stream) and along the bank. A
-`Course` maps the first to the second. It depends on seed, haystack and clip id only, so it is the
+`NoisePath` maps the first to the second. It depends on seed, haystack and clip id only, so it is the
 same on any machine, in any batch or worker, and a longer scene starts as a shorter one does.
 """
 
@@ -22,7 +22,7 @@ OFFICIAL_BLOCK_S = 400
 
 
 @dataclass(frozen=True)
-class Course:
+class NoisePath:
     """Consecutive (first hop in the bank, hops) that make up a clip's noise stream."""
 
     stretches: tuple[tuple[int, int], ...]
@@ -43,12 +43,12 @@ class Course:
                 yield hop + low - start, high - low
 
 
-def from_the_start(hops: int) -> Course:
+def from_the_start(hops: int) -> NoisePath:
     """The sound from its first sample, as the released loader plays babble for every clip."""
-    return Course(((0, hops),))
+    return NoisePath(((0, hops),))
 
 
-def patchwork(bank: NoiseBank, hops: int, *key: object) -> Course:
+def patchwork(bank: NoiseBank, hops: int, *key: object) -> NoisePath:
     """Stretches of the bank from random places: the first of 1 to 4000 hops, the others of 4000.
 
     The first one's random length keeps two clips apart even where they draw the same places.
@@ -59,7 +59,7 @@ def patchwork(bank: NoiseBank, hops: int, *key: object) -> Course:
     room = bank.hops if bank.wraps else bank.hops - STRETCH_HOPS
     offsets = rng.integers(room, size=1 + n_more).tolist()
     lengths = [first] + [STRETCH_HOPS] * n_more
-    return Course(tuple(zip(offsets, lengths, strict=True)))
+    return NoisePath(tuple(zip(offsets, lengths, strict=True)))
 
 
 def official_hops(

@@ -155,14 +155,14 @@ def _drawn_maps(
 
 def _compiled_maps(walks: Sequence[Sequence[Walk]], clips: int, draws: int, seed: int) -> Float64:
     """`weighted_maps` by the compiled kernel, a block of draws a thread; same to rounding."""
-    from niah.metrics.weighted_precision_numba import Path, path_of, walk_maps
+    from niah.metrics.weighted_precision_numba import pack_ranking, walk_maps
 
-    paths: list[Path] = [path_of(each) for each in walks]
+    packed: list[PackedRanking] = [pack_ranking(each) for each in walks]
 
     def maps(counts: Counts) -> Float64:
         # numba takes what dtype comes: one byte a count is a quarter of the memory to walk over
         narrow = counts.astype(np.uint8) if counts.max() < 256 else counts
-        return np.stack([walk_maps(path, narrow) for path in paths])
+        return np.stack([walk_maps(each, narrow) for each in packed])
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as threads:
         return np.concatenate(

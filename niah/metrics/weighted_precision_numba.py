@@ -1,6 +1,6 @@
 """`weighted_precision` in one pass over the ranks, compiled: for thousands of clips and classes.
 
-All classes' walks lie end to end in one `Path`. At each rank the row of the clip's multiplicities
+All classes' walks lie end to end in one `PackedRanking`. At each rank the row of the clip's multiplicities
 is added to N; at a positive also to its tie group's weight G; at the end of a group that has
 positives, TP += G and the class gains G TP / N. The inner loops run over the lists of a block and
 are vectorised; a row of 64 one-byte counts is one cache line.
@@ -21,7 +21,7 @@ _NONE, _HIT, _CLOSES = 0, 1, 2  # bits of `mark`
 
 
 @dataclass(frozen=True)
-class Path:
+class PackedRanking:
     """`clips` (R,): every class's clips in descending order, end to end; `mark` (R,): bit 0 for a
     positive, bit 1 for the end of a tie group with positives; `starts` (classes + 1,)."""
 
@@ -30,10 +30,10 @@ class Path:
     starts: NDArray[np.int64]
 
 
-def path_of(walks: Sequence[Walk]) -> Path:
+def pack_ranking(walks: Sequence[Walk]) -> PackedRanking:
     """The walks end to end."""
     sizes = [walk.order.size for walk in walks]
-    return Path(
+    return PackedRanking(
         clips=np.concatenate([walk.order for walk in walks]),
         mark=np.concatenate([_mark(walk) for walk in walks]),
         starts=np.r_[0, np.cumsum(sizes)].astype(np.int64),
@@ -48,7 +48,7 @@ def _mark(walk: Walk) -> NDArray[np.uint8]:
     return np.asarray(mark, dtype=np.uint8)
 
 
-def walk_maps(path: Path, counts: NDArray[Any]) -> Float64:
+def walk_maps(path: PackedRanking, counts: NDArray[Any]) -> Float64:
     """mAP for each column of `counts` (clips, lists), unsigned bytes or int32; NaN without class."""
     total, classes = _walk(path.clips, path.mark, path.starts, counts)
     with np.errstate(invalid="ignore"):

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from niah.needles.needle import Needle
-from niah.system.atomic import sweep, telling, writing
+from niah.system.atomic import atomic_write, one_line_os_errors
 
 VERSION = "1"  # of what is stored; another number makes all entries anew
 Arrays = dict[str, NDArray[np.generic]]
@@ -51,9 +51,9 @@ class FeatureCache:
         if stored is not None:
             return stored
         made = dict(make())
-        with telling(self.root):
+        with one_line_os_errors(self.root):
             path.parent.mkdir(parents=True, exist_ok=True)
-        with writing(path) as file:
+        with atomic_write(path) as file:
             file.write(_packed(made))
         return made
 
@@ -70,7 +70,7 @@ class FeatureCache:
         files = list(self.root.glob(f"*/*{_SUFFIX}"))
         for file in files:
             file.unlink(missing_ok=True)
-        sweep(self.root)
+        remove_leftovers(self.root)
         return len(files)
 
 

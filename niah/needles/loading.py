@@ -9,7 +9,7 @@ from niah.needles.readers import ast_json, esc50, fsd50k, parquet
 from niah.needles.readers import audioset_csv as google_csv
 from niah.needles.readers import path_label_csv as table_csv
 from niah.needles.readers import synthetic as embedded
-from niah.needles.readers.rows import Loaded, Request, described, read_text
+from niah.needles.readers.rows import NeedleRows, Request, described, read_text
 from niah.needles.selection import select
 from niah.vocabularies import Vocabulary
 
@@ -80,7 +80,7 @@ def _name(path: Path) -> str:
     return path.name if path.is_dir() else f"{path.parent.name}/{path.name}"
 
 
-def _read(path: Path, request: Request) -> Loaded:
+def _read(path: Path, request: Request) -> NeedleRows:
     if path.is_dir():
         return _read_folder(path, request)
     suffix = path.suffix.lower()
@@ -93,7 +93,7 @@ def _read(path: Path, request: Request) -> Loaded:
     raise NiahError(f"needles {path}: must be a .json, .csv or .parquet file, or a folder")
 
 
-def _read_csv(path: Path, request: Request) -> Loaded:
+def _read_csv(path: Path, request: Request) -> NeedleRows:
     if google_csv.looks_like(path):
         return google_csv.read(path, request)
     header = {cell.strip() for cell in read_text(path).splitlines()[0].split(",")}
@@ -104,7 +104,7 @@ def _read_csv(path: Path, request: Request) -> Loaded:
     return table_csv.read(path, request)
 
 
-def _read_folder(folder: Path, request: Request) -> Loaded:
+def _read_folder(folder: Path, request: Request) -> NeedleRows:
     if (folder / "meta" / "esc50.csv").is_file():
         return esc50.read(folder / "meta" / "esc50.csv", request)
     if truth := fsd50k.ground_truth(folder):

@@ -1,1 +1,1 @@
-"""TODO(doc)"""
+"""What people read in a browser: the report of a run, and the leaderboard of many."""

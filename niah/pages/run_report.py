@@ -84,7 +84,7 @@ def _random_models(provenance: Mapping[str, Any]) -> list[str]:
 
 
 def _write_text(file: Path, text: str) -> None:
-    with atomic.writing(file) as stream:
+    with atomic.atomic_write(file) as stream:
         stream.write(text.encode())
 
 

@@ -10,7 +10,7 @@ from niah.plots.against_snr import snr_figures
 from niah.plots.heat_map import position_figure
 from niah.plots.style import STYLE, Figure, Looks
 from niah.system import atomic
-from niah.tables.curves import Line, lines
+from niah.tables.curves import LengthCurve, lines
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +28,7 @@ def draw(cells: "pd.DataFrame", folder: Path) -> list[Figure]:
     """
     import matplotlib as mpl
 
-    with atomic.telling(folder):
+    with atomic.one_line_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     found = lines(cells)
     looks = Looks(found)
@@ -43,10 +43,10 @@ def draw(cells: "pd.DataFrame", folder: Path) -> list[Figure]:
 
 
 def _each_scene(
-    found: Sequence[Line],
+    found: Sequence[LengthCurve],
     looks: Looks,
     folder: Path,
-    figure: Callable[[str, list[Line], Looks, Path], Figure | None],
+    figure: Callable[[str, list[LengthCurve], Looks, Path], Figure | None],
 ) -> list[Figure]:
     scenes = dict.fromkeys(line.scene for line in found)
     drawn = [figure(s, [line for line in found if line.scene == s], looks, folder) for s in scenes]

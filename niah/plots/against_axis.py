@@ -6,7 +6,7 @@ from pathlib import Path
 from niah.plots.curves import curve_of, draw_curve, relative_of
 from niah.plots.style import DASHES, Figure, Looks, legend, new_panels, save, slug, who
 from niah.records.schema import BASE_LENGTH_S, SCENE_AXES
-from niah.tables.curves import Line, Point, length_name, scene_name
+from niah.tables.curves import LengthCurve, Point, length_name, scene_name
 
 PLAIN: dict[str, str | float] = {
     "level": "surround",
@@ -22,7 +22,7 @@ NAMES = {
 }
 
 
-def axis_figures(found: Sequence[Line], looks: Looks, folder: Path) -> list[Figure]:
+def axis_figures(found: Sequence[LengthCurve], looks: Looks, folder: Path) -> list[Figure]:
     """One picture a scene, position and axis with two values or more, the others plain; a curve a model and length."""
     drawn = []
     for axis in SCENE_AXES:
@@ -35,7 +35,7 @@ def axis_figures(found: Sequence[Line], looks: Looks, folder: Path) -> list[Figu
     return drawn
 
 
-def _figure(axis: str, here: Sequence[Line], looks: Looks, folder: Path) -> Figure:
+def _figure(axis: str, here: Sequence[LengthCurve], looks: Looks, folder: Path) -> Figure:
     canvas, (axes,) = new_panels(1, width=6.5)
     values = list(dict.fromkeys(_value(line, axis) for line in here))
     values = values if axis == "level" else sorted(values, key=float)
@@ -73,7 +73,7 @@ def _figure(axis: str, here: Sequence[Line], looks: Looks, folder: Path) -> Figu
     )
 
 
-def _varies(line: Line, axis: str) -> bool:
+def _varies(line: LengthCurve, axis: str) -> bool:
     """Whether the line is plain but for `axis`."""
     points = list(_longer(line))
     return bool(points) and not any(
@@ -81,11 +81,11 @@ def _varies(line: Line, axis: str) -> bool:
     )
 
 
-def _value(line: Line, axis: str) -> str | float:
+def _value(line: LengthCurve, axis: str) -> str | float:
     """What the line has on an axis; the plain value where its cells say nothing."""
     value: str | float = next(_longer(line)).get(axis) or PLAIN[axis]
     return value
 
 
-def _longer(line: Line) -> Iterator[Point]:
+def _longer(line: LengthCurve) -> Iterator[Point]:
     return (point for length, point in line.by_length.items() if length != BASE_LENGTH_S)

@@ -17,13 +17,15 @@ from niah.plots.style import (
     slug,
     who,
 )
-from niah.tables.curves import Line, chance, length_name
+from niah.tables.curves import LengthCurve, chance, length_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def length_figure(scene: str, found: list[Line], looks: Looks, folder: Path) -> Figure | None:
+def length_figure(
+    scene: str, found: list[LengthCurve], looks: Looks, folder: Path
+) -> Figure | None:
     most = max(len(line.scored()) for line in found)
     if most < 2:
         return None
@@ -52,7 +54,7 @@ def length_figure(scene: str, found: list[Line], looks: Looks, folder: Path) -> 
     return save(canvas, folder / f"length-{slug(scene)}.png", title, _length_alt(scene, found))
 
 
-def _length_alt(scene: str, found: list[Line]) -> str:
+def _length_alt(scene: str, found: list[LengthCurve]) -> str:
     told = [f"mAP against length in seconds, haystack {scene}."]
     for line in found:
         values = ", ".join(f"{p['mAP']:.3f} at {length_name(s)}" for s, p in line.scored())
@@ -62,11 +64,11 @@ def _length_alt(scene: str, found: list[Line]) -> str:
     return " ".join(told) + ("" if level is None else f" Chance: {level:.3f}.")
 
 
-def _against_length(line: Line, value: Value) -> Curve:
+def _against_length(line: LengthCurve, value: Value) -> Curve:
     return curve_of([(s, value(p)) for s, p in line.scored()])
 
 
-def _mark_relative_chance(axes: "Axes", found: Iterable[Line], looks: Looks) -> None:
+def _mark_relative_chance(axes: "Axes", found: Iterable[LengthCurve], looks: Looks) -> None:
     """Chance as a share of each model's own 10 s score, in the model's colour."""
     level = chance(found)
     bases = {looks.of(line)["color"]: line.base for line in found}
@@ -76,7 +78,7 @@ def _mark_relative_chance(axes: "Axes", found: Iterable[Line], looks: Looks) -> 
             axes.axhline(share, color=colour, linestyle="--", linewidth=1.0, alpha=0.6)
 
 
-def _mark_failures(axes: "Axes", found: Iterable[Line], looks: Looks) -> None:
+def _mark_failures(axes: "Axes", found: Iterable[LengthCurve], looks: Looks) -> None:
     """A cross on the axis at the shortest length of each model that ended so, and the word."""
     failed: dict[tuple[str, str], float] = {}
     for line in found:

@@ -6,10 +6,10 @@ from pathlib import Path
 from niah.plots.curves import Curve, curve_of, draw_curve, mAP_of
 from niah.plots.style import DASHES, Figure, Looks, legend, mark_chance, new_panels, save, who
 from niah.records.schema import BASE_LENGTH_S
-from niah.tables.curves import Line, length_name
+from niah.tables.curves import LengthCurve, length_name
 
 
-def snr_figures(found: Sequence[Line], looks: Looks, folder: Path) -> list[Figure]:
+def snr_figures(found: Sequence[LengthCurve], looks: Looks, folder: Path) -> list[Figure]:
     """One picture a position, one panel a length, of the haystacks with two levels or more."""
     drawn = []
     positions: list[float | None] = [*looks.positions] or [None]
@@ -24,7 +24,11 @@ def snr_figures(found: Sequence[Line], looks: Looks, folder: Path) -> list[Figur
 
 
 def _snr_figure(
-    position: float | None, here: list[Line], noisy: list[Line], looks: Looks, folder: Path
+    position: float | None,
+    here: list[LengthCurve],
+    noisy: list[LengthCurve],
+    looks: Looks,
+    folder: Path,
 ) -> Figure:
     lengths_s = sorted({s for line in noisy for s, _ in line.scored() if s != BASE_LENGTH_S})
     canvas, panels = new_panels(max(1, len(lengths_s)), width=3.0 if len(lengths_s) > 2 else 4.2)
@@ -53,7 +57,7 @@ def _snr_figure(
     return save(canvas, folder / name, f"Score against level of the needle{where}", alt)
 
 
-def _against_snr(group: Iterable[Line], length: float) -> Curve:
+def _against_snr(group: Iterable[LengthCurve], length: float) -> Curve:
     cells = {line.snr_db: line.by_length.get(length) for line in group}
     scored = {snr: p for snr, p in cells.items() if snr is not None and p and p["mAP"] is not None}
     return curve_of([(snr, mAP_of(point)) for snr, point in sorted(scored.items())])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from niah.plots.style import Figure, Looks, new_panels, save, slug, who
 from niah.records.schema import BASE_LENGTH_S
-from niah.tables.curves import Line, length_name
+from niah.tables.curves import LengthCurve, length_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 Shares = dict[tuple[float, float], float]  # relative score by (position, length)
 
 
-def position_figure(scene: str, found: list[Line], looks: Looks, folder: Path) -> Figure | None:
+def position_figure(
+    scene: str, found: list[LengthCurve], looks: Looks, folder: Path
+) -> Figure | None:
     shares = {name: _shares([line for line in found if who(line) == name]) for name in looks.models}
     shares = {name: share for name, share in shares.items() if share}
     columns = sorted({length for share in shares.values() for length in _compared(share)})
@@ -47,7 +49,7 @@ def _number_fields(axes: "Axes", grid: Sequence[Sequence[float]]) -> None:
                 axes.text(column, row, f"{value:.0f}", ha="center", va="center", color=ink)
 
 
-def _shares(found: Iterable[Line]) -> Shares:
+def _shares(found: Iterable[LengthCurve]) -> Shares:
     """Relative score at each (position, length)."""
     return {
         (line.position, length): float(point["relative"])

@@ -25,7 +25,7 @@ def draw_published(cells: "pd.DataFrame", presets: Iterable[str], folder: Path) 
     import matplotlib as mpl
 
     drawn = []
-    with atomic.telling(folder):
+    with atomic.one_line_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context(STYLE):
         for name in presets:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from niah.system import atomic
-from niah.tables.curves import Line, chance
+from niah.tables.curves import LengthCurve, chance
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,14 +47,14 @@ class Figure:
 class Looks:
     """Colour and marker by model, dashes by position, the same in every picture of a run."""
 
-    def __init__(self, found: Iterable[Line]) -> None:
+    def __init__(self, found: Iterable[LengthCurve]) -> None:
         found = list(found)
         self.models = list(dict.fromkeys(who(line) for line in found))
         self.positions = sorted({line.position for line in found if line.position is not None})
         # most lines have the needle in the middle: these are drawn solid
         self.positions.sort(key=lambda position: (position != 0.5, position))
 
-    def of(self, line: Line) -> dict[str, Any]:
+    def of(self, line: LengthCurve) -> dict[str, Any]:
         model = self.models.index(who(line))
         dash = self.positions.index(line.position) if line.position in self.positions else 0
         return {
@@ -64,7 +64,7 @@ class Looks:
         }
 
 
-def who(line: Line) -> str:
+def who(line: LengthCurve) -> str:
     """The model, and the windows it was given: a curve never holds both whole scenes and windows."""
     if line.window_s is None:
         return f"{line.model}, {line.pool}" if line.pool else line.model
@@ -72,7 +72,7 @@ def who(line: Line) -> str:
     return f"{line.model}, {line.window_s:g} s windows{pool}"
 
 
-def mark_chance(axes: "Axes", found: Iterable[Line]) -> None:
+def mark_chance(axes: "Axes", found: Iterable[LengthCurve]) -> None:
     level = chance(found)
     if level is not None:
         axes.axhline(level, color=CHANCE_COLOUR, linestyle="--", linewidth=1.2, label="chance")
@@ -106,6 +106,6 @@ def slug(scene: str) -> str:
 
 def save(canvas: "Canvas", file: Path, title: str, alt: str) -> Figure:
     canvas.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
-    with atomic.writing(file) as stream:
+    with atomic.atomic_write(file) as stream:
         canvas.savefig(stream, format="png", metadata={"Software": None})
     return Figure(file, title, alt)

@@ -21,11 +21,11 @@ from niah.haystacks import Haystack, load_haystack
 from niah.placement import start_frame, total_frames
 from niah.preview.heard import evidence_in
 from niah.preview.picture import draw
-from niah.preview.scene import Drawable, Scene
+from niah.preview.scene import Drawable, PreviewScene
 from niah.preview.sound import play
 from niah.scenes.builder import Level, SceneBuilder
 from niah.system import spreadsheet
-from niah.system.atomic import telling, writing
+from niah.system.atomic import atomic_write, one_line_os_errors
 
 if TYPE_CHECKING:
     from niah.adapters import Adapter
@@ -74,7 +74,7 @@ def preview(
     builder = SceneBuilder(frontend, protocol, haystack, seed, level)
     snr_db = snr_db if haystack.needs_snr else None
     told = haystack.name + (f" at {snr_db:g} dB SNR" if snr_db is not None else "")
-    scene = Scene(
+    scene = PreviewScene(
         title=f"{needle.name} in {told}: {length_s:g} s, position {position:g}, {protocol}",
         frontend=frontend,
         builder=builder,
@@ -90,14 +90,14 @@ def preview(
         scene.needle, scene.clip_id, length_s=length_s, position=position, snr_db=snr_db
     ).numpy()
     evidence = None if adapter is None else evidence_in(adapter, scene, features, method)
-    with telling(out):
+    with one_line_os_errors(out):
         if out.exists() and not out.is_dir():
             raise NiahError(f"{out}: is a file; --out must be a folder")
         out.mkdir(parents=True, exist_ok=True)
     names = [FEATURES, PICTURE, SOUND, *([CURVE] if evidence else [])]
     paths = [out / name for name in names]
     with ExitStack() as stack:
-        array, picture, sound, *curve = (stack.enter_context(writing(path)) for path in paths)
+        array, picture, sound, *curve = (stack.enter_context(atomic_write(path)) for path in paths)
         np.save(array, features)
         draw(picture, scene, features, evidence)
         play(sound, scene)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from niah.errors import NiahError
-from niah.preview.scene import Scene
+from niah.preview.scene import PreviewScene
 
 if TYPE_CHECKING:
     from niah.adapters import Adapter
@@ -17,7 +17,7 @@ _HIDDEN_S, _MOST_WINDOWS = 5.0, 50  # of occlusion: finer than for a hit rate, a
 
 
 def evidence_in(
-    adapter: "Adapter", scene: Scene, features: NDArray[np.float32], method: str
+    adapter: "Adapter", scene: PreviewScene, features: NDArray[np.float32], method: str
 ) -> "Evidence":
     """The curve of the scene, and its highest classes."""
     import torch

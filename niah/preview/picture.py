@@ -5,7 +5,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from niah.preview.scene import Scene
+from niah.preview.scene import PreviewScene
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,7 +18,10 @@ _TICKS_HZ = (125, 500, 1000, 2000, 4000, 7000)
 
 
 def draw(
-    stream: IO[bytes], scene: Scene, features: NDArray[np.float32], evidence: "Evidence | None"
+    stream: IO[bytes],
+    scene: PreviewScene,
+    features: NDArray[np.float32],
+    evidence: "Evidence | None",
 ) -> None:
     """The log-mel picture: the whole scene with the needle marked, a closer look at it, and the model's evidence."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -51,7 +54,7 @@ def draw(
     figure.savefig(stream, format="png")
 
 
-def _below(axis: "Axes", scene: Scene, evidence: "Evidence") -> None:
+def _below(axis: "Axes", scene: PreviewScene, evidence: "Evidence") -> None:
     """The evidence of the whole scene, on the time axis of its picture."""
     from niah.preview.evidence import draw_evidence
 
@@ -63,7 +66,7 @@ def _below(axis: "Axes", scene: Scene, evidence: "Evidence") -> None:
 
 def _panel(
     axis: "Axes",
-    scene: Scene,
+    scene: PreviewScene,
     features: NDArray[np.float32],
     span: tuple[int, int],
     limits: NDArray[np.floating],

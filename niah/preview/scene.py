@@ -15,7 +15,7 @@ Drawable = (
 
 
 @dataclass(frozen=True)
-class Scene:
+class PreviewScene:
     """One scene, as all of a preview's files tell of it."""
 
     title: str

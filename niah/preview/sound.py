@@ -6,13 +6,13 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from niah.preview.scene import Scene
+from niah.preview.scene import PreviewScene
 
 _CHUNK_HOPS = 40_000  # 400 s of sound at a time
 _LOUDEST = 0.99
 
 
-def play(stream: IO[bytes], scene: Scene) -> None:
+def play(stream: IO[bytes], scene: PreviewScene) -> None:
     """Write the scene as a 16-bit WAV, in chunks; twice through, for the peak comes first."""
     import soundfile
 
@@ -24,7 +24,7 @@ def play(stream: IO[bytes], scene: Scene) -> None:
             file.write(chunk * scale)
 
 
-def _chunks(scene: Scene) -> Iterator[NDArray[np.float32]]:
+def _chunks(scene: PreviewScene) -> Iterator[NDArray[np.float32]]:
     """The scene's samples from first to last: noise, needle, noise."""
     frontend, builder = scene.frontend, scene.builder
     noise = None

@@ -9,7 +9,7 @@ A cell's scores are written before its row: the row is the promise that the cell
 name is the hash of all that determines it, so resuming and amending are one thing: do the cells
 that are not there. One process writes at a time (a lock that the system frees when it dies).
 
-Schema 2 added the optional columns of `niah.records.schema` and the distractors' labels. A run of schema 1 has nothing in
+Schema 2 added the optional columns of `schema` and the distractors' labels. A run of schema 1 has nothing in
 them, so it is read as it is; opened for writing, it becomes one of schema 2, which an older niah refuses.
 """
 
@@ -67,13 +67,13 @@ class RunDirectory:
         path = Path(path)
         _refuse_foreign(path)
         run_parts.refuse_links(path)
-        with atomic.telling(path):
+        with atomic.one_line_os_errors(path):
             path.mkdir(parents=True, exist_ok=True)
             lock = _lock(path)
         try:
             _refuse_foreign(path)  # again: another process may have come first
-            with atomic.telling(path):
-                atomic.sweep(path)
+            with atomic.one_line_os_errors(path):
+                atomic.remove_leftovers(path)
                 (path / "cells").mkdir(exist_ok=True)
                 (path / "scores").mkdir(exist_ok=True)
             if not (path / "run.json").exists():
@@ -147,8 +147,8 @@ class RunDirectory:
     def write_run_json(self, content: Mapping[str, object]) -> None:
         """Replace the given keys of run.json; `models` is merged by name, as amending a run needs.
 
-        `schema_version` and `identity` stay as they are. Absolute paths are cut (`niah.system.folders`): a run is made to be
-        published.
+        `schema_version` and `identity` stay as they are. Absolute paths are cut
+        (`niah.system.folders`): a run is made to be published.
         """
         old, new = self.run_json(), _plain(content)
         fixed = {name: old[name] for name in ("schema_version", "identity")}
@@ -219,7 +219,7 @@ class RunDirectory:
 
     def write_cells_csv(self) -> None:
         """Rebuild cells.csv from the rows (a kill may have come between a row and the table)."""
-        with atomic.writing(self.path / "cells.csv") as file:
+        with atomic.atomic_write(self.path / "cells.csv") as file:
             file.write(spreadsheet.frame_text(self.cells()).encode())
 
     def rows(self) -> list[tuple[Row, str | None]]:

@@ -74,7 +74,7 @@ def write(file: Path, scored: ClipScores) -> None:
     if scored.distractors:
         columns["distractors"] = _lists(scored.distractors)
     classes = {_CLASSES: json.dumps([*scored.classes])}
-    with atomic.writing(file) as stream:
+    with atomic.atomic_write(file) as stream:
         pq.write_table(
             pa.table(columns).replace_schema_metadata(classes), stream, compression="zstd"
         )

@@ -1,1 +1,1 @@
-"""TODO(doc)"""
+"""Scenes: needles placed in haystacks, as features."""

@@ -21,7 +21,7 @@ from niah.frontends import Frontend
 from niah.haystacks import Haystack
 from niah.haystacks.clip_noise import ClipNoise, Loudness, Noise
 from niah.placement import check_protocol, start_frame, total_frames
-from niah.scenes.lazy import Scene, Stretch
+from niah.scenes.lazy import Scene, Segment
 
 Level = Literal["surround", "mix"]
 LEVELS = ("surround", "mix")
@@ -222,7 +222,7 @@ class SceneBuilder:
             stretches.append(self._haystack(frame, piece.start, noise, stream))
             stream += piece.start - frame + (piece.count if self.level == "mix" else 0)
             frame = piece.start + piece.count
-            stretches.append(Stretch.of_rows(piece.start, self._laid(piece, noise)))
+            stretches.append(Segment.of_rows(piece.start, self._laid(piece, noise)))
         stretches.append(self._haystack(frame, total, noise, stream))
         return Scene(tuple(stretches), self.frontend.mels)
 
@@ -265,9 +265,9 @@ class SceneBuilder:
         samples = 10 * self.frontend.sample_rate
         return Loudness(REFERENCE_RMS, samples, self.frontend.frames(samples))
 
-    def _haystack(self, start: int, stop: int, noise: Noise | None, stream: int) -> Stretch:
+    def _haystack(self, start: int, stop: int, noise: Noise | None, stream: int) -> Segment:
         """Scene frames `start` to `stop`, from the noise's frame `stream` on."""
-        return Stretch(start, stop, lambda rows, first: self._fill(rows, noise, stream + first))
+        return Segment(start, stop, lambda rows, first: self._fill(rows, noise, stream + first))
 
     def _fill(self, rows: Tensor, noise: Noise | None, first: int) -> None:
         """Write haystack frames, from the noise's frame `first` on."""

@@ -18,26 +18,26 @@ from niah.errors import NiahError
 _LAYING = threading.Lock()
 """Of blocks: what of a haystack's bank nobody has read yet is computed once, not by every thread that asks."""
 
-Lay = Callable[[Tensor, int], None]
+Render = Callable[[Tensor, int], None]
 """Write rows (n, mels), from the stretch's frame so and so on."""
 
 
 @dataclass(frozen=True)
-class Stretch:
+class Segment:
     """Frames `start` to `stop` of a scene."""
 
     start: int
     stop: int
-    lay: Lay
+    render: Render
 
     @classmethod
-    def of_rows(cls, start: int, rows: Tensor) -> "Stretch":
+    def of_rows(cls, start: int, rows: Tensor) -> "Segment":
         """Of rows (n, mels) that are there already."""
 
-        def lay(out: Tensor, first: int) -> None:
+        def render(out: Tensor, first: int) -> None:
             out.copy_(rows[first : first + len(out)])
 
-        return cls(start, start + len(rows), lay)
+        return cls(start, start + len(rows), render)
 
 
 @dataclass(frozen=True)
@@ -47,25 +47,25 @@ class Scene:
     The stretches follow one another from frame 0 on, without gaps.
     """
 
-    stretches: tuple[Stretch, ...]
+    stretches: tuple[Segment, ...]
     mels: int
 
     @classmethod
     def of_rows(cls, rows: Tensor) -> "Scene":
-        return cls((Stretch.of_rows(0, rows),), rows.shape[1])
+        return cls((Segment.of_rows(0, rows),), rows.shape[1])
 
     @property
     def shape(self) -> tuple[int, int]:
         """(frames, mels)."""
         return self.stretches[-1].stop, self.mels
 
-    def lay(self, out: Tensor, first: int = 0) -> Tensor:
+    def render(self, out: Tensor, first: int = 0) -> Tensor:
         """Write the frames from `first` on into `out` (n, mels) float32, on the CPU; returns it."""
         last = first + len(out)
         for each in self.stretches:
             low, high = max(first, each.start), min(last, each.stop)
             if low < high:
-                each.lay(out[low - first : high - first], low - each.start)
+                each.render(out[low - first : high - first], low - each.start)
         return out
 
     def whole(self, out: Tensor | None = None) -> Tensor:
@@ -79,7 +79,7 @@ class Scene:
         elif out.shape != self.shape or out.dtype != torch.float32 or out.device.type != "cpu":
             told = f"{out.dtype} {out.device} {tuple(out.shape)}"
             raise NiahError(f"out must be a float32 CPU tensor of shape {self.shape}, got {told}")
-        return self.lay(out)
+        return self.render(out)
 
 
 class FeatureBlocks:
@@ -116,13 +116,13 @@ class FeatureBlocks:
         out = torch.empty(len(scenes), max(0, last - first), self.shape[2])
         with _LAYING:
             for scene, rows in zip(scenes, out, strict=True):
-                scene.lay(rows, first)
+                scene.render(rows, first)
         return out.view(*out.shape, *self.channels)
 
 
-def together(scenes: Sequence[Scene]) -> Tensor:
+def stack(scenes: Sequence[Scene]) -> Tensor:
     """The scenes as one tensor (B, frames, mels), each laid straight into its place."""
     out = torch.empty(len(scenes), *scenes[0].shape)
     for scene, rows in zip(scenes, out, strict=True):
-        scene.lay(rows)
+        scene.render(rows)
     return out

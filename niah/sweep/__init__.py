@@ -1,1 +1,1 @@
-"""TODO(doc)"""
+"""The sweep: from options to a plan of cells, and from each cell to stored scores."""

@@ -32,7 +32,7 @@ Advance = Callable[[int], None]
 
 
 @dataclass
-class ModelRun:
+class ModelEvaluator:
     """A loaded model with the scenes and needles of its front end."""
 
     options: RunOptions

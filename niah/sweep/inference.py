@@ -15,7 +15,7 @@ from torch import Tensor
 from niah.adapters import Adapter
 from niah.adapters.wrappers.lazy_features import InBlocks
 from niah.errors import NiahError
-from niah.scenes.lazy import FeatureBlocks, Scene, together
+from niah.scenes.lazy import FeatureBlocks, Scene, stack
 from niah.sweep.prefetch import one_ahead
 from niah.system.memory import PeakMemory, free_cached, is_out_of_memory
 
@@ -28,7 +28,7 @@ _FLOAT32_BYTES = 4
 
 
 @dataclass(frozen=True)
-class Measured:
+class InferenceResult:
     """Scores (clips, classes) in [0, 1]; seconds of forward pass a clip; bytes at the peak."""
 
     scores: Tensor
@@ -43,7 +43,7 @@ def measure(
     device: torch.device,
     advance: Callable[[int], None],
     ahead: bool | None = None,
-) -> Measured:
+) -> InferenceResult:
     """Sigmoid scores of scenes, all of one length, in batches.
 
     The latency is the median over batches of wall time / clips in the batch, transfer to the device included, the
@@ -72,7 +72,7 @@ def measure(
             scores.append(torch.sigmoid(logits))
             advance(len(logits))
             del batch  # the next one takes its place
-    return Measured(torch.cat(scores), median(seconds[1:] or seconds), memory.bytes())
+    return InferenceResult(torch.cat(scores), median(seconds[1:] or seconds), memory.bytes())
 
 
 def probe_batch_size(
@@ -127,4 +127,4 @@ def _groups(scenes: Iterable[Scene], size: int) -> Iterator[list[Scene]]:
 def _batches(adapter: Adapter, groups: Iterable[list[Scene]]) -> Generator[Any, None, None]:
     """Each group as what the adapter takes; nothing is kept of a batch that was handed out."""
     for group in groups:
-        yield FeatureBlocks(group) if isinstance(adapter, InBlocks) else together(group)
+        yield FeatureBlocks(group) if isinstance(adapter, InBlocks) else stack(group)

@@ -28,7 +28,7 @@ from niah.records.summarise import summarise
 from niah.scan.availability import check_available, other_than_auto
 from niah.scan.override import use_scan
 from niah.sweep.cell_scenes import Scenes
-from niah.sweep.evaluator import ModelRun
+from niah.sweep.evaluator import ModelEvaluator
 from niah.sweep.options import RunOptions
 from niah.sweep.plan import Cell, left_out, model_cards_of, plan, spec_of
 from niah.sweep.provenance import git, hardware, versions
@@ -198,10 +198,10 @@ class _Sweep:
                         if row["status"] != "ok":
                             self.note(f"{cell}: {row['status']}: {row['error']}")
 
-    def _load(self, name: str) -> ModelRun:
+    def _load(self, name: str) -> ModelEvaluator:
         adapter = _load(self.options, name, self.device)
         frontend = adapter.frontend.fingerprint
-        model = ModelRun(
+        model = ModelEvaluator(
             self.options,
             self.cards[name],
             adapter,

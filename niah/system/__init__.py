@@ -1,1 +1,1 @@
-"""TODO(doc)"""
+"""What every program needs of the machine: files written whole, downloads, memory, threads, progress."""

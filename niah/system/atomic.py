@@ -19,14 +19,14 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 @contextmanager
-def writing(file: Path) -> Iterator[IO[bytes]]:
+def atomic_write(file: Path) -> Iterator[IO[bytes]]:
     """A binary file that takes `file`'s place when the block ends well, and leaves no trace if not.
 
     Raises `NiahError` when the disk is full or the folder cannot be written to.
     """
     # the process id keeps a reader's report and the sweep from writing to one temporary file
     temporary = file.with_name(f".{file.name}.{os.getpid()}{SUFFIX}")
-    with telling(file.parent):
+    with one_line_os_errors(file.parent):
         try:
             with temporary.open("wb") as stream:
                 yield stream
@@ -42,7 +42,7 @@ def writing(file: Path) -> Iterator[IO[bytes]]:
 
 def write_json(file: Path, content: Mapping[str, object]) -> None:
     """Write `content` as indented UTF-8 JSON, whole or not at all."""
-    with writing(file) as stream:
+    with atomic_write(file) as stream:
         stream.write((json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
 
 
@@ -62,14 +62,14 @@ def is_leftover(name: str) -> bool:
     return name.startswith(".") and name.endswith(SUFFIX)
 
 
-def sweep(folder: Path) -> None:
+def remove_leftovers(folder: Path) -> None:
     """Delete the leftovers of killed writers in `folder` and one level below."""
     for file in [*folder.glob(f".*{SUFFIX}"), *folder.glob(f"*/.*{SUFFIX}")]:
         file.unlink(missing_ok=True)
 
 
 @contextmanager
-def telling(folder: Path) -> Iterator[None]:
+def one_line_os_errors(folder: Path) -> Iterator[None]:
     """Turn a full disk, a read-only folder and the like into one line about `folder`."""
     try:
         yield

@@ -6,8 +6,8 @@ cores would ask for four.
 
 What calls the jobs has a team of threads too, torch's OpenMP threads, which spin for about a millisecond after each
 parallel operation in case of another, on the cores that the jobs then wait for: 0.8 ms a call of `run_jobs` where one
-such operation went before. So where jobs follow one another, what lies between them is done under `held`, by one
-thread.
+such operation went before. So where jobs follow one another, what lies between them is done by one thread, under
+`single_threaded_torch`.
 """
 
 import threading
@@ -29,7 +29,7 @@ def threads_of_jobs() -> int:
 
 
 @contextmanager
-def held() -> Iterator[None]:
+def single_threaded_torch() -> Iterator[None]:
     """torch itself keeps to this thread, and leaves its others to the jobs."""
     threads = threads_of_jobs()
     before, own = getattr(_LENT, "threads", 0), torch.get_num_threads()

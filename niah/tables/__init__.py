@@ -1,1 +1,1 @@
-"""TODO(doc)"""
+"""Cells as curves against length and as tables of text."""

@@ -1,6 +1,6 @@
 """The lines that tables and figures are made of: one model in one kind of scene, by length.
 
-A `Line` holds fixed all but the length: model (its weights and precision), haystack, SNR, position,
+A `LengthCurve` holds fixed all but the length: model (its weights and precision), haystack, SNR, position,
 window, how windows or positions are pooled, and the further axes (level, needle's duration and
 count, distractors). Controls, which have no needle, are on no line. Its first point is the needle
 alone (10 s), which the model's lines share, since at 10 s there is no haystack.
@@ -25,7 +25,7 @@ _POOL = re.compile(r"\+(?:window|pool)-(\S+)")
 
 
 @dataclass(frozen=True)
-class Line:
+class LengthCurve:
     """What is held fixed, and the cells by length (a cell that was not run is not there)."""
 
     model: str
@@ -57,7 +57,7 @@ class Line:
         return [(s, p) for s, p in sorted(self.by_length.items()) if p["mAP"] is not None]
 
 
-def lines(cells: "pd.DataFrame") -> list[Line]:
+def lines(cells: "pd.DataFrame") -> list[LengthCurve]:
     """The lines of a run's cells, ordered by model, haystack, SNR and position.
 
     Raises `NiahError` when there are no cells, or when they mix protocols or clip lists: their
@@ -85,7 +85,9 @@ def lines(cells: "pd.DataFrame") -> list[Line]:
             continue  # the needle alone is the first point of the other lines
         by_length = held if how not in alone else {BASE_LENGTH_S: alone[how], **held}
         (model, window_s, pool), (haystack, snr_db, position, axes) = how, scene
-        result.append(Line(model, haystack, snr_db, position, window_s, pool, by_length, axes))
+        result.append(
+            LengthCurve(model, haystack, snr_db, position, window_s, pool, by_length, axes)
+        )
     return sorted(result, key=_order)
 
 
@@ -99,12 +101,12 @@ def points(cells: "pd.DataFrame") -> list[Point]:
     ]
 
 
-def lengths(found: Iterable[Line]) -> list[float]:
+def lengths(found: Iterable[LengthCurve]) -> list[float]:
     """Every length on any of the lines, ascending."""
     return sorted({length for line in found for length in line.by_length})
 
 
-def chance(found: Iterable[Line]) -> float | None:
+def chance(found: Iterable[LengthCurve]) -> float | None:
     """Expected mAP of random scores on the lines' clips, None when nothing was scored."""
     levels = [p["chance_mAP"] for line in found for p in line.by_length.values()]
     return next((float(level) for level in levels if level is not None), None)
@@ -192,7 +194,7 @@ def _model_names(found: Iterable[Point]) -> dict[Variant, str]:
     return names
 
 
-def _order(line: Line) -> tuple[Any, ...]:
+def _order(line: LengthCurve) -> tuple[Any, ...]:
     # haystacks without a level first, then by falling SNR, which is rising difficulty
     quiet = line.snr_db is None
     level = 0.0 if line.snr_db is None else -line.snr_db

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from niah.records.schema import BASE_LENGTH_S
-from niah.tables.curves import Line, Point, chance, length_name, lengths, lines
+from niah.tables.curves import LengthCurve, Point, chance, length_name, lengths, lines
 from niah.tables.markdown_text import plain
 
 if TYPE_CHECKING:
@@ -91,20 +91,20 @@ def _by_length(cells: "pd.DataFrame", entry: "Entry", entries: str) -> Table:
     )
 
 
-def scene_columns(found: Iterable[Line]) -> tuple[str, ...]:
+def scene_columns(found: Iterable[LengthCurve]) -> tuple[str, ...]:
     """The first columns of a table of lines; "window" where a line is the sliding window's."""
     windows = any(line.window != "whole" for line in found)
     return ("model", "haystack", "position", *(["window"] if windows else []))
 
 
-def scene_texts(line: Line, columns: tuple[str, ...]) -> tuple[str, ...]:
+def scene_texts(line: LengthCurve, columns: tuple[str, ...]) -> tuple[str, ...]:
     """What a line holds fixed, as texts of `scene_columns`."""
     position = "" if line.position is None else f"{line.position:g}"
     return (line.model, line.scene, position, *([line.window] if "window" in columns else []))
 
 
 def _chance_row(
-    found: list[Line], columns: Iterable[float], lead: int, entry: "Entry"
+    found: list[LengthCurve], columns: Iterable[float], lead: int, entry: "Entry"
 ) -> list[tuple[str, ...]]:
     level = chance(found)
     if level is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from niah.metrics.drop import detectable_drop
 from niah.metrics.effective_length import LEVELS, EffectiveLength, Reached, effective_length
-from niah.tables.curves import Line, length_name, lines
+from niah.tables.curves import LengthCurve, length_name, lines
 from niah.tables.drop import Table, scene_columns, scene_texts
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def lengths_table(cells: "pd.DataFrame", *, brief: bool = False) -> Table | None
     return Table(CAPTION, (*columns, "10 s mAP", "AUC", "d'", *names, "detectable"), tuple(rows))
 
 
-def length_of(line: Line, share: float) -> EffectiveLength | None:
+def length_of(line: LengthCurve, share: float) -> EffectiveLength | None:
     """L_`share` of a line; None without its 10 s score or without a longer one."""
     known = [(s, p) for s, p in line.scored() if p["relative"] is not None]
     if line.base is None or len(known) < 2:
@@ -95,21 +95,21 @@ def _reached(reached: Reached) -> str:
     return f"{sign}{length_name(seconds)}"
 
 
-def _floor(line: Line) -> float:
+def _floor(line: LengthCurve) -> float:
     """The share of the 10 s score that random scores get: below it no length can be found."""
     base = line.base or {}
     known = base.get("chance_mAP") is not None and base.get("mAP")
     return float(base["chance_mAP"] / base["mAP"]) if known else 0.0
 
 
-def _ten_seconds(line: Line) -> tuple[str, ...]:
+def _ten_seconds(line: LengthCurve) -> tuple[str, ...]:
     base = line.base or {}
     forms = (("mAP", ".3f"), ("auc", ".3f"), ("d_prime", ".2f"))
     known = ((base.get(name), form) for name, form in forms)
     return tuple("" if value is None else f"{value:{form}}" for value, form in known)
 
 
-def _detectable(line: Line) -> str:
+def _detectable(line: LengthCurve) -> str:
     """The largest over the line's lengths: what could be missed at some length."""
     points = [p for s, p in line.scored() if line.base is not None and p is not line.base]
     bounds = [(p["drop_lo"], p["drop_hi"]) for p in points]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from niah.cards import ModelCard
-from niah.system.atomic import writing
+from niah.system.atomic import atomic_write
 
 CARD = "card.toml"
 
@@ -15,7 +15,7 @@ def write_card(card: ModelCard, out: Path, weights: str) -> Path:
     labels = card.labels
     if labels.endswith(".csv"):
         labels = "labels.csv"
-        with writing(out / labels) as stream:
+        with atomic_write(out / labels) as stream:
             stream.write(Path(card.labels_source).read_bytes())
     told: dict[str, Any] = {
         "name": card.name,
@@ -31,7 +31,7 @@ def write_card(card: ModelCard, out: Path, weights: str) -> Path:
     lines = [_line(key, value) for key, value in told.items() if value]
     lines += ["", "[config]", *(_line(key, value) for key, value in card.config.items())]
     lines += ["", "[weights.trained]", _line("file", weights), ""]
-    with writing(out / CARD) as stream:
+    with atomic_write(out / CARD) as stream:
         stream.write("\n".join(lines).encode())
     return out / CARD
 

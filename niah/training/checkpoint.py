@@ -19,7 +19,7 @@ CHECKPOINT = "checkpoint.pt"
 
 
 @dataclass
-class Standing:
+class TrainState:
     """What a run knows beside its weights. `step` is the next one, counted over all epochs."""
 
     step: int = 0
@@ -35,7 +35,7 @@ class Standing:
 def save(
     path: Path,
     recipe: Recipe,
-    standing: Standing,
+    standing: TrainState,
     network: nn.Module,
     optimiser: Any,
     scaler: Any = None,
@@ -53,7 +53,7 @@ def save(
         },
         content,
     )
-    with atomic.writing(path) as stream:
+    with atomic.atomic_write(path) as stream:
         stream.write(content.getbuffer())
 
 
@@ -64,14 +64,14 @@ def resume(
     optimiser: Any,
     scaler: Any = None,
     moving: nn.Module | None = None,
-) -> Standing:
-    """Load what is there into the given objects; a fresh `Standing` where nothing is.
+) -> TrainState:
+    """Load what is there into the given objects; a fresh `TrainState` where nothing is.
 
     Raises:
         NiahError: a checkpoint of another recipe, or one that cannot be read.
     """
     if not path.is_file():
-        return Standing()
+        return TrainState()
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, OSError, ValueError) as error:
@@ -88,7 +88,7 @@ def resume(
         scaler.load_state_dict(saved["scaler"])
     if moving is not None:
         moving.load_state_dict(saved["moving"])
-    return Standing(**saved["standing"])
+    return TrainState(**saved["standing"])
 
 
 def _fingerprint(recipe: Recipe) -> str:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from niah.frontends import Frontend
-from niah.system.atomic import telling
+from niah.system.atomic import one_line_os_errors
 from niah.system.progress import track
 from niah.training.augmentation import (
     Samples,
@@ -27,7 +27,7 @@ from niah.training.augmentation import (
     roll,
 )
 from niah.training.log_mel import log_mel_of_sounds
-from niah.training.steps import OWN, PARTNER, Step
+from niah.training.steps import OWN, PARTNER, BatchPlan
 
 if TYPE_CHECKING:
     from niah.needles import NeedleSet
@@ -57,7 +57,7 @@ class Clips(Protocol):
 
     def __len__(self) -> int: ...
 
-    def batch(self, step: Step) -> Batch: ...
+    def batch(self, step: BatchPlan) -> Batch: ...
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class FeatureClips:
         """(b, frames, mels) float32 log-mel as stored."""
         return torch.from_numpy(self.log_mel[rows].astype(np.float32))
 
-    def batch(self, step: Step) -> Batch:
+    def batch(self, step: BatchPlan) -> Batch:
         targets = torch.from_numpy(self.targets[step.rows])
         mixed = step.weights < 1
         log_mel = self._moved(step, OWN)
@@ -85,7 +85,7 @@ class FeatureClips:
             targets = mix_targets(targets, partners, weights)
         return Batch(targets, log_mel=log_mel)
 
-    def _moved(self, step: Step, which: int) -> Tensor:
+    def _moved(self, step: BatchPlan, which: int) -> Tensor:
         log_mel = self.features(step.rows if which == OWN else step.partners)
         if step.shifts.any():
             log_mel = roll(log_mel, torch.from_numpy(step.shifts[:, which]))
@@ -109,7 +109,7 @@ class SoundClips:
     def __len__(self) -> int:
         return len(self.needles)
 
-    def batch(self, step: Step) -> Batch:
+    def batch(self, step: BatchPlan) -> Batch:
         longest = self.frontend.samples(self.frontend.needle_frames)
         sounds = [self._sound(step, index)[:longest] for index in range(len(step))]
         padded = np.zeros((len(sounds), max(len(sound) for sound in sounds)), np.float32)
@@ -129,14 +129,14 @@ class SoundClips:
             return given
         return Batch(targets, log_mel=log_mel_of(given, self.frontend, torch.device("cpu")))
 
-    def _sound(self, step: Step, index: int) -> Samples:
+    def _sound(self, step: BatchPlan, index: int) -> Samples:
         own = self._moved(step.rows[index], step, index, OWN)
         if step.weights[index] >= 1:
             return np.asarray(own - own.mean(), np.float32)
         partner = self._moved(step.partners[index], step, index, PARTNER)
         return mixup_waveforms(own, partner, float(step.weights[index]))
 
-    def _moved(self, row: int, step: Step, index: int, which: int) -> Samples:
+    def _moved(self, row: int, step: BatchPlan, index: int, which: int) -> Samples:
         source = self.needles.needles[row].source
         samples = source.waveform(self.frontend.sample_rate).samples
         return move_waveform(
@@ -173,7 +173,7 @@ def content_key(needles: "NeedleSet", frontend: Frontend) -> str:
 
 def _make(needles: "NeedleSet", frontend: Frontend, path: Path) -> None:
     shape = (len(needles.needles), frontend.needle_frames, frontend.mels)
-    with telling(path.parent):
+    with one_line_os_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(f".{os.getpid()}.tmp")
         try:

@@ -20,7 +20,7 @@ from niah.frontends import Frontend
 from niah.frontends.kaldi import KaldiFrontend
 from niah.needles import NeedleSet, load_needles
 from niah.needles.needle import FileSource
-from niah.system.atomic import writing
+from niah.system.atomic import atomic_write
 from niah.system.download import cache_folder
 from niah.system.folders import published
 from niah.training.card import write_card
@@ -29,7 +29,7 @@ from niah.training.imagenet import start_from_imagenet
 from niah.training.loop import Trained
 from niah.training.loop import train as run_loop
 from niah.training.recipes import EMA, Recipe, read_recipe, recipe_from
-from niah.training.teachers import LiveTeachers, PrecomputedTeaching, Teaching, precompute
+from niah.training.teachers import LiveTeachers, PrecomputedTeacher, Teacher, precompute
 from niah.vocabularies import Vocabulary, vocabulary
 
 WEIGHTS = "weights.safetensors"
@@ -204,11 +204,11 @@ def _teaching(
     needles: NeedleSet,
     frontend: Frontend,
     cache: Path,
-) -> Teaching | None:
+) -> Teacher | None:
     if not teachers:
         return None
     if recipe.teaching == "precomputed":
-        return PrecomputedTeaching(precompute(teachers, needles, cache))
+        return PrecomputedTeacher(precompute(teachers, needles, cache))
     return LiveTeachers(teachers, frontend)
 
 
@@ -228,6 +228,6 @@ def _write(path: Path, trained: Trained, recipe: Recipe) -> Path:
         )
     }
     state = {key: value.contiguous().cpu() for key, value in trained.state.items()}
-    with writing(path) as stream:
+    with atomic_write(path) as stream:
         stream.write(save(state, metadata=told))
     return path

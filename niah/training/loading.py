@@ -8,18 +8,18 @@ from torch.utils.data import DataLoader, Dataset
 
 from niah.errors import NiahError
 from niah.training.clips import Batch, Clips
-from niah.training.steps import Step, Steps
+from niah.training.steps import BatchPlan, BatchPlanner
 
 
 @dataclass(frozen=True)
-class _Planned(Dataset[tuple[Step, Batch | str]]):
+class _Planned(Dataset[tuple[BatchPlan, Batch | str]]):
     """Step n and its batch; an error is told as text, since not every exception survives the way to another process."""
 
     clips: Clips
-    steps: Steps
+    steps: BatchPlanner
     share: slice
 
-    def __getitem__(self, index: int) -> tuple[Step, Batch | str]:
+    def __getitem__(self, index: int) -> tuple[BatchPlan, Batch | str]:
         step = self.steps[index].part(self.share)
         try:
             return step, self.clips.batch(step)
@@ -29,13 +29,13 @@ class _Planned(Dataset[tuple[Step, Batch | str]]):
 
 def batches(
     clips: Clips,
-    steps: Steps,
+    steps: BatchPlanner,
     *,
     first: int,
     share: slice,
     workers: int,
     device: torch.device,
-) -> Iterator[tuple[Step, Batch]]:
+) -> Iterator[tuple[BatchPlan, Batch]]:
     """The steps from `first` on, each this process' `share` of the rows, with their clips.
 
     Raises:

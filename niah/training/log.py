@@ -25,7 +25,7 @@ def append(path: Path, line: dict[str, float]) -> None:
     writer = csv.DictWriter(text, COLUMNS)
     writer.writeheader()
     writer.writerows(lines)
-    with atomic.writing(path) as stream:
+    with atomic.atomic_write(path) as stream:
         stream.write(text.getvalue().encode())
 
 

@@ -23,7 +23,7 @@ from niah.system.memory import keep_freed_memory
 from niah.system.progress import progress_bar
 from niah.training.augmentation import spec_augment
 from niah.training.averaging import MovingAverage, State, add_to_mean
-from niah.training.checkpoint import CHECKPOINT, Standing, resume, save
+from niah.training.checkpoint import CHECKPOINT, TrainState, resume, save
 from niah.training.clips import Batch, Clips, FeatureClips, log_mel_of
 from niah.training.loading import batches
 from niah.training.log import LOG, Events, append
@@ -33,8 +33,8 @@ from niah.training.optimiser import make_optimiser
 from niah.training.processes import Processes
 from niah.training.recipes import EMA, Recipe
 from niah.training.schedule import learning_rate
-from niah.training.steps import Step, Steps
-from niah.training.teachers import SelfTeaching, Teaching
+from niah.training.steps import BatchPlan, BatchPlanner
+from niah.training.teachers import SelfTeacher, Teacher
 from niah.training.validation import validate
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def train(
     out: Path,
     *,
     device: torch.device | None = None,
-    teaching: Teaching | None = None,
+    teaching: Teacher | None = None,
     workers: int = 0,
 ) -> Trained:
     """Train `network` in place; a checkpoint and a log line an epoch in `out`, resumed from there.
@@ -76,12 +76,14 @@ def train(
     """
     keep_freed_memory()
     processes = Processes(recipe, device or torch.device("cpu"))
-    with atomic.telling(out):
+    with atomic.one_line_os_errors(out):
         out.mkdir(parents=True, exist_ok=True)
-    return _Run(recipe, network, frontend, clips, validation, out, processes, teaching).go(workers)
+    return Trainer(recipe, network, frontend, clips, validation, out, processes, teaching).fit(
+        workers
+    )
 
 
-class _Run:
+class Trainer:
     """One call of `train`."""
 
     def __init__(
@@ -93,14 +95,14 @@ class _Run:
         validation: FeatureClips,
         out: Path,
         processes: Processes,
-        teaching: Teaching | None,
+        teaching: Teacher | None,
     ) -> None:
         self.recipe, self.frontend, self.out = recipe, frontend, out
         self.clips, self.validation = clips, validation
         self.processes = processes
         self.network = network.to(processes.device)
         self.moving = MovingAverage(self.network, recipe.ema_momentum) if _has_ema(recipe) else None
-        self.teaching = SelfTeaching(self.moving) if self.moving else teaching
+        self.teaching = SelfTeacher(self.moving) if self.moving else teaching
         self.optimiser = make_optimiser(recipe, self.network)
         self.standing = resume(
             out / CHECKPOINT,
@@ -110,9 +112,11 @@ class _Run:
             processes.scaler,
             self.moving.network if self.moving else None,
         )
-        self.steps = Steps(recipe, clips.targets, frames=frontend.needle_frames, mels=frontend.mels)
+        self.steps = BatchPlanner(
+            recipe, clips.targets, frames=frontend.needle_frames, mels=frontend.mels
+        )
 
-    def go(self, workers: int) -> Trained:
+    def fit(self, workers: int) -> Trained:
         standing = self.standing
         if not standing.finished:
             events = (
@@ -156,7 +160,7 @@ class _Run:
             elif self.recipe.checkpoint_steps and standing.step % self.recipe.checkpoint_steps == 0:
                 self._save()
 
-    def _step(self, model: nn.Module, number: int, step: Step, batch: Batch) -> float:
+    def _step(self, model: nn.Module, number: int, step: BatchPlan, batch: Batch) -> float:
         """One update of the weights; returns the loss, the mean over all processes."""
         model.train()
         seed = self.recipe.seed * 1_000_003 + number
@@ -182,7 +186,7 @@ class _Run:
             self.moving.update(self.network)
         return mean
 
-    def _features(self, step: Step, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _features(self, step: BatchPlan, batch: Batch) -> tuple[Tensor, Tensor]:
         """Normalised features (b, frames, mels) and targets (b, classes) on the device."""
         device = self.processes.device
         log_mel = log_mel_of(batch, self.frontend, device)
@@ -191,7 +195,7 @@ class _Run:
         )
         return normalised(self.frontend, masked), batch.targets.to(device)
 
-    def _loss(self, model: nn.Module, features: Tensor, targets: Tensor, step: Step) -> Tensor:
+    def _loss(self, model: nn.Module, features: Tensor, targets: Tensor, step: BatchPlan) -> Tensor:
         """(1 - w) BCE + w distillation (facts 1.9)."""
         recipe = self.recipe
         with self.processes.autocast():
@@ -261,7 +265,7 @@ def _has_ema(recipe: Recipe) -> bool:
     return recipe.teacher == (EMA,)
 
 
-def _note_best(standing: Standing, score: float) -> None:
+def _note_best(standing: TrainState, score: float) -> None:
     """Patience counts averaged epochs alone: stopping earlier would leave nothing to average (facts 5, item 13)."""
     if score > standing.best_mAP:
         standing.best_mAP, standing.epochs_since_best = score, 0

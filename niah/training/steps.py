@@ -17,7 +17,7 @@ OWN, PARTNER = 0, 1
 
 
 @dataclass(frozen=True)
-class Step:
+class BatchPlan:
     """One batch of B clips; `step` counts from the run's start.
 
     rows, partners (B,) int64: a clip and the one laid under it. weights (B,): the clip's share, 1 leaves it alone.
@@ -36,12 +36,12 @@ class Step:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def part(self, which: slice) -> "Step":
+    def part(self, which: slice) -> "BatchPlan":
         """The plan of some of the batch's clips."""
-        return Step(*(getattr(self, field.name)[which] for field in fields(self)))
+        return BatchPlan(*(getattr(self, field.name)[which] for field in fields(self)))
 
 
-class Steps:
+class BatchPlanner:
     """All steps of a run: `steps[n]` is the n-th, counted over all epochs."""
 
     def __init__(
@@ -57,7 +57,7 @@ class Steps:
     def __len__(self) -> int:
         return self._recipe.epochs * self.per_epoch
 
-    def __getitem__(self, step: int) -> Step:
+    def __getitem__(self, step: int) -> BatchPlan:
         recipe = self._recipe
         epoch, batch = divmod(step, self.per_epoch)
         if self._order[0] != epoch:
@@ -73,7 +73,7 @@ class Steps:
         partners = rng.integers(self._clips, size=count)
         shifts = rng.random((count, 2)) if recipe.roll else np.zeros((count, 2))
         decibels = rng.uniform(-1, 1, (count, 2)) * recipe.gain_db
-        return Step(
+        return BatchPlan(
             rows,
             np.where(mixed, partners, rows),
             np.where(mixed, shares, 1).astype(np.float32),

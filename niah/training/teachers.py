@@ -18,7 +18,7 @@ from niah.system.progress import track
 from niah.training.averaging import MovingAverage
 from niah.training.clips import content_key, load_features
 from niah.training.log_mel import normalised
-from niah.training.steps import Step
+from niah.training.steps import BatchPlan
 
 if TYPE_CHECKING:
     from niah.needles import NeedleSet
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 _BATCH = 8
 
 
-class Teaching(Protocol):
+class Teacher(Protocol):
     """Logits (b, classes) for the clips of a step, whose normalised features (b, frames, mels) the student sees."""
 
-    def __call__(self, features: Tensor, step: Step) -> Tensor: ...
+    def __call__(self, features: Tensor, step: BatchPlan) -> Tensor: ...
 
 
 class LiveTeachers:
@@ -50,23 +50,23 @@ class LiveTeachers:
                 )
         self._teachers = teachers
 
-    def __call__(self, features: Tensor, step: Step) -> Tensor:  # noqa: ARG002
+    def __call__(self, features: Tensor, step: BatchPlan) -> Tensor:  # noqa: ARG002
         logits = [teacher.logits(features).to(features.device) for teacher in self._teachers]
         return torch.stack(logits).mean(0)
 
 
-class SelfTeaching:
+class SelfTeacher:
     """The student's own moving average."""
 
     def __init__(self, average: MovingAverage) -> None:
         self._average = average
 
-    def __call__(self, features: Tensor, step: Step) -> Tensor:  # noqa: ARG002
+    def __call__(self, features: Tensor, step: BatchPlan) -> Tensor:  # noqa: ARG002
         logits: Tensor = self._average.network(features)
         return logits
 
 
-class PrecomputedTeaching:
+class PrecomputedTeacher:
     """Logits (clips, classes) of whole clips without augmentation; under mixup their probabilities are mixed.
 
     sigma(wanted) = w sigma(own) + (1 - w) sigma(partner), as the labels are mixed.
@@ -75,7 +75,7 @@ class PrecomputedTeaching:
     def __init__(self, logits: NDArray[np.float32]) -> None:
         self._logits = logits
 
-    def __call__(self, features: Tensor, step: Step) -> Tensor:
+    def __call__(self, features: Tensor, step: BatchPlan) -> Tensor:
         own = torch.from_numpy(self._logits[step.rows]).double()
         partner = torch.from_numpy(self._logits[step.partners]).double()
         weights = torch.from_numpy(step.weights).double()[:, None]
@@ -107,6 +107,6 @@ def _logits_of(teacher: Adapter, needles: "NeedleSet", cache: Path) -> NDArray[n
         for i in track(starts, f"teacher {teacher.name}", total=len(starts))
     ]
     logits: NDArray[np.float32] = torch.cat(rows).numpy()
-    with atomic.writing(path) as stream:
+    with atomic.atomic_write(path) as stream:
         np.save(stream, logits)
     return logits

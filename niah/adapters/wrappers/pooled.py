@@ -1,4 +1,4 @@
-"""Another pooling of the same network: an adapter that has per-position logits, pooled by `niah.networks.layers.pooling`."""
+"""Another pooling of the same network: per-position logits of an adapter, pooled by `niah.networks.layers.pooling`."""
 
 from collections.abc import Callable
 

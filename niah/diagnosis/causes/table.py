@@ -93,7 +93,7 @@ def write(run: RunDirectory) -> list[Path]:
     rows = cause_rows(run)
     texts = {CSV_FILE: csv_text(rows), MARKDOWN_FILE: markdown(rows)}
     for name, text in texts.items():
-        with atomic.writing(run.path / name) as stream:
+        with atomic.atomic_write(run.path / name) as stream:
             stream.write(text.encode())
     figure = draw(rows, run.path / FIGURE_FILE)
     return [*(run.path / name for name in texts), figure.file]

@@ -30,7 +30,7 @@ from niah.metrics.average_precision import (
     mean_average_precision,
 )
 from niah.records.schema import BASE_LENGTH_S
-from niah.tables.curves import Line, length_name, lines
+from niah.tables.curves import LengthCurve, length_name, lines
 from niah.tables.drop import Table, scene_columns, scene_texts
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def overlap_table(run: "RunDirectory", cells: "pd.DataFrame") -> Table | None:
 
 
 def _line_rows(
-    run: "RunDirectory", line: Line, labels: tuple[str, ...]
+    run: "RunDirectory", line: LengthCurve, labels: tuple[str, ...]
 ) -> Iterable[tuple[str, ...]]:
     scored = [(s, p) for s, p in line.scored() if labels and run.has_scores(p["cell"])]
     base: OverlapScores | None = None

@@ -1,7 +1,7 @@
 """The controls of a run, from stored scores: scenes without their needle, against length.
 
 needle-free   the haystack goes on through the needle's place: what is said when there is nothing to say? False alarms
-              at thresholds fixed at the 10 s cell (`niah.diagnosis.controls.needle_free.thresholds`), and drift against the
+              at thresholds fixed at the 10 s cell (`needle_free.thresholds`), and drift against the
               shortest needle-free scenes, where there is as little to hear as in the long ones
 sham          the needle's place holds another stretch of the haystack, at the same two seams: its drift is against the
               needle-free scene of the same length, so it is what splicing alone does

@@ -22,14 +22,14 @@ from niah.tables.curves import length_name
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Line = tuple[str, str, float]  # model, method, position
+LengthCurve = tuple[str, str, float]  # model, method, position
 
 
 def draw(rows: Sequence[Located], folder: Path) -> list[Figure]:
     """`localisation-<scene>.png` for every kind of scene."""
     import matplotlib as mpl
 
-    with atomic.telling(folder):
+    with atomic.one_line_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     scenes = dict.fromkeys(row.scene for row in rows)
     with mpl.rc_context(STYLE):
@@ -40,7 +40,7 @@ def draw(rows: Sequence[Located], folder: Path) -> list[Figure]:
 
 def _figure(scene: str, rows: Sequence[Located], folder: Path) -> Figure:
     canvas, (left, right) = new_panels(2)
-    lines: dict[Line, list[Located]] = {}
+    lines: dict[LengthCurve, list[Located]] = {}
     for row in rows:
         lines.setdefault((row.model, row.method, row.position), []).append(row)
     models = list(dict.fromkeys((model, method) for model, method, _ in lines))
@@ -98,7 +98,7 @@ def _chance(left: "Axes", right: "Axes", rows: Sequence[Located]) -> None:
     right.plot(lengths, [mean("chance_error_s", s) for s in lengths], **look)
 
 
-def _alt(title: str, lines: dict[Line, list[Located]]) -> str:
+def _alt(title: str, lines: dict[LengthCurve, list[Located]]) -> str:
     told = [f"{title} Per cent of peaks near the needle and median error in seconds, by length."]
     for (model, method, position), found in lines.items():
         values = ", ".join(

@@ -63,7 +63,7 @@ def write_cell(
 ) -> None:
     """Store one cell: `about` holds the first fields of `Located`, `pairs` have `PAIR_FIELDS`."""
     folder = run / FOLDER
-    with atomic.telling(folder):
+    with atomic.one_line_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     rows = [[pair[name] for name in PAIR_FIELDS] for pair in pairs]
     atomic.write_json(folder / f"{key}.json", {"about": dict(about), "pairs": rows})
@@ -91,7 +91,7 @@ def write(run: Path) -> list[Path]:
     table = localisation_table(rows)
     texts = {CSV_FILE: csv_text(rows), MARKDOWN_FILE: table.markdown() if table else ""}
     for name, text in texts.items():
-        with atomic.writing(run / name) as stream:
+        with atomic.atomic_write(run / name) as stream:
             stream.write(text.encode())
     return [run / name for name in texts]
 

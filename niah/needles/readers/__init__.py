@@ -1,1 +1,1 @@
-"""TODO(doc)"""
+"""Readers of the layouts in which people keep labelled clips, a file each."""

@@ -12,8 +12,8 @@ from pathlib import Path
 from niah.errors import NiahError
 from niah.needles.needle import FileSource
 from niah.needles.readers.rows import (
-    Entry,
-    Loaded,
+    NeedleRow,
+    NeedleRows,
     Request,
     file_entry,
     needles_of,
@@ -22,7 +22,7 @@ from niah.needles.readers.rows import (
 )
 
 
-def read(path: Path, request: Request) -> Loaded:
+def read(path: Path, request: Request) -> NeedleRows:
     """Clips of a JSON; NiahError naming the file and the item if it is malformed."""
     request.no_filters(path)
     try:
@@ -35,10 +35,10 @@ def read(path: Path, request: Request) -> Loaded:
     if not items:
         raise NiahError(f"{path}: its 'data' has no items")
     entries = [_entry(item, f"{path}, item {i}", path, request) for i, item in enumerate(items)]
-    return Loaded(needles_of(entries), "not stated by the JSON")
+    return NeedleRows(needles_of(entries), "not stated by the JSON")
 
 
-def _entry(item: object, where: str, path: Path, request: Request) -> Entry:
+def _entry(item: object, where: str, path: Path, request: Request) -> NeedleRow:
     if not isinstance(item, dict):
         raise NiahError(f'{where}: must be {{"wav": ..., "labels": ...}}')
     for key in ("wav", "labels"):

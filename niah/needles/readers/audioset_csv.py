@@ -15,7 +15,14 @@ from pathlib import Path
 
 from niah.errors import NiahError
 from niah.needles.needle import FileSource
-from niah.needles.readers.rows import Entry, Loaded, Request, needles_of, read_text, split_labels
+from niah.needles.readers.rows import (
+    NeedleRow,
+    NeedleRows,
+    Request,
+    needles_of,
+    read_text,
+    split_labels,
+)
 
 LICENCE = "labels CC BY 4.0 (AudioSet); audio from YouTube, no open licence"
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3", ".opus", ".m4a", ".aiff", ".aif"})
@@ -51,7 +58,7 @@ def looks_like(path: Path) -> bool:
     )
 
 
-def read(path: Path, request: Request) -> Loaded:
+def read(path: Path, request: Request) -> NeedleRows:
     """Clips of a segment list; the audio is below `audio_root`, by default the list's folder.
 
     Segments without a file stay in the set (the run names and counts them). NiahError if a line is
@@ -73,20 +80,20 @@ def read(path: Path, request: Request) -> Loaded:
     notes = (
         (f"{missing} of {len(entries)} segments have no file under {folder}",) if missing else ()
     )
-    return Loaded(needles_of(entries), LICENCE, notes)
+    return NeedleRows(needles_of(entries), LICENCE, notes)
 
 
-def source_exists(entry: Entry, files: dict[str, Path]) -> bool:
+def source_exists(entry: NeedleRow, files: dict[str, Path]) -> bool:
     """Whether the entry's file was found when the folder was listed."""
     return Path(entry.source.name).stem in files
 
 
-def _entry(segment: Segment, files: dict[str, Path], folder: Path, request: Request) -> Entry:
+def _entry(segment: Segment, files: dict[str, Path], folder: Path, request: Request) -> NeedleRow:
     labels = request.check(segment.labels, segment.where)
     found = next((files[stem] for stem in segment.stems() if stem in files), None)
     source = FileSource(found or folder / f"{segment.video}.*")
     full = f"{segment.video}_{segment.start_s:g}"
-    return Entry(segment.video, full, labels, source, segment.where)
+    return NeedleRow(segment.video, full, labels, source, segment.where)
 
 
 def _segments(path: Path) -> Iterator[Segment]:

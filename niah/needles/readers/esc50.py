@@ -12,7 +12,7 @@ from pathlib import Path
 from niah.errors import NiahError, nearest
 from niah.needles.needle import FileSource, Source
 from niah.needles.readers.path_label_csv import left_out_note
-from niah.needles.readers.rows import Loaded, Request, file_entry, kept, needles_of, read_rows
+from niah.needles.readers.rows import NeedleRows, Request, file_entry, kept, needles_of, read_rows
 from niah.vocabularies import esc50_to_audioset
 
 COLUMNS = ("filename", "fold", "target", "category", "esc10")
@@ -31,7 +31,7 @@ class EscClip:
     where: str
 
 
-def read(path: Path, request: Request) -> Loaded:
+def read(path: Path, request: Request) -> NeedleRows:
     """Clips of `meta/esc50.csv`; its audio is in `../audio` or `audio_root`."""
     folder = request.audio_root or path.resolve().parent.parent / "audio"
     clips = [
@@ -47,7 +47,7 @@ def read(path: Path, request: Request) -> Loaded:
     return labelled(clips, request, path)
 
 
-def labelled(clips: Sequence[EscClip], request: Request, path: Path) -> Loaded:
+def labelled(clips: Sequence[EscClip], request: Request, path: Path) -> NeedleRows:
     """The clips that have a label in the vocabulary; NiahError if none has."""
     labels = [labels_of(clip.category, request, clip.where) for clip in clips]
     pairs = [(clip, found) for clip, found in zip(clips, labels, strict=True) if found]
@@ -57,7 +57,7 @@ def labelled(clips: Sequence[EscClip], request: Request, path: Path) -> Loaded:
         raise NiahError(f"{path}: no clip is left ({'; '.join(notes)})")
     entries = [file_entry(clip.filename, found, clip.source, clip.where) for clip, found in pairs]
     licence = LICENCE_ESC10 if all(clip.esc10 for clip, _ in pairs) else LICENCE
-    return Loaded(needles_of(entries), licence, notes)
+    return NeedleRows(needles_of(entries), licence, notes)
 
 
 def labels_of(category: str, request: Request, where: str) -> tuple[str, ...]:

@@ -12,8 +12,8 @@ from pathlib import Path
 from niah.errors import NiahError
 from niah.needles.needle import FileSource
 from niah.needles.readers.rows import (
-    Entry,
-    Loaded,
+    NeedleRow,
+    NeedleRows,
     Request,
     counted,
     kept,
@@ -34,7 +34,7 @@ def ground_truth(folder: Path) -> Path | None:
     return None
 
 
-def read(path: Path, request: Request) -> Loaded:
+def read(path: Path, request: Request) -> NeedleRows:
     """Clips of `eval.csv` or `dev.csv`; NiahError if no clip has a label in the vocabulary."""
     folder = request.audio_root or path.resolve().parent.parent / f"FSD50K.{path.stem}_audio"
     rows = kept(read_rows(path, COLUMNS), request, path)
@@ -47,7 +47,7 @@ def read(path: Path, request: Request) -> Loaded:
         dropped += [mid for mid in mids if mid not in request.vocabulary]
         if known:
             source = FileSource(folder / f"{row['fname']}.wav")
-            entries.append(Entry(row["fname"], row["fname"], known, source, row.where))
+            entries.append(NeedleRow(row["fname"], row["fname"], known, source, row.where))
         else:
             unlabelled += 1
     notes = []
@@ -57,4 +57,4 @@ def read(path: Path, request: Request) -> Loaded:
         notes.append(f"{unlabelled} of {len(rows)} clips left out: no label is left")
     if not entries:
         raise NiahError(f"{path}: no clip has a label in vocabulary '{request.vocabulary.name}'")
-    return Loaded(needles_of(entries), LICENCE, tuple(notes))
+    return NeedleRows(needles_of(entries), LICENCE, tuple(notes))

@@ -16,7 +16,15 @@ from niah.audio import AudioError, Waveform, load
 from niah.errors import NiahError
 from niah.needles.readers import esc50
 from niah.needles.readers.audioset_csv import LICENCE
-from niah.needles.readers.rows import Entry, Loaded, Request, Row, kept, needles_of, split_labels
+from niah.needles.readers.rows import (
+    NeedleRow,
+    NeedleRows,
+    Request,
+    Row,
+    kept,
+    needles_of,
+    split_labels,
+)
 
 ID_COLUMNS = ("video_id", "id", "filename", "fname")
 _ROWS_AT_ONCE = 8  # about 10 MB of 24-bit FLAC: what one read holds in memory
@@ -54,7 +62,7 @@ class ParquetSource:
         return hashlib.sha256(self.read()).hexdigest()
 
 
-def read(path: Path, request: Request) -> Loaded:
+def read(path: Path, request: Request) -> NeedleRows:
     """Clips of a shard or of all shards below a folder, in path order."""
     shards = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
     found = [each for shard in shards for each in _rows(shard)]
@@ -79,8 +87,8 @@ def read(path: Path, request: Request) -> Loaded:
         source = sources[row.where]
         labels = request.check(split_labels(row["labels"]), row.where)
         full = f"{source.path.stem}:{source.row_group}:{source.row}"
-        entries.append(Entry(source.id, full, labels, source, row.where))
-    return Loaded(needles_of(entries), LICENCE)
+        entries.append(NeedleRow(source.id, full, labels, source, row.where))
+    return NeedleRows(needles_of(entries), LICENCE)
 
 
 def _rows(shard: Path) -> Iterator[tuple[Row, ParquetSource]]:

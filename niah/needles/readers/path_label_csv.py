@@ -13,8 +13,8 @@ from pathlib import Path
 from niah.errors import NiahError
 from niah.needles.needle import FileSource
 from niah.needles.readers.rows import (
-    Entry,
-    Loaded,
+    NeedleRow,
+    NeedleRows,
     Request,
     Row,
     counted,
@@ -28,7 +28,7 @@ from niah.needles.readers.rows import (
 LICENCE_COLUMNS = ("dataset_licence", "licence", "clip_licence")
 
 
-def read(path: Path, request: Request) -> Loaded:
+def read(path: Path, request: Request) -> NeedleRows:
     """Clips of a CSV; NiahError naming the file and the line if it is malformed."""
     every = read_rows(path, ("path",))
     rows = kept(every, request, path)
@@ -40,7 +40,7 @@ def read(path: Path, request: Request) -> Loaded:
     if not used:
         raise NiahError(f"{path}: no clip is left ({'; '.join(notes)})")
     entries = [_entry(row, labels, path, request) for row, labels in used]
-    return Loaded(needles_of(entries), _licence([row for row, _ in used]), notes)
+    return NeedleRows(needles_of(entries), _licence([row for row, _ in used]), notes)
 
 
 def _labels_column(
@@ -79,7 +79,7 @@ def _matched_labels(row: Row, broader: bool) -> list[str] | None:
     return None
 
 
-def _entry(row: Row, labels: list[str], path: Path, request: Request) -> Entry:
+def _entry(row: Row, labels: list[str], path: Path, request: Request) -> NeedleRow:
     if not row["path"]:
         raise NiahError(f"{row.where}: has no path")
     source = FileSource(request.audio(row["path"], path.parent))

@@ -54,7 +54,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Loaded:
+class NeedleRows:
     """What a layout's reader hands back."""
 
     needles: tuple[Needle, ...]
@@ -78,7 +78,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Entry:
+class NeedleRow:
     """A clip before its id is settled: `short` if no other clip has it, else `full`."""
 
     short: str
@@ -156,12 +156,12 @@ def split_labels(text: str) -> list[str]:
     return [part for part in parts if part]
 
 
-def file_entry(text: str, labels: tuple[str, ...], source: Source, where: str) -> Entry:
+def file_entry(text: str, labels: tuple[str, ...], source: Source, where: str) -> NeedleRow:
     """An entry for a file: its stem is the id, or the path as given where stems repeat."""
-    return Entry(PurePath(text).stem, text, labels, source, where)
+    return NeedleRow(PurePath(text).stem, text, labels, source, where)
 
 
-def needles_of(entries: Sequence[Entry]) -> tuple[Needle, ...]:
+def needles_of(entries: Sequence[NeedleRow]) -> tuple[Needle, ...]:
     """Needles with unique ids; NiahError naming the two rows if two clips cannot be told apart."""
     shorts = Counter(entry.short for entry in entries)
     seen: dict[str, str] = {}

@@ -8,7 +8,7 @@ from niah.audio import Waveform
 from niah.errors import NiahError, nearest
 from niah.needles import synthetic
 from niah.needles.needle import Needle
-from niah.needles.readers.rows import Loaded, Request
+from niah.needles.readers.rows import NeedleRows, Request
 from niah.vocabularies import vocabulary
 
 LICENCE = "made by Audio NIAH (BSD-3-Clause)"
@@ -34,7 +34,7 @@ class SyntheticSource:
         return hashlib.sha256(self.name.encode()).hexdigest()
 
 
-def read(split: str, request: Request, limit: int | None) -> Loaded:
+def read(split: str, request: Request, limit: int | None) -> NeedleRows:
     """Clips 0, 1, ... of a split: as many as `SIZES` says, more if more are asked for.
 
     Raises NiahError for an unknown split, or a model that scores other classes.
@@ -52,4 +52,4 @@ def read(split: str, request: Request, limit: int | None) -> Loaded:
         )
         for index in range(max(SIZES[split], limit or 0))
     )
-    return Loaded(needles, LICENCE)
+    return NeedleRows(needles, LICENCE)

@@ -30,7 +30,7 @@ from niah.networks.dass.network import Block, Dass, DassConfig, Stage
 from niah.networks.dass.windows import Windowed
 from niah.scan import choose_backend
 from niah.scan.cpu.map import ChunkedMapScan, Parameters, scan_way
-from niah.system.threads import held, run_jobs, threads_of_jobs
+from niah.system.threads import run_jobs, single_threaded_torch, threads_of_jobs
 
 Chunk = tuple[int, int, int, int]  # batch items from, to; columns from, to
 
@@ -57,7 +57,7 @@ def feature_map(network: Dass, features: Tensor, tiling: Tiling = DEFAULT) -> Te
     Features may lie on another device or have another dtype than the network: they are brought over a tile at a time.
     """
     threaded = _is_threaded(network)
-    with held() if threaded else nullcontext():
+    with single_threaded_torch() if threaded else nullcontext():
         walk = _Walk(network, features, tiling, threaded=threaded)
         for stage in network.layers:
             assert isinstance(stage, Stage)

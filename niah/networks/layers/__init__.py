@@ -1,1 +1,1 @@
-"""TODO(doc)"""
+"""Layers that several networks share."""

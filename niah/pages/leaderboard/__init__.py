@@ -34,7 +34,7 @@ def write(sources: Sequence[Path], site: Path) -> tuple[Path, list[Board]]:
     submissions = read(sources)
     found = boards(submissions)
     page.refuse_foreign(site)
-    with atomic.telling(site):
+    with atomic.one_line_os_errors(site):
         site.mkdir(parents=True, exist_ok=True)
     texts = {
         "leaderboard.csv": cells_csv.text(found),
@@ -42,6 +42,6 @@ def write(sources: Sequence[Path], site: Path) -> tuple[Path, list[Board]]:
         "index.html": page.text(found, submissions),
     }
     for name, text in texts.items():
-        with atomic.writing(site / name) as file:
+        with atomic.atomic_write(site / name) as file:
             file.write(text.encode(errors="replace"))  # run.json can hold half a character
     return site / "index.html", found

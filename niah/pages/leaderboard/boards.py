@@ -18,7 +18,7 @@ from niah.errors import NiahError
 from niah.pages.leaderboard.submissions import Submission
 from niah.pages.leaderboard.systems import Handed, System, named, ranked, system_of
 from niah.records.schema import table
-from niah.tables.curves import Line, Point, chance, lengths, lines
+from niah.tables.curves import LengthCurve, Point, chance, lengths, lines
 
 DISAGREES = 1e-3  # of mAP: beyond what float16 scores and other machines' rounding explain
 
@@ -28,7 +28,7 @@ class Entry:
     """One system in one kind of scene: its cells by length, and the runs that they are from."""
 
     system: System
-    line: Line
+    line: LengthCurve
     runs: tuple[str, ...]
 
 
@@ -192,7 +192,7 @@ def _entries(kept: Sequence[Handed], needles: str) -> list[Entry]:
     return sorted(found, key=_scene_then_name)
 
 
-def _with_shares(line: Line) -> dict[float, Point]:
+def _with_shares(line: LengthCurve) -> dict[float, Point]:
     """The cells, with `relative` where only the base of another run makes it known."""
     base = line.base["mAP"] if line.base else None
     found = {}

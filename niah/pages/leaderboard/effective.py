@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import nan
 
 from niah.metrics.effective_length import LEVELS, EffectiveLength, Reached, effective_length
-from niah.tables.curves import Line, Point, length_name
+from niah.tables.curves import LengthCurve, Point, length_name
 
 FEWEST = 3  # lengths, the needle alone among them: one step is no curve
 
@@ -18,7 +18,7 @@ class Told:
     interval: str
 
 
-def effective_lengths(line: Line) -> dict[str, Told | None]:
+def effective_lengths(line: LengthCurve) -> dict[str, Told | None]:
     """ "L85" and "L50" of `line`, None without the 10 s cell or two longer ones that were scored."""
     kept = {s: p for s, p in line.scored() if p["relative"] is not None}
     if len(kept) < FEWEST or line.base is None:

@@ -1,1 +1,1 @@
-"""TODO(doc)"""
+"""The selective scan on a CPU, compiled by numba."""

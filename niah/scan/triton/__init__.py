@@ -1,1 +1,1 @@
-"""TODO(doc)"""
+"""The selective scan on a GPU, as Triton kernels."""

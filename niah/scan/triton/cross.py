@@ -35,7 +35,7 @@ ENOUGH_PROGRAMS = 512
 
 
 @dataclass(frozen=True)
-class Plan:
+class CrossScanPlan:
     """Sizes of one call. `tile` goes to the kernels as constants, `extent` as ordinary numbers."""
 
     batch: int
@@ -87,7 +87,7 @@ class Plan:
         return {**sizes, "WIDTH": CHANNELS, "PRECISION": self.precision}
 
 
-def plan_of(u: Tensor, p: Tensor, dt_weight: Tensor, line: int | None = None) -> Plan:
+def plan_of(u: Tensor, p: Tensor, dt_weight: Tensor, line: int | None = None) -> CrossScanPlan:
     """The plan for a map. `line` is for tests; results do not depend on it but for rounding."""
     batch, T, F, C = u.shape
     blocks = batch * -(-C // CHANNELS)
@@ -95,7 +95,7 @@ def plan_of(u: Tensor, p: Tensor, dt_weight: Tensor, line: int | None = None) ->
         full = blocks * -(-T // (LINE * max(1, LANES // F))) >= ENOUGH_PROGRAMS
         line = min(T, LINE if full else SHORT_LINE)
     exact = p.element_size() == 2 and dt_weight.element_size() == 2
-    return Plan(
+    return CrossScanPlan(
         batch, T, F, C, dt_weight.shape[-1], line, _programs(u), "tf32" if exact else "ieee"
     )
 
@@ -154,7 +154,7 @@ class _CrossScan(torch.autograd.Function):
 
 
 def line_states(
-    plan: Plan,
+    plan: CrossScanPlan,
     x: Tensor,
     p: Tensor,
     dt_weight: Tensor,

@@ -19,7 +19,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from niah.scan.triton.cross import Plan, _coordinates, _entering, _weights, line_states
+from niah.scan.triton.cross import CrossScanPlan, _coordinates, _entering, _weights, line_states
 from niah.scan.triton.lines import slab_extent, sweep_sizes
 from niah.scan.triton.steps import sigmoid, softplus
 
@@ -27,7 +27,7 @@ EXTRA_ROWS = tl.constexpr(3)  # beside the projection's: bias, A, D
 LN_2 = tl.constexpr(0.6931471805599453)
 
 
-def gradients(plan: Plan, saved: tuple[Tensor, ...], gy: Tensor) -> tuple[Tensor, ...]:
+def gradients(plan: CrossScanPlan, saved: tuple[Tensor, ...], gy: Tensor) -> tuple[Tensor, ...]:
     """Of u, p, dt_weight, dt_bias, A and D, in their dtypes; `saved` is these and the entering states."""
     u, p, dt_weight, dt_bias, A, D, states = saved
     adjoints = line_states(plan, gy, p, dt_weight, dt_bias, A, adjoint=True)

@@ -26,7 +26,7 @@ WARPS = 1
 
 
 @dataclass(frozen=True)
-class Plan:
+class SequenceScanPlan:
     """Sizes of one call."""
 
     batch: int
@@ -58,7 +58,7 @@ class Plan:
 
 def plan_of(
     u: Tensor, A: Tensor, reverse: bool, training: bool = False, line: int | None = None
-) -> Plan:
+) -> SequenceScanPlan:
     """Lines long enough that the device is just full, to save first phases. `line` is for tests."""
     batch, L, E = u.shape
     programs = 2
@@ -68,7 +68,7 @@ def plan_of(
     if line is None:
         wanted = max(1, programs // (batch * -(-E // CHANNELS)))
         line = SHORTEST_LINE if training else max(SHORTEST_LINE, -(-L // wanted))
-    return Plan(batch, L, E, A.shape[1], min(line, L), programs, reverse)
+    return SequenceScanPlan(batch, L, E, A.shape[1], min(line, L), programs, reverse)
 
 
 def scan_sequence(
@@ -121,7 +121,14 @@ class _ScanSequence(torch.autograd.Function):
 
 
 def line_states(
-    plan: Plan, x: Tensor, z: Tensor, B: Tensor, A: Tensor, initial: Tensor, *, adjoint: bool
+    plan: SequenceScanPlan,
+    x: Tensor,
+    z: Tensor,
+    B: Tensor,
+    A: Tensor,
+    initial: Tensor,
+    *,
+    adjoint: bool,
 ) -> Tensor:
     """The state that enters each line, (batch, lines, E, N) float32, lines in scan order.
 

@@ -13,14 +13,14 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from niah.scan.triton.sequence import CHANNELS, Plan, _decays, line_states
+from niah.scan.triton.sequence import CHANNELS, SequenceScanPlan, _decays, line_states
 from niah.scan.triton.steps import sigmoid, softplus
 
 LN_2 = tl.constexpr(0.6931471805599453)
 
 
 def gradients(
-    plan: Plan, saved: tuple[Tensor, ...], gy: Tensor, gfinal: Tensor
+    plan: SequenceScanPlan, saved: tuple[Tensor, ...], gy: Tensor, gfinal: Tensor
 ) -> tuple[Tensor, ...]:
     """Of u, z, B, C, A, D and the initial state, in their dtypes; `saved` is these and the entering states."""
     u, z, B, C, A, D, initial, states = saved
