@@ -61,7 +61,7 @@ fuzz: $(DEV_ENV) ## long random search
 .PHONY: bench
 bench: $(DEV_ENV) ## the measurements behind the performance figures, into results/benchmarks/
 	@mkdir -p $(BENCHMARKS)
-	$(BIN)/python -m pytest -m bench --benchmark-json=$(BENCHMARKS)/bench.json $(ARGS)
+	$(BIN)/python -m pytest benchmarks -m bench --benchmark-json=$(BENCHMARKS)/bench.json $(ARGS)
 
 ##@ Results that are made here
 

@@ -18,7 +18,7 @@ from niah.cards import (
 from niah.errors import NiahError
 from niah.haystacks import load_haystack
 from niah.vocabularies import vocabulary
-from tests.bad_names import BAD_NAMES
+from tests.helpers.bad_names import BAD_NAMES
 
 MODELS = {card.name: card for card in model_cards()}
 HAYSTACKS = {card.name: card for card in haystack_cards()}

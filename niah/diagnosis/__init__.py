@@ -1,1 +1,1 @@
-"""Further questions about the scenes of a run: controls without a needle, where it was heard, what a drop is made of."""
+"""Further questions about a run's scenes: controls without a needle, localisation, causes of a drop."""

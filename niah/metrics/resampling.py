@@ -15,7 +15,7 @@ tell the spread and not the place: intervals are put around the estimate.
 With few clips the draws understate the spread (the same clip twice adds nothing new), by up to 8 %
 at 80 clips, and the jackknife overstates it (Efron and Stein 1981), by 8 to 17 %; with many both
 are right. Their mean was 0 to 7 % above the truth in the simulated worlds, and more, on the safe
-side, only where hardly a clip is missed. What `tests/test_coverage.py` measures on 80 to 200 clips:
+side, only where hardly a clip is missed. What `tests/metrics/test_coverage.py` measures on 80 to 200 clips:
 95 % intervals that hold the truth for 94 to 97 % of lists (centred percentiles: 92 to 95 %). mAP's
 interval is taken on the logit scale, which keeps it in 0..1 and is skewed as mAP is.
 """
@@ -155,7 +155,7 @@ def _drawn_maps(
 
 def _compiled_maps(walks: Sequence[Sequence[Walk]], clips: int, draws: int, seed: int) -> Float64:
     """`weighted_maps` by the compiled kernel, a block of draws a thread; same to rounding."""
-    from niah.metrics.weighted_precision_numba import pack_ranking, walk_maps
+    from niah.metrics.weighted_precision_numba import PackedRanking, pack_ranking, walk_maps
 
     packed: list[PackedRanking] = [pack_ranking(each) for each in walks]
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from niah.needles.needle import Needle
-from niah.system.atomic import atomic_write, one_line_os_errors
+from niah.system.atomic import atomic_write, one_line_os_errors, remove_leftovers
 
 VERSION = "1"  # of what is stored; another number makes all entries anew
 Arrays = dict[str, NDArray[np.generic]]

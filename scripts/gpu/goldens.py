@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 
 from niah.adapters import load_model  # noqa: E402
 from niah.networks.ast import sinusoid  # noqa: E402
-from tests.goldens import load_golden  # noqa: E402
+from tests.helpers.goldens import load_golden  # noqa: E402
 
 GOLDENS = {  # golden -> model
     "dass-small": "dass-small", "dass-small-strong": "dass-small", "dass-medium": "dass-medium",

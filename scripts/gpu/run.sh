@@ -60,7 +60,7 @@ peers() {
     bash scripts/gpu/peers.sh "$work/peers" >"$work/peers.log" 2>&1 || { failed+=(peers); tail -5 "$work/peers.log"; }
     export NIAH_MAMBA_SSM_SOURCE=${MAMBA_SSM:-$work/peers/mamba}
     say "benchmarks against them"
-    $python -m pytest tests/test_bench_peers.py -m bench -q --benchmark-json="$out/peers.json" || failed+=(peers-bench)
+    $python -m pytest benchmarks/test_bench_peers.py -m bench -q --benchmark-json="$out/peers.json" || failed+=(peers-bench)
     $niah bench --model dass-medium --kernel mamba_ssm --lengths 10,50,300,1000,3600,9000 --dtype $dtype \
         --device "$device" --out "$out/mamba_ssm" || failed+=(mamba_ssm)
 }

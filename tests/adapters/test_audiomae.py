@@ -1,0 +1,159 @@
+"""Audio-MAE: the official logits, timm's rule at other lengths, and the refusal of what is not its checkpoint."""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import nn
+
+import niah
+from niah.adapters import NetworkAdapter
+from niah.adapters.audiomae import AudioMae
+from niah.cards import find_model
+from niah.errors import NiahError
+from niah.frontends.kaldi import AST
+from niah.networks.audiomae import AudioMae as Network
+from niah.networks.audiomae import AudioMaeConfig
+from niah.networks.layers import vit
+from tests.helpers.goldens import Golden, load_golden
+from tests.helpers.tiny_vit import (
+    DEPTH,
+    HEADS,
+    WIDTH,
+    LargestTensor,
+    official,
+    random_features,
+    tiny,
+)
+
+TOLERANCE = 1e-4
+MODEL = "audiomae:AudioMae"
+
+
+@pytest.fixture(scope="module")
+def golden(shared: Path) -> Golden:
+    return load_golden(shared, "audiomae-b")
+
+
+@pytest.fixture(scope="module")
+def model(golden: Golden, tmp_path_factory: pytest.TempPathFactory) -> NetworkAdapter:
+    """From a file as released: under `model`, beside the epoch."""
+    content = {"model": golden.state, "epoch": 60}
+    return official("audiomae-base", tmp_path_factory.mktemp("audiomae"), content)
+
+
+def test_logits_are_the_official_ones(golden: Golden, model: NetworkAdapter) -> None:
+    for features, expected in golden.cases():
+        found = model.logits(features).numpy()
+        assert found.dtype == np.float32
+        assert np.abs(found - expected).max() <= TOLERANCE
+
+
+@pytest.mark.parametrize(
+    "frames", [512, *(pytest.param(n, marks=pytest.mark.slow) for n in (2048, 5008))]
+)
+def test_other_lengths_follow_timms_rule(
+    shared: Path, golden: Golden, model: NetworkAdapter, frames: int
+) -> None:
+    expected = np.load(shared / "golden" / "audiomae-b.npz")[f"timm_dynamic_{frames}"]
+    found = model.logits(torch.from_numpy(golden.fill.make_input(frames))).numpy()
+    assert np.abs(found - expected).max() <= TOLERANCE
+
+
+@pytest.mark.parametrize("frames", [1, 16, 64, 90, 128, 1000])
+def test_any_length_is_timms_vision_transformer(frames: int) -> None:
+    """An independent oracle, also where frames do not fill a patch."""
+    torch.manual_seed(0)
+    network = Network(
+        AudioMaeConfig(WIDTH, DEPTH, HEADS, mels=32, trained_frames=128, classes=5)
+    ).eval()
+    timms = VisionTransformer(
+        img_size=(128, 32), in_chans=1, num_classes=5, global_pool="avg", embed_dim=WIDTH, depth=DEPTH,
+        num_heads=HEADS, dynamic_img_size=True, dynamic_img_pad=True,
+        norm_layer=partial(nn.LayerNorm, eps=1e-6),
+    ).eval()  # fmt: skip
+    timms.load_state_dict(network.state_dict())
+    x = random_features(frames, batch=2, mels=32)
+    with torch.inference_mode():
+        torch.testing.assert_close(network(x), timms(x[:, None]), atol=1e-5, rtol=0)
+
+
+def test_frames_that_fill_no_patch_are_padded_with_the_mean_log_mel(tmp_path: Path) -> None:
+    adapter = tiny(tmp_path, MODEL)
+    features = random_features(1000)
+    padded = torch.cat([features, torch.zeros(1, 8, 128)], dim=1)
+    assert torch.equal(adapter.logits(features), adapter.logits(padded))
+    changed = features.clone()
+    changed[:, -1] += 3  # the last frame counts: nothing is cut
+    assert not torch.allclose(adapter.logits(changed), adapter.logits(features), atol=1e-4)
+
+
+def test_the_class_token_is_not_pooled_but_attended(tmp_path: Path) -> None:
+    adapter = tiny(tmp_path, MODEL, depth=1)
+    features = random_features(64)
+    before = adapter.logits(features)
+    with (
+        torch.no_grad()
+    ):  # with one block and attention that copies nothing, the class token can have no effect
+        network = adapter.network
+        assert isinstance(network, Network)
+        network.cls_token.add_(1)
+        assert not torch.equal(adapter.logits(features), before)
+        network.blocks[0].attn.proj.weight.zero_()  # type: ignore[union-attr, operator]
+        alone = adapter.logits(features)
+        network.cls_token.add_(1)
+        assert torch.equal(adapter.logits(features), alone)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("fc_norm.weight", None, r"1 missing \(fc_norm.weight\)"),
+        ("decoder_embed.weight", torch.zeros(1), r"1 not known \(decoder_embed.weight\)"),
+        ("norm.weight", torch.zeros(WIDTH), r"1 not known \(norm.weight\)"),
+        ("pos_embed", torch.zeros(1, 257, WIDTH), r"pos_embed is \(1, 257, 64\), not \(1, 513, 64\)"),
+    ],
+)  # fmt: skip
+def test_a_checkpoint_that_does_not_fit_is_refused(
+    tmp_path: Path, key: str, value: torch.Tensor | None, told: str
+) -> None:
+    adapter = tiny(tmp_path, MODEL)
+    state = {k: v.clone() for k, v in adapter.network.state_dict().items() if k != key}
+    if value is not None:
+        state[key] = value
+    torch.save({"model": state}, tmp_path / "other.pth")
+    with pytest.raises(NiahError, match=told):
+        niah.load_model(tmp_path / "tiny.toml", checkpoint=tmp_path / "other.pth")
+
+
+def test_no_tensor_is_larger_than_the_adapter_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vit, "TOKENS_AT_ONCE", 64)
+    adapter = tiny(tmp_path, MODEL, width=256, heads=4)
+    features = random_features(1000, batch=2)
+    with LargestTensor() as seen:
+        adapter.logits(features)
+    assert seen.elements <= adapter.largest_tensor(2, 1000) == 2 * (63 * 8 + 1) * 256
+
+
+def test_its_front_end_is_asts() -> None:
+    assert AudioMae.default_frontend == AST
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("frames", [1024, 5000])
+def test_random_weights_at_10_and_50_s(frames: int) -> None:
+    logits = niah.load_model("audiomae-base", checkpoint="random").logits(random_features(frames))
+    assert logits.shape == (1, 527)
+    assert bool(logits.isfinite().all())
+
+
+def test_the_card_says_non_commercial() -> None:
+    card, weights = find_model("audiomae-base")
+    assert "NC" in card.licence
+    assert "Non-commercial" in card.note
+    assert card.weights[weights].file_name == "finetuned.pth"

@@ -1,0 +1,119 @@
+"""`niah models`: the list, one card, and a verification that ends with 2 when something is not met."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from niah.adapters.weights import local_path
+from niah.cards import find_model, model_cards, read_model_card
+from niah.cli import main
+from niah.cli.models import weights_lines, weights_told
+from tests.helpers import tiny_run as tiny
+
+SOURCES = """
+[weights.embedded]
+file = "here.safetensors"
+[weights.released]
+url = "https://example.org/a/released.pth"
+[weights.drive]
+by_hand = "https://example.org/drive"
+file_name = "best.pth"
+[weights.port]
+hub = "someone/something"
+"""
+
+
+def said(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], *arguments: object
+) -> tuple[int, str, str]:
+    """Status, output and errors of `niah models ARGUMENTS`."""
+    monkeypatch.setattr(sys, "argv", ["niah", "models", *map(str, arguments)])
+    capfd.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        main()
+    told = capfd.readouterr()
+    return int(ended.value.code or 0), told.out, told.err
+
+
+def test_the_list_says_where_weights_come_from_and_whether_they_are_here(tmp_path: Path) -> None:
+    path = tiny.card(tmp_path)
+    path.write_text(path.read_text() + SOURCES)
+    card = read_model_card(path)
+    assert weights_told(card) == (
+        "embedded (embedded, not here), released (address, to fetch), drive (by hand, not here), port (hub, to fetch)"
+    )
+    (tmp_path / "here.safetensors").write_bytes(b"x")
+    best = local_path(card, card.weights["drive"])
+    assert best is not None
+    best.parent.mkdir(parents=True)
+    best.write_bytes(b"x")
+    assert weights_told(card).startswith("embedded (embedded, here), ")
+    assert "drive (by hand, here)" in weights_told(card)
+    best.unlink()
+
+
+def test_a_card_says_what_a_person_must_do(tmp_path: Path) -> None:
+    path = tiny.card(tmp_path)
+    path.write_text(path.read_text() + SOURCES)
+    lines = {line.partition(":")[0]: line for line in weights_lines(read_model_card(path))}
+    assert "https://example.org/a/released.pth; fetched when first used" in lines["released"]
+    assert "Get best.pth at https://example.org/drive; give it with --checkpoint" in lines["drive"]
+    assert "huggingface.co/someone/something" in lines["port"]
+    assert "revision not pinned" in lines["port"]
+
+
+def test_the_list_has_every_card_with_its_figures(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    status, out, _ = said(monkeypatch, capfd)
+    assert status == 0
+    for card in model_cards():
+        line = next(each for each in out.splitlines() if each.split()[:1] == [card.name])
+        assert f"{card.parameters / 1e6:.1f} M" in line
+        assert f"{card.trained_on_s:g} s" in line
+
+
+def test_show_prints_the_card_and_its_weights(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    status, out, _ = said(monkeypatch, capfd, "show", "dass-nano")
+    assert status == 0
+    assert find_model("dass-nano")[0].path.read_text().rstrip() in out
+    assert out.rstrip().endswith("here")
+
+
+def test_verify_ends_with_2_when_something_is_not_met(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "deaf_adapter.py").write_text(
+        "from tests.helpers.tiny_run import Tiny\n\n\nclass Deaf:\n    kernel = 1\n    name = 'deaf'\n\n"
+        "    def __init__(self, card, **options):\n        pass\n"
+    )
+    path = tiny.card(tmp_path, "deaf")
+    path.write_text(path.read_text().replace("tests.helpers.tiny_run:Tiny", "deaf_adapter:Deaf"))
+    status, out, err = said(monkeypatch, capfd, "verify", path)
+    assert status == 2
+    assert "not met: it lacks sample_rate, frontend, labels, logits" in out
+    assert "not met: kernel must be text, not int" in out
+    assert err.strip().endswith("points of the adapter protocol are not met (docs/your-model.md)")
+    assert len(err.splitlines()) == 1
+
+
+def test_verify_of_a_model_of_ours(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    weights = tiny.checkpoint(tmp_path)
+    arguments = ["verify", tiny.card(tmp_path), "--checkpoint", weights, "--lengths", "10,50"]
+    status, out, _ = said(monkeypatch, capfd, *arguments)
+    assert status == 0
+    lines = out.splitlines()
+    assert lines[0].startswith("tiny: loads strictly; 0.0 M parameters; kernel torch; 3 classes")
+    assert lines[1].startswith("protocol: met")
+    assert lines[2].startswith("10 s (1024 frames): ")
+    assert "GiB at the peak" in lines[3]
+    wrong = ["verify", tiny.card(tmp_path / "wide", hidden=32), "--checkpoint", weights]
+    status, out, err = said(monkeypatch, capfd, *wrong)
+    assert status == 2
+    assert out == ""
+    assert "of another shape (hidden.weight is (16, 128), not (32, 128)" in err

@@ -1,0 +1,155 @@
+"""`niah compare`: a difference is found and a chance one is not; other clips are refused."""
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from niah.compare.paired import Comparison, compare
+from niah.errors import NiahError
+from niah.metrics.average_precision import average_precision, mean_average_precision
+from niah.records.run_directory import RunDirectory
+from niah.records.summarise import summarise
+from tests.conftest import REPOSITORY
+from tests.helpers import run_directories as runs
+
+
+def make(
+    path: Path, gain: float, seed: int = 0, sha: str = "a", **identity: object
+) -> RunDirectory:
+    """A run of one checkpoint: the needle alone, and three lengths at which it hears with `gain`."""
+    with RunDirectory.create_or_open(path, {**runs.IDENTITY, **identity}) as run:
+        for index, length_s in enumerate((10.0, 50.0, 100.0, 300.0)):
+            row = runs.row(length_s=length_s, checkpoint_sha256=sha * 64)
+            heard = runs.scores(3.0 if length_s == 10 else gain, seed=10 * seed + index)
+            run.write_scores(str(row["cell"]), runs.IDS, runs.LABELS, heard, classes=runs.CLASSES)
+            run.write_row(row)
+        summarise(run)
+    return RunDirectory(path)
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+    folder = tmp_path_factory.mktemp("compare")
+    one, other = make(folder / "one", 2.5), make(folder / "other", 0.3, seed=1, sha="b")
+    return compare(one.path, other.path)
+
+
+def test_differences_are_those_of_the_scores(found: Comparison) -> None:
+    by_cell = {(each.quantity, each.length_s): each for each in found.differences}
+    assert set(by_cell) == {
+        *(("mAP", s) for s in (10.0, 50.0, 100.0, 300.0)),
+        *(("relative", s) for s in (50.0, 100.0, 300.0)),
+    }
+
+    def mAP(gain: float, seed: int) -> float:  # noqa: N802
+        scores = runs.scores(gain, seed).astype(np.float16)
+        return mean_average_precision(average_precision(runs.TARGETS, scores))
+
+    at_50 = by_cell["mAP", 50.0]
+    assert at_50.a == pytest.approx(mAP(2.5, 1))
+    assert at_50.b == pytest.approx(mAP(0.3, 11))
+    assert at_50.difference == pytest.approx(at_50.a - at_50.b)
+    assert at_50.lo < at_50.difference < at_50.hi
+    share = by_cell["relative", 50.0]
+    assert share.a == pytest.approx(mAP(2.5, 1) / mAP(3.0, 0))
+
+
+def test_the_better_one_is_found_and_p_is_corrected(found: Comparison) -> None:
+    p = {q: [each for each in found.differences if each.quantity == q] for q in ("mAP", "relative")}
+    for each in p["mAP"]:
+        assert (each.p_corrected < 0.05) == (each.length_s > 10), each
+        assert (each.lo > 0) == (each.p < 0.05)
+    smallest = min(p["mAP"], key=lambda each: each.p)
+    assert smallest.p_corrected == pytest.approx(4 * smallest.p)  # Holm: four cells
+    text = found.markdown()
+    assert "3 of 4 differences" in text
+    assert text.count("| A |") >= 3
+
+
+def test_same_scores_do_not_differ(tmp_path: Path) -> None:
+    one, other = (make(tmp_path / name, 1.0, sha=name) for name in "ab")
+    found = compare(one.path, other.path, correction="bh")
+    assert all((each.difference, each.p_corrected) == (0.0, 1.0) for each in found.differences)
+    assert found.a.endswith(" in a")  # the same name: told by the last part of where they lie
+
+
+def test_two_models_of_one_run(tmp_path: Path) -> None:
+    run = runs.make(tmp_path / "run")
+    found = compare(run.path, models=("dass-nano", "ast-sin-nano"))
+    assert (found.a, found.b) == ("dass-nano", "ast-sin-nano")
+    assert found.notes == ("1 cells of A have no counterpart.",)  # 300 s: B ran out of memory
+    back = compare(run.path, models=("ast-sin-nano", "dass-nano"))
+    assert [each.difference for each in back.differences] == [
+        -each.difference for each in found.differences
+    ]
+
+
+def test_what_is_not_clear_is_told(tmp_path: Path) -> None:
+    run = runs.make(tmp_path / "run")
+    for models, told in (
+        ((), "one run and two models"),
+        (("dass-nano",), "one run and two models"),
+        (("dass-nano", "dass-nona"), "Did you mean 'dass-nano'"),
+    ):
+        with pytest.raises(NiahError, match=told):
+            compare(run.path, models=models)
+    with pytest.raises(NiahError, match=r"several models .*say which with --model"):
+        compare(run.path, run.path)
+    with pytest.raises(NiahError, match="holm, bh, none"):
+        compare(run.path, models=("dass-nano", "ast-sin-nano"), correction="bonferroni")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"ids_sha256": "1" * 64}, "clips"),
+        ({"protocol": "niah-v2"}, "protocol"),
+        ({"level": "mix"}, ""),
+    ],
+)
+def test_other_clips_and_protocols_are_refused(
+    tmp_path: Path, change: dict[str, Any], told: str
+) -> None:
+    one = make(tmp_path / "one", 1.0, level="surround")
+    other = make(tmp_path / "other", 1.0, **{"level": "surround", **change})
+    with pytest.raises(NiahError, match=f"differ in {told}.*cannot be compared"):
+        compare(one.path, other.path)
+
+
+def test_other_labels_are_refused(tmp_path: Path) -> None:
+    one, other = make(tmp_path / "one", 1.0), make(tmp_path / "other", 1.0)
+    cell = str(other.cells()["cell"][1])
+    other.write_scores(cell, runs.IDS, runs.LABELS[::-1], runs.scores(1.0), classes=runs.CLASSES)
+    with pytest.raises(NiahError, match="different clips, labels"):
+        compare(one.path, other.path)
+
+
+def test_windows_are_compared_with_windows_only(tmp_path: Path) -> None:
+    for name, window_s in (("one", None), ("other", 10.0)):
+        with RunDirectory.create_or_open(tmp_path / name, runs.IDENTITY) as run:
+            kernel = "sdpa" if window_s is None else "sdpa+window-max"
+            runs.add(run, 2.0, window_s=window_s, kernel=kernel)
+            summarise(run)
+    with pytest.raises(NiahError, match="no cell"):
+        compare(tmp_path / "one", tmp_path / "other")
+
+
+def test_command_writes_markdown_and_csv(found: Comparison, tmp_path: Path) -> None:
+    one, other = make(tmp_path / "one", 2.5), make(tmp_path / "other", 0.3, seed=1, sha="b")
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "niah", "compare", one.path, other.path, "--out", out]
+    ran = subprocess.run(
+        [str(part) for part in command], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    assert "beyond chance" in ran.stdout
+    assert (out / "compare.md").read_text() in ran.stdout
+    with (out / "compare.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == len(found.differences)
+    assert [float(row["difference"]) for row in rows] == [e.difference for e in found.differences]
+    assert {row["correction"] for row in rows} == {"holm"}

@@ -1,0 +1,188 @@
+"""Causes: the parts of a drop sum to it, planted causes are found, the command resumes and refuses."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score
+
+from niah.diagnosis.causes.measuring import CauseOptions, causes
+from niah.diagnosis.causes.table import (
+    CSV_FILE,
+    FIGURE_FILE,
+    MARKDOWN_FILE,
+    RELEASED,
+    CauseRow,
+    Part,
+    Remedy,
+    Variant,
+    cause_rows,
+    write,
+)
+from niah.errors import NiahError
+from niah.metrics.average_precision import Scores
+from niah.records.run_directory import RunDirectory
+from niah.records.schema import cell_key
+from tests.helpers import tiny_run as tiny
+from tests.helpers.run_directories import CLASSES, IDS, LABELS, TARGETS, scores
+
+SCENE = {"haystack": "zero", "snr_db": None, "position": 0.5}
+RENUMBERING, DILUTION = Part("renumbering", "..."), Part("dilution", "...")
+
+
+def planted(folder: Path, found: Mapping[tuple[Variant, float], Scores]) -> RunDirectory:
+    """A folder of one model's variants with these scores."""
+    identity = {"protocol": "dass-v1", "seed": 0, "measures": "causes", **SCENE}
+    entries = {}
+    with RunDirectory.create_or_open(folder, identity) as run:
+        for index, ((variant, length_s), values) in enumerate(found.items()):
+            run.write_scores(cell_key({"index": index}), IDS, LABELS, values, classes=CLASSES)
+            told = {"model": "m", "checkpoint_sha256": "0" * 64, "length_s": length_s}
+            entries[cell_key({"index": index})] = {**told, **vars(variant)}
+        run.write_run_json({"variants": entries})
+    return RunDirectory(folder)
+
+
+def rows_of(run: RunDirectory, length_s: float = 50.0) -> dict[str, CauseRow]:
+    return {row.variant: row for row in cause_rows(run) if row.length_s == length_s}
+
+
+HEARS, DEAF = scores(3.0), scores(0.0, seed=1)
+
+
+def test_a_planted_cause_gets_all_of_the_drop(tmp_path: Path) -> None:
+    run = planted(
+        tmp_path / "run",
+        {
+            (RELEASED, 10.0): HEARS,
+            (RELEASED, 50.0): DEAF,
+            (RENUMBERING, 50.0): DEAF,
+            (DILUTION, 50.0): HEARS,
+            (Remedy("cure"), 10.0): HEARS,
+            (Remedy("cure"), 50.0): HEARS,
+        },
+    )
+    rows = rows_of(run)
+    assert rows["released"].effect > 0.3
+    assert rows["renumbering"].effect == rows["released"].effect
+    assert rows["renumbering"].effect_lo > 0
+    assert rows["dilution"].effect == rows["only together"].effect == 0.0
+    assert rows["cure"].relative == 1.0
+    assert rows["cure"].effect == pytest.approx(rows["released"].effect)
+    assert [row.kind for row in cause_rows(run)] == [
+        *("released", "part", "part", "remainder", "remedy"),
+    ]
+
+
+def test_shares_are_of_the_scores_and_parts_sum_to_the_drop(tmp_path: Path) -> None:
+    gains = {
+        (RELEASED, 10.0): 3.0,
+        (RELEASED, 50.0): 1.0,
+        (RENUMBERING, 50.0): 1.8,
+        (DILUTION, 50.0): 2.2,
+        (Remedy("cure"), 10.0): 2.0,
+        (Remedy("cure"), 50.0): 1.5,
+    }
+    stored = {
+        key: scores(gain, seed=i).astype(np.float16) for i, (key, gain) in enumerate(gains.items())
+    }
+    rows = rows_of(planted(tmp_path / "run", stored))
+
+    def mAP(variant: Variant, length_s: float) -> float:  # noqa: N802
+        values = stored[variant, length_s].astype(np.float64)
+        return float(
+            np.mean(
+                [average_precision_score(t, s) for t, s in zip(TARGETS.T, values.T, strict=True)]
+            )
+        )
+
+    base = mAP(RELEASED, 10.0)
+    assert rows["released"].effect == pytest.approx(1 - mAP(RELEASED, 50.0) / base)
+    for part in (RENUMBERING, DILUTION):
+        assert rows[part.name].effect == pytest.approx(1 - mAP(part, 50.0) / base)
+        assert rows[part.name].base_mAP == pytest.approx(base)
+    parts = [row.effect for row in rows.values() if row.kind in ("part", "remainder")]
+    assert sum(parts) == pytest.approx(rows["released"].effect)
+    cure = Remedy("cure")
+    own = mAP(cure, 50.0) / mAP(cure, 10.0)
+    assert rows["cure"].relative == pytest.approx(own)
+    assert rows["cure"].effect == pytest.approx(own - mAP(RELEASED, 50.0) / base)
+    for row in rows.values():
+        assert row.effect_lo < row.effect < row.effect_hi
+
+
+def test_a_part_is_compared_on_the_same_clips(tmp_path: Path) -> None:
+    """Paired: a part that is the released model itself, less what is lost at L, has no spread of its own."""
+    run = planted(
+        tmp_path / "run",
+        {(RELEASED, 10.0): HEARS, (RELEASED, 50.0): HEARS, (Part("network", "..."), 50.0): HEARS},
+    )
+    for row in rows_of(run).values():
+        assert (row.effect, row.effect_lo, row.effect_hi) == (0.0, 0.0, 0.0)
+
+
+def test_everything_is_written_and_nothing_is_made_up(tmp_path: Path) -> None:
+    run = planted(
+        tmp_path / "run",
+        {(RELEASED, 10.0): HEARS, (RELEASED, 50.0): DEAF, (Part("network", "x | y"), 50.0): DEAF},
+    )
+    assert [path.name for path in write(run)] == [CSV_FILE, MARKDOWN_FILE, FIGURE_FILE]
+    with (run.path / CSV_FILE).open() as file:
+        rows = {row["variant"]: row for row in csv.DictReader(file)}
+    assert rows["pooling"]["mAP"] == rows["pooling"]["relative"] == rows["released"]["snr_db"] == ""
+    text = (run.path / MARKDOWN_FILE).read_text()
+    assert "network: x \\| y" in text
+    assert (run.path / FIGURE_FILE).read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+# --- the command
+
+
+def options(out: Path, *models: str, **given: object) -> CauseOptions:
+    asked = {"lengths_s": (12.0,), "limit": 3, "device": "cpu", **given}
+    return CauseOptions(models=models, out=out, **asked)  # type: ignore[arg-type]
+
+
+def test_the_embedded_models_are_taken_apart_and_not_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    asked = options(out, "dass-nano", "ast-sin-nano")
+    causes(asked)
+    rows = cause_rows(RunDirectory(out))
+    named = {(row.model, row.kind): set[str]() for row in rows}
+    for row in rows:
+        named[row.model, row.kind].add(row.variant)
+    assert named["ast-sin-nano", "part"] == {"renumbering", "dilution"}
+    assert named["dass-nano", "part"] == {"network"}
+    assert named["dass-nano", "remainder"] == {"pooling"}
+    assert len(named["dass-nano", "remedy"]) == 9
+    before = (out / CSV_FILE).read_bytes()
+
+    def no_more(*_: object) -> None:
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr("niah.diagnosis.causes.measuring._Measuring._measure", no_more)
+    causes(asked)
+    assert (out / CSV_FILE).read_bytes() == before
+
+
+def test_what_cannot_be_taken_apart_is_refused(tmp_path: Path) -> None:
+    card = tiny.card(tmp_path)
+    weights = str(tiny.checkpoint(tmp_path))
+    needles = str(tiny.manifest(tmp_path / "clips"))
+    out = tmp_path / "out"
+    with pytest.raises(NiahError, match="cannot be taken apart"):
+        causes(options(out, str(card), checkpoint=weights, needles=needles))
+    with pytest.raises(NiahError, match="beyond 10 s"):
+        options(out, "dass-nano", lengths_s=(10.0,))
+    with pytest.raises(NiahError, match="random weights"):
+        causes(options(out, "dass-nano", checkpoint="random"))
+
+
+def test_a_folder_of_other_scenes_is_refused(tmp_path: Path) -> None:
+    run = planted(tmp_path / "run", {(RELEASED, 10.0): HEARS, (RELEASED, 50.0): DEAF})
+    with pytest.raises(NiahError, match="holds another run"):
+        causes(options(run.path, "dass-nano"))

@@ -1,0 +1,68 @@
+"""The needle-free control: planted behaviours over length, from stored scores."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from niah.diagnosis.controls.table import control_table, needle_free_control
+from niah.errors import NiahError
+from niah.metrics.average_precision import Float64
+from niah.records.run_directory import RunDirectory
+from niah.records.schema import cell_key
+from niah.records.scores import ClipScores
+from tests.helpers import run_directories as runs
+
+BASE = "ba5e" * 5
+
+
+def free(run: RunDirectory, name: str, logits: Float64) -> ClipScores:
+    """Needle-free scores, written and read back as a run stores them."""
+    ids = [f"scene{i}" for i in range(len(logits))]
+    scores = 1 / (1 + np.exp(-logits))
+    cell = cell_key({"name": name})
+    run.write_scores(cell, ids, [()] * len(ids), scores, classes=runs.CLASSES)
+    return run.read_scores(cell)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDirectory:
+    with RunDirectory.create_or_open(tmp_path / "run", runs.IDENTITY) as made:
+        runs.add(made, 6.0, cell=BASE)
+    return RunDirectory(tmp_path / "run")
+
+
+def test_scores_that_rise_with_length_are_found(run: RunDirectory) -> None:
+    """One class says more the longer the scene is; all others stay silent."""
+    rising = np.arange(6) == 2
+    by_length = {
+        length_s: free(run, f"free{length_s:g}", np.full((20, 6), -6.0) + shift * rising)
+        for length_s, shift in ((600.0, 12.0), (60.0, 0.0))
+    }
+    short, long = needle_free_control(run.read_scores(BASE), by_length)
+    assert (short.length_s, long.length_s) == (60.0, 600.0)
+    assert short.alarms.mean_per_hour == 0.0
+    assert short.any_alarm == 0.0
+    np.testing.assert_allclose(long.drift, 12 * rising, atol=0.2)
+    assert long.any_alarm == 1.0
+    assert long.alarms.worst(runs.CLASSES) == [("c2", 6.0)]  # every 600 s scene: six an hour
+    table = control_table((short, long), "dass-nano in zero")
+    assert table.rows[1][:4] == ("600 s", "20", "1", "100 %")
+    assert table.rows[1][-1] == "c2 (6)"
+
+
+def test_what_the_haystack_contains_is_no_false_alarm(run: RunDirectory) -> None:
+    said = free(run, "free", np.full((5, 6), -6.0) + 12 * (np.arange(6) == 2))
+    (found,) = needle_free_control(run.read_scores(BASE), {60.0: said}, labels=["c2"])
+    assert found.any_alarm == 0.0
+    assert found.alarms.mean_per_hour == 0.0
+    assert np.isnan(found.alarms.share[2])
+
+
+def test_other_classes_and_nothing_are_refused(run: RunDirectory) -> None:
+    base = run.read_scores(BASE)
+    with pytest.raises(NiahError, match="needle-free"):
+        needle_free_control(base, {})
+    other = ClipScores(base.ids, base.labels, base.classes[::-1], base.scores)
+    with pytest.raises(NiahError, match="classes"):
+        needle_free_control(base, {60.0: other})

@@ -1,0 +1,341 @@
+"""Localisation: planted peaks are found where they are, curves are what they are defined as, a guess is a guess."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import niah
+from niah.adapters import Adapter
+from niah.cli import main
+from niah.diagnosis.localisation.evidence import (
+    column_centres,
+    find,
+    has_positions,
+    occlusion_curve,
+    position_curve,
+)
+from niah.diagnosis.localisation.locate import LocateOptions, locate, sound_centre_s
+from niah.diagnosis.localisation.table import CSV_FILE, hit_rate, localisation_table, read
+from niah.errors import NiahError
+from niah.frontends.kaldi import AST
+from niah.networks.dass.network import Dass, DassConfig, Stage
+from niah.pages.run_report import write as write_report
+from niah.scenes.builder import NeedleFeatures
+from niah.sweep.setup import Hidden
+from niah.vocabularies import Vocabulary
+from tests.helpers import tiny_run as tiny
+
+MELS = 128
+
+
+class Loud:
+    """Two classes: the mean of the scene, and its greatest value; so what a hidden window takes is known."""
+
+    name = "loud"
+    sample_rate = 16000
+    frontend = AST
+    labels = Vocabulary("two", ("/t/mean", "/t/max"), ("mean", "max"))
+    kernel = "none"
+
+    def logits(self, features: Tensor) -> Tensor:
+        return torch.stack([features.mean(dim=(1, 2)), features.amax(dim=(1, 2))], dim=1)
+
+
+class LoudByPosition(Loud):
+    """The same mean, told position by position on a map of 40 frames a column."""
+
+    def position_logits(self, features: Tensor) -> Tensor:
+        blocks = features.view(len(features), -1, 40, 2, MELS // 2)
+        columns = blocks.mean(dim=(2, 4))
+        return torch.stack([columns, 0 * columns], dim=-1)
+
+
+def planted(frames: int, first: int, last: int) -> Tensor:
+    scene = torch.zeros(frames, MELS)
+    scene[first:last] = 1.0
+    return scene
+
+
+# --- occlusion
+
+
+def test_occlusion_takes_from_a_linear_tagger_what_the_window_held() -> None:
+    scene = torch.randn(4321, MELS, generator=torch.Generator().manual_seed(0))
+    filling = torch.randn(4321, MELS, generator=torch.Generator().manual_seed(1))
+    curve = occlusion_curve(Loud(), scene, filling, window_s=10, hop_s=5, batch_size=3)
+    rows = (scene - filling).double().mean(dim=1).numpy() / 4321
+    starts = [*range(0, 3321, 500), 3321]
+    windows = {start: rows[start : start + 1000].sum() for start in starts}
+    for centre, value in zip(curve.centres_s * 100, curve.values[:, 0], strict=True):
+        covering = [worth for start, worth in windows.items() if start <= centre < start + 1000]
+        assert value == pytest.approx(np.mean(covering), abs=1e-6)
+    assert curve.centres_s[-1] == pytest.approx((4000 + 4321) / 200)
+
+
+@pytest.mark.parametrize("first", [0, 1234, 3000, 4900, 5900])
+def test_occlusion_finds_a_planted_second(first: int) -> None:
+    scene = planted(6000, first, first + 100)
+    for column in (0, 1):
+        curve = occlusion_curve(Loud(), scene, torch.zeros(MELS), batch_size=4)
+        found = find(curve.centres_s, curve.values[:, column], (first + 50) / 100)
+        assert found.hit == 1.0
+        assert found.error_s <= 5.0
+
+
+def test_batches_of_windows_change_nothing_and_progress_counts_them() -> None:
+    scene = torch.randn(3000, MELS, generator=torch.Generator().manual_seed(2))
+    told: list[int] = []
+    one = occlusion_curve(Loud(), scene, torch.zeros(MELS), hop_s=2.5)
+    many = occlusion_curve(
+        Loud(), scene, torch.zeros(MELS), hop_s=2.5, batch_size=4, advance=told.append
+    )
+    assert np.allclose(one.values, many.values, atol=1e-6)
+    assert told == [4, 4, 1]
+
+
+@pytest.mark.parametrize(("window_s", "hop_s"), [(10, 11), (10, 0), (0, 0)])
+def test_a_hop_that_leaves_gaps_is_refused(window_s: float, hop_s: float) -> None:
+    with pytest.raises(NiahError, match="hop must be"):
+        occlusion_curve(
+            Loud(), torch.zeros(2000, MELS), torch.zeros(MELS), window_s=window_s, hop_s=hop_s
+        )
+
+
+def test_a_filling_of_another_length_is_refused() -> None:
+    with pytest.raises(NiahError, match="filling must be"):
+        occlusion_curve(Loud(), torch.zeros(2000, MELS), torch.zeros(1999, MELS))
+
+
+# --- positions
+
+
+def test_the_mean_of_the_position_curve_is_the_logit() -> None:
+    adapter = niah.load_model("dass-nano")
+    scene = torch.randn(2500, MELS, generator=torch.Generator().manual_seed(3))
+    curve = position_curve(adapter, scene)
+    logits = adapter.logits(scene[None])[0].numpy()
+    assert np.abs(curve.values.mean(axis=0) - logits).max() < 1e-4
+    assert curve.width_s == pytest.approx(0.64)
+
+
+def test_positions_find_a_planted_sound_and_only_there() -> None:
+    adapter = LoudByPosition()
+    curve = position_curve(adapter, planted(4000, 1200, 1240))
+    found = find(curve.centres_s, curve.values[:, 0], 12.2)
+    assert abs(found.peak_s - 12.2) < 1e-9
+    assert abs(found.error_s) < 1e-9
+    assert found.hit == 1.0
+    assert find(curve.centres_s, curve.values[:, 0], 20.0).hit == 0.0
+
+
+def test_a_model_without_positions_says_so() -> None:
+    assert not has_positions(Loud())
+    with pytest.raises(NiahError, match="use occlusion"):
+        position_curve(Loud(), torch.zeros(2000, MELS))
+
+
+@pytest.mark.parametrize("patch", [0, 8])
+def test_columns_are_where_the_convolutions_put_them(patch: int) -> None:
+    """A network of positive weights, nothing but convolutions: the column that answers most to a frame is at it."""
+    network = Dass(DassConfig(depths=(0, 0, 0, 0), dims=(4, 4, 4, 4), stem=(4, 4), patch=patch))
+    parts: list[torch.nn.Module] = [network.patch_embed]
+    parts += [stage.downsample for stage in network.layers if isinstance(stage, Stage)]
+    convolutions = [m for part in parts for m in part.modules() if isinstance(m, torch.nn.Conv2d)]
+    for conv in convolutions:
+        torch.nn.init.ones_(conv.weight)
+    sample = torch.zeros(1, 1, 960, MELS)
+    weights = []
+    with torch.no_grad():
+        for frame in range(960):
+            x = sample.clone()
+            x[0, 0, frame] = 1.0
+            for conv in convolutions:
+                x = torch.nn.functional.conv2d(x, conv.weight, None, conv.stride, conv.padding)
+            weights.append(x[0].sum(dim=(0, 2)))
+    answers = torch.stack(weights).double()  # (frames, columns)
+    middle = answers.shape[1] // 2
+    share = answers[:, middle] / answers[:, middle].sum()
+    measured = float((share * (torch.arange(960) + 0.5)).sum())
+    centres, step = column_centres(network, 960, answers.shape[1])
+    assert centres[middle] == pytest.approx(measured, abs=1e-6)
+    assert step == (64 if patch else 32)
+
+
+# --- peaks, hits and guesses
+
+
+def test_ties_count_as_a_guess_among_them() -> None:
+    centres = np.array([5.0, 15.0, 25.0, 35.0])
+    found = find(centres, np.ones(4), 15.0)
+    assert found.hit == found.chance_hit == 0.25
+    assert found.error_s == pytest.approx(10.0)
+    assert find(centres, np.array([0, 1, 1, 0.5]), 15.0).hit == 0.5
+
+
+def test_the_tolerance_is_closed_and_five_seconds() -> None:
+    centres = np.array([0.0, 10.0, 20.0])
+    assert find(centres, np.array([0.0, 1.0, 0.0]), 15.0).hit == 1.0
+    assert find(centres, np.array([0.0, 1.0, 0.0]), 15.01).hit == 0.0
+
+
+def test_guessing_hits_as_often_as_told() -> None:
+    random = np.random.default_rng(0)
+    centres = np.arange(100, dtype=np.float64)
+    hits = [find(centres, random.normal(size=100), 40.0).hit for _ in range(4000)]
+    assert np.mean(hits) == pytest.approx(0.11, abs=0.015)
+    assert find(centres, centres, 40.0).chance_hit == pytest.approx(0.11)
+
+
+def test_bad_curves_are_refused() -> None:
+    for values in (np.array([0.0, np.nan]), np.array([1.0])):
+        with pytest.raises(NiahError, match="finite"):
+            find(np.array([1.0, 2.0]), values, 1.0)
+
+
+def test_the_target_is_the_middle_of_the_clips_own_sound() -> None:
+    short = NeedleFeatures(torch.zeros(1024, MELS), 0.1, 80_000, 498)
+    assert sound_centre_s(short, 1000) == pytest.approx(12.49)
+    long = NeedleFeatures(torch.zeros(1024, MELS), 0.1, 400_000, 2498)
+    assert sound_centre_s(long, 0) == pytest.approx(5.12)
+
+
+def test_pairs_of_one_clip_are_resampled_together() -> None:
+    clips = [f"{i // 4}" for i in range(200)]
+    hits = [float(i // 4 % 2) for i in range(200)]  # 50 clips, each all right or all wrong
+    together = hit_rate(clips, hits)
+    apart = hit_rate([str(i) for i in range(200)], hits)
+    assert together.estimate == apart.estimate == 0.5
+    assert together.standard_error == pytest.approx(0.5 / np.sqrt(50), rel=0.05)
+    assert apart.standard_error == pytest.approx(0.5 / np.sqrt(200), rel=0.05)
+
+
+# --- the command
+
+
+class Listener(tiny.Tiny):
+    """A tagger that hears: each class is how loud its tone's mels are, column by column of 40 frames."""
+
+    def position_logits(self, features: Tensor) -> Tensor:
+        columns = features.view(len(features), -1, 40, MELS).mean(dim=2)  # (B, T, mels)
+        rows = [round(AST.row_of(hertz)) for hertz in tiny.HERTZ]
+        return torch.stack([columns[..., r - 2 : r + 3].mean(-1).relu() for r in rows], -1)
+
+    def _forward(self, features: Tensor) -> Tensor:
+        whole = features[:, : features.shape[1] // 40 * 40]
+        return self.position_logits(whole).mean(dim=1)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("located")
+    card = tiny.card(folder)
+    card.write_text(
+        card.read_text().replace(
+            "tests.helpers.tiny_run:Tiny", "tests.diagnosis.test_localisation:Listener"
+        )
+    )
+    out = folder / "run"
+    niah.run(
+        models=[str(card)],
+        checkpoint=str(tiny.checkpoint(folder)),
+        needles=str(tiny.manifest(folder)),
+        haystacks=["zero"],
+        lengths=[10, 40],
+        positions=[0.0, 0.5],
+        device="cpu",
+        out=out,
+    )
+    return out
+
+
+def test_a_tagger_that_hears_is_found_to(run: Path) -> None:
+    written = locate(LocateOptions(run, method="both"))
+    assert all(path.is_file() for path in written)
+    rows = read(run)
+    assert {(row.method, row.position) for row in rows} == {
+        (method, position) for method in ("positions", "occlusion") for position in (0.0, 0.5)
+    }
+    for row in rows:
+        assert row.hit_rate == 1.0 > row.chance_hit
+        assert row.median_error_s < 5.0 < row.chance_error_s
+    with (run / CSV_FILE).open() as file:
+        assert len(list(csv.DictReader(file))) == len(rows)
+
+
+def test_what_was_located_is_not_done_again_and_is_in_the_report(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locate(LocateOptions(run, method="both"))
+
+    def no_more(*_: object) -> None:
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr("niah.diagnosis.localisation.locate.position_curve", no_more)
+    monkeypatch.setattr("niah.diagnosis.localisation.locate.occlusion_curve", no_more)
+    locate(LocateOptions(run, method="both"))
+    page = write_report(run).read_text()
+    assert "<h2>Localisation</h2>" in page
+    assert "Where was it heard?" in page  # the figure's words
+    assert "localisation-zero.png" in (run / "tables.md").read_text()
+
+
+def test_the_table_reads_back_from_the_csv_alone(run: Path, tmp_path: Path) -> None:
+    locate(LocateOptions(run, method="both"))
+    (tmp_path / CSV_FILE).write_bytes((run / CSV_FILE).read_bytes())
+    assert localisation_table(read(tmp_path)) == localisation_table(read(run))
+    assert read(tmp_path / "nothing") == []
+    assert localisation_table([]) is None
+
+
+def test_what_cannot_be_located_is_refused(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(NiahError, match="--method 'ear'"):
+        LocateOptions(run, method="ear")
+    with pytest.raises(NiahError, match="beyond 10"):
+        locate(LocateOptions(run, lengths_s=(10.0,)))
+    with pytest.raises(NiahError, match="not a run"):
+        locate(LocateOptions(tmp_path))
+
+
+def _protocol(adapter: Loud) -> Adapter:
+    return adapter  # mypy checks that the taggers above are adapters
+
+
+@pytest.mark.parametrize("command", [["locate", "{missing}"], ["causes", "--lengths", "10"]])
+def test_the_commands_refuse_in_one_line(
+    command: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    missing = tmp_path / "missing"
+    arguments = [each.format(missing=missing) for each in command]
+    monkeypatch.setattr("sys.argv", ["niah", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    told = capfd.readouterr().err.splitlines()
+    assert (caught.value.code, len(told)) == (2, 1)
+    assert told[0].startswith("niah: ")
+    assert not missing.exists()
+
+
+def test_the_command_prints_the_table(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["niah", "locate", str(run), "--limit", "2"])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    out = capfd.readouterr().out
+    assert caught.value.code == 0
+    assert "chance" in out
+    assert str(run / CSV_FILE) in out
+
+
+def test_a_run_of_two_levels_is_located_in_the_surrounding_one() -> None:
+    asked = {"models": ["a"], "haystacks": ["zero"], "level": "mix, surround", "window_s": None}
+    hidden = Hidden.of_run(asked, limit=3, device=None)
+    assert (hidden.level, hidden.limit, hidden.device) == ("surround", 3, "auto")
+    assert Hidden.of_run({**asked, "level": "mix"}).level == "mix"

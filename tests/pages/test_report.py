@@ -1,0 +1,147 @@
+"""The report: redone from stored scores, self-contained, escaped, and made without torch."""
+
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from niah.errors import NiahError
+from niah.pages import run_report as report
+from niah.records.run_directory import RunDirectory
+from tests.helpers import run_directories as runs
+
+HOSTILE = "<script>alert('x')</script>"
+PROVENANCE = {
+    "excluded_clips": [{"id": HOSTILE, "reason": "truncated: 3 of 10 s"}],
+    "notes": [f"1 clip left out: {HOSTILE}"],
+    "models": {"dass-nano": {"licence": "BSD-3-Clause", "random": False}},
+    "hardware": {"cpu": HOSTILE, "cores": 2},
+}
+
+
+class Page(HTMLParser):
+    """Counts what matters of a page, and insists that tags are balanced."""
+
+    VOID = ("meta", "img", "br", "link", "input")
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attrs for name, attrs in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+    made = runs.make(tmp_path_factory.mktemp("report") / "run", PROVENANCE)
+    assert report.write(made.path) == made.path / "report.html"
+    return made
+
+
+def test_all_parts_are_written(run: RunDirectory) -> None:
+    assert {path.name for path in run.path.iterdir()} == {
+        *("run.json", "cells.csv", "cells", "scores", ".lock"),
+        *("tables.md", "figures", "report.html"),
+    }
+    linked = re.findall(r"\]\((figures/[^)]+)\)", (run.path / "tables.md").read_text())
+    assert len(linked) == 5
+    assert all((run.path / name).is_file() for name in linked)
+
+
+def test_page_stands_alone(run: RunDirectory) -> None:
+    text = (run.path / "report.html").read_text()
+    page = Page(text)
+    images = page.all("img")
+    assert len(images) == 5
+    assert all(str(image["src"]).startswith("data:image/png;base64,") for image in images)
+    assert all(len(str(image["alt"])) > 40 for image in images)
+    assert "http://" not in text
+    assert "https://" not in text
+    assert not page.all("link")
+    assert str(run.path) not in text
+    sortable = [table for table in page.all("table") if table.get("class") == "sortable"]
+    assert len(sortable) == 1
+    assert len(page.all("button")) == 35
+
+
+def test_all_from_outside_is_escaped(run: RunDirectory) -> None:
+    text = (run.path / "report.html").read_text()
+    assert HOSTILE not in text
+    assert len(Page(text).all("script")) == 1
+    assert text.count("&lt;script&gt;") == 3
+
+
+def test_lengths_calibration_and_few_clips_are_told(run: RunDirectory) -> None:
+    for name in ("tables.md", "report.html"):
+        text = (run.path / name).read_text()
+        assert "Few clips: 24, with 8.0 positives a class" in text
+        assert "Effective length" in text
+        assert "Calibration" in text
+        assert "Overlap-aware" not in text  # no class of these clips is in any haystack
+    rows = (run.path / "tables.md").read_text().splitlines()
+    level = next(row for row in rows if row.startswith("| dass-nano | zero | 0.5 | 0.991 | 0.9"))
+    assert "\u2265 300 s" in level
+
+
+def test_bad_clips_are_listed(run: RunDirectory) -> None:
+    text = (run.path / "report.html").read_text()
+    assert "1 clips could not be used" in text
+    assert "truncated: 3 of 10 s" in text
+
+
+def test_report_again_gives_the_same_bytes(run: RunDirectory) -> None:
+    before = (run.path / "report.html").read_bytes()
+    report.write(run.path)
+    assert (run.path / "report.html").read_bytes() == before
+
+
+def test_a_published_run_needs_only_its_cells_csv(run: RunDirectory, tmp_path: Path) -> None:
+    shutil.copy(run.path / "cells.csv", tmp_path)
+    report.write(tmp_path)
+    assert (tmp_path / "tables.md").read_text().count("dass-nano") > 3
+    assert "no run.json" in (tmp_path / "report.html").read_text()
+
+
+def test_random_weights_show_no_accuracy(tmp_path: Path) -> None:
+    made = runs.make(tmp_path / "run", {"models": {"dass-nano": {"random": True}}})
+    report.write(made.path)
+    text = (made.path / "tables.md").read_text()
+    assert "dass-nano has random weights" in text
+    row = next(line for line in text.splitlines() if line.startswith("| dass-nano | zero"))
+    assert "not scored" in row
+    assert "0." not in row.replace("| 0.5 |", "")
+
+
+def test_nothing_to_report_is_told(tmp_path: Path) -> None:
+    with pytest.raises(NiahError, match="not a run"):
+        report.write(tmp_path)
+    RunDirectory.create_or_open(tmp_path, runs.IDENTITY).close()
+    with pytest.raises(NiahError, match="no finished cells"):
+        report.write(tmp_path)
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_torch_is_not_imported(run: RunDirectory) -> None:
+    code = (
+        "import sys; from niah import check, report; "
+        f"report.write({str(run.path)!r}); check.check({str(run.path)!r}); "
+        "sys.exit('torch' in sys.modules)"
+    )
+    root = Path(__file__).resolve().parents[2]
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0

@@ -1,0 +1,218 @@
+"""Preview: the three files tell of one scene, and are written together or not at all."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from niah import audio
+from niah.adapters import load_model
+from niah.errors import NiahError
+from niah.frontends.kaldi import KaldiFrontend
+from niah.haystacks import load_haystack
+from niah.preview.files import frontend_of, preview, weights_at_hand
+from niah.scenes.builder import SceneBuilder
+from tests.helpers import tiny_run as tiny
+
+
+@pytest.fixture
+def needle(tmp_path: Path) -> Path:
+    path = tmp_path / "bell.wav"
+    t = np.arange(160_000) / 16000
+    soundfile.write(path, 0.5 * np.exp(-t) * np.sin(2 * np.pi * 900 * t), 16000)
+    return path
+
+
+def test_features_are_what_an_adapter_gets(needle: Path, tmp_path: Path) -> None:
+    paths = preview(
+        needle, "gaussian", snr_db=10, length_s=40, position=0.25, out=tmp_path / "new" / "out"
+    )
+    assert [path.name for path in paths] == ["features.npy", "spectrogram.png", "scene.wav"]
+    features = np.load(paths[0])
+    builder = SceneBuilder(KaldiFrontend(), "dass-v1", load_haystack("gaussian"))
+    made = builder.needle(audio.load(needle, 16000).samples)
+    scene = builder.scene(made, "bell", length_s=40, position=0.25, snr_db=10).numpy()
+    assert features.dtype == np.float32
+    assert np.array_equal(features, scene)
+    assert paths[1].read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert {path.name for path in paths[0].parent.iterdir()} == {path.name for path in paths}
+
+
+def test_the_sound_is_the_needle_in_noise_at_that_snr(needle: Path, tmp_path: Path) -> None:
+    paths = preview(
+        needle,
+        "gaussian",
+        snr_db=10,
+        length_s=20,
+        position=0.5,
+        out=tmp_path / "out",
+        protocol="niah-v2",
+    )
+    sound, rate = soundfile.read(paths[2])
+    assert (rate, len(sound), soundfile.info(paths[2]).subtype) == (16000, 320_000, "PCM_16")
+    start = 488 * 160
+    clip = soundfile.read(needle)[0]
+    np.testing.assert_allclose(sound[start : start + 160_000], clip, atol=1e-4)
+    noise = np.concatenate([sound[:start], sound[start + 1024 * 160 :]])
+    assert 20 * np.log10(audio.rms(clip) / audio.rms(noise)) == pytest.approx(10, abs=0.05)
+
+
+def test_zero_plays_as_silence_and_loud_noise_does_not_clip(needle: Path, tmp_path: Path) -> None:
+    quiet = preview(needle, "zero", snr_db=0, length_s=12, position=0, out=tmp_path / "a")
+    assert not soundfile.read(quiet[2])[0][1024 * 160 :].any()
+    loud = preview(needle, "gaussian", snr_db=-40, length_s=12, position=0, out=tmp_path / "b")
+    assert 0.98 < np.abs(soundfile.read(loud[2])[0]).max() < 1
+
+
+def test_mix_is_heard_under_the_needle(needle: Path, tmp_path: Path) -> None:
+    paths = preview(
+        needle,
+        "gaussian",
+        snr_db=0,
+        length_s=12,
+        position=0,
+        out=tmp_path / "a",
+        protocol="niah-v2",
+        level="mix",
+    )
+    tail = soundfile.read(paths[2])[0][8 * 16000 : 10 * 16000]  # the bell has died away
+    assert audio.rms(tail) > 0.5 * audio.rms(soundfile.read(needle)[0])
+
+
+@pytest.mark.parametrize("length_s", [10, 10.26, 60])
+@pytest.mark.parametrize("position", [0.0, 1.0])
+def test_any_length_and_place(
+    needle: Path, tmp_path: Path, length_s: float, position: float
+) -> None:
+    paths = preview(
+        needle, "zero", snr_db=None, length_s=length_s, position=position, out=tmp_path / "a"
+    )
+    total = 1024 if length_s == 10 else round(100 * length_s)
+    assert np.load(paths[0]).shape == (total, 128)
+    assert soundfile.info(paths[2]).frames == total * 160
+
+
+def test_nothing_is_written_for_a_bad_request(needle: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for options in (
+        {"haystack": "gaussian", "snr_db": None, "length_s": 20, "position": 0.5},
+        {"haystack": "zero", "snr_db": None, "length_s": 5, "position": 0.5},
+        {"haystack": "zero", "snr_db": None, "length_s": 20, "position": 1.5},
+        {"haystack": "zeros", "snr_db": None, "length_s": 20, "position": 0.5},
+    ):
+        with pytest.raises(NiahError):
+            preview(needle, out=out, **options)  # type: ignore[arg-type]
+    assert not out.exists()
+
+
+def test_nothing_is_left_when_writing_fails(
+    needle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full_disk(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("niah.preview.files.play", full_disk)
+    with pytest.raises(NiahError, match="space"):
+        preview(needle, "zero", snr_db=None, length_s=12, position=0, out=tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_out_must_be_a_folder(needle: Path) -> None:
+    with pytest.raises(NiahError, match="is a file"):
+        preview(needle, "zero", snr_db=None, length_s=12, position=0, out=needle)
+
+
+@pytest.mark.parametrize(
+    ("model", "frames", "mels", "rate"),
+    [("passt-s", 1000, 128, 32000), ("htsat", 1001, 64, 32000), ("beats-iter3", 998, 128, 16000)],
+)
+def test_a_preview_for_another_front_end(
+    tmp_path: Path, model: str, frames: int, mels: int, rate: int
+) -> None:
+    sound = tiny.tone(1)
+    soundfile.write(tmp_path / "clip.wav", sound, tiny.SAMPLE_RATE)
+    frontend = frontend_of(model)
+    out = tmp_path / "out"
+    paths = preview(
+        tmp_path / "clip.wav",
+        "gaussian",
+        snr_db=5.0,
+        length_s=12,
+        position=0.25,
+        out=out,
+        frontend=frontend,
+    )
+    features = np.load(paths[0])
+    assert features.shape == (1200, mels)
+    wave = audio.load(tmp_path / "clip.wav", rate).samples
+    needle = SceneBuilder(frontend, "dass-v1", load_haystack("gaussian")).needle(wave)
+    start = min(int(1200 * 0.25), 1200 - frames)
+    np.testing.assert_array_equal(features[start : start + frames], needle.features.numpy())
+    played, played_rate = soundfile.read(out / "scene.wav")
+    assert (len(played), played_rate) == (1200 * rate // 100, rate)
+
+
+def test_a_model_without_a_front_end_of_ours_is_told(tmp_path: Path) -> None:
+    (tmp_path / "bare_adapter.py").write_text("class A:\n    pass\n")
+    card = tmp_path / "a.toml"
+    card.write_text('name = "a"\nadapter = "bare_adapter:A"\nlabels = "synthetic"\n')
+    with pytest.raises(NiahError, match="model 'a': its adapter class has no default_frontend"):
+        frontend_of(str(card))
+
+
+# --- where a model heard it
+
+
+def test_a_model_adds_its_curve(needle: Path, tmp_path: Path) -> None:
+    adapter = load_model("dass-nano")
+    out = tmp_path / "out"
+    paths = preview(
+        needle, "zero", snr_db=None, length_s=30, position=0.5, out=out, adapter=adapter
+    )
+    assert [path.name for path in paths][-1] == "curve.csv"
+    with paths[-1].open() as file:
+        header, *rows = list(csv.reader(file))
+    features = torch.from_numpy(np.load(out / "features.npy"))
+    logits = adapter.logits(features[None])[0]
+    top = [adapter.labels.names[i] for i in torch.argsort(logits, descending=True)[:4]]
+    assert header == ["time_s", *top]
+    means = np.array(rows, dtype=float)[:, 1:].mean(axis=0)
+    assert np.allclose(means, torch.sort(logits, descending=True).values[:4], atol=1e-3)
+
+
+def test_occlusion_is_drawn_for_any_model(needle: Path, tmp_path: Path) -> None:
+    paths = preview(
+        needle,
+        "gaussian",
+        snr_db=10,
+        length_s=12,
+        position=1,
+        out=tmp_path / "out",
+        adapter=load_model("dass-nano"),
+        method="occlusion",
+    )
+    with paths[-1].open() as file:
+        rows = list(csv.reader(file))
+    assert [float(row[0]) for row in rows[1:]] == pytest.approx([k + 0.5 for k in range(12)])
+    with pytest.raises(NiahError, match="--method 'ear'"):
+        preview(
+            needle,
+            "zero",
+            snr_db=None,
+            length_s=12,
+            position=0,
+            out=tmp_path / "b",
+            adapter=load_model("dass-nano"),
+            method="ear",
+        )
+    assert not (tmp_path / "b").exists()
+
+
+def test_only_weights_at_hand_are_loaded(tmp_path: Path) -> None:
+    assert weights_at_hand("dass-nano", None)
+    assert not weights_at_hand("dass-medium", None)
+    assert weights_at_hand("dass-medium", tmp_path / "any.pth")
+    assert not weights_at_hand("ast-sin-base", None)

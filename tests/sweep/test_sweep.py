@@ -1,0 +1,515 @@
+"""The sweep, end to end on a tiny tagger: truths, resuming and amending, kills, and what is not a score."""
+
+import hashlib
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from numpy.typing import NDArray
+from sklearn.metrics import average_precision_score
+
+import niah
+from niah import audio
+from niah.errors import NiahError
+from niah.haystacks import load_haystack
+from niah.needles import load_needles
+from niah.needles.feature_cache import FeatureCache
+from niah.needles.prepared import PreparedNeedles
+from niah.records.run_directory import RunDirectory
+from niah.records.schema import CELL_COLUMNS
+from niah.sweep.cell_scenes import Scenes
+from niah.sweep.evaluator import ModelEvaluator
+from niah.sweep.options import RunOptions
+from niah.sweep.plan import model_cards_of, plan
+from niah.vocabularies import vocabulary
+from tests.helpers import tiny_run as tiny
+
+VARYING = ["latency_s", "rtf", "peak_memory_bytes"]  # what no two runs have in common
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a run is asked for."""
+
+    folder: Path
+    card: Path
+    weights: Path
+    clips: Path
+
+    def options(self, out: Path, **given: Any) -> dict[str, Any]:
+        return {
+            "models": str(self.card),
+            "checkpoint": str(self.weights),
+            "needles": str(self.clips),
+            "haystack": ["zero", "gaussian"],
+            "lengths": [10, 12, 20],
+            "device": "cpu",
+            "out": out,
+            **given,
+        }
+
+    def run(
+        self, out: Path, **given: Any
+    ) -> Any:  # a table; the types of pandas' look-ups are in the way
+        return niah.run(**self.options(out, **given))
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
+    folder = tmp_path_factory.mktemp("material")
+    return Material(folder, tiny.card(folder), tiny.checkpoint(folder), tiny.manifest(folder))
+
+
+@pytest.fixture(scope="module")
+def done(material: Material) -> Path:
+    """A finished run; tests that change it copy it first."""
+    out = material.folder / "done"
+    material.run(out)
+    return out
+
+
+def state_of(run: Path) -> dict[str, tuple[int, bytes]]:
+    """Time and content of every file that a cell has."""
+    files = [*run.glob("cells/*.json"), *run.glob("scores/*.parquet")]
+    return {file.name: (file.stat().st_mtime_ns, file.read_bytes()) for file in files}
+
+
+def cells_of(run: Path) -> pd.DataFrame:
+    return pd.read_csv(run / "cells.csv").drop(columns=VARYING)
+
+
+def average_precisions(targets: NDArray[Any], scores: NDArray[Any]) -> list[float]:
+    return [
+        float(average_precision_score(targets[:, c], scores[:, c]))
+        for c in range(targets.shape[1])
+        if targets[:, c].any()
+    ]
+
+
+# --- truths
+
+
+def test_the_ten_second_cell_is_a_plain_evaluation(material: Material, done: Path) -> None:
+    adapter = niah.load_model(material.card, checkpoint=material.weights)
+    rows = pd.read_csv(material.clips)
+    scores, targets = [], []
+    for path, label in zip(rows["path"], rows["labels"], strict=True):
+        samples = audio.load(material.clips.parent / path, adapter.sample_rate).samples
+        frames = adapter.frontend(torch.from_numpy(samples)[None])
+        raw = adapter.frontend.normalise(torch.zeros(1, 1024 - frames.shape[1], 128))
+        scores.append(torch.sigmoid(adapter.logits(torch.cat([frames, raw], dim=1)))[0].numpy())
+        targets.append([id_ == label for id_ in tiny.IDS])
+    expected = np.mean(average_precisions(np.array(targets), np.array(scores, dtype=np.float16)))
+    base: Any = pd.read_csv(done / "cells.csv").set_index("length_s").loc[10.0]
+    assert base["mAP"] == pytest.approx(expected, abs=1e-12)
+    assert base["mAP"] == base["base_mAP"]
+    assert base["drop"] == 0
+    assert base["relative"] == 1
+    stored = RunDirectory(done).read_scores(base["cell"])
+    order = [list(rows["path"]).index(f"{id_}.wav") for id_ in stored.ids]
+    np.testing.assert_allclose(stored.scores, np.array(scores)[order], atol=1e-3)
+
+
+def test_every_cell_is_scikit_learns_of_its_stored_scores(done: Path) -> None:
+    table: Any = pd.read_csv(done / "cells.csv")
+    assert len(table) == 5
+    for row in table.itertuples():
+        stored = RunDirectory(done).read_scores(str(row.cell))
+        expected = np.mean(average_precisions(stored.targets, stored.scores))
+        assert row.mAP == pytest.approx(expected, abs=1e-12)
+        assert row.drop == pytest.approx(1 - row.mAP / row.base_mAP)
+        assert row.mAP_lo <= row.mAP <= row.mAP_hi
+
+
+def test_batches_do_not_change_scores(material: Material, done: Path) -> None:
+    out = material.folder / "batches"
+    by_four = material.run(out, batch_size=4)
+    assert set(by_four["batch_size"]) == {4}
+    assert set(by_four["cell"]) == set(cells_of(done)["cell"])  # a batch is no determinant
+    for cell in by_four["cell"]:
+        one, four = (RunDirectory(run).read_scores(cell) for run in (done, out))
+        assert one.ids == four.ids
+        np.testing.assert_allclose(one.scores, four.scores, atol=1e-3)
+
+
+def test_the_sliding_window_is_the_largest_score_over_windows(material: Material) -> None:
+    out = material.folder / "window"
+    table = material.run(out, window=10, haystack="zero", lengths=[10, 20])
+    assert set(table["window_s"]) == {10.0}
+    assert set(table["kernel"]) == {"torch+window-max-hop5s"}
+    plain = niah.load_model(material.card, checkpoint=material.weights)
+    sound = audio.load(material.clips.parent / "clip00.wav", 16000).samples
+    needle = plain.frontend(torch.from_numpy(sound)[None])
+    needle = torch.cat([needle, plain.frontend.normalise(torch.zeros(1, 26, 128))], dim=1)
+    scene = torch.cat([torch.zeros(1, 976, 128), needle], dim=1)  # int(2000 / 2) overruns: the end
+    windows = torch.cat([plain.logits(scene[:, s : s + 1024]) for s in (0, 512, 976)])
+    row = table.set_index("length_s").loc[20.0]
+    stored = RunDirectory(out).read_scores(row["cell"])
+    expected = torch.sigmoid(windows.amax(dim=0)).numpy()
+    np.testing.assert_allclose(stored.scores[stored.ids.index("clip00")], expected, atol=1e-3)
+
+
+# --- what a run holds
+
+
+def test_run_returns_the_table(done: Path, material: Material) -> None:
+    table = material.run(done)
+    assert isinstance(table, pd.DataFrame)
+    assert list(table.columns) == list(CELL_COLUMNS)
+    assert set(table["status"]) == {"ok"}
+    pd.testing.assert_series_equal(
+        table["mAP"], pd.read_csv(done / "cells.csv")["mAP"], check_dtype=False
+    )
+
+
+def test_columns_of_cells_csv_are_the_contracts(done: Path) -> None:
+    header = (
+        "cell,model,checkpoint_sha256,protocol,needles,n_clips,haystack,snr_db,length_s,frames,"
+        "position,window_s,seed,status,mAP,mAP_lo,mAP_hi,auc,d_prime,base_mAP,chance_mAP,relative,"
+        "drop,drop_lo,drop_hi,classes_scored,latency_s,rtf,peak_memory_bytes,batch_size,device,"
+        "dtype,kernel,niah_version,error"
+    )
+    assert (done / "cells.csv").read_text().splitlines()[0] == header
+
+
+def test_rows_tell_what_was_done(done: Path, material: Material) -> None:
+    table: Any = pd.read_csv(done / "cells.csv").set_index(["haystack", "length_s"])
+    assert set(table.index) == {
+        ("none", 10.0),
+        ("zero", 12.0),
+        ("zero", 20.0),
+        ("gaussian", 12.0),
+        ("gaussian", 20.0),
+    }
+    row = table.loc[("gaussian", 20.0)]
+    assert (row["model"], row["protocol"], row["n_clips"]) == ("tiny", "dass-v1", 6)
+    assert (row["snr_db"], row["position"], row["frames"]) == (10.0, 0.5, 2000)
+    assert row["checkpoint_sha256"] == hashlib.sha256(material.weights.read_bytes()).hexdigest()
+    assert row["rtf"] == pytest.approx(20 / row["latency_s"])
+    assert row["peak_memory_bytes"] > 1e6
+    assert np.isnan(table.loc[("none", 10.0), "snr_db"])
+    assert table.loc[("none", 10.0), "frames"] == 1024
+
+
+def test_scores_are_readable_by_pandas(done: Path) -> None:
+    for file in (done / "scores").glob("*.parquet"):
+        scores = pd.read_parquet(file)
+        assert list(scores.columns) == ["id", "labels", "scores"]
+        assert sorted(scores["id"]) == [f"clip{index:02d}" for index in range(6)]
+        assert {label for labels in scores["labels"] for label in labels} == set(tiny.IDS)
+        matrix = np.stack(list(scores["scores"]))
+        assert matrix.dtype == np.float16
+        assert matrix.shape == (6, 3)
+        assert ((matrix >= 0) & (matrix <= 1)).all()
+
+
+def test_run_json_says_how_it_was_made(done: Path, material: Material) -> None:
+    told = json.loads((done / "run.json").read_text())
+    assert told["arguments"]["lengths_s"] == [10.0, 12.0, 20.0]
+    assert told["identity"]["protocol"] == "dass-v1"
+    assert told["identity"]["seed"] == 0
+    assert len(told["identity"]["ids_sha256"]) == 64
+    assert told["models"]["tiny"]["random"] is False
+    assert told["models"]["tiny"]["checkpoint"] == material.weights.name
+    assert len(told["models"]["tiny"]["checkpoint_sha256"]) == 64
+    assert {"python", "torch", "numpy"} <= set(told["versions"])
+    assert {"cores", "device", "processor"} <= set(told["hardware"])
+    assert told["excluded_clips"] == []
+    assert {"git", "niah_version", "needles"} <= set(told)
+
+
+def test_random_weights_report_no_accuracy(done: Path, material: Material) -> None:
+    """Not even in a run that has the same model with trained weights."""
+    out = copied(done)
+    table = material.run(out, checkpoint="random", haystack="zero", lengths=[10, 20])
+    by_model = table.groupby("model")["mAP"].count()
+    assert dict(by_model) == {"tiny": 5, "tiny:random": 0}
+    assert (table.loc[table["model"] == "tiny:random", "latency_s"] > 0).all()
+    assert json.loads((out / "run.json").read_text())["models"]["tiny:random"]["random"] is True
+    pd.testing.assert_frame_equal(
+        cells_of(done),
+        cells_of(out).query("model == 'tiny'").reset_index(drop=True),
+        check_dtype=False,  # a column with a gap is read as float
+    )
+
+
+# --- resuming and amending
+
+
+def copied(run: Path) -> Path:
+    """A copy of a run, its files' times kept."""
+    import shutil
+    import tempfile
+
+    out = Path(tempfile.mkdtemp(dir=run.parent)) / "run"
+    shutil.copytree(run, out)
+    return out
+
+
+def test_the_same_command_again_does_nothing_new(done: Path, material: Material) -> None:
+    out = copied(done)
+    before = state_of(out)
+    material.run(out)
+    assert state_of(out) == before
+
+
+def test_more_lengths_and_models_keep_what_is_there(done: Path, material: Material) -> None:
+    out = copied(done)
+    before = state_of(out)
+    table = material.run(out, lengths=[10, 12, 20, 30])
+    assert set(table["length_s"]) == {10.0, 12.0, 20.0, 30.0}
+    other = tiny.checkpoint(material.folder, seed=1)
+    table = material.run(out, checkpoint=str(other), haystack="zero")
+    assert table["checkpoint_sha256"].nunique() == 2
+    after = state_of(out)
+    assert {name: after[name] for name in before} == before
+    assert len(table) == 5 + 2 + 3
+
+
+def test_a_run_in_another_order_is_the_same(done: Path, material: Material) -> None:
+    out = material.folder / "another-order"
+    material.run(out, lengths=[20], haystack="gaussian")
+    material.run(out, lengths=[12], haystack=["gaussian", "zero"])
+    material.run(out)
+    pd.testing.assert_frame_equal(cells_of(out), cells_of(done))
+
+
+def test_the_committed_default_run_would_be_resumed_whole() -> None:
+    """The keys of `results/embedded` are what a default run computes now: none of its cells would be made again."""
+    committed = pd.read_csv(tiny.REPOSITORY / "results" / "embedded" / "cells.csv")
+    options = RunOptions()
+    needles = load_needles(
+        options.needles, vocabulary=vocabulary("synthetic"), limit=options.clips_limit
+    )
+    haystacks = {spec: load_haystack(spec) for spec in options.haystacks}
+    device = torch.device("cpu")
+    cards = model_cards_of(options)
+    keys = set()
+    for name, card in cards.items():
+        adapter = niah.load_model(name)
+        scenes = Scenes(options, haystacks, adapter.frontend)
+        prepared = PreparedNeedles(needles, (), (), (), FeatureCache(Path()), scenes.any_builder())
+        model = ModelEvaluator(options, card, adapter, scenes, prepared, device)
+        keys |= {model.key(cell) for cell in plan(options, [name])}
+    assert keys == set(committed["cell"])
+
+
+def test_damaged_scores_are_made_again(done: Path, material: Material) -> None:
+    out = copied(done)
+    victim = sorted((out / "scores").glob("*.parquet"))[0]
+    victim.write_bytes(victim.read_bytes()[:100])
+    material.run(out)
+    pd.testing.assert_frame_equal(cells_of(out), cells_of(done))
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"protocol": "niah-v2"}, "protocol is dass-v1 there, niah-v2 now"),
+        ({"seed": 1}, "seed is 0 there, 1 now"),
+        ({"limit": 3}, "ids_sha256"),
+    ],
+)
+def test_another_run_does_not_go_in_the_same_folder(
+    done: Path, material: Material, given: dict[str, Any], told: str
+) -> None:
+    before = state_of(done)
+    run_json = (done / "run.json").read_bytes()
+    with pytest.raises(NiahError, match=told):
+        material.run(done, **given)
+    assert state_of(done) == before
+    assert (done / "run.json").read_bytes() == run_json
+
+
+def test_an_unknown_option_of_run_is_named() -> None:
+    with pytest.raises(NiahError, match="no option lenghts"):
+        niah.run(lenghts=[10])
+
+
+# --- what is wrong with a model is found before anything is measured
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"dtype": "float8"}, "unknown dtype 'float8'"),
+        ({"device": "tpu9"}, "unknown device|not on this machine"),
+        ({"checkpoint": "nowhere.pth"}, "nowhere.pth not found"),
+        ({"haystack": ["zero", "silence"]}, "'silence' is not part of dass-v1"),
+        ({"level": "mix"}, "level 'mix' is not part of dass-v1"),
+        ({"level": "mix", "protocol": "niah-v2", "haystack": ["gaussian", "zero"]}, "needs noise"),
+        ({"level": "mux"}, "level 'mux': unknown"),
+    ],
+)
+def test_nothing_is_written_for_what_cannot_run(
+    material: Material, tmp_path: Path, given: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(NiahError, match=told):
+        material.run(tmp_path / "out", **given)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_that_does_not_load_is_told_before_the_first_is_measured(
+    material: Material, tmp_path: Path
+) -> None:
+    wide = tiny.card(material.folder / "wide", "wide", hidden=32)
+    (tmp_path / material.weights.name).write_bytes(material.weights.read_bytes())
+    weights = f'[weights.own]\nfile = "{material.weights.name}"\n'
+    for path in (material.card, wide):
+        (tmp_path / path.name).write_text(path.read_text() + "\n" + weights)
+    (tmp_path / "labels.csv").write_text((material.folder / "labels.csv").read_text())
+    cards = [str(tmp_path / path.name) for path in (material.card, wide)]
+    with pytest.raises(NiahError, match=r"does not fit.*hidden.weight is \(16, 128\), not \(32"):
+        material.run(tmp_path / "out", models=cards, checkpoint=None)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_adapter_that_refuses_a_length_is_a_row_with_the_reason(
+    material: Material, tmp_path: Path
+) -> None:
+    short = tiny.card(tmp_path, "short", longest=1500)
+    table = material.run(tmp_path / "out", models=str(short)).set_index(["haystack", "length_s"])
+    assert table.loc[("zero", 12.0), "status"] == "ok"
+    row = table.loc[("zero", 20.0)]
+    assert row["status"] == "error"
+    assert row["error"] == "this tagger takes at most 1500 frames"
+    assert pd.isna(row["mAP"])
+
+
+# --- kills: a subprocess, ended at a moment that a seed chooses
+
+
+def command(
+    material: Material, card: Path, out: Path, lengths: str = "10,12,14,16,20"
+) -> list[str]:
+    return [
+        *(sys.executable, "-m", "niah", "run", "--model", str(card)),
+        *("--checkpoint", str(material.weights), "--needles", str(material.clips)),
+        *("--haystack", "zero", "--haystack", "gaussian", "--lengths", lengths),
+        *("--device", "cpu", "--out", str(out)),
+    ]
+
+
+def start(arguments: list[str], cache: Path) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        arguments,
+        env=tiny.environment(cache),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(condition: Any, process: "subprocess.Popen[str]", patience_s: float = 300.0) -> None:
+    begin = time.monotonic()
+    while not condition():
+        if process.poll() is not None:
+            raise AssertionError(f"ended early: {process.communicate()}")
+        if time.monotonic() - begin > patience_s:
+            raise AssertionError("waited too long")
+        time.sleep(0.01)
+
+
+def killed_then_finished(material: Material, cache: Path, folder: Path, seed: int) -> None:
+    """Kill a run some while after it has made its folder, finish it, compare with one in peace."""
+    slow = tiny.card(folder, delay_s=0.02)
+    out, quiet = folder / "killed", folder / "quiet"
+    process = start(command(material, slow, out), cache)
+    wait_for((out / "cells.csv").exists, process)
+    time.sleep(random.Random(seed).uniform(0.0, 2.0))
+    process.kill()
+    process.communicate()
+    given = {"models": str(slow), "lengths": [10, 12, 14, 16, 20]}
+    kept = state_of(out)
+    material.run(out, **given)
+    material.run(quiet, **given)
+    pd.testing.assert_frame_equal(cells_of(out), cells_of(quiet))
+    after = state_of(out)
+    for name, content in kept.items():
+        if name.endswith(".parquet"):
+            assert after[name][1] == content[1]
+    assert not [file for file in out.rglob("*") if file.name.endswith(".tmp")]
+
+
+def test_kill_9_loses_at_most_the_cell_in_work(
+    material: Material, cache: Path, tmp_path: Path
+) -> None:
+    killed_then_finished(material, cache, tmp_path, seed=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(1, 9))
+def test_kill_9_at_other_moments(
+    material: Material, cache: Path, tmp_path: Path, seed: int
+) -> None:
+    killed_then_finished(material, cache, tmp_path, seed)
+
+
+def test_control_c_is_one_line_and_130(material: Material, cache: Path, tmp_path: Path) -> None:
+    slow = tiny.card(tmp_path, delay_s=0.3)
+    out = tmp_path / "out"
+    process = start(command(material, slow, out), cache)
+    wait_for(lambda: any((out / "cells").glob("*.json")), process)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=300)
+    assert process.returncode == 130
+    assert stderr.strip() == (
+        "niah: interrupted; the same command goes on from the last finished cell"
+    )
+    assert stdout == ""
+    rows = pd.read_csv(out / "cells.csv")
+    assert 1 <= len(rows) < 9
+    assert rows["mAP"].notna().all()
+
+
+OUT_OF_MEMORY = """
+import resource, sys
+import matplotlib.figure, pandas, pyarrow.parquet, torch
+import niah.cli, niah.pages.run_report, niah.sweep.loop, tests.helpers.tiny_run
+torch.set_num_threads(1)
+lines = open("/proc/self/status").read().splitlines()
+size = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmSize"))
+resource.setrlimit(resource.RLIMIT_AS, (size + 700 * 2**20,) * 2)
+niah.cli.main()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_AS holds on Linux alone")
+def test_running_out_of_memory_is_a_result(material: Material, cache: Path, tmp_path: Path) -> None:
+    """A real one: at 2000 s the wide tagger's hidden layer takes 3 GB where 0.7 GB are free."""
+    wide = tiny.card(tmp_path, "wide", hidden=4096)
+    narrow = tiny.card(tmp_path, "narrow", hidden=2)
+    for name, width in (("wide", 4096), ("narrow", 2)):
+        weights = tiny.checkpoint(tmp_path, hidden=width)
+        with (tmp_path / f"{name}.toml").open("a") as file:
+            file.write(f'\n[weights.own]\nfile = "{weights.name}"\n')
+    out = tmp_path / "out"
+    arguments = ["run", "--model", str(wide), "--model", str(narrow), "--haystack", "zero"]
+    arguments += ["--needles", str(material.clips), "--lengths", "10,2000", "--limit", "3"]
+    process = start([sys.executable, "-c", OUT_OF_MEMORY, *arguments, "--out", str(out)], cache)
+    stdout, stderr = process.communicate(timeout=500)
+    assert process.returncode == 0, stderr
+    assert "Traceback" not in stderr
+    assert stderr.splitlines() == [
+        "note: wide, zero, 2000 s, position 0.5: oom: out of memory",
+    ]
+    assert "report" in stdout
+    table: Any = pd.read_csv(out / "cells.csv").set_index(["model", "length_s"])
+    assert dict(table["status"]) == {
+        ("wide", 10.0): "ok",
+        ("wide", 2000.0): "oom",
+        ("narrow", 10.0): "ok",
+        ("narrow", 2000.0): "ok",
+    }
+    assert np.isnan(table.loc[("wide", 2000.0), "mAP"])
+    assert table.loc[("wide", 2000.0), "error"] == "out of memory"

@@ -1,0 +1,160 @@
+"""Tables and the lines behind them: what is in them, what is refused, what is never mixed."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from niah.errors import NiahError
+from niah.records import schema as cells
+from niah.tables import drop as tables
+from niah.tables.curves import length_name, lines
+from tests.helpers import run_directories as runs
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    return runs.make(tmp_path_factory.mktemp("tables") / "run").cells()
+
+
+def test_lines_share_the_needle_alone(table: pd.DataFrame) -> None:
+    found = lines(table)
+    assert {line.haystack for line in found} == {"zero", "babble"}
+    for line in found:
+        assert line.base is not None
+        assert line.base["mAP"] == line.base["base_mAP"]
+    middle = next(line for line in found if line.position == 0.5 and line.haystack == "zero")
+    assert sorted(middle.by_length) == [10, 20, 50, 100, 300]
+
+
+def test_needle_alone_is_a_line_when_there_is_nothing_else(table: pd.DataFrame) -> None:
+    found = lines(table[table["length_s"] == 10])
+    assert [(line.model, line.haystack) for line in found] == [
+        ("ast-sin-nano", "none"),
+        ("dass-nano", "none"),
+    ]
+
+
+def test_entries_are_the_cells(table: pd.DataFrame) -> None:
+    drop = tables.drop_table(table)
+    assert drop.header == (
+        "model",
+        "haystack",
+        "position",
+        *("10 s", "20 s", "50 s", "100 s", "300 s"),
+    )
+    row = next(r for r in drop.rows if r[:3] == ("dass-nano", "babble, 10 dB", "0.5"))
+    cell = table.query("model == 'dass-nano' and snr_db == 10 and length_s == 50").iloc[0]
+    change = [-100 * cell[name] for name in ("drop", "drop_hi", "drop_lo")]
+    assert row[5] == (
+        f"{cell['mAP']:.3f} ({change[0]:+.0f} % [{change[1]:+.0f}, {change[2]:+.0f}])"
+    )
+    assert row[3] == f"{cell['base_mAP']:.3f}" + row[3][5:]
+    assert row[7] == ""  # 300 s was run with zero only
+    share = next(r for r in tables.results_table(table).rows if r[:3] == row[:3])
+    assert share[5] == f"{100 * cell['relative']:.0f} %"
+
+
+def test_failures_and_chance_are_shown(table: pd.DataFrame) -> None:
+    text = tables.markdown(table)
+    assert "out of memory" in text
+    last = tables.drop_table(table).rows[-1]
+    assert last[0] == "chance"
+    assert set(last[3:]) == {f"{table['chance_mAP'].max():.3f}"}
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("protocol", "niah-v2"), ("needles", "other"), ("n_clips", 7)]
+)
+def test_what_cannot_be_compared_is_not_mixed(
+    table: pd.DataFrame, column: str, value: str | int
+) -> None:
+    mixed = table.copy()
+    mixed.loc[0, column] = value
+    with pytest.raises(NiahError, match=f"{column} .* and .* cannot be in one table"):
+        tables.markdown(mixed)
+
+
+@pytest.mark.parametrize(("column", "value"), [("chance_mAP", 0.2), ("classes_scored", 5)])
+def test_other_clips_of_the_same_name_and_number_are_found_out(
+    table: pd.DataFrame, column: str, value: float
+) -> None:
+    """The floor and the classes that are scored are told by the clips' labels alone."""
+    mixed = table.copy()
+    mixed.loc[mixed["model"] == "dass-nano", column] = value
+    with pytest.raises(NiahError, match=f"different clips .*{column}"):
+        tables.markdown(mixed)
+
+
+def test_no_cells_is_told() -> None:
+    with pytest.raises(NiahError, match="no cells"):
+        tables.summary(cells.table([]))
+
+
+def test_two_checkpoints_of_a_model_are_told_apart() -> None:
+    made = [runs.row(mAP=0.5, checkpoint_sha256=sha * 64) for sha in "ab"]
+    names = {line.model for line in lines(cells.table(made))}
+    assert names == {"dass-nano (aaaaaaaa)", "dass-nano (bbbbbbbb)"}
+
+
+def test_windows_have_their_own_base_and_column() -> None:
+    made = [
+        runs.row(mAP=0.5, base_mAP=0.5, relative=1.0, drop=0.0, window_s=window)
+        for window in (None, 10.0)
+    ]
+    shown = tables.summary(cells.table(made))
+    assert shown.header[3] == "window"
+    assert [row[3] for row in shown.rows] == ["whole", "10 s"]
+
+
+def test_pools_and_precisions_have_lines_of_their_own() -> None:
+    made = [
+        runs.row(mAP=0.5, length_s=s, window_s=window, kernel=kernel, dtype=dtype)
+        for window, kernel, dtype in (
+            (None, "sdpa", "float32"),
+            (None, "sdpa", "bfloat16"),
+            (10.0, "sdpa+window-max", "float32"),
+            (10.0, "sdpa+window-noisy-or", "float32"),
+        )
+        for s in (10.0, 50.0)
+    ]
+    found = lines(cells.table(made))
+    assert [(line.model, line.window) for line in found] == [
+        ("dass-nano, bfloat16", "whole"),
+        ("dass-nano, float32", "whole"),
+        ("dass-nano, float32", "10 s"),
+        ("dass-nano, float32", "10 s, noisy-or"),
+    ]
+    for line in found:
+        assert line.base is not None
+        assert line.base["kernel"] == line.by_length[50.0]["kernel"]
+        assert line.base["dtype"] == line.by_length[50.0]["dtype"]
+
+
+def test_markdown_escapes_and_is_aligned() -> None:
+    text = tables.markdown(cells.table([runs.row(model="a|b", mAP=0.25)]))
+    assert "a\\|b" in text
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert len({row.replace("\\|", "").count("|") for row in rows}) == 1
+
+
+def test_rich_draws_the_summary(table: pd.DataFrame) -> None:
+    console = Console(width=100, record=True)
+    with console.capture() as captured:
+        console.print(tables.summary(table))
+    assert "dass-nano" in captured.get()
+    assert "oom" in captured.get()
+
+
+def test_length_names() -> None:
+    assert [length_name(s) for s in (10, 12.5, 300, 3600, 9000)] == [
+        *("10 s", "12.5 s", "300 s"),
+        *("1 h", "2.5 h"),
+    ]
+
+
+def test_readme_table_is_stable(table: pd.DataFrame, tmp_path: Path) -> None:
+    table.to_csv(tmp_path / "cells.csv", index=False)
+    again = cells.read_csv(tmp_path / "cells.csv")
+    assert tables.results_table(again).markdown() == tables.results_table(table).markdown()
