@@ -33,10 +33,11 @@ test: $(DEV_ENV) ## the default tests (quick, no network, no GPU); ARGS="-k scen
 ##@ Checks
 
 .PHONY: lint
-lint: $(DEV_ENV) ## ruff (rules and format) and mypy --strict; with `test`, what CI runs
+lint: $(DEV_ENV) ## ruff (rules and format), mypy --strict and the import contracts; with `test`, what CI runs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict
+	$(BIN)/lint-imports --no-cache
 
 .PHONY: format
 format: $(DEV_ENV) ## rewrite the code in the house format

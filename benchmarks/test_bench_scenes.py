@@ -8,7 +8,8 @@ import torch
 
 from niah.frontends.kaldi import KaldiFrontend
 from niah.haystacks import load_haystack
-from niah.scenes.builder import NeedleFeatures, SceneBuilder
+from niah.needles.features import NeedleFeatures
+from niah.scenes.builder import SceneBuilder
 
 pytestmark = pytest.mark.bench
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from niah.system import atomic
-from niah.tables.markdown_text import plain
+from niah.system.markdown_text import plain
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,19 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from niah.cards import model_cards, published_file
 from niah.errors import NiahError
+from niah.records.naming import NO_HAYSTACK, Point, length_name, pool_of, scene_name, window_name
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import BASE_LENGTH_S, axes_of, is_plain, read_csv
-from niah.tables.curves import (
-    NO_HAYSTACK,
-    Point,
-    length_name,
-    points,
-    pool_of,
-    scene_name,
-    window_name,
-)
+from niah.system.markdown_text import plain
+from niah.tables.curves import points
 from niah.tables.drop import Table
-from niah.tables.markdown_text import plain
 
 if TYPE_CHECKING:
     import pandas as pd

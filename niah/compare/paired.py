@@ -20,23 +20,23 @@ from typing import Any
 from niah.errors import NiahError, nearest
 from niah.metrics.multiple_testing import adjusted
 from niah.metrics.resampling import Resampled, paired, resample
+from niah.records.naming import (
+    NO_HAYSTACK,
+    Point,
+    axes_name,
+    length_name,
+    pool_of,
+    scene_name,
+    window_name,
+)
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import BASE_LENGTH_S
 from niah.records.scores import ClipScores
 from niah.system import spreadsheet
 from niah.system.folders import numbered
-from niah.tables.curves import (
-    NO_HAYSTACK,
-    Point,
-    axes_name,
-    length_name,
-    points,
-    pool_of,
-    scene_name,
-    window_name,
-)
+from niah.system.markdown_text import plain
+from niah.tables.curves import points
 from niah.tables.drop import Table
-from niah.tables.markdown_text import plain
 
 LEVEL = 0.05
 SAME_RUN = ("protocol", "level", "ids_sha256", "labels")

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from niah.audio import AudioError
 from niah.errors import NiahError
+from niah.frontends import Frontend
 from niah.needles import Needle, NeedleSet, waveform
 from niah.needles.feature_cache import FeatureCache, content_key
-from niah.scenes.builder import NeedleFeatures, SceneBuilder
+from niah.needles.features import NeedleFeatures, needle_features, shortest_ms
 from niah.system.progress import track
 
 _SHOWN = 3
@@ -39,49 +40,67 @@ class PreparedNeedles:
     notes: tuple[str, ...]
     _keys: tuple[str, ...]
     _cache: FeatureCache
-    _builder: SceneBuilder
+    _frontend: Frontend
+    _keep_waveform: bool
 
     def __len__(self) -> int:
         return len(self._keys)
 
     def only(self, ids: frozenset[str]) -> "PreparedNeedles":
-        """The same without the clips whose id is not among `ids`."""
+        """Return the same without the clips whose id is not among `ids`."""
         pairs = zip(self.needles.needles, self._keys, strict=True)
         kept = [(needle, key) for needle, key in pairs if needle.id in ids]
         needles = dataclasses.replace(self.needles, needles=tuple(needle for needle, _ in kept))
         return dataclasses.replace(self, needles=needles, _keys=tuple(key for _, key in kept))
 
     def features(self, index: int) -> NeedleFeatures:
-        """One clip's features, from the cache (made again if it was cleared meanwhile)."""
+        """Return one clip's features, from the cache (computed again if it was cleared meanwhile)."""
         needle = self.needles.needles[index]
-        stored = self._cache.get_or_make(self._keys[index], lambda: _arrays(needle, self._builder))
+        stored = self._cache.get_or_make(
+            self._keys[index], lambda: _arrays(needle, self._frontend, self._keep_waveform)
+        )
         return _from_arrays(stored)
 
 
 def prepare_alike(
     needles: NeedleSet,
-    builders: Mapping[str, SceneBuilder],
+    frontends: Mapping[str, Frontend],
     cache: FeatureCache,
     *,
+    keep_waveform: bool = False,
     strict: bool = False,
 ) -> dict[str, PreparedNeedles]:
-    """Every clip through each builder's front end; those that one of them cannot use are left out of all.
+    """Prepare the same clips for each front end; those that one of them cannot use are left out of all.
 
     Raises:
         NiahError: as `prepare`.
     """
     prepared: dict[str, PreparedNeedles] = {}
-    for name, builder in builders.items():
-        prepared[name] = prepare(needles, builder, cache, strict=strict)
+    for name, frontend in frontends.items():
+        prepared[name] = prepare(
+            needles, frontend, cache, keep_waveform=keep_waveform, strict=strict
+        )
         needles = prepared[name].needles  # the next need not try what is out already
     ids = frozenset(needle.id for needle in needles.needles)
     return {name: each.only(ids) for name, each in prepared.items()}
 
 
 def prepare(
-    needles: NeedleSet, builder: SceneBuilder, cache: FeatureCache, *, strict: bool = False
+    needles: NeedleSet,
+    frontend: Frontend,
+    cache: FeatureCache,
+    *,
+    keep_waveform: bool = False,
+    strict: bool = False,
 ) -> PreparedNeedles:
-    """Read every clip once.
+    """Read every clip once and store its features.
+
+    Args:
+        needles: the clips, in the order that results keep.
+        frontend: the model's front end.
+        cache: where features are stored.
+        keep_waveform: whether noise is to be mixed under the clips, which needs their samples (level "mix").
+        strict: refuse a bad or converted clip instead of leaving it out with a note.
 
     Raises:
         NiahError: a bad clip under `strict`, or no clip that can be used.
@@ -89,11 +108,15 @@ def prepare(
     usable: list[Needle] = []
     keys: list[str] = []
     excluded: list[ExcludedClip] = []
-    told: dict[str, list[str]] = {}
+    ids_by_note: dict[str, list[str]] = {}
+    kind = frontend.fingerprint, "mix" if keep_waveform else "surround"
     for needle in track(needles.needles, "needles"):
         try:
-            key = content_key(needle, builder.frontend.fingerprint, builder.level)
-            stored = cache.get_or_make(key, lambda needle=needle: _arrays(needle, builder))  # type: ignore[misc]
+            key = content_key(needle, *kind)
+            stored = cache.get_or_make(
+                key,
+                lambda needle=needle: _arrays(needle, frontend, keep_waveform),  # type: ignore[misc]
+            )
         except AudioError as error:
             if strict:
                 raise
@@ -102,7 +125,7 @@ def prepare(
         for note in stored["notes"].tolist():
             if strict:
                 raise NiahError(f"clip {needle.id}: {note} (refused under --strict)")
-            told.setdefault(note, []).append(needle.id)
+            ids_by_note.setdefault(note, []).append(needle.id)
         usable.append(needle)
         keys.append(key)
     if not usable:
@@ -110,21 +133,24 @@ def prepare(
         raise NiahError(
             f"none of the {len(needles.needles)} clips of {needles.name} can be used{first}"
         )
-    notes = [f"{len(ids)} clips: {note} ({_some(ids)})" for note, ids in told.items()]
+    notes = [f"{len(ids)} clips: {note} ({_some(ids)})" for note, ids in ids_by_note.items()]
     if excluded:
         reasons = _some([clip.reason for clip in excluded])
         notes.insert(0, f"{len(excluded)} of {len(needles.needles)} clips left out: {reasons}")
     kept = dataclasses.replace(needles, needles=tuple(usable))
-    return PreparedNeedles(kept, tuple(excluded), tuple(notes), tuple(keys), cache, builder)
+    return PreparedNeedles(
+        kept, tuple(excluded), tuple(notes), tuple(keys), cache, frontend, keep_waveform
+    )
 
 
-def _arrays(needle: Needle, builder: SceneBuilder) -> dict[str, NDArray[np.generic]]:
-    frontend = builder.frontend
+def _arrays(
+    needle: Needle, frontend: Frontend, keep_waveform: bool
+) -> dict[str, NDArray[np.generic]]:
     sound = waveform(needle, frontend.sample_rate)
     if frontend.frames(len(sound.samples)) == 0:
-        least_ms = 1000 * frontend.frame_length / frontend.sample_rate
-        raise AudioError(needle.source.name, "empty", f"shorter than one frame ({least_ms:g} ms)")
-    made = builder.needle(sound.samples)
+        shortest = f"shorter than one frame ({shortest_ms(frontend):g} ms)"
+        raise AudioError(needle.source.name, "empty", shortest)
+    made = needle_features(frontend, sound.samples, keep_waveform=keep_waveform)
     arrays: dict[str, NDArray[np.generic]] = {
         "features": made.features.numpy(),
         "rms": np.float64(made.rms).reshape(1),

@@ -10,7 +10,7 @@ import numpy as np
 
 from niah.audio import AudioError, Waveform
 from niah.needles.needle import NeedleSet, waveform
-from niah.tables.markdown_text import plain
+from niah.system.markdown_text import plain
 
 if TYPE_CHECKING:
     from niah.frontends.kaldi import KaldiFrontend

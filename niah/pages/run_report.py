@@ -27,15 +27,16 @@ from niah.errors import NiahError
 from niah.metrics.chance import few_clips_warning
 from niah.pages.page_policy import policy
 from niah.plots.published import draw_published
+from niah.records.naming import Point
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import COLUMNS, METRIC_COLUMNS
 from niah.records.summarise import summarise
 from niah.system import atomic
 from niah.system.folders import published_run
+from niah.system.markdown_text import plain
 from niah.tables import drop as tables
-from niah.tables.curves import Point, points
+from niah.tables.curves import points
 from niah.tables.effective_lengths import lengths_table
-from niah.tables.markdown_text import plain
 from niah.tables.published import statements
 
 if TYPE_CHECKING:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from niah.plots.curves import curve_of, draw_curve, relative_of
 from niah.plots.style import DASHES, Figure, Looks, legend, new_panels, save, slug, who
+from niah.records.naming import Point, length_name, scene_name
 from niah.records.schema import BASE_LENGTH_S, SCENE_AXES
-from niah.tables.curves import LengthCurve, Point, length_name, scene_name
+from niah.tables.curves import LengthCurve
 
 PLAIN: dict[str, str | float] = {
     "level": "surround",

@@ -17,7 +17,8 @@ from niah.plots.style import (
     slug,
     who,
 )
-from niah.tables.curves import LengthCurve, chance, length_name
+from niah.records.naming import length_name
+from niah.tables.curves import LengthCurve, chance
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from niah.plots.curves import Curve, curve_of, draw_curve, mAP_of
 from niah.plots.style import DASHES, Figure, Looks, legend, mark_chance, new_panels, save, who
+from niah.records.naming import length_name
 from niah.records.schema import BASE_LENGTH_S
-from niah.tables.curves import LengthCurve, length_name
+from niah.tables.curves import LengthCurve
 
 
 def snr_figures(found: Sequence[LengthCurve], looks: Looks, folder: Path) -> list[Figure]:

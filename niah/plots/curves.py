@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from niah.tables.curves import Point
+from niah.records.naming import Point
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

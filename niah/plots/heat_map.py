@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from niah.plots.style import Figure, Looks, new_panels, save, slug, who
+from niah.records.naming import length_name
 from niah.records.schema import BASE_LENGTH_S
-from niah.tables.curves import LengthCurve, length_name
+from niah.tables.curves import LengthCurve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from niah.plots.curves import curve_of, draw_curve, relative_of
 from niah.plots.style import COLOURS, STYLE, Figure, Looks, new_panels, save, who
+from niah.records.naming import length_name
 from niah.sweep.presets import find_preset
 from niah.system import atomic
-from niah.tables.curves import length_name, lines
+from niah.tables.curves import lines
 from niah.tables.published import PublishedCurve, curves_of
 
 if TYPE_CHECKING:

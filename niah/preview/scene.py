@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from niah.frontends.kaldi import KaldiFrontend
 from niah.frontends.stft import StftFrontend
-from niah.scenes.builder import NeedleFeatures, SceneBuilder
+from niah.needles.features import NeedleFeatures
+from niah.scenes.builder import SceneBuilder
 
 Drawable = (
     KaldiFrontend | StftFrontend

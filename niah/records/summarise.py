@@ -17,8 +17,8 @@ from niah.errors import NiahError
 from niah.metrics import average_precision as metrics
 from niah.metrics.drop import intervals
 from niah.metrics.resampling import DRAWS, SEED, Resampled, resample
+from niah.records.naming import pool_of
 from niah.records.schema import BASE_LENGTH_S, METRIC_COLUMNS, Row
-from niah.tables.curves import pool_of
 
 if TYPE_CHECKING:
     from niah.records.run_directory import RunDirectory

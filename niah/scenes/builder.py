@@ -15,11 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from niah.audio import rms
 from niah.errors import NiahError, nearest
 from niah.frontends import Frontend
 from niah.haystacks import Haystack
 from niah.haystacks.clip_noise import ClipNoise, Loudness, Noise
+from niah.needles.features import NeedleFeatures, needle_features
 from niah.placement import check_protocol, start_frame, total_frames
 from niah.scenes.lazy import Scene, Segment
 
@@ -28,23 +28,6 @@ LEVELS = ("surround", "mix")
 
 REFERENCE_RMS = 0.1
 """Level of a scene without a needle that names none to take it from: -20 dB of full scale."""
-
-
-@dataclass(frozen=True)
-class NeedleFeatures:
-    """A clip as scenes take it.
-
-    `features` (needle_frames, mels) float32 normalised, padded or cut as the front end does; `rms` of the
-    whole waveform before its mean was removed; its `samples`; its `frames` before padding. `waveform`
-    (samples under needle_frames whole frames,) float32, less its mean if the front end removes it and
-    `lead` samples in, is kept for the level "mix" only.
-    """
-
-    features: Tensor
-    rms: float
-    samples: int
-    frames: int
-    waveform: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -92,30 +75,8 @@ class SceneBuilder:
         return "-".join((*parts, str(self.seed)))
 
     def needle(self, waveform: NDArray[np.float32]) -> NeedleFeatures:
-        """Features of a clip, (samples,) mono float32 at the front end's rate.
-
-        AST and DASS: the waveform less its mean goes through the filter bank; frames past
-        `needle_frames` are cut, missing ones are raw zeros before normalisation (+0.467 after it), as in
-        their loaders.
-
-        Raises:
-            NiahError: shorter than one frame (AST: 25 ms).
-        """
-        frontend = self.frontend
-        frames = frontend.frames(len(waveform))
-        if frames == 0:
-            least_ms = 1000 * frontend.frame_length / frontend.sample_rate
-            raise NiahError(
-                f"needle of {len(waveform)} samples: shorter than a frame ({least_ms:g} ms)"
-            )
-        mean = waveform.mean(dtype=np.float64) if frontend.removes_mean else 0.0
-        under = frontend.samples(frontend.needle_frames)
-        centred = (waveform[: under - frontend.lead] - mean).astype(np.float32)
-        kept = None
-        if self.level == "mix":
-            kept = np.pad(centred, (frontend.lead, under - frontend.lead - len(centred)))
-        features = frontend.needle(torch.from_numpy(centred))
-        return NeedleFeatures(features, rms(waveform), len(waveform), frames, kept)
+        """Compute the features of a clip as this builder's scenes take it (`needle_features`)."""
+        return needle_features(self.frontend, waveform, keep_waveform=self.level == "mix")
 
     def scene(
         self,

@@ -10,7 +10,7 @@ from niah.arrangement import arrange
 from niah.frontends import Frontend
 from niah.haystacks import Haystack
 from niah.needles.distractors import Distractors
-from niah.needles.loudest import loudest_stretch
+from niah.needles.features import loudest_segment
 from niah.needles.prepared import PreparedNeedles
 from niah.placement import total_frames
 from niah.scenes.builder import Piece, SceneBuilder
@@ -49,10 +49,6 @@ class Scenes:
         others = [level for level in self.options.levels if level != self.options.own_level]
         noisy = [name for name in self.haystacks if name not in CONSTANT_HAYSTACKS]
         return [*own, *(self.builder(name, level) for level in others for name in noisy)]
-
-    def any_builder(self) -> SceneBuilder:
-        """For what does not depend on the haystack: the needles themselves, with what level "mix" needs of them."""
-        return next(iter(sorted(self.all_builders(), key=lambda each: each.level != "mix")))
 
     def of_cell(self, cell: Cell, prepared: PreparedNeedles) -> Iterator[Scene]:
         """The scene of every clip, in order; their rows are not in memory yet."""
@@ -101,7 +97,7 @@ class Scenes:
         clips = [index] * len(places.needles) + list(others)
         held = {clip: prepared.features(clip) for clip in dict.fromkeys(clips)}
         pieces = [
-            Piece(held[clip], start, loudest_stretch(held[clip], frames), frames)
+            Piece(held[clip], start, loudest_segment(held[clip], frames), frames)
             for clip, start in zip(clips, (*places.needles, *places.distractors), strict=True)
         ]
         clip_id = prepared.needles.needles[index].id

@@ -67,8 +67,9 @@ def sweep(options: RunOptions, note: Note = lambda _: None) -> "pd.DataFrame":
     scenes = _refuse_early(options, cards, haystacks, device)
     prepared = prepare_alike(
         needles,
-        {fingerprint: each.any_builder() for fingerprint, each in scenes.items()},
+        {fingerprint: each.frontend for fingerprint, each in scenes.items()},
         FeatureCache(cache_folder() / "features"),
+        keep_waveform="mix" in options.levels,
         strict=options.strict,
     )
     clips = next(iter(prepared.values())).needles

@@ -24,9 +24,9 @@ from niah.arrangement import arrange
 from niah.cards import RANDOM, ModelCard, find_model
 from niah.errors import NiahError
 from niah.placement import FRAMES_PER_SECOND, total_frames
+from niah.records.naming import NO_HAYSTACK, axes_name
 from niah.records.schema import BASE_LENGTH_S
 from niah.sweep.options import CONSTANT_HAYSTACKS, NEEDLE_FREE, SHAM, RunOptions
-from niah.tables.curves import NO_HAYSTACK, axes_name
 
 LONGEST_NEEDLE_FRAMES = 1024  # that a front end gives a 10 s clip: AST's and DASS's
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-import niah
+from niah import version
 
 _PACKAGES = ("numpy", "torch", "timm", "numba", "pandas", "scikit-learn", "soundfile", "soxr")
 
@@ -38,7 +38,7 @@ def versions() -> dict[str, str]:
 def git() -> dict[str, Any]:
     """Commit of the checkout that this package is run from, and whether it was changed; empty for an installed one."""
     folder = (
-        Path(niah.__file__).resolve().parent
+        Path(version.__file__).resolve().parent
     )  # the package, whichever folder of it this file is in
     commands = {
         "commit": ["rev-parse", "HEAD"],

@@ -127,8 +127,9 @@ class Hiding:
         self._builders = {key: self._builders_of(each) for key, each in frontends.items()}
         self._prepared = prepare_alike(
             self._needles(),
-            {key: next(iter(each.values())) for key, each in self._builders.items()},
+            frontends,
             FeatureCache(cache_folder() / "features"),
+            keep_waveform=options.level == "mix",
         )
 
     @property

@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from niah.records.naming import Point, length_name
 from niah.records.schema import BASE_LENGTH_S
-from niah.tables.curves import LengthCurve, Point, chance, length_name, lengths, lines
-from niah.tables.markdown_text import plain
+from niah.system.markdown_text import plain
+from niah.tables.curves import LengthCurve, chance, lengths, lines
 
 if TYPE_CHECKING:
     import pandas as pd

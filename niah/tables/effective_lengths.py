@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from niah.metrics.drop import detectable_drop
 from niah.metrics.effective_length import LEVELS, EffectiveLength, Reached, effective_length
-from niah.tables.curves import LengthCurve, length_name, lines
+from niah.records.naming import length_name
+from niah.tables.curves import LengthCurve, lines
 from niah.tables.drop import Table, scene_columns, scene_texts
 
 if TYPE_CHECKING:

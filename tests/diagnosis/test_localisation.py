@@ -22,9 +22,9 @@ from niah.diagnosis.localisation.locate import LocateOptions, locate, sound_cent
 from niah.diagnosis.localisation.table import CSV_FILE, hit_rate, localisation_table, read
 from niah.errors import NiahError
 from niah.frontends.kaldi import AST
+from niah.needles.features import NeedleFeatures
 from niah.networks.dass.network import Dass, DassConfig, Stage
 from niah.pages.run_report import write as write_report
-from niah.scenes.builder import NeedleFeatures
 from niah.sweep.setup import Hidden
 from niah.vocabularies import Vocabulary
 from tests.helpers import tiny_run as tiny

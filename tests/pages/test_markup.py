@@ -16,8 +16,8 @@ from niah.compare.paired import Comparison
 from niah.pages import run_report as report
 from niah.records.run_directory import RunDirectory
 from niah.records.summarise import summarise
+from niah.system.markdown_text import plain
 from niah.tables.drop import Table
-from niah.tables.markdown_text import plain
 from tests.helpers import run_directories as runs
 from tests.helpers.browser import Browser, find
 

@@ -15,10 +15,10 @@ from niah.frontends.kaldi import AST
 from niah.haystacks import load_haystack
 from niah.needles import NeedleSet
 from niah.needles.distractors import Distractors
-from niah.needles.loudest import loudest_stretch
+from niah.needles.features import NeedleFeatures, loudest_segment
 from niah.needles.needle import FileSource, Needle
 from niah.placement import start_frame
-from niah.scenes.builder import NeedleFeatures, Piece, SceneBuilder
+from niah.scenes.builder import Piece, SceneBuilder
 from niah.vocabularies import vocabulary
 from tests.helpers import tiny_run as tiny
 
@@ -70,15 +70,15 @@ def test_nothing_overlaps_or_sticks_out(
     assert alone.needles == placed.needles
 
 
-def test_the_loudest_stretch_is_found_and_padding_never_is() -> None:
+def test_the_loudest_segment_is_found_and_padding_never_is() -> None:
     features = torch.full((1024, 128), -0.5)
     features[300:400] = 0.3
     features[600:] = 0.467  # raw zeros behind a clip of 6 s: louder than its sound
     needle = NeedleFeatures(features, 0.1, 96_000, 600)
-    assert loudest_stretch(needle, 100) == 300
-    assert loudest_stretch(needle, 600) == 0
-    assert loudest_stretch(needle, 700) == 0
-    assert loudest_stretch(NeedleFeatures(features, 0.1, 1, 1024), 100) == 600
+    assert loudest_segment(needle, 100) == 300
+    assert loudest_segment(needle, 600) == 0
+    assert loudest_segment(needle, 700) == 0
+    assert loudest_segment(NeedleFeatures(features, 0.1, 1, 1024), 100) == 600
 
 
 Clip = Callable[[int], NeedleFeatures]

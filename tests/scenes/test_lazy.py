@@ -16,7 +16,8 @@ from niah.adapters.wrappers.lazy_features import InBlocks, ReadsBlocks
 from niah.errors import NiahError
 from niah.haystacks import load_haystack
 from niah.haystacks.segments import NoisePath
-from niah.scenes.builder import NeedleFeatures, Piece, SceneBuilder
+from niah.needles.features import NeedleFeatures
+from niah.scenes.builder import Piece, SceneBuilder
 from niah.scenes.lazy import FeatureBlocks, Scene, Segment, stack
 from tests.helpers import tiny_run as tiny
 

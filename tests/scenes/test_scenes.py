@@ -17,7 +17,8 @@ from niah.haystacks import Haystack, load_haystack
 from niah.haystacks.energy_bank import NoiseBank
 from niah.haystacks.segments import NoisePath, patchwork
 from niah.haystacks.sources import GaussianNoise
-from niah.scenes.builder import NeedleFeatures, SceneBuilder
+from niah.needles.features import NeedleFeatures
+from niah.scenes.builder import SceneBuilder
 from tests.frontends.test_kaldi import textbook_energies
 
 FRONTEND = KaldiFrontend()

@@ -298,7 +298,9 @@ def test_the_committed_default_run_would_be_resumed_whole() -> None:
     for name, card in cards.items():
         adapter = niah.load_model(name)
         scenes = Scenes(options, haystacks, adapter.frontend)
-        prepared = PreparedNeedles(needles, (), (), (), FeatureCache(Path()), scenes.any_builder())
+        prepared = PreparedNeedles(
+            needles, (), (), (), FeatureCache(Path()), adapter.frontend, False
+        )
         model = ModelEvaluator(options, card, adapter, scenes, prepared, device)
         keys |= {model.key(cell) for cell in plan(options, [name])}
     assert keys == set(committed["cell"])

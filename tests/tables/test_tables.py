@@ -8,8 +8,9 @@ from rich.console import Console
 
 from niah.errors import NiahError
 from niah.records import schema as cells
+from niah.records.naming import length_name
 from niah.tables import drop as tables
-from niah.tables.curves import length_name, lines
+from niah.tables.curves import lines
 from tests.helpers import run_directories as runs
 
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from niah.diagnosis.causes.table import CauseRow
 from niah.plots.style import CHANCE_COLOUR, COLOURS, DASHES, MARKERS, STYLE, Figure, save
+from niah.records.naming import length_name, scene_name
 from niah.records.schema import BASE_LENGTH_S
-from niah.tables.curves import length_name, scene_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -23,10 +23,10 @@ from typing import Any, Literal
 from niah.errors import NiahError
 from niah.metrics.average_precision import chance_mAP
 from niah.metrics.resampling import Resampled, paired, resample
+from niah.records.naming import length_name, scene_name
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import BASE_LENGTH_S
 from niah.system import atomic, spreadsheet
-from niah.tables.curves import length_name, scene_name
 from niah.tables.drop import Table
 
 CSV_FILE, MARKDOWN_FILE, FIGURE_FILE = "causes.csv", "causes.md", "causes.png"

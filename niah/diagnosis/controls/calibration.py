@@ -21,8 +21,9 @@ import numpy as np
 
 from niah.errors import NiahError
 from niah.metrics.average_precision import Float64, Scores, Targets, validate
+from niah.records.naming import NO_HAYSTACK, length_name
 from niah.records.schema import BASE_LENGTH_S
-from niah.tables.curves import NO_HAYSTACK, length_name, lines
+from niah.tables.curves import lines
 from niah.tables.drop import Table, scene_columns, scene_texts
 
 if TYPE_CHECKING:

@@ -29,8 +29,9 @@ from niah.metrics.average_precision import (
     average_precision,
     mean_average_precision,
 )
+from niah.records.naming import length_name
 from niah.records.schema import BASE_LENGTH_S
-from niah.tables.curves import LengthCurve, length_name, lines
+from niah.tables.curves import LengthCurve, lines
 from niah.tables.drop import Table, scene_columns, scene_texts
 
 if TYPE_CHECKING:

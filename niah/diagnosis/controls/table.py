@@ -26,18 +26,11 @@ from niah.diagnosis.controls.needle_free import (
 from niah.diagnosis.controls.overlap import contained_classes, labels_in
 from niah.errors import NiahError
 from niah.metrics.average_precision import Float64
+from niah.records.naming import NO_HAYSTACK, Point, axes_name, length_name, pool_of, scene_name
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import BASE_LENGTH_S
 from niah.records.scores import ClipScores
-from niah.tables.curves import (
-    NO_HAYSTACK,
-    Point,
-    axes_name,
-    length_name,
-    points,
-    pool_of,
-    scene_name,
-)
+from niah.tables.curves import points
 from niah.tables.drop import Table
 
 if TYPE_CHECKING:

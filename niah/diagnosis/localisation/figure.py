@@ -16,8 +16,8 @@ from niah.plots.style import (
     save,
     slug,
 )
+from niah.records.naming import length_name
 from niah.system import atomic
-from niah.tables.curves import length_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

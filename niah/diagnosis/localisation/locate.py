@@ -20,10 +20,10 @@ from niah.diagnosis.localisation.evidence import (
 )
 from niah.diagnosis.localisation.table import stored, write, write_cell
 from niah.errors import NiahError
+from niah.needles.features import NeedleFeatures
 from niah.placement import FRAMES_PER_SECOND, start_frame, total_frames
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import BASE_LENGTH_S
-from niah.scenes.builder import NeedleFeatures
 from niah.sweep.setup import Hidden, Hiding, Loaded
 from niah.system.folders import recalled
 from niah.system.progress import progress_bar

@@ -21,8 +21,8 @@ import numpy as np
 
 from niah.errors import NiahError
 from niah.metrics.resampling import DRAWS, SEED, Resampled, multiplicities, paired
+from niah.records.naming import length_name, scene_name
 from niah.system import atomic, spreadsheet
-from niah.tables.curves import length_name, scene_name
 from niah.tables.drop import Table
 
 FOLDER, CSV_FILE, MARKDOWN_FILE = "localisation", "localisation.csv", "localisation.md"

@@ -17,8 +17,9 @@ from typing import Any
 from niah.errors import NiahError
 from niah.pages.leaderboard.submissions import Submission
 from niah.pages.leaderboard.systems import Handed, System, named, ranked, system_of
+from niah.records.naming import Point
 from niah.records.schema import table
-from niah.tables.curves import LengthCurve, Point, chance, lengths, lines
+from niah.tables.curves import LengthCurve, chance, lengths, lines
 
 DISAGREES = 1e-3  # of mAP: beyond what float16 scores and other machines' rounding explain
 

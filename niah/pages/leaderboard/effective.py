@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from math import nan
 
 from niah.metrics.effective_length import LEVELS, EffectiveLength, Reached, effective_length
-from niah.tables.curves import LengthCurve, Point, length_name
+from niah.records.naming import Point, length_name
+from niah.tables.curves import LengthCurve
 
 FEWEST = 3  # lengths, the needle alone among them: one step is no curve
 

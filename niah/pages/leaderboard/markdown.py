@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from niah.metrics.effective_length import LEVELS
 from niah.pages.leaderboard.boards import Board, Entry
 from niah.pages.leaderboard.effective import effective_lengths, name
+from niah.records.naming import Point, length_name
 from niah.records.schema import BASE_LENGTH_S
-from niah.tables.curves import Point, length_name
+from niah.system.markdown_text import plain
 from niah.tables.drop import Table
-from niah.tables.markdown_text import plain
 
 
 def text(boards: Sequence[Board]) -> str:

@@ -13,8 +13,8 @@ from niah.pages.leaderboard.effective import Told, effective_lengths
 from niah.pages.leaderboard.provenance import hardware, sections
 from niah.pages.leaderboard.submissions import Submission
 from niah.pages.leaderboard.systems import System
+from niah.records.naming import Point, length_name
 from niah.records.schema import BASE_LENGTH_S
-from niah.tables.curves import Point, length_name
 
 Json = dict[str, Any]
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from niah.errors import NiahError
+from niah.records.naming import Point
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import METRIC_COLUMNS, is_plain, read_csv
 from niah.system.folders import numbered
-from niah.tables.curves import Point, points
+from niah.tables.curves import points
 
 OBJECTS = ("identity", "arguments", "needles", "hardware", "versions", "git", "models")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from niah.cards import model_cards
 from niah.pages.leaderboard.submissions import Submission
-from niah.tables.curves import Point, pool_of
+from niah.records.naming import Point, pool_of
 
 Handed = tuple[Submission, Point]
 

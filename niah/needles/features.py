@@ -1,0 +1,80 @@
+"""A needle as scenes take it: its features, its level, and where its loudest segment lies."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from niah.audio import rms
+from niah.errors import NiahError
+from niah.frontends import Frontend
+
+
+@dataclass(frozen=True)
+class NeedleFeatures:
+    """A clip as scenes take it.
+
+    `features` (needle_frames, mels) float32 normalised, padded or cut as the front end does; `rms` of the
+    whole waveform before its mean was removed; its `samples`; its `frames` before padding. `waveform`
+    (samples under needle_frames whole frames,) float32, less its mean if the front end removes it and
+    `lead` samples in, is there only where noise is to be mixed under it (level "mix").
+    """
+
+    features: Tensor
+    rms: float
+    samples: int
+    frames: int
+    waveform: NDArray[np.float32] | None = None
+
+
+def needle_features(
+    frontend: Frontend, waveform: NDArray[np.float32], *, keep_waveform: bool = False
+) -> NeedleFeatures:
+    """Compute the features of a clip.
+
+    AST and DASS: the waveform less its mean goes through the filter bank; frames past `needle_frames` are cut, missing
+    ones are raw zeros before normalisation (+0.467 after it), as in their loaders.
+
+    Args:
+        frontend: the model's front end.
+        waveform: (samples,) mono float32 at the front end's rate.
+        keep_waveform: whether the samples are needed later, to mix noise under them.
+
+    Raises:
+        NiahError: shorter than one frame (AST: 25 ms).
+    """
+    frames = frontend.frames(len(waveform))
+    if frames == 0:
+        raise NiahError(
+            f"needle of {len(waveform)} samples: shorter than a frame ({shortest_ms(frontend):g} ms)"
+        )
+    mean = waveform.mean(dtype=np.float64) if frontend.removes_mean else 0.0
+    under = frontend.samples(frontend.needle_frames)
+    centred = (waveform[: under - frontend.lead] - mean).astype(np.float32)
+    kept = None
+    if keep_waveform:
+        kept = np.pad(centred, (frontend.lead, under - frontend.lead - len(centred)))
+    features = frontend.needle(torch.from_numpy(centred))
+    return NeedleFeatures(features, rms(waveform), len(waveform), frames, kept)
+
+
+def shortest_ms(frontend: Frontend) -> float:
+    """Return the length in milliseconds of one frame, the shortest clip that has features."""
+    return 1000 * frontend.frame_length / frontend.sample_rate
+
+
+def loudest_segment(needle: NeedleFeatures, count: int) -> int:
+    """Return the first of the `count` consecutive frames that are loudest together.
+
+    Loudness of a segment = mean over its frames and mel bins of the normalised log-mel. A front end's normalisation is
+    monotone, so this is the mean level in decibels; frames that only pad the clip do not count, for raw zeros are
+    louder than quiet sound. A clip of no more than `count` frames starts at 0; of equal segments the first is taken.
+    """
+    sounding = min(needle.frames, len(needle.features))
+    if sounding <= count:
+        return 0
+    levels = needle.features[:sounding].double().mean(dim=1)  # (frames,)
+    sums = torch.cat([levels.new_zeros(1), levels.cumsum(0)])
+    return int((sums[count:] - sums[:-count]).argmax())
