@@ -14,7 +14,7 @@ from timm.models.vision_transformer import Block
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from niah.adapters import load_model
+from niah.adapters.loading import load_model
 from niah.scan import selective_scan
 from niah.scan.chunked import recurrence
 from tests.helpers import peers

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from niah.adapters import NetworkAdapter, import_adapter
+from niah.adapters.loading import import_adapter
+from niah.adapters.network_adapter import NetworkAdapter
 from niah.cards import (
     check_weights_name,
     find_haystack,

@@ -29,7 +29,7 @@ DATA = {
     "haystacks": ("niah/cards/haystacks", ".toml"),
     "presets": ("niah/cards/presets", ".toml"),
     "weights": ("niah/cards/models", ".safetensors"),
-    "labels": ("niah/labels", ".csv"),
+    "vocabularies": ("niah/vocabularies", ".csv"),
     "published": ("niah/cards/published", ".csv"),
 }
 

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from niah.adapters import NetworkAdapter
 from niah.adapters.checkpoints import State
+from niah.adapters.network_adapter import NetworkAdapter
 from niah.errors import NiahError
 from niah.networks.ast import Ast as AstNetwork
 from niah.networks.ast import AstConfig, sinusoid

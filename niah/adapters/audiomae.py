@@ -5,8 +5,8 @@ from typing import Any
 
 from torch import nn
 
-from niah.adapters import NetworkAdapter
 from niah.adapters.checkpoints import State
+from niah.adapters.network_adapter import NetworkAdapter
 from niah.frontends.kaldi import AST
 from niah.networks.audiomae import AudioMae as AudioMaeNetwork
 from niah.networks.audiomae import AudioMaeConfig

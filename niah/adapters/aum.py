@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import nn
 
-from niah.adapters import NetworkAdapter
 from niah.adapters.checkpoints import State, read_state
+from niah.adapters.network_adapter import NetworkAdapter
 from niah.errors import NiahError
 from niah.networks.aum import Aum as AumNetwork
 from niah.networks.aum import AumConfig

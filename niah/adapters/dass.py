@@ -7,8 +7,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from niah.adapters import INDEXED_BY_64_BITS, NetworkAdapter
 from niah.adapters.checkpoints import State, strip_prefix
+from niah.adapters.network_adapter import NetworkAdapter
+from niah.adapters.protocol import INDEXED_BY_64_BITS
 from niah.networks.dass.network import Dass as DassNetwork
 from niah.networks.dass.network import DassConfig
 from niah.networks.dass.tiled import feature_map, largest_tensor

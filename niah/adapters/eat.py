@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from niah.adapters import NetworkAdapter
 from niah.adapters.checkpoints import State
+from niah.adapters.network_adapter import NetworkAdapter
 from niah.errors import NiahError
 from niah.frontends.kaldi import EAT
 from niah.networks.eat import Eat as EatNetwork

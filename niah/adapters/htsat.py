@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from niah.adapters import NetworkAdapter
 from niah.adapters.checkpoints import State
+from niah.adapters.network_adapter import NetworkAdapter
 from niah.errors import NiahError
 from niah.frontends import Frontend
 from niah.frontends.stft import HTSAT, StftFrontend

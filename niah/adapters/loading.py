@@ -7,18 +7,68 @@ lies there: a card and a file beside it are all that a model of one's own needs 
 import importlib
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
 
 from niah.adapters.contract import lacking
+from niah.adapters.network_adapter import NetworkAdapter
+from niah.adapters.protocol import Adapter
 from niah.adapters.weights import resolve
-from niah.cards import RANDOM, ModelCard
+from niah.cards import RANDOM, ModelCard, find_model
 from niah.errors import NiahError
 from niah.system.download import sha256_of
 
-if TYPE_CHECKING:
-    from niah.adapters import Adapter
-
 OWN_PACKAGE = "niah."
+
+
+def load_model(
+    model: str | Path,
+    checkpoint: str | Path | None = None,
+    *,
+    device: str = "cpu",
+    dtype: str = "float32",
+    seed: int = 0,
+) -> Adapter:
+    """A ready adapter.
+
+    Args:
+        model: a card's name, `NAME:WEIGHTS`, or the path of a card (`mine.toml`).
+        checkpoint: None for the card's own weights (embedded, cached, or fetched), `"random"` for seeded random ones
+            (efficiency only), else a file in the authors' or this project's layout.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        dtype: `float32`, `bfloat16` or `float16`.
+        seed: of random weights.
+
+    Raises:
+        NiahError: unknown model, weights that do not fit or cannot be had, no such device.
+    """
+    card, weights = find_model(model)
+    adapter = import_adapter(card)(card, device=choose_device(device), dtype=_dtype(dtype))
+    if not isinstance(adapter, NetworkAdapter):
+        return own_adapter(adapter, card, weights, checkpoint)
+    if str(checkpoint) == RANDOM:
+        adapter.randomise(seed)
+    else:
+        adapter.load(Path(checkpoint) if checkpoint else resolve(card, weights))
+    return adapter
+
+
+def choose_device(device: str) -> torch.device:
+    """`auto` is the first CUDA device where there is one, else the CPU."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError:
+        raise NiahError(f"unknown device '{device}': use auto, cpu, cuda or cuda:N") from None
+    if chosen.type == "cuda" and (
+        not torch.cuda.is_available() or (chosen.index or 0) >= torch.cuda.device_count()
+    ):
+        raise NiahError(
+            f"device '{device}' is not on this machine: {torch.cuda.device_count()} CUDA devices; use --device cpu"
+        )
+    return chosen
 
 
 def import_adapter(card: ModelCard) -> Any:
@@ -60,7 +110,7 @@ def code_sha256(card: ModelCard) -> str:
 
 def own_adapter(
     adapter: Any, card: ModelCard, weights: str, checkpoint: str | Path | None
-) -> "Adapter":
+) -> Adapter:
     """A user's adapter, its parts looked at and its weights loaded (`load_own_weights`).
 
     Raises:
@@ -124,3 +174,10 @@ def _put_first(folder: Path) -> None:
 def _lies_in(module: Any, folder: Path) -> bool:
     file = getattr(module, "__file__", None)
     return file is not None and Path(file).resolve().is_relative_to(folder)
+
+
+def _dtype(name: str) -> torch.dtype:
+    known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    if name not in known:
+        raise NiahError(f"unknown dtype '{name}': use {', '.join(known)}")
+    return known[name]

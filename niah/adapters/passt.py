@@ -5,8 +5,8 @@ from typing import Any
 
 from torch import nn
 
-from niah.adapters import NetworkAdapter
 from niah.adapters.checkpoints import State
+from niah.adapters.network_adapter import NetworkAdapter
 from niah.frontends.stft import PASST
 from niah.networks.layers.vit import largest_tensor
 from niah.networks.passt import Passt as PasstNetwork

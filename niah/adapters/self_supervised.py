@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from niah.adapters import NetworkAdapter
 from niah.adapters.checkpoints import State, load_strictly, read_state
+from niah.adapters.network_adapter import NetworkAdapter
 from niah.errors import NiahError
 from niah.networks.layers.positions import Grid, cut_or_resize
 from niah.networks.ssast import PatchGrid

@@ -7,16 +7,10 @@ from typing import Any
 
 import torch
 
-from niah.adapters import (
-    INDEXED_BY_32_BITS,
-    NetworkAdapter,
-    choose_device,
-    import_adapter,
-    largest,
-    load_model,
-)
 from niah.adapters.contract import lacking, misbehaving
-from niah.adapters.loading import load_own_weights
+from niah.adapters.loading import choose_device, import_adapter, load_model, load_own_weights
+from niah.adapters.network_adapter import NetworkAdapter
+from niah.adapters.protocol import INDEXED_BY_32_BITS, largest
 from niah.adapters.wrappers.sliding_window import SlidingWindow
 from niah.cards import ModelCard, find_model
 from niah.errors import NiahError

@@ -48,7 +48,7 @@ def main(asked: str, answer: str) -> None:
 def measure_machine(point: BenchPoint) -> dict[str, Any]:
     import torch
 
-    from niah.adapters import choose_device
+    from niah.adapters.loading import choose_device
     from niah.bench.roofline import measure_rates
     from niah.sweep import provenance
 
@@ -79,7 +79,7 @@ def measure_point(point: BenchPoint) -> dict[str, Any]:
 def _measured(point: BenchPoint) -> dict[str, Any]:
     import torch
 
-    from niah.adapters import choose_device, load_model
+    from niah.adapters.loading import choose_device, load_model
     from niah.adapters.wrappers.sliding_window import SlidingWindow
     from niah.placement import FRAMES_PER_SECOND, total_frames
     from niah.scan.override import use_scan
@@ -168,7 +168,7 @@ def _tokens(adapter: Any, frames: int) -> int | None:
 
 
 def _frames_of_tokens(adapter: Any, tokens: int) -> int:
-    from niah.adapters import largest
+    from niah.adapters.protocol import largest
 
     if _tokens(adapter, 10_000) is None:
         raise NiahError(f"model '{adapter.name}' has no tokens: give a length in seconds")

@@ -97,7 +97,7 @@ def bench(
 
 
 def _is_cpu(device: str) -> bool:
-    from niah.adapters import choose_device
+    from niah.adapters.loading import choose_device
 
     return choose_device(device).type == "cpu"
 

@@ -51,7 +51,7 @@ def preview(
     if model and curve and not weights_at_hand(model, checkpoint):
         note(f"no curve: the weights of '{model}' are not on this machine; give --checkpoint")
     elif model and curve:
-        from niah.adapters import load_model
+        from niah.adapters.loading import load_model
 
         adapter = load_model(model, checkpoint)
     written = write_preview(

@@ -28,7 +28,7 @@ from niah.system import spreadsheet
 from niah.system.atomic import atomic_write, one_line_os_errors
 
 if TYPE_CHECKING:
-    from niah.adapters import Adapter
+    from niah.adapters.protocol import Adapter
 
 FEATURES, PICTURE, SOUND = "features.npy", "spectrogram.png", "scene.wav"
 CURVE = "curve.csv"
@@ -128,8 +128,8 @@ def frontend_of(model: str) -> Drawable:
 
 def weights_at_hand(model: str, checkpoint: Path | None) -> bool:
     """Whether a model can be loaded without fetching anything: a preview is not worth a long download."""
-    from niah.adapters import NetworkAdapter
     from niah.adapters.loading import import_adapter
+    from niah.adapters.network_adapter import NetworkAdapter
     from niah.adapters.weights import is_cached
 
     card, weights = find_model(model)

@@ -9,7 +9,7 @@ from niah.errors import NiahError
 from niah.preview.scene import PreviewScene
 
 if TYPE_CHECKING:
-    from niah.adapters import Adapter
+    from niah.adapters.protocol import Adapter
     from niah.preview.evidence import Evidence
 
 _TOP_CLASSES = 4  # curves in one panel

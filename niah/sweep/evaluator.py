@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from niah.adapters import Adapter
 from niah.adapters.loading import code_sha256
+from niah.adapters.protocol import Adapter
 from niah.adapters.wrappers.lazy_features import InBlocks, ReadsBlocks
 from niah.adapters.wrappers.pooled import Pooled
 from niah.adapters.wrappers.sliding_window import SlidingWindow, window_starts

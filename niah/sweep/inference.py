@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from niah.adapters import Adapter
+from niah.adapters.protocol import Adapter
 from niah.adapters.wrappers.lazy_features import InBlocks
 from niah.errors import NiahError
 from niah.scenes.lazy import FeatureBlocks, Scene, stack

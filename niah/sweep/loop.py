@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from rich.progress import Progress, TaskID
 
-from niah.adapters import Adapter, choose_device, load_model
+from niah.adapters.loading import choose_device, load_model
+from niah.adapters.protocol import Adapter
 from niah.adapters.wrappers.pooled import position_logits_of
 from niah.cards import ModelCard
 from niah.frontends import Frontend

@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from niah.adapters import Adapter, choose_device, load_model
+from niah.adapters.loading import choose_device, load_model
+from niah.adapters.protocol import Adapter
 from niah.cards import RANDOM, ModelCard, find_model
 from niah.errors import NiahError
 from niah.frontends import Frontend

@@ -10,8 +10,10 @@ from typing import Any
 
 import torch
 
-from niah.adapters import Adapter, NetworkAdapter, choose_device, import_adapter, load_model
 from niah.adapters.checkpoints import load_strictly, read_state
+from niah.adapters.loading import choose_device, import_adapter, load_model
+from niah.adapters.network_adapter import NetworkAdapter
+from niah.adapters.protocol import Adapter
 from niah.adapters.self_supervised import SelfSupervised
 from niah.adapters.weights import resolve
 from niah.cards import ModelCard, find_model

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from niah.adapters import Adapter
+from niah.adapters.protocol import Adapter
 from niah.errors import NiahError
 from niah.frontends import Frontend
 from niah.system import atomic

@@ -23,7 +23,7 @@ import torch
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from niah.adapters import load_model  # noqa: E402
+from niah.adapters.loading import load_model  # noqa: E402
 from niah.networks.ast import sinusoid  # noqa: E402
 from tests.helpers.goldens import load_golden  # noqa: E402
 

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from niah.adapters import load_model
+from niah.adapters.loading import load_model
 from niah.errors import NiahError
 from niah.scan.override import use_scan
 from niah.system.memory import PeakMemory, is_out_of_memory

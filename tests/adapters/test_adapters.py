@@ -10,8 +10,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import niah
-from niah.adapters import Adapter, NetworkAdapter, import_adapter
 from niah.adapters.dass import Dass
+from niah.adapters.loading import import_adapter
+from niah.adapters.network_adapter import NetworkAdapter
+from niah.adapters.protocol import Adapter
 from niah.adapters.wrappers.sliding_window import SlidingWindow, window_starts
 from niah.cards import ModelCard, find_model, model_cards
 from niah.errors import NiahError

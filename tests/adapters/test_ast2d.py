@@ -9,8 +9,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import niah
-from niah.adapters import NetworkAdapter
 from niah.adapters.ast import Ast as Adapter
+from niah.adapters.network_adapter import NetworkAdapter
 from niah.errors import NiahError
 from niah.networks.ast import Ast, AstConfig
 from niah.networks.layers.positions import sinusoid, sinusoid_at

@@ -10,8 +10,8 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 import niah
-from niah.adapters import NetworkAdapter
 from niah.adapters.audiomae import AudioMae
+from niah.adapters.network_adapter import NetworkAdapter
 from niah.cards import find_model
 from niah.errors import NiahError
 from niah.frontends.kaldi import AST

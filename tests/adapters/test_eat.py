@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 import niah
-from niah.adapters import NetworkAdapter
 from niah.adapters.eat import Eat
+from niah.adapters.network_adapter import NetworkAdapter
 from niah.cards import find_model
 from niah.errors import NiahError
 from niah.frontends.kaldi import EAT

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import niah
-from niah.adapters import NetworkAdapter
+from niah.adapters.network_adapter import NetworkAdapter
 from niah.adapters.passt import Passt
 from niah.cards import find_model
 from niah.errors import NiahError

@@ -11,8 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from niah.adapters import import_adapter, load_model
-from niah.adapters.loading import code_sha256
+from niah.adapters.loading import code_sha256, import_adapter, load_model
 from niah.adapters.verify import verify
 from niah.cards import ModelCard, read_model_card
 from niah.cli import main

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from niah.adapters import NetworkAdapter, load_model
+from niah.adapters.loading import load_model
+from niah.adapters.network_adapter import NetworkAdapter
 from niah.bench import claims, measuring
 from niah.bench import report as efficiency_report
 from niah.bench.bench import COLUMNS, bench

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 import niah
-from niah.adapters import NetworkAdapter
+from niah.adapters.network_adapter import NetworkAdapter
 from niah.diagnosis.causes import interventions as change
 from niah.networks.ast import Ast
 from niah.networks.dass.network import SS2D

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import niah
-from niah.adapters import Adapter
+from niah.adapters.protocol import Adapter
 from niah.cli import main
 from niah.diagnosis.localisation.evidence import (
     column_centres,

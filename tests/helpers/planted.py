@@ -18,8 +18,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from niah.adapters import NetworkAdapter
 from niah.adapters.checkpoints import State
+from niah.adapters.network_adapter import NetworkAdapter
 from tests.helpers import tiny_run as tiny
 
 BANDS = ((13, 22), (44, 56), (88, 104))  # mel bins about 300, 1200 and 4000 Hz, 10 % either way

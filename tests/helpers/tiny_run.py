@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from niah.adapters import NetworkAdapter
 from niah.adapters.checkpoints import State
+from niah.adapters.network_adapter import NetworkAdapter
 from niah.errors import NiahError
 
 REPOSITORY = Path(__file__).resolve().parents[2]

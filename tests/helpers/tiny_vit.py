@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import niah
-from niah.adapters import NetworkAdapter
+from niah.adapters.network_adapter import NetworkAdapter
 
 WIDTH, DEPTH, HEADS = 64, 2, 2
 

@@ -139,8 +139,8 @@ def test_nothing_to_report_is_told(tmp_path: Path) -> None:
 
 def test_torch_is_not_imported(run: RunDirectory) -> None:
     code = (
-        "import sys; from niah import check, report; "
-        f"report.write({str(run.path)!r}); check.check({str(run.path)!r}); "
+        "import sys; from niah.compare import check; from niah.pages import run_report; "
+        f"run_report.write({str(run.path)!r}); check.check({str(run.path)!r}); "
         "sys.exit('torch' in sys.modules)"
     )
     root = Path(__file__).resolve().parents[2]

@@ -9,7 +9,7 @@ import soundfile
 import torch
 
 from niah import audio
-from niah.adapters import load_model
+from niah.adapters.loading import load_model
 from niah.errors import NiahError
 from niah.frontends.kaldi import KaldiFrontend
 from niah.haystacks import load_haystack

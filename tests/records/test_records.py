@@ -304,9 +304,7 @@ def write_cells(path: Path, count: int) -> None:
 
 def writer(path: Path) -> "subprocess.Popen[bytes]":
     """`write_cells` without end, in a process of its own."""
-    code = (
-        f"from pathlib import Path; from tests import test_records as t; path = Path({str(path)!r})"
-    )
+    code = f"from pathlib import Path; from tests.records import test_records as t; path = Path({str(path)!r})"
     command = [sys.executable, "-c", f"{code}; t.write_cells(path, 10_000)"]
     root = Path(__file__).resolve().parents[2]
     return subprocess.Popen(command, stdout=subprocess.PIPE, cwd=root)

@@ -25,7 +25,6 @@ from niah.needles import load_needles
 from niah.training.clips import SoundClips, load_features, log_mel_of
 from niah.training.command import start_from, train_recipe
 from niah.training.loop import train
-from niah.training.steps import BatchPlanner
 from niah.vocabularies import vocabulary
 from tests.helpers import tiny_run as tiny
 from tests.helpers.tiny_training import PLAIN, clips, network, recipe
@@ -256,7 +255,6 @@ from pathlib import Path
 import torch
 from niah.frontends.kaldi import KaldiFrontend
 from niah.training.loop import train
-from niah.training.steps import Steps
 from tests.helpers.tiny_training import clips, network, recipe
 
 out = Path(sys.argv[1])

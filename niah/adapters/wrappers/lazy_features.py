@@ -4,7 +4,7 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
-from niah.adapters import Adapter
+from niah.adapters.protocol import Adapter
 from niah.scenes.lazy import FeatureBlocks
 
 

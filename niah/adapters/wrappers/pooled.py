@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from niah.adapters import Adapter
+from niah.adapters.protocol import Adapter
 from niah.errors import NiahError
 from niah.networks.layers.pooling import pool
 

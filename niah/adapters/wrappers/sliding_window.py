@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from niah.adapters import Adapter
+from niah.adapters.protocol import Adapter
 from niah.placement import FRAMES_PER_SECOND, NEEDLE_ALONE_S
 
 _LEAST = sys.float_info.min

@@ -25,7 +25,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from niah.adapters import Adapter, NetworkAdapter
+from niah.adapters.network_adapter import NetworkAdapter
+from niah.adapters.protocol import Adapter
 from niah.adapters.wrappers.pooled import position_logits_of
 from niah.diagnosis.localisation.evidence import column_centres
 from niah.networks.ast import Ast, AstConfig

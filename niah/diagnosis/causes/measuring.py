@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from niah.adapters import NetworkAdapter
+from niah.adapters.network_adapter import NetworkAdapter
 from niah.diagnosis.causes import interventions as change
 from niah.diagnosis.causes.passes import Pass, passes_of
 from niah.diagnosis.causes.table import write

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 
 import torch
 
-from niah.adapters import NetworkAdapter
+from niah.adapters.network_adapter import NetworkAdapter
 from niah.diagnosis.causes import interventions as change
 from niah.diagnosis.causes.table import RELEASED, Part, Remedy, Variant
 from niah.errors import NiahError

@@ -26,7 +26,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from niah.adapters import Adapter
+from niah.adapters.protocol import Adapter
 from niah.adapters.wrappers.pooled import position_logits_of
 from niah.adapters.wrappers.sliding_window import window_starts
 from niah.errors import NiahError
