@@ -25,6 +25,7 @@ from niah.needles import load_needles
 from niah.training.clips import SoundClips, load_features, log_mel_of
 from niah.training.command import start_from, train_recipe
 from niah.training.loop import train
+from niah.training.steps import BatchPlanner
 from niah.vocabularies import vocabulary
 from tests.helpers import tiny_run as tiny
 from tests.helpers.tiny_training import PLAIN, clips, network, recipe
