@@ -20,14 +20,14 @@ from niah.adapters.weights import is_cached, local_path, resolve
 from niah.cards import ModelCard, Weights, find_model, model_cards
 from niah.errors import NiahError
 from niah.system.download import sha256_of
-from tests.helpers import tiny_run as tiny
+from tests.helpers import tiny
 from tests.helpers.bad_names import BAD_NAMES
 
 
 def card(folder: Path, **given: str) -> ModelCard:
     return ModelCard(
         name="mine",
-        adapter="tests.helpers.tiny_run:Tiny",
+        adapter="tests.helpers.tiny:TinyTagger",
         labels="labels.csv",
         weights={"own": Weights(**given)},
         path=folder / "mine.toml",

@@ -16,7 +16,7 @@ from niah.adapters.verify import verify
 from niah.cards import ModelCard, read_model_card
 from niah.cli import main
 from niah.errors import NiahError
-from tests.helpers import tiny_run as tiny
+from tests.helpers import tiny
 
 PAGE = tiny.REPOSITORY / "docs" / "your-model.md"
 Written = Callable[..., Path]

@@ -21,7 +21,7 @@ from niah.bench.roofline import Rates, Work, roofline_s, work_of
 from niah.errors import NiahError
 from niah.networks.dass.network import Dass
 from niah.scan.override import use_scan
-from tests.helpers import tiny_run as tiny
+from tests.helpers import tiny
 
 FLOAT = torch.float32
 

@@ -15,7 +15,7 @@ import pytest
 import soundfile
 
 from niah.cli import main
-from tests.helpers import tiny_run as tiny
+from tests.helpers import tiny
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from niah.adapters.weights import local_path
 from niah.cards import find_model, model_cards, read_model_card
 from niah.cli import main
 from niah.cli.models import weights_lines, weights_told
-from tests.helpers import tiny_run as tiny
+from tests.helpers import tiny
 
 SOURCES = """
 [weights.embedded]
@@ -87,11 +87,11 @@ def test_verify_ends_with_2_when_something_is_not_met(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     (tmp_path / "deaf_adapter.py").write_text(
-        "from tests.helpers.tiny_run import Tiny\n\n\nclass Deaf:\n    kernel = 1\n    name = 'deaf'\n\n"
+        "from tests.helpers.tiny import TinyTagger\n\n\nclass Deaf:\n    kernel = 1\n    name = 'deaf'\n\n"
         "    def __init__(self, card, **options):\n        pass\n"
     )
     path = tiny.card(tmp_path, "deaf")
-    path.write_text(path.read_text().replace("tests.helpers.tiny_run:Tiny", "deaf_adapter:Deaf"))
+    path.write_text(path.read_text().replace("tests.helpers.tiny:TinyTagger", "deaf_adapter:Deaf"))
     status, out, err = said(monkeypatch, capfd, "verify", path)
     assert status == 2
     assert "not met: it lacks sample_rate, frontend, labels, logits" in out

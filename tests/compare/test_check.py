@@ -18,7 +18,7 @@ from niah.records.run_directory import RunDirectory
 from niah.records.schema import Row, Value, table
 from niah.tables.effective_lengths import lengths_table
 from tests.conftest import REPOSITORY
-from tests.helpers import run_directories as runs
+from tests.helpers import examples
 
 
 def write(path: Path, *rows: Row) -> Path:
@@ -30,7 +30,7 @@ def write(path: Path, *rows: Row) -> Path:
 def small(**given: Value) -> Row:
     """A DASS-small cell as the paper has it: 50 s, middle, zero, mAP 44.1 (+- 0.3, digitised)."""
     known: Row = {"model": "dass-small", "length_s": 50.0, "mAP": 0.441}
-    return runs.row(**{**known, **given})
+    return examples.row(**{**known, **given})
 
 
 def test_published_counterparts_are_found(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_tolerance_is_the_published_one_and_half_the_interval(tmp_path: Path) ->
 
 def test_relative_and_upper_bounds(tmp_path: Path) -> None:
     def ast(mAP: float, relative: float) -> Path:
-        row = runs.row(
+        row = examples.row(
             model="ast-sin-small", length_s=50.0, position=0.0, mAP=mAP, relative=relative
         )
         return write(tmp_path / "run", row)
@@ -90,7 +90,7 @@ def test_nothing_compared_is_not_ok(tmp_path: Path, change: dict[str, Value]) ->
 
 
 def test_a_run_agrees_with_itself(tmp_path: Path) -> None:
-    run = runs.make(tmp_path / "run")
+    run = examples.make(tmp_path / "run")
     for against in (run.path, run.path / "cells.csv"):
         result = check(run.path, against)
         assert result.ok
@@ -100,7 +100,7 @@ def test_a_run_agrees_with_itself(tmp_path: Path) -> None:
 
 
 def test_a_change_beyond_the_interval_is_found(tmp_path: Path) -> None:
-    run = runs.make(tmp_path / "run")
+    run = examples.make(tmp_path / "run")
     other = tmp_path / "other"
     other.mkdir()
     shutil.copy(run.path / "cells.csv", other)
@@ -159,7 +159,7 @@ def test_runs_of_other_clips_are_refused(tmp_path: Path) -> None:
     with pytest.raises(NiahError, match="different clips"):
         check(one, other / "cells.csv")
     for folder, ids in ((one, "1"), (other, "2")):
-        identity = {**runs.IDENTITY, "ids_sha256": ids * 64}
+        identity = {**examples.IDENTITY, "ids_sha256": ids * 64}
         content = {"schema_version": 1, "identity": identity}
         (folder / "run.json").write_text(json.dumps(content))
     write(other, small(chance_mAP=0.1))
@@ -180,7 +180,7 @@ def test_ten_second_scores_of_cards_are_found(tmp_path: Path) -> None:
     )
     score = card.published["audioset_mAP"] / 100
     for measured, ok in ((score + 0.0004, True), (score - 0.0006, False)):
-        row = runs.row(model=card.name, haystack="none", position=None, mAP=measured)
+        row = examples.row(model=card.name, haystack="none", position=None, mAP=measured)
         (compared,) = check(write(tmp_path / "run", row)).rows
         assert (compared.reference, compared.tolerance) == pytest.approx((score, 0.0005))
         assert compared.ok is ok
@@ -263,7 +263,7 @@ def test_command_writes_a_file_and_exits_with_1(tmp_path: Path) -> None:
 
 
 def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
-    run = runs.make(tmp_path / "run")
+    run = examples.make(tmp_path / "run")
     content = json.loads((run.path / "run.json").read_text())
     (run.path / "run.json").write_text(json.dumps({**content, "schema_version": 99}))
     with pytest.raises(NiahError, match="schema 99, newer"):

@@ -15,18 +15,20 @@ from niah.metrics.average_precision import average_precision, mean_average_preci
 from niah.records.run_directory import RunDirectory
 from niah.records.summarise import summarise
 from tests.conftest import REPOSITORY
-from tests.helpers import run_directories as runs
+from tests.helpers import examples
 
 
 def make(
     path: Path, gain: float, seed: int = 0, sha: str = "a", **identity: object
 ) -> RunDirectory:
     """A run of one checkpoint: the needle alone, and three lengths at which it hears with `gain`."""
-    with RunDirectory.create_or_open(path, {**runs.IDENTITY, **identity}) as run:
+    with RunDirectory.create_or_open(path, {**examples.IDENTITY, **identity}) as run:
         for index, length_s in enumerate((10.0, 50.0, 100.0, 300.0)):
-            row = runs.row(length_s=length_s, checkpoint_sha256=sha * 64)
-            heard = runs.scores(3.0 if length_s == 10 else gain, seed=10 * seed + index)
-            run.write_scores(str(row["cell"]), runs.IDS, runs.LABELS, heard, classes=runs.CLASSES)
+            row = examples.row(length_s=length_s, checkpoint_sha256=sha * 64)
+            heard = examples.scores(3.0 if length_s == 10 else gain, seed=10 * seed + index)
+            run.write_scores(
+                str(row["cell"]), examples.IDS, examples.LABELS, heard, classes=examples.CLASSES
+            )
             run.write_row(row)
         summarise(run)
     return RunDirectory(path)
@@ -47,8 +49,8 @@ def test_differences_are_those_of_the_scores(found: Comparison) -> None:
     }
 
     def mAP(gain: float, seed: int) -> float:  # noqa: N802
-        scores = runs.scores(gain, seed).astype(np.float16)
-        return mean_average_precision(average_precision(runs.TARGETS, scores))
+        scores = examples.scores(gain, seed).astype(np.float16)
+        return mean_average_precision(average_precision(examples.TARGETS, scores))
 
     at_50 = by_cell["mAP", 50.0]
     assert at_50.a == pytest.approx(mAP(2.5, 1))
@@ -79,7 +81,7 @@ def test_same_scores_do_not_differ(tmp_path: Path) -> None:
 
 
 def test_two_models_of_one_run(tmp_path: Path) -> None:
-    run = runs.make(tmp_path / "run")
+    run = examples.make(tmp_path / "run")
     found = compare(run.path, models=("dass-nano", "ast-sin-nano"))
     assert (found.a, found.b) == ("dass-nano", "ast-sin-nano")
     assert found.notes == ("1 cells of A have no counterpart.",)  # 300 s: B ran out of memory
@@ -90,7 +92,7 @@ def test_two_models_of_one_run(tmp_path: Path) -> None:
 
 
 def test_what_is_not_clear_is_told(tmp_path: Path) -> None:
-    run = runs.make(tmp_path / "run")
+    run = examples.make(tmp_path / "run")
     for models, told in (
         ((), "one run and two models"),
         (("dass-nano",), "one run and two models"),
@@ -124,16 +126,18 @@ def test_other_clips_and_protocols_are_refused(
 def test_other_labels_are_refused(tmp_path: Path) -> None:
     one, other = make(tmp_path / "one", 1.0), make(tmp_path / "other", 1.0)
     cell = str(other.cells()["cell"][1])
-    other.write_scores(cell, runs.IDS, runs.LABELS[::-1], runs.scores(1.0), classes=runs.CLASSES)
+    other.write_scores(
+        cell, examples.IDS, examples.LABELS[::-1], examples.scores(1.0), classes=examples.CLASSES
+    )
     with pytest.raises(NiahError, match="different clips, labels"):
         compare(one.path, other.path)
 
 
 def test_windows_are_compared_with_windows_only(tmp_path: Path) -> None:
     for name, window_s in (("one", None), ("other", 10.0)):
-        with RunDirectory.create_or_open(tmp_path / name, runs.IDENTITY) as run:
+        with RunDirectory.create_or_open(tmp_path / name, examples.IDENTITY) as run:
             kernel = "sdpa" if window_s is None else "sdpa+window-max"
-            runs.add(run, 2.0, window_s=window_s, kernel=kernel)
+            examples.add(run, 2.0, window_s=window_s, kernel=kernel)
             summarise(run)
     with pytest.raises(NiahError, match="no cell"):
         compare(tmp_path / "one", tmp_path / "other")

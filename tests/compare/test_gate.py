@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from niah.compare.check import check
-from tests.helpers import tiny_run as tiny
+from tests.helpers import tiny
 
 COMMITTED = tiny.REPOSITORY / "results" / "embedded" / "cells.csv"
 

@@ -24,7 +24,7 @@ from niah.metrics.average_precision import (
     mean_average_precision,
 )
 from niah.records.run_directory import RunDirectory
-from tests.helpers import run_directories as runs
+from tests.helpers import examples
 
 
 def sigmoid(logits: Float64) -> Float64:
@@ -116,7 +116,7 @@ def test_logits_are_refused() -> None:
 
 
 def test_table_of_a_run(tmp_path: Path) -> None:
-    run = runs.make(tmp_path / "run")
+    run = examples.make(tmp_path / "run")
     table = calibration_table(run, run.cells())
     assert table is not None
     alone = [row for row in table.rows if row[3] == "10 s"]
@@ -132,7 +132,7 @@ def test_table_of_a_run(tmp_path: Path) -> None:
 
 
 def test_without_scores_there_is_no_table(tmp_path: Path) -> None:
-    run = runs.make(tmp_path / "run")
+    run = examples.make(tmp_path / "run")
     (tmp_path / "bare").mkdir()
     (run.path / "cells.csv").rename(tmp_path / "bare" / "cells.csv")
     bare = RunDirectory(tmp_path / "bare")

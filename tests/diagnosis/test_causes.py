@@ -25,8 +25,8 @@ from niah.errors import NiahError
 from niah.metrics.average_precision import Scores
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import cell_key
-from tests.helpers import tiny_run as tiny
-from tests.helpers.run_directories import CLASSES, IDS, LABELS, TARGETS, scores
+from tests.helpers import tiny
+from tests.helpers.examples import CLASSES, IDS, LABELS, TARGETS, scores
 
 SCENE = {"haystack": "zero", "snr_db": None, "position": 0.5}
 RENUMBERING, DILUTION = Part("renumbering", "..."), Part("dilution", "...")

@@ -11,7 +11,7 @@ from niah.metrics.average_precision import Float64
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import cell_key
 from niah.records.scores import ClipScores
-from tests.helpers import run_directories as runs
+from tests.helpers import examples
 
 BASE = "ba5e" * 5
 
@@ -21,14 +21,14 @@ def free(run: RunDirectory, name: str, logits: Float64) -> ClipScores:
     ids = [f"scene{i}" for i in range(len(logits))]
     scores = 1 / (1 + np.exp(-logits))
     cell = cell_key({"name": name})
-    run.write_scores(cell, ids, [()] * len(ids), scores, classes=runs.CLASSES)
+    run.write_scores(cell, ids, [()] * len(ids), scores, classes=examples.CLASSES)
     return run.read_scores(cell)
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunDirectory:
-    with RunDirectory.create_or_open(tmp_path / "run", runs.IDENTITY) as made:
-        runs.add(made, 6.0, cell=BASE)
+    with RunDirectory.create_or_open(tmp_path / "run", examples.IDENTITY) as made:
+        examples.add(made, 6.0, cell=BASE)
     return RunDirectory(tmp_path / "run")
 
 
@@ -45,7 +45,7 @@ def test_scores_that_rise_with_length_are_found(run: RunDirectory) -> None:
     assert short.any_alarm == 0.0
     np.testing.assert_allclose(long.drift, 12 * rising, atol=0.2)
     assert long.any_alarm == 1.0
-    assert long.alarms.worst(runs.CLASSES) == [("c2", 6.0)]  # every 600 s scene: six an hour
+    assert long.alarms.worst(examples.CLASSES) == [("c2", 6.0)]  # every 600 s scene: six an hour
     table = control_table((short, long), "dass-nano in zero")
     assert table.rows[1][:4] == ("600 s", "20", "1", "100 %")
     assert table.rows[1][-1] == "c2 (6)"

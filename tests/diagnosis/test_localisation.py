@@ -27,7 +27,7 @@ from niah.networks.dass.network import Dass, DassConfig, Stage
 from niah.pages.run_report import write as write_report
 from niah.sweep.setup import Hidden
 from niah.vocabularies import Vocabulary
-from tests.helpers import tiny_run as tiny
+from tests.helpers import tiny
 
 MELS = 128
 
@@ -216,7 +216,7 @@ def test_pairs_of_one_clip_are_resampled_together() -> None:
 # --- the command
 
 
-class Listener(tiny.Tiny):
+class Listener(tiny.TinyTagger):
     """A tagger that hears: each class is how loud its tone's mels are, column by column of 40 frames."""
 
     def position_logits(self, features: Tensor) -> Tensor:
@@ -235,7 +235,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     card = tiny.card(folder)
     card.write_text(
         card.read_text().replace(
-            "tests.helpers.tiny_run:Tiny", "tests.diagnosis.test_localisation:Listener"
+            "tests.helpers.tiny:TinyTagger", "tests.diagnosis.test_localisation:Listener"
         )
     )
     out = folder / "run"

@@ -22,7 +22,7 @@ from niah.metrics.average_precision import (
 )
 from niah.records.run_directory import RunDirectory
 from niah.records.summarise import summarise
-from tests.helpers import run_directories as runs
+from tests.helpers import examples
 
 SPEECH, BABBLE = "/m/09x0r", "/m/07qfr4h"
 
@@ -113,16 +113,18 @@ def test_other_haystacks_contain_what_the_run_says() -> None:
 
 
 def test_table_of_a_run(tmp_path: Path) -> None:
-    classes = (SPEECH, *runs.CLASSES[1:])
-    labels = [[SPEECH if name == "c0" else name for name in names] for names in runs.LABELS]
-    with RunDirectory.create_or_open(tmp_path / "run", runs.IDENTITY) as run:
+    classes = (SPEECH, *examples.CLASSES[1:])
+    labels = [[SPEECH if name == "c0" else name for name in names] for names in examples.LABELS]
+    with RunDirectory.create_or_open(tmp_path / "run", examples.IDENTITY) as run:
         for gain, length_s, haystack in (
             (3.0, 10.0, "none"),
             (1.0, 50.0, "zero"),
             (1.0, 50.0, "babble"),
         ):
-            row = runs.row(length_s=length_s, haystack=haystack)
-            run.write_scores(str(row["cell"]), runs.IDS, labels, runs.scores(gain), classes=classes)
+            row = examples.row(length_s=length_s, haystack=haystack)
+            run.write_scores(
+                str(row["cell"]), examples.IDS, labels, examples.scores(gain), classes=classes
+            )
             run.write_row(row)
         summarise(run)
         table = overlap_table(run, run.cells())
@@ -133,12 +135,12 @@ def test_table_of_a_run(tmp_path: Path) -> None:
     ]
     contained = np.array([True, *[False] * 5])
     here, base = (
-        overlap_scores(runs.TARGETS, runs.scores(g).astype(np.float16), contained)
+        overlap_scores(examples.TARGETS, examples.scores(g).astype(np.float16), contained)
         for g in (1.0, 3.0)
     )
     assert table.rows[1][5] == f"{here.apart:.3f} ({100 * here.apart / base.apart:.0f} %)"
 
 
 def test_no_table_where_the_haystack_holds_no_class(tmp_path: Path) -> None:
-    run = runs.make(tmp_path / "run")
+    run = examples.make(tmp_path / "run")
     assert overlap_table(run, run.cells()) is None

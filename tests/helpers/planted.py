@@ -1,6 +1,6 @@
 """Taggers whose faults are known, for whatever is to be found by the harness: no weights to train, no luck.
 
-`Ear` hears the tones of `tests.helpers.tiny_run` perfectly: the logit of a class is the loudest frame in the mel
+`Ear` hears the tones of `tests.helpers.tiny` perfectly: the logit of a class is the loudest frame in the mel
 bins of its band.
 [config] plants the fault:
 
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from niah.adapters.checkpoints import State
 from niah.adapters.network_adapter import NetworkAdapter
-from tests.helpers import tiny_run as tiny
+from tests.helpers import tiny
 
 BANDS = ((13, 22), (44, 56), (88, 104))  # mel bins about 300, 1200 and 4000 Hz, 10 % either way
 
@@ -84,11 +84,11 @@ class PlantedPositions(Planted):
 
 
 def card(folder: Path, name: str = "ear", adapter: str = "Planted", **config: Any) -> Path:
-    """Write a card with `tests.helpers.tiny_run`'s labels; returns its path."""
+    """Write a card with `tests.helpers.tiny`'s labels; returns its path."""
     path = tiny.card(folder, name)
     told = [f"{key} = {str(value).lower()}" for key, value in config.items()]
     text = path.read_text().replace(
-        "tests.helpers.tiny_run:Tiny", f"tests.helpers.planted:{adapter}"
+        "tests.helpers.tiny:TinyTagger", f"tests.helpers.planted:{adapter}"
     )
     path.write_text("\n".join([text, *told]))
     return path

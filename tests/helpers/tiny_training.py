@@ -7,7 +7,7 @@ import torch
 
 from niah.training.clips import FeatureClips
 from niah.training.recipes import Recipe
-from tests.helpers import tiny_run as tiny
+from tests.helpers import tiny
 
 PLAIN: dict[str, Any] = {
     "mixup_rate": 0.0,

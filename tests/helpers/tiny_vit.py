@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 import niah
 from niah.adapters.network_adapter import NetworkAdapter
+from tests.helpers.largest import LargestTensor as LargestTensor
 
 WIDTH, DEPTH, HEADS = 64, 2, 2
 
@@ -41,19 +41,3 @@ def official(model: str, folder: Path, content: Mapping[str, Any]) -> NetworkAda
 
 def random_features(frames: int, batch: int = 1, mels: int = 128, seed: int = 0) -> Tensor:
     return torch.randn(batch, frames, mels, generator=torch.Generator().manual_seed(seed))
-
-
-class LargestTensor(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Records the most elements that any tensor made inside has; broadcast views count as what they store."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.elements = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        for value in out if isinstance(out, (tuple, list)) else (out,):
-            if isinstance(value, Tensor) and value.numel():
-                stored = value.untyped_storage().nbytes() // value.element_size()
-                self.elements = max(self.elements, min(value.numel(), stored))
-        return out

@@ -6,7 +6,7 @@ import pytest
 from niah.metrics.average_precision import average_precision, chance_mAP
 from niah.metrics.chance import chance_excess, few_clips_warning, mean_positives
 from niah.records import schema as cells
-from tests.helpers import run_directories as runs
+from tests.helpers import examples
 
 
 @pytest.mark.parametrize("clips", [2, 24, 80, 5000])
@@ -35,7 +35,7 @@ def test_warned_with_few_and_not_with_many() -> None:
     def told(clips: int) -> str | None:
         targets = np.arange(clips)[:, None] % 10 == np.arange(10)
         return few_clips_warning(
-            cells.table([runs.row(n_clips=clips, mAP=0.5, chance_mAP=chance_mAP(targets))])
+            cells.table([examples.row(n_clips=clips, mAP=0.5, chance_mAP=chance_mAP(targets))])
         )
 
     warning = told(80)
@@ -43,4 +43,4 @@ def test_warned_with_few_and_not_with_many() -> None:
     assert "80, with 8.0 positives a class" in warning
     assert "would get 0.100" in warning
     assert told(5000) is None
-    assert few_clips_warning(cells.table([runs.row()])) is None
+    assert few_clips_warning(cells.table([examples.row()])) is None

@@ -14,7 +14,7 @@ from niah.records.run_directory import RunDirectory
 from niah.records.summarise import summarise
 from niah.tables.curves import lines
 from niah.tables.effective_lengths import effective_length_text, length_of, lengths_table
-from tests.helpers import run_directories as runs
+from tests.helpers import examples
 
 
 def test_a_straight_line_in_log_length_is_read_off_exactly() -> None:
@@ -72,9 +72,9 @@ def test_a_scorer_deaf_after_a_minute_has_an_l50_of_a_minute(tmp_path: Path) -> 
     clips, classes = [f"clip{i}" for i in range(120)], [f"c{i}" for i in range(12)]
     targets = np.arange(120)[:, None] % 12 == np.arange(12)
     noise = np.random.default_rng(0).normal(size=(len(lengths), *targets.shape))
-    with RunDirectory.create_or_open(tmp_path / "run", runs.IDENTITY) as run:
+    with RunDirectory.create_or_open(tmp_path / "run", examples.IDENTITY) as run:
         for length_s, each in zip(lengths, noise, strict=True):
-            row = runs.row(length_s=length_s, n_clips=120)
+            row = examples.row(length_s=length_s, n_clips=120)
             logits = 4.0 * targets * (length_s <= 60) + each
             labels = [[classes[i % 12]] for i in range(120)]
             scores = 1 / (1 + np.exp(-logits))
@@ -91,10 +91,10 @@ def test_a_scorer_deaf_after_a_minute_has_an_l50_of_a_minute(tmp_path: Path) -> 
 
 
 def test_table_shows_lengths_intervals_and_what_is_detectable() -> None:
-    base = runs.row(mAP=0.8, base_mAP=0.8, relative=1.0, drop=0.0, drop_lo=0.0, drop_hi=0.0)
+    base = examples.row(mAP=0.8, base_mAP=0.8, relative=1.0, drop=0.0, drop_lo=0.0, drop_hi=0.0)
     base |= {"auc": 0.9, "d_prime": 1.812, "chance_mAP": 0.1}
     longer = [
-        runs.row(
+        examples.row(
             **{"length_s": s, "mAP": 0.8 * r, "base_mAP": 0.8, "relative": r, "drop": 1 - r},
             drop_lo=0.9 - r,
             drop_hi=1.1 - r,
@@ -118,8 +118,8 @@ def test_table_shows_lengths_intervals_and_what_is_detectable() -> None:
 
 
 def test_no_length_below_chance_and_no_table_without_a_longer_cell() -> None:
-    base = runs.row(mAP=0.2, relative=1.0, chance_mAP=0.15)
-    longer = runs.row(mAP=0.15, relative=0.75, length_s=50.0, chance_mAP=0.15)
+    base = examples.row(mAP=0.2, relative=1.0, chance_mAP=0.15)
+    longer = examples.row(mAP=0.15, relative=0.75, length_s=50.0, chance_mAP=0.15)
     table = lengths_table(cells.table([base, longer]))
     assert table is not None
     assert table.rows[0][-2:] == ("chance", "")
@@ -129,7 +129,7 @@ def test_no_length_below_chance_and_no_table_without_a_longer_cell() -> None:
 
 def test_windows_are_lines_of_their_own() -> None:
     made = [
-        runs.row(mAP=0.5, relative=relative, length_s=s, window_s=window, kernel=kernel)
+        examples.row(mAP=0.5, relative=relative, length_s=s, window_s=window, kernel=kernel)
         for window, kernel in (
             (None, "sdpa"),
             (10.0, "sdpa+window-max"),

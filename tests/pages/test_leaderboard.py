@@ -24,7 +24,7 @@ from niah.records.schema import CELL_COLUMNS, Row, read_csv, table
 from niah.system import folders
 from niah.tables.curves import points
 from tests.conftest import REPOSITORY
-from tests.helpers import run_directories as runs
+from tests.helpers import examples
 
 HOSTILE = "</script><script>hacked=1</script><img src=x onerror=hacked=1>'\"&|`[x](javascript:y)"
 EMBEDDED = REPOSITORY / "results" / "embedded"
@@ -46,13 +46,13 @@ def scored(length_s: float, share: float, **given: Any) -> Row:
         **{"dtype": "float32", "haystack": "none" if length_s == 10 else "zero"},
         **{"position": None if length_s == 10 else 0.5},
     }
-    return runs.row(**{**known, **given})
+    return examples.row(**{**known, **given})
 
 
 def a_run(path: Path, rows: list[Row], **identity: Any) -> Path:
     """A run directory as it is published: cells.csv and run.json, no scores."""
     bare(path / "cells.csv", rows)
-    told = {"schema_version": 1, "identity": {**runs.IDENTITY, **identity}}
+    told = {"schema_version": 1, "identity": {**examples.IDENTITY, **identity}}
     (path / "run.json").write_text(json.dumps(told))
     return path
 
@@ -200,7 +200,7 @@ def test_models_are_described_by_their_run_or_their_card(tmp_path: Path) -> None
 
 
 def test_random_weights_show_speed_alone(tmp_path: Path) -> None:
-    made = runs.make(tmp_path / "run", {"models": {"dass-nano": {"random": True}}})
+    made = examples.make(tmp_path / "run", {"models": {"dass-nano": {"random": True}}})
     (board,) = boards_of(made.path)
     for entry in board.entries:
         known = [point["mAP"] is not None for point in entry.line.by_length.values()]
@@ -444,7 +444,7 @@ def test_the_command_needs_no_torch(tmp_path: Path) -> None:
 
 
 def test_a_run_with_its_scores_is_read_too(tmp_path: Path) -> None:
-    made = runs.make(tmp_path / "run")
+    made = examples.make(tmp_path / "run")
     (board,) = boards_of(made.path)
     assert len(board.cells) == len(RunDirectory(made.path).cells())
     assert board.chance is not None

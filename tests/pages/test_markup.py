@@ -18,7 +18,7 @@ from niah.records.run_directory import RunDirectory
 from niah.records.summarise import summarise
 from niah.system.markdown_text import plain
 from niah.tables.drop import Table
-from tests.helpers import run_directories as runs
+from tests.helpers import examples
 from tests.helpers.browser import Browser, find
 
 PAYLOADS = (
@@ -110,7 +110,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run whose models are the payloads, in a haystack and with notes of the like, reported."""
     path = tmp_path_factory.mktemp("hostile") / "run"
     everything = " ".join(PAYLOADS)
-    identity = {**runs.IDENTITY, "needles": everything}
+    identity = {**examples.IDENTITY, "needles": everything}
     about: dict[str, Any] = {
         "models": {},
         "notes": [*PAYLOADS],
@@ -121,9 +121,9 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
         run.write_run_json(about)
         for index, model in enumerate(PAYLOADS):
             given: dict[str, Any] = {"model": model, "needles": everything, "device": everything}
-            runs.add(run, 3.0, haystack="none", position=None, **given)
+            examples.add(run, 3.0, haystack="none", position=None, **given)
             for length_s in (20.0, 50.0):
-                runs.add(run, 3 - index / 9, length_s=length_s, haystack=PAYLOADS[0], **given)
+                examples.add(run, 3 - index / 9, length_s=length_s, haystack=PAYLOADS[0], **given)
         summarise(run)
     report.write(path)
     return path

@@ -12,7 +12,7 @@ import pytest
 from niah.errors import NiahError
 from niah.pages import run_report as report
 from niah.records.run_directory import RunDirectory
-from tests.helpers import run_directories as runs
+from tests.helpers import examples
 
 HOSTILE = "<script>alert('x')</script>"
 PROVENANCE = {
@@ -49,7 +49,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
-    made = runs.make(tmp_path_factory.mktemp("report") / "run", PROVENANCE)
+    made = examples.make(tmp_path_factory.mktemp("report") / "run", PROVENANCE)
     assert report.write(made.path) == made.path / "report.html"
     return made
 
@@ -119,7 +119,7 @@ def test_a_published_run_needs_only_its_cells_csv(run: RunDirectory, tmp_path: P
 
 
 def test_random_weights_show_no_accuracy(tmp_path: Path) -> None:
-    made = runs.make(tmp_path / "run", {"models": {"dass-nano": {"random": True}}})
+    made = examples.make(tmp_path / "run", {"models": {"dass-nano": {"random": True}}})
     report.write(made.path)
     text = (made.path / "tables.md").read_text()
     assert "dass-nano has random weights" in text
@@ -131,7 +131,7 @@ def test_random_weights_show_no_accuracy(tmp_path: Path) -> None:
 def test_nothing_to_report_is_told(tmp_path: Path) -> None:
     with pytest.raises(NiahError, match="not a run"):
         report.write(tmp_path)
-    RunDirectory.create_or_open(tmp_path, runs.IDENTITY).close()
+    RunDirectory.create_or_open(tmp_path, examples.IDENTITY).close()
     with pytest.raises(NiahError, match="no finished cells"):
         report.write(tmp_path)
     assert not (tmp_path / "report.html").exists()

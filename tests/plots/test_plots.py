@@ -7,12 +7,12 @@ import pytest
 
 from niah import plots
 from niah.records import schema as cells
-from tests.helpers import run_directories as runs
+from tests.helpers import examples
 
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
-    return runs.make(tmp_path_factory.mktemp("plots") / "run").cells()
+    return examples.make(tmp_path_factory.mktemp("plots") / "run").cells()
 
 
 def test_every_picture_that_the_cells_allow(table: pd.DataFrame, tmp_path: Path) -> None:
@@ -44,15 +44,15 @@ def test_alt_text_has_the_numbers(table: pd.DataFrame, tmp_path: Path) -> None:
 
 
 def test_nothing_is_drawn_from_one_point(tmp_path: Path) -> None:
-    assert plots.draw(cells.table([runs.row(mAP=0.5)]), tmp_path) == []
+    assert plots.draw(cells.table([examples.row(mAP=0.5)]), tmp_path) == []
 
 
 def test_cells_without_intervals_base_or_scores_are_drawn(tmp_path: Path) -> None:
     made = [
-        runs.row(mAP=0.5),
-        runs.row(mAP=0.4, length_s=50.0),
-        runs.row(status="oom", length_s=300.0),
-        runs.row(model="deaf", status="error", length_s=50.0, error="x"),
+        examples.row(mAP=0.5),
+        examples.row(mAP=0.4, length_s=50.0),
+        examples.row(status="oom", length_s=300.0),
+        examples.row(model="deaf", status="error", length_s=50.0, error="x"),
     ]
     figures = plots.draw(cells.table(made), tmp_path)
     assert [figure.file.name for figure in figures] == ["length-zero.png"]
@@ -60,7 +60,7 @@ def test_cells_without_intervals_base_or_scores_are_drawn(tmp_path: Path) -> Non
 
 def test_names_of_recordings_become_safe_file_names(tmp_path: Path) -> None:
     made = [
-        runs.row(mAP=0.5, haystack="../my café", snr_db=-5.0, length_s=length_s)
+        examples.row(mAP=0.5, haystack="../my café", snr_db=-5.0, length_s=length_s)
         for length_s in (20.0, 50.0)
     ]
     (figure,) = plots.draw(cells.table(made), tmp_path)
@@ -74,7 +74,7 @@ def test_drawing_twice_gives_the_same_bytes(table: pd.DataFrame, tmp_path: Path)
 
 def test_windows_and_their_pools_are_curves_of_their_own(tmp_path: Path) -> None:
     made = [
-        runs.row(mAP=value / length_s, length_s=length_s, window_s=window, kernel=kernel)
+        examples.row(mAP=value / length_s, length_s=length_s, window_s=window, kernel=kernel)
         for window, kernel, value in (
             (None, "sdpa", 5),
             (10.0, "sdpa+window-max", 4),

@@ -15,7 +15,7 @@ from niah.frontends.kaldi import KaldiFrontend
 from niah.haystacks import load_haystack
 from niah.preview.files import frontend_of, preview, weights_at_hand
 from niah.scenes.builder import SceneBuilder
-from tests.helpers import tiny_run as tiny
+from tests.helpers import tiny
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from niah.records import summarise as summary
 from niah.records.run_directory import SCHEMA_VERSION, RunDirectory
 from niah.records.schema import CELL_COLUMNS, cell_key, validate_row
 from niah.records.summarise import summarise
-from tests.helpers import run_directories as runs
+from tests.helpers import examples
 
 COLUMNS = (
     "cell, model, checkpoint_sha256, protocol, needles, n_clips, haystack, snr_db, length_s, "
@@ -75,44 +75,44 @@ def test_cell_key_refuses_what_has_no_one_spelling(value: Any) -> None:
 )
 def test_rows_are_checked(change: dict[str, Any], told: str) -> None:
     with pytest.raises(NiahError, match=told):
-        validate_row({**runs.row(), **change})
+        validate_row({**examples.row(), **change})
 
 
 def test_a_row_without_a_column_is_refused() -> None:
-    short = runs.row()
+    short = examples.row()
     del short["kernel"]
     with pytest.raises(NiahError, match="lacks kernel"):
         validate_row(short)
 
 
 def test_rows_take_numpy_numbers_and_nan() -> None:
-    made = validate_row({**runs.row(), "mAP": np.float32(0.5), "drop": np.nan, "n_clips": 24})
+    made = validate_row({**examples.row(), "mAP": np.float32(0.5), "drop": np.nan, "n_clips": 24})
     assert made["mAP"] == 0.5
     assert made["drop"] is None
     assert list(made) == list(CELL_COLUMNS)
 
 
 def test_optional_columns_are_there_when_they_are_used(tmp_path: Path) -> None:
-    with RunDirectory.create_or_open(tmp_path / "run", runs.IDENTITY) as run:
-        runs.add(run, 3.0)
+    with RunDirectory.create_or_open(tmp_path / "run", examples.IDENTITY) as run:
+        examples.add(run, 3.0)
         assert list(run.cells().columns) == list(CELL_COLUMNS)
-        runs.add(run, 2.0, length_s=50.0, needle_count=2, pooling="max")
-        runs.add(run, 2.0, length_s=50.0, control="sham")
+        examples.add(run, 2.0, length_s=50.0, needle_count=2, pooling="max")
+        examples.add(run, 2.0, length_s=50.0, control="sham")
         summarise(run)
         table = run.cells()
     assert list(table.columns) == [*CELL_COLUMNS, "control", "pooling", "needle_count"]
     assert table["needle_count"].dropna().tolist() == [2]
     assert table.loc[table["control"].notna(), "mAP"].isna().all()
     pd.testing.assert_frame_equal(cells.read_csv(run.path / "cells.csv"), table)
-    assert list(validate_row({**runs.row(), "level": None})) == list(CELL_COLUMNS)
+    assert list(validate_row({**examples.row(), "level": None})) == list(CELL_COLUMNS)
     with pytest.raises(NiahError, match="Did you mean 'pooling'"):
-        validate_row({**runs.row(), "poling": "max"})
+        validate_row({**examples.row(), "poling": "max"})
     with pytest.raises(NiahError, match=r"needle_count .* int"):
-        validate_row({**runs.row(), "needle_count": 1.5})
+        validate_row({**examples.row(), "needle_count": 1.5})
 
 
 def test_csv_gives_back_the_table(tmp_path: Path) -> None:
-    run = runs.make(tmp_path / "run")
+    run = examples.make(tmp_path / "run")
     pd.testing.assert_frame_equal(cells.read_csv(run.path / "cells.csv"), run.cells())
     assert run.cells()["frames"].dtype == "Int64"
     assert run.cells()["mAP"].dtype == "float64"
@@ -131,51 +131,57 @@ def test_what_is_no_cells_csv_is_told(tmp_path: Path) -> None:
 
 
 def test_scores_come_back_as_stored_also_by_plain_pandas(tmp_path: Path) -> None:
-    with RunDirectory.create_or_open(tmp_path / "run", runs.IDENTITY) as run:
-        cell = runs.add(run, 2.0)
+    with RunDirectory.create_or_open(tmp_path / "run", examples.IDENTITY) as run:
+        cell = examples.add(run, 2.0)
         stored = run.read_scores(cell)
-    expected = runs.scores(2.0).astype(np.float16)
+    expected = examples.scores(2.0).astype(np.float16)
     np.testing.assert_array_equal(stored.scores, expected)
     assert stored.scores.dtype == np.float16
-    assert (stored.ids, stored.labels, stored.classes) == (runs.IDS, runs.LABELS, runs.CLASSES)
-    np.testing.assert_array_equal(stored.targets, runs.TARGETS)
+    assert (stored.ids, stored.labels, stored.classes) == (
+        examples.IDS,
+        examples.LABELS,
+        examples.CLASSES,
+    )
+    np.testing.assert_array_equal(stored.targets, examples.TARGETS)
     frame = pd.read_parquet(run.path / "scores" / f"{cell}.parquet")
     assert list(frame.columns) == ["id", "labels", "scores"]
     np.testing.assert_array_equal(np.stack(frame["scores"].to_list()), expected)
-    assert list(frame["labels"][0]) == list(runs.LABELS[0])
+    assert list(frame["labels"][0]) == list(examples.LABELS[0])
 
 
 def test_what_distracts_is_stored_beside_the_labels(tmp_path: Path) -> None:
-    others = [(runs.CLASSES[(i + 3) % 6],) for i in range(runs.CLIPS)]
-    with RunDirectory.create_or_open(tmp_path / "run", runs.IDENTITY) as run:
-        given = {"classes": runs.CLASSES, "distractors": others}
-        run.write_scores(CELL, runs.IDS, runs.LABELS, runs.scores(1.0), **given)  # type: ignore[arg-type]
+    others = [(examples.CLASSES[(i + 3) % 6],) for i in range(examples.CLIPS)]
+    with RunDirectory.create_or_open(tmp_path / "run", examples.IDENTITY) as run:
+        given = {"classes": examples.CLASSES, "distractors": others}
+        run.write_scores(CELL, examples.IDS, examples.LABELS, examples.scores(1.0), **given)  # type: ignore[arg-type]
         stored = run.read_scores(CELL)
     assert stored.distractors == tuple(others)
     judged = stored.judged
     for row, (label,) in enumerate(others):
-        column = runs.CLASSES.index(label)
+        column = examples.CLASSES.index(label)
         lowest = -1 if not stored.targets[row, column] else stored.scores[row, column]
         assert judged[row, column] == lowest
     assert ((judged == stored.scores) | (judged == -1)).all()
 
 
 def test_scores_must_fit_and_be_finite(tmp_path: Path) -> None:
-    with RunDirectory.create_or_open(tmp_path / "run", runs.IDENTITY) as run:
-        good = runs.scores(1.0)
+    with RunDirectory.create_or_open(tmp_path / "run", examples.IDENTITY) as run:
+        good = examples.scores(1.0)
         with pytest.raises(NiahError, match="clips, classes"):
-            run.write_scores(CELL, runs.IDS, runs.LABELS, good.T, classes=runs.CLASSES)
+            run.write_scores(CELL, examples.IDS, examples.LABELS, good.T, classes=examples.CLASSES)
         for broken in (np.nan, 1e6):
             with pytest.raises(NiahError, match="overflowed"):
-                run.write_scores(CELL, runs.IDS, runs.LABELS, good + broken, classes=runs.CLASSES)
+                run.write_scores(
+                    CELL, examples.IDS, examples.LABELS, good + broken, classes=examples.CLASSES
+                )
         assert list((run.path / "scores").iterdir()) == []
 
 
 def test_damaged_scores_are_done_again(tmp_path: Path) -> None:
-    with RunDirectory.create_or_open(tmp_path / "run", runs.IDENTITY) as run:
-        kept, cut, lost = (runs.add(run, 1.0, length_s=s) for s in (10.0, 20.0, 30.0))
-        failed = runs.add(run, 1.0, length_s=40.0, status="error", error="x")
-        oom = runs.add(run, 1.0, length_s=50.0, status="oom")
+    with RunDirectory.create_or_open(tmp_path / "run", examples.IDENTITY) as run:
+        kept, cut, lost = (examples.add(run, 1.0, length_s=s) for s in (10.0, 20.0, 30.0))
+        failed = examples.add(run, 1.0, length_s=40.0, status="error", error="x")
+        oom = examples.add(run, 1.0, length_s=50.0, status="oom")
         assert run.completed() == {kept, cut, lost, oom}
         assert failed not in run.completed()
         file = run.path / "scores" / f"{cut}.parquet"
@@ -192,28 +198,28 @@ def test_damaged_scores_are_done_again(tmp_path: Path) -> None:
 
 
 def test_another_run_is_refused_and_told_apart(tmp_path: Path) -> None:
-    runs.make(tmp_path / "run")
+    examples.make(tmp_path / "run")
     with pytest.raises(NiahError, match="needles is made there, other now"):
-        RunDirectory.create_or_open(tmp_path / "run", {**runs.IDENTITY, "needles": "other"})
-    with RunDirectory.create_or_open(tmp_path / "run", runs.IDENTITY) as run:
+        RunDirectory.create_or_open(tmp_path / "run", {**examples.IDENTITY, "needles": "other"})
+    with RunDirectory.create_or_open(tmp_path / "run", examples.IDENTITY) as run:
         assert len(run.completed()) == len(run.cells())
 
 
 def test_foreign_folders_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("dear")
     with pytest.raises(NiahError, match=r"thesis\.tex"):
-        RunDirectory.create_or_open(tmp_path, runs.IDENTITY)
+        RunDirectory.create_or_open(tmp_path, examples.IDENTITY)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
     with pytest.raises(NiahError, match="is a file"):
-        RunDirectory.create_or_open(tmp_path / "thesis.tex", runs.IDENTITY)
+        RunDirectory.create_or_open(tmp_path / "thesis.tex", examples.IDENTITY)
     with pytest.raises(NiahError, match="cannot write"):
-        RunDirectory.create_or_open(tmp_path / "thesis.tex" / "run", runs.IDENTITY)
+        RunDirectory.create_or_open(tmp_path / "thesis.tex" / "run", examples.IDENTITY)
     with pytest.raises(NiahError, match="not a run directory"):
         RunDirectory(tmp_path)
 
 
 def test_newer_schema_and_broken_run_json_are_refused(tmp_path: Path) -> None:
-    run = runs.make(tmp_path / "run")
+    run = examples.make(tmp_path / "run")
     file = run.path / "run.json"
     content = json.loads(file.read_text())
     assert content["schema_version"] == SCHEMA_VERSION
@@ -223,17 +229,17 @@ def test_newer_schema_and_broken_run_json_are_refused(tmp_path: Path) -> None:
     for text in ("{", "[]", "{}"):
         file.write_text(text)
         with pytest.raises(NiahError, match=r"run\.json"):
-            RunDirectory.create_or_open(run.path, runs.IDENTITY)
+            RunDirectory.create_or_open(run.path, examples.IDENTITY)
 
 
 def test_a_run_of_schema_1_is_read_and_becomes_one_of_2_when_it_is_written(tmp_path: Path) -> None:
-    run = runs.make(tmp_path / "run")
+    run = examples.make(tmp_path / "run")
     file = run.path / "run.json"
     content = json.loads(file.read_text())
     file.write_text(json.dumps({**content, "schema_version": 1}))
     pd.testing.assert_frame_equal(RunDirectory(run.path).cells(), run.cells())
     assert json.loads(file.read_text())["schema_version"] == 1  # reading changes nothing
-    with RunDirectory.create_or_open(run.path, runs.IDENTITY) as opened:
+    with RunDirectory.create_or_open(run.path, examples.IDENTITY) as opened:
         assert len(opened.completed()) == len(run.cells())
     assert json.loads(file.read_text()) == content
     for older in (0, -1):
@@ -254,20 +260,20 @@ def test_the_committed_runs_are_of_a_schema_that_is_read() -> None:
 
 def test_one_writer_at_a_time(tmp_path: Path) -> None:
     with (
-        RunDirectory.create_or_open(tmp_path / "run", runs.IDENTITY),
+        RunDirectory.create_or_open(tmp_path / "run", examples.IDENTITY),
         pytest.raises(NiahError, match="another niah run"),
     ):
-        RunDirectory.create_or_open(tmp_path / "run", runs.IDENTITY)
-    RunDirectory.create_or_open(tmp_path / "run", runs.IDENTITY).close()
+        RunDirectory.create_or_open(tmp_path / "run", examples.IDENTITY)
+    RunDirectory.create_or_open(tmp_path / "run", examples.IDENTITY).close()
 
 
 def test_amending_keeps_the_models_there(tmp_path: Path) -> None:
-    with RunDirectory.create_or_open(tmp_path / "run", runs.IDENTITY) as run:
+    with RunDirectory.create_or_open(tmp_path / "run", examples.IDENTITY) as run:
         run.write_run_json({"models": {"a": {"parameters": 1}}, "notes": ["x"]})
         run.write_run_json({"models": {"b": {"parameters": 2}}, "identity": {"seed": 9}})
         content = run.run_json()
     assert set(content["models"]) == {"a", "b"}
-    assert content["identity"] == runs.IDENTITY
+    assert content["identity"] == examples.IDENTITY
     assert content["notes"] == ["x"]
 
 
@@ -277,8 +283,8 @@ def test_amending_keeps_the_models_there(tmp_path: Path) -> None:
 def test_a_full_disk_is_told_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with RunDirectory.create_or_open(tmp_path / "run", runs.IDENTITY) as run:
-        runs.add(run, 1.0)
+    with RunDirectory.create_or_open(tmp_path / "run", examples.IDENTITY) as run:
+        examples.add(run, 1.0)
         before = files_of(run)
 
         def full(_: int) -> None:
@@ -286,20 +292,22 @@ def test_a_full_disk_is_told_and_leaves_nothing(
 
         monkeypatch.setattr(os, "fsync", full)
         with pytest.raises(NiahError, match=r"no space left for .*scores"):
-            run.write_scores(CELL, runs.IDS, runs.LABELS, runs.scores(1.0), classes=runs.CLASSES)
+            run.write_scores(
+                CELL, examples.IDS, examples.LABELS, examples.scores(1.0), classes=examples.CLASSES
+            )
         with pytest.raises(NiahError, match="no space left"):
-            run.write_row(runs.row(length_s=20.0))
+            run.write_row(examples.row(length_s=20.0))
         assert files_of(run) == before
 
 
 def write_cells(path: Path, count: int) -> None:
     """Start or take up a run of `count` cells, saying so once it is open."""
-    with RunDirectory.create_or_open(path, runs.IDENTITY) as run:
+    with RunDirectory.create_or_open(path, examples.IDENTITY) as run:
         print("open", flush=True)
         done = run.completed()
         for index in range(count):
-            if str(runs.row(length_s=10.0 + index)["cell"]) not in done:
-                runs.add(run, 1.0, length_s=10.0 + index)
+            if str(examples.row(length_s=10.0 + index)["cell"]) not in done:
+                examples.add(run, 1.0, length_s=10.0 + index)
 
 
 def writer(path: Path) -> "subprocess.Popen[bytes]":
@@ -335,7 +343,7 @@ def test_kill_9_loses_at_most_the_cell_in_work(tmp_path: Path) -> None:
 
 
 def test_summary_is_of_the_stored_scores_and_the_base(tmp_path: Path) -> None:
-    run = runs.make(tmp_path / "run")
+    run = examples.make(tmp_path / "run")
     table: Any = run.cells().set_index(["model", "haystack", "snr_db", "position", "length_s"])
     alone = run.cells().query("length_s == 10")
     assert (alone["relative"] == 1).all()
@@ -359,7 +367,7 @@ def test_summary_is_of_the_stored_scores_and_the_base(tmp_path: Path) -> None:
 
 
 def test_only_what_changed_is_recomputed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    runs.make(tmp_path / "run")
+    examples.make(tmp_path / "run")
     measured: list[object] = []
     true_metrics = summary.cell_metrics
 
@@ -368,23 +376,23 @@ def test_only_what_changed_is_recomputed(tmp_path: Path, monkeypatch: pytest.Mon
         return true_metrics(*arrays)
 
     monkeypatch.setattr(summary, "cell_metrics", counted)
-    with RunDirectory.create_or_open(tmp_path / "run", runs.IDENTITY) as run:
+    with RunDirectory.create_or_open(tmp_path / "run", examples.IDENTITY) as run:
         summarise(run)
         assert len(measured) == 0
-        runs.add(run, 2.5, model="dass-nano", length_s=20.0)
+        examples.add(run, 2.5, model="dass-nano", length_s=20.0)
         summarise(run)
         assert len(measured) == 1
-        runs.add(run, 2.5, model="ast-sin-nano", haystack="none", position=None)
+        examples.add(run, 2.5, model="ast-sin-nano", haystack="none", position=None)
         summarise(run)  # a new base: all of that model's cells, not the other's
         others = run.cells().query("model == 'ast-sin-nano' and status == 'ok'")
         assert len(measured) == 1 + len(others)
 
 
 def test_without_a_base_there_is_no_drop(tmp_path: Path) -> None:
-    with RunDirectory.create_or_open(tmp_path / "run", runs.IDENTITY) as run:
-        runs.add(run, 2.0, length_s=50.0)
-        runs.add(run, 2.0, length_s=10.0, model="another")
-        runs.add(run, 2.0, length_s=10.0, window_s=10.0)
+    with RunDirectory.create_or_open(tmp_path / "run", examples.IDENTITY) as run:
+        examples.add(run, 2.0, length_s=50.0)
+        examples.add(run, 2.0, length_s=10.0, model="another")
+        examples.add(run, 2.0, length_s=10.0, window_s=10.0)
         summarise(run)
         row = run.cells().query("length_s == 50").iloc[0]
     assert row["mAP"] > row["chance_mAP"]
@@ -393,18 +401,22 @@ def test_without_a_base_there_is_no_drop(tmp_path: Path) -> None:
 
 
 def test_random_weights_have_no_accuracy(tmp_path: Path) -> None:
-    run = runs.make(tmp_path / "run", {"models": {"dass-nano": {"random": True}}})
+    run = examples.make(tmp_path / "run", {"models": {"dass-nano": {"random": True}}})
     table = run.cells()
     assert table["mAP"][table["model"] == "dass-nano"].isna().all()
     assert table["mAP"][table["model"] == "ast-sin-nano"].notna().any()
 
 
 def test_other_clips_than_the_base_are_refused(tmp_path: Path) -> None:
-    with RunDirectory.create_or_open(tmp_path / "run", runs.IDENTITY) as run:
-        runs.add(run, 2.0)
-        row = runs.row(length_s=20.0)
+    with RunDirectory.create_or_open(tmp_path / "run", examples.IDENTITY) as run:
+        examples.add(run, 2.0)
+        row = examples.row(length_s=20.0)
         run.write_scores(
-            str(row["cell"]), runs.IDS[::-1], runs.LABELS, runs.scores(1.0), classes=runs.CLASSES
+            str(row["cell"]),
+            examples.IDS[::-1],
+            examples.LABELS,
+            examples.scores(1.0),
+            classes=examples.CLASSES,
         )
         run.write_row(row)
         with pytest.raises(NiahError, match="different clips"):

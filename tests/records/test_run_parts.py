@@ -16,7 +16,7 @@ from niah.pages import leaderboard
 from niah.pages import run_report as report
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import check_cell
-from tests.helpers import run_directories as runs
+from tests.helpers import examples
 
 CELL = "0123456789abcdef0123"
 NO_CELLS = {
@@ -40,7 +40,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "compare": lambda run: compare(run, models=("dass-nano", "ast-sin-nano")),
     "leaderboard": lambda run: leaderboard.write([run], run.parent / "site"),
     "locate": lambda run: locate(LocateOptions(run)),
-    "run": lambda run: RunDirectory.create_or_open(run, runs.IDENTITY).close(),
+    "run": lambda run: RunDirectory.create_or_open(run, examples.IDENTITY).close(),
 }
 FILES = ("run.json", "cells.csv", "tables.md", "report.html", ".lock", "localisation.csv")
 FOLDERS = ("cells", "scores", "figures", "localisation")
@@ -49,7 +49,7 @@ PARTS = (*FILES, *FOLDERS, *(f"{folder}/in-it" for folder in FOLDERS), ".cells.c
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run = runs.make(tmp_path_factory.mktemp("made") / "run").path
+    run = examples.make(tmp_path_factory.mktemp("made") / "run").path
     report.write(run)
     return run
 
@@ -133,6 +133,6 @@ def test_the_run_itself_may_be_a_link(run: Path, tmp_path: Path) -> None:
     linked = tmp_path / "linked"
     linked.symlink_to(run)
     assert report.write(linked).is_file()
-    RunDirectory.create_or_open(linked, runs.IDENTITY).close()
+    RunDirectory.create_or_open(linked, examples.IDENTITY).close()
     assert (run / "report.html").is_file()
     leaderboard.write([linked], tmp_path / "site")

@@ -7,7 +7,7 @@ import pytest
 from niah.metrics.resampling import resample as true_resample
 from niah.records.run_directory import RunDirectory
 from niah.records.summarise import summarise
-from tests.helpers import run_directories as runs
+from tests.helpers import examples
 
 
 def test_a_cell_and_its_base_are_of_one_window_pool_and_precision(tmp_path: Path) -> None:
@@ -17,14 +17,16 @@ def test_a_cell_and_its_base_are_of_one_window_pool_and_precision(tmp_path: Path
         (10.0, "sdpa+window-max", "float32"): 2.0,
         (10.0, "sdpa+window-mean", "float32"): 1.5,
     }
-    with RunDirectory.create_or_open(tmp_path / "run", runs.IDENTITY) as run:
+    with RunDirectory.create_or_open(tmp_path / "run", examples.IDENTITY) as run:
         for (window_s, kernel, dtype), gain in kinds.items():
             for length_s in (10.0, 50.0):
                 place = {"length_s": length_s, "window_s": window_s}
-                row = runs.row(**place, kernel=kernel, dtype=dtype)
-                scores = runs.scores(gain - length_s / 100)
+                row = examples.row(**place, kernel=kernel, dtype=dtype)
+                scores = examples.scores(gain - length_s / 100)
                 cell = str(row["cell"])
-                run.write_scores(cell, runs.IDS, runs.LABELS, scores, classes=runs.CLASSES)
+                run.write_scores(
+                    cell, examples.IDS, examples.LABELS, scores, classes=examples.CLASSES
+                )
                 run.write_row(row)
         summarise(run)
         table = run.cells()
@@ -45,9 +47,9 @@ def test_a_base_is_resampled_once_for_all_cells(
         return true_resample(*given)  # type: ignore[arg-type]
 
     monkeypatch.setattr("niah.records.summarise.resample", resample)
-    with RunDirectory.create_or_open(tmp_path / "run", runs.IDENTITY) as run:
+    with RunDirectory.create_or_open(tmp_path / "run", examples.IDENTITY) as run:
         for model in ("one", "two"):
             for length_s in (10.0, 50.0, 100.0, 300.0):
-                runs.add(run, 2.0, model=model, length_s=length_s)
+                examples.add(run, 2.0, model=model, length_s=length_s)
         summarise(run)
     assert len(counted) == 2 * (4 + 1)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import tiny_run as tiny
+from tests.helpers import tiny
 
 pytest.importorskip("triton")
 

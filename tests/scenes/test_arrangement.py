@@ -20,7 +20,7 @@ from niah.needles.needle import FileSource, Needle
 from niah.placement import start_frame
 from niah.scenes.builder import Piece, SceneBuilder
 from niah.vocabularies import vocabulary
-from tests.helpers import tiny_run as tiny
+from tests.helpers import tiny
 
 
 @pytest.mark.parametrize("protocol", ["dass-v1", "niah-v2"])

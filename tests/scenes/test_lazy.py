@@ -19,7 +19,7 @@ from niah.haystacks.segments import NoisePath
 from niah.needles.features import NeedleFeatures
 from niah.scenes.builder import Piece, SceneBuilder
 from niah.scenes.lazy import FeatureBlocks, Scene, Segment, stack
-from tests.helpers import tiny_run as tiny
+from tests.helpers import tiny
 
 
 def builder(haystack: str = "gaussian", protocol: str = "niah-v2") -> SceneBuilder:

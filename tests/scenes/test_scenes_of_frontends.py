@@ -26,7 +26,7 @@ from niah.needles.features import needle_features
 from niah.needles.prepared import prepare_alike
 from niah.scenes.builder import SceneBuilder
 from niah.vocabularies import vocabulary
-from tests.helpers import tiny_run as tiny
+from tests.helpers import tiny
 
 FITTED = HTSAT.with_zero_row([-30.0 - mel for mel in range(64)])
 ALL: dict[str, Frontend] = {"ast": AST, "beats": BEATS, "passt": PASST, "htsat": FITTED}
@@ -175,7 +175,7 @@ def cards(folder: Path) -> list[str]:
     for name in ("Loudness", "LoudnessBeats", "LoudnessHtsat"):
         path = tiny.card(folder, name.lower())
         path.write_text(
-            path.read_text().replace("tests.helpers.tiny_run:Tiny", f"{__name__}:{name}")
+            path.read_text().replace("tests.helpers.tiny:TinyTagger", f"{__name__}:{name}")
         )
         made.append(str(path))
     return made

@@ -26,8 +26,7 @@ from niah.sweep.options import RunOptions
 from niah.sweep.plan import Cell, left_out, plan
 from niah.tables.curves import lines
 from niah.tables.effective_lengths import length_of
-from tests.helpers import planted
-from tests.helpers import tiny_run as tiny
+from tests.helpers import planted, tiny
 
 CLIPS = 9
 LENGTHS = ("length-zero.png", "length-gaussian-10dB.png")

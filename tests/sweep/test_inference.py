@@ -17,7 +17,7 @@ import niah
 from niah.records.run_directory import RunDirectory
 from niah.scenes.lazy import Scene
 from niah.sweep.inference import InferenceResult, is_large, measure
-from tests.helpers import tiny_run as tiny
+from tests.helpers import tiny
 
 CPU = torch.device("cpu")
 SECONDS = (100.0, 1.0, 2.0, 3.0, 50.0, 60.0, 70.0)  # of the passes that `Clocked` makes
@@ -158,7 +158,7 @@ STARTED = """
 import functools, resource, sys
 import matplotlib.figure, pandas, pyarrow.parquet, torch
 import niah.cli, niah.sweep.inference, niah.sweep.evaluator, niah.pages.run_report, niah.sweep.loop
-import tests.helpers.tiny_run
+import tests.helpers.tiny
 torch.set_num_threads(1)
 if sys.argv.pop(1) == "ahead":
     ahead = niah.sweep.inference.one_ahead

@@ -12,9 +12,7 @@ from niah.records.run_directory import RunDirectory
 from niah.sweep.plan import model_cards_of, plan
 from niah.sweep.presets import find_preset, options_of, presets, read_preset, without_weights
 from niah.tables.published import curves_of, statements
-from tests.helpers import planted
-from tests.helpers import run_directories as runs
-from tests.helpers import tiny_run as tiny
+from tests.helpers import examples, planted, tiny
 
 NAMES = ["fig1c", "fig3", "fig4", "fig5", "fig6"]
 
@@ -98,7 +96,7 @@ def test_the_published_curves_are_shares_of_their_own_ten_seconds() -> None:
 
 
 def test_the_report_shows_what_the_paper_says(tmp_path: Path) -> None:
-    run = runs.make(tmp_path / "run", {"presets": ["fig1c", "fig5"]})
+    run = examples.make(tmp_path / "run", {"presets": ["fig1c", "fig5"]})
     page = report.write(run.path).read_text()
     assert "Both noises are worse than zeros." in page
     assert (run.path / "figures" / "preset-fig1c.png").is_file()

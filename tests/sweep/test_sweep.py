@@ -32,7 +32,7 @@ from niah.sweep.evaluator import ModelEvaluator
 from niah.sweep.options import RunOptions
 from niah.sweep.plan import model_cards_of, plan
 from niah.vocabularies import vocabulary
-from tests.helpers import tiny_run as tiny
+from tests.helpers import tiny
 
 VARYING = ["latency_s", "rtf", "peak_memory_bytes"]  # what no two runs have in common
 
@@ -477,7 +477,7 @@ def test_control_c_is_one_line_and_130(material: Material, cache: Path, tmp_path
 OUT_OF_MEMORY = """
 import resource, sys
 import matplotlib.figure, pandas, pyarrow.parquet, torch
-import niah.cli, niah.pages.run_report, niah.sweep.loop, tests.helpers.tiny_run
+import niah.cli, niah.pages.run_report, niah.sweep.loop, tests.helpers.tiny
 torch.set_num_threads(1)
 lines = open("/proc/self/status").read().splitlines()
 size = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmSize"))

@@ -19,8 +19,7 @@ from niah.system import folders
 from niah.training.checkpoint import _told
 from niah.training.command import train_recipe
 from niah.training.recipes import read_recipe
-from tests.helpers import run_directories as runs
-from tests.helpers import tiny_run as tiny
+from tests.helpers import examples, tiny
 
 
 @pytest.mark.parametrize(
@@ -146,15 +145,15 @@ def test_an_older_run_is_shown_without_them_and_resumes(
     now = json.loads(file.read_text())
     assert {name: now[name] for name in SAME} == {name: json.loads(kept)[name] for name in SAME}
     own = {"labels": f"{tmp_path}/of mine/labels.csv"}
-    with RunDirectory.create_or_open(tmp_path / "r", {**runs.IDENTITY, **own}):
+    with RunDirectory.create_or_open(tmp_path / "r", {**examples.IDENTITY, **own}):
         pass
     content = json.loads((tmp_path / "r/run.json").read_text())
     for labels in (content["identity"]["labels"], own["labels"]):
         content["identity"]["labels"] = labels  # as it is written now, and as before
         (tmp_path / "r/run.json").write_text(json.dumps(content))
-        RunDirectory.create_or_open(tmp_path / "r", {**runs.IDENTITY, **own}).close()
+        RunDirectory.create_or_open(tmp_path / "r", {**examples.IDENTITY, **own}).close()
     with pytest.raises(NiahError, match="holds another run"):
-        RunDirectory.create_or_open(tmp_path / "r", {**runs.IDENTITY, "labels": "/a/other.csv"})
+        RunDirectory.create_or_open(tmp_path / "r", {**examples.IDENTITY, "labels": "/a/other.csv"})
 
 
 def test_locate_finds_the_clips_again_on_this_machine_alone(
@@ -196,7 +195,7 @@ def test_a_training_tells_no_folder(home: Path) -> None:
 def test_equal_names_of_runs_are_numbered(tmp_path: Path) -> None:
     places = [tmp_path / who / "run" for who in ("alice", "bob", "carol")]
     for place in places:
-        runs.make(place)
+        examples.make(place)
     assert [each.name for each in submissions(places)] == ["run", "run (2)", "run (3)"]
     found = compare(places[0], places[1], models=("dass-nano",))
     assert (found.a, found.b) == ("dass-nano in run", "dass-nano in run (2)")

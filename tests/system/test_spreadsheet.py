@@ -15,7 +15,7 @@ from niah.pages.leaderboard import boards, cells_csv, read
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import CELL_COLUMNS, read_csv, table
 from niah.system import spreadsheet
-from tests.helpers import run_directories as runs
+from tests.helpers import examples
 
 SIGNS = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 SPACES = (
@@ -62,15 +62,17 @@ def test_numbers_are_in_full_and_not_guarded() -> None:
 
 
 def test_a_frame_is_written_as_pandas_writes_it(tmp_path: Path) -> None:
-    cells = runs.make(tmp_path / "run").cells()
+    cells = examples.make(tmp_path / "run").cells()
     assert spreadsheet.frame_text(cells) == cells.to_csv(index=False, lineterminator="\n")
 
 
 @pytest.mark.parametrize("name", [*DANGEROUS[::3], *APOSTROPHES[:3], *HARMLESS[-2:]])
 def test_cells_csv_reads_back_exactly(tmp_path: Path, name: str) -> None:
     path = tmp_path / "run"
-    with RunDirectory.create_or_open(path, runs.IDENTITY) as run:
-        run.write_row(runs.row(model=name, needles=name, haystack=name, snr_db=-5.0, error=name))
+    with RunDirectory.create_or_open(path, examples.IDENTITY) as run:
+        run.write_row(
+            examples.row(model=name, needles=name, haystack=name, snr_db=-5.0, error=name)
+        )
     pd.testing.assert_frame_equal(read_csv(path / "cells.csv"), RunDirectory(path).cells())
     header, row = fields((path / "cells.csv").read_bytes().decode())
     shown = dict(zip(header, row, strict=True))
@@ -95,7 +97,7 @@ def test_other_tables_read_back(tmp_path: Path, name: str) -> None:
 
 
 def test_a_table_of_before_reads_as_it_did(tmp_path: Path) -> None:
-    rows = [runs.row(model="-plain"), runs.row(model="'quoted'", length_s=20.0)]
+    rows = [examples.row(model="-plain"), examples.row(model="'quoted'", length_s=20.0)]
     table(rows).to_csv(tmp_path / "cells.csv", index=False)
     assert set(read_csv(tmp_path / "cells.csv")["model"]) == {"-plain", "'quoted'"}
     assert list(read_csv(tmp_path / "cells.csv")) == list(CELL_COLUMNS)

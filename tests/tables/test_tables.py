@@ -11,12 +11,12 @@ from niah.records import schema as cells
 from niah.records.naming import length_name
 from niah.tables import drop as tables
 from niah.tables.curves import lines
-from tests.helpers import run_directories as runs
+from tests.helpers import examples
 
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
-    return runs.make(tmp_path_factory.mktemp("tables") / "run").cells()
+    return examples.make(tmp_path_factory.mktemp("tables") / "run").cells()
 
 
 def test_lines_share_the_needle_alone(table: pd.DataFrame) -> None:
@@ -94,14 +94,14 @@ def test_no_cells_is_told() -> None:
 
 
 def test_two_checkpoints_of_a_model_are_told_apart() -> None:
-    made = [runs.row(mAP=0.5, checkpoint_sha256=sha * 64) for sha in "ab"]
+    made = [examples.row(mAP=0.5, checkpoint_sha256=sha * 64) for sha in "ab"]
     names = {line.model for line in lines(cells.table(made))}
     assert names == {"dass-nano (aaaaaaaa)", "dass-nano (bbbbbbbb)"}
 
 
 def test_windows_have_their_own_base_and_column() -> None:
     made = [
-        runs.row(mAP=0.5, base_mAP=0.5, relative=1.0, drop=0.0, window_s=window)
+        examples.row(mAP=0.5, base_mAP=0.5, relative=1.0, drop=0.0, window_s=window)
         for window in (None, 10.0)
     ]
     shown = tables.summary(cells.table(made))
@@ -111,7 +111,7 @@ def test_windows_have_their_own_base_and_column() -> None:
 
 def test_pools_and_precisions_have_lines_of_their_own() -> None:
     made = [
-        runs.row(mAP=0.5, length_s=s, window_s=window, kernel=kernel, dtype=dtype)
+        examples.row(mAP=0.5, length_s=s, window_s=window, kernel=kernel, dtype=dtype)
         for window, kernel, dtype in (
             (None, "sdpa", "float32"),
             (None, "sdpa", "bfloat16"),
@@ -134,7 +134,7 @@ def test_pools_and_precisions_have_lines_of_their_own() -> None:
 
 
 def test_markdown_escapes_and_is_aligned() -> None:
-    text = tables.markdown(cells.table([runs.row(model="a|b", mAP=0.25)]))
+    text = tables.markdown(cells.table([examples.row(model="a|b", mAP=0.25)]))
     assert "a\\|b" in text
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len({row.replace("\\|", "").count("|") for row in rows}) == 1

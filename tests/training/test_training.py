@@ -27,7 +27,7 @@ from niah.training.command import start_from, train_recipe
 from niah.training.loop import train
 from niah.training.steps import BatchPlanner
 from niah.vocabularies import vocabulary
-from tests.helpers import tiny_run as tiny
+from tests.helpers import tiny
 from tests.helpers.tiny_training import PLAIN, clips, network, recipe
 
 FRONTEND = KaldiFrontend()
@@ -423,7 +423,7 @@ def test_a_recipe_may_change_the_cards_labels_and_size(material: Material, tmp_p
     adapter = niah.load_model(str(tmp_path / "card.toml"))
     assert len(adapter.labels) == 4
     with pytest.raises(
-        NiahError, match=r"\[config\] of the card and the recipe does not fit .*Tiny"
+        NiahError, match=r"\[config\] of the card and the recipe does not fit .*TinyTagger"
     ):
         train_recipe(str(given), tmp_path / "no", settings=["config.hiden=24"], device="cpu")
 

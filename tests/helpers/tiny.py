@@ -1,6 +1,6 @@
 """A tagger of a few thousand parameters, its card, and labelled WAV files, for end-to-end tests.
 
-`Tiny` is named by import string in the card, as a user's own adapter is. Its card's [config] can make it slow (for
+The card names `TinyTagger` by import string, as it would a user's own adapter. Its [config] can make it slow (for
 kills), wide (to run out of memory) or refuse long inputs.
 """
 
@@ -47,7 +47,7 @@ class Network(nn.Module):
         return out
 
 
-class Tiny(NetworkAdapter):
+class TinyTagger(NetworkAdapter):
     """The adapter around `Network`."""
 
     @staticmethod
@@ -66,7 +66,7 @@ def card(folder: Path, name: str = "tiny", labels: str = "labels.csv", **config:
     (folder / "labels.csv").write_text("\n".join(["index,mid,display_name", *rows]) + "\n")
     lines = [
         f'name = "{name}"',
-        'adapter = "tests.helpers.tiny_run:Tiny"',
+        'adapter = "tests.helpers.tiny:TinyTagger"',
         f'labels = "{labels}"',
         "[config]",
     ]
