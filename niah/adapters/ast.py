@@ -65,6 +65,9 @@ class Ast(NetworkAdapter):
             state["v.pos_embed"] = positions[None]
         return state
 
+    def tokens(self, frames: int) -> int:
+        return self.network.config.tokens(frames)
+
     def largest_tensor(self, batch: int, frames: int) -> int:
         config = self.network.config
         tokens = config.tokens(max(frames, config.patch[1]))

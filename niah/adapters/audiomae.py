@@ -29,6 +29,9 @@ class AudioMae(NetworkAdapter):
         """As it is: the network has the official names, and the fine-tuned file has no other keys."""
         return state
 
+    def tokens(self, frames: int) -> int:
+        return self.network.config.tokens(frames)
+
     def largest_tensor(self, batch: int, frames: int) -> int:
         """Elements of the largest tensor of a forward."""
         config = self.network.config

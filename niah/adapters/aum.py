@@ -62,6 +62,9 @@ class Aum(NetworkAdapter):
     def set_scan_backend(self, backend: Backend) -> None:
         use_backend(self.network, backend)
 
+    def tokens(self, frames: int) -> int:
+        return self.network.config.tokens(frames)
+
     def largest_tensor(self, batch: int, frames: int) -> int:
         config = self.network.config
         tokens = config.tokens(max(frames, config.patch[1]))

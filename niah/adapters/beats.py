@@ -72,6 +72,9 @@ class Beats(NetworkAdapter):
             for parameter in (predictor.weight, predictor.bias):
                 parameter.data = parameter.data[rows]
 
+    def tokens(self, frames: int) -> int:
+        return self.network.config.tokens(frames)
+
     def largest_tensor(self, batch: int, frames: int) -> int:
         """Input, tokens, an MLP's hidden layer or a block of bias, whichever is largest."""
         config = self.network.config

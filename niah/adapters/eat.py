@@ -53,6 +53,9 @@ class Eat(NetworkAdapter):
             _check_positions(renamed.pop(_POSITIONS), network.config)
         return renamed
 
+    def tokens(self, frames: int) -> int:
+        return self.network.config.tokens(frames)
+
     def largest_tensor(self, batch: int, frames: int) -> int:
         """Elements of the largest tensor of a forward."""
         config = self.network.config

@@ -13,7 +13,7 @@ import torch
 
 from niah.adapters.contract import lacking
 from niah.adapters.network_adapter import NetworkAdapter
-from niah.adapters.protocol import Adapter
+from niah.adapters.protocol import Adapter, AdapterInfo
 from niah.adapters.weights import resolve
 from niah.cards import RANDOM, ModelCard, find_model
 from niah.errors import NiahError
@@ -52,6 +52,29 @@ def load_model(
     else:
         adapter.load(Path(checkpoint) if checkpoint else resolve(card, weights))
     return adapter
+
+
+def adapter_info(adapter: Adapter, card: ModelCard | None = None) -> AdapterInfo:
+    """Collect what the record says of a loaded model: the one place that reads an adapter's optional attributes.
+
+    Args:
+        adapter: of this package or a user's own.
+        card: says the number of parameters where the adapter does not.
+    """
+    optional: dict[str, Any] = {
+        "weights_sha256": "",
+        "weights_source": "",
+        "random": False,
+        "parameters": 0 if card is None else card.parameters,
+    }
+    stated = {name: getattr(adapter, name, default) for name, default in optional.items()}
+    return AdapterInfo(
+        weights_sha256=str(stated["weights_sha256"]),
+        weights_source=str(stated["weights_source"]),
+        random=bool(stated["random"]),
+        parameters=int(stated["parameters"]),
+        kernel=adapter.kernel,
+    )
 
 
 def choose_device(device: str) -> torch.device:

@@ -96,6 +96,10 @@ class NetworkAdapter(ABC):
     def parameters(self) -> int:
         return sum(p.numel() for p in self.network.parameters())
 
+    def tokens(self, frames: int) -> int | None:  # noqa: ARG002
+        """Return the tokens of an input of `frames` frames; None for a network without any."""
+        return None
+
     def largest_tensor(self, batch: int, frames: int) -> int:
         """Elements of the largest tensor of a forward pass; the input's own where a family does not know better."""
         return batch * frames * self.frontend.mels

@@ -31,6 +31,9 @@ class Passt(NetworkAdapter):
         """As it is, less the unused second head."""
         return {key: value for key, value in state.items() if key not in _UNUSED}
 
+    def tokens(self, frames: int) -> int:
+        return self.network.config.tokens(frames)
+
     def largest_tensor(self, batch: int, frames: int) -> int:
         """Elements of the largest tensor of a forward."""
         config = self.network.config

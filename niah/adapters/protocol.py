@@ -1,14 +1,16 @@
-"""The protocol of an adapter: all that the harness asks of a model.
+"""The protocol of an adapter: what the harness needs of a model, and the parts that it uses where an adapter has them.
 
 A user's own class is named by import string in a card and needs to inherit nothing (docs/your-model.md).
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from niah.frontends import Frontend
+from niah.scan import Backend
 from niah.vocabularies import Vocabulary
 
 INDEXED_BY_32_BITS = 2**31 - 1
@@ -17,7 +19,7 @@ INDEXED_BY_64_BITS = 2**63 - 1
 
 @runtime_checkable
 class Adapter(Protocol):
-    """What the harness asks of a model.
+    """A model as the harness sees it.
 
     `logits` takes (B, frames, mels) normalised features on any device and gives (B, classes) float32 on the CPU's or
     the model's device, one column a label of `labels`. `frontend` gives (B, samples) -> (B, frames, mels). `kernel`
@@ -36,6 +38,61 @@ class Adapter(Protocol):
     def kernel(self) -> str: ...
 
     def logits(self, features: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class LimitsBatch(Protocol):
+    """An adapter that knows how many clips it may be given at once."""
+
+    def safe_batch(self, frames: int) -> int: ...
+
+
+@runtime_checkable
+class PositionLogits(Protocol):
+    """An adapter, or its network, with a linear head after an average: a logit at every position of its last map."""
+
+    def position_logits(self, features: Tensor) -> Tensor:
+        """(B, frames, mels) -> (B, T, .., classes)."""
+
+
+@runtime_checkable
+class ChoosesScan(Protocol):
+    """An adapter, or its network, whose scans run on any backend of `niah.scan`."""
+
+    def set_scan_backend(self, backend: Backend) -> None: ...
+
+
+@runtime_checkable
+class HasNetwork(Protocol):
+    """An adapter that shows its torch network."""
+
+    @property
+    def network(self) -> nn.Module: ...
+
+
+@runtime_checkable
+class HasDefaultFrontend(Protocol):
+    """An adapter class whose front end is known before any weights are loaded."""
+
+    @property
+    def default_frontend(self) -> Frontend: ...
+
+
+@dataclass(frozen=True)
+class AdapterInfo:
+    """Facts about a loaded model for the record (`niah.adapters.loading.adapter_info`)."""
+
+    weights_sha256: str  # of the file, or of the random weights themselves; "" where there are none
+    weights_source: str  # the file's path, or "random"
+    random: bool
+    parameters: int
+    kernel: str
+
+
+def network_of(adapter: object) -> nn.Module | None:
+    """Return the adapter's torch network, or None where it shows none."""
+    network = adapter.network if isinstance(adapter, HasNetwork) else None
+    return network if isinstance(network, nn.Module) else None
 
 
 def largest(holds: Callable[[int], bool]) -> int:

@@ -52,6 +52,11 @@ class SelfSupervised(NetworkAdapter):
             self.network = self.build(config, len(self.labels))
         super().load(path)
 
+    def tokens(self, frames: int) -> int:
+        """Return the number of patches; class tokens are not counted."""
+        rows, columns = self.network.config.grid(frames)
+        return int(rows * columns)
+
     @staticmethod
     def official_state(state: State, network: nn.Module) -> State:  # noqa: ARG004
         """The official keys are ours; what only pre-training uses is left out, by name."""

@@ -11,7 +11,6 @@ import tempfile
 import time
 from contextlib import nullcontext, suppress
 from dataclasses import asdict
-from math import prod
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -79,10 +78,10 @@ def measure_point(point: BenchPoint) -> dict[str, Any]:
 def _measured(point: BenchPoint) -> dict[str, Any]:
     import torch
 
-    from niah.adapters.loading import choose_device, load_model
+    from niah.adapters.loading import adapter_info, choose_device, load_model
+    from niah.adapters.scan_choice import use_scan
     from niah.adapters.wrappers.sliding_window import SlidingWindow
     from niah.placement import FRAMES_PER_SECOND, total_frames
-    from niah.scan.override import use_scan
     from niah.system.memory import PeakMemory, keep_freed_memory
 
     keep_freed_memory()
@@ -126,7 +125,7 @@ def _measured(point: BenchPoint) -> dict[str, Any]:
         "rtf": length_s / median(kept),
         "peak_memory_bytes": memory.bytes(),
         "loaded_memory_bytes": loaded,
-        "checkpoint_sha256": getattr(adapter, "weights_sha256", ""),
+        "checkpoint_sha256": adapter_info(adapter).weights_sha256,
         **({} if point.window_s else _work(adapter, frames)),
     }
 
@@ -160,11 +159,10 @@ def _attention(point: BenchPoint) -> Any:
 
 
 def _tokens(adapter: Any, frames: int) -> int | None:
-    """Patches, and class tokens where the network counts them; None for a network without patches."""
-    config: Any = getattr(getattr(adapter, "network", None), "config", None)
-    if hasattr(config, "tokens"):
-        return int(config.tokens(frames))
-    return prod(config.grid(frames)) if hasattr(config, "grid") else None
+    """Return the tokens of an input; None for a network without patches, or a user's own."""
+    from niah.adapters.network_adapter import NetworkAdapter
+
+    return adapter.tokens(frames) if isinstance(adapter, NetworkAdapter) else None
 
 
 def _frames_of_tokens(adapter: Any, tokens: int) -> int:

@@ -116,9 +116,11 @@ def frontend_of(model: str) -> Drawable:
     if not model:
         return AST
     from niah.adapters.loading import import_adapter
+    from niah.adapters.protocol import HasDefaultFrontend
 
     card, _ = find_model(model)
-    frontend = getattr(import_adapter(card), "default_frontend", None)
+    family = import_adapter(card)
+    frontend = family.default_frontend if isinstance(family, HasDefaultFrontend) else None
     if not isinstance(frontend, KaldiFrontend | StftFrontend):
         raise NiahError(
             f"model '{card.name}': its adapter class has no default_frontend (a front end of niah.frontends)"

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from niah.adapters.loading import code_sha256
+from niah.adapters.loading import adapter_info, code_sha256
 from niah.adapters.protocol import Adapter
 from niah.adapters.wrappers.lazy_features import InBlocks, ReadsBlocks
 from niah.adapters.wrappers.pooled import Pooled
@@ -130,11 +130,12 @@ class ModelEvaluator:
 
     def described(self) -> dict[str, Any]:
         """The model's entry in run.json."""
+        info = adapter_info(self.adapter, self.card)
         return {
-            "checkpoint_sha256": self._weights_sha256,
-            "checkpoint": Path(str(getattr(self.adapter, "weights_source", ""))).name,
-            "random": bool(getattr(self.adapter, "random", False)),
-            "parameters": getattr(self.adapter, "parameters", self.card.parameters),
+            "checkpoint_sha256": info.weights_sha256,
+            "checkpoint": Path(info.weights_source).name,
+            "random": info.random,
+            "parameters": info.parameters,
             "licence": self.card.licence,
             "paper": self.card.paper,
             "adapter": self.card.adapter,
@@ -142,7 +143,7 @@ class ModelEvaluator:
 
     @property
     def _weights_sha256(self) -> str:
-        return str(getattr(self.adapter, "weights_sha256", ""))
+        return adapter_info(self.adapter).weights_sha256
 
     def _probed(self) -> int:
         """Clips at once, or windows at once."""

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from niah.adapters.protocol import Adapter
+from niah.adapters.protocol import Adapter, LimitsBatch
 from niah.adapters.wrappers.lazy_features import InBlocks
 from niah.errors import NiahError
 from niah.scenes.lazy import FeatureBlocks, Scene, stack
@@ -95,8 +95,7 @@ def probe_batch_size(
 
 
 def _probe(adapter: Adapter, frames: int, most: int, device: torch.device) -> int:
-    safe_batch = getattr(adapter, "safe_batch", None)
-    safe = safe_batch(frames) if safe_batch is not None else LARGEST_PROBED_BATCH
+    safe = adapter.safe_batch(frames) if isinstance(adapter, LimitsBatch) else LARGEST_PROBED_BATCH
     fitting = 1
     while fitting < most and 2 * fitting <= safe:
         try:

@@ -17,6 +17,7 @@ from rich.progress import Progress, TaskID
 
 from niah.adapters.loading import choose_device, load_model
 from niah.adapters.protocol import Adapter
+from niah.adapters.scan_choice import use_scan
 from niah.adapters.wrappers.pooled import position_logits_of
 from niah.cards import ModelCard
 from niah.frontends import Frontend
@@ -27,7 +28,6 @@ from niah.needles.prepared import PreparedNeedles, prepare_alike
 from niah.records.run_directory import RunDirectory
 from niah.records.summarise import summarise
 from niah.scan.availability import check_available, other_than_auto
-from niah.scan.override import use_scan
 from niah.sweep.cell_scenes import Scenes
 from niah.sweep.evaluator import ModelEvaluator
 from niah.sweep.options import RunOptions

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from niah.adapters.loading import choose_device, load_model
+from niah.adapters.loading import adapter_info, choose_device, load_model
 from niah.adapters.protocol import Adapter
 from niah.cards import RANDOM, ModelCard, find_model
 from niah.errors import NiahError
@@ -76,7 +76,7 @@ class Loaded:
 
     @property
     def weights_sha256(self) -> str:
-        return str(getattr(self.adapter, "weights_sha256", ""))
+        return adapter_info(self.adapter).weights_sha256
 
     def key(self, haystack: str | None, **determinants: str | float | None) -> str:
         """Hash of all that determines a result of this model in this haystack (None: needle alone)."""

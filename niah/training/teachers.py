@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from niah.adapters.loading import adapter_info
 from niah.adapters.protocol import Adapter
 from niah.errors import NiahError
 from niah.frontends import Frontend
@@ -94,7 +95,7 @@ def precompute(
 
 
 def _logits_of(teacher: Adapter, needles: "NeedleSet", cache: Path) -> NDArray[np.float32]:
-    weights = str(getattr(teacher, "weights_sha256", ""))
+    weights = adapter_info(teacher).weights_sha256
     told = f"{teacher.name}\n{weights}\n{content_key(needles, teacher.frontend)}"
     path = cache / f"teacher-{hashlib.sha256(told.encode()).hexdigest()[:24]}.npy"
     if path.is_file():

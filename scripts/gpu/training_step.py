@@ -18,8 +18,8 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from niah.adapters.loading import load_model
+from niah.adapters.scan_choice import use_scan
 from niah.errors import NiahError
-from niah.scan.override import use_scan
 from niah.system.memory import PeakMemory, is_out_of_memory
 
 HEADER = (

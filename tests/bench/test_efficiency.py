@@ -13,6 +13,7 @@ import torch
 
 from niah.adapters.loading import load_model
 from niah.adapters.network_adapter import NetworkAdapter
+from niah.adapters.scan_choice import use_scan
 from niah.bench import claims, measuring
 from niah.bench import report as efficiency_report
 from niah.bench.bench import COLUMNS, bench
@@ -20,7 +21,6 @@ from niah.bench.point import PUBLISHED, RATES, BenchPoint
 from niah.bench.roofline import Rates, Work, roofline_s, work_of
 from niah.errors import NiahError
 from niah.networks.dass.network import Dass
-from niah.scan.override import use_scan
 from tests.helpers import tiny
 
 FLOAT = torch.float32

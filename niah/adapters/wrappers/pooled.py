@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from niah.adapters.protocol import Adapter
+from niah.adapters.protocol import Adapter, PositionLogits, network_of
 from niah.errors import NiahError
 from niah.networks.layers.pooling import pool
 
@@ -37,12 +37,21 @@ class Pooled:
         return torch.cat([pool(z, pooling, share) for pooling in self.poolings], dim=1)
 
 
+def has_position_logits(adapter: Adapter) -> bool:
+    """Return whether `position_logits_of` finds any."""
+    return any(isinstance(owner, PositionLogits) for owner in (adapter, network_of(adapter)))
+
+
 def position_logits_of(adapter: Adapter) -> Callable[[Tensor], Tensor]:
-    """The adapter's `position_logits`, or its network's."""
-    for owner in (adapter, getattr(adapter, "network", None)):
-        found: Callable[[Tensor], Tensor] | None = getattr(owner, "position_logits", None)
-        if callable(found):
-            return found
+    """Return the adapter's `position_logits`, or its network's.
+
+    Raises:
+        NiahError: neither has it.
+    """
+    owners: list[object] = [adapter, network_of(adapter)]
+    for owner in owners:
+        if isinstance(owner, PositionLogits):
+            return owner.position_logits
     raise NiahError(
         f"model '{adapter.name}' has no per-position logits, which --pooling needs: "
         "only a linear head after average pooling (the DASS family) has them"

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from niah.adapters.network_adapter import NetworkAdapter
-from niah.adapters.protocol import Adapter
+from niah.adapters.protocol import Adapter, network_of
 from niah.adapters.wrappers.pooled import position_logits_of
 from niah.diagnosis.localisation.evidence import column_centres
 from niah.networks.ast import Ast, AstConfig
@@ -115,7 +115,7 @@ def pooled(adapter: Adapter, features: Tensor, start: int) -> dict[str, Tensor]:
     """
     with torch.inference_mode():
         z = position_logits_of(adapter)(features[None]).float().cpu()  # (1, T, F, classes)
-    centres, _ = column_centres(getattr(adapter, "network", None), len(features), z.shape[1])
+    centres, _ = column_centres(network_of(adapter), len(features), z.shape[1])
     frames = adapter.frontend.needle_frames
     inside = torch.from_numpy((centres >= start) & (centres < start + frames))
     share = frames / len(features)

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 import torch
 
 from niah.adapters.network_adapter import NetworkAdapter
+from niah.adapters.protocol import network_of
 from niah.diagnosis.causes import interventions as change
 from niah.diagnosis.causes.table import RELEASED, Part, Remedy, Variant
 from niah.errors import NiahError
@@ -62,7 +63,7 @@ def passes_of(model: Loaded) -> list[Pass]:
     Raises:
         NiahError: nothing is known of its family.
     """
-    network = getattr(model.adapter, "network", None)
+    network = network_of(model.adapter)
     if isinstance(network, Ast) and network.config.positions != "learned":
         return _of_ast()
     if isinstance(network, Dass):

@@ -26,8 +26,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from niah.adapters.protocol import Adapter
-from niah.adapters.wrappers.pooled import position_logits_of
+from niah.adapters.protocol import Adapter, network_of
+from niah.adapters.wrappers.pooled import has_position_logits, position_logits_of
 from niah.adapters.wrappers.sliding_window import window_starts
 from niah.errors import NiahError
 from niah.networks.dass.network import Dass, Stage
@@ -67,8 +67,7 @@ class Found:
 
 def has_positions(adapter: Adapter) -> bool:
     """Whether the adapter tells a logit for every position of its last map."""
-    owners = (adapter, getattr(adapter, "network", None))
-    return any(callable(getattr(owner, "position_logits", None)) for owner in owners)
+    return has_position_logits(adapter)
 
 
 def position_curve(adapter: Adapter, scene: Tensor) -> Curve:
@@ -86,7 +85,7 @@ def position_curve(adapter: Adapter, scene: Tensor) -> Curve:
     with torch.inference_mode():
         logits = position_logits_of(adapter)(scene[None])[0].float()
         columns = logits.reshape(logits.shape[0], -1, logits.shape[-1]).mean(dim=1).cpu()
-    centres, step = column_centres(getattr(adapter, "network", None), len(scene), len(columns))
+    centres, step = column_centres(network_of(adapter), len(scene), len(columns))
     return Curve("positions", _seconds(centres), columns.numpy(), step / FRAMES_PER_SECOND)
 
 
