@@ -1,4 +1,4 @@
-"""What several tests share: a cache of their own, and the development material beside the checkout."""
+"""Fixtures of all tests: a cache of their own, the developers' material beside the checkout, a browser."""
 
 import os
 from collections.abc import Iterator
@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
+
+from tests.helpers.browser import Browser, find_browser
+from tests.helpers.needed import missing
 
 if not torch.cuda.is_available():  # before anything imports triton: its kernels then run on the CPU
     os.environ.setdefault("TRITON_INTERPRET", "1")
@@ -24,11 +27,24 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder with goldens and labelled audio: `$NIAH_SHARED`, else `shared/` beside the checkout.
+    """The developers' official vectors and labelled audio: `$NIAH_SHARED`, else `shared/` beside the checkout.
 
-    A stranger's clone has none, and the tests that need it say so instead of passing silently.
+    A stranger's clone has none: its tests are skipped with the reason. One that is named must be there.
     """
-    for candidate in (os.environ.get("NIAH_SHARED"), REPOSITORY.parent / "shared"):
-        if candidate and (Path(candidate) / "golden").is_dir():
-            return Path(candidate)
-    pytest.skip("needs the developers' shared folder (goldens, audio): set NIAH_SHARED to it")
+    named = os.environ.get("NIAH_SHARED")
+    folder = Path(named or REPOSITORY.parent / "shared")
+    if (folder / "golden").is_dir():
+        return folder
+    if named:
+        pytest.fail(f"NIAH_SHARED names {named}, which has no golden/", pytrace=False)
+    pytest.skip("needs the developers' folder of vectors and audio: set NIAH_SHARED to it")
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """One page of a headless Chromium, for the tests of a module."""
+    program = find_browser()
+    if program is None:
+        missing("needs Chromium or Chrome on the path, or NIAH_BROWSER naming one")
+    with Browser(program, tmp_path_factory.mktemp("profile")) as started:
+        yield started

@@ -100,18 +100,6 @@ def test_make_alone_lists_the_two_commands() -> None:
         assert f"  make {target} " in shown.stdout
 
 
-def test_ci_runs_lint_and_test_only() -> None:
-    script = REPOSITORY / ".ci" / "run"
-    if not script.exists():
-        pytest.skip("not a checkout: an sdist has no .ci/run")
-    assert os.access(script, os.X_OK)
-    assert "make lint test" in script.read_text("utf-8").splitlines()
-    workflow = yaml.safe_load((REPOSITORY / ".github/workflows/ci.yml").read_text("utf-8"))
-    assert workflow["permissions"] == {"contents": "read"}
-    commands = [s["run"] for s in workflow["jobs"]["check"]["steps"] if "run" in s]
-    assert commands == ["make lint test"]
-
-
 def test_citation_names_this_version_and_the_paper() -> None:
     citation = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text("utf-8"))
     assert citation["cff-version"] == "1.2.0"

@@ -15,15 +15,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+# .ci/browser looks for the same.
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+MAC_APP = Path("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome")
 SECONDS = 30.0  # for any one answer
 Message = dict[str, Any]
 
 
-def find() -> str | None:
-    """The first browser on the path, or `$NIAH_BROWSER`."""
-    named = os.environ.get("NIAH_BROWSER")
-    return named or next((found for name in NAMES if (found := shutil.which(name))), None)
+def find_browser() -> str | None:
+    """Return `$NIAH_BROWSER`, else the first browser on the path, else Chrome where macOS keeps it."""
+    if named := os.environ.get("NIAH_BROWSER"):
+        return named
+    programs = (shutil.which(name) for name in NAMES)
+    mac_app = str(MAC_APP) if MAC_APP.is_file() else None
+    return next(filter(None, programs), mac_app)
 
 
 class Browser:

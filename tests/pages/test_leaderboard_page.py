@@ -10,13 +10,9 @@ import pytest
 
 from niah.pages import leaderboard
 from tests.conftest import REPOSITORY
-from tests.helpers.browser import Browser, find
+from tests.helpers.browser import Browser
 from tests.pages import test_leaderboard
 
-PROGRAM = find()
-pytestmark = pytest.mark.skipif(
-    PROGRAM is None, reason="needs Chromium or Chrome on the path, or NIAH_BROWSER naming one"
-)
 EMBEDDED = REPOSITORY / "results" / "embedded"
 RUN = json.loads((EMBEDDED / "run.json").read_text())
 HOSTILE = test_leaderboard.HOSTILE
@@ -43,13 +39,6 @@ SCENES = tuple(
     (f"{scene}, needle at 0.5", sorted(MODELS, key=lambda model: -kept(model, scene)))
     for scene in ("zero", "babble-synthetic, 10 dB", "gaussian, 10 dB")
 )
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    assert PROGRAM is not None
-    with Browser(PROGRAM, tmp_path_factory.mktemp("profile")) as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import re
-from collections.abc import Iterator
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -19,7 +18,7 @@ from niah.records.summarise import summarise
 from niah.system.markdown_text import plain
 from niah.tables.drop import Table
 from tests.helpers import examples
-from tests.helpers.browser import Browser, find
+from tests.helpers.browser import Browser
 
 PAYLOADS = (
     "<script>hacked=1</script>",
@@ -38,7 +37,6 @@ PAYLOADS = (
     "&lt;script&gt;&#60;b&#62;",
     "*em* ~~gone~~ $x$",
 )
-PROGRAM = find()
 
 
 class Page(HTMLParser):
@@ -152,14 +150,6 @@ def test_the_page_holds_its_own_script_alone_and_a_policy_for_it(hostile: Path) 
     for tag, attributes in page.tags:
         assert not [name for name in attributes if name.startswith("on") or name == "style"]
         assert tag != "img" or (attributes["src"] or "").startswith("data:image/png")
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    if PROGRAM is None:
-        pytest.skip("needs Chromium or Chrome on the path, or NIAH_BROWSER naming one")
-    with Browser(PROGRAM, tmp_path_factory.mktemp("profile")) as started:
-        yield started
 
 
 def test_in_a_browser_the_page_sorts_and_nothing_else_runs(hostile: Path, browser: Browser) -> None:

@@ -1,0 +1,102 @@
+"""Continuous integration: what `.ci/run` runs, and that nothing is passed over there."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import REPOSITORY
+from tests.helpers.browser import NAMES
+from tests.helpers.needed import missing
+
+RUN = REPOSITORY / ".ci" / "run"
+BROWSER = REPOSITORY / ".ci" / "browser"
+
+
+def test_ci_runs_then_lints_then_tests() -> None:
+    """`make run` leaves a folder runs/ in the checkout, which ruff once took for a package."""
+    lines = RUN.read_text("utf-8").splitlines()
+    targets = [line.split()[1:] for line in lines if line.startswith("make ")]
+    assert [words[0] for words in targets] == ["run", "lint"]
+    assert targets[1] == ["lint", "test"]
+    assert "export CI=true" in RUN.read_text("utf-8")
+    assert os.access(RUN, os.X_OK)
+
+
+def test_github_runs_the_same_script() -> None:
+    workflow = yaml.safe_load((REPOSITORY / ".github/workflows/ci.yml").read_text("utf-8"))
+    assert workflow["permissions"] == {"contents": "read"}
+    commands = [step["run"] for step in workflow["jobs"]["check"]["steps"] if "run" in step]
+    assert commands == [".ci/run"]
+
+
+@pytest.mark.parametrize(
+    ("value", "outcome"), [("true", "Failed"), ("1", "Failed"), ("", "Skipped"), (None, "Skipped")]
+)
+def test_what_is_missing_fails_in_ci_and_is_skipped_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, value: str | None, outcome: str
+) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    if value is not None:
+        monkeypatch.setenv("CI", value)
+    with pytest.raises(BaseException, match="needs a harp") as caught:
+        missing("needs a harp")
+    assert type(caught.value).__name__ == outcome
+
+
+def install_browser(tmp_path: Path, *, user: int, programs: dict[str, str]) -> tuple[str, str]:
+    """Run .ci/browser on a machine that has `programs` only; return its output and what apt-get was called with."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in ("bash", "head", "grep", "env"):
+        found = subprocess.check_output(["/bin/sh", "-c", f"command -v {name}"], text=True).strip()
+        (folder / name).symlink_to(found)
+    for name, body in {"id": f"echo {user}", **programs}.items():
+        (folder / name).write_text(f"#!/bin/sh\n{body}\n")
+        (folder / name).chmod(0o755)
+    log = tmp_path / "apt.log"
+    ran = subprocess.run(
+        [folder / "bash", BROWSER],
+        env={"PATH": str(folder), "LOG": str(log), "BIN": str(folder)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return ran.stdout, log.read_text() if log.exists() else ""
+
+
+# What apt-get does here: note its arguments, and put a browser on the path when asked to install.
+APT = 'echo "$@" >> "$LOG"; case "$1" in install) echo "#!/bin/sh" > "$BIN/chromium"; '
+APT += 'PATH=/bin:/usr/bin chmod +x "$BIN/chromium";; esac'
+
+
+@pytest.mark.skipif(
+    Path("/Applications").is_dir(), reason="macOS may have Chrome as an application"
+)
+@pytest.mark.parametrize(
+    ("user", "programs", "expected", "installs"),
+    [
+        (0, {"apt-get": APT}, "installing Chromium", True),
+        (1000, {"apt-get": APT, "sudo": 'shift; "$@"'}, "installing Chromium", True),
+        (1000, {"apt-get": APT}, "no right to install", False),
+        (1000, {"apt-get": APT, "sudo": "exit 1"}, "no right to install", False),
+        (0, {}, "no apt-get", False),
+        (1000, {"google-chrome": "", "apt-get": APT}, "/google-chrome\n", False),
+    ],
+)
+def test_chromium_is_installed_where_it_is_missing_and_may_be(
+    tmp_path: Path, user: int, programs: dict[str, str], expected: str, installs: bool
+) -> None:
+    output, calls = install_browser(tmp_path, user=user, programs=programs)
+    assert expected in output
+    assert ("install -y" in calls) == installs
+    assert (str(tmp_path / "bin" / "chromium") in output) == installs
+
+
+def test_ci_looks_for_the_browsers_that_the_tests_use() -> None:
+    names = re.search(r"^names=\((.*)\)$", BROWSER.read_text("utf-8"), flags=re.MULTILINE)
+    assert names is not None
+    assert tuple(names.group(1).split()) == NAMES
