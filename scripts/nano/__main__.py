@@ -3,6 +3,7 @@
     python scripts/nano train [--only RUN ...]  every variant and seed, by `niah train`; goes on where it stopped
     python scripts/nano sweep                   `niah run` on 120 clips of the split `comparison`
     python scripts/nano tables                  results/nano: scores, tables and figure, the cells and their provenance
+    python scripts/nano claims                  results/nano/claims.md: what holds after correction
 
 Weights and scores go to runs/nano (or --work DIR). Some hours of one core; with --only, several processes
 train side by side.
@@ -12,6 +13,7 @@ import argparse
 import shutil
 from pathlib import Path
 
+import claims
 import runs
 import tables
 from scores import score
@@ -29,7 +31,7 @@ def main() -> None:
         description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,
     )
-    parser.add_argument("what", choices=("train", "sweep", "tables"))
+    parser.add_argument("what", choices=("train", "sweep", "tables", "claims"))
     parser.add_argument(
         "--only", nargs="+", default=[], choices=names, metavar="RUN", help=", ".join(names)
     )
@@ -40,11 +42,14 @@ def main() -> None:
         runs.train(given.work, given.only)
     elif given.what == "sweep":
         runs.sweep(given.work, given.only)
-    else:
+    elif given.what == "tables":
         run = RunDirectory(given.work / "run")
         tables.write(given.out, *score(run))
         for name in ("cells.csv", "run.json"):
             shutil.copyfile(run.path / name, given.out / name)
+        claims.write(given.out)
+    else:
+        claims.write(given.out)
 
 
 if __name__ == "__main__":
