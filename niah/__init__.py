@@ -6,7 +6,7 @@ The data flow is one line, a module a step:
     needles, synthetic      which clips, with which labels
     haystacks, noise_bank   what they are hidden in
     frontends               audio to normalised log-mel, as each model was trained on it
-    placement, scenes       where, and the features of the whole; arrangement, distractors: more than one needle
+    placement, scenes       where, and the features of the whole
     cards, adapters         a checkpoint's card, and its network as features -> logits; windows, pooling
     networks, scan          one architecture a file; the selective scan
     presets, plan, sweep    every model x haystack x length x position, one cell at a time

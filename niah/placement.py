@@ -1,25 +1,68 @@
-"""Where the needle lies, in frames: arithmetic only, no sound.
+"""Protocols, and the places of needles in a scene: arithmetic in frames, no sound.
 
-Two protocols (DESIGN section 4). `dass-v1` counts the position from the scene's whole length, as
-`run_NIAH.py` does; `niah-v2` counts it from the free room, so that 0 is the start and 1 is the
-end.
+    dass-v1      the paper's released harness: positions are shares of the whole scene (`src/run_NIAH.py`)
+    niah-v2      positions are shares of the free room: 0 is the start, 1 the end; its rows stay readable
+    niah-v2.1    positions as in niah-v2; levels that cannot tell the class (docs/protocols.md)
+
+Several clips in one scene:
+
+    needles      the scene is cut into as many equal sections as there are needles; each needle lies in its own section
+                 at the requested position, by the protocol's rule with the section as the scene
+    distractors  one after another, each in the middle of the longest stretch that is still free (the first of equals),
+                 so that nothing overlaps and the needles lie where they would without distractors
 """
 
 import math
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 from niah.errors import NiahError, nearest
 
-Protocol = Literal["dass-v1", "niah-v2"]
+Protocol = Literal["dass-v1", "niah-v2", "niah-v2.1"]
 PROTOCOLS: tuple[str, ...] = get_args(Protocol)
+CURRENT_NIAH = "niah-v2.1"
+"""The version of niah-v2 that new runs get, and the default of `niah run`."""
 
 FRAMES_PER_SECOND = 100
 NEEDLE_ALONE_S = 10  # "10 s" is the needle alone, whatever its padded frames (1024)
 FEWEST_HAYSTACK_FRAMES = 2
 
 
+def current_protocol(name: str) -> str:
+    """Return the protocol that a user's `name` stands for: `niah-v2` is its current version.
+
+    Raises:
+        NiahError: unknown name.
+    """
+    check_protocol(name)
+    return CURRENT_NIAH if name == "niah-v2" else name
+
+
+def check_protocol(protocol: str) -> str:
+    """Return the protocol's name.
+
+    Raises:
+        NiahError: unknown name; the message has the nearest.
+    """
+    if protocol not in PROTOCOLS:
+        raise NiahError(f"protocol {protocol!r}: unknown.{nearest(protocol, PROTOCOLS)}")
+    return protocol
+
+
+def check_position(position: float) -> float:
+    """Return the position.
+
+    Raises:
+        NiahError: it lies outside [0, 1].
+    """
+    if not 0.0 <= position <= 1.0:
+        guess = "; did you give per cent or seconds?" if position > 1 else ""
+        raise NiahError(f"position {position:g}: must lie in [0, 1]{guess}")
+    return position
+
+
 def total_frames(length_s: float, needle_frames: int = 1024) -> int:
-    """Frames of a scene of `length_s` seconds: 100 L; `needle_frames` at L = 10, the needle alone.
+    """Compute the frames of a scene of `length_s` seconds: 100 L; `needle_frames` at L = 10, the needle alone.
 
     Raises:
         NiahError: no whole number of frames, or fewer than 2 frames more than the needle.
@@ -43,35 +86,12 @@ def total_frames(length_s: float, needle_frames: int = 1024) -> int:
     return frames
 
 
-def check_position(position: float) -> float:
-    """The position itself, if it lies in [0, 1].
-
-    Raises:
-        NiahError: it does not.
-    """
-    if not 0.0 <= position <= 1.0:
-        guess = "; did you give per cent or seconds?" if position > 1 else ""
-        raise NiahError(f"position {position:g}: must lie in [0, 1]{guess}")
-    return position
-
-
-def check_protocol(protocol: str) -> str:
-    """The protocol's name, if there is such a one.
-
-    Raises:
-        NiahError: unknown name; says the nearest.
-    """
-    if protocol not in PROTOCOLS:
-        raise NiahError(f"protocol {protocol!r}: unknown.{nearest(protocol, PROTOCOLS)}")
-    return protocol
-
-
 def start_frame(total: int, needle_frames: int, position: float, protocol: str) -> int:
-    """The needle's first frame in a scene of `total` frames.
+    """Compute the needle's first frame in a scene of `total` frames.
 
-    `dass-v1`: int(total * position), moved to total - needle_frames where the needle would overrun
-    (the released `run_NIAH.py` crashes there; the end is what it means). `niah-v2`: round(position
-    * (total - needle_frames)).
+    `dass-v1`: int(total * position), moved to total - needle_frames where the needle would overrun (the released
+    `src/run_NIAH.py` crashes there; the end is its intention). `niah-v2`, `niah-v2.1`: round(position *
+    (total - needle_frames)).
 
     Raises:
         NiahError: position outside [0, 1], unknown protocol, or a total shorter than the needle.
@@ -81,6 +101,96 @@ def start_frame(total: int, needle_frames: int, position: float, protocol: str) 
     room = total - needle_frames
     if room < 0:
         raise NiahError(f"{total} frames cannot hold a needle of {needle_frames}")
-    if protocol == "niah-v2":
-        return round(position * room)
-    return min(int(total * position), room)
+    if protocol == "dass-v1":
+        return min(int(total * position), room)
+    return round(position * room)
+
+
+def effective_position(
+    length_s: float, position: float, protocol: str, needle_frames: int = 1024
+) -> float:
+    """Compute where the needle really starts, as a share of its free room: start / (total - needle_frames).
+
+    `dass-v1` at 20 s plays one scene at positions 0.5, 0.75 and 1: the needle ends with the scene, and the effective
+    position is 1. The needle alone (10 s) has no free room: 0.
+
+    Args:
+        length_s: seconds of the whole scene.
+        position: the requested position, in [0, 1].
+        protocol: one of `PROTOCOLS`.
+        needle_frames: frames of a 10 s needle in the model's front end.
+
+    Returns:
+        A share in [0, 1].
+
+    Raises:
+        NiahError: a length, position or protocol that makes no scene.
+    """
+    total = total_frames(length_s, needle_frames)
+    start = start_frame(total, needle_frames, position, protocol)
+    return start / (total - needle_frames) if total > needle_frames else 0.0
+
+
+def same_scene(
+    length_s: float,
+    position: float,
+    other_position: float,
+    protocol: str,
+    needle_frames: int = 1024,
+) -> bool:
+    """Return whether two requested positions put the needle at the same frame of a scene of `length_s` seconds.
+
+    Raises:
+        NiahError: a length, position or protocol that makes no scene.
+    """
+    total = total_frames(length_s, needle_frames)
+    first, second = (
+        start_frame(total, needle_frames, each, protocol) for each in (position, other_position)
+    )
+    return first == second
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """First frames of the clips in a scene, in time order; every clip is equally long."""
+
+    needles: tuple[int, ...]
+    distractors: tuple[int, ...]
+
+
+def arrange(
+    total: int, frames: int, position: float, protocol: str, needles: int = 1, distractors: int = 0
+) -> Arrangement:
+    """Place `needles` and `distractors`, each of `frames` frames, in a scene of `total` frames.
+
+    Raises:
+        NiahError: they do not fit.
+    """
+    starts = []
+    for index in range(needles):
+        low, high = index * total // needles, (index + 1) * total // needles
+        if high - low < frames:
+            raise _no_room(f"{needles} needles", frames, total)
+        starts.append(low + start_frame(high - low, frames, position, protocol))
+    free = _gaps(starts, frames, total)
+    others: list[int] = []
+    for _ in range(distractors):
+        low, high = max(free, key=lambda gap: (gap[1] - gap[0], -gap[0]))
+        if high - low < frames:
+            raise _no_room(f"the needle and {distractors} distractors", frames, total)
+        start = low + (high - low - frames) // 2
+        others.append(start)
+        free.remove((low, high))
+        free += [(low, start), (start + frames, high)]
+    return Arrangement(tuple(starts), tuple(sorted(others)))
+
+
+def _gaps(starts: list[int], frames: int, total: int) -> list[tuple[int, int]]:
+    edges = [0, *(edge for start in starts for edge in (start, start + frames)), total]
+    return list(zip(edges[::2], edges[1::2], strict=True))
+
+
+def _no_room(clips: str, frames: int, total: int) -> NiahError:
+    return NiahError(
+        f"{clips} of {frames / FRAMES_PER_SECOND:g} s do not fit in a scene of {total / FRAMES_PER_SECOND:g} s"
+    )

@@ -5,7 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from niah.errors import NiahError
-from niah.placement import start_frame, total_frames
+from niah.placement import (
+    PROTOCOLS,
+    current_protocol,
+    effective_position,
+    same_scene,
+    start_frame,
+    total_frames,
+)
 
 
 def test_ten_seconds_is_the_needle_alone() -> None:
@@ -47,7 +54,7 @@ def test_niah_v2_counts_from_the_free_room() -> None:
 @given(
     total=st.integers(1026, 900_000),
     position=st.floats(0, 1),
-    protocol=st.sampled_from(["dass-v1", "niah-v2"]),
+    protocol=st.sampled_from(PROTOCOLS),
 )
 def test_the_needle_always_fits(total: int, position: float, protocol: str) -> None:
     assert 0 <= start_frame(total, 1024, position, protocol) <= total - 1024
@@ -69,3 +76,39 @@ def test_errors_guess_the_mistake() -> None:
         start_frame(5000, 1024, 50, "dass-v1")
     with pytest.raises(NiahError, match="minutes"):
         total_frames(5)
+
+
+def test_the_current_niah_protocol_is_its_last_version() -> None:
+    assert current_protocol("niah-v2") == current_protocol("niah-v2.1") == "niah-v2.1"
+    assert current_protocol("dass-v1") == "dass-v1"
+    with pytest.raises(NiahError, match="Did you mean 'niah-v2'"):
+        current_protocol("niah-2")
+
+
+def test_dass_v1_plays_one_20_s_scene_at_three_positions() -> None:
+    """The needle of 1024 frames starts at 976 of 2000: it ends with the scene."""
+    assert [start_frame(2000, 1024, p, "dass-v1") for p in (0, 0.25, 0.5, 0.75, 1)] == [
+        0,
+        500,
+        976,
+        976,
+        976,
+    ]
+    assert [effective_position(20, p, "dass-v1") for p in (0.5, 0.75, 1)] == [1.0, 1.0, 1.0]
+    assert effective_position(20, 0.25, "dass-v1") == pytest.approx(500 / 976)
+    assert same_scene(20, 0.5, 1, "dass-v1")
+    assert not same_scene(20, 0.25, 0.5, "dass-v1")
+    assert not same_scene(50, 0.5, 0.75, "dass-v1")
+    assert all(same_scene(11, 0.25, p, "dass-v1") for p in (0.5, 0.75, 1))
+
+
+@pytest.mark.parametrize("protocol", ["niah-v2", "niah-v2.1"])
+def test_niah_positions_are_effective_as_requested(protocol: str) -> None:
+    for position in (0, 0.25, 0.5, 0.75, 1):
+        assert effective_position(20, position, protocol) == pytest.approx(position, abs=1e-3)
+    assert not same_scene(20, 0.5, 1, protocol)
+
+
+def test_effective_positions_follow_the_front_end() -> None:
+    assert effective_position(10, 0.7, "dass-v1") == 0.0  # the needle alone
+    assert effective_position(20, 0.5, "dass-v1", 998) == 1000 / 1002

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from niah.needles.needle import Needle
 from niah.system.atomic import atomic_write, one_line_os_errors, remove_leftovers
 
 VERSION = "1"  # of what is stored; another number makes all entries anew
@@ -24,13 +23,9 @@ _HASH_BYTES = 32
 _SUFFIX = ".features"
 
 
-def content_key(needle: Needle, *parts: str) -> str:
-    """Key of a needle's features: SHA-256 of its content and of `parts` (front end, level, ...).
-
-    Raises AudioError if the sound is missing.
-    """
-    told = "\n".join([VERSION, needle.source.digest(), *parts])
-    return hashlib.sha256(told.encode()).hexdigest()
+def content_key(digest: str, *parts: str) -> str:
+    """Compute the key of a needle's features: SHA-256 of its sound's digest and of `parts` (front end, level, ...)."""
+    return hashlib.sha256("\n".join([VERSION, digest, *parts]).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

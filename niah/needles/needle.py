@@ -1,4 +1,4 @@
-"""What a needle is: a labelled clip whose sound is read when it is asked for."""
+"""A needle: a labelled clip whose sound is read on demand; a needle set: clips in a fixed order, with their hashes."""
 
 import hashlib
 from collections.abc import Sequence
@@ -56,11 +56,20 @@ class FileSource:
 
 @dataclass(frozen=True)
 class Needle:
-    """One labelled clip; `labels` are ids of the set's vocabulary, at least one."""
+    """One labelled clip; `labels` are ids of the set's vocabulary, at least one.
+
+    `group` names the recording that the clip was cut from. Clips of one recording are not independent, so intervals
+    resample them together. A clip whose recording is unknown is a group of its own: `group` is then its id.
+    """
 
     id: str
     labels: tuple[str, ...]
     source: Source
+    group: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.group:
+            object.__setattr__(self, "group", self.id)
 
 
 @dataclass(frozen=True)
@@ -81,8 +90,25 @@ class NeedleSet:
 
     @cached_property
     def ids_sha256(self) -> str:
-        """SHA-256 of the newline-joined clip ids in order: says which clips a result is about."""
+        """SHA-256 of the newline-joined clip ids in their order."""
         return ids_sha256([needle.id for needle in self.needles])
+
+    @cached_property
+    def clips_sha256(self) -> str:
+        """SHA-256 of the newline-joined sorted clip ids: equal for the same clips in any order."""
+        return ids_sha256(sorted(needle.id for needle in self.needles))
+
+    def content_sha256(self, digests: Sequence[str]) -> str:
+        """Compute the hash of the clips' ids, labels and sounds, in any order.
+
+        SHA-256 of the sorted, newline-joined lines `id <tab> sorted labels joined by commas <tab> digest`.
+
+        Args:
+            digests: `source.digest()` of each clip, in the set's order.
+        """
+        pairs = zip(self.needles, digests, strict=True)
+        lines = ("\t".join((n.id, ",".join(sorted(n.labels)), digest)) for n, digest in pairs)
+        return ids_sha256(sorted(lines))
 
     def targets(self) -> NDArray[np.bool_]:
         """(clips, classes) bool, a row a clip in order."""
@@ -90,7 +116,7 @@ class NeedleSet:
 
 
 def ids_sha256(ids: Sequence[str]) -> str:
-    """SHA-256 (hexadecimal) of the newline-joined ids, UTF-8."""
+    """Compute the SHA-256 (hexadecimal) of the newline-joined ids, UTF-8."""
     return hashlib.sha256("\n".join(ids).encode()).hexdigest()
 
 

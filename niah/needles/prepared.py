@@ -42,16 +42,26 @@ class PreparedNeedles:
     _cache: FeatureCache
     _frontend: Frontend
     _keep_waveform: bool
+    _digests: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self._keys)
 
     def only(self, ids: frozenset[str]) -> "PreparedNeedles":
         """Return the same without the clips whose id is not among `ids`."""
-        pairs = zip(self.needles.needles, self._keys, strict=True)
-        kept = [(needle, key) for needle, key in pairs if needle.id in ids]
-        needles = dataclasses.replace(self.needles, needles=tuple(needle for needle, _ in kept))
-        return dataclasses.replace(self, needles=needles, _keys=tuple(key for _, key in kept))
+        chosen = [i for i, needle in enumerate(self.needles.needles) if needle.id in ids]
+        clips = tuple(self.needles.needles[i] for i in chosen)
+        return dataclasses.replace(
+            self,
+            needles=dataclasses.replace(self.needles, needles=clips),
+            _keys=tuple(self._keys[i] for i in chosen),
+            _digests=tuple(self._digests[i] for i in chosen),
+        )
+
+    @property
+    def content_sha256(self) -> str:
+        """Hash of the clips' ids, labels and sounds, in any order (`NeedleSet.content_sha256`)."""
+        return self.needles.content_sha256(self._digests)
 
     def features(self, index: int) -> NeedleFeatures:
         """Return one clip's features, from the cache (computed again if it was cleared meanwhile)."""
@@ -107,12 +117,14 @@ def prepare(
     """
     usable: list[Needle] = []
     keys: list[str] = []
+    digests: list[str] = []
     excluded: list[ExcludedClip] = []
     ids_by_note: dict[str, list[str]] = {}
     kind = frontend.fingerprint, "mix" if keep_waveform else "surround"
     for needle in track(needles.needles, "needles"):
         try:
-            key = content_key(needle, *kind)
+            digest = needle.source.digest()
+            key = content_key(digest, *kind)
             stored = cache.get_or_make(
                 key,
                 lambda needle=needle: _arrays(needle, frontend, keep_waveform),  # type: ignore[misc]
@@ -128,6 +140,7 @@ def prepare(
             ids_by_note.setdefault(note, []).append(needle.id)
         usable.append(needle)
         keys.append(key)
+        digests.append(digest)
     if not usable:
         first = f"; the first: {excluded[0].reason}" if excluded else ""
         raise NiahError(
@@ -139,7 +152,14 @@ def prepare(
         notes.insert(0, f"{len(excluded)} of {len(needles.needles)} clips left out: {reasons}")
     kept = dataclasses.replace(needles, needles=tuple(usable))
     return PreparedNeedles(
-        kept, tuple(excluded), tuple(notes), tuple(keys), cache, frontend, keep_waveform
+        kept,
+        tuple(excluded),
+        tuple(notes),
+        tuple(keys),
+        cache,
+        frontend,
+        keep_waveform,
+        tuple(digests),
     )
 
 

@@ -41,12 +41,12 @@ from torch import Tensor, nn
 from niah.errors import NiahError
 from niah.networks.layers.positions import cut_or_resize, sinusoid, sinusoid_at
 from niah.networks.layers.vit import by_stretches
+from niah.placement import FRAMES_PER_SECOND
 
 __all__ = ["Ast", "AstConfig", "PatchEmbed", "TokenMlp", "sinusoid", "transformer_blocks"]
 
 Positions = Literal["learned", "interpolated", "sinusoidal", "sinusoidal-2d"]
 CLASS_TOKENS = 2
-FRAMES_PER_SECOND = 100
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,12 @@ A control's scene is that of the same clip without its needle, at the level that
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from niah.arrangement import arrange
 from niah.frontends import Frontend
 from niah.haystacks import Haystack
 from niah.needles.distractors import Distractors
 from niah.needles.features import loudest_segment
 from niah.needles.prepared import PreparedNeedles
-from niah.placement import total_frames
+from niah.placement import arrange, total_frames
 from niah.scenes.builder import Piece, SceneBuilder
 from niah.scenes.lazy import Scene
 from niah.sweep.options import CONSTANT_HAYSTACKS, SHAM, RunOptions

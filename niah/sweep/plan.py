@@ -9,7 +9,7 @@ Further axes, each plain unless asked for:
     level          surround, or mix; where both are asked, constants, into which nothing mixes, have surround alone
     needle_s       the clip's loudest stretch of so many seconds is hidden, the rest is haystack
     needle_count   the clip so many times, each in its own equal section of the scene
-    distractors    so many clips of other classes beside it (`niah.arrangement`, `niah.needles.distractors`)
+    distractors    so many clips of other classes beside it (`niah.placement`, `niah.needles.distractors`)
     control        the plain scenes once more without their needle; see `_controls`
 
 needle_s, needle_count, distractors and the level mix are `niah-v2`'s: the paper's harness has nothing like them. The
@@ -20,10 +20,9 @@ together.
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from niah.arrangement import arrange
 from niah.cards import RANDOM, ModelCard, find_model
 from niah.errors import NiahError
-from niah.placement import FRAMES_PER_SECOND, total_frames
+from niah.placement import FRAMES_PER_SECOND, arrange, total_frames
 from niah.records.naming import NO_HAYSTACK, axes_name
 from niah.records.schema import BASE_LENGTH_S
 from niah.sweep.options import CONSTANT_HAYSTACKS, NEEDLE_FREE, SHAM, RunOptions

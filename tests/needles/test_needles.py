@@ -321,6 +321,101 @@ def test_fsd50k_folder_maps_by_mid_and_tells_what_it_drops(tmp_path: Path) -> No
     assert dev.source.path == tmp_path / "FSD50K.dev_audio" / "5.wav"
 
 
+# --- the recordings that clips are cut from
+
+
+def groups(needles: NeedleSet) -> dict[str, str]:
+    return {needle.id: needle.group for needle in needles.needles}
+
+
+def test_clips_of_one_esc50_recording_are_a_group(tmp_path: Path) -> None:
+    (tmp_path / "meta").mkdir()
+    (tmp_path / "meta" / "esc50.csv").write_text(
+        ESC_META + "1-100032-B-0.wav,1,0,dog,True,100032,B\n"
+    )
+    found = groups(load_needles(tmp_path, vocabulary=ESC50))
+    assert found["1-100032-A-0"] == found["1-100032-B-0"] == "100032"
+    assert len(set(found.values())) == 3
+    plain = tmp_path / "plain.csv"  # the names alone tell it too
+    plain.write_text("path,labels\na/1-7-A-0.wav,dog\na/1-7-B-0.wav,dog\na/1-7-C.wav,dog\n")
+    assert groups(load_needles(plain, vocabulary=ESC50)) == {
+        "1-7-A-0": "7",
+        "1-7-B-0": "7",
+        "1-7-C": "1-7-C",
+    }
+
+
+def test_a_table_and_a_json_name_recordings(tmp_path: Path) -> None:
+    table = tmp_path / "eval.csv"
+    table.write_text("path,labels,group\na.wav,dog,tape 1\nb.wav,dog, tape 1\nc.wav,dog,\n")
+    assert groups(load_needles(table, vocabulary=ESC50)) == {
+        "a": "tape 1",
+        "b": "tape 1",
+        "c": "c",
+    }
+    file = tmp_path / "eval.json"
+    items = [
+        {"wav": "a.wav", "labels": "dog", "group": "x", "video_id": "v"},
+        {"wav": "b.wav", "labels": "dog", "video_id": "v"},
+        {"wav": "c.wav", "labels": "dog"},
+    ]
+    file.write_text(json.dumps({"data": items}))
+    assert groups(load_needles(file, vocabulary=ESC50)) == {"a": "x", "b": "v", "c": "c"}
+
+
+def test_segments_of_one_video_are_a_group(tmp_path: Path) -> None:
+    file = tmp_path / "segments.csv"
+    file.write_text(
+        'aa, 0.0, 10.0, "/m/09x0r"\naa, 10.0, 20.0, "/m/09x0r"\nbb, 0.0, 10.0, "/m/09x0r"\n'
+    )
+    write_tone(tmp_path / "aa_0.wav")
+    assert sorted(groups(load_needles(file, vocabulary=AUDIOSET)).values()) == ["aa", "aa", "bb"]
+
+
+def test_fsd50k_clips_of_one_uploader_are_a_group(tmp_path: Path) -> None:
+    truth = tmp_path / "FSD50K.ground_truth"
+    truth.mkdir()
+    rows = "".join(f"{clip},Speech,/m/09x0r\n" for clip in (1, 2, 3))
+    (truth / "eval.csv").write_text(f"fname,labels,mids\n{rows}")
+    assert set(groups(load_needles(tmp_path, vocabulary=AUDIOSET)).values()) == {"1", "2", "3"}
+    metadata = tmp_path / "FSD50K.metadata" / "eval_clips_info_FSD50K.json"
+    metadata.parent.mkdir()
+    metadata.write_text(json.dumps({"1": {"uploader": "ann"}, "2": {"uploader": "ann"}}))
+    assert groups(load_needles(tmp_path, vocabulary=AUDIOSET)) == {"1": "ann", "2": "ann", "3": "3"}
+    metadata.write_text('{"1": {"title": "x"}}')
+    with pytest.raises(NiahError, match="uploader"):
+        load_needles(tmp_path, vocabulary=AUDIOSET)
+
+
+def test_parquet_names_recordings(tmp_path: Path) -> None:
+    audio = [{"bytes": b"", "path": None}] * 2
+    labels = [["/m/09x0r"]] * 2
+    columns: dict[str, Sequence[object]] = {"id": ["a", "b"], "audio": audio, "labels": labels}
+    write_parquet(tmp_path / "a.parquet", columns)
+    assert groups(load_needles(tmp_path / "a.parquet", vocabulary=AUDIOSET)) == {"a": "a", "b": "b"}
+    write_parquet(tmp_path / "b.parquet", {**columns, "group": ["x", "x"]})
+    assert groups(load_needles(tmp_path / "b.parquet", vocabulary=AUDIOSET)) == {"a": "x", "b": "x"}
+    write_parquet(tmp_path / "c.parquet", {**columns, "video_id": ["v", "w"]})
+    assert groups(load_needles(tmp_path / "c.parquet", vocabulary=AUDIOSET)) == {"v": "v", "w": "w"}
+
+
+def test_hashes_of_a_clip_list(tmp_path: Path) -> None:
+    table = tmp_path / "eval.csv"
+    names = [f"c{i}" for i in range(8)]
+    table.write_text("path,labels\n" + "".join(f"{name}.wav,dog;hen\n" for name in names))
+    first, other = (load_needles(table, vocabulary=ESC50, seed=seed) for seed in (0, 1))
+    assert first.ids_sha256 != other.ids_sha256  # another order
+    expected = hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()
+    assert first.clips_sha256 == other.clips_sha256 == expected
+    digest = {name: f"digest of {name}" for name in names}
+    lines = sorted(f"{name}\tdog,hen\tdigest of {name}" for name in names)
+    whole = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    for needles in (first, other):
+        assert needles.content_sha256([digest[n.id] for n in needles.needles]) == whole
+    digest["c3"] = "another sound"
+    assert first.content_sha256([digest[n.id] for n in first.needles]) != whole
+
+
 # --- Parquet
 
 

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from niah.arrangement import arrange
 from niah.errors import NiahError
 from niah.frontends.kaldi import AST
 from niah.haystacks import load_haystack
@@ -17,7 +16,7 @@ from niah.needles import NeedleSet
 from niah.needles.distractors import Distractors
 from niah.needles.features import NeedleFeatures, loudest_segment
 from niah.needles.needle import FileSource, Needle
-from niah.placement import start_frame
+from niah.placement import arrange, start_frame
 from niah.scenes.builder import Piece, SceneBuilder
 from niah.vocabularies import vocabulary
 from tests.helpers import tiny

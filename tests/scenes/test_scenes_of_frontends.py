@@ -233,6 +233,9 @@ def test_a_clip_that_one_front_end_cannot_use_is_out_of_all(tmp_path: Path) -> N
     )
     assert [clip.id for clip in prepared["ast"].excluded] == ["short"]
     assert "25 ms" in prepared["ast"].excluded[0].reason
+    digests = [each.source.digest() for each in prepared["ast"].needles.needles]
+    content = prepared["ast"].needles.content_sha256(digests)
+    assert prepared["passt"].content_sha256 == prepared["ast"].content_sha256 == content
     for index in range(2):  # keys follow their clips
         assert prepared["passt"].features(index).features.shape == (1000, 128)
         expected = needle_features(

@@ -2,8 +2,8 @@
 
     {"data": [{"wav": "x.flac", "labels": "/m/068hy,/m/07q6cd_"}, ...]}
 
-Labels are comma-joined MIDs; other keys (`video_id`, `image`) are not used. A relative path is
-relative to the JSON's folder, as in AuM's sample.
+Labels are comma-joined MIDs. `group`, or else `video_id`, names the recording of a clip; other keys (`image`) are not
+used. A relative path is relative to the JSON's folder, as in AuM's sample.
 """
 
 import json
@@ -45,6 +45,6 @@ def _entry(item: object, where: str, path: Path, request: Request) -> NeedleRow:
         if not isinstance(item.get(key), str) or not item[key]:
             raise NiahError(f"{where}: lacks the text '{key}'")
     labels = request.check(split_labels(item["labels"]), where)
-    return file_entry(
-        item["wav"], labels, FileSource(request.audio(item["wav"], path.parent)), where
-    )
+    source = FileSource(request.audio(item["wav"], path.parent))
+    recording = str(item.get("group") or item.get("video_id") or "")
+    return file_entry(item["wav"], labels, source, where, recording)

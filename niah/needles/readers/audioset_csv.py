@@ -93,7 +93,7 @@ def _entry(segment: Segment, files: dict[str, Path], folder: Path, request: Requ
     found = next((files[stem] for stem in segment.stems() if stem in files), None)
     source = FileSource(found or folder / f"{segment.video}.*")
     full = f"{segment.video}_{segment.start_s:g}"
-    return NeedleRow(segment.video, full, labels, source, segment.where)
+    return NeedleRow(segment.video, full, labels, source, segment.where, group=segment.video)
 
 
 def _segments(path: Path) -> Iterator[Segment]:

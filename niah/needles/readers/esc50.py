@@ -29,6 +29,7 @@ class EscClip:
     esc10: bool
     source: Source
     where: str
+    recording: str = ""  # id of the Freesound recording; "" where only the file's name tells it
 
 
 def read(path: Path, request: Request) -> NeedleRows:
@@ -41,6 +42,7 @@ def read(path: Path, request: Request) -> NeedleRows:
             row["esc10"].strip().casefold() == "true",
             FileSource(folder / row["filename"]),
             row.where,
+            row.get("src_file").strip(),
         )
         for row in kept(read_rows(path, COLUMNS), request, path)
     ]
@@ -55,7 +57,10 @@ def labelled(clips: Sequence[EscClip], request: Request, path: Path) -> NeedleRo
     notes = left_out_note(left_out, request, len(clips))
     if not pairs:
         raise NiahError(f"{path}: no clip is left ({'; '.join(notes)})")
-    entries = [file_entry(clip.filename, found, clip.source, clip.where) for clip, found in pairs]
+    entries = [
+        file_entry(clip.filename, found, clip.source, clip.where, clip.recording)
+        for clip, found in pairs
+    ]
     licence = LICENCE_ESC10 if all(clip.esc10 for clip, _ in pairs) else LICENCE
     return NeedleRows(needles_of(entries), licence, notes)
 

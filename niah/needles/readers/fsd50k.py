@@ -1,12 +1,15 @@
 """FSD50K as on Zenodo.
 
     FSD50K.ground_truth/{dev,eval}.csv    FSD50K.{dev,eval}_audio/<fname>.wav
+    FSD50K.metadata/{dev,eval}_clips_info_FSD50K.json
 
 The tables have `fname,labels,mids` (dev also `split`), labels already propagated to their
 ancestors. MIDs are AudioSet's; most of the 200 classes are among the 527, and MIDs outside the
-vocabulary are dropped (Fonseca et al. 2022), which the notes tell.
+vocabulary are dropped (Fonseca et al. 2022), which the notes tell. The metadata, if there, names each clip's uploader:
+clips of one uploader are one group.
 """
 
+import json
 from pathlib import Path
 
 from niah.errors import NiahError
@@ -19,6 +22,7 @@ from niah.needles.readers.rows import (
     kept,
     needles_of,
     read_rows,
+    read_text,
     split_labels,
 )
 
@@ -34,10 +38,31 @@ def ground_truth(folder: Path) -> Path | None:
     return None
 
 
+def _uploaders(table: Path) -> dict[str, str]:
+    """Read {clip: uploader} from the metadata beside a table; {} without it.
+
+    Raises:
+        NiahError: metadata of another form.
+    """
+    for name in ("FSD50K.metadata", "metadata"):
+        path = table.resolve().parent.parent / name / f"{table.stem}_clips_info_FSD50K.json"
+        if not path.is_file():
+            continue
+        try:
+            content = json.loads(read_text(path))
+            return {str(clip): str(info["uploader"]) for clip, info in content.items()}
+        except (ValueError, AttributeError, TypeError, KeyError) as error:
+            raise NiahError(
+                f'{path}: must be {{"<fname>": {{"uploader": ...}}, ...}} ({error})'
+            ) from error
+    return {}
+
+
 def read(path: Path, request: Request) -> NeedleRows:
     """Clips of `eval.csv` or `dev.csv`; NiahError if no clip has a label in the vocabulary."""
     folder = request.audio_root or path.resolve().parent.parent / f"FSD50K.{path.stem}_audio"
     rows = kept(read_rows(path, COLUMNS), request, path)
+    uploaders = _uploaders(path)
     entries, dropped, unlabelled = [], [], 0
     for row in rows:
         mids = dict.fromkeys(split_labels(row["mids"]))
@@ -47,7 +72,10 @@ def read(path: Path, request: Request) -> NeedleRows:
         dropped += [mid for mid in mids if mid not in request.vocabulary]
         if known:
             source = FileSource(folder / f"{row['fname']}.wav")
-            entries.append(NeedleRow(row["fname"], row["fname"], known, source, row.where))
+            uploader = uploaders.get(row["fname"], "")
+            entries.append(
+                NeedleRow(row["fname"], row["fname"], known, source, row.where, uploader)
+            )
         else:
             unlabelled += 1
     notes = []

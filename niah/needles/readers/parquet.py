@@ -1,7 +1,8 @@
 """Parquet shards with embedded audio, as on the Hugging Face hub.
 
 AudioSet (`agkphysics/AudioSet`): `video_id`, `labels` (list of MIDs), `audio` {bytes, path}.
-ESC-50 (`ashraq/esc50`): `filename, fold, target, category, esc10`, `audio`. Loading reads the
+ESC-50 (`ashraq/esc50`): `filename, fold, target, category, esc10`, `audio`. A column `group` names the recording that
+a clip was cut from (else `video_id`, `src_file` or ESC-50's file name does). Loading reads the
 small columns only; a clip's bytes are read when they are asked for, a few rows at a time.
 """
 
@@ -21,6 +22,7 @@ from niah.needles.readers.rows import (
     NeedleRows,
     Request,
     Row,
+    esc50_recording,
     kept,
     needles_of,
     split_labels,
@@ -78,6 +80,7 @@ def read(path: Path, request: Request) -> NeedleRows:
                 row.get("esc10").casefold() == "true",
                 sources[row.where],
                 row.where,
+                row.get("group") or row.get("src_file"),
             )
             for row in rows
         ]
@@ -87,7 +90,8 @@ def read(path: Path, request: Request) -> NeedleRows:
         source = sources[row.where]
         labels = request.check(split_labels(row["labels"]), row.where)
         full = f"{source.path.stem}:{source.row_group}:{source.row}"
-        entries.append(NeedleRow(source.id, full, labels, source, row.where))
+        recording = row.get("group") or row.get("video_id") or esc50_recording(source.id)
+        entries.append(NeedleRow(source.id, full, labels, source, row.where, recording))
     return NeedleRows(needles_of(entries), LICENCE)
 
 

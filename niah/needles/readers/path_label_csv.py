@@ -1,10 +1,10 @@
 """A CSV of paths and labels, and manifests that also say how well an AudioSet label fits.
 
-Either `path,labels` (or `path,label`), labels joined by `;` or `,`; or a manifest with `path,
-audioset_mid, also_true_mids, match`, whose rows carry the MID and the further labels true by
-definition. Of a manifest, rows whose match is not exact are left out unless broader labels are
-asked for, and told in the notes. Where the manifest's own `label` column is in the vocabulary
-(ESC-50's categories, say), that is used instead.
+Either `path,labels` (or `path,label`), labels joined by `;` or `,`; or a manifest with `path, audioset_mid,
+also_true_mids, match`, whose rows carry the MID and the further labels true by definition. Of a manifest, rows whose
+match is not exact are left out unless broader labels are wanted, and counted in the notes. Where the manifest's own
+`label` column is in the vocabulary (ESC-50's categories, say), that is used instead. A column `group` names the
+recording that a clip was cut from.
 """
 
 from collections.abc import Callable
@@ -83,7 +83,8 @@ def _entry(row: Row, labels: list[str], path: Path, request: Request) -> NeedleR
     if not row["path"]:
         raise NiahError(f"{row.where}: has no path")
     source = FileSource(request.audio(row["path"], path.parent))
-    return file_entry(row["path"], request.check(labels, row.where), source, row.where)
+    labels_checked = request.check(labels, row.where)
+    return file_entry(row["path"], labels_checked, source, row.where, row.get("group").strip())
 
 
 def _licence(rows: list[Row]) -> str:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from niah.needles.needle import Needle, Source
 from niah.vocabularies import Vocabulary
 
 SHOWN = 5
+_ESC50_NAME = re.compile(r"\d-(?P<recording>\d+)-[A-Z]-\d+")
 
 
 @dataclass(frozen=True)
@@ -79,13 +81,17 @@ class Row:
 
 @dataclass(frozen=True)
 class NeedleRow:
-    """A clip before its id is settled: `short` if no other clip has it, else `full`."""
+    """A clip before its id is settled: `short` if no other clip has it, else `full`.
+
+    `group` names the clip's recording; "" if unknown.
+    """
 
     short: str
     full: str
     labels: tuple[str, ...]
     source: Source
     where: str
+    group: str = ""
 
 
 def read_text(path: Path) -> str:
@@ -156,9 +162,21 @@ def split_labels(text: str) -> list[str]:
     return [part for part in parts if part]
 
 
-def file_entry(text: str, labels: tuple[str, ...], source: Source, where: str) -> NeedleRow:
-    """An entry for a file: its stem is the id, or the path as given where stems repeat."""
-    return NeedleRow(PurePath(text).stem, text, labels, source, where)
+def file_entry(
+    text: str, labels: tuple[str, ...], source: Source, where: str, group: str = ""
+) -> NeedleRow:
+    """Return the row of a file: its stem is the id, or its path in the table where stems repeat.
+
+    Without a `group`, a name of ESC-50's pattern tells the recording.
+    """
+    stem = PurePath(text).stem
+    return NeedleRow(stem, text, labels, source, where, group or esc50_recording(stem))
+
+
+def esc50_recording(stem: str) -> str:
+    """Return the Freesound id in a name of ESC-50's pattern `{fold}-{id}-{take}-{target}`; "" for other names."""
+    match = _ESC50_NAME.fullmatch(stem)
+    return match["recording"] if match else ""
 
 
 def needles_of(entries: Sequence[NeedleRow]) -> tuple[Needle, ...]:
@@ -171,7 +189,7 @@ def needles_of(entries: Sequence[NeedleRow]) -> tuple[Needle, ...]:
         if id_ in seen:
             raise NiahError(f"{entry.where}: clip '{id_}' is listed twice (before: {seen[id_]})")
         seen[id_] = entry.where
-        needles.append(Needle(id_, entry.labels, entry.source))
+        needles.append(Needle(id_, entry.labels, entry.source, entry.group))
     return tuple(needles)
 
 
