@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from niah.metrics.average_precision import Float64
 from niah.metrics.weighted_precision import Walk
+from niah.system.kernel_cache import cached_on_disk
 
 _NONE, _HIT, _CLOSES = 0, 1, 2  # bits of `mark`
 
@@ -55,7 +56,8 @@ def walk_maps(path: PackedRanking, counts: NDArray[Any]) -> Float64:
         return np.asarray(total / classes)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@cached_on_disk
+@njit(nogil=True, error_model="numpy")
 def _walk(clips, mark, starts, counts):  # type: ignore[no-untyped-def]
     lists = counts.shape[1]
     total, classes = np.zeros(lists), np.zeros(lists)

@@ -10,6 +10,7 @@ such operation went before. So where jobs follow one another, what lies between 
 `single_threaded_torch`.
 """
 
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -89,3 +90,8 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     ready.wait()
     torch.set_num_threads(own)  # the workers' calls set the default of threads yet to start
     return pool
+
+
+os.register_at_fork(
+    after_in_child=_pool.cache_clear
+)  # a forked child has none of the workers' threads

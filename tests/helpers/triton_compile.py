@@ -16,10 +16,10 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from niah.scan.triton import carry as triton_carry
-from niah.scan.triton import cross as triton_cross
 from niah.scan.triton import cross_backward as triton_cross_backward
-from niah.scan.triton import sequence as triton_sequence
+from niah.scan.triton import cross_forward as triton_cross
 from niah.scan.triton import sequence_backward as triton_sequence_backward
+from niah.scan.triton import sequence_forward as triton_sequence
 
 HOPPER = GPUTarget("cuda", 90, 32)
 WIDE = {"rows_size", "p_size", "B_size"}  # int64

@@ -36,9 +36,9 @@ json.dump({"state": float(state[0]), "hits": hits, "package": niah.__file__}, sy
 """
 
 
-def run(folder: Path) -> dict[str, Any]:
+def run(folder: Path, **settings: str) -> dict[str, Any]:
     """RUN with the copy of the package in `folder`, in a process of its own."""
-    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    environment = {**os.environ, "PYTHONPATH": str(folder), **settings}
     environment.pop("NUMBA_CACHE_DIR", None)
     command = [sys.executable, "-c", RUN]
     found = subprocess.run(
@@ -82,3 +82,21 @@ def test_all_modules_with_kernels_are_looked_at() -> None:
     folder = Path(niah.__file__).parent / "scan" / "cpu"
     with_kernels = {path.stem for path in folder.glob("*.py") if "\n@kernel(" in path.read_text()}
     assert {f"niah.scan.cpu.{stem}" for stem in with_kernels} == set(KERNEL_MODULES)
+
+
+@pytest.mark.parametrize("cache", ["numba in the cache folder", "no place at all"])
+def test_a_package_and_a_home_that_cannot_be_written_still_scan(tmp_path: Path, cache: str) -> None:
+    """Files stand where folders would have to be made: that stops root too, whom permissions do not."""
+    shutil.copytree(
+        PACKAGE, tmp_path / "niah", ignore=shutil.ignore_patterns("__pycache__", "*.safetensors")
+    )
+    for folder in [path for path in (tmp_path / "niah").rglob("*") if path.is_dir()]:
+        (folder / "__pycache__").touch()
+    no_folder = tmp_path / "file"
+    no_folder.touch()
+    kept = tmp_path / "cache" if cache.startswith("numba") else no_folder
+    unwritable = str(no_folder / "home")
+    settings = {"HOME": unwritable, "XDG_CACHE_HOME": unwritable, "NIAH_CACHE": str(kept)}
+    first, second = run(tmp_path, **settings), run(tmp_path, **settings)
+    assert first["state"] == second["state"] == pytest.approx(0.7357589, abs=1e-6)
+    assert (first["hits"], second["hits"]) == (0, int(kept != no_folder))

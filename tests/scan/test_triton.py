@@ -4,6 +4,8 @@ The interpreter takes about a millisecond a step, so that shapes are small here 
 matters is that sequences cross lines, slabs, programs and blocks of the carry.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ pytest.importorskip("triton")
 
 from niah.scan.triton import carry as triton_carry
 from niah.scan.triton import cross as triton_cross
+from niah.scan.triton import cross_forward as triton_cross_forward
 from niah.scan.triton import sequence as triton_sequence
 from niah.scan.triton import steps as triton_steps
 
@@ -247,8 +250,8 @@ def test_offsets_past_2_to_the_31_elements(tmp_path: Any, monkeypatch: pytest.Mo
     p = p.view(1, columns, rows, 4, rank + 2)
     small[:2] = [x.half() for x in small[:2]]
     u[:, -20:], p[:, -20:] = small[0], small[1]
-    big = triton_cross.plan_of(u, p, small[2], line=32)
-    little = triton_cross.plan_of(small[0], small[1], small[2], line=32)
+    big = triton_cross_forward.plan_of(u, p, small[2], line=32)
+    little = triton_cross_forward.plan_of(small[0], small[1], small[2], line=32)
     assert u.numel() > 2**31
     assert big.slabs == 2**15 + 1  # so that the last slab is those twenty columns
     assert big.states_size > 2**31
@@ -256,7 +259,7 @@ def test_offsets_past_2_to_the_31_elements(tmp_path: Any, monkeypatch: pytest.Mo
     decay, value = (sparse(name, big.states_size, torch.float32) for name in ("decay", "value"))
     expected = [torch.empty(little.states_size) for _ in range(2)]
     rest = (*small[2:5],)
-    triton_cross._line_pairs[(8,)](
+    triton_cross_forward._line_pairs[(8,)](
         *small[:2], *rest, *expected, *little.extent, **little.tile, ADJOINT=False
     )
     last_programs = (big.slabs - 1) * 8
@@ -266,7 +269,7 @@ def test_offsets_past_2_to_the_31_elements(tmp_path: Any, monkeypatch: pytest.Mo
             "set_grid_idx",
             lambda x, y, z: setattr(interpreter_builder, "grid_idx", (x + last_programs, y, z)),
         )
-        triton_cross._line_pairs[(8,)](
+        triton_cross_forward._line_pairs[(8,)](
             u, p, *rest, decay, value, *big.extent, **big.tile, ADJOINT=False
         )
     for k in range(4):
@@ -287,7 +290,11 @@ def test_offsets_past_2_to_the_31_elements(tmp_path: Any, monkeypatch: pytest.Mo
 @pytest.mark.gpu
 def test_one_compilation_serves_every_length() -> None:
     def compiled() -> int:
-        kernels = (triton_cross._line_pairs, triton_cross._outputs, triton_carry._states)
+        kernels = (
+            triton_cross_forward._line_pairs,
+            triton_cross_forward._outputs,
+            triton_carry._states,
+        )
         return sum(len(cache[0]) for kernel in kernels for cache in kernel.device_caches.values())
 
     counts = []
@@ -297,6 +304,48 @@ def test_one_compilation_serves_every_length() -> None:
         counts.append(compiled())
     assert counts[0] > 0
     assert len(set(counts)) == 1
+
+
+def test_every_launch_is_made_on_the_tensors_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forward and backward of both scans enter the guard once each, and launch nothing outside it."""
+    entered: list[torch.device] = []
+    inside: list[bool] = []
+
+    @contextmanager
+    def guard(tensor: Tensor) -> Iterator[None]:
+        entered.append(tensor.device)
+        inside.append(True)
+        yield
+        inside.pop()
+
+    def launched(kernel: Any, *args: Any, **kwargs: Any) -> Any:
+        assert inside, "a kernel was launched outside the guard"
+        return launch(kernel, *args, **kwargs)
+
+    kind = type(triton_carry._states)
+    launch = kind.__getitem__
+    monkeypatch.setattr(kind, "__getitem__", launched)
+    monkeypatch.setattr(triton_cross, "device_of", guard)
+    monkeypatch.setattr(triton_sequence, "device_of", guard)
+    args = [x.requires_grad_() for x in on_device(arguments((1, 3, 2, 2, 1)))]
+    map_scan(*args, line=1).sum().backward()
+    assert len(entered) == 2
+    sequence = [torch.rand(1, 3, n) for n in (2, 2, 1, 1)]
+    rest = [-torch.ones(2, 1), torch.zeros(2), torch.zeros(1, 2, 1)]
+    leaves = [x.requires_grad_() for x in on_device([*sequence, *rest])]
+    sequence_scan(*leaves)[0].sum().backward()
+    assert [device.type for device in entered] == [DEVICE] * 4
+
+
+def test_an_older_triton_has_no_knobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Triton 3.2 and 3.3, of torch 2.6 and 2.7: the environment alone says whether kernels are interpreted."""
+    monkeypatch.delattr("niah.scan.triton.steps.triton.knobs")
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    assert triton_steps.interpreted()
+    monkeypatch.delenv("TRITON_INTERPRET")
+    assert not triton_steps.interpreted()
+    with pytest.raises(NiahError, match="needs a CUDA device"):
+        triton_steps.check_device("cpu")
 
 
 @pytest.mark.gpu

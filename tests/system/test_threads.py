@@ -1,5 +1,6 @@
 """Jobs run side by side, each on one thread, and all that began are over when the call returns."""
 
+import multiprocessing
 import threading
 import time
 from collections.abc import Iterator
@@ -59,3 +60,24 @@ def test_a_job_has_the_callers_gradient_mode(inference: bool) -> None:
     with torch.inference_mode(inference), torch.no_grad():
         run_jobs(job, JOBS)
     assert set(seen) == {(inference, False)}
+
+
+def count_jobs(results: "multiprocessing.Queue[int]") -> None:
+    done: list[int] = []
+    run_jobs(done.append, JOBS)
+    results.put(len(done))
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_child_makes_workers_of_its_own() -> None:
+    """The parent's pool is made first; its threads do not live on in the child, which would wait for them for ever."""
+    run_jobs(lambda _: None, JOBS)
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    child = context.Process(target=count_jobs, args=(results,))
+    child.start()
+    child.join(20)
+    hung = child.is_alive()
+    child.kill()
+    assert not hung
+    assert results.get(timeout=5) == len(JOBS)

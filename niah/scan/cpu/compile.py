@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from numba import njit
-from numba.core.caching import FunctionCache
-from numba.core.dispatcher import Dispatcher
+
+from niah.system.kernel_cache import KernelCache, cached_on_disk
 
 # no check for division by zero (it stops the vectoriser), products and sums fused, nothing reordered
 OPTIONS: dict[str, Any] = {
@@ -33,8 +33,8 @@ def _hash_of_sources() -> str:
 SOURCES = _hash_of_sources()
 
 
-class SourcesCache(FunctionCache):
-    """numba's cache of one function; an entry is for these sources only."""
+class SourcesCache(KernelCache):
+    """The cache of one kernel; an entry is for these sources only."""
 
     def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
         own: tuple[Any, ...] = super()._index_key(sig, codegen)  # type: ignore[no-untyped-call]
@@ -48,8 +48,6 @@ def kernel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 
     def compiled(function: Callable[..., Any]) -> Any:
         dispatcher: Any = njit(**options)(function)
-        if cache and isinstance(dispatcher, Dispatcher):  # not with NUMBA_DISABLE_JIT
-            dispatcher._cache = SourcesCache(function)  # type: ignore[attr-defined, no-untyped-call]
-        return dispatcher
+        return cached_on_disk(dispatcher, SourcesCache) if cache else dispatcher
 
     return compiled

@@ -19,7 +19,13 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from niah.scan.triton.cross import CrossScanPlan, _coordinates, _entering, _weights, line_states
+from niah.scan.triton.cross_forward import (
+    CrossScanPlan,
+    _coordinates,
+    _entering,
+    _weights,
+    line_states,
+)
 from niah.scan.triton.lines import slab_extent, sweep_sizes
 from niah.scan.triton.steps import sigmoid, softplus
 

@@ -1,4 +1,4 @@
-"""Gradients of Mamba's scan in Triton, deterministic; the equations of `triton_cross_backward` with N states a channel.
+"""Gradients of Mamba's scan in Triton, deterministic: as `niah.scan.triton.cross_backward`, with N states a channel.
 
     g_t = C_t gy_t + a_{t+1} g_{t+1}   (E, N),    a_t = exp(delta_t A)
     du_t = delta_t sum_n g_t B_t + D gy_t         ddelta_t = u_t sum_n g_t B_t + sum_n g_t A a_t s_{t-1}
@@ -13,7 +13,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from niah.scan.triton.sequence import CHANNELS, SequenceScanPlan, _decays, line_states
+from niah.scan.triton.sequence_forward import CHANNELS, SequenceScanPlan, _decays, line_states
 from niah.scan.triton.steps import sigmoid, softplus
 
 LN_2 = tl.constexpr(0.6931471805599453)

@@ -4,6 +4,10 @@ Everything here is float32. Notes on precision: softplus is max(z, 0) + log1p(ex
 in t / (2 + t), 2.7e-7 relative over [-30, 30]; log(1 + exp(z)) would lose all digits of small steps.
 """
 
+import os
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
 import triton
 import triton.language as tl
 
@@ -35,12 +39,23 @@ def after(decay, value, next_decay, next_value):
 
 
 def interpreted() -> bool:
-    """Whether Triton runs kernels on the CPU, step by step in numpy (TRITON_INTERPRET=1, tests only)."""
-    return bool(triton.knobs.runtime.interpret)
+    """Return whether Triton runs kernels on the CPU, step by step in numpy (TRITON_INTERPRET=1, tests only)."""
+    if hasattr(triton, "knobs"):
+        return bool(triton.knobs.runtime.interpret)
+    return os.environ.get("TRITON_INTERPRET") == "1"  # Triton before 3.4, with torch 2.6 and 2.7
+
+
+def device_of(tensor: torch.Tensor) -> AbstractContextManager[object]:
+    """Launch on the tensor's device: Triton launches on torch's current one, which is cuda:0 unless told."""
+    return torch.cuda.device(tensor.device) if tensor.is_cuda else nullcontext()
 
 
 def check_device(kind: str) -> None:
-    """Raise NiahError where Triton has no device to run on."""
+    """Check that Triton has a device to run on.
+
+    Raises:
+        NiahError: tensors on another device, and kernels that are not interpreted.
+    """
     if kind != "cuda" and not interpreted():
         raise NiahError(
             f"the triton scan needs a CUDA device, and the tensors are on '{kind}': use --device cuda or --kernel auto"
