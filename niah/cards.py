@@ -128,8 +128,18 @@ def haystack_cards() -> list[HaystackCard]:
     return [read_haystack_card(path) for path in sorted(cards_folder("haystacks").glob("*.toml"))]
 
 
-def find_model(spec: str | Path) -> tuple[ModelCard, str]:
-    """A card and which of its weights: `NAME`, `NAME:WEIGHTS`, or either with the path of a `.toml` for NAME."""
+def known_models() -> dict[str, ModelCard]:
+    """Read the package's model cards: each by its name and by its aliases."""
+    return {name: card for card in model_cards() for name in (card.name, *card.aliases)}
+
+
+def find_model(
+    spec: str | Path, known: Mapping[str, ModelCard] | None = None
+) -> tuple[ModelCard, str]:
+    """A card and which of its weights: `NAME`, `NAME:WEIGHTS`, or either with the path of a `.toml` for NAME.
+
+    `known`: cards that are read already (`known_models`).
+    """
     name, _, weights = (
         str(spec).partition(".toml:") if ".toml:" in str(spec) else str(spec).partition(":")
     )
@@ -138,7 +148,7 @@ def find_model(spec: str | Path) -> tuple[ModelCard, str]:
     if name.endswith(".toml"):
         card = read_model_card(Path(name))
     else:
-        known = {n: c for c in model_cards() for n in (c.name, *c.aliases)}
+        known = known_models() if known is None else known
         if name not in known:
             hint = nearest(name, known)
             raise NiahError(

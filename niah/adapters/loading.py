@@ -44,7 +44,24 @@ def load_model(
         NiahError: unknown model, weights that do not fit or cannot be had, no such device.
     """
     card, weights = find_model(model)
-    adapter = import_adapter(card)(card, device=choose_device(device), dtype=_dtype(dtype))
+    return load_card(card, weights, checkpoint, device=device, dtype=dtype, seed=seed)
+
+
+def load_card(
+    card: ModelCard,
+    weights: str,
+    checkpoint: str | Path | None = None,
+    *,
+    device: str = "cpu",
+    dtype: str = "float32",
+    seed: int = 0,
+) -> Adapter:
+    """Load `card` as `load_model` does; `weights` is a key of `card.weights`, "" where it has none.
+
+    Raises:
+        NiahError: weights that do not fit or cannot be had, no such device.
+    """
+    adapter = unloaded(card, device=device, dtype=dtype)
     if not isinstance(adapter, NetworkAdapter):
         return own_adapter(adapter, card, weights, checkpoint)
     if str(checkpoint) == RANDOM:
@@ -75,6 +92,15 @@ def adapter_info(adapter: Adapter, card: ModelCard | None = None) -> AdapterInfo
         parameters=int(stated["parameters"]),
         kernel=adapter.kernel,
     )
+
+
+def unloaded(card: ModelCard, *, device: str = "cpu", dtype: str = "float32") -> Any:
+    """Make a card's adapter without weights: its front end and labels are there.
+
+    Raises:
+        NiahError: an adapter that cannot be imported, no such device or dtype.
+    """
+    return import_adapter(card)(card, device=choose_device(device), dtype=_dtype(dtype))
 
 
 def choose_device(device: str) -> torch.device:

@@ -16,6 +16,11 @@ def note(message: str) -> None:
     print(f"note: {message}", file=sys.stderr)
 
 
+def plural(count: int, noun: str) -> str:
+    """ "1 cell", "2 cells"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def print_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     from rich.console import Console
     from rich.table import Table

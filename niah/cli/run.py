@@ -1,14 +1,19 @@
 """`niah run`."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from niah.cli.messages import fail, note
+from niah.cli.messages import fail, note, plural
 from niah.cli.options import BABBLE_HELP, NEEDLES_HELP, counts, numbers, words
 from niah.cli.report import show_report
 from niah.errors import NiahError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from niah.sweep.options import RunOptions
 
 
 def run(
@@ -140,7 +145,6 @@ def run(
 ) -> None:
     """Sweep models over lengths, haystacks and positions; tables, figures and report.html in --out."""
     from niah.sweep.options import DEFAULT_HAYSTACKS, DEFAULT_MODELS
-    from niah.sweep.plan import left_out, model_cards_of, plan
     from niah.sweep.presets import options_of, without_weights
 
     asked: dict[str, tuple[str, Any]] = {
@@ -190,13 +194,7 @@ def run(
             f"{absent} is left out: its card has no weights; give --model {absent} --checkpoint FILE"
         )
     if dry_run:
-        found = [(part, plan(part, list(model_cards_of(part)))) for part in parts]
-        cells = dict.fromkeys(cell for _, planned in found for cell in planned)
-        for cell in cells:
-            print(cell)
-        for told in dict.fromkeys(told for part in parts for told in left_out(part)):
-            note(told)
-        print(f"{len(cells)} cells a run of the whole plan; nothing was run")
+        _print_plan(parts)
         return
     from niah.sweep.loop import sweep
 
@@ -204,10 +202,18 @@ def run(
     show_report(parts[0].out)
     failed = int((tables[-1]["status"] == "error").sum())
     if failed:
-        fail(
-            f"{failed} cells failed, see the notes above and cells.csv",
-            status=1,
-        )
+        fail(f"{plural(failed, 'cell')} failed, see the notes above and cells.csv", status=1)
+
+
+def _print_plan(parts: "Sequence[RunOptions]") -> None:
+    """List the cells of the run, those that are done marked."""
+    from niah.sweep.dry_run import planned_cells
+
+    cells = dict.fromkeys(each for part in parts for each in planned_cells(part, note))
+    for each in cells:
+        print(f"{each.cell}{' (done)' if each.done else ''}")
+    done = sum(each.done for each in cells)
+    print(f"{plural(len(cells), 'cell')}, {done} of them done already; nothing was run")
 
 
 def _is_given(context: typer.Context, parameter: str) -> bool:

@@ -80,7 +80,7 @@ class RunDirectory:
                 new = {"schema_version": SCHEMA_VERSION, "identity": _published(identity)}
                 atomic.write_json(path / "run.json", new)
             run = cls(path)
-            run._refuse_other(_published(identity))
+            run.check_identity(identity)
             run._migrate()
             run.write_cells_csv()
         except BaseException:
@@ -89,7 +89,13 @@ class RunDirectory:
         run._lock = lock
         return run
 
-    def _refuse_other(self, asked: dict[str, Any]) -> None:
+    def check_identity(self, identity: Mapping[str, object]) -> None:
+        """Check that this is the run of `identity`.
+
+        Raises:
+            NiahError: it is another run; names what differs.
+        """
+        asked = _published(identity)
         held = _published(self.run_json()["identity"])  # older runs told whole paths
         differs = [
             f"{name} is {_short(held.get(name))} there, {_short(asked.get(name))} now"

@@ -14,7 +14,7 @@ from niah.needles.prepared import PreparedNeedles
 from niah.placement import arrange, total_frames
 from niah.scenes.builder import Piece, SceneBuilder
 from niah.scenes.lazy import Scene
-from niah.sweep.options import CONSTANT_HAYSTACKS, SHAM, RunOptions
+from niah.sweep.options import SHAM, RunOptions
 from niah.sweep.plan import Cell, piece_frames
 
 
@@ -29,10 +29,16 @@ class Scenes:
     _chooser: Distractors | None = None
 
     def builder(self, haystack: str, level: str | None = None) -> SceneBuilder:
-        """Of a haystack at a level, the run's own if None."""
-        level = level or self.options.own_level
+        """Return the scene builder of a haystack at a level, the run's own if None; constants have no level.
+
+        Raises:
+            NiahError: a haystack that the protocol or the front end does not have.
+        """
+        options = self.options
+        level = level or options.own_level
+        if not self.haystacks[haystack].needs_snr:
+            level = "surround"
         if (haystack, level) not in self._builders:
-            options = self.options
             self._builders[haystack, level] = SceneBuilder(
                 self.frontend,
                 options.protocol,
@@ -42,12 +48,17 @@ class Scenes:
             )
         return self._builders[haystack, level]
 
-    def all_builders(self) -> list[SceneBuilder]:
-        """Of every haystack and level of the plan; made to be refused early."""
-        own = [self.builder(haystack) for haystack in self.haystacks]
-        others = [level for level in self.options.levels if level != self.options.own_level]
-        noisy = [name for name in self.haystacks if name not in CONSTANT_HAYSTACKS]
-        return [*own, *(self.builder(name, level) for level in others for name in noisy)]
+    def builders(self, haystack: str) -> list[SceneBuilder]:
+        """Return the haystack's scene builders, one a level.
+
+        Raises:
+            NiahError: as `builder`.
+        """
+        return [self.builder(haystack, level) for level in self.options.levels]
+
+    def can_play(self, haystack: str) -> bool:
+        """Return whether the front end can give this haystack: zeros are a mean log-mel, which not every one has."""
+        return self.haystacks[haystack].fill != "zero" or bool(self.frontend.zero_row)
 
     def of_cell(self, cell: Cell, prepared: PreparedNeedles) -> Iterator[Scene]:
         """The scene of every clip, in order; their rows are not in memory yet."""

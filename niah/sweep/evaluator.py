@@ -1,5 +1,6 @@
 """One model in a sweep: its cells' keys, its batches, its rows and scores."""
 
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -13,17 +14,15 @@ from niah.adapters.protocol import Adapter
 from niah.adapters.wrappers.lazy_features import InBlocks, ReadsBlocks
 from niah.adapters.wrappers.pooled import Pooled
 from niah.adapters.wrappers.sliding_window import SlidingWindow, window_starts
-from niah.cards import ModelCard
 from niah.errors import NiahError
-from niah.needles.prepared import PreparedNeedles
 from niah.placement import total_frames
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import CELL_COLUMNS, OPTIONAL_COLUMNS, Row, Value, cell_key
 from niah.scan.availability import other_than_auto
-from niah.sweep.cell_scenes import Scenes
-from niah.sweep.inference import is_large, measure, probe_batch_size
+from niah.sweep.inference import InferenceResult, infer, is_large, probe_batch_size
 from niah.sweep.options import RunOptions
 from niah.sweep.plan import Cell
+from niah.sweep.setup import LoadedModel
 from niah.system.folders import roots_of, without_folders
 from niah.system.memory import free_cached, is_out_of_memory
 from niah.version import __version__
@@ -33,18 +32,17 @@ Advance = Callable[[int], None]
 
 @dataclass
 class ModelEvaluator:
-    """A loaded model with the scenes and needles of its front end."""
+    """A loaded model, run cell by cell."""
 
     options: RunOptions
-    card: ModelCard
-    adapter: Adapter
-    scenes: Scenes
-    prepared: PreparedNeedles
+    model: LoadedModel
     device: torch.device
-    batch_size: int | None = None  # found when the first cell is run
+    batch_size: int | None = None  # probed when the first cell is run
 
     def __post_init__(self) -> None:
         options = self.options
+        self.card, self.adapter = self.model.spec.card, self.model.adapter
+        self.scenes, self.prepared = self.model.scenes, self.model.prepared
         self.batch_size = options.batch_size
         self.windows: SlidingWindow | None = None
         if options.window_s is not None:
@@ -57,7 +55,7 @@ class ModelEvaluator:
         haystack = None if cell.is_base else self.scenes.haystacks[cell.haystack]
         determinants: dict[str, Value] = {
             "model": self.card.fingerprint,
-            "weights": self._weights_sha256,
+            "weights": self.model.weights_sha256,
             "frontend": self.adapter.frontend.fingerprint,
             "protocol": self.options.protocol,
             "level": cell.level or self.options.own_level,
@@ -85,48 +83,75 @@ class ModelEvaluator:
         return cell_key(determinants)
 
     def run(self, cells: Sequence[Cell], directory: RunDirectory, advance: Advance) -> list[Row]:
-        """Measure cells of the same scenes and store their scores; the rows say what came of it.
+        """Score the clips of cells of the same scenes and store what the model says of them.
 
-        They differ in their pooling alone, so that one pass through the network scores them all: the latency is its.
+        The cells differ in their pooling alone, so that one pass through the network scores them all: the latency is
+        its. Whatever goes wrong in a cell is its row's `error`: the run goes on.
+
+        Returns:
+            One row a cell, without metrics.
+
+        Raises:
+            NiahError: the scores cannot be written.
         """
-        cell = cells[0]
-        if self.batch_size is None:
-            self.batch_size = self._probed()
-        rows = [self._blank_row(each, self.key(each)) for each in cells]
-        clips = len(self.prepared)
         try:
-            distractors = self.scenes.distractor_labels(cell, self.prepared)
-            scenes = self.scenes.of_cell(cell, self.prepared)
-            adapter, size = self._scorer(cells, self.batch_size)
-            if not cell.is_base and self.scenes.same_for_all(cell):
-                scenes = islice(scenes, 1)  # scored once, a row a clip
-            measured = measure(adapter, scenes, size, self.device, advance)
-        except NiahError as error:
-            return [{**row, "status": "error", "error": _told(error, self.options)} for row in rows]
+            if self.batch_size is None:
+                self.batch_size = self._probed()
+            result, distractors = self._infer(cells, advance)
         except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-            free_cached(self.device)
-            return [{**row, "status": "oom", "error": "out of memory"} for row in rows]
-        advance(clips - len(measured.scores))
+            outcome = self._failure(error)
+        else:
+            self._store(cells, result, distractors, directory)
+            outcome = {
+                "status": "ok",
+                "latency_s": result.latency_s,
+                "rtf": cells[0].length_s / result.latency_s,
+                "peak_memory_bytes": result.peak_memory_bytes,
+            }
+        return [{**self._blank_row(cell, self.key(cell)), **outcome} for cell in cells]
+
+    def _infer(
+        self, cells: Sequence[Cell], advance: Advance
+    ) -> tuple[InferenceResult, list[tuple[str, ...]]]:
+        """Scores of all clips, and the labels of their distractors."""
+        cell = cells[0]
+        distractors = self.scenes.distractor_labels(cell, self.prepared)
+        scenes = self.scenes.of_cell(cell, self.prepared)
+        adapter, size = self._scorer(cells, self.batch_size or 1)
+        if not cell.is_base and self.scenes.same_for_all(cell):
+            scenes = islice(scenes, 1)  # scored once, a row a clip
+        result = infer(adapter, scenes, size, self.device, advance)
+        if not result.scores.isfinite().all():
+            raise NiahError("scores are NaN or infinite: the model overflowed; try --dtype float32")
+        advance(len(self.prepared) - len(result.scores))
+        return result, distractors
+
+    def _store(
+        self,
+        cells: Sequence[Cell],
+        result: InferenceResult,
+        distractors: list[tuple[str, ...]],
+        directory: RunDirectory,
+    ) -> None:
         needles = self.prepared.needles.needles
-        scores = measured.scores.expand(clips, -1).chunk(len(cells), dim=1)
-        for row, own in zip(rows, scores, strict=True):
+        scores = result.scores.expand(len(needles), -1).chunk(len(cells), dim=1)
+        for cell, own in zip(cells, scores, strict=True):
             directory.write_scores(
-                str(row["cell"]),
+                self.key(cell),
                 [needle.id for needle in needles],
                 [() if cell.control else needle.labels for needle in needles],
                 own.numpy(),
                 classes=self.adapter.labels.ids,
                 distractors=distractors,
             )
-        known: Row = {
-            "status": "ok",
-            "latency_s": measured.latency_s,
-            "rtf": cell.length_s / measured.latency_s,
-            "peak_memory_bytes": measured.peak_memory_bytes,
-        }
-        return [{**row, **known} for row in rows]
+
+    def _failure(self, error: Exception) -> Row:
+        """What a row says of an exception. Rows are published, so no folder of this machine is in it."""
+        if is_out_of_memory(error):
+            free_cached(self.device)
+            return {"status": "oom", "error": "out of memory"}
+        text = str(error) if isinstance(error, NiahError) else _with_place(error)
+        return {"status": "error", "error": without_folders(text, roots_of(vars(self.options)))}
 
     def described(self) -> dict[str, Any]:
         """The model's entry in run.json."""
@@ -140,10 +165,6 @@ class ModelEvaluator:
             "paper": self.card.paper,
             "adapter": self.card.adapter,
         }
-
-    @property
-    def _weights_sha256(self) -> str:
-        return adapter_info(self.adapter).weights_sha256
 
     def _probed(self) -> int:
         """Clips at once, or windows at once."""
@@ -179,7 +200,7 @@ class ModelEvaluator:
         known: Row = {
             "cell": key,
             "model": cell.model,
-            "checkpoint_sha256": self._weights_sha256,
+            "checkpoint_sha256": self.model.weights_sha256,
             "protocol": options.protocol,
             "needles": self.prepared.needles.name,
             "n_clips": len(self.prepared),
@@ -200,9 +221,13 @@ class ModelEvaluator:
         return {**dict.fromkeys(CELL_COLUMNS), **known}
 
 
-def _told(error: NiahError, options: RunOptions) -> str:
-    """An error as a row holds it, which is made to be published."""
-    return without_folders(str(error), roots_of(vars(options)))
+def _with_place(error: Exception) -> str:
+    """An unexpected exception in one line: its kind, its message, and the line of the adapter that it comes from."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "site-packages" not in frame.filename]
+    place = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
+    message = " ".join(str(error).split())
+    return f"{type(error).__name__}: {message}{place}".replace(": (", " (")
 
 
 def _device_name(device: torch.device) -> str:

@@ -3,11 +3,12 @@
 import os
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain, islice
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,8 +17,9 @@ from niah.adapters.protocol import Adapter, LimitsBatch
 from niah.adapters.wrappers.lazy_features import InBlocks
 from niah.errors import NiahError
 from niah.scenes.lazy import FeatureBlocks, Scene, stack
-from niah.sweep.prefetch import one_ahead
 from niah.system.memory import PeakMemory, free_cached, is_out_of_memory
+
+Item = TypeVar("Item")
 
 LARGEST_PROBED_BATCH = 64
 ALONE = 4
@@ -36,7 +38,7 @@ class InferenceResult:
     peak_memory_bytes: int
 
 
-def measure(
+def infer(
     adapter: Adapter,
     scenes: Iterable[Scene],
     batch_size: int,
@@ -127,3 +129,34 @@ def _batches(adapter: Adapter, groups: Iterable[list[Scene]]) -> Generator[Any, 
     """Each group as what the adapter takes; nothing is kept of a batch that was handed out."""
     for group in groups:
         yield FeatureBlocks(group) if isinstance(adapter, InBlocks) else stack(group)
+
+
+def one_ahead(items: Iterable[Item], alone: int = 0) -> Generator[Item, None, None]:
+    """The same items in the same order, each made while the one before it is with the caller.
+
+    The first `alone` items are made when they are asked for. Never more than two are alive, if the caller lets go of
+    one before it asks for the next. What goes wrong in the making is raised where the item would have come; the thread
+    is over when the generator is closed or has ended. Where no thread can be started, items are made when asked for.
+    """
+    iterator = iter(items)
+    yield from islice(iterator, alone)
+    threads = torch.get_num_threads()
+    pool = ThreadPoolExecutor(1, thread_name_prefix="niah-ahead")
+    end = object()
+    pending: Future[Item | object] | None = None
+    try:
+        try:
+            # its torch keeps to itself: a second team of threads would disturb the caller's work
+            pool.submit(torch.set_num_threads, 1).result()
+        except RuntimeError:  # can't start new thread: memory or a limit
+            yield from iterator
+            return
+        pending = pool.submit(next, iterator, end)
+        while (item := pending.result()) is not end:
+            pending = pool.submit(next, iterator, end)
+            yield item  # type: ignore[misc]  # no sentinel
+    finally:
+        item = pending = None  # an exception that is on its way out holds this frame
+        pool.shutdown(cancel_futures=True)
+        # the thread's own call had set the default of threads yet to start
+        torch.set_num_threads(threads)

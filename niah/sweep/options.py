@@ -1,8 +1,10 @@
 """What a run is asked, checked. No torch, nothing read."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Self
 
 from niah.cards import RANDOM
 from niah.errors import NiahError, nearest
@@ -27,6 +29,10 @@ V2_AXES = (
     ("needle_s", "--needle-s"),
     ("needle_counts", "--needle-count"),
     ("distractors", "--distractors"),
+)
+SCENE_OPTIONS = (
+    *("models", "checkpoint", "needles", "limit", "audio_root", "broader", "haystacks", "babble"),
+    *("protocol", "level", "device", "dtype", "seed", "strict"),
 )
 
 
@@ -133,6 +139,23 @@ class RunOptions:
                 raise NiahError(f"give at least one of {option}")
             if self.protocol == "dass-v1" and set(asked) != {value}:
                 raise NiahError(f"{option} is not part of dass-v1: add --protocol niah-v2")
+
+    @classmethod
+    def of_scenes(cls, arguments: Mapping[str, Any], **changes: Any) -> Self:
+        """Options for further questions about the scenes of a run, from the `arguments` in its run.json.
+
+        Models, needles, haystacks and level are the run's (of two levels, its own), changed where `changes` has a value
+        that is not None. Windows, poolings, controls and further axes stay at their defaults.
+        """
+        values = {name: arguments[name] for name in SCENE_OPTIONS if name in arguments}
+        values |= {name: value for name, value in changes.items() if value is not None}
+        for name, value in values.items():
+            if isinstance(value, list):
+                values[name] = tuple(value)
+            elif name in ("babble", "audio_root", "out") and value is not None:
+                values[name] = Path(value)
+        options = cls(**values)
+        return replace(options, level=options.own_level)
 
     @property
     def levels(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What a run will do: its models by name, its cells in order. No torch, nothing read but cards.
+"""What a run will do: its cells in order. No torch, nothing read.
 
 A cell is one model x haystack x SNR x length x position. The needle alone (10 s) is every model's base: it is
 measured once a model (and pooling), whatever was asked.
@@ -20,7 +20,6 @@ together.
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from niah.cards import RANDOM, ModelCard, find_model
 from niah.errors import NiahError
 from niah.placement import FRAMES_PER_SECOND, arrange, total_frames
 from niah.records.naming import NO_HAYSTACK, axes_name
@@ -64,38 +63,6 @@ class Cell:
         if self.position is not None:
             told.append(f"position {self.position:g}")
         return ", ".join([*told, *filter(None, (self.control, axes_name(asdict(self))))])
-
-
-def model_cards_of(options: RunOptions) -> dict[str, ModelCard]:
-    """Cards by the names that rows get: the card's, with `:WEIGHTS` unless they are its first.
-
-    Random weights are a name of their own, for a run may hold the same model with trained ones.
-    """
-    cards: dict[str, ModelCard] = {}
-    for spec in options.models:
-        name, card = _named(spec, options.checkpoint)
-        if name in cards:
-            raise NiahError(f"model '{name}' was given twice")
-        cards[name] = card
-    if len({str(card.labels_source) for card in cards.values()}) > 1:
-        told = ", ".join(f"{name} ({card.labels})" for name, card in cards.items())
-        raise NiahError(
-            f"models with different label sets cannot share a run: {told}. Run them one by one"
-        )
-    return cards
-
-
-def spec_of(options: RunOptions, name: str) -> str:
-    """What the user typed for the model that rows call `name`."""
-    return next(spec for spec in options.models if _named(spec, options.checkpoint)[0] == name)
-
-
-def _named(spec: str, checkpoint: str | None) -> tuple[str, ModelCard]:
-    card, weights = find_model(spec)
-    if checkpoint == RANDOM:
-        return f"{card.name}:{RANDOM}", card
-    first = next(iter(card.weights), "")
-    return (card.name if weights == first else f"{card.name}:{weights}"), card
 
 
 def plan(options: RunOptions, models: Sequence[str]) -> list[Cell]:

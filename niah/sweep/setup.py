@@ -1,78 +1,49 @@
-"""Clips, haystacks and models of a measurement beside the sweep: the same scenes, by the same keys.
+"""The set-up of an evaluation: models, needles, haystacks and scene builders, all checked before anything is measured.
 
-`niah locate` and `niah causes` ask other questions of the scenes that `niah run` scores. They share this: needles of
-one list for all models, a scene builder a haystack and front end, and what of it all determines a stored result.
+`niah run`, `niah locate` and `niah causes` ask different questions of the same scenes. They share this: one list of
+needles for all models, scene builders by haystack and front end, and the key of all that determines a stored result.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from niah.adapters.loading import adapter_info, choose_device, load_model
+from niah.adapters.loading import adapter_info, choose_device, load_card, unloaded
 from niah.adapters.protocol import Adapter
-from niah.cards import RANDOM, ModelCard, find_model
+from niah.adapters.scan_choice import use_scan
+from niah.adapters.weights import is_cached
+from niah.adapters.wrappers.pooled import position_logits_of
 from niah.errors import NiahError
 from niah.frontends import Frontend
 from niah.haystacks import load_haystack
-from niah.needles import load_needles
+from niah.needles import NeedleSet, load_needles
 from niah.needles.feature_cache import FeatureCache
 from niah.needles.prepared import PreparedNeedles, prepare_alike
 from niah.records.schema import cell_key
-from niah.scenes.builder import SceneBuilder
+from niah.scan.availability import check_available, other_than_auto
+from niah.sweep.cell_scenes import Scenes
+from niah.sweep.models import ModelSpec, common_labels, resolve_models
+from niah.sweep.options import RunOptions
+from niah.sweep.plan import left_out
+from niah.sweep.provenance import git, hardware, versions
 from niah.system.download import cache_folder
-from niah.vocabularies import Vocabulary, vocabulary
+from niah.version import __version__
 
 
 @dataclass(frozen=True)
-class Hidden:
-    """What is hidden in what, for which models; names and meanings as in `niah.sweep.options.RunOptions`."""
+class LoadedModel:
+    """One model in memory, with the scenes and the clips of its front end."""
 
-    models: tuple[str, ...]
-    checkpoint: str | None = None
-    needles: str = "synthetic"
-    limit: int | None = None
-    audio_root: Path | None = None
-    broader: bool = False
-    haystacks: tuple[str, ...] = ("zero",)
-    babble: Path | None = None
-    protocol: str = "dass-v1"
-    level: str = "surround"
-    device: str = "auto"
-    dtype: str = "float32"
-    seed: int = 0
-
-    @classmethod
-    def of_run(cls, arguments: Mapping[str, Any], **given: Any) -> "Hidden":
-        """What a run's run.json says it was asked, with what is given (and not None) in its place.
-
-        Of two levels surround is taken; further axes (needle duration, count, distractors) stay at their defaults.
-        """
-        known = {each.name for each in fields(cls)}
-        asked = {name: value for name, value in arguments.items() if name in known}
-        asked.update({name: value for name, value in given.items() if value is not None})
-        levels = [level.strip() for level in str(asked.get("level", "surround")).split(",")]
-        asked["level"] = "surround" if "surround" in levels else levels[0]
-        for name in ("models", "haystacks"):
-            asked[name] = tuple(asked[name])
-        levels = str(asked.get("level", "surround")).split(",")  # of several, the run's own
-        asked["level"] = "surround" if "surround" in levels else levels[0]
-        for name in ("babble", "audio_root"):
-            asked[name] = Path(asked[name]) if asked.get(name) else None
-        return cls(**asked)
-
-
-@dataclass
-class Loaded:
-    """One model with its scenes' builders, by haystack as asked for, and its clips."""
-
-    name: str
-    card: ModelCard
+    spec: ModelSpec
     adapter: Adapter
-    builders: dict[str, SceneBuilder]
+    scenes: Scenes
     prepared: PreparedNeedles
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
 
     @property
     def weights_sha256(self) -> str:
@@ -80,117 +51,159 @@ class Loaded:
 
     def key(self, haystack: str | None, **determinants: str | float | None) -> str:
         """Hash of all that determines a result of this model in this haystack (None: needle alone)."""
-        builder = self.builders[haystack] if haystack else next(iter(self.builders.values()))
+        scenes = self.scenes.builder(haystack or next(iter(self.scenes.haystacks)))
         return cell_key(
             {
-                "model": self.card.fingerprint,
+                "model": self.spec.card.fingerprint,
                 "weights": self.weights_sha256,
                 "frontend": self.adapter.frontend.fingerprint,
-                "scenes": builder.fingerprint if haystack else builder.protocol,
+                "scenes": scenes.fingerprint if haystack else scenes.protocol,
                 "clips": self.prepared.needles.ids_sha256,
                 **determinants,
             }
         )
 
 
-@dataclass
-class Hiding:
-    """Everything that was asked, checked and made ready before anything is measured.
+class EvalSetup:
+    """Everything that `options` name, checked and made ready.
+
+    Every model is loaded once here: a checkpoint that does not fit the third model must not be found after hours with
+    the first two. Every clip is read once, so that the list of clips is settled before the first result.
 
     Raises:
-        NiahError: anything wrong with a model, needle set or haystack; random weights, which hear nothing.
+        NiahError: anything wrong with a model, a needle set or a haystack. A model whose front end cannot play one of
+            the haystacks is noted instead, as long as there is another haystack to play.
     """
 
-    options: Hidden
-    labels: Vocabulary = field(init=False)
-    device: torch.device = field(init=False)
-
-    def __post_init__(self) -> None:
-        options = self.options
-        if options.checkpoint == RANDOM:
-            raise NiahError("random weights hear nothing: give trained ones")
-        self.device = choose_device(options.device)
-        self._cards = {model: find_model(model)[0] for model in options.models}
-        sets = {str(card.labels_source) for card in self._cards.values()}
-        if len(sets) != 1:
-            raise NiahError(
-                f"models {', '.join(options.models) or '(none)'} have {len(sets)} label sets: give those of one"
-            )
-        self.labels = vocabulary(next(iter(self._cards.values())).labels_source)
-        self._haystacks = {
+    def __init__(self, options: RunOptions, *, fetch: bool = True) -> None:
+        """Check and prepare everything; without `fetch`, weights that are not on this machine are not loaded."""
+        self.options = options
+        self.fetch = fetch
+        self.models = resolve_models(options.models, options.checkpoint)
+        self.labels = common_labels(self.models)
+        needles = self._needles()
+        self.haystacks = {
             spec: load_haystack(spec, babble=options.babble, seed=options.seed)
             for spec in options.haystacks
         }
-        frontends: dict[str, Frontend] = {}
-        for model in options.models:  # a checkpoint that does not fit is told before hours of work
-            frontend = self._load(model).frontend
-            frontends.setdefault(frontend.fingerprint, frontend)
-        self._builders = {key: self._builders_of(each) for key, each in frontends.items()}
+        self.device = choose_device(options.device)
+        check_available(options.kernel, self.device)
+        self._scenes = self._checked_scenes()
         self._prepared = prepare_alike(
-            self._needles(),
-            frontends,
+            needles,
+            {fingerprint: scenes.frontend for fingerprint, scenes in self._scenes.items()},
             FeatureCache(cache_folder() / "features"),
-            keep_waveform=options.level == "mix",
+            keep_waveform="mix" in options.levels,
+            strict=options.strict,
         )
 
     @property
-    def prepared(self) -> PreparedNeedles:
-        """The clips; the same list for every front end."""
-        return next(iter(self._prepared.values()))
+    def clips(self) -> NeedleSet:
+        """The clips that every front end can use, in the order of all results."""
+        return next(iter(self._prepared.values())).needles
 
-    def haystack_name(self, spec: str) -> str:
-        """What tables call it."""
-        return self._haystacks[spec].name
+    @cached_property
+    def notes(self) -> list[str]:
+        """What the user should read: clips and cells that are left out, haystacks that a model cannot play."""
+        of_clips = (note for each in self._prepared.values() for note in each.notes)
+        absent = (
+            f"the weights of '{model.name}' are not on this machine: the run fetches them"
+            for model in self.models
+            if self._is_absent(model)
+        )
+        return list(dict.fromkeys([*of_clips, *left_out(self.options), *self._unplayable, *absent]))
 
-    def needs_snr(self, spec: str) -> bool:
-        return self._haystacks[spec].needs_snr
-
-    def models(self) -> Iterator[Loaded]:
-        """One model after another, so that only one is in memory."""
-        for model in self.options.models:
-            adapter = self._load(model)
+    def loaded(self) -> Iterator[LoadedModel]:
+        """Load one model after another, so that only one is in memory."""
+        for spec in self.models:
+            adapter = self._load(spec)
             key = adapter.frontend.fingerprint
-            name = self._cards[model].name
-            yield Loaded(
-                name, self._cards[model], adapter, self._builders[key], self._prepared[key]
-            )
+            yield LoadedModel(spec, adapter, self._scenes[key], self._prepared[key])
 
     def identity(self) -> dict[str, object]:
-        """What all results in one folder share, as a run directory's."""
-        return {
+        """Return what all results in one run directory share."""
+        identity: dict[str, object] = {
             "protocol": self.options.protocol,
-            "level": self.options.level,
-            "needles": self.prepared.needles.name,
-            "ids_sha256": self.prepared.needles.ids_sha256,
+            "level": self.options.own_level,
+            "needles": self.clips.name,
+            "ids_sha256": self.clips.ids_sha256,
             "seed": self.options.seed,
             "labels": self.labels.name,
         }
+        if kernel := other_than_auto(self.options.kernel, self.device):
+            identity["kernel"] = kernel
+        return identity
 
-    def arguments(self) -> dict[str, Any]:
-        """For run.json."""
-        return {
+    def record(self) -> dict[str, Any]:
+        """Return what run.json says of how the results were made."""
+        arguments = {
             name: str(value) if isinstance(value, Path) else value
             for name, value in asdict(self.options).items()
         }
-
-    def _load(self, model: str) -> Adapter:
-        options = self.options
-        return load_model(model, options.checkpoint, device=str(self.device), dtype=options.dtype)
-
-    def _builders_of(self, frontend: Frontend) -> dict[str, SceneBuilder]:
-        options = self.options
+        excluded = {clip.id: clip for each in self._prepared.values() for clip in each.excluded}
+        clips = self.clips
         return {
-            spec: SceneBuilder(frontend, options.protocol, haystack, options.seed, options.level)  # type: ignore[arg-type]  # checked there
-            for spec, haystack in self._haystacks.items()
+            "niah_version": __version__,
+            "arguments": arguments,
+            "needles": {"name": clips.name, "licence": clips.licence, "clips": len(clips)},
+            "hardware": hardware(self.device),
+            "versions": versions(),
+            "git": git(),
+            "excluded_clips": [asdict(clip) for clip in excluded.values()],
+            "notes": self.notes,
         }
 
-    def _needles(self) -> Any:
+    def _needles(self) -> NeedleSet:
         options = self.options
         return load_needles(
             options.needles,
             vocabulary=self.labels,
-            limit=options.limit,
+            limit=options.clips_limit,
             seed=options.seed,
             broader=options.broader,
             audio_root=options.audio_root,
         )
+
+    def _load(self, model: ModelSpec) -> Adapter:
+        options = self.options
+        if self._is_absent(model):
+            bare: Adapter = unloaded(model.card, device=str(self.device), dtype=options.dtype)
+            return bare
+        adapter = load_card(
+            model.card,
+            model.weights,
+            options.checkpoint,
+            device=str(self.device),
+            dtype=options.dtype,
+            seed=options.seed,
+        )
+        use_scan(adapter, options.kernel)
+        return adapter
+
+    def _is_absent(self, model: ModelSpec) -> bool:
+        own = self.options.checkpoint is None and bool(model.weights)
+        return not self.fetch and own and not is_cached(model.card, model.weights)
+
+    def _checked_scenes(self) -> dict[str, Scenes]:
+        """The scenes of each front end, by its fingerprint; all builders made, to be refused early."""
+        scenes: dict[str, Scenes] = {}
+        problems: dict[tuple[str, str], str] = {}
+        for model in self.models:
+            adapter = self._load(model)
+            if self.options.poolings:
+                position_logits_of(adapter)
+            frontend: Frontend = adapter.frontend
+            mine = scenes.setdefault(
+                frontend.fingerprint, Scenes(self.options, self.haystacks, frontend)
+            )
+            for haystack in self.haystacks:
+                try:
+                    mine.builders(haystack)
+                except NiahError as error:
+                    if mine.can_play(haystack):  # wrong for every model: no use to go on
+                        raise
+                    problems[model.name, haystack] = f"model '{model.name}': {error}"
+        self._unplayable = list(problems.values())
+        if len(problems) == len(self.models) * len(self.haystacks):
+            raise NiahError(self._unplayable[0])
+        return scenes

@@ -102,9 +102,40 @@ def test_dry_run_lists_cells_and_writes_nothing(
     assert answer.stdout.splitlines() == [
         "tiny, needle alone",
         "tiny, zero, 12 s, position 0.5",
-        "2 cells a run of the whole plan; nothing was run",
+        "2 cells, 0 of them done already; nothing was run",
     ]
     assert not (tmp_path / "out").exists()
+
+
+def test_dry_run_lists_what_is_done(niah: Niah, material: Material, tmp_path: Path) -> None:
+    arguments = material.run(tmp_path / "out")
+    niah(*arguments)
+    answer = niah(*arguments, "--lengths", "12,20", "--dry-run")
+    assert answer.stdout.splitlines() == [
+        "tiny, needle alone (done)",
+        "tiny, zero, 12 s, position 0.5 (done)",
+        "tiny, zero, 20 s, position 0.5",
+        "3 cells, 2 of them done already; nothing was run",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["--checkpoint", "nothere.pth"], "nothere.pth"),
+        (["--needles", "nothere.csv"], "nothere.csv"),
+        (["--haystack", "babbel"], "unknown haystack 'babbel'. Did you mean 'babble'"),
+        (["--model", "dass-small", "--needles", "synthetic"], "label"),
+    ],
+)
+def test_dry_run_refuses_what_the_run_would(
+    given: list[str], told: str, niah: Niah, tmp_path: Path
+) -> None:
+    model = [] if "--model" in given else ["--model", "dass-nano"]
+    answer = niah("run", *model, *given, "--limit", "2", "--out", tmp_path / "out", "--dry-run")
+    assert answer.status == 2
+    assert told in answer.stderr
+    assert answer.stdout == ""
 
 
 def test_a_failed_cell_is_exit_status_1(niah: Niah, material: Material, tmp_path: Path) -> None:
@@ -116,7 +147,7 @@ def test_a_failed_cell_is_exit_status_1(niah: Niah, material: Material, tmp_path
         "note: short, zero, 12 s, position 0.5: error: this tagger takes at most 1100 frames"
         in (answer.stderr)
     )
-    assert "1 cells failed" in answer.stderr.splitlines()[-1]
+    assert "1 cell failed" in answer.stderr.splitlines()[-1]
     assert (tmp_path / "out" / "report.html").exists()
 
 
@@ -526,7 +557,6 @@ def finished(material: Material) -> Path:
         ["models"],
         ["models", "show", "dass-nano"],
         ["haystacks"],
-        ["run", "--dry-run"],
         ["report", "{run}"],
         ["check", "{run}", "--against", "{run}"],
     ],

@@ -25,7 +25,7 @@ from niah.frontends.kaldi import AST
 from niah.needles.features import NeedleFeatures
 from niah.networks.dass.network import Dass, DassConfig, Stage
 from niah.pages.run_report import write as write_report
-from niah.sweep.setup import Hidden
+from niah.sweep.options import RunOptions
 from niah.vocabularies import Vocabulary
 from tests.helpers import tiny
 
@@ -336,6 +336,7 @@ def test_the_command_prints_the_table(
 
 def test_a_run_of_two_levels_is_located_in_the_surrounding_one() -> None:
     asked = {"models": ["a"], "haystacks": ["zero"], "level": "mix, surround", "window_s": None}
-    hidden = Hidden.of_run(asked, limit=3, device=None)
-    assert (hidden.level, hidden.limit, hidden.device) == ("surround", 3, "auto")
-    assert Hidden.of_run({**asked, "level": "mix"}).level == "mix"
+    options = RunOptions.of_scenes(asked, limit=3, device=None)
+    assert (options.level, options.limit, options.device) == ("surround", 3, "auto")
+    mix = {**asked, "level": "mix", "protocol": "niah-v2"}
+    assert RunOptions.of_scenes(mix).level == "mix"

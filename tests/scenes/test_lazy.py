@@ -167,7 +167,7 @@ import torch
 import niah
 from niah.adapters.wrappers.lazy_features import InBlocks
 from niah.haystacks import load_haystack
-from niah.sweep.inference import measure
+from niah.sweep.inference import infer
 from niah.system.memory import keep_freed_memory
 from niah.scenes.lazy import Scene
 from niah.scenes.builder import SceneBuilder
@@ -186,7 +186,7 @@ who, batch = {
 
 def peak(length_s):
     scenes = (build.laid_out(None, f"c{i}", length_s=length_s, position=0) for i in range(2 * batch))
-    return measure(who, scenes, batch, torch.device("cpu"), lambda _: None).peak_memory_bytes
+    return infer(who, scenes, batch, torch.device("cpu"), lambda _: None).peak_memory_bytes
 
 peak(300.0)  # compiles what a long scene needs
 less, more = peak(300.0), peak(3600.0)

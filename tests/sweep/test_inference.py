@@ -16,7 +16,7 @@ from torch import Tensor
 import niah
 from niah.records.run_directory import RunDirectory
 from niah.scenes.lazy import Scene
-from niah.sweep.inference import InferenceResult, is_large, measure
+from niah.sweep.inference import InferenceResult, infer, is_large
 from tests.helpers import tiny
 
 CPU = torch.device("cpu")
@@ -47,7 +47,7 @@ def scenes(count: int = len(SECONDS), seed: int = 0) -> Iterator[Scene]:
 def measured(
     adapter: Any, batch: int, ahead: bool | None, count: int = len(SECONDS)
 ) -> InferenceResult:
-    return measure(adapter, scenes(count), batch, CPU, lambda _: None, ahead)
+    return infer(adapter, scenes(count), batch, CPU, lambda _: None, ahead)
 
 
 @pytest.mark.parametrize(
@@ -128,9 +128,9 @@ def test_scores_prepared_ahead_are_the_same_bits(
 
     def ahead(adapter: Any, made: Any, size: int, device: Any, advance: Any) -> InferenceResult:
         taken.append(1)
-        return measure(adapter, made, size, device, advance, ahead=True)
+        return infer(adapter, made, size, device, advance, ahead=True)
 
-    monkeypatch.setattr("niah.sweep.evaluator.measure", ahead)
+    monkeypatch.setattr("niah.sweep.evaluator.infer", ahead)
     monkeypatch.setattr("niah.sweep.inference.ALONE", 1)
     run, given = plain
     niah.run(**{**given, "out": tmp_path / "ahead"})
@@ -163,7 +163,7 @@ torch.set_num_threads(1)
 if sys.argv.pop(1) == "ahead":
     ahead = niah.sweep.inference.one_ahead
     niah.sweep.inference.one_ahead = lambda batches, alone: ahead(batches)  # the first too
-    niah.sweep.evaluator.measure = functools.partial(niah.sweep.inference.measure, ahead=True)
+    niah.sweep.evaluator.infer = functools.partial(niah.sweep.inference.infer, ahead=True)
 spare = int(sys.argv.pop(1))
 lines = open("/proc/self/status").read().splitlines()
 size = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmSize"))

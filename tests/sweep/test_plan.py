@@ -5,14 +5,20 @@ from typing import Any
 
 import pytest
 
+from niah.cards import ModelCard, read_model_card
 from niah.errors import NiahError
+from niah.sweep.models import common_labels, resolve_models
 from niah.sweep.options import RunOptions
-from niah.sweep.plan import Cell, model_cards_of, plan, spec_of
+from niah.sweep.plan import Cell, plan
 
 
 def cells(**given: Any) -> list[Cell]:
     options = RunOptions(**{"models": ("dass-nano",), **given})
-    return plan(options, list(model_cards_of(options)))
+    return plan(options, names(options))
+
+
+def names(options: RunOptions) -> list[str]:
+    return [model.name for model in resolve_models(options.models, options.checkpoint)]
 
 
 def test_the_cells_of_a_small_run() -> None:
@@ -67,7 +73,7 @@ def test_the_default_plan() -> None:
     options = RunOptions()
     assert options.protocol == "dass-v1"
     assert options.clips_limit == 100
-    assert len(plan(options, list(model_cards_of(options)))) == 3 * (1 + 3 * 3)
+    assert len(plan(options, names(options))) == 3 * (1 + 3 * 3)
 
 
 def test_a_needle_set_of_ones_own_is_used_whole() -> None:
@@ -128,25 +134,48 @@ def test_refusals(given: dict[str, Any], told: str) -> None:
 )
 def test_models_that_cannot_share_a_run(models: tuple[str, ...], told: str) -> None:
     with pytest.raises(NiahError, match=told):
-        model_cards_of(RunOptions(models=models))
+        common_labels(resolve_models(models))
 
 
 def test_rows_name_the_weights_unless_they_are_the_first() -> None:
-    options = RunOptions(models=("dass-small:v3", "dass-small", "ast-sine"))
-    assert list(model_cards_of(options)) == ["dass-small:v3", "dass-small", "ast-sin-base"]
-    assert spec_of(options, "ast-sin-base") == "ast-sine"
+    models = resolve_models(("dass-small:v3", "dass-small", "ast-sine"))
+    assert [model.name for model in models] == ["dass-small:v3", "dass-small", "ast-sin-base"]
+    assert [model.weights for model in models] == ["v3", "v1", ""]
+    assert models[2].spec == "ast-sine"
 
 
 def test_random_weights_have_a_name_of_their_own() -> None:
     """A run may hold the same model with trained weights, whose accuracy is reported."""
-    options = RunOptions(models=("dass-small",), checkpoint="random")
-    assert list(model_cards_of(options)) == ["dass-small:random"]
-    assert spec_of(options, "dass-small:random") == "dass-small"
+    (model,) = resolve_models(("dass-small",), "random")
+    assert (model.name, model.spec) == ("dass-small:random", "dass-small")
 
 
-def test_a_card_of_ones_own_is_named_by_itself(tmp_path: Path) -> None:
-    path = tmp_path / "file.toml"
-    path.write_text('name = "mine"\nadapter = "a:B"\nlabels = "synthetic"\n')
-    options = RunOptions(models=(str(path),))
-    assert list(model_cards_of(options)) == ["mine"]
-    assert spec_of(options, "mine") == str(path)
+def own_card(folder: Path, name: str) -> str:
+    folder.mkdir()
+    (folder / "labels.csv").write_text("index,mid,display_name\n0,a,A\n1,b,B\n")
+    card = folder / "file.toml"
+    card.write_text(f'name = "{name}"\nadapter = "a:B"\nlabels = "labels.csv"\n')
+    return str(card)
+
+
+def test_cards_of_ones_own_are_named_by_themselves(tmp_path: Path) -> None:
+    (model,) = resolve_models([own_card(tmp_path / "a", "mine")])
+    assert model.name == "mine"
+
+
+def test_equal_label_files_in_two_folders_are_one_label_set(tmp_path: Path) -> None:
+    models = resolve_models([own_card(tmp_path / name, name) for name in ("a", "b")])
+    assert common_labels(models).ids == ("a", "b")
+
+
+def test_cards_are_read_once_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+
+    def counting(path: Path) -> ModelCard:
+        read.append(path)
+        return read_model_card(path)
+
+    monkeypatch.setattr("niah.cards.read_model_card", counting)
+    resolve_models(("dass-nano", "ast-sin-nano", "aum-nano"))
+    assert read
+    assert len(read) == len(set(read))

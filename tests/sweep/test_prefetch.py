@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from niah.sweep.prefetch import one_ahead
+from niah.sweep.inference import one_ahead
 
 PATIENCE_S = 60.0
 

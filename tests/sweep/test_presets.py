@@ -3,13 +3,16 @@
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from niah.cli import main
 from niah.errors import NiahError
 from niah.pages import run_report as report
 from niah.records.run_directory import RunDirectory
-from niah.sweep.plan import model_cards_of, plan
+from niah.sweep.models import resolve_models
+from niah.sweep.plan import plan
 from niah.sweep.presets import find_preset, options_of, presets, read_preset, without_weights
 from niah.tables.published import curves_of, statements
 from tests.helpers import examples, planted, tiny
@@ -28,7 +31,15 @@ def test_every_preset_can_be_planned(name: str) -> None:
     for options in options_of({"preset": name}):
         assert options.protocol == "dass-v1"
         assert options.out == Path("runs") / name
-        assert len(plan(options, list(model_cards_of(options)))) > 1
+        assert (
+            len(
+                plan(
+                    options,
+                    [model.name for model in resolve_models(options.models, options.checkpoint)],
+                )
+            )
+            > 1
+        )
 
 
 def test_figure_3_pools_at_every_position() -> None:
@@ -118,7 +129,7 @@ def said(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tex
 
 
 def test_the_command_line_knows_presets_and_axes(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     shown = said(monkeypatch, capfd, "run --help")
     assert all(name in shown for name in NAMES)
@@ -134,8 +145,17 @@ def test_the_command_line_knows_presets_and_axes(
     assert (
         "gaussian 10 dB, 50 s, position 0.5, mix, needle 2.5 s, 2 needles, 1 distractor" in planned
     )
-    given = said(monkeypatch, capfd, "run --preset fig1c --lengths 10,300 --dry-run")
+    sound = tmp_path / "dog.wav"
+    soundfile.write(sound, np.random.default_rng(0).standard_normal(16000) / 10, 16000)
+    (tmp_path / "needles.csv").write_text(f"path,labels\n{sound},/m/0bt9lr\n")
+    monkeypatch.setenv("NIAH_CACHE", str(tmp_path / "cache"))
+    given = said(
+        monkeypatch,
+        capfd,
+        f"run --preset fig1c --lengths 10,300 --dry-run --needles {tmp_path}/needles.csv --out {tmp_path}/out",
+    )
     assert "ast-sin-small is left out" in given
+    assert "weights of 'dass-small' are not on this machine" in given
     assert "2 cells" in given
 
 

@@ -21,17 +21,14 @@ from sklearn.metrics import average_precision_score
 import niah
 from niah import audio
 from niah.errors import NiahError
-from niah.haystacks import load_haystack
-from niah.needles import load_needles
-from niah.needles.feature_cache import FeatureCache
-from niah.needles.prepared import PreparedNeedles
+from niah.frontends.kaldi import KaldiFrontend
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import CELL_COLUMNS
-from niah.sweep.cell_scenes import Scenes
 from niah.sweep.evaluator import ModelEvaluator
+from niah.sweep.loop import sweep
 from niah.sweep.options import RunOptions
-from niah.sweep.plan import model_cards_of, plan
-from niah.vocabularies import vocabulary
+from niah.sweep.plan import plan
+from niah.sweep.setup import EvalSetup
 from tests.helpers import tiny
 
 VARYING = ["latency_s", "rtf", "peak_memory_bytes"]  # what no two runs have in common
@@ -288,21 +285,11 @@ def test_the_committed_default_run_would_be_resumed_whole() -> None:
     """The keys of `results/embedded` are what a default run computes now: none of its cells would be made again."""
     committed = pd.read_csv(tiny.REPOSITORY / "results" / "embedded" / "cells.csv")
     options = RunOptions()
-    needles = load_needles(
-        options.needles, vocabulary=vocabulary("synthetic"), limit=options.clips_limit
-    )
-    haystacks = {spec: load_haystack(spec) for spec in options.haystacks}
-    device = torch.device("cpu")
-    cards = model_cards_of(options)
+    setup = EvalSetup(options)
     keys = set()
-    for name, card in cards.items():
-        adapter = niah.load_model(name)
-        scenes = Scenes(options, haystacks, adapter.frontend)
-        prepared = PreparedNeedles(
-            needles, (), (), (), FeatureCache(Path()), adapter.frontend, False
-        )
-        model = ModelEvaluator(options, card, adapter, scenes, prepared, device)
-        keys |= {model.key(cell) for cell in plan(options, [name])}
+    for loaded in setup.loaded():
+        model = ModelEvaluator(options, loaded, setup.device)
+        keys |= {model.key(cell) for cell in plan(options, [loaded.name])}
     assert keys == set(committed["cell"])
 
 
@@ -349,7 +336,6 @@ def test_an_unknown_option_of_run_is_named() -> None:
         ({"checkpoint": "nowhere.pth"}, "nowhere.pth not found"),
         ({"haystack": ["zero", "silence"]}, "'silence' is not part of dass-v1"),
         ({"level": "mix"}, "level 'mix' is not part of dass-v1"),
-        ({"level": "mix", "protocol": "niah-v2", "haystack": ["gaussian", "zero"]}, "needs noise"),
         ({"level": "mux"}, "level 'mux': unknown"),
     ],
 )
@@ -374,6 +360,59 @@ def test_a_model_that_does_not_load_is_told_before_the_first_is_measured(
     with pytest.raises(NiahError, match=r"does not fit.*hidden.weight is \(16, 128\), not \(32"):
         material.run(tmp_path / "out", models=cards, checkpoint=None)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("fault", ["raises", "nan"])
+def test_one_bad_cell_is_a_row_and_the_run_goes_on(
+    fault: str, material: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An exception of the adapter's own, or NaN, at 12 s alone: 10 s and 20 s are scored, the row says where."""
+    logits = tiny.TinyTagger.logits
+
+    def faulty(self: tiny.TinyTagger, features: Any) -> Any:
+        if features.shape[1] != 1200:
+            return logits(self, features)
+        if fault == "raises":
+            raise KeyError("no such state")
+        return logits(self, features) * float("nan")
+
+    monkeypatch.setattr(tiny.TinyTagger, "logits", faulty)
+    notes: list[str] = []
+    options = {**material.options(tmp_path / "out"), "models": (str(material.card),)}
+    table = sweep(
+        RunOptions(
+            models=options["models"],
+            checkpoint=options["checkpoint"],
+            needles=options["needles"],
+            haystacks=("zero",),
+            lengths_s=(10.0, 12.0, 20.0),
+            device="cpu",
+            out=options["out"],
+        ),
+        notes.append,
+    )
+    status = dict(zip(table["length_s"], table["status"], strict=True))
+    assert status == {10.0: "ok", 12.0: "error", 20.0: "ok"}
+    (reason,) = table.loc[table["length_s"] == 12, "error"]
+    told = "KeyError: 'no such state' (test_sweep.py, line" if fault == "raises" else "NaN"
+    assert told in reason
+    assert any(reason in note for note in notes)
+    assert table.loc[table["length_s"] == 20, "mAP"].notna().all()
+
+
+def test_a_haystack_that_one_model_cannot_play_stops_neither(
+    material: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A front end without a mean log-mel has no zeros: error rows that name why, the rest is scored."""
+    monkeypatch.setattr(KaldiFrontend, "zero_row", ())
+    with pytest.raises(NiahError, match=r"model 'tiny': haystack 'zero' is the data set's mean"):
+        material.run(tmp_path / "zero", haystack="zero")
+    assert not (tmp_path / "zero").exists()
+    table = material.run(tmp_path / "both", lengths=[10, 12])
+    by = {(h, s): status for h, s, status in table[["haystack", "length_s", "status"]].values}
+    assert by == {("none", 10.0): "ok", ("zero", 12.0): "error", ("gaussian", 12.0): "ok"}
+    notes = json.loads((tmp_path / "both" / "run.json").read_text())["notes"]
+    assert any(note.startswith("model 'tiny': haystack 'zero'") for note in notes)
 
 
 def test_an_adapter_that_refuses_a_length_is_a_row_with_the_reason(

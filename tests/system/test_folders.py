@@ -206,7 +206,7 @@ def test_a_failed_cells_error_tells_no_folder(home: Path, monkeypatch: pytest.Mo
     def fails(*_: object) -> None:
         raise NiahError(f"{home}/clip01.wav is gone, so is /opt/alice/x.wav")
 
-    monkeypatch.setattr("niah.sweep.evaluator.measure", fails)
+    monkeypatch.setattr("niah.sweep.evaluator.infer", fails)
     niah.run(**options(home, out=home / "failed", haystacks=["zero"]))
     for name, content in bytes_of(home / "failed").items():
         assert str(home).encode() not in content, name

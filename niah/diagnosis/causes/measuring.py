@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from niah.adapters.network_adapter import NetworkAdapter
+from niah.cards import RANDOM
 from niah.diagnosis.causes import interventions as change
 from niah.diagnosis.causes.passes import Pass, passes_of
 from niah.diagnosis.causes.table import write
@@ -21,10 +22,9 @@ from niah.errors import NiahError
 from niah.placement import check_position, start_frame, total_frames
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import BASE_LENGTH_S
-from niah.sweep.provenance import git, hardware, versions
-from niah.sweep.setup import Hidden, Hiding, Loaded
+from niah.sweep.options import RunOptions
+from niah.sweep.setup import EvalSetup, LoadedModel
 from niah.system.progress import progress_bar
-from niah.version import __version__
 
 VERSION = 1  # of what a variant does: part of the key of its scores
 
@@ -52,6 +52,25 @@ class CauseOptions:
             total_frames(length_s)
         if not any(length_s != BASE_LENGTH_S for length_s in self.lengths_s):
             raise NiahError("--lengths must name at least one length beyond 10 s")
+        if self.checkpoint == RANDOM:
+            raise NiahError("random weights hear nothing: give trained ones")
+
+    def run_options(self) -> RunOptions:
+        """Return the same as options of a run, for its set-up and run.json."""
+        return RunOptions(
+            models=self.models,
+            checkpoint=self.checkpoint,
+            needles=self.needles,
+            limit=self.limit,
+            haystacks=(self.haystack,),
+            snrs_db=(self.snr_db,),
+            positions=(self.position,),
+            lengths_s=self.lengths_s,
+            protocol=self.protocol,
+            device=self.device,
+            seed=self.seed,
+            out=self.out,
+        )
 
 
 def causes(options: CauseOptions) -> list[Path]:
@@ -60,28 +79,14 @@ def causes(options: CauseOptions) -> list[Path]:
     Raises:
         NiahError: a model of a family that cannot be taken apart, or anything wrong in what was asked.
     """
-    hiding = Hiding(
-        Hidden(
-            models=options.models,
-            checkpoint=options.checkpoint,
-            needles=options.needles,
-            limit=options.limit,
-            haystacks=(options.haystack,),
-            protocol=options.protocol,
-            device=options.device,
-            seed=options.seed,
-        )
-    )
-    snr_db = options.snr_db if hiding.needs_snr(options.haystack) else None
-    scene = {
-        "haystack": hiding.haystack_name(options.haystack),
-        "snr_db": snr_db,
-        "position": options.position,
-    }
-    identity = {**hiding.identity(), "measures": "causes", **scene}
+    setup = EvalSetup(options.run_options())
+    haystack = setup.haystacks[options.haystack]
+    snr_db = options.snr_db if haystack.needs_snr else None
+    scene = {"haystack": haystack.name, "snr_db": snr_db, "position": options.position}
+    identity = {**setup.identity(), "measures": "causes", **scene}
     with RunDirectory.create_or_open(options.out, identity) as run:
-        run.write_run_json(_provenance(hiding))
-        stored = _Measuring(options, hiding, run, snr_db).all_models()
+        run.write_run_json(setup.record())
+        stored = _Measuring(options, setup, run, snr_db).all_models()
         known = run.run_json().get("variants", {})
         run.write_run_json({"variants": {**known, **stored}})
         return write(run)
@@ -92,7 +97,7 @@ class _Measuring:
     """The state of one call of `causes`."""
 
     options: CauseOptions
-    hiding: Hiding
+    setup: EvalSetup
     run: RunDirectory
     snr_db: float | None
 
@@ -102,7 +107,7 @@ class _Measuring:
         found: dict[str, dict[str, Any]] = {}
         with progress_bar() as bar:
             task = bar.add_task("causes", total=None, detail="")
-            for model in self.hiding.models():
+            for model in self.setup.loaded():
                 todo = [(each, s) for s in lengths_s for each in passes_of(model)]
                 todo = [(each, s) for each, s in todo if s != BASE_LENGTH_S or each.has_base]
                 seconds = sum(self._seconds(*each) for each in todo) * len(model.prepared)
@@ -127,7 +132,7 @@ class _Measuring:
     def _seconds(self, each: Pass, length_s: float) -> float:
         return BASE_LENGTH_S if each.alone else length_s
 
-    def _keys(self, model: Loaded, each: Pass, length_s: float) -> dict[str, str]:
+    def _keys(self, model: LoadedModel, each: Pass, length_s: float) -> dict[str, str]:
         """By reading, those that mean something at this length."""
         base = length_s == BASE_LENGTH_S
         haystack = None if base or each.alone else self.options.haystack
@@ -147,7 +152,7 @@ class _Measuring:
 
     def _measure(
         self,
-        model: Loaded,
+        model: LoadedModel,
         each: Pass,
         length_s: float,
         keys: dict[str, str],
@@ -173,18 +178,18 @@ class _Measuring:
                 [needle.id for needle in needles],
                 [needle.labels for needle in needles],
                 np.stack(logits[reading]),
-                classes=self.hiding.labels.ids,
+                classes=self.setup.labels.ids,
             )
 
-    def _start(self, model: Loaded, length_s: float) -> int:
+    def _start(self, model: LoadedModel, length_s: float) -> int:
         """The needle's first frame."""
         frames, options = model.adapter.frontend.needle_frames, self.options
         total = total_frames(length_s, frames)
         return start_frame(total, frames, options.position, options.protocol)
 
-    def _scenes(self, model: Loaded, length_s: float) -> Iterator[tuple[torch.Tensor, int]]:
+    def _scenes(self, model: LoadedModel, length_s: float) -> Iterator[tuple[torch.Tensor, int]]:
         """Each clip's scene (T0, M) with the needle's first frame."""
-        builder, position = model.builders[self.options.haystack], self.options.position
+        builder, position = model.scenes.builder(self.options.haystack), self.options.position
         start = self._start(model, length_s)
         for index, needle in enumerate(model.prepared.needles.needles):
             features = model.prepared.features(index)
@@ -198,16 +203,3 @@ class _Measuring:
                 ),
                 start,
             )
-
-
-def _provenance(hiding: Hiding) -> dict[str, Any]:
-    needles = hiding.prepared.needles
-    return {
-        "niah_version": __version__,
-        "arguments": hiding.arguments(),
-        "needles": {"name": needles.name, "licence": needles.licence, "clips": len(needles)},
-        "hardware": hardware(hiding.device),
-        "versions": versions(),
-        "git": git(),
-        "notes": list(hiding.prepared.notes),
-    }

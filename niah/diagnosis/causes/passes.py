@@ -32,7 +32,7 @@ from niah.diagnosis.causes.table import RELEASED, Part, Remedy, Variant
 from niah.errors import NiahError
 from niah.networks.ast import Ast
 from niah.networks.dass.network import Dass
-from niah.sweep.setup import Loaded
+from niah.sweep.setup import LoadedModel
 
 MEMORY_FACTORS = (2.0, 4.0, 8.0)
 _MAP_DIRECTIONS = ("forward in time", "up in mel", "backward in time", "down in mel")
@@ -57,7 +57,7 @@ class Pass:
         return any(variant.kind != "part" for variant in self.variants.values())
 
 
-def passes_of(model: Loaded) -> list[Pass]:
+def passes_of(model: LoadedModel) -> list[Pass]:
     """How a model is taken apart.
 
     Raises:

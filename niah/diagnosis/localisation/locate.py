@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from niah.cards import RANDOM
 from niah.diagnosis.localisation.evidence import (
     HOP_S,
     METHODS,
@@ -24,7 +25,8 @@ from niah.needles.features import NeedleFeatures
 from niah.placement import FRAMES_PER_SECOND, start_frame, total_frames
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import BASE_LENGTH_S
-from niah.sweep.setup import Hidden, Hiding, Loaded
+from niah.sweep.options import RunOptions
+from niah.sweep.setup import EvalSetup, LoadedModel
 from niah.system.folders import recalled
 from niah.system.progress import progress_bar
 
@@ -57,7 +59,7 @@ class LocateOptions:
 
 @dataclass(frozen=True)
 class _Cell:
-    model: Loaded
+    model: LoadedModel
     method: Method
     haystack: str
     snr_db: float | None
@@ -78,9 +80,11 @@ def locate(options: LocateOptions) -> list[Path]:
             f"{options.run} has no run.json with a run's arguments: run `niah run` first"
         )
     arguments = recalled(arguments, str(told["identity"].get("ids_sha256")))
+    if arguments.get("checkpoint") == RANDOM:
+        raise NiahError("random weights hear nothing: locate a run of trained ones")
     clips = min(options.limit, arguments.get("limit") or options.limit)
-    hiding = Hiding(
-        Hidden.of_run(
+    setup = EvalSetup(
+        RunOptions.of_scenes(
             arguments,
             models=options.models or None,
             haystacks=options.haystacks or None,
@@ -98,14 +102,14 @@ def locate(options: LocateOptions) -> list[Path]:
     plan = [
         (haystack, snr_db, length_s, position)
         for length_s in lengths_s
-        for haystack in hiding.options.haystacks
-        for snr_db in (asked["snrs_db"] if hiding.needs_snr(haystack) else (None,))
+        for haystack in setup.haystacks
+        for snr_db in (asked["snrs_db"] if setup.haystacks[haystack].needs_snr else (None,))
         for position in asked["positions"]
     ]
-    work = sum(length_s for _, _, length_s, _ in plan) * len(hiding.prepared)
+    work = sum(length_s for _, _, length_s, _ in plan) * len(setup.clips)
     with progress_bar() as bar:
-        task = bar.add_task("locate", total=work * len(hiding.options.models), detail="")
-        for model in hiding.models():
+        task = bar.add_task("locate", total=work * len(setup.models), detail="")
+        for model in setup.loaded():
             methods = _methods(options.method, model)
             for scene in plan:
                 for method in methods:
@@ -116,7 +120,7 @@ def locate(options: LocateOptions) -> list[Path]:
                     def advance(clips: int, share: float = share) -> None:
                         bar.advance(task, share * clips)
 
-                    _do(cell, hiding, options, advance)
+                    _do(cell, setup, options, advance)
     return [*write(options.run), *draw(options.run)]
 
 
@@ -128,7 +132,7 @@ def draw(run: Path) -> list[Path]:
     return [figure.file for figure in draw_figures(read(run), run / "figures")]
 
 
-def _methods(asked: str, model: Loaded) -> Sequence[Method]:
+def _methods(asked: str, model: LoadedModel) -> Sequence[Method]:
     exact = has_positions(model.adapter)
     if asked == "auto":
         return ("positions",) if exact else ("occlusion",)
@@ -140,7 +144,7 @@ def _methods(asked: str, model: Loaded) -> Sequence[Method]:
 
 
 def _do(
-    cell: _Cell, hiding: Hiding, options: LocateOptions, advance: Callable[[int], None]
+    cell: _Cell, setup: EvalSetup, options: LocateOptions, advance: Callable[[int], None]
 ) -> None:
     """Measure and store one cell, if it is not there."""
     windows = (options.window_s, options.hop_s) if cell.method == "occlusion" else (None, None)
@@ -162,14 +166,14 @@ def _do(
     for clip, labels, curve, target_s in _curves(cell, options):
         width_s = curve.width_s
         for label in labels:
-            found = find(curve.centres_s, curve.values[:, hiding.labels.index(label)], target_s)
+            found = find(curve.centres_s, curve.values[:, setup.labels.index(label)], target_s)
             pairs.append({"clip": clip, "label": label, **vars(found)})
         advance(1)
     about = {
         "model": cell.model.name,
         "checkpoint_sha256": cell.model.weights_sha256,
         "method": cell.method,
-        "haystack": hiding.haystack_name(cell.haystack),
+        "haystack": setup.haystacks[cell.haystack].name,
         "snr_db": cell.snr_db,
         "length_s": cell.length_s,
         "position": cell.position,
@@ -185,7 +189,7 @@ def _curves(
     cell: _Cell, options: LocateOptions
 ) -> Iterator[tuple[str, tuple[str, ...], Curve, float]]:
     """(clip id, its labels, curve, centre of its sound in seconds), clip by clip."""
-    builder = cell.model.builders[cell.haystack]
+    builder = cell.model.scenes.builder(cell.haystack)
     frontend = cell.model.adapter.frontend
     build = partial(
         builder.scene, length_s=cell.length_s, position=cell.position, snr_db=cell.snr_db

@@ -1,0 +1,44 @@
+"""A run without running: everything is checked and every clip read as a run would, nothing is scored or written."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from niah.records.run_directory import RunDirectory
+from niah.sweep.evaluator import ModelEvaluator
+from niah.sweep.options import RunOptions
+from niah.sweep.plan import Cell, plan
+from niah.sweep.setup import EvalSetup
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """One cell of a run, and whether the run directory has it already."""
+
+    cell: Cell
+    done: bool
+
+
+def planned_cells(options: RunOptions, note: Callable[[str], None]) -> list[PlannedCell]:
+    """Check everything that `options` name and list the cells of the run.
+
+    Weights that the run would fetch are not fetched: such a model is checked but for them, and none of its cells counts
+    as done.
+
+    Raises:
+        NiahError: what the run would be refused for.
+    """
+    setup = EvalSetup(options, fetch=False)
+    for text in setup.notes:
+        note(text)
+    completed: set[str] = set()
+    if (options.out / "run.json").is_file():
+        directory = RunDirectory(options.out)
+        directory.check_identity(setup.identity())
+        completed = directory.completed()
+    cells = plan(options, [model.name for model in setup.models])
+    planned = []
+    for loaded in setup.loaded():
+        model = ModelEvaluator(options, loaded, setup.device)
+        mine = [cell for cell in cells if cell.model == loaded.name]
+        planned += [PlannedCell(cell, model.key(cell) in completed) for cell in mine]
+    return planned
