@@ -1,24 +1,25 @@
 """Audio NIAH: how audio taggers scale with duration.
 
 A needle (a labelled 10 s clip) is hidden in a haystack (hours of something else); a tagger must still name it.
-The data flow is one line, a module a step:
+The data flows down the folders in this order:
 
-    needles, synthetic      which clips, with which labels
-    haystacks, noise_bank   what they are hidden in
-    frontends               audio to normalised log-mel, as each model was trained on it
-    placement, scenes       where, and the features of the whole
-    cards, adapters         a checkpoint's card, and its network as features -> logits; windows, pooling
-    networks, scan          one architecture a file; the selective scan
-    presets, plan, sweep    every model x haystack x length x position, one cell at a time
-    metrics, statistics     scores to mAP, relative drop and their intervals
-    records, summary        what a run directory holds, written whole or not at all
-    tables, plots, report   what people read;   leaderboard: of many runs
-    check, compare          what continuous integration reads; which of two is better
-    controls, overlap,      what a model says without a needle, of labels that the haystack holds,
-    calibration             and how well its scores keep their scale
-    locate, causes          where it heard the needle; what its drop is made of
-    efficiency              latency, memory and the roofline against length
-    training                the recipes that make checkpoints
+    needles           labelled clips: readers, selection, features; synthetic clips
+    frontends         audio to normalised log-mel, as each model was trained on it
+    haystacks         what clips are hidden in: constants, noise, talkers, recordings
+    placement         where a needle lies in a scene, by protocol
+    scenes            the features of a whole scene, or of long ones block by block
+    scan, networks    the selective scan and its kernels; one architecture a file
+    adapters          a card's checkpoint in its network: features to logits; windows, pooling
+    sweep             every model x haystack x SNR x length x position, one cell at a time
+    metrics           logits to mAP, relative drop, chance, intervals, effective lengths
+    records           what a run directory holds, written whole or not at all
+    tables, plots     rows as curves and tables; figures
+    pages, compare    a run's report and the leaderboard; `niah check` and `niah compare`
+    diagnosis         controls, where a model heard the needle, what its drop is made of
+
+Beside the flow are bench (latency, memory and the roofline against length), preview (one scene to see and hear) and
+training (the recipes that make checkpoints); cli and api are on top. What every step uses: cards (one TOML a model or
+haystack), vocabularies, audio, randomness, system, errors. CONTRIBUTING.md has the picture.
 
 `import niah` and every listing command work without torch: `load_model` and `run` import it when called.
 """

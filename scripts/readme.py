@@ -1,23 +1,29 @@
-"""Write the generated parts of README.md: the results table and the two performance tables.
+"""Write the generated parts of the README files, each between two marks.
 
     python scripts/readme.py          rewrite them
-    python scripts/readme.py --check  exit 1 if they are stale
+    python scripts/readme.py --check  exit 1 if one is stale
 
-The first is what `niah leaderboard results/embedded` writes of it (a committed `niah run` without
-arguments); the others come from results/benchmarks/bench.json (`make bench`).
+README.md: the results table is what `niah leaderboard results/embedded` writes of it (a committed `niah run` without
+arguments), the performance tables come from results/benchmarks/bench.json (`make bench`). models/README.md and
+haystacks/README.md list the cards and recipes beside them, results/README.md the runs below it.
 """
 
+import csv
 import json
+import re
 import sys
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from niah.cards import ModelCard, Weights, haystack_cards, model_cards
 from niah.pages import leaderboard
 from niah.pages.leaderboard import markdown
+from niah.training.recipes import read_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
-README = ROOT / "README.md"
 RUN = ROOT / "results" / "embedded"
 BENCHMARKS = ROOT / "results" / "benchmarks" / "bench.json"
+_ARXIV = re.compile(r"arXiv:(\d+\.\d+)")
 SHOWN = {
     "test_scene_after_the_first[gaussian-dass-v1]": "2.5 h scene in Gaussian noise, after the first clip",
     "test_scene_after_the_first[babble-dass-v1]": "2.5 h scene in babble, after the first clip",
@@ -85,26 +91,130 @@ def speed() -> str:
     return "\n".join(["| what | time | beside |", "| --- | --- | --- |", *rows])
 
 
-def rendered(text: str) -> str:
-    for name, part in (("results", results()), ("performance", performance()), ("speed", speed())):
+def models() -> str:
+    """A table for each family of cards."""
+    families: dict[str, list[ModelCard]] = {}
+    for card in model_cards():
+        families.setdefault(card.family, []).append(card)
+    parts = []
+    for family, cards in sorted(families.items(), key=lambda each: each[0].lower()):
+        rows = [
+            (
+                f"[{card.name}]({card.path.name})",
+                f"{card.parameters / 1e6:.3g} M",
+                f"{card.trained_on} ({card.trained_on_s:g} s)",
+                ", ".join(
+                    f"{name.removesuffix('_mAP')} {mAP:g}" for name, mAP in card.published.items()
+                ),
+                ", ".join(_source(*entry) for entry in card.weights.items()) or "none released",
+                card.licence,
+            )
+            for card in cards
+        ]
+        header = ("model", "parameters", "trained on", "published mAP", "weights", "licence")
+        papers = sorted({paper for card in cards for paper in _ARXIV.findall(card.paper)})
+        links = ", ".join(f"[arXiv:{paper}](https://arxiv.org/abs/{paper})" for paper in papers)
+        parts.append(f"### {family}\n\n{links}\n\n{_table(header, rows)}")
+    return "\n\n".join(parts)
+
+
+def _source(name: str, weights: Weights) -> str:
+    """Where one checkpoint comes from, as a link."""
+    if weights.file:
+        return f"[{name}]({weights.file})"
+    if weights.hub:
+        return f"[{name}](https://huggingface.co/{weights.hub}) (hub)"
+    if weights.url:
+        return f"[{name}]({weights.url}) (address)"
+    return f"[{name}]({weights.by_hand}) (by hand)"
+
+
+def recipes() -> str:
+    rows = []
+    for path in sorted((ROOT / "models" / "recipes").glob("*.toml")):
+        summary = path.read_text("utf-8").partition("\n")[0].removeprefix("# ")
+        summary = summary.removesuffix(" Give the clips: --train MANIFEST --eval MANIFEST.")
+        rows.append((f"[{path.stem}](recipes/{path.name})", read_recipe(path).model, summary))
+    return _table(("recipe", "model", "what it trains"), rows)
+
+
+def haystacks() -> str:
+    rows = [
+        (f"[{card.name}]({card.path.name})", card.description, card.origin, card.licence)
+        for card in haystack_cards()
+    ]
+    return _table(("haystack", "what", "origin", "licence"), rows)
+
+
+def runs() -> str:
+    """The committed run directories: what was measured over which clips."""
+    rows = []
+    for path in sorted((ROOT / "results").rglob("cells.csv")):
+        with path.open(newline="", encoding="utf-8") as file:
+            cells = list(csv.DictReader(file))
+        folder = path.parent.relative_to(ROOT / "results").as_posix()
+        values = {name: sorted({cell[name] for cell in cells}) for name in cells[0]}
+        lengths = sorted(map(float, values["length_s"]))
+        rows.append(
+            (
+                f"[{folder}]({folder}/cells.csv)",
+                ", ".join(values["protocol"]),
+                ", ".join(
+                    f"{n} of `{needles}`"
+                    for needles in values["needles"]
+                    for n in values["n_clips"]
+                ),
+                str(len(values["model"])),
+                ", ".join(name for name in values["haystack"] if name != "none"),
+                f"{lengths[0]:g} to {lengths[-1]:g} s",
+                str(len(cells)),
+            )
+        )
+    header = ("run directory", "protocol", "clips", "models", "haystacks", "lengths", "cells")
+    return _table(header, rows)
+
+
+def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """A Markdown table."""
+    lines = [header, ("---",) * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+# The generated parts of each file, by the name in their marks.
+DOCUMENTS: Mapping[str, Mapping[str, Callable[[], str]]] = {
+    "README.md": {"results": results, "performance": performance, "speed": speed},
+    "models/README.md": {"models": models, "recipes": recipes},
+    "haystacks/README.md": {"haystacks": haystacks},
+    "results/README.md": {"runs": runs},
+}
+
+
+def rendered(document: str, text: str) -> str:
+    """Return the text of a document with its generated parts made again."""
+    for name, part in DOCUMENTS[document].items():
         begin, end = f"<!-- {name}: scripts/readme.py -->", f"<!-- end of {name} -->"
         before, _, rest = text.partition(begin)
         _, _, after = rest.partition(end)
         if not after:
-            raise SystemExit(f"README.md has no part between '{begin}' and '{end}'")
-        text = f"{before}{begin}\n\n{part}\n\n{end}{after}"
+            raise SystemExit(f"{document} has no part between '{begin}' and '{end}'")
+        text = f"{before}{begin}\n\n{part()}\n\n{end}{after}"
     return text
 
 
 def main(arguments: list[str]) -> int:
-    text = README.read_text()
-    fresh = rendered(text)
-    if "--check" in arguments:
-        if fresh != text:
-            print("README.md is stale: run `python scripts/readme.py`", file=sys.stderr)
-        return int(fresh != text)
-    README.write_text(fresh)
-    return 0
+    stale = 0
+    for document in DOCUMENTS:
+        path = ROOT / document
+        text = path.read_text("utf-8")
+        fresh = rendered(document, text)
+        if fresh == text:
+            continue
+        stale += 1
+        if "--check" in arguments:
+            print(f"{document} is stale: run `python scripts/readme.py`", file=sys.stderr)
+        else:
+            path.write_text(fresh, "utf-8")
+    return int(stale > 0 and "--check" in arguments)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The README's tables are generated, its figures exist."""
+"""The README files: generated parts are fresh, linked files exist."""
 
 import re
 import runpy
@@ -20,12 +20,35 @@ def test_generated_tables_are_fresh() -> None:
     assert found.returncode == 0, found.stderr
 
 
-def test_a_stale_table_is_found() -> None:
-    rendered = runpy.run_path(str(SCRIPT))["rendered"]
-    text = (REPOSITORY / "README.md").read_text()
-    assert rendered(text.replace("| dass-nano |", "| dass-giga |", 1)) == text
-    with pytest.raises(SystemExit, match="has no part between"):
-        rendered(text.replace("<!-- end of results -->", ""))
+@pytest.mark.parametrize(
+    ("document", "row", "mark"),
+    [
+        ("README.md", "| dass-nano |", "results"),
+        ("models/README.md", "| [dass-nano](dass-nano.toml) |", "models"),
+        ("haystacks/README.md", "| [zero](zero.toml) |", "haystacks"),
+        ("results/README.md", "| [nano](nano/cells.csv) |", "runs"),
+    ],
+)
+def test_a_stale_table_is_found(document: str, row: str, mark: str) -> None:
+    script = runpy.run_path(str(SCRIPT))
+    rendered, text = script["rendered"], (REPOSITORY / document).read_text()
+    assert rendered(document, text.replace(row, "| giga |", 1)) == text
+    with pytest.raises(SystemExit, match=f"{document} has no part between"):
+        rendered(document, text.replace(f"<!-- end of {mark} -->", ""))
+
+
+def test_every_card_and_recipe_is_listed() -> None:
+    text = (REPOSITORY / "models" / "README.md").read_text()
+    files = [
+        path.relative_to(REPOSITORY / "models") for path in (REPOSITORY / "models").rglob("*.toml")
+    ]
+    assert len(files) > 80
+    assert not [file for file in files if f"({file.as_posix()})" not in text]
+    folders = {path.name for path in (REPOSITORY / "results").iterdir() if path.is_dir()}
+    listed = re.findall(
+        r"^\| \[([\w-]+)\]\(\1\)", (REPOSITORY / "results" / "README.md").read_text(), re.M
+    )
+    assert set(listed) == folders
 
 
 def test_the_results_table_is_the_leaderboards(tmp_path: Path) -> None:
@@ -36,9 +59,39 @@ def test_the_results_table_is_the_leaderboards(tmp_path: Path) -> None:
     assert part.strip() in (tmp_path / "leaderboard.md").read_text()
 
 
-def test_linked_files_exist() -> None:
-    text = (REPOSITORY / "README.md").read_text()
-    targets = re.findall(r"\]\(([^)#]+)\)", text)
+def documents() -> list[Path]:
+    found = [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")]
+    for folder in ("models", "haystacks", "results", "scripts"):
+        found += (REPOSITORY / folder).rglob("*.md")
+    return sorted(found)
+
+
+@pytest.mark.parametrize(
+    "document", documents(), ids=lambda path: str(path.relative_to(REPOSITORY))
+)
+def test_linked_files_exist(document: Path) -> None:
+    text = re.sub(r"`[^`\n]*`|```.*?```", "", document.read_text(), flags=re.DOTALL)
+    targets = re.findall(r"\]\(([^)#\s]+)\)", text)
     local = [target for target in targets if "://" not in target]
-    assert local
-    assert not [target for target in local if not (REPOSITORY / target).exists()]
+    assert not [target for target in local if not (document.parent / target).exists()]
+
+
+def test_the_documents_have_links() -> None:
+    assert {"README.md", "CONTRIBUTING.md"} <= {path.name for path in documents()}
+    assert sum(path.read_text().count("](") for path in documents()) > 100
+
+
+PATH_IN_CODE = re.compile(
+    r"`((?:niah|tests|benchmarks|scripts|docs|models|haystacks|results|presets|requirements|\.ci|\.github)/[\w./*-]*)`"
+)
+
+
+@pytest.mark.parametrize(
+    "name", ["CONTRIBUTING.md", *(f"docs/{p.name}" for p in (REPOSITORY / "docs").glob("*.md"))]
+)
+def test_paths_that_a_document_names_exist(name: str) -> None:
+    """Names in capitals stand for a file that a contributor makes."""
+    paths = PATH_IN_CODE.findall((REPOSITORY / name).read_text())
+    missing = [path for path in paths if not list(REPOSITORY.glob(path)) and path == path.lower()]
+    assert not missing
+    assert name != "CONTRIBUTING.md" or len(paths) > 40
