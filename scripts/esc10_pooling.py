@@ -12,8 +12,8 @@ from typing import Any
 
 from niah.plots.style import COLOURS, DASHES, MARKERS, STYLE, legend, mark_chance, new_panels, save
 from niah.records.run_directory import RunDirectory
-from niah.tables.curves import LengthCurve, lines
-from niah.tables.drop import Table
+from niah.tables.curves import LengthCurve, length_curves
+from niah.tables.table import Table
 
 FOLDER = Path(__file__).resolve().parent.parent / "results" / "esc10-nano" / "pooling"
 TRAINED = "dass-esc10"  # followed by the pooling it was trained for; alone: the average
@@ -22,7 +22,7 @@ POSITIONS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 def main() -> None:
-    found = lines(RunDirectory(FOLDER).cells())
+    found = length_curves(RunDirectory(FOLDER).cells())
     parts = (
         ("Trained for each pooling", _by_pooling([line for line in found if not line.pool])),
         ("Trained for the average, pooled afterwards", _by_pooling(

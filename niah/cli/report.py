@@ -17,12 +17,12 @@ def show_report(directory: Path) -> None:
 
     from niah.pages.run_report import write
     from niah.records.run_directory import RunDirectory
-    from niah.tables.drop import summary
+    from niah.tables.drop import results_table
     from niah.tables.effective_lengths import lengths_table
 
     page = write(directory)
     cells = RunDirectory(directory).cells()
-    for table in (summary(cells), lengths_table(cells, brief=True)):
+    for table in (results_table(cells), lengths_table(cells, brief=True)):
         if table is not None:
             Console().print(table)
     print(f"tables   {directory / 'tables.md'}")

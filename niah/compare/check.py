@@ -21,7 +21,7 @@ from niah.records.run_directory import RunDirectory
 from niah.records.schema import BASE_LENGTH_S, axes_of, is_plain, read_csv
 from niah.system.markdown_text import plain
 from niah.tables.curves import points
-from niah.tables.drop import Table
+from niah.tables.table import Table
 
 if TYPE_CHECKING:
     import pandas as pd

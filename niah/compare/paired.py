@@ -36,7 +36,7 @@ from niah.system import spreadsheet
 from niah.system.folders import numbered
 from niah.system.markdown_text import plain
 from niah.tables.curves import points
-from niah.tables.drop import Table
+from niah.tables.table import Table
 
 LEVEL = 0.05
 SAME_RUN = ("protocol", "level", "ids_sha256", "labels")

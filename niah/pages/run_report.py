@@ -38,6 +38,7 @@ from niah.tables import drop as tables
 from niah.tables.curves import points
 from niah.tables.effective_lengths import lengths_table
 from niah.tables.published import statements
+from niah.tables.table import Table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,7 +101,7 @@ def _warnings(cells: "pd.DataFrame", provenance: Mapping[str, Any]) -> list[str]
     return told if few is None else [*told, few]
 
 
-def _further(run: RunDirectory, cells: "pd.DataFrame") -> list[tables.Table]:
+def _further(run: RunDirectory, cells: "pd.DataFrame") -> list[Table]:
     """The tables after the scores, those that the run has the numbers or the scores for."""
     made = (
         lengths_table(cells),
@@ -115,7 +116,7 @@ def _further(run: RunDirectory, cells: "pd.DataFrame") -> list[tables.Table]:
 
 def _tables_md(
     cells: "pd.DataFrame",
-    further: Iterable[tables.Table],
+    further: Iterable[Table],
     figures: Iterable[plots.Figure],
     provenance: Mapping[str, Any],
 ) -> str:
@@ -129,7 +130,7 @@ def _tables_md(
 
 def _page(
     cells: "pd.DataFrame",
-    further: Iterable[tables.Table],
+    further: Iterable[Table],
     figures: Iterable[plots.Figure],
     provenance: Mapping[str, Any],
 ) -> str:
@@ -164,24 +165,24 @@ def _lead(cells: "pd.DataFrame") -> str:
     )
 
 
-def _headed(table: tables.Table) -> tuple[str, str]:
+def _headed(table: Table) -> tuple[str, str]:
     """A caption "What it is: how to read it" as a heading and a sentence."""
     heading, _, told = table.caption.partition(": ")
     return heading, told[:1].upper() + told[1:]
 
 
-def _further_html(table: tables.Table) -> str:
+def _further_html(table: Table) -> str:
     heading, told = map(escape, _headed(table))
     scroll = f'<div class="scroll">{_table_html(table)}</div>'
     return f'<h2>{heading}</h2>\n<p class="lead">{told}</p>\n{scroll}'
 
 
-def _further_md(table: tables.Table) -> str:
+def _further_md(table: Table) -> str:
     heading, told = _headed(table)
     return f"## {plain(heading)}\n\n{replace(table, caption=told).markdown()}"
 
 
-def _table_html(table: tables.Table) -> str:
+def _table_html(table: Table) -> str:
     texts = table.header.index("position") if "position" in table.header else 1
     heads = (f"<th{_text_if(i < texts)}>{escape(n)}</th>" for i, n in enumerate(table.header))
     rows = []

@@ -10,7 +10,7 @@ from niah.plots.against_snr import snr_figures
 from niah.plots.heat_map import position_figure
 from niah.plots.style import STYLE, Figure, Looks
 from niah.system import atomic
-from niah.tables.curves import LengthCurve, lines
+from niah.tables.curves import LengthCurve, length_curves
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,13 +24,13 @@ def draw(cells: "pd.DataFrame", folder: Path) -> list[Figure]:
     `length-<scene>.png` for scenes with two lengths or more, `positions-<scene>.png` where a length
     has two positions or more, `snr-<position>.png` where a haystack has two levels or more: of plain
     scenes. `axis-<axis>-<scene>-<position>.png` for each further axis. Raises `NiahError` as
-    `niah.tables.curves.lines` does.
+    `niah.tables.curves.length_curves` does.
     """
     import matplotlib as mpl
 
     with atomic.one_line_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    found = lines(cells)
+    found = length_curves(cells)
     looks = Looks(found)
     plain = [line for line in found if not line.axes] or found
     with mpl.rc_context(STYLE):

@@ -9,7 +9,7 @@ from niah.plots.style import COLOURS, STYLE, Figure, Looks, new_panels, save, wh
 from niah.records.naming import length_name
 from niah.sweep.presets import find_preset
 from niah.system import atomic
-from niah.tables.curves import lines
+from niah.tables.curves import length_curves
 from niah.tables.published import PublishedCurve, curves_of
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ TICKS_S = (10, 20, 50, 100, 300, 1000, 3600, 9000)
 def draw_published(cells: "pd.DataFrame", presets: Iterable[str], folder: Path) -> list[Figure]:
     """`preset-<name>.png` for each preset with published curves: theirs black and dashed, the run's in its colours.
 
-    Raises `NiahError` as `niah.tables.curves.lines` does, or for an unknown preset.
+    Raises `NiahError` as `niah.tables.curves.length_curves` does, or for an unknown preset.
     """
     import matplotlib as mpl
 
@@ -59,7 +59,7 @@ def _figure(
         )
         told.append(_told(label, zip(x, y, strict=True)))
     haystacks = {(curve.haystack, curve.snr_db) for curve in curves}
-    found = [line for line in lines(cells) if (line.haystack, line.snr_db) in haystacks]
+    found = [line for line in length_curves(cells) if (line.haystack, line.snr_db) in haystacks]
     found = [line for line in found if not line.axes]
     looks = Looks(found)
     for line in found:

@@ -6,8 +6,9 @@ apostrophe in front; so does one with apostrophes before such a beginning, or it
 """
 
 import re
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,6 +23,22 @@ def text(header: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
     """A CSV with a line a row; None and NaN are empty fields, numbers are written in full."""
     lines = (",".join(map(_field, row)) for row in (header, *rows))
     return "".join(f"{line}\n" for line in lines)
+
+
+def rows_text(
+    kind: type[Any], rows: Iterable[object], before: Mapping[str, object] | None = None
+) -> str:
+    """Return a CSV of instances of the dataclass `kind`: a column a field, numbers in full.
+
+    Args:
+        kind: the dataclass, which names the columns even when there is no row.
+        rows: its instances.
+        before: further columns by name, in front and the same in every row.
+    """
+    first = dict(before or {})
+    names = [each.name for each in fields(kind)]
+    lines = ((*first.values(), *(getattr(row, name) for name in names)) for row in rows)
+    return text((*first, *names), lines)
 
 
 def frame_text(frame: "pd.DataFrame") -> str:

@@ -1,9 +1,9 @@
-"""The lines that tables and figures are made of: one model in one kind of scene, by length.
+"""The curves that tables and figures are made of: one model in one kind of scene, by length.
 
 A `LengthCurve` holds fixed all but the length: model (its weights and precision), haystack, SNR, position,
 window, how windows or positions are pooled, and the further axes (level, needle's duration and
-count, distractors). Controls, which have no needle, are on no line. Its first point is the needle
-alone (10 s), which the model's lines share, since at 10 s there is no haystack.
+count, distractors). Controls, which have no needle, are on no curve. The first point is the needle
+alone (10 s), which the model's curves share, since at 10 s there is no haystack.
 """
 
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ONE_TABLE = ("protocol", "needles", "n_clips")
-SAME_CLIPS = ("classes_scored", "chance_mAP")  # told by the clips' labels alone
+SAME_CLIPS = ("classes_scored", "chance_mAP")  # they follow from the clips' labels alone
 
 
 @dataclass(frozen=True)
@@ -49,47 +49,56 @@ class LengthCurve:
         """The cell of the needle alone, None when it was not run."""
         return self.by_length.get(BASE_LENGTH_S)
 
+    @property
+    def chance_share(self) -> float | None:
+        """The share of the 10 s score that random scores get, None where it is not known."""
+        base = self.base or {}
+        known = base.get("chance_mAP") is not None and base.get("mAP")
+        return float(base["chance_mAP"] / base["mAP"]) if known else None
+
     def scored(self) -> list[tuple[float, Point]]:
-        """The (length, cell) pairs that have an mAP, in order of length."""
+        """Return the (length, cell) pairs that have an mAP, in order of length."""
         return [(s, p) for s, p in sorted(self.by_length.items()) if p["mAP"] is not None]
 
 
-def lines(cells: "pd.DataFrame") -> list[LengthCurve]:
-    """The lines of a run's cells, ordered by model, haystack, SNR and position.
+def length_curves(cells: "pd.DataFrame") -> list[LengthCurve]:
+    """Return the curves of a run's cells, ordered by model, haystack, SNR and position.
 
-    Raises `NiahError` when there are no cells, or when they mix protocols or clip lists: their
-    scores are not comparable (macro mAP rises when there are fewer clips).
+    Raises:
+        NiahError: there are no cells, or they mix protocols or clip lists, whose scores are not
+            comparable (macro mAP rises when there are fewer clips).
     """
     _refuse_mixed(cells)
-    found = [point for point in points(cells) if not point.get("control")]
-    if not found:
+    scenes = [point for point in points(cells) if not point.get("control")]
+    if not scenes:
         raise NiahError("there are only controls yet, no scene with its needle: nothing to show")
-    names = _model_names(found)
+    names = _model_names(scenes)
     grouped: dict[tuple[Any, ...], dict[float, Point]] = {}
     alone: dict[tuple[Any, ...], Point] = {}
-    for point in found:
-        how = (names[_variant(point)], point["window_s"], pool_of(point["kernel"]))
-        length = float(point["length_s"])
-        if length == BASE_LENGTH_S:
-            alone.setdefault(how, point)
+    for point in scenes:
+        system = (names[_variant(point)], point["window_s"], pool_of(point["kernel"]))
+        length_s = float(point["length_s"])
+        if length_s == BASE_LENGTH_S:
+            alone.setdefault(system, point)
         place = (point["haystack"] or NO_HAYSTACK, point["snr_db"], point["position"])
         scene = (*place, axes_name(point))
-        grouped.setdefault((how, scene), {})[length] = point
-    longer = {how for (how, _), held in grouped.items() if _longer(held)}
-    result = []
-    for (how, scene), held in grouped.items():
-        if not _longer(held) and how in longer:
-            continue  # the needle alone is the first point of the other lines
-        by_length = held if how not in alone else {BASE_LENGTH_S: alone[how], **held}
-        (model, window_s, pool), (haystack, snr_db, position, axes) = how, scene
-        result.append(
+        grouped.setdefault((system, scene), {})[length_s] = point
+    longer = {system for (system, _), by_length in grouped.items() if _is_longer(by_length)}
+    curves = []
+    for (system, scene), by_length in grouped.items():
+        if not _is_longer(by_length) and system in longer:
+            continue  # the needle alone is the first point of the other curves
+        if system in alone:
+            by_length = {BASE_LENGTH_S: alone[system], **by_length}
+        (model, window_s, pool), (haystack, snr_db, position, axes) = system, scene
+        curves.append(
             LengthCurve(model, haystack, snr_db, position, window_s, pool, by_length, axes)
         )
-    return sorted(result, key=_order)
+    return sorted(curves, key=_order)
 
 
 def points(cells: "pd.DataFrame") -> list[Point]:
-    """The rows as dictionaries, None where nothing is known."""
+    """Return the rows as dictionaries, None where nothing is known."""
     import pandas as pd
 
     return [
@@ -98,19 +107,19 @@ def points(cells: "pd.DataFrame") -> list[Point]:
     ]
 
 
-def lengths(found: Iterable[LengthCurve]) -> list[float]:
-    """Every length on any of the lines, ascending."""
-    return sorted({length for line in found for length in line.by_length})
+def lengths(curves: Iterable[LengthCurve]) -> list[float]:
+    """Return every length in seconds on any of the curves, ascending."""
+    return sorted({length_s for curve in curves for length_s in curve.by_length})
 
 
-def chance(found: Iterable[LengthCurve]) -> float | None:
-    """Expected mAP of random scores on the lines' clips, None when nothing was scored."""
-    levels = [p["chance_mAP"] for line in found for p in line.by_length.values()]
+def chance(curves: Iterable[LengthCurve]) -> float | None:
+    """Return the expected mAP of random scores on the curves' clips, None when nothing was scored."""
+    levels = [p["chance_mAP"] for curve in curves for p in curve.by_length.values()]
     return next((float(level) for level in levels if level is not None), None)
 
 
-def _longer(held: dict[float, Point]) -> bool:
-    return any(length != BASE_LENGTH_S for length in held)
+def _is_longer(by_length: dict[float, Point]) -> bool:
+    return any(length_s != BASE_LENGTH_S for length_s in by_length)
 
 
 def _refuse_mixed(cells: "pd.DataFrame") -> None:
@@ -140,9 +149,9 @@ def _variant(point: Point) -> Variant:
     return point["model"], point["checkpoint_sha256"], point["dtype"]
 
 
-def _model_names(found: Iterable[Point]) -> dict[Variant, str]:
-    """How to call each model: by weights and precision too where there are several of them."""
-    variants = {_variant(point) for point in found}
+def _model_names(scenes: Iterable[Point]) -> dict[Variant, str]:
+    """Name each model, by weights and precision too where there are several of them."""
+    variants = {_variant(point) for point in scenes}
     weights = {(model, sha) for model, sha, _ in variants}
     models = [model for model, _ in weights]
     names = {}
@@ -153,9 +162,9 @@ def _model_names(found: Iterable[Point]) -> dict[Variant, str]:
     return names
 
 
-def _order(line: LengthCurve) -> tuple[Any, ...]:
+def _order(curve: LengthCurve) -> tuple[Any, ...]:
     # haystacks without a level first, then by falling SNR, which is rising difficulty
-    quiet = line.snr_db is None
-    level = 0.0 if line.snr_db is None else -line.snr_db
-    place = (line.position or 0.0, line.window_s or 0.0, line.pool)
-    return (line.model, not quiet, line.haystack, level, line.axes, *place)
+    quiet = curve.snr_db is None
+    level = 0.0 if curve.snr_db is None else -curve.snr_db
+    place = (curve.position or 0.0, curve.window_s or 0.0, curve.pool)
+    return (curve.model, not quiet, curve.haystack, level, curve.axes, *place)

@@ -1,136 +1,104 @@
-"""A run's cells as tables: the relative drop by length, in Markdown and as plain rows.
+"""A run's cells as tables by length: the drop from the 10 s score, and the share of it that is left.
 
 Only cells of one protocol and one list of clips go into a table. Every table shows the chance floor
 (the expected mAP of random scores), because a fall can only be read against it.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from niah.records.naming import Point, length_name
 from niah.records.schema import BASE_LENGTH_S
-from niah.system.markdown_text import plain
-from niah.tables.curves import LengthCurve, chance, lengths, lines
+from niah.tables.curves import LengthCurve, chance, length_curves, lengths
+from niah.tables.table import CHANCE, Table
 
 if TYPE_CHECKING:
     import pandas as pd
-    from rich.table import Table as RichTable
-
-
-@dataclass(frozen=True)
-class Table:
-    """A caption in words, a header, and rows of as many texts."""
-
-    caption: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-    def markdown(self) -> str:
-        """The table as GitHub Markdown, the caption above it; its texts are shown as they are, whatever they hold."""
-        rule = ["---"] * len(self.header)
-        body = [_markdown_row(row) for row in (self.header, rule, *self.rows)]
-        return "\n".join([plain(self.caption), "", *body, ""])
-
-    def __rich__(self) -> "RichTable":
-        """The table for a terminal: `rich.print(table)`."""
-        from rich import box
-        from rich.markup import escape
-        from rich.table import Table as RichTable
-
-        drawn = RichTable(
-            title=escape(self.caption),
-            title_justify="left",
-            box=box.SIMPLE_HEAD,
-            padding=(0, 1, 0, 0),
-            pad_edge=False,
-        )
-        for index, name in enumerate(self.header):
-            side: Literal["left", "right"] = "left" if index < 2 else "right"
-            drawn.add_column(escape(name), justify=side, overflow="fold")
-        for row in self.rows:
-            drawn.add_row(*map(escape, row))
-        return drawn
 
 
 def markdown(cells: "pd.DataFrame") -> str:
-    """The relative-drop table of a run as Markdown.
+    """Return `drop_table` as Markdown.
 
-    Rows: model, haystack with SNR, position. Columns: lengths; at 10 s mAP and its interval, then
-    mAP with its change from the 10 s score in per cent and the change's interval. Raises
-    `NiahError` for cells of different protocols or clips (see `niah.tables.curves.lines`).
+    Raises:
+        NiahError: the cells are of different protocols or clips.
     """
     return drop_table(cells).markdown()
 
 
 def drop_table(cells: "pd.DataFrame") -> Table:
-    """What `markdown` shows, as a `Table`."""
+    """Return the drop by length, a row a curve and a column a length.
+
+    At 10 s a cell is mAP with its interval, then mAP with its change from the 10 s score in per cent
+    and the change's interval.
+
+    Raises:
+        NiahError: the cells are of different protocols or clips.
+    """
     return _by_length(cells, _with_intervals, "change from 10 s [95 % interval]")
 
 
-def summary(cells: "pd.DataFrame") -> Table:
-    """`results_table`, for a terminal: `rich.print` draws it, and its `rows` are plain texts."""
-    return results_table(cells)
-
-
 def results_table(cells: "pd.DataFrame") -> Table:
-    """The compact table of a README: mAP at 10 s, then per cent of it that is left."""
+    """Return the compact table of a README: mAP at 10 s, then per cent of it that is left.
+
+    Raises:
+        NiahError: the cells are of different protocols or clips.
+    """
     return _by_length(cells, _share_left, "then per cent of it that is left")
 
 
 def _by_length(cells: "pd.DataFrame", entry: "Entry", entries: str) -> Table:
-    found = lines(cells)
-    columns = lengths(found)
-    header = scene_columns(found)
+    curves = length_curves(cells)
+    columns_s = lengths(curves)
+    header = scene_columns(curves)
     rows = [
-        (*scene_texts(line, header), *(entry(line.by_length.get(s), s) for s in columns))
-        for line in found
+        (*scene_texts(curve, header), *(entry(curve.by_length.get(s), s) for s in columns_s))
+        for curve in curves
     ]
-    floor = _chance_row(found, columns, len(header), entry)
+    floor = _chance_row(curves, columns_s, len(header), entry)
     return Table(
-        f"{_about(cells)}; {entries}", (*header, *map(length_name, columns)), (*rows, *floor)
+        f"{_about(cells)}; {entries}", (*header, *map(length_name, columns_s)), (*rows, *floor)
     )
 
 
-def scene_columns(found: Iterable[LengthCurve]) -> tuple[str, ...]:
-    """The first columns of a table of lines; "window" where a line is the sliding window's."""
-    windows = any(line.window != "whole" for line in found)
+def scene_columns(curves: Iterable[LengthCurve]) -> tuple[str, ...]:
+    """Return the first columns of a table of curves; "window" where a curve is the sliding window's."""
+    windows = any(curve.window != "whole" for curve in curves)
     return ("model", "haystack", "position", *(["window"] if windows else []))
 
 
-def scene_texts(line: LengthCurve, columns: tuple[str, ...]) -> tuple[str, ...]:
-    """What a line holds fixed, as texts of `scene_columns`."""
-    position = "" if line.position is None else f"{line.position:g}"
-    return (line.model, line.scene, position, *([line.window] if "window" in columns else []))
+def scene_texts(curve: LengthCurve, columns: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what a curve holds fixed, as texts of `scene_columns`."""
+    position = "" if curve.position is None else f"{curve.position:g}"
+    return (curve.model, curve.scene, position, *([curve.window] if "window" in columns else []))
 
 
 def _chance_row(
-    found: list[LengthCurve], columns: Iterable[float], lead: int, entry: "Entry"
+    curves: list[LengthCurve], columns_s: Iterable[float], n_lead: int, entry: "Entry"
 ) -> list[tuple[str, ...]]:
-    level = chance(found)
+    level = chance(curves)
     if level is None:
         return []
-    bases = [line.base for line in found if line.base is not None and line.base["mAP"]]
+    bases = [curve.base for curve in curves if curve.base is not None and curve.base["mAP"]]
     shares = sorted({round(100 * level / base["mAP"]) for base in bases})
     texts = []
-    for length in columns:
+    for length_s in columns_s:
         text = f"{level:.3f}"
-        if entry is _share_left and length != BASE_LENGTH_S and shares:
-            text = (
-                " to ".join(f"{share}" for share in dict.fromkeys((shares[0], shares[-1]))) + " %"
-            )
+        if entry is _share_left and length_s != BASE_LENGTH_S and shares:
+            text = " to ".join(f"{share}" for share in dict.fromkeys((shares[0], shares[-1])))
+            text += " %"
         texts.append(text)
-    return [("chance", *[""] * (lead - 1), *texts)]
+    return [(CHANCE, *[""] * (n_lead - 1), *texts)]
 
 
 def _about(cells: "pd.DataFrame") -> str:
     """ "mAP of dass-v1 on 80 clips of esc-10"."""
     first = cells.iloc[0]
-    return f"mAP of {first['protocol']} on {first['n_clips']} clips of {first['needles']}"
+    clips = "clip" if first["n_clips"] == 1 else "clips"
+    return f"mAP of {first['protocol']} on {first['n_clips']} {clips} of {first['needles']}"
 
 
 class Entry(Protocol):
-    """Turns one cell (None when it was not run) at one length into text."""
+    """A function from one cell (None when it was not run) at one length to text."""
 
     def __call__(self, point: Point | None, length_s: float) -> str: ...
 
@@ -142,8 +110,8 @@ def _with_intervals(point: Point | None, length_s: float) -> str:
         return f"{point['mAP']:.3f}{_interval(point['mAP_lo'], point['mAP_hi'], '.3f')}"
     if point["drop"] is None:
         return f"{point['mAP']:.3f}"
-    low, high = _negative(point["drop_hi"]), _negative(point["drop_lo"])
-    return f"{point['mAP']:.3f} ({_change(point)} %{_interval(low, high, '+.0f')})"
+    low, high = _change(point["drop_hi"]), _change(point["drop_lo"])
+    return f"{point['mAP']:.3f} ({_signed(_change(point['drop']))} %{_changes(low, high)})"
 
 
 def _share_left(point: Point | None, length_s: float) -> str:
@@ -160,17 +128,20 @@ def _unscored(point: Point | None) -> str:
     return {"oom": "out of memory", "error": "error", "ok": "not scored"}[point["status"]]
 
 
-def _change(point: Point) -> str:
-    return f"{-100 * point['drop'] + 0.0:+.0f}"
-
-
-def _negative(drop: float | None) -> float | None:
+def _change(drop: float | None) -> float | None:
+    """The change in per cent of a drop, None where it is not known."""
     return None if drop is None else -100 * drop
+
+
+def _changes(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f" [{_signed(low)}, {_signed(high)}]"
+
+
+def _signed(per_cent: float | None) -> str:
+    """ "+3", "-12", and "0" for what rounds to it, without a sign."""
+    text = f"{per_cent or 0.0:+.0f}"
+    return "0" if float(text) == 0 else text
 
 
 def _interval(low: float | None, high: float | None, form: str) -> str:
     return "" if low is None or high is None else f" [{low:{form}}, {high:{form}}]"
-
-
-def _markdown_row(row: Iterable[str]) -> str:
-    return "| " + " | ".join(map(plain, row)) + " |"

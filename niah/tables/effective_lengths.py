@@ -1,21 +1,25 @@
-"""How long does each model hold, in each kind of scene? L85, L50, and what the clips could show.
+"""How long each model holds in each kind of scene: L85 and L50, and what the clips could show.
 
 L85 and L50 come from the `relative` and `drop` columns of the cells, so a table that was published
-without scores has them too. See `niah.metrics.effective_length` for what they are.
+without scores has them too. `niah.metrics.effective_length` defines them. The report's table and the
+leaderboard both take them from `effective_lengths`.
 """
 
+from dataclasses import dataclass
 from math import isnan, nan
 from typing import TYPE_CHECKING
 
 from niah.metrics.drop import detectable_drop
 from niah.metrics.effective_length import LEVELS, EffectiveLength, Reached, effective_length
 from niah.records.naming import length_name
-from niah.tables.curves import LengthCurve, lines
-from niah.tables.drop import Table, scene_columns, scene_texts
+from niah.tables.curves import LengthCurve, length_curves
+from niah.tables.drop import scene_columns, scene_texts
+from niah.tables.table import CHANCE, Table
 
 if TYPE_CHECKING:
     import pandas as pd
 
+FEWEST_LENGTHS = 2  # the needle alone and one longer scene
 CAPTION = (
     "Effective length: the longest at which a model keeps 85 % (L85) and 50 % (L50) of its own 10 s "
     "score, interpolated in log length [95 % interval]; * it fell below that earlier and came back; "
@@ -25,94 +29,129 @@ CAPTION = (
 BRIEF = "Longest length at which 85 % (L85) and 50 % (L50) of the 10 s score is kept"
 
 
-def lengths_table(cells: "pd.DataFrame", *, brief: bool = False) -> Table | None:
-    """The table of a run's cells, a row a line; None when no line has a score beyond 10 s.
+@dataclass(frozen=True)
+class KeptLength:
+    """An effective length of one curve, in numbers and in words.
 
-    `brief`, for a terminal: L85 and L50 without their intervals, and nothing else.
-
-    Raises `NiahError` as `niah.tables.curves.lines` does.
+    `at_chance`: random scores keep as large a share, so that the length says nothing.
     """
-    found = lines(cells)
-    levels = {id(line): [length_of(line, share) for share in LEVELS] for line in found}
-    found = [line for line in found if levels[id(line)][0] is not None]
-    if not found:
-        return None
-    columns = scene_columns(found)
-    text = _at if brief else effective_length_text
-    texts = {
-        id(line): [
-            text(level) if level is None or level.share > _floor(line) else "chance"
-            for level in levels[id(line)]
-        ]
-        for line in found
-    }
-    names = tuple(f"L{100 * share:.0f}" for share in LEVELS)
-    if brief:
-        short = [(*scene_texts(line, columns), *texts[id(line)]) for line in found]
-        return Table(BRIEF, (*columns, *names), tuple(short))
-    rows = [
-        (
-            *scene_texts(line, columns),
-            *_ten_seconds(line),
-            *texts[id(line)],
-            _detectable(line),
-        )
-        for line in found
-    ]
-    return Table(CAPTION, (*columns, "10 s mAP", "AUC", "d'", *names, "detectable"), tuple(rows))
+
+    length: EffectiveLength
+    at_chance: bool
+
+    @property
+    def text(self) -> str:
+        """ "53 s", "≥ 300 s", "53 s *" for a curve that came back; "chance" where random scores keep as much."""
+        if self.at_chance:
+            return CHANCE
+        return _reached(self.length.at) + (" *" if self.length.dips else "")
+
+    @property
+    def bounds(self) -> tuple[str, str] | None:
+        """The ends of the 95 % interval; None without one, or when only the longest length is in it."""
+        low, high = self.length.low, self.length.high
+        if self.at_chance or low is None or high is None or low == high:
+            return None
+        return _reached(low), _reached(high)
+
+    @property
+    def interval(self) -> str:
+        """ "41 s to 70 s"; "" without `bounds`."""
+        return "" if self.bounds is None else " to ".join(self.bounds)
+
+    @property
+    def text_with_interval(self) -> str:
+        """ "53 s [41 s, 70 s]", "≥ 300 s [210 s, ≥ 300 s]"."""
+        return self.text if self.bounds is None else f"{self.text} [{', '.join(self.bounds)}]"
 
 
-def length_of(line: LengthCurve, share: float) -> EffectiveLength | None:
-    """L_`share` of a line; None without its 10 s score or without a longer one."""
-    known = [(s, p) for s, p in line.scored() if p["relative"] is not None]
-    if line.base is None or len(known) < 2:
+def effective_lengths(curve: LengthCurve) -> dict[str, KeptLength | None]:
+    """Return "L85" and "L50" of a curve; None without its 10 s score or without a longer one."""
+    return {level_name(share): kept_length(curve, share) for share in LEVELS}
+
+
+def level_name(share: float) -> str:
+    """ "L85" for 0.85."""
+    return f"L{100 * share:.0f}"
+
+
+def kept_length(curve: LengthCurve, share: float) -> KeptLength | None:
+    """Return the longest length at which `curve` keeps `share` of its 10 s score.
+
+    Args:
+        curve: cells by length; those with a share (`relative`) count.
+        share: in 0..1, of the 10 s score.
+
+    Returns:
+        None without the 10 s score or without a longer one.
+    """
+    length = length_of(curve, share)
+    return None if length is None else KeptLength(length, share <= (curve.chance_share or 0.0))
+
+
+def length_of(curve: LengthCurve, share: float) -> EffectiveLength | None:
+    """Return the same in numbers only, without regard to chance."""
+    shares = [(s, p) for s, p in curve.scored() if p["relative"] is not None]
+    if curve.base is None or len(shares) < FEWEST_LENGTHS:
         return None
-    lengths_s = [length for length, _ in known]
-    low = [nan if p["drop_hi"] is None else 1.0 - p["drop_hi"] for _, p in known]
-    high = [nan if p["drop_lo"] is None else 1.0 - p["drop_lo"] for _, p in known]
+    lengths_s = [length_s for length_s, _ in shares]
+    # a greater drop is a smaller share
+    low = [nan if p["drop_hi"] is None else 1.0 - p["drop_hi"] for _, p in shares]
+    high = [nan if p["drop_lo"] is None else 1.0 - p["drop_lo"] for _, p in shares]
     bounds = None if all(isnan(value) for value in low[1:]) else (low, high)
-    return effective_length(lengths_s, [p["relative"] for _, p in known], share, bounds)
+    return effective_length(lengths_s, [p["relative"] for _, p in shares], share, bounds)
 
 
-def effective_length_text(level: EffectiveLength | None) -> str:
-    """ "53 s [41 s, 70 s]", "≥ 300 s [210 s, ≥ 300 s]", "53 s *"; "" when it is not known.
+def lengths_table(cells: "pd.DataFrame", *, brief: bool = False) -> Table | None:
+    """Return the effective lengths of a run's cells, a row a curve.
 
-    No interval where nothing but the longest length is in it.
+    Args:
+        cells: of one protocol and list of clips.
+        brief: L85 and L50 without their intervals, and nothing else; for a terminal.
+
+    Returns:
+        None when no curve has a score beyond 10 s.
+
+    Raises:
+        NiahError: the cells are of different protocols or clips.
     """
-    if level is None or level.low is None or level.high is None or level.low == level.high:
-        return _at(level)
-    return f"{_at(level)} [{_reached(level.low)}, {_reached(level.high)}]"
-
-
-def _at(level: EffectiveLength | None) -> str:
-    return "" if level is None else _reached(level.at) + (" *" if level.dips else "")
+    curves = [c for c in length_curves(cells) if length_of(c, LEVELS[0]) is not None]
+    if not curves:
+        return None
+    columns = scene_columns(curves)
+    rows = []
+    for curve in curves:
+        kept = [each for each in effective_lengths(curve).values() if each is not None]
+        scene = scene_texts(curve, columns)
+        if brief:
+            rows.append((*scene, *(each.text for each in kept)))
+        else:
+            texts = [each.text_with_interval for each in kept]
+            rows.append((*scene, *_ten_seconds(curve), *texts, _detectable(curve)))
+    names = tuple(map(level_name, LEVELS))
+    if brief:
+        return Table(BRIEF, (*columns, *names), tuple(rows))
+    return Table(CAPTION, (*columns, "10 s mAP", "AUC", "d'", *names, "detectable"), tuple(rows))
 
 
 def _reached(reached: Reached) -> str:
     sign = {"": "", "<": "< ", ">=": "≥ "}[reached.censored]
     seconds = reached.length_s
     if not reached.censored and seconds < 3600:
-        seconds = float(f"{seconds:.3g}")
+        seconds = float(f"{seconds:.3g}")  # three digits of what is interpolated
     return f"{sign}{length_name(seconds)}"
 
 
-def _floor(line: LengthCurve) -> float:
-    """The share of the 10 s score that random scores get: below it no length can be found."""
-    base = line.base or {}
-    known = base.get("chance_mAP") is not None and base.get("mAP")
-    return float(base["chance_mAP"] / base["mAP"]) if known else 0.0
-
-
-def _ten_seconds(line: LengthCurve) -> tuple[str, ...]:
-    base = line.base or {}
+def _ten_seconds(curve: LengthCurve) -> tuple[str, ...]:
+    base = curve.base or {}
     forms = (("mAP", ".3f"), ("auc", ".3f"), ("d_prime", ".2f"))
-    known = ((base.get(name), form) for name, form in forms)
-    return tuple("" if value is None else f"{value:{form}}" for value, form in known)
+    values = ((base.get(name), form) for name, form in forms)
+    return tuple("" if value is None else f"{value:{form}}" for value, form in values)
 
 
-def _detectable(line: LengthCurve) -> str:
-    """The largest over the line's lengths: what could be missed at some length."""
-    points = [p for s, p in line.scored() if line.base is not None and p is not line.base]
-    bounds = [(p["drop_lo"], p["drop_hi"]) for p in points]
-    found = [detectable_drop(low, high) for low, high in bounds if None not in (low, high)]
-    return f"{100 * max(found):.1f}" if found else ""
+def _detectable(curve: LengthCurve) -> str:
+    """The largest over the curve's lengths: what could be missed at some length."""
+    longer = [p for _, p in curve.scored() if curve.base is not None and p is not curve.base]
+    bounds = [(p["drop_lo"], p["drop_hi"]) for p in longer]
+    drops = [detectable_drop(low, high) for low, high in bounds if None not in (low, high)]
+    return f"{100 * max(drops):.1f}" if drops else ""

@@ -8,7 +8,7 @@ from pathlib import Path
 from niah.cards import published_file
 from niah.records.schema import BASE_LENGTH_S
 from niah.sweep.presets import Preset, find_preset
-from niah.tables.drop import Table
+from niah.tables.table import Table
 
 FEWEST_POINTS = 3  # of a curve
 

@@ -10,7 +10,7 @@ from variants import COMPARED, EPOCHS, SEEDS, VARIANTS, Variant
 
 from niah.plots.style import CHANCE_COLOUR, COLOURS, STYLE, new_panels, save
 from niah.records.schema import BASE_LENGTH_S
-from niah.tables.drop import Table
+from niah.tables.table import Table
 
 LONGER = LENGTHS[1:]
 

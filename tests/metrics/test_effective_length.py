@@ -12,8 +12,8 @@ from niah.metrics.effective_length import Reached, effective_length
 from niah.records import schema as cells
 from niah.records.run_directory import RunDirectory
 from niah.records.summarise import summarise
-from niah.tables.curves import lines
-from niah.tables.effective_lengths import effective_length_text, length_of, lengths_table
+from niah.tables.curves import length_curves
+from niah.tables.effective_lengths import KeptLength, length_of, lengths_table
 from tests.helpers import examples
 
 
@@ -42,7 +42,7 @@ def test_what_comes_back_counts_and_is_marked() -> None:
     found = effective_length([10, 20, 50, 100], [1.0, 0.4, 0.6, 0.2], 0.5)
     assert 50 < found.at.length_s < 100
     assert found.dips
-    assert effective_length_text(found).endswith(" *")
+    assert KeptLength(found, at_chance=False).text.endswith(" *")
 
 
 def test_the_interval_is_where_the_bounds_cross() -> None:
@@ -81,7 +81,7 @@ def test_a_scorer_deaf_after_a_minute_has_an_l50_of_a_minute(tmp_path: Path) -> 
             run.write_scores(str(row["cell"]), clips, labels, scores, classes=classes)
             run.write_row(row)
         summarise(run)
-        (line,) = lines(run.cells())
+        (line,) = length_curves(run.cells())
     found = length_of(line, 0.5)
     assert found is not None
     assert found.at.length_s == pytest.approx(60.5, abs=0.5)

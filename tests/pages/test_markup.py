@@ -16,7 +16,7 @@ from niah.pages import run_report as report
 from niah.records.run_directory import RunDirectory
 from niah.records.summarise import summarise
 from niah.system.markdown_text import plain
-from niah.tables.drop import Table
+from niah.tables.table import Table
 from tests.helpers import examples
 from tests.helpers.browser import Browser
 

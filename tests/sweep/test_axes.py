@@ -24,7 +24,7 @@ from niah.records.schema import CELL_COLUMNS, OPTIONAL_COLUMNS
 from niah.records.summarise import cell_metrics
 from niah.sweep.options import RunOptions
 from niah.sweep.plan import Cell, left_out, plan
-from niah.tables.curves import lines
+from niah.tables.curves import length_curves
 from niah.tables.effective_lengths import length_of
 from tests.helpers import planted, tiny
 
@@ -72,7 +72,7 @@ def test_a_tagger_deaf_after_a_minute_has_an_l50_of_a_minute(material: Material)
     )
     assert (table.loc[table["length_s"] <= 60, "mAP"] == 1).all()
     assert (table.loc[table["length_s"] > 60, "mAP"] < 0.5).all()
-    (line,) = lines(table)
+    (line,) = length_curves(table)
     for share in (0.5, 0.85):
         level = length_of(line, share)
         assert level is not None
@@ -83,7 +83,7 @@ def test_one_that_hears_only_the_beginning_shows_in_the_heat_map(material: Mater
     table = material.run(
         "beginning", config={"hears_s": 10.24}, lengths=[10, 30, 60], positions=[0, 0.5, 1]
     )
-    shares = _shares(lines(table))
+    shares = _shares(length_curves(table))
     for length_s in (30.0, 60.0):
         assert shares[0.0, length_s] == 1
         for position in (0.5, 1.0):
@@ -143,7 +143,7 @@ def test_controls_are_kept_apart_from_scores(material: Material) -> None:
     }
     assert controls.query("control == 'sham'")["position"].tolist() == [0.5]
     assert controls.query("control == 'needle-free'")["position"].isna().all()
-    shown = [point["cell"] for line in lines(table) for point in line.by_length.values()]
+    shown = [point["cell"] for line in length_curves(table) for point in line.by_length.values()]
     assert not set(shown) & set(controls["cell"])
     for cell in controls["cell"]:
         stored = run.read_scores(cell)
@@ -222,7 +222,7 @@ def test_poolings_tell_dilution_from_deafness(material: Material) -> None:
     assert by["max", 60.0] == 1
     assert by["top-k", 10.0] == by["average", 10.0]  # one needle's share of itself is all of it
     assert by["top-k", 60.0] >= by["average", 60.0]
-    names = {line.window for line in lines(table)}
+    names = {line.window for line in length_curves(table)}
     assert names == {"whole, average", "whole, max", "whole, top-k"}
     own = material.run(
         "pooling",
@@ -268,7 +268,7 @@ def test_further_axes_are_rows_and_lines_of_their_own(material: Material) -> Non
     assert len(table) == 1 + 8 * 3  # zeros take no mix
     assert table["cell"].is_unique
     assert table.query("haystack == 'zero'")["level"].isna().all()
-    scenes = {line.scene for line in lines(table)}
+    scenes = {line.scene for line in length_curves(table)}
     assert "zero" in scenes
     assert "gaussian, 10 dB, mix, needle 2 s, 2 needles, 1 distractor" in scenes
     assert len(scenes) == 24

@@ -10,7 +10,7 @@ from niah.errors import NiahError
 from niah.records import schema as cells
 from niah.records.naming import length_name
 from niah.tables import drop as tables
-from niah.tables.curves import lines
+from niah.tables.curves import length_curves
 from tests.helpers import examples
 
 
@@ -20,7 +20,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
 
 
 def test_lines_share_the_needle_alone(table: pd.DataFrame) -> None:
-    found = lines(table)
+    found = length_curves(table)
     assert {line.haystack for line in found} == {"zero", "babble"}
     for line in found:
         assert line.base is not None
@@ -30,7 +30,7 @@ def test_lines_share_the_needle_alone(table: pd.DataFrame) -> None:
 
 
 def test_needle_alone_is_a_line_when_there_is_nothing_else(table: pd.DataFrame) -> None:
-    found = lines(table[table["length_s"] == 10])
+    found = length_curves(table[table["length_s"] == 10])
     assert [(line.model, line.haystack) for line in found] == [
         ("ast-sin-nano", "none"),
         ("dass-nano", "none"),
@@ -47,10 +47,10 @@ def test_entries_are_the_cells(table: pd.DataFrame) -> None:
     )
     row = next(r for r in drop.rows if r[:3] == ("dass-nano", "babble, 10 dB", "0.5"))
     cell = table.query("model == 'dass-nano' and snr_db == 10 and length_s == 50").iloc[0]
-    change = [-100 * cell[name] for name in ("drop", "drop_hi", "drop_lo")]
-    assert row[5] == (
-        f"{cell['mAP']:.3f} ({change[0]:+.0f} % [{change[1]:+.0f}, {change[2]:+.0f}])"
-    )
+    change = [
+        f"{-100 * cell[name]:+.0f}".replace("-0", "0") for name in ("drop", "drop_hi", "drop_lo")
+    ]
+    assert row[5] == (f"{cell['mAP']:.3f} ({change[0]} % [{change[1]}, {change[2]}])")
     assert row[3] == f"{cell['base_mAP']:.3f}" + row[3][5:]
     assert row[7] == ""  # 300 s was run with zero only
     share = next(r for r in tables.results_table(table).rows if r[:3] == row[:3])
@@ -90,12 +90,12 @@ def test_other_clips_of_the_same_name_and_number_are_found_out(
 
 def test_no_cells_is_told() -> None:
     with pytest.raises(NiahError, match="no cells"):
-        tables.summary(cells.table([]))
+        tables.results_table(cells.table([]))
 
 
 def test_two_checkpoints_of_a_model_are_told_apart() -> None:
     made = [examples.row(mAP=0.5, checkpoint_sha256=sha * 64) for sha in "ab"]
-    names = {line.model for line in lines(cells.table(made))}
+    names = {line.model for line in length_curves(cells.table(made))}
     assert names == {"dass-nano (aaaaaaaa)", "dass-nano (bbbbbbbb)"}
 
 
@@ -104,7 +104,7 @@ def test_windows_have_their_own_base_and_column() -> None:
         examples.row(mAP=0.5, base_mAP=0.5, relative=1.0, drop=0.0, window_s=window)
         for window in (None, 10.0)
     ]
-    shown = tables.summary(cells.table(made))
+    shown = tables.results_table(cells.table(made))
     assert shown.header[3] == "window"
     assert [row[3] for row in shown.rows] == ["whole", "10 s"]
 
@@ -120,7 +120,7 @@ def test_pools_and_precisions_have_lines_of_their_own() -> None:
         )
         for s in (10.0, 50.0)
     ]
-    found = lines(cells.table(made))
+    found = length_curves(cells.table(made))
     assert [(line.model, line.window) for line in found] == [
         ("dass-nano, bfloat16", "whole"),
         ("dass-nano, float32", "whole"),
@@ -143,7 +143,7 @@ def test_markdown_escapes_and_is_aligned() -> None:
 def test_rich_draws_the_summary(table: pd.DataFrame) -> None:
     console = Console(width=100, record=True)
     with console.capture() as captured:
-        console.print(tables.summary(table))
+        console.print(tables.results_table(table))
     assert "dass-nano" in captured.get()
     assert "oom" in captured.get()
 
@@ -159,3 +159,11 @@ def test_readme_table_is_stable(table: pd.DataFrame, tmp_path: Path) -> None:
     table.to_csv(tmp_path / "cells.csv", index=False)
     again = cells.read_csv(tmp_path / "cells.csv")
     assert tables.results_table(again).markdown() == tables.results_table(table).markdown()
+
+
+def test_no_change_has_no_sign() -> None:
+    base = examples.row(mAP=0.5, relative=1.0, drop=0.0, drop_lo=0.0, drop_hi=0.0)
+    same = examples.row(
+        mAP=0.5, relative=1.0, drop=0.0, drop_lo=-0.001, drop_hi=0.002, length_s=50.0
+    )
+    assert tables.drop_table(cells.table([base, same])).rows[0][4] == "0.500 (0 % [0, 0])"

@@ -14,7 +14,7 @@ compared on the same draws.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
 from functools import reduce
 from math import nan
 from pathlib import Path
@@ -27,7 +27,7 @@ from niah.records.naming import length_name, scene_name
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import BASE_LENGTH_S
 from niah.system import atomic, spreadsheet
-from niah.tables.drop import Table
+from niah.tables.table import Table
 
 CSV_FILE, MARKDOWN_FILE, FIGURE_FILE = "causes.csv", "causes.md", "causes.png"
 Kind = Literal["released", "part", "remainder", "remedy"]
@@ -208,7 +208,7 @@ _KINDS = ("released", "part", "remainder", "remedy")
 
 def csv_text(rows: Sequence[CauseRow]) -> str:
     """One row a variant and length, numbers in full, nothing where a number is not defined."""
-    return spreadsheet.text([each.name for each in fields(CauseRow)], map(astuple, rows))
+    return spreadsheet.rows_text(CauseRow, rows)
 
 
 def markdown(rows: Sequence[CauseRow]) -> str:

@@ -23,8 +23,9 @@ from niah.errors import NiahError
 from niah.metrics.average_precision import Float64, Scores, Targets, validate
 from niah.records.naming import NO_HAYSTACK, length_name
 from niah.records.schema import BASE_LENGTH_S
-from niah.tables.curves import lines
-from niah.tables.drop import Table, scene_columns, scene_texts
+from niah.tables.curves import length_curves
+from niah.tables.drop import scene_columns, scene_texts
+from niah.tables.table import Table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,7 +99,7 @@ def verdict(relative: float, here: Calibration) -> Verdict:
 def calibration_table(run: "RunDirectory", cells: "pd.DataFrame") -> Table | None:
     """A row for each of the run's `cells` with stored scores and a 10 s base; None if there is none
     beyond 10 s."""
-    found = lines(cells)
+    found = length_curves(cells)
     columns = scene_columns(found)
     alone: dict[str, Calibration] = {}  # a model's lines share the needle alone: one row
     rows = []

@@ -31,8 +31,9 @@ from niah.metrics.average_precision import (
 )
 from niah.records.naming import length_name
 from niah.records.schema import BASE_LENGTH_S
-from niah.tables.curves import LengthCurve, lines
-from niah.tables.drop import Table, scene_columns, scene_texts
+from niah.tables.curves import LengthCurve, length_curves
+from niah.tables.drop import scene_columns, scene_texts
+from niah.tables.table import Table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,7 +98,7 @@ def overlap_table(run: "RunDirectory", cells: "pd.DataFrame") -> Table | None:
     None when there is no such cell.
     """
     provenance = run.run_json()
-    found = lines(cells)
+    found = length_curves(cells)
     columns = scene_columns(found)
     rows = [
         (*scene_texts(line, columns), *row)

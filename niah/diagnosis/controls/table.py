@@ -31,7 +31,7 @@ from niah.records.run_directory import RunDirectory
 from niah.records.schema import BASE_LENGTH_S
 from niah.records.scores import ClipScores
 from niah.tables.curves import points
-from niah.tables.drop import Table
+from niah.tables.table import Table
 
 if TYPE_CHECKING:
     import pandas as pd

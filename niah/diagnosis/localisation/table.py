@@ -11,7 +11,7 @@ chance      what a guess gets on the same curves, which depends on length, posit
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from statistics import fmean, median
@@ -23,7 +23,7 @@ from niah.errors import NiahError
 from niah.metrics.resampling import DRAWS, SEED, Resampled, multiplicities, paired
 from niah.records.naming import length_name, scene_name
 from niah.system import atomic, spreadsheet
-from niah.tables.drop import Table
+from niah.tables.table import Table
 
 FOLDER, CSV_FILE, MARKDOWN_FILE = "localisation", "localisation.csv", "localisation.md"
 PAIR_FIELDS = ("clip", "label", "peak_s", "hit", "error_s", "chance_hit", "chance_error_s")
@@ -122,7 +122,7 @@ def localisation_table(rows: Sequence[Located]) -> Table | None:
 
 def csv_text(rows: Sequence[Located]) -> str:
     """One row a cell, numbers in full."""
-    return spreadsheet.text([each.name for each in fields(Located)], map(astuple, rows))
+    return spreadsheet.rows_text(Located, rows)
 
 
 def hit_rate(clips: Sequence[str], hits: Sequence[float]) -> Resampled:

@@ -19,7 +19,7 @@ from niah.pages.leaderboard.submissions import Submission
 from niah.pages.leaderboard.systems import Handed, System, named, ranked, system_of
 from niah.records.naming import Point
 from niah.records.schema import table
-from niah.tables.curves import LengthCurve, chance, lengths, lines
+from niah.tables.curves import LengthCurve, chance, length_curves, lengths
 
 DISAGREES = 1e-3  # of mAP: beyond what float16 scores and other machines' rounding explain
 
@@ -186,7 +186,7 @@ def _entries(kept: Sequence[Handed], needles: str) -> list[Entry]:
     found = []
     for system, held in zip(systems, grouped.values(), strict=True):
         rows = [{**cell, "needles": needles} for _, cell in held]
-        for line in lines(table(rows)):
+        for line in length_curves(table(rows)):
             line = replace(line, by_length=_with_shares(line))
             runs = dict.fromkeys(origin[point["cell"]] for point in line.by_length.values())
             found.append(Entry(system, line, tuple(runs)))

@@ -11,7 +11,7 @@ from niah.pages.leaderboard.effective import effective_lengths, name
 from niah.records.naming import Point, length_name
 from niah.records.schema import BASE_LENGTH_S
 from niah.system.markdown_text import plain
-from niah.tables.drop import Table
+from niah.tables.table import Table
 
 
 def text(boards: Sequence[Board]) -> str:

@@ -1,0 +1,162 @@
+"""A table of texts, and the forms it is shown in: Markdown, HTML, CSV, LaTeX and a terminal."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Literal
+
+from niah.system import spreadsheet
+from niah.system.markdown_text import plain
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
+    from rich.table import Table as RichTable
+
+CHANCE = "chance"  # first text of a row that shows the floor of random scores
+_GAP = 1  # columns of a terminal between two columns of the table
+_LATEX = {
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
+    **{"≥": r"$\geq$", "≤": r"$\leq$", "<": r"$<$", ">": r"$>$", "±": r"$\pm$", "|": r"$|$"},
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A caption in words, a header, rows of as many texts, and notes that belong below."""
+
+    caption: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def n_text_columns(self) -> int:
+        """How many leading columns hold words; the others hold numbers and are set to the right."""
+        return self.header.index("position") if "position" in self.header else 1
+
+    def markdown(self) -> str:
+        """Return GitHub Markdown, the caption above, with every text shown as it is, whatever it holds."""
+        rule = ["---"] * len(self.header)
+        body = [_markdown_row(row) for row in (self.header, rule, *self.rows)]
+        notes = [line for note in self.notes for line in (f"> {plain(note)}", "")]
+        return "\n".join([plain(self.caption), "", *body, "", *notes])
+
+    def html(self) -> str:
+        """Return an escaped `<table>` and a paragraph a note; the caption is left to the page.
+
+        Words have the class "text", the row of the chance floor the class "chance".
+        """
+        heads = "".join(self._html_cells("th", self.header))
+        rows = []
+        for row in self.rows:
+            kind = f' class="{CHANCE}"' if row[0] == CHANCE else ""
+            rows.append(f"<tr{kind}>{''.join(self._html_cells('td', row))}</tr>")
+        notes = "".join(f'\n<p class="note">{escape(note)}</p>' for note in self.notes)
+        return (
+            f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>{notes}"
+        )
+
+    def _html_cells(self, tag: str, texts: Iterable[str]) -> Iterator[str]:
+        for index, text in enumerate(texts):
+            kind = ' class="text"' if index < self.n_text_columns else ""
+            yield f"<{tag}{kind}>{escape(text)}</{tag}>"
+
+    def csv(self) -> str:
+        """Return the header and rows as CSV that no spreadsheet takes for formulas."""
+        return spreadsheet.text(self.header, self.rows)
+
+    def latex(self) -> str:
+        """Return a `tabular` with the rules of the booktabs package, the caption as a comment."""
+        words = self.n_text_columns
+        columns = "l" * words + "r" * (len(self.header) - words)
+        body = [" & ".join(map(latex_text, row)) + r" \\" for row in (self.header, *self.rows)]
+        return "\n".join(
+            [
+                f"% {' '.join(self.caption.split())}",
+                rf"\begin{{tabular}}{{{columns}}}",
+                r"\toprule",
+                body[0],
+                r"\midrule",
+                *body[1:],
+                r"\bottomrule",
+                r"\end{tabular}",
+                "",
+            ]
+        )
+
+    def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "RenderResult":
+        """Draw the table within the terminal's width, in several parts where it must be."""
+        from rich.markup import escape as escape_markup
+
+        keys = list(range(self._n_key_columns))
+        caption = self.caption
+        if sum(self._widths()) > options.max_width:
+            caption, keys = self._without_constant(keys)
+        for index, columns in enumerate(self._parts(keys, options.max_width)):
+            yield self._drawn(columns, "" if index else caption)
+        for note in self.notes:
+            yield escape_markup(note)
+
+    def _drawn(self, columns: list[int], caption: str) -> "RichTable":
+        from rich import box
+        from rich.markup import escape as escape_markup
+        from rich.table import Table as RichTable
+
+        drawn = RichTable(
+            title=escape_markup(caption) or None,
+            title_justify="left",
+            box=box.SIMPLE_HEAD,
+            padding=(0, _GAP, 0, 0),
+            pad_edge=False,
+        )
+        for index in columns:
+            side: Literal["left", "right"] = "left" if index < self.n_text_columns else "right"
+            drawn.add_column(escape_markup(self.header[index]), justify=side, overflow="fold")
+        for row in self.rows:
+            drawn.add_row(*(escape_markup(row[index]) for index in columns))
+        return drawn
+
+    @property
+    def _n_key_columns(self) -> int:
+        """How many leading columns say what a row is of; each part of a wide table repeats them."""
+        if "position" not in self.header:
+            return 1
+        return self.header.index("position") + (2 if "window" in self.header else 1)
+
+    def _widths(self) -> list[int]:
+        """Columns of a terminal that each column needs, with its gap."""
+        from rich.cells import cell_len
+
+        columns = zip(self.header, *self.rows, strict=True)
+        return [max(map(cell_len, column)) + _GAP for column in columns]
+
+    def _without_constant(self, keys: list[int]) -> tuple[str, list[int]]:
+        """Move the key columns that are the same in every row, but for the first, into the caption."""
+        rows = [row for row in self.rows if row[0] != CHANCE]
+        constant = [i for i in keys[1:] if len(rows) > 1 and len({row[i] for row in rows}) == 1]
+        said = [f"{self.header[i]} {rows[0][i]}" for i in constant if rows[0][i]]
+        return "; ".join([self.caption, *said]), [i for i in keys if i not in constant]
+
+    def _parts(self, keys: list[int], width: int) -> Iterator[list[int]]:
+        """Split the other columns so that each part, with the key columns, fits `width`."""
+        widths = self._widths()
+        columns = list(keys)
+        for index in range(self._n_key_columns, len(self.header)):
+            full = sum(widths[i] for i in columns) + widths[index] > width
+            if full and len(columns) > len(keys):
+                yield columns
+                columns = list(keys)
+            columns.append(index)
+        yield columns
+
+
+def latex_text(text: str) -> str:
+    """Return `text` for a LaTeX cell: every sign that LaTeX takes for a command is escaped."""
+    signs = "".join(_LATEX.get(sign, sign) for sign in " ".join(text.split()))
+    return re.sub(r"(?<![\w.$])([+-])(?=\d)", r"$\1$", signs)
+
+
+def _markdown_row(row: Iterable[str]) -> str:
+    return "| " + " | ".join(map(plain, row)) + " |"
