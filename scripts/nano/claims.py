@@ -22,7 +22,7 @@ from variants import COMPARED, SEEDS, VARIANTS
 
 from niah.metrics.multiple_testing import adjusted as corrected
 from niah.records.schema import BASE_LENGTH_S
-from niah.tables.drop import Table
+from niah.tables.table import Table
 
 T = 4.303  # Student's 97.5 % point with two degrees of freedom, as in scores.csv
 Z = 1.96
