@@ -1,4 +1,4 @@
-"""A run's cells as pictures: score against length, length against position, score against SNR."""
+"""Figures of a run's cells: score against length, length against position, score against SNR."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,35 +19,44 @@ __all__ = ["Figure", "draw"]
 
 
 def draw(cells: "pd.DataFrame", folder: Path) -> list[Figure]:
-    """Draw every picture that the cells have the points for into `folder`, as PNG.
+    """Draw every figure that the cells have the points for.
 
-    `length-<scene>.png` for scenes with two lengths or more, `positions-<scene>.png` where a length
-    has two positions or more, `snr-<position>.png` where a haystack has two levels or more: of plain
-    scenes. `axis-<axis>-<scene>-<position>.png` for each further axis. Raises `NiahError` as
-    `niah.tables.curves.length_curves` does.
+    `length-<scene>.png` for scenes with two lengths or more, `positions-<scene>.png` where a length has two positions
+    or more, `snr-<position>.png` where a haystack has two levels or more: of plain scenes.
+    `axis-<axis>-<scene>-<position>.png` for each further axis.
+
+    Args:
+        cells: rows of one protocol and one list of clips.
+        folder: where the PNGs go; made if need be.
+
+    Returns:
+        The figures in the order in which a report shows them.
+
+    Raises:
+        NiahError: the cells cannot be in one figure, or the folder cannot be written to.
     """
     import matplotlib as mpl
 
     with atomic.one_line_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    found = length_curves(cells)
-    looks = Looks(found)
-    plain = [line for line in found if not line.axes] or found
+    curves = length_curves(cells)
+    looks = Looks(curves)
+    plain = [curve for curve in curves if not curve.axes] or curves
     with mpl.rc_context(STYLE):
         return [
             *_each_scene(plain, looks, folder, length_figure),
             *_each_scene(plain, looks, folder, position_figure),
             *snr_figures(plain, looks, folder),
-            *axis_figures(found, looks, folder),
+            *axis_figures(curves, looks, folder),
         ]
 
 
 def _each_scene(
-    found: Sequence[LengthCurve],
+    curves: Sequence[LengthCurve],
     looks: Looks,
     folder: Path,
     figure: Callable[[str, list[LengthCurve], Looks, Path], Figure | None],
 ) -> list[Figure]:
-    scenes = dict.fromkeys(line.scene for line in found)
-    drawn = [figure(s, [line for line in found if line.scene == s], looks, folder) for s in scenes]
+    scenes = dict.fromkeys(curve.scene for curve in curves)
+    drawn = [figure(s, [c for c in curves if c.scene == s], looks, folder) for s in scenes]
     return [each for each in drawn if each is not None]

@@ -1,10 +1,21 @@
-"""Share of the 10 s score against a further axis: level, needle's duration, how many needles, how many distractors."""
+"""Share of the 10 s score against a further axis: level, needle's duration, number of needles, of distractors."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from niah.plots.curves import curve_of, draw_curve, relative_of
-from niah.plots.style import DASHES, Figure, Looks, legend, new_panels, save, slug, who
+from niah.plots.small_multiples import split
+from niah.plots.style import (
+    DASHES,
+    PANEL_IN,
+    Figure,
+    Looks,
+    legend,
+    new_grid,
+    save,
+    scene_label,
+    who,
+)
 from niah.records.naming import Point, length_name, scene_name
 from niah.records.schema import BASE_LENGTH_S, SCENE_AXES
 from niah.tables.curves import LengthCurve
@@ -21,72 +32,80 @@ NAMES = {
     "needle_count": "needles",
     "distractors": "distractors",
 }
+WIDTH_IN, ROW_IN = 6.5, 2.8
 
 
-def axis_figures(found: Sequence[LengthCurve], looks: Looks, folder: Path) -> list[Figure]:
-    """One picture a scene, position and axis with two values or more, the others plain; a curve a model and length."""
+def axis_figures(curves: Sequence[LengthCurve], looks: Looks, folder: Path) -> list[Figure]:
+    """Draw `axis-<axis>-<scene>-<position>.png` for each axis with two values or more, the other axes plain.
+
+    Args:
+        curves: all curves of the run.
+        looks: colours and file names of the run.
+        folder: where to write them.
+    """
     drawn = []
     for axis in SCENE_AXES:
-        alone = [line for line in found if _varies(line, axis)]
-        kinds = dict.fromkeys((line.haystack, line.snr_db, line.position) for line in alone)
+        alone = [curve for curve in curves if _varies(curve, axis)]
+        kinds = dict.fromkeys((curve.haystack, curve.snr_db, curve.position) for curve in alone)
         for kind in kinds:
-            here = [line for line in alone if (line.haystack, line.snr_db, line.position) == kind]
-            if len({_value(line, axis) for line in here}) >= 2:
+            here = [c for c in alone if (c.haystack, c.snr_db, c.position) == kind]
+            if len({_value(curve, axis) for curve in here}) >= 2:
                 drawn.append(_figure(axis, here, looks, folder))
     return drawn
 
 
 def _figure(axis: str, here: Sequence[LengthCurve], looks: Looks, folder: Path) -> Figure:
-    canvas, (axes,) = new_panels(1, width=6.5)
-    values = list(dict.fromkeys(_value(line, axis) for line in here))
+    values = list(dict.fromkeys(_value(curve, axis) for curve in here))
     values = values if axis == "level" else sorted(values, key=float)
     at = {
         value: float(index) if axis == "level" else float(value)
         for index, value in enumerate(values)
     }
-    lengths = sorted({s for line in here for s in line.by_length if s != BASE_LENGTH_S})
-    told = []
-    for model in dict.fromkeys(who(line) for line in here):
-        own = [line for line in here if who(line) == model]
-        for length in lengths:
-            scored = [
-                (at[_value(line, axis)], p) for line in own if (p := line.by_length.get(length))
-            ]
-            curve = curve_of(
-                [(x, relative_of(p)) for x, p in sorted(scored, key=lambda each: each[0])]
-            )
-            look = {**looks.of(own[0]), "linestyle": DASHES[lengths.index(length) % len(DASHES)]}
-            name = f"{model}, {length_name(length)}"
-            draw_curve(axes, curve, name, look)
+    lengths = sorted({s for curve in here for s in curve.by_length if s != BASE_LENGTH_S})
+    models = list(dict.fromkeys(who(curve) for curve in here))
+    kinds = [(model, length) for model in models for length in lengths]
+    panels = split([(model, length_name(length)) for model, length in kinds])
+    size = (WIDTH_IN, PANEL_IN[1] if len(panels) == 1 else ROW_IN)
+    canvas, grid = new_grid(len(panels), 1, size)
+    texts = []
+    for (axes,), panel in zip(grid, panels, strict=True):
+        for index, label in panel.labels.items():
+            model, length = kinds[index]
+            own = [curve for curve in here if who(curve) == model]
+            scored = [(at[_value(c, axis)], p) for c in own if (p := c.by_length.get(length))]
+            curve = curve_of([(x, relative_of(p)) for x, p in sorted(scored, key=lambda e: e[0])])
+            dash = DASHES[lengths.index(length) % len(DASHES)]
+            draw_curve(axes, curve, label, {**looks.of(own[0]), "linestyle": dash})
             pairs = ", ".join(f"{y:.2f} at {x:g}" for x, y in zip(*curve[:2], strict=True))
-            told.append(f"{name}: {pairs}.")
-    axes.set(xlabel=NAMES[axis], ylabel="mAP / mAP at 10 s", ylim=(0, None))
-    axes.set_xticks(
-        list(at.values()), [f"{value}" if axis == "level" else f"{value:g}" for value in at]
-    )
-    legend(canvas, axes)
+            texts.append(f"{model}, {length_name(length)}: {pairs}.")
+        axes.set(xlabel=NAMES[axis], ylabel="mAP / mAP at 10 s", ylim=(0, None))
+        axes.set_title(panel.title)
+        axes.set_xticks(
+            list(at.values()), [f"{value}" if axis == "level" else f"{value:g}" for value in at]
+        )
+    legend(canvas, *(row[0] for row in grid))
     scene = scene_name(here[0].haystack, here[0].snr_db)
     where = "" if here[0].position is None else f", needle at {here[0].position:g}"
-    title = f"{NAMES[axis].capitalize()}, haystack: {scene}{where}"
-    file = folder / f"axis-{axis}-{slug(scene)}-{here[0].position or 0:g}.png"
-    return save(
-        canvas, file, title, f"Share of the 10 s score by {axis}, {scene}{where}. {' '.join(told)}"
-    )
+    shown = scene_label(here[0]).removesuffix(f", {here[0].axes}")
+    title = f"{NAMES[axis].capitalize()}, haystack: {shown}{where}"
+    file = folder / f"axis-{axis}-{looks.slug(scene)}-{here[0].position or 0:g}.png"
+    alt = f"Share of the 10 s score by {axis}, {scene}{where}. {' '.join(texts)}"
+    return save(canvas, file, title, alt)
 
 
-def _varies(line: LengthCurve, axis: str) -> bool:
-    """Whether the line is plain but for `axis`."""
-    points = list(_longer(line))
+def _varies(curve: LengthCurve, axis: str) -> bool:
+    """Whether the curve is plain but for `axis`."""
+    points = list(_longer(curve))
     return bool(points) and not any(
         p.get(other) for p in points for other in SCENE_AXES if other != axis
     )
 
 
-def _value(line: LengthCurve, axis: str) -> str | float:
-    """What the line has on an axis; the plain value where its cells say nothing."""
-    value: str | float = next(_longer(line)).get(axis) or PLAIN[axis]
+def _value(curve: LengthCurve, axis: str) -> str | float:
+    """The curve's value on an axis; the plain one where its cells name none."""
+    value: str | float = next(_longer(curve)).get(axis) or PLAIN[axis]
     return value
 
 
-def _longer(line: LengthCurve) -> Iterator[Point]:
-    return (point for length, point in line.by_length.items() if length != BASE_LENGTH_S)
+def _longer(curve: LengthCurve) -> Iterator[Point]:
+    return (point for length, point in curve.by_length.items() if length != BASE_LENGTH_S)

@@ -1,20 +1,26 @@
-"""Score, and share of the 10 s score, against length: one picture a kind of scene."""
+"""Score, share of the 10 s score and chance-adjusted retention against length: a figure for each kind of scene.
+
+A row of panels has at most eight curves; more become a row for each position, or for each model.
+"""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from niah.metrics.effective_length import LEVELS
-from niah.plots.curves import Curve, Value, curve_of, draw_curve, mAP_of, relative_of
+from niah.plots.curves import Value, adjusted_of, curve_of, draw_curve, mAP_of, relative_of
+from niah.plots.small_multiples import Panel, split
 from niah.plots.style import (
     CHANCE_COLOUR,
+    PANEL_IN,
     Figure,
     Looks,
     legend,
+    look,
     mark_chance,
-    new_panels,
+    new_grid,
     save,
-    slug,
+    scene_label,
     who,
 )
 from niah.records.naming import length_name
@@ -23,69 +29,147 @@ from niah.tables.curves import LengthCurve, chance
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+ROW_IN = 2.6  # height of a row of panels where there are several
+THREE_IN = 3.7  # width of a panel where there are three side by side
+COLUMNS: tuple[tuple[str, str, Value], ...] = (
+    ("Score", "mAP", mAP_of),
+    ("Share of its own 10 s score", "mAP / mAP at 10 s", relative_of),
+    ("The same above chance", "chance-adjusted share", adjusted_of),
+)
+
 
 def length_figure(
-    scene: str, found: list[LengthCurve], looks: Looks, folder: Path
+    scene: str, curves: list[LengthCurve], looks: Looks, folder: Path
 ) -> Figure | None:
-    most = max(len(line.scored()) for line in found)
+    """Draw `length-<scene>.png`, or return None where no curve has two lengths.
+
+    Args:
+        scene: the kind of scene of all `curves`.
+        curves: a model at a position each.
+        looks: colours and file names of the run.
+        folder: where to write it.
+    """
+    most = max(len(curve.scored()) for curve in curves)
     if most < 2:
         return None
     # a position measured at one length only is a point of the heat map, not a curve
-    found = [line for line in found if len(line.scored()) >= min(most, 3)]
-    canvas, (left, right) = new_panels(2)
-    ambiguous = len({line.position for line in found}) > 1
-    for line in found:
-        name = f"{who(line)}, needle at {line.position:g}" if ambiguous else who(line)
-        draw_curve(left, _against_length(line, mAP_of), name, looks.of(line))
-        draw_curve(right, _against_length(line, relative_of), name, looks.of(line))
-    _mark_failures(left, found, looks)
-    mark_chance(left, found)
-    _mark_relative_chance(right, found, looks)
-    for share in LEVELS:  # where L85 and L50 are read off
-        right.axhline(share, color=CHANCE_COLOUR, linestyle=":", linewidth=0.8, zorder=0)
-    left.set(title="Score", ylabel="mAP")
-    right.set(title="Share of its own 10 s score", ylabel="mAP / mAP at 10 s")
-    ticks = sorted({length for line in found for length in line.by_length})
-    for axes in (left, right):
+    curves = [curve for curve in curves if len(curve.scored()) >= min(most, 3)]
+    panels = split([(who(curve), _place(curve)) for curve in curves])
+    columns = [each for each in COLUMNS if _has(curves, each[2])]
+    height = PANEL_IN[1] if len(panels) == 1 else ROW_IN
+    width = PANEL_IN[0] if len(columns) < 3 else THREE_IN
+    canvas, grid = new_grid(len(panels), len(columns), (width, height))
+    styles = _looks_by_label(curves, panels, looks)
+    for axes_row, panel in zip(grid, panels, strict=True):
+        here = {curves[i]: (label, styles[label]) for i, label in panel.labels.items()}
+        for axes, (title, label, value) in zip(axes_row, columns, strict=True):
+            _draw_panel(axes, here, value)
+            axes.set(ylabel=label)
+            axes.set_title(panel.title or title)
+    ticks = sorted({length for curve in curves for length in curve.by_length})
+    for axes in (each for row in grid for each in row):
         _length_axis(axes, ticks)
-        axes.set_ylim(bottom=0)
-    legend(canvas, left)
-    where = "" if ambiguous or found[0].position is None else f", needle at {found[0].position:g}"
-    title = f"Haystack: {scene}{where}"
-    return save(canvas, folder / f"length-{slug(scene)}.png", title, _length_alt(scene, found))
+        axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]) if _below_zero(axes) else 0.0)
+    for row in grid[:-1]:
+        for axes in row:
+            axes.set_xlabel("")
+    legend(canvas, *(row[0] for row in grid))
+    positions = {curve.position for curve in curves}
+    where = f", {_place(curves[0])}" if len(positions) == 1 and _place(curves[0]) else ""
+    title = f"Haystack: {scene_label(curves[0])}{where}"
+    file = folder / f"length-{looks.slug(scene)}.png"
+    return save(canvas, file, title, _length_alt(scene, curves))
 
 
-def _length_alt(scene: str, found: list[LengthCurve]) -> str:
-    told = [f"mAP against length in seconds, haystack {scene}."]
-    for line in found:
-        values = ", ".join(f"{p['mAP']:.3f} at {length_name(s)}" for s, p in line.scored())
-        position = "" if line.position is None else f" with the needle at {line.position:g}"
-        told.append(f"{who(line)}{position}: {values or 'not scored'}.")
-    level = chance(found)
-    return " ".join(told) + ("" if level is None else f" Chance: {level:.3f}.")
+def _below_zero(axes: "Axes") -> bool:
+    """Whether a curve is below 0, as the chance-adjusted share can be."""
+    return any(min(map(float, line.get_ydata()), default=0.0) < 0 for line in axes.lines)  # type: ignore[arg-type]
 
 
-def _against_length(line: LengthCurve, value: Value) -> Curve:
-    return curve_of([(s, value(p)) for s, p in line.scored()])
+Drawn = dict[LengthCurve, tuple[str, dict[str, Any]]]  # label and look
 
 
-def _mark_relative_chance(axes: "Axes", found: Iterable[LengthCurve], looks: Looks) -> None:
+def _place(curve: LengthCurve) -> str:
+    return "" if curve.position is None else f"needle at {curve.position:g}"
+
+
+def _has(curves: Iterable[LengthCurve], value: Value) -> bool:
+    return any(value(point) for curve in curves for s, point in curve.scored() if s != 10.0)
+
+
+def _looks_by_label(
+    curves: Sequence[LengthCurve], panels: Sequence[Panel], looks: Looks
+) -> dict[str, dict[str, Any]]:
+    """A model's own look where a label is of one model; else, with a panel a model, one by number."""
+    by_label: dict[str, list[LengthCurve]] = {}
+    for panel in panels:
+        for index, label in panel.labels.items():
+            by_label.setdefault(label, []).append(curves[index])
+    found = {}
+    for number, (label, own) in enumerate(by_label.items()):
+        if len({who(curve) for curve in own}) > 1:
+            found[label] = look(number)
+        else:
+            solid = {"linestyle": "-"} if len(own) > 1 else {}
+            found[label] = {**looks.of(own[0]), **solid}
+    return found
+
+
+def _draw_panel(axes: "Axes", here: Drawn, value: Value) -> None:
+    for curve, (name, style) in here.items():
+        points = curve_of([(s, value(point)) for s, point in curve.scored()])
+        draw_curve(axes, points, name, style)
+    if value is mAP_of:
+        _mark_failures(axes, here)
+        _mark_needle_free(axes, here)
+        mark_chance(axes, here)
+    if value is relative_of:
+        _mark_relative_chance(axes, here)
+        for share in LEVELS:  # where L85 and L50 are read off
+            axes.axhline(share, color=CHANCE_COLOUR, linestyle=":", linewidth=0.8, zorder=0)
+    if value is adjusted_of:
+        axes.axhline(0, color=CHANCE_COLOUR, linestyle="--", linewidth=1.2, zorder=0)
+
+
+def _length_alt(scene: str, curves: list[LengthCurve]) -> str:
+    texts = [f"mAP against length in seconds, haystack {scene}."]
+    for curve in curves:
+        values = ", ".join(f"{p['mAP']:.3f} at {length_name(s)}" for s, p in curve.scored())
+        position = "" if curve.position is None else f" with the needle at {curve.position:g}"
+        texts.append(f"{who(curve)}{position}: {values or 'not scored'}.")
+    level = chance(curves)
+    return " ".join(texts) + ("" if level is None else f" Chance: {level:.3f}.")
+
+
+def _mark_needle_free(axes: "Axes", here: Drawn) -> None:
+    """The score of the same scenes without their needle: small crosses in the model's colour."""
+    labelled = False
+    for curve, (_, style) in here.items():
+        floor = [(s, p["needle_free_mAP"]) for s, p in curve.scored() if p.get("needle_free_mAP")]
+        if floor:
+            name = None if labelled else "the same scenes without the needle"
+            x, y = zip(*floor, strict=True)
+            axes.plot(x, y, label=name, color=style["color"], linestyle=":", marker="+", alpha=0.8)
+            labelled = True
+
+
+def _mark_relative_chance(axes: "Axes", here: Drawn) -> None:
     """Chance as a share of each model's own 10 s score, in the model's colour."""
-    level = chance(found)
-    bases = {looks.of(line)["color"]: line.base for line in found}
+    level = chance(here)
+    bases = {style["color"]: curve.base for curve, (_, style) in here.items()}
     for colour, base in bases.items():
         if level is not None and base is not None and base["mAP"]:
             share = level / base["mAP"]
             axes.axhline(share, color=colour, linestyle="--", linewidth=1.0, alpha=0.6)
 
 
-def _mark_failures(axes: "Axes", found: Iterable[LengthCurve], looks: Looks) -> None:
-    """A cross on the axis at the shortest length of each model that ended so, and the word."""
+def _mark_failures(axes: "Axes", here: Drawn) -> None:
+    """A cross on the axis at the shortest length of each model that failed so, and the word."""
     failed: dict[tuple[str, str], float] = {}
-    for line in found:
-        for length, point in line.by_length.items():
+    for curve, (_, style) in here.items():
+        for length, point in curve.by_length.items():
             if point["status"] != "ok":
-                key = (looks.of(line)["color"], point["status"])
+                key = (style["color"], point["status"])
                 failed[key] = min(length, failed.get(key, length))
     for index, ((colour, status), length) in enumerate(failed.items()):
         axes.plot(length, 0, marker="x", color=colour, markersize=8, clip_on=False, zorder=5)
@@ -101,10 +185,10 @@ def _mark_failures(axes: "Axes", found: Iterable[LengthCurve], looks: Looks) -> 
 def _length_axis(axes: "Axes", ticks: Sequence[float]) -> None:
     """Logarithmic, with the measured lengths as ticks, thinned where they would overlap."""
     axes.set_xscale("log")
-    kept: list[float] = []
+    shown: list[float] = []
     for tick in ticks:
-        if not kept or tick / kept[-1] > (max(ticks) / min(ticks)) ** 0.08:
-            kept.append(tick)
-    axes.set_xticks(kept, [f"{tick:g}" for tick in kept])
+        if not shown or tick / shown[-1] > (max(ticks) / min(ticks)) ** 0.08:
+            shown.append(tick)
+    axes.set_xticks(shown, [f"{tick:g}" for tick in shown])
     axes.minorticks_off()
     axes.set_xlabel("length (s)")

@@ -1,24 +1,45 @@
-"""Score against SNR: one picture a position, one panel a length."""
+"""Score against SNR: a figure for each position, a panel for each length."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from niah.plots.curves import Curve, curve_of, draw_curve, mAP_of
-from niah.plots.style import DASHES, Figure, Looks, legend, mark_chance, new_panels, save, who
+from niah.plots.small_multiples import split
+from niah.plots.style import (
+    DASHES,
+    PANEL_IN,
+    Figure,
+    Looks,
+    legend,
+    mark_chance,
+    new_grid,
+    save,
+    who,
+)
+from niah.plots.text import short_name
 from niah.records.naming import length_name
 from niah.records.schema import BASE_LENGTH_S
 from niah.tables.curves import LengthCurve
 
+ROW_IN = 2.6  # height of a row of panels where there are several
+WIDE_IN, NARROW_IN = 4.2, 3.0  # width of one of two panels, and of one of more
 
-def snr_figures(found: Sequence[LengthCurve], looks: Looks, folder: Path) -> list[Figure]:
-    """One picture a position, one panel a length, of the haystacks with two levels or more."""
+
+def snr_figures(curves: Sequence[LengthCurve], looks: Looks, folder: Path) -> list[Figure]:
+    """Draw `snr-<position>.png` for each position at which a haystack has two levels or more.
+
+    Args:
+        curves: all plain curves of the run.
+        looks: colours and file names of the run.
+        folder: where to write them.
+    """
     drawn = []
     positions: list[float | None] = [*looks.positions] or [None]
     for position in positions:
-        here = [line for line in found if line.position == position and not line.axes]
-        noisy = [line for line in here if line.snr_db is not None]
-        kinds = [(who(line), line.haystack) for line in noisy]
-        noisy = [line for line in noisy if kinds.count((who(line), line.haystack)) >= 2]
+        here = [curve for curve in curves if curve.position == position and not curve.axes]
+        noisy = [curve for curve in here if curve.snr_db is not None]
+        kinds = [(who(curve), curve.haystack) for curve in noisy]
+        noisy = [curve for curve in noisy if kinds.count((who(curve), curve.haystack)) >= 2]
         if noisy:
             drawn.append(_snr_figure(position, here, noisy, looks, folder))
     return drawn
@@ -31,34 +52,42 @@ def _snr_figure(
     looks: Looks,
     folder: Path,
 ) -> Figure:
-    lengths_s = sorted({s for line in noisy for s, _ in line.scored() if s != BASE_LENGTH_S})
-    canvas, panels = new_panels(max(1, len(lengths_s)), width=3.0 if len(lengths_s) > 2 else 4.2)
-    haystacks = list(dict.fromkeys(line.haystack for line in noisy))
-    told = []
-    for axes, length in zip(panels, lengths_s, strict=False):
-        for name, haystack in dict.fromkeys((who(line), line.haystack) for line in noisy):
-            group = [line for line in noisy if (who(line), line.haystack) == (name, haystack)]
-            look = {**looks.of(group[0]), "linestyle": DASHES[haystacks.index(haystack)]}
-            curve = _against_snr(group, length)
-            draw_curve(axes, curve, f"{name}, {haystack}", look)
-            values = ", ".join(f"{y:.3f} at {x:g} dB" for x, y in zip(*curve[:2], strict=True))
-            told.append(f"{name}, {haystack}, {length_name(length)}: {values}.")
-        mark_chance(axes, here)
-        axes.set(title=length_name(length), xlabel="SNR (dB)", ylim=(0, None))
-        axes.set_xticks(sorted({line.snr_db for line in noisy if line.snr_db is not None}))
-        axes.invert_xaxis()
-    panels[0].set_ylabel("mAP")
+    lengths_s = sorted({s for curve in noisy for s, _ in curve.scored() if s != BASE_LENGTH_S})
+    haystacks = list(dict.fromkeys(curve.haystack for curve in noisy))
+    kinds = list(dict.fromkeys((who(curve), curve.haystack) for curve in noisy))
+    rows = split([(name, short_name(haystack)) for name, haystack in kinds])
+    columns = max(1, len(lengths_s))
+    height = PANEL_IN[1] if len(rows) == 1 else ROW_IN
+    canvas, grid = new_grid(len(rows), columns, (NARROW_IN if columns > 2 else WIDE_IN, height))
+    texts = []
+    for row, panel in zip(grid, rows, strict=True):
+        for axes, length in zip(row, lengths_s, strict=False):
+            for index, label in panel.labels.items():
+                name, haystack = kinds[index]
+                group = [c for c in noisy if (who(c), c.haystack) == (name, haystack)]
+                dash = DASHES[haystacks.index(haystack) % len(DASHES)]
+                curve = _against_snr(group, length)
+                draw_curve(axes, curve, label, {**looks.of(group[0]), "linestyle": dash})
+                values = ", ".join(f"{y:.3f} at {x:g} dB" for x, y in zip(*curve[:2], strict=True))
+                texts.append(f"{name}, {haystack}, {length_name(length)}: {values}.")
+            mark_chance(axes, here)
+            axes.set_title(", ".join(filter(None, (panel.title, length_name(length)))))
+            axes.set(xlabel="SNR (dB)", ylim=(0, None))
+            axes.set_xticks(sorted({c.snr_db for c in noisy if c.snr_db is not None}))
+            axes.invert_xaxis()
+        row[0].set_ylabel("mAP")
+    panels = [axes for row in grid for axes in row]
     top = max(axes.get_ylim()[1] for axes in panels)
     for axes in panels:
         axes.set_ylim(0, top)
-    legend(canvas, panels[0])
+    legend(canvas, *(row[0] for row in grid))
     where = "" if position is None else f", needle at {position:g}"
-    alt = f"mAP against SNR{where}. {' '.join(told)}"
+    alt = f"mAP against SNR{where}. {' '.join(texts)}"
     name = "snr.png" if position is None else f"snr-{position:g}.png"
     return save(canvas, folder / name, f"Score against level of the needle{where}", alt)
 
 
 def _against_snr(group: Iterable[LengthCurve], length: float) -> Curve:
-    cells = {line.snr_db: line.by_length.get(length) for line in group}
+    cells = {curve.snr_db: curve.by_length.get(length) for curve in group}
     scored = {snr: p for snr, p in cells.items() if snr is not None and p and p["mAP"] is not None}
     return curve_of([(snr, mAP_of(point)) for snr, point in sorted(scored.items())])

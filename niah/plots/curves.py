@@ -1,4 +1,4 @@
-"""Points of lines as curves with a band: (x, y, low, high)."""
+"""The cells of a length curve as points with a band, and how they are drawn."""
 
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -13,13 +13,14 @@ Value = Callable[[Point], tuple[float, float, float] | None]
 
 
 def mAP_of(point: Point) -> tuple[float, float, float] | None:  # noqa: N802 - the column's name
-    """(value, low, high)."""
+    """Return a cell's mAP with the bounds of its interval, None where it was not scored."""
     if point["mAP"] is None:
         return None
     return point["mAP"], _or(point["mAP_lo"], point["mAP"]), _or(point["mAP_hi"], point["mAP"])
 
 
 def relative_of(point: Point) -> tuple[float, float, float] | None:
+    """Return mAP / mAP at 10 s with its bounds, None where either was not scored."""
     value = point["relative"]
     if value is None:
         return None
@@ -31,17 +32,33 @@ def relative_of(point: Point) -> tuple[float, float, float] | None:
     )
 
 
+def adjusted_of(point: Point) -> tuple[float, float, float] | None:
+    """Return the chance-adjusted retention (mAP - chance) / (mAP at 10 s - chance) with its bounds.
+
+    None where it was not scored, or where the 10 s score is itself no better than chance.
+    """
+    value = point.get("adjusted")
+    if value is None:
+        mAP, base, chance = point["mAP"], point["base_mAP"], point["chance_mAP"]
+        if None in (mAP, base, chance) or base <= chance:
+            return None
+        value = (mAP - chance) / (base - chance)
+    return value, _or(point.get("adjusted_lo"), value), _or(point.get("adjusted_hi"), value)
+
+
 def _or(value: float | None, otherwise: float) -> float:
     return otherwise if value is None else value
 
 
-def curve_of(found: Iterable[tuple[float, tuple[float, float, float] | None]]) -> Curve:
-    known = [(x, *value) for x, value in found if value is not None]
+def curve_of(values: Iterable[tuple[float, tuple[float, float, float] | None]]) -> Curve:
+    """Return (x, y, low, high) of the points that have a value, in the order given."""
+    known = [(x, *value) for x, value in values if value is not None]
     x, y, low, high = (list(column) for column in zip(*known, strict=True)) if known else ([],) * 4
     return x, y, low, high
 
 
 def draw_curve(axes: "Axes", curve: Curve, name: str, look: dict[str, Any]) -> None:
+    """Draw a curve with its 95 % band."""
     x, y, low, high = curve
     axes.plot(x, y, label=name, markersize=5, linewidth=1.8, **look)
     axes.fill_between(x, low, high, color=look["color"], alpha=0.15, linewidth=0)

@@ -1,11 +1,11 @@
-"""Length against position: per cent of the 10 s score as a heat map, a panel a model."""
+"""Length against position: per cent of the 10 s score as a heat map, a panel for each model."""
 
 from collections.abc import Iterable, Sequence
 from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from niah.plots.style import Figure, Looks, new_panels, save, slug, who
+from niah.plots.style import PANEL_IN, Figure, Looks, new_grid, save, scene_label, who
 from niah.records.naming import length_name
 from niah.records.schema import BASE_LENGTH_S
 from niah.tables.curves import LengthCurve
@@ -14,32 +14,49 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Shares = dict[tuple[float, float], float]  # relative score by (position, length)
+MOST_IN_A_ROW = 3  # panels
+FIELD_IN, LABELS_IN = 0.6, 1.4  # width of one field, and of what is beside the fields
 
 
 def position_figure(
-    scene: str, found: list[LengthCurve], looks: Looks, folder: Path
+    scene: str, curves: list[LengthCurve], looks: Looks, folder: Path
 ) -> Figure | None:
-    shares = {name: _shares([line for line in found if who(line) == name]) for name in looks.models}
+    """Draw `positions-<scene>.png`, or return None where no length has two positions.
+
+    Args:
+        scene: the kind of scene of all `curves`.
+        curves: a model at a position each.
+        looks: colours and file names of the run.
+        folder: where to write it.
+    """
+    shares = {name: _shares([c for c in curves if who(c) == name]) for name in looks.models}
     shares = {name: share for name, share in shares.items() if share}
     columns = sorted({length for share in shares.values() for length in _compared(share)})
     rows = sorted({p for share in shares.values() for p, length in share if length in columns})
     if not columns:
         return None
-    canvas, panels = new_panels(len(shares), width=1.2 + 0.6 * len(columns))
-    for axes, (name, share) in zip(panels, shares.items(), strict=True):
-        grid = [[100 * share.get((p, length), nan) for length in columns] for p in rows]
-        image = axes.imshow(grid, cmap="cividis", vmin=0, vmax=100, origin="lower", aspect="auto")
+    across = min(MOST_IN_A_ROW, len(shares))
+    size = (max(2.2, LABELS_IN + FIELD_IN * len(columns)), PANEL_IN[1])
+    canvas, grid = new_grid(-(-len(shares) // across), across, size)
+    panels = [axes for row in grid for axes in row]
+    for axes, (name, share) in zip(panels, shares.items(), strict=False):
+        values = [[100 * share.get((p, length), nan) for length in columns] for p in rows]
+        image = axes.imshow(values, cmap="cividis", vmin=0, vmax=100, origin="lower", aspect="auto")
         axes.set(title=name, xlabel="length (s)")
         axes.set_xticks(range(len(columns)), [f"{length:g}" for length in columns])
         axes.set_yticks(range(len(rows)), [f"{p:g}" for p in rows])
         axes.grid(visible=False)
         axes.set_facecolor("#f0f0f0")
-        _number_fields(axes, grid)
-    panels[0].set_ylabel("needle at (0 start, 1 end)")
-    canvas.colorbar(image, ax=list(panels), label="per cent of the 10 s mAP")
-    title = f"Length and position, haystack: {scene}"
-    alt = " ".join([f"{title}. Per cent of the 10 s mAP.", *map(_shares_alt, shares.items())])
-    return save(canvas, folder / f"positions-{slug(scene)}.png", title, alt)
+        _number_fields(axes, values)
+    for axes in panels[len(shares) :]:
+        axes.set_axis_off()
+    for row in grid:
+        row[0].set_ylabel("needle at (0 start, 1 end)")
+    canvas.colorbar(image, ax=panels, label="per cent of the 10 s mAP")
+    title = f"Length and position, haystack: {scene_label(curves[0])}"
+    alt = f"Length and position, haystack: {scene}. Per cent of the 10 s mAP."
+    alt = " ".join([alt, *map(_shares_alt, shares.items())])
+    return save(canvas, folder / f"positions-{looks.slug(scene)}.png", title, alt)
 
 
 def _number_fields(axes: "Axes", grid: Sequence[Sequence[float]]) -> None:
@@ -50,13 +67,13 @@ def _number_fields(axes: "Axes", grid: Sequence[Sequence[float]]) -> None:
                 axes.text(column, row, f"{value:.0f}", ha="center", va="center", color=ink)
 
 
-def _shares(found: Iterable[LengthCurve]) -> Shares:
+def _shares(curves: Iterable[LengthCurve]) -> Shares:
     """Relative score at each (position, length)."""
     return {
-        (line.position, length): float(point["relative"])
-        for line in found
-        for length, point in line.scored()
-        if line.position is not None and length != BASE_LENGTH_S and point["relative"] is not None
+        (curve.position, length): float(point["relative"])
+        for curve in curves
+        for length, point in curve.scored()
+        if curve.position is not None and length != BASE_LENGTH_S and point["relative"] is not None
     }
 
 
@@ -68,5 +85,5 @@ def _compared(share: Shares) -> set[float]:
 
 def _shares_alt(named: tuple[str, Shares]) -> str:
     name, share = named
-    told = [f"{100 * v:.0f} at position {p:g}, {length_name(s)}" for (p, s), v in share.items()]
-    return f"{name}: {', '.join(told)}."
+    texts = [f"{100 * v:.0f} at position {p:g}, {length_name(s)}" for (p, s), v in share.items()]
+    return f"{name}: {', '.join(texts)}."

@@ -1,15 +1,19 @@
-"""What all pictures share: colours, markers, panels, legend, the chance line, and the way to disk.
+"""What all figures share: colours, markers, panels, the legend, the chance line, and the way to disk.
 
-A model keeps its colour (Okabe and Ito's palette, told apart without colour vision) and its marker
-in every picture; bands are 95 % intervals; the grey dashes are chance.
+A model keeps its colour (Okabe and Ito's palette, told apart without colour vision) and its marker in every figure of
+a run; bands are 95 % intervals; the grey dashes are chance.
 """
 
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from niah.system import atomic
+from niah.plots.layout import fit
+from niah.plots.text import short_name
+from niah.system import atomic, folders
 from niah.tables.curves import LengthCurve, chance
 
 if TYPE_CHECKING:
@@ -20,6 +24,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MARKERS = "osD^vPX"
 DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1, 1, 1)), (0, (8, 2)))
 CHANCE_COLOUR = "#767676"
+CHANCE = "chance"
 STYLE: Any = {  # matplotlib types its keys one by one
     "font.size": 10.0,
     "axes.titlesize": 11.0,
@@ -32,12 +37,18 @@ STYLE: Any = {  # matplotlib types its keys one by one
     "savefig.dpi": 150.0,
 }
 PANEL_IN = (4.6, 3.4)  # inches: two panels fill a README's width
-LEGEND_LINE_IN = 0.22
+SLUG_LENGTH = 80  # letters of a scene in a file name; file systems allow 255 bytes in all
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture on disk: `file`, its `title`, and `alt`, what it shows in words and numbers."""
+    """A figure on disk.
+
+    Attributes:
+        file: the PNG.
+        title: its heading.
+        alt: what it shows, in words and numbers.
+    """
 
     file: Path
     title: str
@@ -45,67 +56,115 @@ class Figure:
 
 
 class Looks:
-    """Colour and marker by model, dashes by position, the same in every picture of a run."""
+    """Colour and marker by model, dashes by position, file names by scene: the same in every figure of a run."""
 
-    def __init__(self, found: Iterable[LengthCurve]) -> None:
-        found = list(found)
-        self.models = list(dict.fromkeys(who(line) for line in found))
-        self.positions = sorted({line.position for line in found if line.position is not None})
-        # most lines have the needle in the middle: these are drawn solid
+    def __init__(self, curves: Iterable[LengthCurve]) -> None:
+        curves = list(curves)
+        self.models = list(dict.fromkeys(who(curve) for curve in curves))
+        self.positions = sorted({c.position for c in curves if c.position is not None})
+        # most curves have the needle in the middle: these are drawn solid
         self.positions.sort(key=lambda position: (position != 0.5, position))
+        scenes = list(dict.fromkeys(curve.scene for curve in curves))
+        names = folders.numbered(map(slug, scenes))  # two scenes may differ in odd letters alone
+        self._slugs = {s: n.replace(" ", "-") for s, n in zip(scenes, names, strict=True)}
 
-    def of(self, line: LengthCurve) -> dict[str, Any]:
-        model = self.models.index(who(line))
-        dash = self.positions.index(line.position) if line.position in self.positions else 0
-        return {
-            "color": COLOURS[model % len(COLOURS)],
-            "marker": MARKERS[model % len(MARKERS)],
-            "linestyle": DASHES[dash % len(DASHES)],
-        }
+    def of(self, curve: LengthCurve) -> dict[str, Any]:
+        """Return matplotlib's keywords for a curve."""
+        dash = self.positions.index(curve.position) if curve.position in self.positions else 0
+        return {**look(self.models.index(who(curve))), "linestyle": DASHES[dash % len(DASHES)]}
 
-
-def who(line: LengthCurve) -> str:
-    """The model, and the windows it was given: a curve never holds both whole scenes and windows."""
-    if line.window_s is None:
-        return f"{line.model}, {line.pool}" if line.pool else line.model
-    pool = "" if line.pool in ("", "max") else f" ({line.pool})"
-    return f"{line.model}, {line.window_s:g} s windows{pool}"
+    def slug(self, scene: str) -> str:
+        """Return the scene's part of a file name, another one for each scene of the run."""
+        return self._slugs.get(scene) or slug(scene)
 
 
-def mark_chance(axes: "Axes", found: Iterable[LengthCurve]) -> None:
-    level = chance(found)
+def look(index: int) -> dict[str, Any]:
+    """Return colour and marker of the curve of that number; 49 pairs differ."""
+    turn = index // len(COLOURS)
+    return {
+        "color": COLOURS[index % len(COLOURS)],
+        "marker": MARKERS[(index + turn) % len(MARKERS)],
+    }
+
+
+def who(curve: LengthCurve) -> str:
+    """Return the model and how its windows or positions were pooled, as curves are labelled."""
+    model = short_name(curve.model)
+    if curve.window_s is None:
+        return f"{model}, {curve.pool}" if curve.pool else model
+    pool = "" if curve.pool in ("", "max") else f" ({curve.pool})"
+    return f"{model}, {curve.window_s:g} s windows{pool}"
+
+
+def scene_label(curve: LengthCurve) -> str:
+    """Return the scene as a title shows it: the haystack's name cut where it is long."""
+    return curve.scene.replace(curve.haystack, short_name(curve.haystack), 1)
+
+
+def mark_chance(axes: "Axes", curves: Iterable[LengthCurve]) -> None:
+    """Draw the expected mAP of random scores as grey dashes."""
+    level = chance(curves)
     if level is not None:
-        axes.axhline(level, color=CHANCE_COLOUR, linestyle="--", linewidth=1.2, label="chance")
+        axes.axhline(level, color=CHANCE_COLOUR, linestyle="--", linewidth=1.2, label=CHANCE)
 
 
 def new_panels(count: int, width: float | None = None) -> "tuple[Canvas, list[Axes]]":
+    """Return a figure with one row of `count` panels, each `width` inches wide (4.6 if None)."""
+    canvas, rows = new_grid(1, count, (width or PANEL_IN[0], PANEL_IN[1]))
+    return canvas, rows[0]
+
+
+def new_grid(
+    rows: int, columns: int, panel_in: tuple[float, float]
+) -> "tuple[Canvas, list[list[Axes]]]":
+    """Return a figure with `rows` x `columns` panels of `panel_in` (width, height) inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Canvas
 
-    size = (max(4.0, (width or PANEL_IN[0]) * count), PANEL_IN[1])
-    canvas = Canvas(figsize=size)
+    canvas = Canvas(figsize=(max(4.0, panel_in[0] * columns), panel_in[1] * rows))
     FigureCanvasAgg(canvas)  # draws without a display, and leaves the user's pyplot alone
-    return canvas, list(canvas.subplots(1, count, squeeze=False)[0])
+    return canvas, [list(row) for row in canvas.subplots(rows, columns, squeeze=False)]
 
 
-def legend(canvas: "Canvas", axes: "Axes") -> None:
-    """Below the panels; from the third line on the picture grows, and the panels keep their height."""
-    handles, names = axes.get_legend_handles_labels()
-    more = max(0, -(-len(names) // 3) - 2)
-    canvas.set_figheight(canvas.get_figheight() + LEGEND_LINE_IN * more)
-    canvas.legend(
-        handles, names, loc="outside lower center", ncols=min(3, len(names)), handlelength=3
-    )
+def legend(canvas: "Canvas", *axes: "Axes") -> None:
+    """Place one legend below the panels, each label once; `save` fits it to the figure's width."""
+    handles: dict[str, Any] = {}
+    for each in axes:
+        for handle, name in zip(*each.get_legend_handles_labels(), strict=True):
+            handles.setdefault(name, handle)
+    if CHANCE in handles:
+        handles[CHANCE] = handles.pop(CHANCE)  # the last entry
+    if handles:
+        canvas.legend(
+            [*handles.values()], [*handles], loc="outside lower center", ncols=3, handlelength=3
+        )
 
 
 def slug(scene: str) -> str:
-    """ "babble, -5 dB" as "babble--5dB": letters, digits, dots and dashes only."""
+    """Return "babble, -5 dB" as "babble--5dB": letters, digits, dots and dashes, at most 80 of them."""
     text = scene.replace(", ", "-").replace(" dB", "dB")
-    return "".join(c if c.isascii() and (c.isalnum() or c in ".-_") else "_" for c in text)
+    safe = "".join(c if c.isascii() and (c.isalnum() or c in ".-_") else "_" for c in text)
+    if len(safe) <= SLUG_LENGTH:
+        return safe
+    digest = sha256(scene.encode(errors="surrogatepass")).hexdigest()[:8]
+    return f"{safe[: SLUG_LENGTH - 9]}-{digest}"
 
 
 def save(canvas: "Canvas", file: Path, title: str, alt: str) -> Figure:
-    canvas.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
-    with atomic.atomic_write(file) as stream:
-        canvas.savefig(stream, format="png", metadata={"Software": None})
+    """Write a figure as PNG, whole or not at all, with nothing cut off.
+
+    Args:
+        canvas: the figure, without its heading.
+        file: where to write it.
+        title: its heading.
+        alt: what it shows, in words.
+
+    Raises:
+        NiahError: the file cannot be written.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+        fit(canvas, title)
+        with atomic.atomic_write(file) as stream:
+            canvas.savefig(stream, format="png", metadata={"Software": None})
     return Figure(file, title, alt)

@@ -1,0 +1,76 @@
+"""The last step before a figure is written: every title, label and legend fits the room it has.
+
+matplotlib's constrained layout keeps texts apart but does not break one that is wider than its panel. Here titles are
+wrapped to their panel, the legend takes as many columns as the figure is wide, and the figure grows with both, so that
+the panels keep their size.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from niah.plots.text import draw_as_plain_text, wrapped
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Canvas
+    from matplotlib.legend import Legend
+
+TITLE_PT = 12.0
+MARGIN_IN = 0.25
+LINE_IN = 0.2  # height of one line of a title or a legend
+HANDLE_IN = 0.75  # of a legend's entry: its line sample and the gaps
+LINES_HAD = 2  # of the legend, for which a panel's usual height leaves room
+
+
+def fit(canvas: "Canvas", title: str) -> None:
+    """Add the heading to a figure and fit all its texts; the figure may become higher.
+
+    Args:
+        canvas: the figure, drawn but for its heading.
+        title: the heading, of any length.
+    """
+    heading = wrapped(title, canvas.get_figwidth() - MARGIN_IN, TITLE_PT, bold=True)
+    canvas.suptitle(heading, x=0.01, ha="left", fontsize=TITLE_PT, fontweight="bold")
+    draw_as_plain_text(canvas)
+    more = LINE_IN * heading.count("\n")
+    for legend in list(canvas.legends):
+        more += max(0.0, _refit_legend(canvas, legend) - LINES_HAD) * LINE_IN
+    canvas.set_figheight(canvas.get_figheight() + more)
+    draw_as_plain_text(canvas)  # the legend's texts are new
+    canvas.draw_without_rendering()
+    for axes in canvas.axes:
+        _wrap_labels(axes)
+
+
+def _refit_legend(canvas: "Canvas", legend: "Legend") -> float:
+    """Place a legend again in as many columns as fit; returns its number of lines."""
+    names = [text.get_text() for text in legend.get_texts()]
+    handles = [handle for handle in legend.legend_handles if handle is not None]
+    width = canvas.get_figwidth() - MARGIN_IN
+    size = float(legend.get_texts()[0].get_fontsize()) if names else TITLE_PT
+    longest = max((_text_width(canvas, text) for text in legend.get_texts()), default=0.0)
+    columns = max(1, min(4, len(names), int(width / (longest + HANDLE_IN))))
+    names = [wrapped(name, width / columns - HANDLE_IN, size) for name in names]
+    legend.remove()
+    place: Any = "outside lower center"
+    canvas.legend(handles, names, loc=place, ncols=columns, handlelength=3)
+    tallest = max((name.count("\n") + 1 for name in names), default=1)
+    return -(-len(names) // columns) * tallest
+
+
+def _text_width(canvas: "Canvas", text: Any) -> float:
+    box = text.get_window_extent(canvas.canvas.get_renderer())  # type: ignore[attr-defined]
+    return float(box.width) / float(canvas.dpi)
+
+
+def _wrap_labels(axes: "Axes") -> None:
+    """Break the panel's title and axis labels where they are longer than the panel."""
+    figure = axes.figure
+    box = axes.get_window_extent()
+    width, height = box.width / figure.dpi, box.height / figure.dpi
+    for text, room in (
+        (axes.title, width),
+        (axes.xaxis.label, width),
+        (axes.yaxis.label, height),
+    ):
+        if text.get_text():
+            text.set_text(wrapped(text.get_text(), room, float(text.get_fontsize())))
