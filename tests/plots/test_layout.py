@@ -15,7 +15,7 @@ from matplotlib.transforms import Bbox
 from niah import plots
 from niah.plots import layout, style, text
 from niah.records import schema
-from tests.helpers import run_directories as runs
+from tests.helpers import examples
 
 NASTY = (
     "a$x^{$b",
@@ -43,7 +43,7 @@ def cells(
         if pooling:
             how |= {"kernel": f"sdpa+pool-{pooling}", "pooling": pooling}
         alone: dict[str, Any] = {"length_s": 10.0, "haystack": "none", "position": None}
-        rows.append(runs.row(mAP=0.8, relative=1.0, drop=0.0, **alone, **how))
+        rows.append(examples.row(mAP=0.8, relative=1.0, drop=0.0, **alone, **how))
         for place in product(positions, haystacks, snrs_db, (20.0, 50.0, 100.0)):
             position, haystack, snr_db, length_s = place
             kept = 1 - 0.1 * log(length_s / 10) - 0.02 * position
@@ -55,7 +55,7 @@ def cells(
                 "drop_lo": 0.9 - kept,
                 "drop_hi": 1.1 - kept,
             }
-            rows.append(runs.row(length_s=length_s, **scene, **found, **share, **how))
+            rows.append(examples.row(length_s=length_s, **scene, **found, **share, **how))
     return schema.table(rows)
 
 
