@@ -236,7 +236,7 @@ def _resampled(a: _Side, b: _Side, key: Key) -> tuple[Resampled, Resampled]:
             f"cell {a.cells[key]['cell']} in {a.run.path} and {b.cells[key]['cell']} in "
             f"{b.run.path} are of different clips, labels or classes: they cannot be compared"
         )
-    left, right = resample(one.targets, [one.scores, other.scores])
+    left, right = resample(one.targets, [one.logits, other.logits])
     return left, right
 
 

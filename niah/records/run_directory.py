@@ -3,7 +3,7 @@
     run.json                what was asked, by which code, where; schema_version; identity
     cells/<cell>.json       one row each, the source of truth
     cells.csv               the same rows as one table (`CELL_COLUMNS`), rebuilt after each
-    scores/<cell>.parquet   per clip: id, labels, scores (`niah.records.scores`)
+    scores/<cell>.parquet   per clip: id, labels, logits (`niah.records.scores`)
 
 A cell's scores are written before its row: the row is the promise that the cell is done. A cell's
 name is the hash of all that determines it, so resuming and amending are one thing: do the cells
@@ -167,29 +167,35 @@ class RunDirectory:
         cell: str,
         ids: Sequence[str],
         labels: Sequence[Sequence[str]],
-        scores: NDArray[Any],
+        logits: NDArray[Any],
         *,
         classes: Sequence[str],
         distractors: Sequence[Sequence[str]] = (),
+        groups: Sequence[str] = (),
     ) -> None:
-        """Store one cell's scores: `scores` (n, c) as float16, `classes` (c,) naming its columns.
+        """Store one cell's scores.
 
-        `distractors`: the labels of what else is in each clip's scene, a column of its own where there is any.
+        Args:
+            cell: Key of the cell.
+            ids: Clip names, (n,).
+            labels: Labels of each clip, (n,) lists.
+            logits: (n, c), any float dtype.
+            classes: Names of the columns of `logits`, (c,).
+            distractors: Labels of the other clips in each scene, (n,) lists; empty where there are none.
+            groups: Recording that each clip is cut from, (n,), "" where unknown; empty where none is known.
+
+        Raises:
+            NiahError: shapes that disagree, NaN or infinite logits, a full disk.
         """
-        if scores.shape != (len(ids), len(classes)) or len(labels) != len(ids):
+        if logits.shape != (len(ids), len(classes)) or len(labels) != len(ids):
             raise NiahError(
-                f"scores must be (clips, classes) = ({len(ids)}, {len(classes)}) with one label "
-                f"list a clip but are {scores.shape} with {len(labels)}"
+                f"logits must be (clips, classes) = ({len(ids)}, {len(classes)}) with one label "
+                f"list a clip but are {logits.shape} with {len(labels)}"
             )
-        with np.errstate(over="ignore"):
-            half = scores.astype(np.float16)
-        if not np.isfinite(half).all():
-            raise NiahError(
-                f"scores of cell {cell} are NaN or infinite: the model overflowed; "
-                "try --dtype float32"
-            )
-        told, others = (tuple(map(tuple, names)) for names in (labels, distractors))
-        scored = ClipScores(tuple(ids), told, tuple(classes), half, others)
+        own, others = (tuple(map(tuple, names)) for names in (labels, distractors))
+        with np.errstate(over="ignore"):  # infinite logits are refused when they are written
+            single = logits.astype(np.float32)
+        scored = ClipScores(tuple(ids), own, tuple(classes), single, others, tuple(groups))
         clip_scores.write(self._scores_file(cell), scored)
 
     def read_scores(self, cell: str) -> ClipScores:

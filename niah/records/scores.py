@@ -2,86 +2,168 @@
 
 id          the clip's name
 labels      what is in it: names, of which those among the classes are scored
-scores      float16, one per class; the classes' names are in the file's own metadata, so it is read alone
-distractors the labels of what else was put in its scene; a column only where anything was
+logits      one per class, float16 or float32; the file's metadata has the classes' names and the dtype
+distractors the labels of the other clips in its scene; a column only where there are any
+group       the recording that the clip is cut from; a column only where it is known
+
+Logits are stored, not their sigmoids: float16 rounds a sigmoid to 1 above a logit of about 8, and clips that are tied
+there lose their order. float16 logits are taken where they change the mAP by at most `HALF_ERROR`, else float32.
+
+Files written before have a column `scores` of float16 sigmoids instead (or of float16 logits, where `niah causes` wrote
+them). Their logits are ln p - ln(1 - p), in which 0 and 1 lie just outside every other float16 number: order and ties
+are those of the file.
 """
 
 import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from niah.errors import NiahError
+from niah.metrics.average_precision import average_precision, mean_average_precision
 from niah.system import atomic
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_CLASSES = "niah.classes"
+HALF_ERROR = 1e-3  # of mAP
+HALF_RANGE = 64.0  # where nothing is ranked: below it float16 holds a logit to 1/64
+SATURATED = 1e-3  # share of exact 0 and 1 in an old file from which its numbers are doubted
+LOWEST, HIGHEST = 2.0**-25, 1.0 - 2.0**-12  # what float16 rounds to 0 and to 1
+_CLASSES, _DTYPE = "niah.classes", "niah.logits"
+
+Names = tuple[tuple[str, ...], ...]
+Logits = NDArray[np.float32]
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class ClipScores:
-    """One cell's scores: `ids` (n,), `labels` one tuple a clip, `classes` (c,), `scores` (n, c).
+    """The scores of one cell, a row a clip.
 
-    `distractors`: one tuple a clip, the labels of what else was put in its scene; () where nothing was.
+    Attributes:
+        ids: Clip names, (n,).
+        labels: Labels of each clip, (n,) tuples.
+        classes: Names of the scored classes, (c,).
+        logits: (n, c) float32.
+        distractors: Labels of the other clips in each scene, (n,) tuples; () where there are none.
+        groups: The recording of each clip, (n,); a clip whose recording is not known is its own.
+        saturated: Share of scores that were stored as exactly 0 or 1; 0 where logits are stored.
     """
 
     ids: tuple[str, ...]
-    labels: tuple[tuple[str, ...], ...]
+    labels: Names
     classes: tuple[str, ...]
-    scores: NDArray[np.float16]
-    distractors: tuple[tuple[str, ...], ...] = ()
+    logits: Logits
+    distractors: Names = ()
+    groups: tuple[str, ...] = ()
+    saturated: float = 0.0
 
-    @property
-    def targets(self) -> NDArray[np.bool_]:
-        """Which clip has which class, (n, c) bool. Labels outside `classes` are not scored."""
+    def __post_init__(self) -> None:
+        known = self.groups or ("",) * len(self.ids)
+        groups = tuple(group or id_ for group, id_ in zip(known, self.ids, strict=True))
+        object.__setattr__(self, "groups", groups)
+
+    @cached_property
+    def probabilities(self) -> Logits:
+        """Sigmoids of the logits, (n, c) float32, computed in float64."""
+        small = np.exp(-np.abs(self.logits.astype(np.float64)))  # cannot overflow
+        return (np.where(self.logits < 0, small, 1.0) / (1.0 + small)).astype(np.float32)
+
+    @cached_property
+    def targets(self) -> Mask:
+        """Which clip has which class, (n, c). Labels outside `classes` are not scored."""
         return self._flags(self.labels)
 
-    @property
-    def judged(self) -> NDArray[np.float16]:
-        """The scores to take metrics of: those of a distractor's labels in its own scene are -1, below all others.
+    @cached_property
+    def excluded(self) -> Mask:
+        """Entries that no metric counts, (n, c): labels of a distractor that are not the clip's own.
 
-        They are true there, yet not what was hidden. As the lowest negatives they change no average precision.
+        They are truly in the scene, yet not what was hidden: neither a hit nor a false alarm.
         """
-        also = self._flags(self.distractors) & ~self.targets
-        return np.where(also, np.float16(-1), self.scores) if also.any() else self.scores
+        return self._flags(self.distractors) & ~self.targets
 
-    def _flags(self, labels: Sequence[Sequence[str]]) -> NDArray[np.bool_]:
+    @property
+    def ranked(self) -> Logits:
+        """The logits with the excluded entries below all others: there they change no average precision."""
+        lowest = np.finfo(np.float32).min
+        return np.where(self.excluded, lowest, self.logits) if self.distractors else self.logits
+
+    def _flags(self, labels: Names) -> Mask:
         column = {label: index for index, label in enumerate(self.classes)}
-        flags = np.zeros(self.scores.shape, dtype=np.bool_)
+        flags = np.zeros(self.logits.shape, dtype=np.bool_)
         for row, names in enumerate(labels):
             flags[row, [column[name] for name in names if name in column]] = True
         return flags
 
 
+def refusal(logits: NDArray[Any]) -> str | None:
+    """The reason why logits (n, c) cannot be scored: NaN or infinity among them; None for good ones."""
+    broken = ~np.isfinite(logits)
+    if not broken.any():
+        return None
+    clips = np.flatnonzero(broken.any(axis=1))
+    return (
+        f"logits of {clips.size} of {len(logits)} clips are NaN or infinite (first: row {clips[0]}): the model "
+        "overflowed; try --dtype float32"
+    )
+
+
 def write(file: Path, scored: ClipScores) -> None:
-    """Store `scored`, whole or not at all."""
+    """Store `scored`, whole or not at all.
+
+    Raises:
+        NiahError: logits that are NaN or infinite; a full disk.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    flat = pa.array(np.ascontiguousarray(scored.scores).ravel())
+    if reason := refusal(scored.logits):
+        raise NiahError(f"{file.stem}: {reason}")
+    stored = _narrowed(scored)
+    flat = pa.array(np.ascontiguousarray(stored).ravel())
     columns = {
         "id": pa.array(list(scored.ids), pa.string()),
         "labels": _lists(scored.labels),
-        "scores": pa.FixedSizeListArray.from_arrays(flat, len(scored.classes)),
+        "logits": pa.FixedSizeListArray.from_arrays(flat, len(scored.classes)),
     }
     if scored.distractors:
         columns["distractors"] = _lists(scored.distractors)
-    classes = {_CLASSES: json.dumps([*scored.classes])}
+    if scored.groups != scored.ids:
+        columns["group"] = pa.array(list(scored.groups), pa.string())
+    about = {_CLASSES: json.dumps([*scored.classes]), _DTYPE: stored.dtype.name}
     with atomic.atomic_write(file) as stream:
-        pq.write_table(
-            pa.table(columns).replace_schema_metadata(classes), stream, compression="zstd"
-        )
+        pq.write_table(pa.table(columns).replace_schema_metadata(about), stream, compression="zstd")
+
+
+def _narrowed(scored: ClipScores) -> NDArray[np.float16] | Logits:
+    """The logits as float16 where these rank the clips as well, else as they are."""
+    with np.errstate(over="ignore"):
+        half = scored.logits.astype(np.float16)
+    if not np.isfinite(half).all():
+        return scored.logits
+    if not scored.targets.any():
+        near = float(np.abs(scored.logits).max(initial=0.0)) <= HALF_RANGE
+        return half if near else scored.logits
+    exact, rounded = (
+        mean_average_precision(average_precision(scored.targets, each))
+        for each in (scored.logits, half)
+    )
+    return half if abs(exact - rounded) <= HALF_ERROR else scored.logits
 
 
 def read(file: Path) -> ClipScores:
-    """What `write` stored. Raises `NiahError` when it is missing or damaged."""
+    """Read what `write` stored, now or in earlier versions.
+
+    Raises:
+        NiahError: a file that is missing or damaged.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -90,17 +172,37 @@ def read(file: Path) -> ClipScores:
     try:
         table = pq.read_table(file)
         classes = tuple(json.loads(table.schema.metadata[_CLASSES.encode()]))
-        flat = table.column("scores").combine_chunks().flatten()
-        scores = flat.to_numpy(zero_copy_only=False).reshape(len(table), len(classes))
-        others = _tuples(table, "distractors") if "distractors" in table.column_names else ()
-        ids = tuple(table.column("id").to_pylist())
-        return ClipScores(ids, _tuples(table, "labels"), classes, scores, others)
+        logits, saturated = _logits_of(table, len(classes))
+        return ClipScores(
+            ids=tuple(table.column("id").to_pylist()),
+            labels=_tuples(table, "labels"),
+            classes=classes,
+            logits=logits,
+            distractors=_tuples(table, "distractors"),
+            groups=tuple(table.column("group").to_pylist())
+            if "group" in table.column_names
+            else (),
+            saturated=saturated,
+        )
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
         raise NiahError(f"{file} is damaged: delete it and run again ({error})") from error
 
 
+def _logits_of(table: "pa.Table", classes: int) -> tuple[Logits, float]:
+    """Logits (n, c) and the share of them that is saturated."""
+    old = "logits" not in table.column_names
+    flat = table.column("scores" if old else "logits").combine_chunks().flatten()
+    stored = flat.to_numpy(zero_copy_only=False).reshape(len(table), classes)
+    p = stored.astype(np.float64)
+    if not old or p.size == 0 or p.min() < 0 or p.max() > 1:
+        return stored.astype(np.float32), 0.0
+    saturated = float(np.mean((p == 0) | (p == 1)))
+    p = np.clip(p, LOWEST, HIGHEST)
+    return (np.log(p) - np.log1p(-p)).astype(np.float32), saturated
+
+
 def count(file: Path) -> int | None:
-    """How many clips `file` has by its footer, which is written last; None when it is missing or torn."""
+    """Number of clips in `file` by its footer, which is written last; None when it is missing or torn."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -121,5 +223,8 @@ def _lists(names: Sequence[Sequence[str]]) -> "pa.Array":
     return pa.array([list(each) for each in names], pa.list_(pa.string()))
 
 
-def _tuples(table: "pa.Table", column: str) -> tuple[tuple[str, ...], ...]:
+def _tuples(table: "pa.Table", column: str) -> Names:
+    """A column of name lists; () where the file has no such column."""
+    if column not in table.column_names:
+        return ()
     return tuple(tuple(names) for names in table.column(column).to_pylist())

@@ -58,7 +58,7 @@ def summarise(run: "RunDirectory") -> None:
         known = {}
         if row["model"] not in random:
             clips = run.read_scores(str(row["cell"]))
-            known = cell_metrics(clips.targets, clips.judged, resampled.of(row, base, clips))
+            known = cell_metrics(clips.targets, clips.ranked, resampled.of(row, base, clips))
         changed.append(({**row, **dict.fromkeys(METRIC_COLUMNS), **known}, fingerprint))
     run.write_rows(changed)
 
@@ -109,7 +109,7 @@ class _Bases:
             return None
         if self.last is None or self.last[0] != base["cell"]:
             stored = self.run.read_scores(str(base["cell"]))
-            (resampled,) = resample(stored.targets, [stored.scores])
+            (resampled,) = resample(stored.targets, [stored.logits])
             self.last = (base["cell"], stored, resampled)
         _, stored, resampled = self.last
         if (stored.ids, stored.classes) != (scored.ids, scored.classes) or (

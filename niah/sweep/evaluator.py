@@ -18,6 +18,7 @@ from niah.errors import NiahError
 from niah.placement import total_frames
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import CELL_COLUMNS, OPTIONAL_COLUMNS, Row, Value, cell_key
+from niah.records.scores import refusal
 from niah.scan.availability import other_than_auto
 from niah.sweep.inference import InferenceResult, infer, is_large, probe_batch_size
 from niah.sweep.options import RunOptions
@@ -113,7 +114,7 @@ class ModelEvaluator:
     def _infer(
         self, cells: Sequence[Cell], advance: Advance
     ) -> tuple[InferenceResult, list[tuple[str, ...]]]:
-        """Scores of all clips, and the labels of their distractors."""
+        """Logits of all clips, and the labels of their distractors."""
         cell = cells[0]
         distractors = self.scenes.distractor_labels(cell, self.prepared)
         scenes = self.scenes.of_cell(cell, self.prepared)
@@ -121,9 +122,9 @@ class ModelEvaluator:
         if not cell.is_base and self.scenes.same_for_all(cell):
             scenes = islice(scenes, 1)  # scored once, a row a clip
         result = infer(adapter, scenes, size, self.device, advance)
-        if not result.scores.isfinite().all():
-            raise NiahError("scores are NaN or infinite: the model overflowed; try --dtype float32")
-        advance(len(self.prepared) - len(result.scores))
+        if reason := refusal(result.logits.numpy()):
+            raise NiahError(reason)
+        advance(len(self.prepared) - len(result.logits))
         return result, distractors
 
     def _store(
@@ -134,15 +135,16 @@ class ModelEvaluator:
         directory: RunDirectory,
     ) -> None:
         needles = self.prepared.needles.needles
-        scores = result.scores.expand(len(needles), -1).chunk(len(cells), dim=1)
-        for cell, own in zip(cells, scores, strict=True):
+        by_cell = result.logits.expand(len(needles), -1).chunk(len(cells), dim=1)
+        for cell, logits in zip(cells, by_cell, strict=True):
             directory.write_scores(
                 self.key(cell),
                 [needle.id for needle in needles],
                 [() if cell.control else needle.labels for needle in needles],
-                own.numpy(),
+                logits.numpy(),
                 classes=self.adapter.labels.ids,
                 distractors=distractors,
+                groups=[needle.group for needle in needles],
             )
 
     def _failure(self, error: Exception) -> Row:

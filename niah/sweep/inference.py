@@ -1,4 +1,4 @@
-"""Scores of one cell and what they cost: batches of scenes through an adapter, timed."""
+"""Logits of one cell and what they cost: batches of scenes through an adapter, timed."""
 
 import os
 import time
@@ -31,9 +31,9 @@ _FLOAT32_BYTES = 4
 
 @dataclass(frozen=True)
 class InferenceResult:
-    """Scores (clips, classes) in [0, 1]; seconds of forward pass a clip; bytes at the peak."""
+    """Logits (clips, classes) float32; seconds of forward pass a clip; bytes at the peak."""
 
-    scores: Tensor
+    logits: Tensor
     latency_s: float
     peak_memory_bytes: int
 
@@ -46,19 +46,19 @@ def infer(
     advance: Callable[[int], None],
     ahead: bool | None = None,
 ) -> InferenceResult:
-    """Sigmoid scores of scenes, all of one length, in batches.
+    """Logits of scenes, all of one length, in batches.
 
     The latency is the median over batches of wall time / clips in the batch, transfer to the device included, the
     making of the scene not; the first batch (kernels are loaded, memory is mapped) counts only when it is the only one.
 
-    With `ahead` the fifth batch and those after it are prepared by a thread while the one before is scored. Scores are
+    With `ahead` the fifth batch and those after it are prepared by a thread while the one before is scored. Logits are
     the same bits, one batch more is in memory, and only the first four are timed, since what runs beside a forward pass
     slows it. By default that is done on a GPU alone, for batches that are not large (`is_large`): on a CPU scenes
     are made on the cores that the model needs.
     """
     free_cached(device)
     memory = PeakMemory(device)
-    scores: list[Tensor] = []
+    found: list[Tensor] = []
     seconds: list[float] = []
     groups = _groups(scenes, batch_size)
     first = next(groups)
@@ -71,10 +71,10 @@ def infer(
             logits = adapter.logits(batch).float().cpu()  # the copy waits for the device
             if not ahead or len(seconds) < ALONE:
                 seconds.append((time.perf_counter() - begin) / len(logits))
-            scores.append(torch.sigmoid(logits))
+            found.append(logits)
             advance(len(logits))
             del batch  # the next one takes its place
-    return InferenceResult(torch.cat(scores), median(seconds[1:] or seconds), memory.bytes())
+    return InferenceResult(torch.cat(found), median(seconds[1:] or seconds), memory.bytes())
 
 
 def probe_batch_size(

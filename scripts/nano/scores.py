@@ -80,7 +80,7 @@ def score(run: RunDirectory) -> tuple[list[Scored], float]:
 
 def _resampled(run: RunDirectory, cells: Sequence[Any]) -> list[Resampled]:
     stored = [run.read_scores(cell["cell"]) for cell in cells]
-    return resample(stored[0].targets, [each.scores for each in stored])
+    return resample(stored[0].targets, [each.logits for each in stored])
 
 
 def _share(own: Any, base: Any) -> Any:

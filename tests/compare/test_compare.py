@@ -25,7 +25,7 @@ def make(
     with RunDirectory.create_or_open(path, {**examples.IDENTITY, **identity}) as run:
         for index, length_s in enumerate((10.0, 50.0, 100.0, 300.0)):
             row = examples.row(length_s=length_s, checkpoint_sha256=sha * 64)
-            heard = examples.scores(3.0 if length_s == 10 else gain, seed=10 * seed + index)
+            heard = examples.logits(3.0 if length_s == 10 else gain, seed=10 * seed + index)
             run.write_scores(
                 str(row["cell"]), examples.IDS, examples.LABELS, heard, classes=examples.CLASSES
             )
@@ -49,7 +49,7 @@ def test_differences_are_those_of_the_scores(found: Comparison) -> None:
     }
 
     def mAP(gain: float, seed: int) -> float:  # noqa: N802
-        scores = examples.scores(gain, seed).astype(np.float16)
+        scores = examples.logits(gain, seed).astype(np.float16)
         return mean_average_precision(average_precision(examples.TARGETS, scores))
 
     at_50 = by_cell["mAP", 50.0]
@@ -127,7 +127,7 @@ def test_other_labels_are_refused(tmp_path: Path) -> None:
     one, other = make(tmp_path / "one", 1.0), make(tmp_path / "other", 1.0)
     cell = str(other.cells()["cell"][1])
     other.write_scores(
-        cell, examples.IDS, examples.LABELS[::-1], examples.scores(1.0), classes=examples.CLASSES
+        cell, examples.IDS, examples.LABELS[::-1], examples.logits(1.0), classes=examples.CLASSES
     )
     with pytest.raises(NiahError, match="different clips, labels"):
         compare(one.path, other.path)

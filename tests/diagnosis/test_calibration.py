@@ -126,7 +126,7 @@ def test_table_of_a_run(tmp_path: Path) -> None:
     assert len(table.rows) == len(cells) + 2
     cell = cells.query("model == 'dass-nano' and length_s == 300").iloc[0]
     clips = run.read_scores(cell["cell"])
-    expected: Calibration = calibration(clips.targets, clips.scores)
+    expected: Calibration = calibration(clips.targets, clips.probabilities)
     row = next(r for r in table.rows if r[:4] == ("dass-nano", "zero", "0.5", "300 s"))
     assert row[4] == f"{expected.ece:.4f}"
 

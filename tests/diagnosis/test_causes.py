@@ -26,7 +26,7 @@ from niah.metrics.average_precision import Scores
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import cell_key
 from tests.helpers import tiny
-from tests.helpers.examples import CLASSES, IDS, LABELS, TARGETS, scores
+from tests.helpers.examples import CLASSES, IDS, LABELS, TARGETS, logits
 
 SCENE = {"haystack": "zero", "snr_db": None, "position": 0.5}
 RENUMBERING, DILUTION = Part("renumbering", "..."), Part("dilution", "...")
@@ -49,7 +49,7 @@ def rows_of(run: RunDirectory, length_s: float = 50.0) -> dict[str, CauseRow]:
     return {row.variant: row for row in cause_rows(run) if row.length_s == length_s}
 
 
-HEARS, DEAF = scores(3.0), scores(0.0, seed=1)
+HEARS, DEAF = logits(3.0), logits(0.0, seed=1)
 
 
 def test_a_planted_cause_gets_all_of_the_drop(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_shares_are_of_the_scores_and_parts_sum_to_the_drop(tmp_path: Path) -> N
         (Remedy("cure"), 50.0): 1.5,
     }
     stored = {
-        key: scores(gain, seed=i).astype(np.float16) for i, (key, gain) in enumerate(gains.items())
+        key: logits(gain, seed=i).astype(np.float16) for i, (key, gain) in enumerate(gains.items())
     }
     rows = rows_of(planted(tmp_path / "run", stored))
 

@@ -19,9 +19,8 @@ BASE = "ba5e" * 5
 def free(run: RunDirectory, name: str, logits: Float64) -> ClipScores:
     """Needle-free scores, written and read back as a run stores them."""
     ids = [f"scene{i}" for i in range(len(logits))]
-    scores = 1 / (1 + np.exp(-logits))
     cell = cell_key({"name": name})
-    run.write_scores(cell, ids, [()] * len(ids), scores, classes=examples.CLASSES)
+    run.write_scores(cell, ids, [()] * len(ids), logits, classes=examples.CLASSES)
     return run.read_scores(cell)
 
 
@@ -63,6 +62,6 @@ def test_other_classes_and_nothing_are_refused(run: RunDirectory) -> None:
     base = run.read_scores(BASE)
     with pytest.raises(NiahError, match="needle-free"):
         needle_free_control(base, {})
-    other = ClipScores(base.ids, base.labels, base.classes[::-1], base.scores)
+    other = ClipScores(base.ids, base.labels, base.classes[::-1], base.logits)
     with pytest.raises(NiahError, match="classes"):
         needle_free_control(base, {60.0: other})

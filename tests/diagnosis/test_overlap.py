@@ -123,7 +123,7 @@ def test_table_of_a_run(tmp_path: Path) -> None:
         ):
             row = examples.row(length_s=length_s, haystack=haystack)
             run.write_scores(
-                str(row["cell"]), examples.IDS, labels, examples.scores(gain), classes=classes
+                str(row["cell"]), examples.IDS, labels, examples.logits(gain), classes=classes
             )
             run.write_row(row)
         summarise(run)
@@ -135,7 +135,7 @@ def test_table_of_a_run(tmp_path: Path) -> None:
     ]
     contained = np.array([True, *[False] * 5])
     here, base = (
-        overlap_scores(examples.TARGETS, examples.scores(g).astype(np.float16), contained)
+        overlap_scores(examples.TARGETS, examples.logits(g).astype(np.float16), contained)
         for g in (1.0, 3.0)
     )
     assert table.rows[1][5] == f"{here.apart:.3f} ({100 * here.apart / base.apart:.0f} %)"

@@ -134,9 +134,9 @@ def test_scores_come_back_as_stored_also_by_plain_pandas(tmp_path: Path) -> None
     with RunDirectory.create_or_open(tmp_path / "run", examples.IDENTITY) as run:
         cell = examples.add(run, 2.0)
         stored = run.read_scores(cell)
-    expected = examples.scores(2.0).astype(np.float16)
-    np.testing.assert_array_equal(stored.scores, expected)
-    assert stored.scores.dtype == np.float16
+    expected = examples.logits(2.0).astype(np.float16)
+    np.testing.assert_array_equal(stored.logits, expected)
+    assert stored.logits.dtype == np.float32
     assert (stored.ids, stored.labels, stored.classes) == (
         examples.IDS,
         examples.LABELS,
@@ -144,8 +144,8 @@ def test_scores_come_back_as_stored_also_by_plain_pandas(tmp_path: Path) -> None
     )
     np.testing.assert_array_equal(stored.targets, examples.TARGETS)
     frame = pd.read_parquet(run.path / "scores" / f"{cell}.parquet")
-    assert list(frame.columns) == ["id", "labels", "scores"]
-    np.testing.assert_array_equal(np.stack(frame["scores"].to_list()), expected)
+    assert list(frame.columns) == ["id", "labels", "logits"]
+    np.testing.assert_array_equal(np.stack(frame["logits"].to_list()), expected)
     assert list(frame["labels"][0]) == list(examples.LABELS[0])
 
 
@@ -153,23 +153,20 @@ def test_what_distracts_is_stored_beside_the_labels(tmp_path: Path) -> None:
     others = [(examples.CLASSES[(i + 3) % 6],) for i in range(examples.CLIPS)]
     with RunDirectory.create_or_open(tmp_path / "run", examples.IDENTITY) as run:
         given = {"classes": examples.CLASSES, "distractors": others}
-        run.write_scores(CELL, examples.IDS, examples.LABELS, examples.scores(1.0), **given)  # type: ignore[arg-type]
+        run.write_scores(CELL, examples.IDS, examples.LABELS, examples.logits(1.0), **given)  # type: ignore[arg-type]
         stored = run.read_scores(CELL)
     assert stored.distractors == tuple(others)
-    judged = stored.judged
-    for row, (label,) in enumerate(others):
-        column = examples.CLASSES.index(label)
-        lowest = -1 if not stored.targets[row, column] else stored.scores[row, column]
-        assert judged[row, column] == lowest
-    assert ((judged == stored.scores) | (judged == -1)).all()
+    of_others = np.array([[name == label for name in examples.CLASSES] for (label,) in others])
+    np.testing.assert_array_equal(stored.excluded, of_others & ~examples.TARGETS)
+    assert stored.excluded.any()
 
 
 def test_scores_must_fit_and_be_finite(tmp_path: Path) -> None:
     with RunDirectory.create_or_open(tmp_path / "run", examples.IDENTITY) as run:
-        good = examples.scores(1.0)
+        good = examples.logits(1.0)
         with pytest.raises(NiahError, match="clips, classes"):
             run.write_scores(CELL, examples.IDS, examples.LABELS, good.T, classes=examples.CLASSES)
-        for broken in (np.nan, 1e6):
+        for broken in (np.nan, np.inf, 1e300):
             with pytest.raises(NiahError, match="overflowed"):
                 run.write_scores(
                     CELL, examples.IDS, examples.LABELS, good + broken, classes=examples.CLASSES
@@ -293,7 +290,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(
         monkeypatch.setattr(os, "fsync", full)
         with pytest.raises(NiahError, match=r"no space left for .*scores"):
             run.write_scores(
-                CELL, examples.IDS, examples.LABELS, examples.scores(1.0), classes=examples.CLASSES
+                CELL, examples.IDS, examples.LABELS, examples.logits(1.0), classes=examples.CLASSES
             )
         with pytest.raises(NiahError, match="no space left"):
             run.write_row(examples.row(length_s=20.0))
@@ -354,8 +351,8 @@ def test_summary_is_of_the_stored_scores_and_the_base(tmp_path: Path) -> None:
     stored = run.read_scores(row["cell"])
     again = summary.cell_metrics(
         stored.targets,
-        stored.scores,
-        run.read_scores(str(alone.set_index("model")["cell"]["dass-nano"])).scores,
+        stored.logits,
+        run.read_scores(str(alone.set_index("model")["cell"]["dass-nano"])).logits,
     )
     for name, value in again.items():
         assert row[name] == pytest.approx(value, nan_ok=True), name
@@ -415,7 +412,7 @@ def test_other_clips_than_the_base_are_refused(tmp_path: Path) -> None:
             str(row["cell"]),
             examples.IDS[::-1],
             examples.LABELS,
-            examples.scores(1.0),
+            examples.logits(1.0),
             classes=examples.CLASSES,
         )
         run.write_row(row)

@@ -22,7 +22,7 @@ def test_a_cell_and_its_base_are_of_one_window_pool_and_precision(tmp_path: Path
             for length_s in (10.0, 50.0):
                 place = {"length_s": length_s, "window_s": window_s}
                 row = examples.row(**place, kernel=kernel, dtype=dtype)
-                scores = examples.scores(gain - length_s / 100)
+                scores = examples.logits(gain - length_s / 100)
                 cell = str(row["cell"])
                 run.write_scores(
                     cell, examples.IDS, examples.LABELS, scores, classes=examples.CLASSES

@@ -117,7 +117,7 @@ def test_one_that_always_says_the_same_is_unmasked(material: Material) -> None:
     cell = run.cells().query("length_s == 60 and haystack == 'zero' and control.isna()").iloc[0]
     stored = run.read_scores(cell["cell"])
     contained = contained_classes(stored.classes, ["/t/low"])
-    found = overlap_scores(stored.targets, stored.scores, contained)
+    found = overlap_scores(stored.targets, stored.logits, contained)
     assert found.apart == pytest.approx(1 / 3, abs=0.01)  # all clips tied: the classes' prevalence
     assert found.apart < cell["chance_mAP"]
 
@@ -158,7 +158,9 @@ def test_a_control_is_the_same_scene_but_for_its_needle(material: Material) -> N
     """Zeros hold nothing: every row alike and quiet. Noise: each clip its own, at the level that its needle sets."""
     run = material.at("controls")
     cells = run.cells().query("control == 'needle-free' and length_s == 20").set_index("haystack")
-    zero, noise = (run.read_scores(cells["cell"][name]).scores for name in ("zero", "gaussian"))
+    zero, noise = (
+        run.read_scores(cells["cell"][name]).probabilities for name in ("zero", "gaussian")
+    )
     assert (zero == zero[0]).all()
     assert (zero == 0.5).all()  # the mean log-mel is 0
     assert len(np.unique(noise, axis=0)) == CLIPS
@@ -236,7 +238,9 @@ def test_poolings_tell_dilution_from_deafness(material: Material) -> None:
     run = material.at("pooling")
     (averaged,) = own.query("pooling == 'average' and length_s == 10")["cell"]
     np.testing.assert_allclose(
-        run.read_scores(plain["cell"]).scores, run.read_scores(averaged).scores, atol=1e-3
+        run.read_scores(plain["cell"]).probabilities,
+        run.read_scores(averaged).probabilities,
+        atol=1e-3,
     )
 
 
@@ -296,13 +300,13 @@ def test_a_distractor_is_no_false_positive(material: Material) -> None:
         assert not set(own) & set(others)
     said = [(*own, *others) for own, others in zip(stored.labels, stored.distractors, strict=True)]
     there = np.array([[name in names for name in stored.classes] for names in said])
-    for heard, present in zip(stored.scores.T, there.T, strict=True):
+    for heard, present in zip(stored.logits.T, there.T, strict=True):
         assert present.all() or heard[present].min() > heard[~present].max()
     assert not there[:, 0].all()  # the class in the middle is near to both others
     assert row["mAP"] == 1
-    assert (stored.judged == -1).sum() == CLIPS
+    assert stored.excluded.sum() == CLIPS
     assert (
-        cell_metrics(stored.targets, stored.scores, None)["mAP"] < 0.9
+        cell_metrics(stored.targets, stored.logits, None)["mAP"] < 0.9
     )  # counted as false, they cost
 
 

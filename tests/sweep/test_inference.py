@@ -73,7 +73,7 @@ def test_the_last_batch_may_be_smaller(monkeypatch: pytest.MonkeyPatch, ahead: b
     assert adapter.shapes == [(3, 5, 3), (3, 5, 3), (1, 5, 3)]
     assert found.latency_s == pytest.approx((1 / 3 + 2 / 1) / 2)
     rows = torch.stack([scene.whole()[0] for scene in scenes()])
-    assert torch.equal(found.scores, torch.sigmoid(rows))
+    assert torch.equal(found.logits, rows)
 
 
 def test_one_batch_is_timed_for_want_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,7 +116,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any
 
 def all_scores(run: Path) -> dict[str, Any]:
     return {
-        file.stem: RunDirectory(run).read_scores(file.stem).scores.tobytes()
+        file.stem: RunDirectory(run).read_scores(file.stem).logits.tobytes()
         for file in (run / "scores").glob("*.parquet")
     }
 

@@ -68,7 +68,10 @@ def test_scores_of_another_scan_are_near(default: Path, tmp_path: Path) -> None:
     own = RunDirectory(default).cells().set_index("length_s")["cell"]
     for length_s in (10.0, 12.0):
         one, two = RunDirectory(default), RunDirectory(out)
-        scores = one.read_scores(own[length_s]).scores, two.read_scores(other[length_s]).scores
+        scores = (
+            one.read_scores(own[length_s]).probabilities,
+            two.read_scores(other[length_s]).probabilities,
+        )
         np.testing.assert_allclose(*scores, atol=1e-3)
 
 

@@ -135,7 +135,7 @@ class _Model:
             stored = run.read_scores(key)
             if stored.ids != first.ids or stored.classes != first.classes:
                 raise NiahError(f"{run.path}: variants of different clips; give another folder")
-            scores.append(stored.scores)
+            scores.append(stored.logits)
         self.clips, self.chance = len(first.ids), chance_mAP(first.targets)
         found = resample(first.targets, scores)
         self.of = {

@@ -126,7 +126,7 @@ def _of_cell(
     run: "RunDirectory", cell: str, fixed: tuple[float, float] | None = None
 ) -> Calibration:
     clips = run.read_scores(cell)
-    return calibration(clips.targets, clips.scores, fixed)
+    return calibration(clips.targets, clips.probabilities, fixed)
 
 
 def _texts(of: Calibration) -> tuple[str, ...]:

@@ -119,7 +119,7 @@ def _line_rows(
         contained = contained_classes(clips.classes, labels)
         if not contained.any():
             return
-        found = overlap_scores(clips.targets, clips.scores, contained)
+        found = overlap_scores(clips.targets, clips.logits, contained)
         base = found if length == BASE_LENGTH_S else base
         yield length_name(length), *_texts(found, None if base is found else base)
 

@@ -77,20 +77,20 @@ def needle_free_control(
     """
     if not free or any(each.classes != base.classes for each in free.values()):
         raise NiahError("needle-free scores must be there, and of the classes of the 10 s cell")
-    fixed = thresholds(base.targets, base.scores, recall)
+    fixed = thresholds(base.targets, base.probabilities, recall)
     contained = contained_classes(base.classes, labels)
-    shortest = free[min(free)].scores
+    shortest = free[min(free)].probabilities
     found = []
     for length_s, each in sorted(free.items()):
-        counted = (each.scores.astype(np.float64) >= fixed) & ~contained
+        counted = (each.probabilities.astype(np.float64) >= fixed) & ~contained
         found.append(
             Control(
                 length_s,
                 len(each.ids),
                 base.classes,
-                false_alarms(each.scores, fixed, length_s, contained),
+                false_alarms(each.probabilities, fixed, length_s, contained),
                 float(counted.any(axis=1).mean()),
-                score_drift(each.scores, shortest),
+                score_drift(each.probabilities, shortest),
             )
         )
     return found
@@ -160,7 +160,7 @@ def _seam(
     plain = [p for p in free.get(_kind(point), []) if p["length_s"] == point["length_s"]]
     for each in plain[:1]:
         scores, reference = run.read_scores(point["cell"]), run.read_scores(each["cell"])
-        drift = score_drift(scores.scores, reference.scores)
+        drift = score_drift(scores.probabilities, reference.probabilities)
         most = int(np.abs(drift).argmax())
         largest = f"{scores.classes[most]} ({drift[most]:+.2f})"
         length = length_name(point["length_s"])
