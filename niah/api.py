@@ -5,25 +5,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from niah.errors import NiahError
+from niah.records.axes import AXES
 from niah.sweep.options import RunOptions
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _SHORT_NAMES = {
+    "model": "models",
     "lengths": "lengths_s",
     "snr": "snrs_db",
     "window": "window_s",
     "hop": "hop_s",
     "pool": "window_pool",
     "haystack": "haystacks",
-    "control": "controls",
-    "pooling": "poolings",
-    "needle_count": "needle_counts",
+    **{name: axis.values for name, axis in AXES.items()},
 }
-_WORDS = ("models", "haystacks", "controls", "poolings")
-_NUMBERS = ("positions", "lengths_s", "snrs_db", "needle_s")
-_COUNTS = ("needle_counts", "distractors")
+_KINDS: dict[str, type] = {  # of fields that hold several values
+    **{"models": str, "haystacks": str, "positions": float, "lengths_s": float, "snrs_db": float},
+    **{axis.values: axis.kind for name, axis in AXES.items() if name != "level"},
+}
 
 
 def run(**options: Any) -> "pd.DataFrame":
@@ -55,11 +56,9 @@ def run(**options: Any) -> "pd.DataFrame":
 
 def _plain(name: str, value: Any) -> Any:
     """Lists as tuples, one thing where several may be given as a tuple of one, paths as `Path`."""
-    if name in _WORDS:
-        return tuple(map(str, [value] if isinstance(value, str | Path) else value))
-    if name in _NUMBERS or name in _COUNTS:
-        kind = float if name in _NUMBERS else int
-        return tuple(map(kind, [value] if isinstance(value, int | float) else value))
+    if name in _KINDS:
+        single = isinstance(value, str | Path | int | float)
+        return tuple(map(_KINDS[name], [value] if single else value))
     if name == "level" and not isinstance(value, str):
         return ",".join(value)
     if name in ("out", "babble", "audio_root") and value is not None:

@@ -27,7 +27,7 @@ LISTINGS = ("--help", "models", "haystacks", "run --help", "report --help", "che
 DATA = {
     "models": ("niah/cards/models", ".toml"),
     "haystacks": ("niah/cards/haystacks", ".toml"),
-    "presets": ("niah/cards/presets", ".toml"),
+    "presets": ("niah/cards/published/presets", ".toml"),
     "weights": ("niah/cards/models", ".safetensors"),
     "vocabularies": ("niah/vocabularies", ".csv"),
     "published": ("niah/cards/published", ".csv"),

@@ -5,6 +5,7 @@ Heavy imports happen inside the commands, so that listing and help never load to
 
 import sys
 from collections.abc import Callable
+from typing import Annotated
 
 import typer
 
@@ -25,21 +26,41 @@ from niah.cli import (
 )
 from niah.cli.messages import fail
 from niah.errors import NiahError
+from niah.version import __version__
 
 INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
 
 app = typer.Typer(
     name="niah",
-    help=(
-        "Audio needle in a haystack: hide labelled 10 s sounds in long recordings and measure whether a tagger still "
-        "names them.\n\nStart with `niah run`: it needs no data and no download. Then give it your own: "
-        "`niah run --model dass-medium --needles eval.csv --lengths 10,50,300`."
-    ),
     no_args_is_help=True,
     add_completion=False,
-    rich_markup_mode=None,
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"niah {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def niah(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and exit.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Audio needle in a haystack: hide labelled 10 s sounds in long recordings, measure whether a tagger names them.
+
+    Start with `niah run`: it needs no data and no download. Then give it your own:
+    `niah run --model dass-medium --needles eval.csv --lengths 10,50,300`.
+    """
+
+
 for command in (
     run.run,
     preview.preview,
@@ -72,7 +93,7 @@ def main() -> None:
     except Exception as error:
         _fail_usage(error)
     if status == INTERRUPTED:  # typer turns Ctrl-C into this status, and says nothing
-        fail("interrupted; the same command goes on from the last finished cell", status=status)
+        fail("interrupted; the same command goes on from what is finished", status=status)
     sys.exit(status or 0)
 
 
@@ -81,13 +102,15 @@ def _fail_usage(error: Exception) -> None:
 
     The base class of typer's own errors is not public, and is another one in every few versions.
     """
-    told: Callable[[], str] | None = getattr(error, "format_message", None)
-    if told is None:
+    format_message: Callable[[], str] | None = getattr(error, "format_message", None)
+    if format_message is None:
         raise error
-    message = told()
-    if message.lstrip().startswith("Usage:"):  # `niah` alone: the help
-        print(message, file=sys.stderr)
-        sys.exit(2)
+    message = format_message()
+    if not message or message.lstrip().startswith(
+        "Usage:"
+    ):  # `niah` alone: the help is out already
+        print(message, end="")
+        sys.exit(0)
     context = getattr(error, "ctx", None)
     see = f" (see `{context.command_path} --help`)" if context else ""
     fail(message.rstrip(".") + see)

@@ -30,3 +30,6 @@ NEEDLES_HELP = (
     "Labelled clips: 'synthetic' (embedded), an AST/DASS .json, a .csv (path,labels; Google segments; ESC-50's), "
     ".parquet shards, or the folder of ESC-50, FSD50K or AudioSet parquet. Columns filter: 'meta.csv?fold=4'."
 )
+PROTOCOL_HELP = (
+    "dass-v1 (the paper's released harness) or niah-v2 (its current version). [default: dass-v1]"
+)

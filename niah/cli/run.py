@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from niah.cli.axes import with_axes
 from niah.cli.messages import fail, note, plural
-from niah.cli.options import BABBLE_HELP, NEEDLES_HELP, counts, numbers, words
+from niah.cli.options import BABBLE_HELP, NEEDLES_HELP, PROTOCOL_HELP, numbers
 from niah.cli.report import show_report
 from niah.errors import NiahError
 
@@ -16,6 +17,13 @@ if TYPE_CHECKING:
     from niah.sweep.options import RunOptions
 
 
+SCENES = "Scenes"
+CLIPS = "Models and needles"
+WINDOWS = "Sliding windows"
+RUNNING = "How it is run"
+
+
+@with_axes
 def run(
     context: typer.Context,
     model: Annotated[
@@ -27,26 +35,13 @@ def run(
             "[default: dass-nano, ast-sin-nano, aum-nano]",
         ),
     ] = None,
-    checkpoint: Annotated[
-        str | None,
-        typer.Option(
-            help="Weights file for the model (.safetensors, .pth), or 'random' (speed only)."
-        ),
-    ] = None,
     needles: Annotated[str, typer.Option(help=NEEDLES_HELP)] = "synthetic",
-    audio_root: Annotated[
-        Path | None, typer.Option(help="Folder of the clips that a Google segment CSV names.")
-    ] = None,
-    limit: Annotated[
-        int | None,
+    lengths: Annotated[
+        str,
         typer.Option(
-            help="Use N clips: a fixed, stratified choice. [default: all; 100 of the synthetic]"
+            help="Seconds in all, comma-separated; 10 is the needle alone. [default: 10,20,50,100]"
         ),
-    ] = None,
-    broader: Annotated[
-        bool,
-        typer.Option(help="Also use labels that cover other sounds besides (ESC-50 to AudioSet)."),
-    ] = False,
+    ] = "",
     haystack: Annotated[
         list[str] | None,
         typer.Option(
@@ -55,140 +50,157 @@ def run(
             "repeat for several. [default: zero, gaussian, babble]",
         ),
     ] = None,
-    babble: Annotated[Path | None, typer.Option(help=BABBLE_HELP)] = None,
-    snr: Annotated[str, typer.Option(help="Needle over noise in dB, comma-separated.")] = "10",
-    positions: Annotated[
-        str, typer.Option(help="Where the needle starts, 0 to 1, comma-separated.")
-    ] = "0.5",
-    lengths: Annotated[
-        str, typer.Option(help="Seconds in all, comma-separated; 10 is the needle alone.")
-    ] = "10,20,50,100",
-    protocol: Annotated[
-        str, typer.Option(help="dass-v1 (the paper's released harness) or niah-v2.")
-    ] = "dass-v1",
-    level: Annotated[
-        str,
+    out: Annotated[
+        Path | None,
         typer.Option(
-            help="surround, or mix: noise under the needle too (niah-v2); or surround,mix."
+            help="Run directory. The same command again resumes; more lengths or models amend. "
+            "[default: runs/default, or runs/PRESET]"
         ),
-    ] = "surround",
+    ] = None,
     preset: Annotated[
         str | None,
         typer.Option(
-            help="A figure of the paper: fig1c, fig3, fig4, fig5 or fig6. Options given beside it go before its own."
+            help="A figure of the paper: fig1c, fig3, fig4, fig5 or fig6. Options that you give override the preset."
         ),
     ] = None,
-    pooling: Annotated[
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Check everything, list the cells and those done, stop."),
+    ] = False,
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(
+            help="Weights file for the model (.safetensors, .pth), or 'random' (speed only).",
+            rich_help_panel=CLIPS,
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            help="Use N clips: a fixed, stratified choice. [default: all; 100 of the synthetic]",
+            rich_help_panel=CLIPS,
+        ),
+    ] = None,
+    audio_root: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the clips that a Google segment CSV names.", rich_help_panel=CLIPS
+        ),
+    ] = None,
+    broader: Annotated[
+        bool,
+        typer.Option(
+            help="Also use labels that cover other sounds besides (ESC-50 to AudioSet).",
+            rich_help_panel=CLIPS,
+        ),
+    ] = False,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            help="Stop at the first clip that is unreadable or needs converting (resampled, stereo).",
+            rich_help_panel=CLIPS,
+        ),
+    ] = False,
+    babble: Annotated[Path | None, typer.Option(help=BABBLE_HELP, rich_help_panel=SCENES)] = None,
+    snr: Annotated[
         str,
         typer.Option(
-            help="Pool per-position logits (DASS) by average, max, top-k, log-sum-exp, sum, first, mid, last, "
-            "first-token, mid-token, last-token; comma-separated. [default: the model's own]"
+            help="Needle over noise in dB, comma-separated. [default: 10]", rich_help_panel=SCENES
         ),
     ] = "",
-    control: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--control",
-            help="needle-free (what is said of nothing?) or sham (what does a seam do?); repeat or comma-separate.",
-        ),
-    ] = None,
-    needle_s: Annotated[
+    positions: Annotated[
         str,
         typer.Option(
-            help="Hide the clip's loudest stretch of so many seconds (niah-v2); 10: all of it."
+            help="Where the needle starts, 0 to 1, comma-separated. [default: 0.5]",
+            rich_help_panel=SCENES,
         ),
-    ] = "10",
-    needle_count: Annotated[
-        str, typer.Option(help="The clip so many times, evenly spread (niah-v2).")
-    ] = "1",
-    distractors: Annotated[
-        str, typer.Option(help="So many clips of near classes beside it (niah-v2).")
-    ] = "0",
+    ] = "",
+    protocol: Annotated[
+        str | None, typer.Option(help=PROTOCOL_HELP, rich_help_panel=SCENES)
+    ] = None,
+    seed: Annotated[
+        int,
+        typer.Option(
+            help="Seed of the choice of clips, of noise and of random weights.",
+            rich_help_panel=SCENES,
+        ),
+    ] = 0,
     window: Annotated[
         float | None,
         typer.Option(
-            help="Sliding window: score windows of so many seconds (10: the model's own needle) and pool."
+            help="Score windows of N seconds (10: the model's own needle) and pool their scores.",
+            rich_help_panel=WINDOWS,
         ),
     ] = None,
     hop: Annotated[
         float | None,
-        typer.Option(help="Seconds from a window to the next. [default: half the window]"),
+        typer.Option(
+            help="Seconds from a window to the next. [default: half the window]",
+            rich_help_panel=WINDOWS,
+        ),
     ] = None,
     window_pool: Annotated[
-        str, typer.Option(help="max, mean (of probabilities) or noisy-or over the windows.")
-    ] = "max",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
+        str | None,
+        typer.Option(
+            help="How windows become one score: max, mean or noisy-or. [default: max]",
+            rich_help_panel=WINDOWS,
+        ),
+    ] = None,
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, cuda or cuda:N.", rich_help_panel=RUNNING)
+    ] = "auto",
+    dtype: Annotated[
+        str, typer.Option(help="float32, bfloat16 or float16.", rich_help_panel=RUNNING)
+    ] = "float32",
     kernel: Annotated[
         str,
         typer.Option(
-            help="Scan of state-space models: auto, cpu, triton, chunked, reference or mamba_ssm (where it is "
-            "installed). Another than auto's own makes another run."
+            help="Scan kernel of state-space models: auto, reference, chunked, cpu, triton or mamba_ssm. "
+            "A scan kernel other than the default starts a separate run.",
+            rich_help_panel=RUNNING,
         ),
     ] = "auto",
     batch_size: Annotated[
-        str, typer.Option(help="auto (1 on a CPU; probed at the longest length on a GPU) or N.")
+        str,
+        typer.Option(help="auto (1 on a CPU, probed on a GPU) or N.", rich_help_panel=RUNNING),
     ] = "auto",
-    seed: Annotated[
-        int, typer.Option(help="Of noise, of the choice of clips, of random weights.")
-    ] = 0,
-    out: Annotated[
-        Path,
-        typer.Option(
-            help="Run directory. The same command again resumes; more lengths or models amend."
-        ),
-    ] = Path("runs/default"),
-    strict: Annotated[
-        bool, typer.Option(help="Stop at the first bad clip instead of leaving it out.")
-    ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the cells and stop.")] = False,
+    *,
+    axes: dict[str, Any],
 ) -> None:
     """Sweep models over lengths, haystacks and positions; tables, figures and report.html in --out."""
-    from niah.sweep.options import DEFAULT_HAYSTACKS, DEFAULT_MODELS
     from niah.sweep.presets import options_of, without_weights
 
-    asked: dict[str, tuple[str, Any]] = {
-        "models": ("model", tuple(model or DEFAULT_MODELS)),
-        "haystacks": ("haystack", tuple(haystack or DEFAULT_HAYSTACKS)),
-        "snrs_db": ("snr", numbers(snr)),
-        "positions": ("positions", numbers(positions)),
-        "lengths_s": ("lengths", numbers(lengths)),
-        "protocol": ("protocol", protocol),
-        "level": ("level", level),
-        "poolings": ("pooling", words(pooling)),
-        "controls": ("control", words(",".join(control or ()))),
-        "needle_s": ("needle_s", numbers(needle_s)),
-        "needle_counts": ("needle_count", counts(needle_count)),
-        "distractors": ("distractors", counts(distractors)),
-        "window_s": ("window", window),
-        "hop_s": ("hop", hop),
-        "window_pool": ("window_pool", window_pool),
+    typed = {
+        "models": tuple(model or ()),
+        "haystacks": tuple(haystack or ()),
+        "snrs_db": numbers(snr),
+        "positions": numbers(positions),
+        "lengths_s": numbers(lengths),
+        "protocol": protocol,
+        "window_s": window,
+        "hop_s": hop,
+        "window_pool": window_pool,
+        "out": out,
     }
+    _refuse_empty(context, typed)
     given = {
-        name: value
-        for name, (parameter, value) in asked.items()
-        if preset is None or _is_given(context, parameter)
+        **{name: value for name, value in typed.items() if value not in (None, ())},
+        **axes,
+        "preset": preset,
+        "checkpoint": checkpoint,
+        "needles": needles,
+        "audio_root": audio_root,
+        "limit": limit,
+        "broader": broader,
+        "babble": babble,
+        "device": device,
+        "dtype": dtype,
+        "kernel": kernel,
+        "batch_size": _batch_size(batch_size),
+        "seed": seed,
+        "strict": strict,
     }
-    if preset is None or _is_given(context, "out"):
-        given["out"] = out
-    parts = options_of(
-        given := {
-            **given,
-            "preset": preset,
-            "checkpoint": checkpoint,
-            "needles": needles,
-            "audio_root": audio_root,
-            "limit": limit,
-            "broader": broader,
-            "babble": babble,
-            "device": device,
-            "dtype": dtype,
-            "kernel": kernel,
-            "batch_size": _batch_size(batch_size),
-            "seed": seed,
-            "strict": strict,
-        }
-    )
+    parts = options_of(given)
     for absent in without_weights(given):
         note(
             f"{absent} is left out: its card has no weights; give --model {absent} --checkpoint FILE"
@@ -216,10 +228,12 @@ def _print_plan(parts: "Sequence[RunOptions]") -> None:
     print(f"{plural(len(cells), 'cell')}, {done} of them done already; nothing was run")
 
 
-def _is_given(context: typer.Context, parameter: str) -> bool:
-    """Whether the user typed it: a preset gives way to that, not to a default."""
-    source = context.get_parameter_source(parameter)
-    return source is not None and source.name == "COMMANDLINE"
+def _refuse_empty(context: typer.Context, typed: dict[str, Any]) -> None:
+    """Refuse a list that was typed but is empty (`--lengths ,`): it must not become the default."""
+    for option, name in (("snr", "snrs_db"), ("positions", "positions"), ("lengths", "lengths_s")):
+        source = context.get_parameter_source(option)
+        if typed[name] == () and source is not None and source.name == "COMMANDLINE":
+            raise NiahError(f"give at least one of {name}")
 
 
 def _batch_size(text: str) -> int | None:

@@ -16,22 +16,11 @@ from niah.plots.style import (
     scene_label,
     who,
 )
+from niah.records.axes import AXES, SCENE_AXES
 from niah.records.naming import Point, length_name, scene_name
-from niah.records.schema import BASE_LENGTH_S, SCENE_AXES
+from niah.records.schema import BASE_LENGTH_S
 from niah.tables.curves import LengthCurve
 
-PLAIN: dict[str, str | float] = {
-    "level": "surround",
-    "needle_s": BASE_LENGTH_S,
-    "needle_count": 1,
-    "distractors": 0,
-}
-NAMES = {
-    "level": "noise around the needle, or under it too",
-    "needle_s": "needle (s)",
-    "needle_count": "needles",
-    "distractors": "distractors",
-}
 WIDTH_IN, ROW_IN = 6.5, 2.8
 
 
@@ -78,7 +67,7 @@ def _figure(axis: str, here: Sequence[LengthCurve], looks: Looks, folder: Path) 
             draw_curve(axes, curve, label, {**looks.of(own[0]), "linestyle": dash})
             pairs = ", ".join(f"{y:.2f} at {x:g}" for x, y in zip(*curve[:2], strict=True))
             texts.append(f"{model}, {length_name(length)}: {pairs}.")
-        axes.set(xlabel=NAMES[axis], ylabel="mAP / mAP at 10 s", ylim=(0, None))
+        axes.set(xlabel=AXES[axis].label, ylabel="mAP / mAP at 10 s", ylim=(0, None))
         axes.set_title(panel.title)
         axes.set_xticks(
             list(at.values()), [f"{value}" if axis == "level" else f"{value:g}" for value in at]
@@ -87,7 +76,7 @@ def _figure(axis: str, here: Sequence[LengthCurve], looks: Looks, folder: Path) 
     scene = scene_name(here[0].haystack, here[0].snr_db)
     where = "" if here[0].position is None else f", needle at {here[0].position:g}"
     shown = scene_label(here[0]).removesuffix(f", {here[0].axes}")
-    title = f"{NAMES[axis].capitalize()}, haystack: {shown}{where}"
+    title = f"{AXES[axis].label.capitalize()}, haystack: {shown}{where}"
     file = folder / f"axis-{axis}-{looks.slug(scene)}-{here[0].position or 0:g}.png"
     alt = f"Share of the 10 s score by {axis}, {scene}{where}. {' '.join(texts)}"
     return save(canvas, file, title, alt)
@@ -103,7 +92,7 @@ def _varies(curve: LengthCurve, axis: str) -> bool:
 
 def _value(curve: LengthCurve, axis: str) -> str | float:
     """The curve's value on an axis; the plain one where its cells name none."""
-    value: str | float = next(_longer(curve)).get(axis) or PLAIN[axis]
+    value: str | float = next(_longer(curve)).get(axis) or AXES[axis].plain or 0
     return value
 
 

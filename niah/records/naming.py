@@ -3,6 +3,8 @@
 import re
 from typing import Any
 
+from niah.records.axes import AXES
+
 Point = dict[str, Any]  # a row of cells.csv; None where nothing is known
 NO_HAYSTACK = "none"
 _POOL = re.compile(r"\+(?:window|pool)-(\S+)")
@@ -15,14 +17,8 @@ def scene_name(haystack: str, snr_db: float | None) -> str:
 
 def axes_name(point: Point) -> str:
     """The further axes of a scene in words: "mix, needle 5 s, 2 needles, 1 distractor"; "" without any."""
-    told = [str(point["level"])] if point.get("level") else []
-    if point.get("needle_s"):
-        told.append(f"needle {point['needle_s']:g} s")
-    if point.get("needle_count"):
-        told.append(f"{point['needle_count']} needles")
-    if count := point.get("distractors"):
-        told.append(f"{count} distractor{'s' if count > 1 else ''}")
-    return ", ".join(told)
+    values = ((axis, point.get(name)) for name, axis in AXES.items() if axis.label)
+    return ", ".join(axis.words(value) for axis, value in values if value)
 
 
 def pool_of(kernel: object) -> str:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from niah.errors import NiahError, nearest
+from niah.records.axes import AXES
 from niah.system import spreadsheet
 
 if TYPE_CHECKING:
@@ -67,16 +68,8 @@ CELL_COLUMNS: dict[str, type] = {
     "niah_version": str,
     "error": str,
 }
-OPTIONAL_COLUMNS: dict[str, type] = {
-    "control": str,  # "needle-free" or "sham": a scene without its needle, which has no score
-    "pooling": str,  # of per-position logits, `niah.networks.layers.pooling`; else the model's own
-    "level": str,  # where it is not the run's own
-    "needle_s": float,  # the clip's loudest stretch of so many seconds; else the whole clip
-    "needle_count": int,  # the clip so many times; else once
-    "distractors": int,  # so many clips of other classes beside it; else none
-}
+OPTIONAL_COLUMNS: dict[str, type] = {name: axis.kind for name, axis in AXES.items()}
 COLUMNS = {**CELL_COLUMNS, **OPTIONAL_COLUMNS}
-SCENE_AXES = ("level", "needle_s", "needle_count", "distractors")
 METRIC_COLUMNS = (
     *("mAP", "mAP_lo", "mAP_hi", "auc", "d_prime", "base_mAP", "chance_mAP"),
     *("relative", "drop", "drop_lo", "drop_hi", "classes_scored"),
@@ -147,8 +140,8 @@ def validate_row(row: Mapping[str, object]) -> Row:
 
 
 def axes_of(row: Mapping[str, object]) -> tuple[object, ...]:
-    """What a row has in the optional columns, in their order: all None for a plain one."""
-    return tuple(row.get(name) for name in OPTIONAL_COLUMNS)
+    """Return the row's values on the further axes, in their order: all None for a plain one."""
+    return tuple(row.get(name) for name in AXES)
 
 
 def is_plain(row: Mapping[str, object]) -> bool:

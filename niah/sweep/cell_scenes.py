@@ -12,9 +12,10 @@ from niah.needles.distractors import Distractors
 from niah.needles.features import loudest_segment
 from niah.needles.prepared import PreparedNeedles
 from niah.placement import arrange, total_frames
+from niah.records.axes import SHAM
 from niah.scenes.builder import Piece, SceneBuilder
 from niah.scenes.lazy import Scene
-from niah.sweep.options import SHAM, RunOptions
+from niah.sweep.options import RunOptions
 from niah.sweep.plan import Cell, piece_frames
 
 

@@ -16,8 +16,9 @@ from niah.adapters.wrappers.pooled import Pooled
 from niah.adapters.wrappers.sliding_window import SlidingWindow, window_starts
 from niah.errors import NiahError
 from niah.placement import total_frames
+from niah.records.axes import AXES
 from niah.records.run_directory import RunDirectory
-from niah.records.schema import CELL_COLUMNS, OPTIONAL_COLUMNS, Row, Value, cell_key
+from niah.records.schema import CELL_COLUMNS, Row, Value, cell_key
 from niah.records.scores import refusal
 from niah.scan.availability import other_than_auto
 from niah.sweep.inference import InferenceResult, infer, is_large, probe_batch_size
@@ -74,7 +75,7 @@ class ModelEvaluator:
             determinants["window_hop_frames"] = self.windows.hop
             determinants["window_pool"] = self.options.window_pool
         # an axis that is plain is no determinant: the keys of runs from before there were axes stay
-        axes = {name: getattr(cell, name) for name in OPTIONAL_COLUMNS if name != "level"}
+        axes = {name: getattr(cell, name) for name in AXES if name != "level"}
         determinants |= {name: value for name, value in axes.items() if value is not None}
         if code := code_sha256(self.card):
             determinants["adapter_code"] = code
@@ -219,7 +220,7 @@ class ModelEvaluator:
             "kernel": self._scorer([cell], self.batch_size or 1)[0].kernel,
             "niah_version": __version__,
         }
-        known |= {name: getattr(cell, name) for name in OPTIONAL_COLUMNS}
+        known |= {name: getattr(cell, name) for name in AXES}
         return {**dict.fromkeys(CELL_COLUMNS), **known}
 
 

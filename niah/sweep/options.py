@@ -1,4 +1,4 @@
-"""What a run is asked, checked. No torch, nothing read."""
+"""The options of a run, checked. No torch, nothing read."""
 
 import math
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ from typing import Any, Self
 from niah.cards import RANDOM
 from niah.errors import NiahError, nearest
 from niah.placement import FRAMES_PER_SECOND, check_position, check_protocol, total_frames
+from niah.records.axes import AXES, Axis
 from niah.records.schema import BASE_LENGTH_S
 
 DEFAULT_MODELS = ("dass-nano", "ast-sin-nano", "aum-nano")
@@ -19,17 +20,7 @@ DEFAULT_POSITIONS = (0.5,)
 DEFAULT_LIMIT = 100  # of the embedded needles; a set of one's own is used whole
 CONSTANT_HAYSTACKS = ("zero", "silence")
 WINDOW_POOLS = ("max", "mean", "noisy-or")  # `niah.adapters.wrappers.sliding_window`
-NEEDLE_FREE, SHAM = CONTROLS = ("needle-free", "sham")
-POOLINGS = (
-    *("average", "max", "top-k", "log-sum-exp", "sum", "first", "mid", "last"),
-    *("first-token", "mid-token", "last-token"),
-)  # `niah.networks.layers.pooling`
 KERNELS = ("auto", "reference", "chunked", "cpu", "triton", "mamba_ssm")  # `niah.scan.Backend`
-V2_AXES = (
-    ("needle_s", "--needle-s"),
-    ("needle_counts", "--needle-count"),
-    ("distractors", "--distractors"),
-)
 SCENE_OPTIONS = (
     *("models", "checkpoint", "needles", "limit", "audio_root", "broader", "haystacks", "babble"),
     *("protocol", "level", "device", "dtype", "seed", "strict"),
@@ -38,7 +29,7 @@ SCENE_OPTIONS = (
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Everything that `niah run` was asked, checked."""
+    """Everything that `niah run` takes, checked."""
 
     models: tuple[str, ...] = DEFAULT_MODELS
     checkpoint: str | None = None
@@ -111,34 +102,28 @@ class RunOptions:
             )
 
     def _check_axes(self) -> None:
-        for option, values, known in (
-            ("--pooling", self.poolings, POOLINGS),
-            ("--control", self.controls, CONTROLS),
-        ):
-            for word in values:
-                if word not in known:
-                    raise NiahError(f"{option} '{word}': unknown.{nearest(word, known)}")
-        if self.poolings and self.window_s is not None:
-            raise NiahError("--pooling is of positions in whole scenes: leave --window out")
         if not self.levels or len(set(self.levels)) != len(self.levels):
             raise NiahError(f"--level must be surround, mix or surround,mix; got '{self.level}'")
-        for seconds in self.needle_s:
-            frames = seconds * FRAMES_PER_SECOND
-            if not 1 <= frames <= BASE_LENGTH_S * FRAMES_PER_SECOND or frames != round(frames):
+        for axis in AXES.values():
+            values = self.values_of(axis)
+            if not values and axis.plain is not None:
+                raise NiahError(f"give at least one of {axis.option}")
+            for value in values:
+                if axis.choices and value not in axis.choices:
+                    hint = nearest(str(value), axis.choices)
+                    raise NiahError(f"{axis.option} '{value}': unknown.{hint}")
+                if problem := axis.problem(value):
+                    raise NiahError(f"{axis.option} {problem}; got {value:g}")
+            if self.protocol in axis.absent_from and set(values) - {axis.plain}:
                 raise NiahError(
-                    f"--needle-s must be 0.01 to 10 s in steps of 10 ms (10: the whole clip), got {seconds:g}"
+                    f"{axis.option} is not part of {self.protocol}: add --protocol niah-v2"
                 )
-        if any(count < 1 for count in self.needle_counts):
-            raise NiahError(f"--needle-count must be 1 or more, got {min(self.needle_counts)}")
-        if any(count < 0 for count in self.distractors):
-            raise NiahError(f"--distractors must be 0 or more, got {min(self.distractors)}")
-        plain = (BASE_LENGTH_S, 1, 0)
-        for (name, option), value in zip(V2_AXES, plain, strict=True):
-            asked = getattr(self, name)
-            if not asked:
-                raise NiahError(f"give at least one of {option}")
-            if self.protocol == "dass-v1" and set(asked) != {value}:
-                raise NiahError(f"{option} is not part of dass-v1: add --protocol niah-v2")
+        if self.poolings and self.window_s is not None:
+            raise NiahError("--pooling is of positions in whole scenes: leave --window out")
+
+    def values_of(self, axis: Axis) -> tuple[Any, ...]:
+        """Return the values that the run has on an axis; () is the plain one alone."""
+        return self.levels if axis.values == "level" else getattr(self, axis.values)
 
     @classmethod
     def of_scenes(cls, arguments: Mapping[str, Any], **changes: Any) -> Self:

@@ -19,18 +19,21 @@ together.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import product
+from typing import Any
 
 from niah.errors import NiahError
 from niah.placement import FRAMES_PER_SECOND, arrange, total_frames
+from niah.records.axes import ARRANGING_AXES, AXES, NEEDLE_FREE, SHAM, Axes
 from niah.records.naming import NO_HAYSTACK, axes_name
 from niah.records.schema import BASE_LENGTH_S
-from niah.sweep.options import CONSTANT_HAYSTACKS, NEEDLE_FREE, SHAM, RunOptions
+from niah.sweep.options import CONSTANT_HAYSTACKS, RunOptions
 
 LONGEST_NEEDLE_FRAMES = 1024  # that a front end gives a 10 s clip: AST's and DASS's
 
 
 @dataclass(frozen=True)
-class Cell:
+class Cell(Axes):
     """One measurement. The needle alone has neither haystack nor position; an axis is None where it is plain."""
 
     model: str
@@ -38,12 +41,6 @@ class Cell:
     length_s: float
     snr_db: float | None = None
     position: float | None = None
-    control: str | None = None
-    pooling: str | None = None
-    level: str | None = None
-    needle_s: float | None = None
-    needle_count: int | None = None
-    distractors: int | None = None
 
     @property
     def is_base(self) -> bool:
@@ -52,7 +49,7 @@ class Cell:
     @property
     def is_rearranged(self) -> bool:
         """Whether its scene is more than a whole clip in a haystack."""
-        return any((self.needle_s, self.needle_count, self.distractors))
+        return any(getattr(self, name) for name in ARRANGING_AXES)
 
     def __str__(self) -> str:
         told = [self.model if self.pooling is None else f"{self.model} ({self.pooling} pooling)"]
@@ -117,15 +114,13 @@ def _places(options: RunOptions, model: str, length_s: float) -> Iterator[Cell]:
 
 
 def _arranged(options: RunOptions, plain: Cell) -> Iterator[Cell]:
-    for seconds in dict.fromkeys(options.needle_s):
-        for count in dict.fromkeys(options.needle_counts):
-            for distractors in dict.fromkeys(options.distractors):
-                yield replace(
-                    plain,
-                    needle_s=None if seconds == BASE_LENGTH_S else seconds,
-                    needle_count=None if count == 1 else count,
-                    distractors=distractors or None,
-                )
+    axes = [AXES[name] for name in ARRANGING_AXES]
+    for values in product(*(dict.fromkeys(options.values_of(axis)) for axis in axes)):
+        further: dict[str, Any] = {
+            name: None if value == AXES[name].plain else value
+            for name, value in zip(ARRANGING_AXES, values, strict=True)
+        }
+        yield replace(plain, **further)
 
 
 def _controls(options: RunOptions, place: Cell) -> Iterator[Cell]:

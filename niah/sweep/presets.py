@@ -1,4 +1,4 @@
-"""Presets: the runs behind the paper's figures, as data (`presets/*.toml`).
+"""Presets: the runs behind the paper's figures, as data (`results/published/presets/*.toml`).
 
 A preset is one or more parts, each a full grid of models x haystacks x SNRs x positions x lengths x poolings; all go
 into one run directory. What the user gives beside `--preset` goes before what the preset says, in every part. What the
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from niah.cards import cards_folder, find_model
+from niah.cards import find_model, known_models, published_file
 from niah.errors import NiahError, nearest
 from niah.sweep.options import RunOptions
 
@@ -50,11 +50,17 @@ class Preset:
 
 def presets() -> list[Preset]:
     """All of them, by name."""
-    return [read_preset(path) for path in sorted(cards_folder("presets").glob("*.toml"))]
+    return [
+        read_preset(path) for path in sorted((published_file().parent / "presets").glob("*.toml"))
+    ]
 
 
 def find_preset(name: str) -> Preset:
-    """Raises `NiahError` for an unknown name, with the nearest."""
+    """Return the preset of that name.
+
+    Raises:
+        NiahError: an unknown name; says the nearest.
+    """
     known = {preset.name: preset for preset in presets()}
     if name not in known:
         raise NiahError(f"--preset '{name}': unknown.{nearest(name, known)}")
@@ -62,7 +68,11 @@ def find_preset(name: str) -> Preset:
 
 
 def read_preset(path: Path) -> Preset:
-    """Raises `NiahError` for a file that is no preset: unknown keys, no parts, wrong types."""
+    """Read a preset's file.
+
+    Raises:
+        NiahError: it is no preset: unknown keys, no parts, wrong types.
+    """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
         parts = tuple(_built(Part, each, path) for each in content.pop("parts", []))
@@ -94,7 +104,7 @@ def _plain(value: Any) -> Any:
 
 
 def options_of(given: Mapping[str, Any]) -> list[RunOptions]:
-    """`RunOptions` of what was given: one, or one a part of the preset named in `given`.
+    """Make `RunOptions` from the fields in `given`: one, or one a part of the preset that `given` names.
 
     Raises:
         NiahError: as `RunOptions` does, or for an unknown preset, or when none of its models has weights to be had.
@@ -102,22 +112,23 @@ def options_of(given: Mapping[str, Any]) -> list[RunOptions]:
     if given.get("preset") is None:
         return [RunOptions(**given)]
     preset, absent = find_preset(str(given["preset"])), without_weights(given)
-    found = []
+    runs = []
     for part in preset.parts:
         models = tuple(model for model in part.models if model not in absent)
         options = {**part.options(), "models": models, "out": Path("runs") / preset.name, **given}
         if options["models"]:
-            found.append(RunOptions(**options))
-    if not found:
+            runs.append(RunOptions(**options))
+    if not runs:
         raise NiahError(
             f"--preset {preset.name}: {', '.join(absent)} have no weights to be had; give --model, --checkpoint"
         )
-    return found
+    return runs
 
 
 def without_weights(given: Mapping[str, Any]) -> list[str]:
-    """Models of the preset in `given` that are left out, for their cards have no weights."""
+    """Return the models of the preset in `given` that are left out, for their cards have no weights."""
     if given.get("preset") is None or "models" in given or given.get("checkpoint") is not None:
         return []
     models = (m for part in find_preset(str(given["preset"])).parts for m in part.models)
-    return [model for model in dict.fromkeys(models) if not find_model(model)[0].weights]
+    cards = known_models()
+    return [model for model in dict.fromkeys(models) if not find_model(model, cards)[0].weights]

@@ -10,7 +10,7 @@ import niah
 from niah.adapters.wrappers.pooled import Pooled
 from niah.errors import NiahError
 from niah.networks.layers.pooling import POOLINGS, pool, top_k_positions
-from niah.sweep.options import POOLINGS as PLANNED
+from niah.records.axes import POOLINGS as PLANNED
 
 
 @pytest.fixture

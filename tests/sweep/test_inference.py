@@ -226,6 +226,6 @@ def test_control_c_while_a_scene_is_prepared(cache: Path, tmp_path: Path) -> Non
     assert process.returncode == 130
     assert (stdout, stderr.strip()) == (
         "",
-        "niah: interrupted; the same command goes on from the last finished cell",
+        "niah: interrupted; the same command goes on from what is finished",
     )
     assert 1 <= len(pd.read_csv(out / "cells.csv")) < 4

@@ -26,6 +26,7 @@ from niah.diagnosis.controls.needle_free import (
 from niah.diagnosis.controls.overlap import contained_classes, labels_in
 from niah.errors import NiahError
 from niah.metrics.average_precision import Float64
+from niah.records.axes import NEEDLE_FREE, SHAM
 from niah.records.naming import NO_HAYSTACK, Point, axes_name, length_name, pool_of, scene_name
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import BASE_LENGTH_S
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 WORST = 3  # classes named
 HEADER = ("length", "scenes", "alarms an hour", "scenes with one", "drift", "most alarms")
 SHAM_HEADER = ("model and scene", "position", "length", "drift", "largest drift")
-NEEDLE_FREE, SHAM = "needle-free", "sham"
 FREE_CAPTION = (
     "Without a needle: false alarms at the thresholds that find {recall:.0f} % of a class's positives at 10 s "
     "(mean over classes, per hour of sound), scenes with at least one, and drift of the scores from the shortest "

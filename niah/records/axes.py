@@ -1,0 +1,119 @@
+"""The further axes of a run: what can vary beside model, haystack, SNR, length and position.
+
+An axis is declared once, as a field of `Axes`. From it come the column of cells.csv, the option of `niah run`, the
+keyword of `niah.run`, the check of its values and its words in tables and figures; a planned cell has it as a field.
+What is left to write for a new one is its field in `niah.sweep.options.RunOptions`, and what it does to a scene.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+NEEDLE_FREE, SHAM = CONTROLS = ("needle-free", "sham")
+LEVELS = ("surround", "mix")
+POOLINGS = (
+    *("average", "max", "top-k", "log-sum-exp", "sum", "first", "mid", "last"),
+    *("first-token", "mid-token", "last-token"),
+)  # `niah.networks.layers.pooling`
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What is known of an axis; a cell, and its row, have None where the value is the plain one."""
+
+    kind: type  # of its values: str, float or int
+    option: str  # of `niah run`
+    values: str  # field of `RunOptions`
+    plain: str | float | None  # None where the plain value has no name
+    help: str
+    label: str = ""  # below the axis of a figure; "" for one that is none of the scene
+    words: Callable[[Any], str] = str  # in the name of a scene
+    choices: tuple[str, ...] = ()
+    problem: Callable[[Any], str] = lambda _: ""  # what is wrong with a value: "must be ..."
+    absent_from: tuple[str, ...] = ()  # protocols that have the plain value alone
+    arranges: bool = False  # changes what lies where in a scene
+
+
+def _axis(**stated: Any) -> Any:
+    return field(default=None, metadata={"axis": Axis(**stated)})
+
+
+def _needle_problem(seconds: float) -> str:
+    frames = seconds * 100
+    if 1 <= frames <= 1000 and frames == round(frames):
+        return ""
+    return "must be 0.01 to 10 s in steps of 10 ms (10: the whole clip)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axes:
+    """The values of one cell."""
+
+    control: str | None = _axis(
+        kind=str,
+        option="--control",
+        values="controls",
+        plain=None,
+        choices=CONTROLS,
+        help="Also score scenes without a needle (needle-free), or with a splice but no needle (sham).",
+    )
+    pooling: str | None = _axis(
+        kind=str,
+        option="--pooling",
+        values="poolings",
+        plain=None,
+        choices=POOLINGS,
+        help="Pool per-position logits (DASS) by average, max, top-k, log-sum-exp, sum, first, mid, last, first-token, "
+        "mid-token or last-token. [default: the model's own]",
+    )
+    level: str | None = _axis(
+        kind=str,
+        option="--level",
+        values="level",
+        plain="surround",
+        choices=LEVELS,
+        label="noise around the needle, or under it too",
+        absent_from=("dass-v1",),
+        help="Noise around the needle (surround), or under it too (mix). [default: mix under niah-v2.1, else surround]",
+    )
+    needle_s: float | None = _axis(
+        kind=float,
+        option="--needle-s",
+        values="needle_s",
+        plain=10.0,
+        label="needle (s)",
+        words=lambda seconds: f"needle {seconds:g} s",
+        problem=_needle_problem,
+        absent_from=("dass-v1",),
+        arranges=True,
+        help="Hide the clip's loudest N seconds. [default: 10, the whole clip]",
+    )
+    needle_count: int | None = _axis(
+        kind=int,
+        option="--needle-count",
+        values="needle_counts",
+        plain=1,
+        label="needles",
+        words=lambda count: f"{count} needles",
+        problem=lambda count: "" if count >= 1 else "must be 1 or more",
+        absent_from=("dass-v1",),
+        arranges=True,
+        help="Hide N copies of the clip, evenly spread. [default: 1]",
+    )
+    distractors: int | None = _axis(
+        kind=int,
+        option="--distractors",
+        values="distractors",
+        plain=0,
+        label="distractors",
+        words=lambda count: f"{count} distractor{'s' if count > 1 else ''}",
+        problem=lambda count: "" if count >= 0 else "must be 0 or more",
+        absent_from=("dass-v1",),
+        arranges=True,
+        help="Add N clips of neighbouring classes as distractors. [default: 0]",
+    )
+
+
+AXES: dict[str, Axis] = {each.name: each.metadata["axis"] for each in fields(Axes)}
+SCENE_AXES = tuple(name for name, axis in AXES.items() if axis.label)
+ARRANGING_AXES = tuple(name for name, axis in AXES.items() if axis.arranges)
