@@ -121,10 +121,17 @@ def run(
     seed: Annotated[
         int,
         typer.Option(
-            help="Seed of the choice of clips, of noise and of random weights.",
+            help="Seed of the choice and order of clips, of noise and of random weights.",
             rich_help_panel=SCENES,
         ),
     ] = 0,
+    noise_seed: Annotated[
+        int | None,
+        typer.Option(
+            help="Seed of the noise alone: the same clips in other noise. [default: --seed]",
+            rich_help_panel=SCENES,
+        ),
+    ] = None,
     window: Annotated[
         float | None,
         typer.Option(
@@ -198,6 +205,7 @@ def run(
         "kernel": kernel,
         "batch_size": _batch_size(batch_size),
         "seed": seed,
+        "noise_seed": noise_seed,
         "strict": strict,
     }
     parts = options_of(given)

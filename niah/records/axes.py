@@ -5,7 +5,7 @@ keyword of `niah.run`, the check of its values and its words in tables and figur
 What is left to write for a new one is its field in `niah.sweep.options.RunOptions`, and what it does to a scene.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -117,3 +117,11 @@ class Axes:
 AXES: dict[str, Axis] = {each.name: each.metadata["axis"] for each in fields(Axes)}
 SCENE_AXES = tuple(name for name, axis in AXES.items() if axis.label)
 ARRANGING_AXES = tuple(name for name, axis in AXES.items() if axis.arranges)
+
+
+def is_noise_base(row: Mapping[str, Any]) -> bool:
+    """Return whether a row is the shortest scene with noise in it: the needle alone (10 s), mixed at an SNR.
+
+    It tells masking and length apart, and is no point of a curve over lengths.
+    """
+    return row["length_s"] == 10 and row["snr_db"] is not None and not row.get("control")

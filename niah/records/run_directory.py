@@ -57,7 +57,9 @@ class RunDirectory:
         self.run_json()
 
     @classmethod
-    def create_or_open(cls, path: Path | str, identity: Mapping[str, object]) -> Self:
+    def create_or_open(
+        cls, path: Path | str, identity: Mapping[str, object], clips: int | None = None
+    ) -> Self:
         """Start a run in `path`, or take up the one there; one writer at a time, until `close`.
 
         `identity` is what all cells of a run share (protocol, needles, ids_sha256, seed ...).
@@ -80,7 +82,7 @@ class RunDirectory:
                 new = {"schema_version": SCHEMA_VERSION, "identity": _published(identity)}
                 atomic.write_json(path / "run.json", new)
             run = cls(path)
-            run.check_identity(identity)
+            run.check_identity(identity, clips)
             run._migrate()
             run.write_cells_csv()
         except BaseException:
@@ -89,19 +91,26 @@ class RunDirectory:
         run._lock = lock
         return run
 
-    def check_identity(self, identity: Mapping[str, object]) -> None:
-        """Check that this is the run of `identity`.
+    def check_identity(self, identity: Mapping[str, object], clips: int | None = None) -> None:
+        """Check that this is the run of `identity`, of so many `clips`.
+
+        Runs from before there was a hash of the clips' content are taken by their clips' ids.
 
         Raises:
-            NiahError: it is another run; names what differs.
+            NiahError: it is another run; the message has what differs.
         """
         asked = _published(identity)
         held = _published(self.run_json()["identity"])  # older runs told whole paths
         differs = [
             f"{name} is {_short(held.get(name))} there, {_short(asked.get(name))} now"
-            for name in sorted({*held, *asked})
+            for name in sorted({*held, *asked} - {"ids_sha256", "content_sha256"})
             if held.get(name) != asked.get(name)
         ]
+        if held.get("ids_sha256") != asked.get("ids_sha256"):
+            there = self.run_json().get("needles", {}).get("clips", "?")
+            differs.append(f"other clips: {there} there, {'?' if clips is None else clips} now")
+        elif held.get("content_sha256", asked.get("content_sha256")) != asked.get("content_sha256"):
+            differs.append("the sound or the labels of its clips have changed since")
         if differs:
             raise NiahError(
                 f"{self.path} holds another run ({'; '.join(differs)}): give another folder"

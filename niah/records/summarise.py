@@ -17,6 +17,7 @@ from niah.errors import NiahError
 from niah.metrics import average_precision as metrics
 from niah.metrics.drop import intervals
 from niah.metrics.resampling import DRAWS, SEED, Resampled, resample
+from niah.records.axes import is_noise_base
 from niah.records.naming import pool_of
 from niah.records.schema import BASE_LENGTH_S, METRIC_COLUMNS, Row
 
@@ -65,7 +66,7 @@ def summarise(run: "RunDirectory") -> None:
 
 def _bases(rows: Iterable[Row]) -> dict[tuple[object, ...], Row]:
     """The row of the needle alone for each model; one that names no haystack goes first."""
-    alone = [row for row in rows if row["length_s"] == BASE_LENGTH_S]
+    alone = [row for row in rows if row["length_s"] == BASE_LENGTH_S and not is_noise_base(row)]
     alone.sort(key=lambda row: (row["haystack"] in (None, "none"), str(row["cell"])))
     return {_model_key(row): row for row in alone}
 

@@ -44,7 +44,7 @@ class Scenes:
                 self.frontend,
                 options.protocol,
                 self.haystacks[haystack],
-                options.seed,
+                options.seed_of_noise,
                 level,  # type: ignore[arg-type]  # checked there
             )
         return self._builders[haystack, level]

@@ -33,7 +33,7 @@ def planned_cells(options: RunOptions, note: Callable[[str], None]) -> list[Plan
     completed: set[str] = set()
     if (options.out / "run.json").is_file():
         directory = RunDirectory(options.out)
-        directory.check_identity(setup.identity())
+        directory.check_identity(setup.identity(), len(setup.clips))
         completed = directory.completed()
     cells = plan(options, [model.name for model in setup.models])
     planned = []

@@ -77,6 +77,8 @@ class ModelEvaluator:
         # an axis that is plain is no determinant: the keys of runs from before there were axes stay
         axes = {name: getattr(cell, name) for name in AXES if name != "level"}
         determinants |= {name: value for name, value in axes.items() if value is not None}
+        if not cell.is_base and self.options.seed_of_noise != self.options.seed:
+            determinants["noise_seed"] = self.options.seed_of_noise
         if code := code_sha256(self.card):
             determinants["adapter_code"] = code
         # neither is the scan that is taken anyway

@@ -46,7 +46,7 @@ def sweep(options: RunOptions, note: Note = lambda _: None) -> "pd.DataFrame":
     setup = EvalSetup(options)
     for text in setup.notes:
         note(text)
-    with RunDirectory.create_or_open(options.out, setup.identity()) as directory:
+    with RunDirectory.create_or_open(options.out, setup.identity(), len(setup.clips)) as directory:
         record = setup.record()
         directory.write_run_json({**record, **_added(directory, setup)})
         folders.remember(record["arguments"], setup.clips.ids_sha256)

@@ -8,7 +8,13 @@ from typing import Any, Self
 
 from niah.cards import RANDOM
 from niah.errors import NiahError, nearest
-from niah.placement import FRAMES_PER_SECOND, check_position, check_protocol, total_frames
+from niah.placement import (
+    CURRENT_NIAH,
+    FRAMES_PER_SECOND,
+    check_position,
+    check_protocol,
+    total_frames,
+)
 from niah.records.axes import AXES, Axis
 from niah.records.schema import BASE_LENGTH_S
 
@@ -23,8 +29,13 @@ WINDOW_POOLS = ("max", "mean", "noisy-or")  # `niah.adapters.wrappers.sliding_wi
 KERNELS = ("auto", "reference", "chunked", "cpu", "triton", "mamba_ssm")  # `niah.scan.Backend`
 SCENE_OPTIONS = (
     *("models", "checkpoint", "needles", "limit", "audio_root", "broader", "haystacks", "babble"),
-    *("protocol", "level", "device", "dtype", "seed", "strict"),
+    *("protocol", "level", "device", "dtype", "seed", "noise_seed", "strict"),
 )
+
+
+def default_level(protocol: str) -> str:
+    """Return the level of noise that a protocol has by itself: under the needle too, or (older ones) around it."""
+    return "mix" if protocol == CURRENT_NIAH else "surround"
 
 
 @dataclass(frozen=True)
@@ -43,7 +54,7 @@ class RunOptions:
     positions: tuple[float, ...] = DEFAULT_POSITIONS
     lengths_s: tuple[float, ...] = DEFAULT_LENGTHS_S
     protocol: str = "dass-v1"
-    level: str = "surround"  # or "mix", or both: "surround,mix"
+    level: str = ""  # surround, mix or surround,mix; "" is the protocol's own (`default_level`)
     poolings: tuple[str, ...] = ()  # none: the model's own
     controls: tuple[str, ...] = ()
     needle_s: tuple[float, ...] = (BASE_LENGTH_S,)  # 10 is the whole clip
@@ -56,13 +67,16 @@ class RunOptions:
     dtype: str = "float32"
     kernel: str = "auto"  # of the scans: what suits the device
     batch_size: int | None = None  # None is auto
-    seed: int = 0
+    seed: int = 0  # of the choice and order of clips, and of random weights
+    noise_seed: int | None = None  # of haystacks; None is `seed`
     out: Path = Path("runs/default")
     strict: bool = False
     preset: str | None = None  # what filled in the rest (`niah.sweep.presets`); for the record
 
     def __post_init__(self) -> None:
         check_protocol(self.protocol)
+        if not self.level:
+            object.__setattr__(self, "level", default_level(self.protocol))
         for name in ("models", "haystacks", "snrs_db", "positions", "lengths_s"):
             if not getattr(self, name):
                 raise NiahError(f"give at least one of {name}")
@@ -150,6 +164,11 @@ class RunOptions:
     def own_level(self) -> str:
         """The run's own: of its identity, and of rows that say no other."""
         return "surround" if "surround" in self.levels else self.levels[0]
+
+    @property
+    def seed_of_noise(self) -> int:
+        """The seed of haystacks and of what each clip gets of them."""
+        return self.seed if self.noise_seed is None else self.noise_seed
 
     @property
     def clips_limit(self) -> int | None:

@@ -1,7 +1,8 @@
 """What a run will do: its cells in order. No torch, nothing read.
 
 A cell is one model x haystack x SNR x length x position. The needle alone (10 s) is every model's base: it is
-measured once a model (and pooling), whatever was asked.
+measured once a model (and pooling), whatever was asked. Under niah-v2.1 the needle alone is also measured in each noise
+that goes on under it: the shortest scene at that SNR, which tells what masking costs apart from length.
 
 Further axes, each plain unless asked for:
 
@@ -23,7 +24,7 @@ from itertools import product
 from typing import Any
 
 from niah.errors import NiahError
-from niah.placement import FRAMES_PER_SECOND, arrange, total_frames
+from niah.placement import CURRENT_NIAH, FRAMES_PER_SECOND, arrange, total_frames
 from niah.records.axes import ARRANGING_AXES, AXES, NEEDLE_FREE, SHAM, Axes
 from niah.records.naming import NO_HAYSTACK, axes_name
 from niah.records.schema import BASE_LENGTH_S
@@ -44,7 +45,7 @@ class Cell(Axes):
 
     @property
     def is_base(self) -> bool:
-        return self.length_s == BASE_LENGTH_S and self.control is None
+        return self.haystack == NO_HAYSTACK
 
     @property
     def is_rearranged(self) -> bool:
@@ -92,6 +93,12 @@ def left_out(options: RunOptions) -> list[str]:
 
 def _cells_of(options: RunOptions, model: str) -> Iterator[Cell]:
     yield Cell(model, NO_HAYSTACK, BASE_LENGTH_S)
+    if (
+        options.protocol == CURRENT_NIAH
+    ):  # the same in each noise, so that masking is told from length
+        for place in _places(options, model, BASE_LENGTH_S):
+            if place.snr_db is not None and (place.level or options.own_level) == "mix":
+                yield place
     for length in sorted(set(options.lengths_s)):
         for plain in _places(options, model, length):
             if length != BASE_LENGTH_S:

@@ -14,8 +14,10 @@ from typing import Any
 
 from niah.cards import find_model, known_models, published_file
 from niah.errors import NiahError, nearest
+from niah.placement import current_protocol
 from niah.sweep.options import RunOptions
 
+PAPERS_PROTOCOL = "dass-v1"
 PART_OPTIONS = ("models", "haystacks", "snrs_db", "positions", "lengths_s", "poolings")
 
 
@@ -109,13 +111,16 @@ def options_of(given: Mapping[str, Any]) -> list[RunOptions]:
     Raises:
         NiahError: as `RunOptions` does, or for an unknown preset, or when none of its models has weights to be had.
     """
+    if given.get("protocol") is not None:
+        given = {**given, "protocol": current_protocol(given["protocol"])}
     if given.get("preset") is None:
         return [RunOptions(**given)]
     preset, absent = find_preset(str(given["preset"])), without_weights(given)
     runs = []
     for part in preset.parts:
         models = tuple(model for model in part.models if model not in absent)
-        options = {**part.options(), "models": models, "out": Path("runs") / preset.name, **given}
+        own = {"models": models, "protocol": PAPERS_PROTOCOL, "out": Path("runs") / preset.name}
+        options = {**part.options(), **own, **given}
         if options["models"]:
             runs.append(RunOptions(**options))
     if not runs:

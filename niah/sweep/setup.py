@@ -83,7 +83,7 @@ class EvalSetup:
         self.labels = common_labels(self.models)
         needles = self._needles()
         self.haystacks = {
-            spec: load_haystack(spec, babble=options.babble, seed=options.seed)
+            spec: load_haystack(spec, babble=options.babble, seed=options.seed_of_noise)
             for spec in options.haystacks
         }
         self.device = choose_device(options.device)
@@ -130,6 +130,9 @@ class EvalSetup:
             "seed": self.options.seed,
             "labels": self.labels.name,
         }
+        if self.options.seed_of_noise != self.options.seed:
+            identity["noise_seed"] = self.options.seed_of_noise
+        identity["content_sha256"] = next(iter(self._prepared.values())).content_sha256
         if kernel := other_than_auto(self.options.kernel, self.device):
             identity["kernel"] = kernel
         return identity
@@ -145,7 +148,13 @@ class EvalSetup:
         return {
             "niah_version": __version__,
             "arguments": arguments,
-            "needles": {"name": clips.name, "licence": clips.licence, "clips": len(clips)},
+            "needles": {
+                "name": clips.name,
+                "licence": clips.licence,
+                "clips": len(clips),
+                "clips_sha256": clips.clips_sha256,
+                "content_sha256": next(iter(self._prepared.values())).content_sha256,
+            },
             "hardware": hardware(self.device),
             "versions": versions(),
             "git": git(),

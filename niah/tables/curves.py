@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from niah.errors import NiahError
+from niah.records.axes import is_noise_base
 from niah.records.naming import NO_HAYSTACK, Point, axes_name, pool_of, scene_name, window_name
 from niah.records.schema import BASE_LENGTH_S
 
@@ -69,7 +70,7 @@ def length_curves(cells: "pd.DataFrame") -> list[LengthCurve]:
             comparable (macro mAP rises when there are fewer clips).
     """
     _refuse_mixed(cells)
-    scenes = [point for point in points(cells) if not point.get("control")]
+    scenes = [p for p in points(cells) if not p.get("control") and not is_noise_base(p)]
     if not scenes:
         raise NiahError("there are only controls yet, no scene with its needle: nothing to show")
     names = _model_names(scenes)

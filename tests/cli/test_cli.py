@@ -411,7 +411,9 @@ def test_the_version_is_told(niah: Niah) -> None:
 
 def test_the_help_of_run_has_the_usual_options_first(niah: Niah) -> None:
     shown = niah("run", "--help").stdout
-    places = [shown.index(text) for text in ("--model", "--lengths", "--out", "--dtype")]
+    places = [
+        shown.index(text) for text in ("--model  ", "--lengths  ", "--checkpoint  ", "--dtype  ")
+    ]
     assert places == sorted(places)
     groups = ("Models and needles", "Scenes", "Sliding windows", "How it is run", "Further axes")
     assert all(group in shown for group in groups)
@@ -449,7 +451,7 @@ def test_a_folder_of_another_run_is_left_alone(
     assert niah(*material.run(tmp_path)).status == 0
     before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
     line = niah(*material.run(tmp_path), "--protocol", "niah-v2").refusal()
-    assert "protocol is dass-v1 there, niah-v2 now" in line
+    assert "protocol is dass-v1 there, niah-v2.1 now" in line
     assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
 
 

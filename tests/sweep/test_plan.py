@@ -10,6 +10,7 @@ from niah.errors import NiahError
 from niah.sweep.models import common_labels, resolve_models
 from niah.sweep.options import RunOptions
 from niah.sweep.plan import Cell, plan
+from niah.sweep.presets import options_of
 
 
 def cells(**given: Any) -> list[Cell]:
@@ -62,6 +63,32 @@ def test_the_shortest_comes_first_and_models_one_by_one() -> None:
     assert [cell.model for cell in found] == sorted((c.model for c in found), reverse=True)
     one = [cell.length_s for cell in found if cell.model == "dass-nano"]
     assert one == sorted(one)
+
+
+def test_the_shortest_scene_in_each_noise_is_planned_under_the_current_protocol() -> None:
+    given: dict[str, Any] = {
+        "protocol": "niah-v2.1",
+        "haystacks": ("zero", "gaussian"),
+        "snrs_db": (0.0, 10.0),
+        "lengths_s": (50.0,),
+    }
+    found = cells(**given)
+    noisy = [cell for cell in found if cell.length_s == 10 and not cell.is_base]
+    assert noisy == [Cell("dass-nano", "gaussian", 10.0, snr) for snr in (0.0, 10.0)]
+    assert [cell for cell in found if cell.is_base] == found[:1]
+    assert RunOptions(protocol="niah-v2.1").level == "mix"
+    both = cells(**given, level="surround,mix")
+    assert [cell.level for cell in both if cell.length_s == 10] == [None, "mix", "mix"]
+    for other in ({"level": "surround"}, {"protocol": "niah-v2", "level": "mix"}):
+        assert len([c for c in cells(**{**given, **other}) if c.length_s == 10]) == 1
+
+
+def test_a_preset_of_the_paper_keeps_its_protocol() -> None:
+    """niah-v2 is its current version; rows of the older one are made by no new run."""
+    (part, *_) = options_of({"preset": "fig4", "models": ("dass-nano",)})
+    assert part.protocol == "dass-v1"
+    (part,) = options_of({"protocol": "niah-v2"})
+    assert (part.protocol, part.level) == ("niah-v2.1", "mix")
 
 
 def test_a_constant_has_no_snr() -> None:

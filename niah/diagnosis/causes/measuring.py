@@ -84,7 +84,7 @@ def causes(options: CauseOptions) -> list[Path]:
     snr_db = options.snr_db if haystack.needs_snr else None
     scene = {"haystack": haystack.name, "snr_db": snr_db, "position": options.position}
     identity = {**setup.identity(), "measures": "causes", **scene}
-    with RunDirectory.create_or_open(options.out, identity) as run:
+    with RunDirectory.create_or_open(options.out, identity, len(setup.clips)) as run:
         run.write_run_json(setup.record())
         stored = _Measuring(options, setup, run, snr_db).all_models()
         known = run.run_json().get("variants", {})
@@ -179,6 +179,7 @@ class _Measuring:
                 [needle.labels for needle in needles],
                 np.stack(logits[reading]),
                 classes=self.setup.labels.ids,
+                groups=[needle.group for needle in needles],
             )
 
     def _start(self, model: LoadedModel, length_s: float) -> int:

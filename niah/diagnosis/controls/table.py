@@ -26,7 +26,7 @@ from niah.diagnosis.controls.needle_free import (
 from niah.diagnosis.controls.overlap import contained_classes, labels_in
 from niah.errors import NiahError
 from niah.metrics.average_precision import Float64
-from niah.records.axes import NEEDLE_FREE, SHAM
+from niah.records.axes import NEEDLE_FREE, SHAM, is_noise_base
 from niah.records.naming import NO_HAYSTACK, Point, axes_name, length_name, pool_of, scene_name
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import BASE_LENGTH_S
@@ -131,7 +131,9 @@ def control_tables(run: RunDirectory, cells: "pd.DataFrame") -> list[Table]:
     alone = {
         _system(point): point
         for point in found
-        if point["length_s"] == BASE_LENGTH_S and not point.get("control")
+        if point["length_s"] == BASE_LENGTH_S
+        and not point.get("control")
+        and not is_noise_base(point)
     }
     provenance = run.run_json()
     alarms: list[tuple[str, ...]] = []
