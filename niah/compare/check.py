@@ -202,7 +202,7 @@ def _cells_of(path: Path) -> "pd.DataFrame":
 
 def _published_key(point: Point) -> Key:
     scene = (point["haystack"], point["snr_db"], point["position"])
-    window = (point["window_s"], pool_of(point["kernel"]))
+    window = (point["window_s"], pool_of(point))
     return _key(point["model"], point["length_s"], scene, window)
 
 
@@ -241,7 +241,7 @@ def _status(point: Point) -> str:
 
 def _name(point: Point) -> str:
     """ "dass-small, babble, 10 dB, at 0.5, 50 s", "dass-small (10 s windows), 10 s"."""
-    window = window_name(point["window_s"], pool_of(point["kernel"]))
+    window = window_name(point["window_s"], pool_of(point))
     model = point["model"] if window == "whole" else f"{point['model']} ({window} windows)"
     if point["length_s"] == BASE_LENGTH_S:
         return f"{model}, {length_name(BASE_LENGTH_S)}"

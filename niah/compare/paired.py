@@ -201,7 +201,7 @@ def short_name(name: str) -> str:
 def _key(point: Point) -> Key:
     length = float(point["length_s"])
     scene = (point["haystack"] or NO_HAYSTACK, point["snr_db"], point["position"])
-    how = (point["window_s"], pool_of(point["kernel"]), point["seed"])
+    how = (point["window_s"], pool_of(point), point["seed"])
     return (length, None if length == BASE_LENGTH_S else scene, *how)
 
 

@@ -26,6 +26,8 @@ class Axis:
     values: str  # field of `RunOptions`
     plain: str | float | None  # None where the plain value has no name
     help: str
+    meaning: str  # of its column in cells.csv
+    unit: str = ""
     label: str = ""  # below the axis of a figure; "" for one that is none of the scene
     words: Callable[[Any], str] = str  # in the name of a scene
     choices: tuple[str, ...] = ()
@@ -53,6 +55,7 @@ class Axes:
         kind=str,
         option="--control",
         values="controls",
+        meaning="needle-free or sham: a scene without its needle, which has no mAP",
         plain=None,
         choices=CONTROLS,
         help="Also score scenes without a needle (needle-free), or with a splice but no needle (sham).",
@@ -61,6 +64,7 @@ class Axes:
         kind=str,
         option="--pooling",
         values="poolings",
+        meaning="pooling of per-position logits; none for the model's own",
         plain=None,
         choices=POOLINGS,
         help="Pool per-position logits (DASS) by average, max, top-k, log-sum-exp, sum, first, mid, last, first-token, "
@@ -70,6 +74,7 @@ class Axes:
         kind=str,
         option="--level",
         values="level",
+        meaning="surround or mix, where it is not the run's own",
         plain="surround",
         choices=LEVELS,
         label="noise around the needle, or under it too",
@@ -80,6 +85,8 @@ class Axes:
         kind=float,
         option="--needle-s",
         values="needle_s",
+        meaning="length of the clip's loudest stretch, where the clip is cut",
+        unit="s",
         plain=10.0,
         label="needle (s)",
         words=lambda seconds: f"needle {seconds:g} s",
@@ -92,6 +99,7 @@ class Axes:
         kind=int,
         option="--needle-count",
         values="needle_counts",
+        meaning="copies of the clip, where more than one",
         plain=1,
         label="needles",
         words=lambda count: f"{count} needles",
@@ -104,6 +112,8 @@ class Axes:
         kind=int,
         option="--distractors",
         values="distractors",
+        meaning="clips of other classes beside it",
+        unit="clips",
         plain=0,
         label="distractors",
         words=lambda count: f"{count} distractor{'s' if count > 1 else ''}",

@@ -1,33 +1,28 @@
-"""How tables and figures call the parts of a cell: its scene, its further axes, its window, its length."""
+"""Names of the parts of a cell in tables and figures: its scene, its further axes, its window, its length."""
 
-import re
+from collections.abc import Mapping
 from typing import Any
 
 from niah.records.axes import AXES
 
 Point = dict[str, Any]  # a row of cells.csv; None where nothing is known
 NO_HAYSTACK = "none"
-_POOL = re.compile(r"\+(?:window|pool)-(\S+)")
 
 
 def scene_name(haystack: str, snr_db: float | None) -> str:
-    """The kind of scene in words: "babble, 10 dB"; haystacks without a level have none."""
+    """Return the kind of scene: "babble, 10 dB"; haystacks without a level have none."""
     return haystack if snr_db is None else f"{haystack}, {snr_db:g} dB"
 
 
 def axes_name(point: Point) -> str:
-    """The further axes of a scene in words: "mix, needle 5 s, 2 needles, 1 distractor"; "" without any."""
+    """Return the further axes of a scene: "mix, needle 5 s, 2 needles, 1 distractor"; "" without any."""
     values = ((axis, point.get(name)) for name, axis in AXES.items() if axis.label)
     return ", ".join(axis.words(value) for axis, value in values if value)
 
 
-def pool_of(kernel: object) -> str:
-    """How the scores of a scene's windows became one, as `kernel` tells: "sdpa+window-max" is "max".
-
-    "" when it says nothing of pooling (whole scenes) or is not known.
-    """
-    told = _POOL.search(kernel) if isinstance(kernel, str) else None
-    return told[1] if told else ""
+def pool_of(row: Mapping[str, object]) -> str:
+    """Return how the scores of a scene's windows or positions became one; "" for the model's own way."""
+    return str(row.get("window_pool") or row.get("pooling") or "")
 
 
 def window_name(window_s: float | None, pool: str) -> str:

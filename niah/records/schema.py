@@ -1,10 +1,11 @@
-"""What one row of `cells.csv` is: its columns, their types, its name, and the table of many rows.
+"""The columns of `cells.csv`: their types, units and meanings, the check of a row, and the table of many rows.
 
 A cell is one model on one list of clips in one kind of scene: haystack, level, length, position.
-A row is checked when it is written, so that no reader has to doubt one.
+A row is checked when it is written and when it is read, so that no reader has to doubt one.
 
-`CELL_COLUMNS` are in every table. `OPTIONAL_COLUMNS` follow them in a table where some row has something there: what
-a run asked for beside length x position. A row that has nothing there is the plain one.
+`CELL_COLUMNS` are in every table. `OPTIONAL_COLUMNS` follow them in a table where some row has something there. Of
+these, the further axes (`niah.records.axes`) are what a run varied beside length x position; a row that has nothing in
+them is a plain one.
 """
 
 import csv
@@ -13,6 +14,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,60 +33,135 @@ Row = dict[str, Value]
 STATUSES = ("ok", "oom", "error")
 BASE_LENGTH_S = 10.0  # the needle alone, what every drop is relative to
 
-CELL_COLUMNS: dict[str, type] = {
-    "cell": str,
-    "model": str,
-    "checkpoint_sha256": str,
-    "protocol": str,
-    "needles": str,
-    "n_clips": int,
-    "haystack": str,
-    "snr_db": float,
-    "length_s": float,
-    "frames": int,
-    "position": float,
-    "window_s": float,
-    "seed": int,
-    "status": str,
-    "mAP": float,
-    "mAP_lo": float,
-    "mAP_hi": float,
-    "auc": float,
-    "d_prime": float,
-    "base_mAP": float,
-    "chance_mAP": float,
-    "relative": float,
-    "drop": float,
-    "drop_lo": float,
-    "drop_hi": float,
-    "classes_scored": int,
-    "latency_s": float,
-    "rtf": float,
-    "peak_memory_bytes": int,
-    "batch_size": int,
-    "device": str,
-    "dtype": str,
-    "kernel": str,
-    "niah_version": str,
-    "error": str,
-}
-OPTIONAL_COLUMNS: dict[str, type] = {name: axis.kind for name, axis in AXES.items()}
+
+@dataclass(frozen=True)
+class Column:
+    """One column of cells.csv: its unit ("" for text and counts) and what it says."""
+
+    name: str
+    type: type
+    unit: str
+    meaning: str
+
+
+_ROW = (
+    Column("cell", str, "", "key of the cell: hash of all that determines its scores"),
+    Column("model", str, "", "the card's name, with :WEIGHTS where they are not its first"),
+    Column("checkpoint_sha256", str, "", "SHA-256 of the weights"),
+    Column("protocol", str, "", "rules by which scenes are made"),
+    Column("needles", str, "", "name of the needle set"),
+    Column("n_clips", int, "clips", "clips scored"),
+    Column("haystack", str, "", "what surrounds the needle; none for the needle alone"),
+    Column("snr_db", float, "dB", "level of the needle above the haystack; none for constants"),
+    Column("length_s", float, "s", "length of the scene"),
+    Column("frames", int, "frames", "length of the scene in front-end frames"),
+    Column("position", float, "0..1", "place of the needle: 0 the start, 1 the end"),
+    Column("window_s", float, "s", "length of sliding windows; none for whole scenes"),
+    Column("seed", int, "", "seed of the choice of clips, and of noise where noise_seed is empty"),
+    Column("status", str, "", "ok, oom (out of memory) or error"),
+    Column("mAP", float, "0..1", "mean over classes of average precision"),
+    Column("mAP_lo", float, "0..1", "lower 95 % bound of mAP"),
+    Column("mAP_hi", float, "0..1", "upper 95 % bound of mAP"),
+    Column("auc", float, "0..1", "mean over classes of the area under the ROC curve"),
+    Column(
+        "d_prime", float, "", "sqrt(2) times the normal quantile of auc; none where auc is 0 or 1"
+    ),
+    Column(
+        "base_mAP", float, "0..1", "mAP of the needle alone, same model, clips and counted entries"
+    ),
+    Column("chance_mAP", float, "0..1", "expected mAP of random scores on these clips"),
+    Column("relative", float, "ratio", "mAP / base_mAP"),
+    Column("drop", float, "ratio", "1 - relative"),
+    Column("drop_lo", float, "ratio", "lower 95 % bound of drop"),
+    Column("drop_hi", float, "ratio", "upper 95 % bound of drop"),
+    Column("classes_scored", int, "classes", "classes with a positive clip, which mAP averages"),
+    Column("latency_s", float, "s", "median time of a forward pass, per clip"),
+    Column("rtf", float, "s/s", "seconds of audio processed per second"),
+    Column(
+        "peak_memory_bytes",
+        int,
+        "bytes",
+        "peak memory: of the GPU's allocator, else of the process",
+    ),
+    Column("batch_size", int, "clips", "clips (or windows) in one forward pass"),
+    Column("device", str, "", "name of the device"),
+    Column("dtype", str, "", "precision of the forward pass"),
+    Column("kernel", str, "", "attention or scan implementation"),
+    Column("niah_version", str, "", "version that scored the cell"),
+    Column("error", str, "", "reason where status is not ok"),
+)
+_AXES = tuple(Column(name, axis.kind, axis.unit, axis.meaning) for name, axis in AXES.items())
+_FURTHER = (
+    Column(
+        "window_pool",
+        str,
+        "",
+        "how the windows' scores became one: max, mean or noisy-or, and a hop other "
+        "than half a window",
+    ),
+    Column("noise_seed", int, "", "seed of noise where it is not the run's seed"),
+    Column(
+        "noise_base_mAP",
+        float,
+        "0..1",
+        "mAP of the shortest scene in the same haystack, SNR and level",
+    ),
+    Column("relative_noise_base", float, "ratio", "mAP / noise_base_mAP"),
+    Column(
+        "adjusted",
+        float,
+        "ratio",
+        "chance-adjusted retention (mAP - chance_mAP) / (base_mAP - chance_mAP)",
+    ),
+    Column("adjusted_lo", float, "ratio", "lower 95 % bound of adjusted"),
+    Column("adjusted_hi", float, "ratio", "upper 95 % bound of adjusted"),
+    Column(
+        "needle_free_mAP",
+        float,
+        "0..1",
+        "mAP of the same scenes without their needle against its labels",
+    ),
+    Column("scores_sha256", str, "", "SHA-256 of the score file"),
+)
+SCHEMA: tuple[Column, ...] = (*_ROW, *_AXES, *_FURTHER)
+
+CELL_COLUMNS: dict[str, type] = {column.name: column.type for column in _ROW}
+OPTIONAL_COLUMNS: dict[str, type] = {column.name: column.type for column in (*_AXES, *_FURTHER)}
 COLUMNS = {**CELL_COLUMNS, **OPTIONAL_COLUMNS}
 METRIC_COLUMNS = (
     *("mAP", "mAP_lo", "mAP_hi", "auc", "d_prime", "base_mAP", "chance_mAP"),
     *("relative", "drop", "drop_lo", "drop_hi", "classes_scored"),
 )
+OPTIONAL_METRICS = (
+    *("noise_base_mAP", "relative_noise_base"),
+    *("adjusted", "adjusted_lo", "adjusted_hi", "needle_free_mAP"),
+)
 REQUIRED = ("cell", "model", "protocol", "needles", "n_clips", "length_s", "seed", "status")
-IN_UNIT_INTERVAL = ("position", "mAP", "mAP_lo", "mAP_hi", "auc", "base_mAP", "chance_mAP")
+IN_UNIT_INTERVAL = ("position", *(column.name for column in SCHEMA if "mAP" in column.name), "auc")
+_NOT_NEGATIVE = (
+    "length_s",
+    "window_s",
+    "needle_s",
+    "relative",
+    "latency_s",
+    "rtf",
+    "relative_noise_base",
+)
+_MAY_BE_NEGATIVE = ("seed", "noise_seed")
+_LARGEST = 2**63 - 1  # what a column of whole numbers holds
 _CELL = re.compile(r"[0-9a-f]{20}", re.ASCII)
+_POOLED_KERNEL = re.compile(r"(?P<kernel>.*?)\+(?P<what>window|pool)-(?P<pool>[^+]+)(?P<rest>.*)")
+_HOP = re.compile(r"(?P<pool>.+)-hop(?P<hop>[0-9.e+]+)s")
 ORDER = ("model", "haystack", "snr_db", "position", "length_s", "window_s", "seed", "cell")
 
 
 def cell_key(determinants: Mapping[str, Value]) -> str:
-    """Name of the cell that `determinants` determine: 20 hex digits of a SHA-256 of canonical JSON.
+    """Return the name of the cell with these determinants: 20 hex digits of a SHA-256 of canonical JSON.
 
     10 and 10.0 are the same number and give the same key; the order of the names does not matter.
-    Raises `NiahError` for NaN, infinity and anything but text, numbers and None.
+
+    Raises:
+        NiahError: NaN, infinity and anything but text, numbers and None.
     """
     canonical = {name: _canonical(name, value) for name, value in determinants.items()}
     text = json.dumps(canonical, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
@@ -92,7 +169,7 @@ def cell_key(determinants: Mapping[str, Value]) -> str:
 
 
 def check_cell(cell: object) -> str:
-    """The name of a cell: rows and score files are named by it, so that no other text may be one.
+    """Return the name of a cell, which rows and score files are named by, checked.
 
     Raises:
         NiahError: `cell` is not what `cell_key` makes, 20 lowercase hex digits.
@@ -113,19 +190,24 @@ def _canonical(name: str, value: object) -> Value:
 
 
 def validate_row(row: Mapping[str, object]) -> Row:
-    """The row in column order with plain Python values; NaN becomes None, and an empty optional column goes.
+    """Return the row in column order with plain Python values; NaN becomes None, an empty optional column goes.
 
-    Raises `NiahError` for a missing or unknown column, a wrong type, an unknown status, or a score
-    outside [0, 1].
+    Rows of earlier versions are brought up to date: the pooling that their `kernel` has moves to its column, and an
+    infinite d' (of a perfect AUC) becomes None.
+
+    Raises:
+        NiahError: a missing or unknown column, a wrong type, a number that is infinite or out of its range, an
+            unknown status, text that is no Unicode.
     """
     for name in row:
         if name not in COLUMNS:
-            raise NiahError(f"unknown column '{name}' in a cell row.{nearest(name, COLUMNS)}")
+            raise NiahError(f"unknown column '{name}' in a cell row.{nearest(str(name), COLUMNS)}")
     if missing := [name for name in CELL_COLUMNS if name not in row]:
         raise NiahError(f"a cell row lacks {', '.join(missing)}: give None where nothing is known")
+    row = _without_pooled_kernel(row)
     plain = {name: _typed(name, row[name], kind) for name, kind in CELL_COLUMNS.items()}
-    axes = {name: _typed(name, row.get(name), kind) for name, kind in OPTIONAL_COLUMNS.items()}
-    plain |= {name: value for name, value in axes.items() if value is not None}
+    further = {name: _typed(name, row.get(name), kind) for name, kind in OPTIONAL_COLUMNS.items()}
+    plain |= {name: value for name, value in further.items() if value is not None}
     for name in REQUIRED:
         if plain[name] is None:
             raise NiahError(f"{name} of a cell row must be given but is None")
@@ -133,10 +215,31 @@ def validate_row(row: Mapping[str, object]) -> Row:
     if plain["status"] not in STATUSES:
         raise NiahError(f"status must be one of {', '.join(STATUSES)} but is '{plain['status']}'")
     for name in IN_UNIT_INTERVAL:
-        value = plain[name]
+        value = plain.get(name)
         if isinstance(value, float) and not 0.0 <= value <= 1.0:
             raise NiahError(f"{name} must be in [0, 1] but is {value}: did you give per cent?")
     return plain
+
+
+def window_pool_name(pool: str, window_s: float, hop_s: float | None) -> str:
+    """Return the `window_pool` of windows `hop_s` apart: "max" for half a window, else "max, hop 2.5 s"."""
+    return pool if hop_s in (None, window_s / 2) else f"{pool}, hop {hop_s:g} s"
+
+
+def _without_pooled_kernel(row: Mapping[str, object]) -> Mapping[str, object]:
+    """A row of an earlier version, whose kernel says "sdpa+window-max-hop5s" or "scan-cpu+pool-top-k"."""
+    kernel = row["kernel"]
+    match = _POOLED_KERNEL.fullmatch(kernel) if isinstance(kernel, str) else None
+    if match is None:
+        return row
+    pool, window_s = match["pool"], row["window_s"]
+    if match["what"] == "pool":
+        column = {"pooling": row.get("pooling") or pool}
+    else:
+        if (hop := _HOP.fullmatch(pool)) and isinstance(window_s, int | float):
+            pool = window_pool_name(hop["pool"], window_s, float(hop["hop"]))
+        column = {"window_pool": row.get("window_pool") or pool}
+    return {**row, **column, "kernel": match["kernel"] + match["rest"]}
 
 
 def axes_of(row: Mapping[str, object]) -> tuple[object, ...]:
@@ -145,7 +248,7 @@ def axes_of(row: Mapping[str, object]) -> tuple[object, ...]:
 
 
 def is_plain(row: Mapping[str, object]) -> bool:
-    """Whether a row is of the whole clip once, at the run's level, by the model's own pooling, with its needle."""
+    """Return whether a row is of the whole clip once, at the run's level, by the model's own pooling."""
     return not any(axes_of(row))
 
 
@@ -156,27 +259,54 @@ def _typed(name: str, value: object, kind: type) -> Value:
         return None
     accepted = (int, float) if kind is float else kind
     if isinstance(value, bool) or not isinstance(value, accepted):
-        raise NiahError(f"{name} of a cell row must be {kind.__name__} or None but is {value!r}")
+        raise NiahError(
+            f"{name} of a cell row must be {kind.__name__} or None but is {value!r:.60}"
+        )
+    if isinstance(value, str):
+        return _text(name, value)
+    if isinstance(value, int) and abs(value) > _LARGEST:
+        raise NiahError(f"{name} of a cell row is too large: it has more than 63 bits")
+    if isinstance(value, float) and math.isinf(value) and name == "d_prime":
+        return None
+    if not math.isfinite(value):  # type: ignore[arg-type]  # a number by now
+        raise NiahError(f"{name} of a cell row must be finite but is {value}")
+    counts = kind is int and name not in _MAY_BE_NEGATIVE
+    if (counts or name in _NOT_NEGATIVE) and value < 0:  # type: ignore[operator]
+        raise NiahError(f"{name} of a cell row must not be negative but is {value}")
     typed: Value = kind(value)
     return typed
 
 
+def _text(name: str, value: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise NiahError(f"{name} of a cell row is no Unicode text: {value!r:.60}") from error
+    return value
+
+
 def table(rows: Iterable[Mapping[str, Value]]) -> "pd.DataFrame":
-    """Rows as a DataFrame in the stable order model, haystack, SNR, position, length, with
-    columns of type string, Int64 (nullable) and float64; what is not known is missing (NaN).
-    Optional columns are there when a row has something in them."""
+    """Return rows as a DataFrame in the stable order model, haystack, SNR, position, length.
+
+    Columns are of type string, Int64 (nullable) and float64; what is not known is missing (NaN). Optional columns are
+    there when a row has something in them.
+    """
     import pandas as pd
 
-    held = [dict(row) for row in rows]
-    used = {name for row in held for name, value in row.items() if value is not None}
+    listed = [dict(row) for row in rows]
+    used = {name for row in listed for name, value in row.items() if value is not None}
     columns = {name: kind for name, kind in COLUMNS.items() if name in CELL_COLUMNS or name in used}
-    frame = pd.DataFrame(held, columns=list(columns))
+    frame = pd.DataFrame(listed, columns=list(columns))
     frame = frame.astype({name: _PANDAS[kind] for name, kind in columns.items()})
     return frame.sort_values(list(ORDER), na_position="first", ignore_index=True)
 
 
 def read_csv(file: Path) -> "pd.DataFrame":
-    """A `cells.csv` as `table` gives it. Raises `NiahError` when it is not one."""
+    """Read a `cells.csv` into the form of `table`.
+
+    Raises:
+        NiahError: a file that cannot be read, or a row that `validate_row` refuses.
+    """
     try:
         with file.open(newline="", encoding="utf-8") as stream:
             reader = csv.DictReader(stream)
@@ -184,18 +314,25 @@ def read_csv(file: Path) -> "pd.DataFrame":
             if missing:
                 raise NiahError(f"it lacks the columns {', '.join(missing)}")
             rows = [validate_row(_parsed(row)) for row in reader]
-    except (OSError, ValueError, csv.Error, NiahError) as error:
+    except (OSError, ValueError, OverflowError, csv.Error, NiahError) as error:
         raise NiahError(f"{file} cannot be read as a cells.csv: {error}") from error
     return table(rows)
 
 
 def _parsed(row: Mapping[str, str | None]) -> Row:
     """Texts as their columns' types. Whole numbers may have a point: other tools write 6 as 6.0."""
+    if None in row:
+        raise NiahError(f"a line has more fields than the header: {str(row[None])[:60]}")  # type: ignore[index]
     kinds = {name: COLUMNS.get(name, str) for name in row}
     numbers = {
         name: float(text) for name, text in row.items() if text and kinds[name] in (int, float)
     }
-    whole = {name: int(x) for name, x in numbers.items() if kinds[name] is int and x.is_integer()}
+    whole = {
+        # beyond 2^53 a float is not exact
+        name: int(text) if (text := row[name] or "").isdigit() else int(number)
+        for name, number in numbers.items()
+        if kinds[name] is int and number.is_integer()
+    }
     texts = {name: spreadsheet.unguarded(text) if text else None for name, text in row.items()}
     return {**texts, **numbers, **whole}
 

@@ -124,7 +124,7 @@ class _Bases:
 
 
 def _model_key(row: Mapping[str, object]) -> tuple[object, ...]:
-    return (*(row[name] for name in SAME_MODEL), pool_of(row["kernel"]))
+    return (*(row[name] for name in SAME_MODEL), pool_of(row))
 
 
 def _fingerprint(own: str | None, base: object) -> str:

@@ -18,7 +18,7 @@ from niah.errors import NiahError
 from niah.placement import total_frames
 from niah.records.axes import AXES
 from niah.records.run_directory import RunDirectory
-from niah.records.schema import CELL_COLUMNS, Row, Value, cell_key
+from niah.records.schema import CELL_COLUMNS, Row, Value, cell_key, window_pool_name
 from niah.records.scores import refusal
 from niah.scan.availability import other_than_auto
 from niah.sweep.inference import InferenceResult, infer, is_large, probe_batch_size
@@ -202,6 +202,7 @@ class ModelEvaluator:
     def _blank_row(self, cell: Cell, key: str) -> Row:
         options = self.options
         haystacks = self.scenes.haystacks
+        scorer, _ = self._scorer([cell], self.batch_size or 1)
         known: Row = {
             "cell": key,
             "model": cell.model,
@@ -219,10 +220,14 @@ class ModelEvaluator:
             "batch_size": self.batch_size,
             "device": _device_name(self.device),
             "dtype": options.dtype,
-            "kernel": self._scorer([cell], self.batch_size or 1)[0].kernel,
+            "kernel": (scorer if isinstance(scorer, InBlocks) else self.adapter).kernel,
             "niah_version": __version__,
         }
         known |= {name: getattr(cell, name) for name in AXES}
+        if options.window_s is not None:
+            known["window_pool"] = window_pool_name(
+                options.window_pool, options.window_s, options.hop_s
+            )
         return {**dict.fromkeys(CELL_COLUMNS), **known}
 
 

@@ -77,7 +77,7 @@ def length_curves(cells: "pd.DataFrame") -> list[LengthCurve]:
     grouped: dict[tuple[Any, ...], dict[float, Point]] = {}
     alone: dict[tuple[Any, ...], Point] = {}
     for point in scenes:
-        system = (names[_variant(point)], point["window_s"], pool_of(point["kernel"]))
+        system = (names[_variant(point)], point["window_s"], pool_of(point))
         length_s = float(point["length_s"])
         if length_s == BASE_LENGTH_S:
             alone.setdefault(system, point)

@@ -129,11 +129,11 @@ def test_no_length_below_chance_and_no_table_without_a_longer_cell() -> None:
 
 def test_windows_are_lines_of_their_own() -> None:
     made = [
-        examples.row(mAP=0.5, relative=relative, length_s=s, window_s=window, kernel=kernel)
-        for window, kernel in (
-            (None, "sdpa"),
-            (10.0, "sdpa+window-max"),
-            (10.0, "sdpa+window-mean"),
+        examples.row(mAP=0.5, relative=relative, length_s=s, window_s=window, window_pool=pool)
+        for window, pool in (
+            (None, None),
+            (10.0, "max"),
+            (10.0, "mean"),
         )
         for s, relative in ((10.0, 1.0), (100.0, 0.5))
     ]

@@ -74,11 +74,11 @@ def test_drawing_twice_gives_the_same_bytes(table: pd.DataFrame, tmp_path: Path)
 
 def test_windows_and_their_pools_are_curves_of_their_own(tmp_path: Path) -> None:
     made = [
-        examples.row(mAP=value / length_s, length_s=length_s, window_s=window, kernel=kernel)
-        for window, kernel, value in (
-            (None, "sdpa", 5),
-            (10.0, "sdpa+window-max", 4),
-            (10.0, "sdpa+window-mean", 3),
+        examples.row(mAP=value / length_s, length_s=length_s, window_s=window, window_pool=pool)
+        for window, pool, value in (
+            (None, None, 5),
+            (10.0, "max", 4),
+            (10.0, "mean", 3),
         )
         for length_s in (10.0, 50.0)
     ]

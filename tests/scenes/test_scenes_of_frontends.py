@@ -213,7 +213,8 @@ def test_a_run_holds_models_of_several_front_ends(tmp_path: Path) -> None:
         out=tmp_path / "out",
     )
     windowed = again[again["window_s"] == 10]
-    assert set(windowed["kernel"]) == {"torch+window-noisy-or-hop2.5s"}
+    assert set(windowed["kernel"]) == {"torch"}
+    assert set(windowed["window_pool"]) == {"noisy-or, hop 2.5 s"}
     assert len(again) == len(table) + 2
     pd.testing.assert_frame_equal(  # what was there is as it was
         again[again["window_s"].isna()].reset_index(drop=True), table, check_dtype=False

@@ -111,12 +111,12 @@ def test_windows_have_their_own_base_and_column() -> None:
 
 def test_pools_and_precisions_have_lines_of_their_own() -> None:
     made = [
-        examples.row(mAP=0.5, length_s=s, window_s=window, kernel=kernel, dtype=dtype)
-        for window, kernel, dtype in (
-            (None, "sdpa", "float32"),
-            (None, "sdpa", "bfloat16"),
-            (10.0, "sdpa+window-max", "float32"),
-            (10.0, "sdpa+window-noisy-or", "float32"),
+        examples.row(mAP=0.5, length_s=s, window_s=window, window_pool=pool, dtype=dtype)
+        for window, pool, dtype in (
+            (None, None, "float32"),
+            (None, None, "bfloat16"),
+            (10.0, "max", "float32"),
+            (10.0, "noisy-or", "float32"),
         )
         for s in (10.0, 50.0)
     ]
@@ -129,7 +129,7 @@ def test_pools_and_precisions_have_lines_of_their_own() -> None:
     ]
     for line in found:
         assert line.base is not None
-        assert line.base["kernel"] == line.by_length[50.0]["kernel"]
+        assert line.base["window_pool"] == line.by_length[50.0]["window_pool"]
         assert line.base["dtype"] == line.by_length[50.0]["dtype"]
 
 

@@ -184,7 +184,7 @@ def _by_kind(found: Iterable[Point]) -> dict[Kind, list[Point]]:
 
 def _system(point: Point) -> Kind:
     names = ("model", "checkpoint_sha256", "dtype", "window_s", "seed")
-    return (*(point[name] for name in names), pool_of(point["kernel"]))
+    return (*(point[name] for name in names), pool_of(point))
 
 
 def _kind(point: Point) -> Kind:

@@ -42,7 +42,7 @@ class System:
 
 def ranked(cell: Point) -> tuple[Any, ...]:
     """What makes two cells one system's."""
-    whole = (cell["model"], cell["checkpoint_sha256"], cell["window_s"], pool_of(cell["kernel"]))
+    whole = (cell["model"], cell["checkpoint_sha256"], cell["window_s"], pool_of(cell))
     return (*whole, cell["dtype"], cell["seed"])
 
 
@@ -56,7 +56,7 @@ def system_of(held: Sequence[Handed]) -> System:
         model=cell["model"],
         weights=cell["checkpoint_sha256"],
         window_s=cell["window_s"],
-        pool=pool_of(cell["kernel"]),
+        pool=pool_of(cell),
         dtype=cell["dtype"],
         seed=int(cell["seed"]),
         parameters=_number(told.get("parameters")) or carded[0],
