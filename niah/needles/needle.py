@@ -10,8 +10,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from niah.audio import AudioError, Waveform, load
+from niah.audio import Waveform, digest, load
 from niah.vocabularies import Vocabulary
+
+LONGEST_CLIP_S = 600.0  # of a file that a needle is taken from: ten seconds of it are hidden
 
 
 class Source(Protocol):
@@ -43,15 +45,10 @@ class FileSource:
         return self.path
 
     def waveform(self, sample_rate: int) -> Waveform:
-        return load(self.path, sample_rate)
+        return load(self.path, sample_rate, longest_s=LONGEST_CLIP_S)
 
     def digest(self) -> str:
-        try:
-            with self.path.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            told = "no such file" if isinstance(error, FileNotFoundError) else str(error.strerror)
-            raise AudioError(self.name, "missing", told) from error
+        return digest(self.path)
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,15 @@
 """Loading sound: what is kept exactly, what leaves a note, what is refused and why."""
 
 import io
+import os
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from niah.audio import AudioError, load, rms
+from niah.audio import AudioError, digest, load, rms
 
 RATE = 16000
 
@@ -112,3 +114,82 @@ def test_a_wav_streamed_without_a_size_is_whole() -> None:
 def test_every_shared_clip_loads(shared: Path) -> None:
     for path in sorted((shared / "data" / "audioset_like" / "audio").iterdir()):
         assert len(load(path, RATE).samples) > 9 * RATE
+
+
+@pytest.mark.parametrize(
+    ("begin", "words"),
+    [
+        (
+            b"\0\0\0\x18ftypM4A \0\0\0\0M4A mp42isom",
+            "is MP4 or M4A (AAC), which libsndfile cannot read: convert it",
+        ),
+        (b"\xff\xf1\x50\x80" + bytes(60), "is AAC, which"),
+        (bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c") + bytes(50), "is WMA (ASF), which"),
+        (b"\x1aE\xdf\xa3" + bytes(60), "is WebM or Matroska, which"),
+        (b"<!DOCTYPE html><title>unavailable</title>", "is a web page"),
+        (b"version https://git-lfs.github.com/spec/v1", "is a Git LFS pointer"),
+        (b"PK\x03\x04" + bytes(60), "is a ZIP archive"),
+    ],
+)
+def test_what_is_no_sound_file_is_called_by_its_name(begin: bytes, words: str) -> None:
+    with pytest.raises(AudioError, match=re.escape(words)) as caught:
+        load(begin, RATE, name="clip.x")
+    assert caught.value.reason == "not-audio"
+    assert "0x" not in str(caught.value)
+
+
+@pytest.mark.parametrize("rate", [1, 10, 999, 768_001, 2_000_000])
+def test_rates_that_no_recorder_has_are_refused(rate: int) -> None:
+    with pytest.raises(AudioError, match=f"sample rate of {rate} Hz"):
+        load(encoded(noise(), "WAV", rate=rate), RATE)
+
+
+@pytest.mark.parametrize("gain", [32768.0, 1e25, 8.1 / 0.1])
+def test_floats_far_beyond_full_scale_are_refused(gain: float) -> None:
+    sound = np.clip(noise(), -0.1, 0.1) * gain
+    with pytest.raises(AudioError, match="x full scale") as caught:
+        load(encoded(sound.astype(np.float32), "WAV", subtype="FLOAT"), RATE)
+    assert caught.value.reason == "level"
+
+
+def test_floats_a_little_beyond_full_scale_leave_a_note() -> None:
+    sound = np.clip(noise(), -0.1, 0.1) * 20
+    assert load(encoded(sound, "WAV", subtype="FLOAT"), RATE).notes == (
+        "reaches 1.5 x full scale or more",
+    )
+
+
+def test_channels_that_cancel_out_are_silence() -> None:
+    sound = noise()
+    with pytest.raises(AudioError, match="cancel out") as caught:
+        load(encoded(np.concatenate([sound, -sound], axis=1), "WAV"), RATE)
+    assert caught.value.reason == "silent"
+
+
+def test_only_regular_files_are_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo.wav")
+    for path in (tmp_path / "fifo.wav", Path("/dev/zero"), Path("/dev/null")):
+        with pytest.raises(AudioError, match="a device or a pipe"):
+            load(path, RATE)
+        with pytest.raises(AudioError, match="a device or a pipe"):
+            digest(path)
+    with pytest.raises(AudioError, match="cannot be read") as caught:
+        load(Path("a\0b.wav"), RATE)
+    assert caught.value.reason == "missing"
+
+
+def test_a_name_that_is_no_utf8_can_be_printed() -> None:
+    with pytest.raises(AudioError) as caught:
+        load(Path(os.fsdecode(b"caf\xe9.wav")), RATE)
+    assert str(caught.value).encode("utf-8") == b"caf\\udce9.wav: no such file"
+
+
+def test_decoding_stops_where_a_file_is_too_long() -> None:
+    """Hours of near silence are a megabyte of FLAC: no more of it is decoded than was asked for."""
+    hour = np.zeros((3600 * 1000, 1), np.float32)
+    hour[::977] = 1e-4
+    content = encoded(hour, "FLAC", rate=1000)
+    assert len(content) < 1 << 20
+    with pytest.raises(AudioError, match="longer than 60 s") as caught:
+        load(content, RATE, longest_s=60)
+    assert caught.value.reason == "too-long"

@@ -1,0 +1,37 @@
+"""What a file is that libsndfile cannot read, by its first bytes, and how to make sound of it."""
+
+_ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
+_CONVERT = "which libsndfile cannot read: convert it, as with `ffmpeg -i {name} out.wav`"
+
+
+def description(content: bytes, name: str) -> str:
+    """Return why `content` is no sound file, in words that do not differ from run to run."""
+    begin = content[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if begin.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
+        return "is a web page, not a sound file: fetch it again"
+    if begin.startswith(b"version https://git-lfs"):
+        return "is a Git LFS pointer, not the file: run `git lfs pull`"
+    for kind, is_kind in (
+        ("MP4 or M4A (AAC)", content[4:8] == b"ftyp"),
+        ("AAC", _is_adts(content)),
+        ("WMA (ASF)", content.startswith(_ASF)),
+        ("WebM or Matroska", content.startswith(b"\x1aE\xdf\xa3")),
+        ("AMR", content.startswith(b"#!AMR")),
+        ("Monkey's Audio", content.startswith(b"MAC ")),
+        ("WavPack", content.startswith(b"wvpk")),
+    ):
+        if is_kind:
+            return f"is {kind}, {_CONVERT.format(name=name)}"
+    for kind, magic in (
+        ("a ZIP archive", b"PK\x03\x04"),
+        ("a gzip archive", b"\x1f\x8b"),
+        ("a PDF", b"%PDF"),
+    ):
+        if content.startswith(magic):
+            return f"is {kind}, not a sound file"
+    return "is not a sound file that libsndfile can read"
+
+
+def _is_adts(content: bytes) -> bool:
+    """Whether it begins with an ADTS header (ISO 14496-3): sync word, layer 0."""
+    return len(content) > 2 and content[0] == 0xFF and content[1] & 0xF6 == 0xF0

@@ -1,0 +1,254 @@
+"""A sound file's bytes to mono float32 samples at a wanted rate.
+
+Any format that libsndfile reads. Channels are averaged and the sample rate is changed with soxr "HQ"; both leave a
+note, because a benchmark should say when it touched its input. Files are decoded in blocks: what a header says of its
+length allocates nothing.
+"""
+
+import hashlib
+import io
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from niah.audio import containers, foreign, mpeg
+from niah.audio.waveform import AudioError, Waveform
+
+if TYPE_CHECKING:
+    from soundfile import SoundFile
+
+LONGEST_S = 25 * 3600.0  # of a recording: a day and some; beyond it memory would end first
+LOWEST_RATE, HIGHEST_RATE = 1000, 768_000  # Hz
+LOUD, TOO_LOUD = 1.5, 8.0  # x full scale: told, refused (integers that were stored as floats)
+_FLAC = b"fLaC"
+_CONTAINERS = (b"RIFF", b"RIFX", b"RF64", b"OggS", _FLAC, b"FORM", b"caff", b".snd")  # no MP3
+_CUT = "is truncated: its header promises more samples than the file holds"
+_UNKNOWN = 1 << 40  # frames; libsndfile's word for a length that is not known is larger
+_BLOCK = 1 << 16  # frames
+_LSB = 2.0**-15  # of 16 bits
+
+
+def load(
+    source: Path | bytes,
+    sample_rate: int,
+    *,
+    name: str | None = None,
+    longest_s: float = LONGEST_S,
+) -> Waveform:
+    """Read a sound as mono float32 at `sample_rate`.
+
+    Args:
+        source: a file, or the bytes of one.
+        sample_rate: wanted rate in Hz.
+        name: what to call it in messages and errors; the path by default.
+        longest_s: seconds after which decoding stops and the file is refused.
+
+    Returns:
+        (n,) samples, full scale 1, with a note for each thing that was changed.
+
+    Raises:
+        AudioError: the file is missing, no regular file, not audio, truncated (its header promises more than there is),
+            without samples, silent (one constant value throughout, or channels that cancel out), longer than
+            `longest_s`, far beyond full scale, of a rate outside 1 to 768 kHz, or holds NaN or infinity.
+    """
+    name = name or (_printable(source) if isinstance(source, Path) else "audio bytes")
+    samples, rate, notes = _decode(_read(source, name), name, longest_s)
+    channels = samples.shape[1]
+    if channels > 1:
+        notes.append("stereo averaged" if channels == 2 else f"{channels} channels averaged")
+    mono = np.ascontiguousarray(samples.mean(axis=1) if channels > 1 else samples[:, 0])
+    if not np.isfinite(mono).all():
+        raise AudioError(name, "nan", "holds NaN or infinite samples; export it again")
+    _check_level(mono, samples, name, notes)
+    if rate != sample_rate:
+        notes.append(f"resampled from {rate} Hz")
+        mono = _resample(mono, rate, sample_rate)
+        if len(mono) == 0:
+            raise AudioError(name, "empty", f"is too short to resample to {sample_rate} Hz")
+    return Waveform(mono, sample_rate, tuple(notes))
+
+
+def _check_level(
+    mono: NDArray[np.float32], samples: NDArray[np.float32], name: str, notes: list[str]
+) -> None:
+    if np.ptp(mono) == 0:
+        raise AudioError(name, "silent", "is silent (every sample has the same value)")
+    peak, of_channels = float(np.abs(mono).max()), float(np.abs(samples).max())
+    if samples.shape[1] > 1 and peak < 2 * _LSB and of_channels > 100 * _LSB:
+        raise AudioError(
+            name, "silent", "is silent once its channels are averaged: they cancel out"
+        )
+    if of_channels > TOO_LOUD:
+        raise AudioError(
+            name,
+            "level",
+            f"reaches {of_channels:.3g} x full scale: floats must lie within -1 and 1; export it again",
+        )
+    if of_channels > LOUD:
+        notes.append(f"reaches {LOUD:g} x full scale or more")
+
+
+def _resample(mono: NDArray[np.float32], rate: int, wanted: int) -> NDArray[np.float32]:
+    import soxr
+
+    return np.asarray(soxr.resample(mono, rate, wanted, quality="HQ"), dtype=np.float32)
+
+
+def _decode(
+    content: bytes, name: str, longest_s: float
+) -> tuple[NDArray[np.float32], int, list[str]]:
+    """Return (frames, channels) float32, the file's sample rate, and what was changed."""
+    if not content:
+        raise AudioError(name, "empty", "is an empty file (0 bytes)")
+    links, notes, is_cut = _streams(content)
+    parts = [_decode_stream(link, name, longest_s) for link in links]
+    if len({(part.samples.shape[1], part.rate) for part in parts}) > 1:
+        raise AudioError(
+            name, "not-audio", "chains streams of different rates or channels: part it"
+        )
+    samples = parts[0].samples
+    if len(parts) > 1:
+        samples = np.concatenate([part.samples for part in parts])
+    if content[:4] == _FLAC and len(content) >= 26:
+        stated = containers.flac_frames(content)
+        is_cut = len(samples) < stated
+        if 0 < stated < len(samples):
+            notes.append("its header states a smaller size than the file has: read to its end")
+    if is_cut:
+        raise AudioError(name, "truncated", _CUT)
+    if len(samples) == 0:
+        raise AudioError(name, "empty", "has no samples")
+    if parts[0].container in containers.WITHOUT_LENGTH:
+        notes.append(
+            f"{parts[0].container} states no length: nothing says whether the file is whole"
+        )
+    return samples, parts[0].rate, notes
+
+
+def _streams(content: bytes) -> tuple[list[bytes], list[str], bool]:
+    """Return the streams of a file as a decoder should get them, what was changed, and whether one is cut short."""
+    if content[:4] == _FLAC and len(content) >= 26:
+        return [containers.without_flac_frames(content)], [], False
+    if content[:4] in _CONTAINERS or not (mp3 := mpeg.streams(content)):
+        mended = containers.mended(content)
+        links, notes = containers.ogg_links(mended.content), list(mended.notes)
+        is_cut, kind = containers.promises_more(mended.content), "chained Ogg"
+    else:
+        links, notes = [stream.with_length() for stream in mp3], []
+        is_cut, kind = any(stream.is_cut for stream in mp3), "MP3"
+    if len(links) > 1:
+        notes.append(f"{len(links)} {kind} streams in one file, read one after another")
+    return links, notes, is_cut
+
+
+@dataclass(frozen=True)
+class _Stream:
+    """One decoded stream: (frames, channels) float32, its rate in Hz, its container as libsndfile calls it."""
+
+    samples: NDArray[np.float32]
+    rate: int
+    container: str
+
+
+def _decode_stream(content: bytes, name: str, longest_s: float) -> _Stream:
+    """Decode one stream block by block, as far as the decoder goes."""
+    import soundfile
+
+    try:
+        with _forward_only()(io.BytesIO(content)) as sound:
+            rate, promised, container = sound.samplerate, sound.frames, sound.format
+            if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+                raise AudioError(
+                    name, "not-audio", f"has a sample rate of {rate} Hz: 1 to 768 kHz can be used"
+                )
+            most = int(longest_s * rate)
+            blocks, frames = [np.zeros((0, sound.channels), np.float32)], 0
+            try:
+                while len(block := sound.read(_BLOCK, dtype="float32", always_2d=True)):
+                    blocks.append(np.asarray(block))
+                    frames += len(block)
+                    if frames > most:
+                        raise AudioError(name, "too-long", f"is longer than {longest_s:g} s")
+            except (soundfile.LibsndfileError, ValueError, RuntimeError) as error:
+                raise AudioError(
+                    name,
+                    "truncated",
+                    f"is truncated or damaged: decoding stopped ({_reason(error)})",
+                ) from error
+    except (soundfile.LibsndfileError, ValueError, TypeError, RuntimeError) as error:
+        raise AudioError(
+            name, "not-audio", foreign.description(content, Path(name).name)
+        ) from error
+    except MemoryError as error:
+        raise AudioError(name, "too-long", "does not fit into memory") from error
+    if frames < promised < _UNKNOWN and content[:4] in _CONTAINERS:
+        raise AudioError(name, "truncated", _CUT)
+    return _Stream(np.concatenate(blocks), rate, container)
+
+
+@cache
+def _forward_only() -> type["SoundFile"]:
+    """Return a reader that is read from its start to its end and never asked where it is.
+
+    `SoundFile` seeks after each block, which fails where a length is not known (FLAC from a pipe) or damaged.
+    """
+    import soundfile
+
+    class ForwardOnly(soundfile.SoundFile):  # type: ignore[misc]  # the library has no types
+        def seekable(self) -> bool:
+            return False
+
+    return ForwardOnly
+
+
+def _reason(error: Exception) -> str:
+    """Return a decoder's message without the address of the object that it read."""
+    return str(error).partition(">: ")[2] or str(error).rstrip(".")
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a sound file's bytes, in hexadecimal digits.
+
+    Raises:
+        AudioError: missing, unreadable, or no regular file.
+    """
+    with _opened(path, _printable(path)) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read(source: Path | bytes, name: str) -> bytes:
+    if isinstance(source, bytes):
+        return source
+    with _opened(source, name) as file:
+        return file.read()
+
+
+@contextmanager
+def _opened(path: Path, name: str) -> Iterator[io.BufferedReader]:
+    """Open a regular file: a pipe would be waited for, and /dev/zero never ends."""
+    try:
+        kind = path.stat().st_mode
+        if stat.S_ISDIR(kind):
+            raise AudioError(name, "not-audio", "is a folder, not a sound file")
+        if not stat.S_ISREG(kind):
+            raise AudioError(name, "not-audio", "is a device or a pipe, not a sound file")
+        with path.open("rb") as file:
+            yield file
+    except FileNotFoundError as error:
+        raise AudioError(name, "missing", "no such file") from error
+    except OSError as error:
+        raise AudioError(name, "missing", f"cannot be read ({error.strerror})") from error
+    except ValueError as error:  # a NUL in the path
+        raise AudioError(name, "missing", f"cannot be read ({error})") from error
+
+
+def _printable(path: Path) -> str:
+    """Return the path as text that every terminal and file can take; a file system's bytes may be no UTF-8."""
+    return str(path).encode("utf-8", "backslashreplace").decode()

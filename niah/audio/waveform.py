@@ -1,0 +1,41 @@
+"""A mono sound, its level, and the error of a file that cannot be one."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from niah.errors import NiahError
+
+Reason = Literal["missing", "not-audio", "truncated", "empty", "silent", "nan", "level", "too-long"]
+
+
+class AudioError(NiahError):
+    """A file that cannot serve as a sound; `reason` is one of `Reason`, for counting."""
+
+    def __init__(self, name: str, reason: Reason, message: str) -> None:
+        super().__init__(f"{name}: {message}")
+        self.name = name
+        self.reason: Reason = reason
+
+
+@dataclass(frozen=True)
+class Waveform:
+    """Mono sound: `samples` (n,) float32, full scale 1, and what was done to the file's."""
+
+    samples: NDArray[np.float32]
+    sample_rate: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def duration_s(self) -> float:
+        return len(self.samples) / self.sample_rate
+
+
+def rms(x: NDArray[np.floating]) -> float:
+    """Return sqrt(mean(x^2)), summed in float64; the mean is not removed. 0 for no samples."""
+    if x.size == 0:
+        return 0.0
+    x64 = np.asarray(x, dtype=np.float64).ravel()
+    return float(np.sqrt(np.dot(x64, x64) / x64.size))
