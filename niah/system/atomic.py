@@ -5,8 +5,10 @@ the target: a reader, or a kill at any moment, meets the old file or the new one
 """
 
 import errno
+import io
 import json
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,24 +22,62 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 @contextmanager
 def atomic_write(file: Path) -> Iterator[IO[bytes]]:
-    """A binary file that takes `file`'s place when the block ends well, and leaves no trace if not.
+    """Open a binary file that takes `file`'s place when the block ends well, and leaves no trace if not.
 
-    Raises `NiahError` when the disk is full or the folder cannot be written to.
+    A link of the user's is written through: what it points to is replaced, the link stays. So is what is no file (a
+    device, a pipe, /dev/stdout): it gets the bytes when the block ends well, and is never replaced by a file.
+
+    Raises:
+        NiahError: the disk is full, the folder cannot be written to, or `file` is a folder or a disk.
     """
-    # the process id keeps a reader's report and the sweep from writing to one temporary file
-    temporary = file.with_name(f".{file.name}.{os.getpid()}{SUFFIX}")
     with one_line_os_errors(file.parent):
-        try:
-            with temporary.open("wb") as stream:
-                yield stream
-                stream.flush()
-                os.fsync(stream.fileno())
-            temporary.replace(file)
-        except BaseException:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            raise
-        _sync_folder(file.parent)
+        if _is_special(file):
+            content = io.BytesIO()
+            yield content
+            _pass_through(file, content.getbuffer())
+            return
+        target = Path(os.path.realpath(file)) if file.is_symlink() else file
+        with _beside(target) as stream:
+            yield stream
+
+
+@contextmanager
+def _beside(target: Path) -> Iterator[IO[bytes]]:
+    """Open a hidden file beside the target, which is flushed and renamed over it."""
+    # the process id keeps a reader's report and the sweep from writing to one temporary file
+    temporary = target.with_name(f".{target.name}.{os.getpid()}{SUFFIX}")
+    try:
+        with temporary.open("wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(target)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(target.parent)
+
+
+def _is_special(file: Path) -> bool:
+    """Return whether writing must go through `file`: no regular file, or a name of an open stream."""
+    try:
+        kind = file.stat().st_mode
+    except FileNotFoundError:
+        return False
+    if stat.S_ISDIR(kind):
+        raise NiahError(f"{file} is a folder: give the name of a file")
+    if stat.S_ISBLK(kind):
+        raise NiahError(f"{file} is a disk: give the name of a file")
+    return not stat.S_ISREG(kind) or file.absolute().parts[1:2] in (("dev",), ("proc",))
+
+
+def _pass_through(file: Path, content: memoryview) -> None:
+    """Write to a device, a pipe or an open stream; a pipe that nobody reads is not waited for."""
+    handle = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK)
+    os.set_blocking(handle, True)
+    with os.fdopen(handle, "wb") as stream:
+        stream.write(content)
 
 
 def write_json(file: Path, content: Mapping[str, object]) -> None:
@@ -74,6 +114,8 @@ def one_line_os_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno == errno.ENXIO:
+            raise NiahError(f"cannot write to a pipe in {folder}: nothing reads from it") from error
         if error.errno in _FULL:
             raise NiahError(
                 f"no space left for {folder}: free some and run the same command again "

@@ -1,0 +1,126 @@
+"""Files written whole or not at all, and what is no file: written through, never replaced."""
+
+import os
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from niah.errors import NiahError
+from niah.system.atomic import atomic_write, is_leftover
+
+WRITE = """
+import sys
+from pathlib import Path
+from niah.system.atomic import atomic_write
+with atomic_write(Path(sys.argv[1])) as stream:
+    stream.write(b"new")
+"""
+
+
+def write(file: Path, content: bytes = b"new") -> None:
+    with atomic_write(file) as stream:
+        stream.write(content)
+
+
+def test_a_file_is_replaced_whole_and_nothing_is_left(tmp_path: Path) -> None:
+    file = tmp_path / "a.txt"
+    file.write_bytes(b"old")
+    write(file)
+    assert file.read_bytes() == b"new"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_an_error_in_the_block_keeps_the_old_file(tmp_path: Path) -> None:
+    file = tmp_path / "a.txt"
+    file.write_bytes(b"old")
+
+    def fail_half_way() -> None:
+        with atomic_write(file) as stream:
+            stream.write(b"half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_half_way()
+    assert file.read_bytes() == b"old"
+    assert not [path for path in tmp_path.iterdir() if is_leftover(path.name)]
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_link_is_written_through_and_stays_a_link(tmp_path: Path, is_there: bool) -> None:
+    target = tmp_path / "elsewhere" / "target.txt"
+    target.parent.mkdir()
+    if is_there:
+        target.write_bytes(b"old")
+    link = tmp_path / "link.txt"
+    link.symlink_to(Path("elsewhere") / "target.txt")
+    write(link)
+    assert link.is_symlink()
+    assert target.read_bytes() == b"new"
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [
+        "elsewhere",
+        "link.txt",
+        "target.txt",
+    ]
+
+
+def test_links_in_a_circle_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(NiahError, match="cannot write to"):
+        write(tmp_path / "a")
+    assert (tmp_path / "a").is_symlink()
+
+
+def test_a_device_stays_a_device() -> None:
+    """As root a rename over /dev/null makes a file of it, for everybody."""
+    write(Path("/dev/null"))
+    assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
+    with pytest.raises(NiahError, match="no space left"):
+        write(Path("/dev/full"))
+    assert stat.S_ISCHR(Path("/dev/full").stat().st_mode)
+
+
+def test_a_pipe_gets_the_bytes_and_stays_a_pipe(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(NiahError, match="nothing reads from it"):
+        write(pipe)
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    os.set_blocking(reading, True)
+    content = b"x" * (1 << 18)  # more than a pipe holds at once
+    writer = threading.Thread(target=write, args=(pipe, content))
+    writer.start()
+    with os.fdopen(reading, "rb") as stream:
+        assert stream.read() == content
+    writer.join()
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+def test_standard_output_is_written_to_whatever_it_is(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", WRITE, "/dev/stdout"]
+    assert subprocess.run(command, capture_output=True, check=True).stdout == b"new"
+    log = tmp_path / "log"
+    with log.open("wb") as stream:
+        stream.write(b"before ")
+        stream.flush()
+        subprocess.run(command, stdout=stream, check=True)
+        stream.seek(0, os.SEEK_END)
+        stream.write(b" after")
+    assert log.read_bytes() == b"before new after"
+
+
+@pytest.mark.parametrize("kind", ["folder", "link to a folder"])
+def test_a_folder_is_refused_by_name(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("folder")
+    with pytest.raises(NiahError, match="is a folder: give the name of a file"):
+        write(tmp_path / ("folder" if kind == "folder" else "link"))
+
+
+def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(NiahError, match="cannot write to"):
+        write(tmp_path / "gone" / "a.txt")
