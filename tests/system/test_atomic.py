@@ -1,6 +1,7 @@
 """Files written whole or not at all, and what is no file: written through, never replaced."""
 
 import os
+import select
 import stat
 import subprocess
 import sys
@@ -90,10 +91,11 @@ def test_a_pipe_gets_the_bytes_and_stays_a_pipe(tmp_path: Path) -> None:
     with pytest.raises(NiahError, match="nothing reads from it"):
         write(pipe)
     reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    os.set_blocking(reading, True)
     content = b"x" * (1 << 18)  # more than a pipe holds at once
     writer = threading.Thread(target=write, args=(pipe, content))
     writer.start()
+    select.select([reading], [], [], 60)  # before a writer came, reading would be at the end
+    os.set_blocking(reading, True)
     with os.fdopen(reading, "rb") as stream:
         assert stream.read() == content
     writer.join()
