@@ -40,7 +40,7 @@ def causes(
 
     from niah.diagnosis.causes.measuring import CauseOptions
     from niah.diagnosis.causes.measuring import causes as run_causes
-    from niah.diagnosis.causes.table import cause_rows, tables
+    from niah.diagnosis.causes.table import cause_rows, order_tables, tables
     from niah.records.run_directory import RunDirectory
     from niah.sweep.options import DEFAULT_MODELS
 
@@ -60,7 +60,8 @@ def causes(
             seed=seed,
         )
     )
-    for table in tables(cause_rows(RunDirectory(out))):
+    rows = cause_rows(RunDirectory(out))
+    for table in [*tables(rows), *order_tables(rows)]:
         Console().print(table)
     for path in written:
         print(f"written  {path}")

@@ -9,17 +9,18 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from niah.diagnosis.causes.measuring import CauseOptions, causes
+from niah.diagnosis.causes.outputs import write
 from niah.diagnosis.causes.table import (
     CSV_FILE,
     FIGURE_FILE,
     MARKDOWN_FILE,
     RELEASED,
     CauseRow,
-    Part,
-    Remedy,
     Variant,
     cause_rows,
-    write,
+    markdown,
+    part,
+    remedy,
 )
 from niah.errors import NiahError
 from niah.metrics.average_precision import Scores
@@ -29,7 +30,7 @@ from tests.helpers import tiny
 from tests.helpers.examples import CLASSES, IDS, LABELS, TARGETS, logits
 
 SCENE = {"haystack": "zero", "snr_db": None, "position": 0.5}
-RENUMBERING, DILUTION = Part("renumbering", "..."), Part("dilution", "...")
+RENUMBERING, DILUTION = part("renumbering", "..."), part("dilution", "...")
 
 
 def planted(folder: Path, found: Mapping[tuple[Variant, float], Scores]) -> RunDirectory:
@@ -60,8 +61,8 @@ def test_a_planted_cause_gets_all_of_the_drop(tmp_path: Path) -> None:
             (RELEASED, 50.0): DEAF,
             (RENUMBERING, 50.0): DEAF,
             (DILUTION, 50.0): HEARS,
-            (Remedy("cure"), 10.0): HEARS,
-            (Remedy("cure"), 50.0): HEARS,
+            (remedy("cure"), 10.0): HEARS,
+            (remedy("cure"), 50.0): HEARS,
         },
     )
     rows = rows_of(run)
@@ -76,14 +77,55 @@ def test_a_planted_cause_gets_all_of_the_drop(tmp_path: Path) -> None:
     ]
 
 
+def test_two_parts_have_a_cost_in_each_order_and_its_mean(tmp_path: Path) -> None:
+    """Either cause alone costs the whole drop: taken away last each costs nothing, on the mean half of the drop."""
+    run = planted(
+        tmp_path / "run",
+        {
+            (RELEASED, 10.0): HEARS,
+            (RELEASED, 50.0): DEAF,
+            (RENUMBERING, 50.0): DEAF,
+            (DILUTION, 50.0): DEAF,
+        },
+    )
+    rows = rows_of(run)
+    drop = rows["released"].effect
+    for name in ("renumbering", "dilution"):
+        row = rows[name]
+        assert row.effect == pytest.approx(drop)
+        assert row.last == pytest.approx(0, abs=1e-12)
+        assert row.shapley == pytest.approx(drop / 2)
+        assert row.shapley_lo < row.shapley < row.shapley_hi
+    assert sum(rows[name].shapley for name in ("renumbering", "dilution")) == pytest.approx(drop)
+    assert np.isnan(rows["released"].shapley)
+    assert "mean of both (Shapley)" in markdown(list(rows.values()))
+
+
+def test_the_committed_causes_of_the_ast_cost_what_both_orders_say() -> None:
+    """ast-sin-nano at 100 s: renumbering costs .203 alone, .075 last, .139 on the mean; dilution .257, .129, .193."""
+    with (tiny.REPOSITORY / "results" / "embedded-causes" / "causes.csv").open() as stream:
+        rows = {
+            row["variant"]: float(row["effect"])
+            for row in csv.DictReader(stream)
+            if (row["model"], float(row["length_s"])) == ("ast-sin-nano", 100.0)
+        }
+    for name, other, alone, last, mean in (
+        ("renumbering", "dilution", 0.203, 0.075, 0.139),
+        ("dilution", "renumbering", 0.257, 0.129, 0.193),
+    ):
+        assert rows[name] == pytest.approx(alone, abs=5e-4)
+        assert rows["released"] - rows[other] == pytest.approx(last, abs=5e-4)
+        assert (rows[name] + rows["released"] - rows[other]) / 2 == pytest.approx(mean, abs=5e-4)
+
+
 def test_shares_are_of_the_scores_and_parts_sum_to_the_drop(tmp_path: Path) -> None:
     gains = {
         (RELEASED, 10.0): 3.0,
         (RELEASED, 50.0): 1.0,
         (RENUMBERING, 50.0): 1.8,
         (DILUTION, 50.0): 2.2,
-        (Remedy("cure"), 10.0): 2.0,
-        (Remedy("cure"), 50.0): 1.5,
+        (remedy("cure"), 10.0): 2.0,
+        (remedy("cure"), 50.0): 1.5,
     }
     stored = {
         key: logits(gain, seed=i).astype(np.float16) for i, (key, gain) in enumerate(gains.items())
@@ -100,12 +142,12 @@ def test_shares_are_of_the_scores_and_parts_sum_to_the_drop(tmp_path: Path) -> N
 
     base = mAP(RELEASED, 10.0)
     assert rows["released"].effect == pytest.approx(1 - mAP(RELEASED, 50.0) / base)
-    for part in (RENUMBERING, DILUTION):
-        assert rows[part.name].effect == pytest.approx(1 - mAP(part, 50.0) / base)
-        assert rows[part.name].base_mAP == pytest.approx(base)
+    for each in (RENUMBERING, DILUTION):
+        assert rows[each.name].effect == pytest.approx(1 - mAP(each, 50.0) / base)
+        assert rows[each.name].base_mAP == pytest.approx(base)
     parts = [row.effect for row in rows.values() if row.kind in ("part", "remainder")]
     assert sum(parts) == pytest.approx(rows["released"].effect)
-    cure = Remedy("cure")
+    cure = remedy("cure")
     own = mAP(cure, 50.0) / mAP(cure, 10.0)
     assert rows["cure"].relative == pytest.approx(own)
     assert rows["cure"].effect == pytest.approx(own - mAP(RELEASED, 50.0) / base)
@@ -117,7 +159,7 @@ def test_a_part_is_compared_on_the_same_clips(tmp_path: Path) -> None:
     """Paired: a part that is the released model itself, less what is lost at L, has no spread of its own."""
     run = planted(
         tmp_path / "run",
-        {(RELEASED, 10.0): HEARS, (RELEASED, 50.0): HEARS, (Part("network", "..."), 50.0): HEARS},
+        {(RELEASED, 10.0): HEARS, (RELEASED, 50.0): HEARS, (part("network", "..."), 50.0): HEARS},
     )
     for row in rows_of(run).values():
         assert (row.effect, row.effect_lo, row.effect_hi) == (0.0, 0.0, 0.0)
@@ -126,7 +168,7 @@ def test_a_part_is_compared_on_the_same_clips(tmp_path: Path) -> None:
 def test_everything_is_written_and_nothing_is_made_up(tmp_path: Path) -> None:
     run = planted(
         tmp_path / "run",
-        {(RELEASED, 10.0): HEARS, (RELEASED, 50.0): DEAF, (Part("network", "x | y"), 50.0): DEAF},
+        {(RELEASED, 10.0): HEARS, (RELEASED, 50.0): DEAF, (part("network", "x | y"), 50.0): DEAF},
     )
     assert [path.name for path in write(run)] == [CSV_FILE, MARKDOWN_FILE, FIGURE_FILE]
     with (run.path / CSV_FILE).open() as file:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from niah.diagnosis.controls.table import control_table, needle_free_control
+from niah.diagnosis.controls.table import HEADER, _texts, needle_free_control
 from niah.errors import NiahError
 from niah.metrics.average_precision import Float64
 from niah.records.run_directory import RunDirectory
@@ -44,10 +44,25 @@ def test_scores_that_rise_with_length_are_found(run: RunDirectory) -> None:
     assert short.any_alarm == 0.0
     np.testing.assert_allclose(long.drift, 12 * rising, atol=0.2)
     assert long.any_alarm == 1.0
-    assert long.alarms.worst(examples.CLASSES) == [("c2", 6.0)]  # every 600 s scene: six an hour
-    table = control_table((short, long), "dass-nano in zero")
-    assert table.rows[1][:4] == ("600 s", "20", "1", "100 %")
-    assert table.rows[1][-1] == "c2 (6)"
+    assert long.alarms.worst(examples.CLASSES) == [("c2", 1.0)]
+    assert long.alarms.mean_per_hour == 1.0  # one class of six, every 600 s
+    assert dict(zip(HEADER, _texts(long), strict=True)) == {
+        "length": "600 s",
+        "scenes": "20",
+        "alarms a scene": "0.167",
+        "scenes with one": "100 %",
+        "drift": "+2.00",
+        "most alarms": "c2 (100 %)",
+    }
+
+
+def test_the_same_alarms_in_longer_scenes_are_no_improvement(run: RunDirectory) -> None:
+    """A class is named in every scene, whatever its length: the table must not fall with length."""
+    always = np.full((20, 6), -6.0) + 12.0 * (np.arange(6) == 2)
+    by_length = {length_s: free(run, f"free{length_s:g}", always) for length_s in (60.0, 600.0)}
+    short, long = needle_free_control(run.read_scores(BASE), by_length)
+    assert short.alarms.mean_share == long.alarms.mean_share == 1 / 6
+    assert _texts(short)[1:] == _texts(long)[1:]
 
 
 def test_what_the_haystack_contains_is_no_false_alarm(run: RunDirectory) -> None:

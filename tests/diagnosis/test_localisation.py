@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.stats import binomtest
 from torch import Tensor
 
 import niah
@@ -18,8 +19,9 @@ from niah.diagnosis.localisation.evidence import (
     occlusion_curve,
     position_curve,
 )
+from niah.diagnosis.localisation.hit_rate import hit_rate
 from niah.diagnosis.localisation.locate import LocateOptions, locate, sound_centre_s
-from niah.diagnosis.localisation.table import CSV_FILE, hit_rate, localisation_table, read
+from niah.diagnosis.localisation.table import CSV_FILE, localisation_table, read
 from niah.errors import NiahError
 from niah.frontends.kaldi import AST
 from niah.needles.features import NeedleFeatures
@@ -68,12 +70,23 @@ def test_occlusion_takes_from_a_linear_tagger_what_the_window_held() -> None:
     filling = torch.randn(4321, MELS, generator=torch.Generator().manual_seed(1))
     curve = occlusion_curve(Loud(), scene, filling, window_s=10, hop_s=5, batch_size=3)
     rows = (scene - filling).double().mean(dim=1).numpy() / 4321
-    starts = [*range(0, 3321, 500), 3321]
-    windows = {start: rows[start : start + 1000].sum() for start in starts}
+    starts = range(-500, 4321, 500)  # past both ends: every place lies in two windows
+    windows = {start: rows[max(0, start) : start + 1000].sum() for start in starts}
     for centre, value in zip(curve.centres_s * 100, curve.values[:, 0], strict=True):
         covering = [worth for start, worth in windows.items() if start <= centre < start + 1000]
+        assert len(covering) == 2
         assert value == pytest.approx(np.mean(covering), abs=1e-6)
     assert curve.centres_s[-1] == pytest.approx((4000 + 4321) / 200)
+
+
+@pytest.mark.parametrize("length", [2000, 3000])
+def test_a_short_clip_in_the_middle_is_not_heard_at_an_edge(length: int) -> None:
+    """A clip of 5 s in scenes of 20 and 30 s fits one window: its place must still be the highest."""
+    first = length // 2 - 250
+    curve = occlusion_curve(Loud(), planted(length, first, first + 500), torch.zeros(MELS))
+    for column in (0, 1):
+        found = find(curve.centres_s, curve.values[:, column], (first + 250) / 100)
+        assert found.hit > found.chance_hit
 
 
 @pytest.mark.parametrize("first", [0, 1234, 3000, 4900, 5900])
@@ -94,7 +107,7 @@ def test_batches_of_windows_change_nothing_and_progress_counts_them() -> None:
         Loud(), scene, torch.zeros(MELS), hop_s=2.5, batch_size=4, advance=told.append
     )
     assert np.allclose(one.values, many.values, atol=1e-6)
-    assert told == [4, 4, 1]
+    assert told == [4, 4, 4, 3]
 
 
 @pytest.mark.parametrize(("window_s", "hop_s"), [(10, 11), (10, 0), (0, 0)])
@@ -209,8 +222,26 @@ def test_pairs_of_one_clip_are_resampled_together() -> None:
     together = hit_rate(clips, hits)
     apart = hit_rate([str(i) for i in range(200)], hits)
     assert together.estimate == apart.estimate == 0.5
-    assert together.standard_error == pytest.approx(0.5 / np.sqrt(50), rel=0.05)
-    assert apart.standard_error == pytest.approx(0.5 / np.sqrt(200), rel=0.05)
+    assert together.hi - together.lo == pytest.approx(4 * 0.5 / np.sqrt(50), rel=0.06)
+    assert apart.hi - apart.lo == pytest.approx(4 * 0.5 / np.sqrt(200), rel=0.06)
+
+
+@pytest.mark.parametrize("hit", [0.0, 1.0])
+def test_no_interval_of_a_hit_rate_has_zero_width(hit: float) -> None:
+    """30 of 30 clips is [89, 100] %, with one label a clip or two; none of 3 is [0, 56] %."""
+    one = hit_rate([str(i) for i in range(30)], [hit] * 30)
+    two = hit_rate([str(i // 2) for i in range(60)], [hit] * 60)
+    assert one == two
+    assert one.hi - one.lo == pytest.approx(0.1135, abs=1e-3)
+    few = hit_rate(["a", "b", "c"], [hit] * 3)
+    assert few.hi - few.lo == pytest.approx(0.5615, abs=1e-3)
+    assert hit in (few.lo, few.hi)
+
+
+def test_the_interval_is_wilsons_where_clips_have_one_label() -> None:
+    interval = binomtest(7, 25).proportion_ci(method="wilson")
+    rate = hit_rate([str(i) for i in range(25)], [1.0] * 7 + [0.0] * 18)
+    assert (rate.lo, rate.hi) == pytest.approx((interval.low, interval.high), abs=0.01)
 
 
 # --- the command
@@ -335,8 +366,11 @@ def test_the_command_prints_the_table(
 
 
 def test_a_run_of_two_levels_is_located_in_the_surrounding_one() -> None:
-    asked = {"models": ["a"], "haystacks": ["zero"], "level": "mix, surround", "window_s": None}
+    asked = {
+        **{"models": ["a"], "haystacks": ["zero"], "protocol": "niah-v2"},
+        **{"level": "mix, surround", "window_s": None},
+    }
     options = RunOptions.of_scenes(asked, limit=3, device=None)
     assert (options.level, options.limit, options.device) == ("surround", 3, "auto")
-    mix = {**asked, "level": "mix", "protocol": "niah-v2"}
+    mix = {**asked, "level": "mix"}
     assert RunOptions.of_scenes(mix).level == "mix"

@@ -36,7 +36,7 @@ def test_rates_by_hand() -> None:
     np.testing.assert_array_equal(found.share, [0.5, 0.0, np.nan, np.nan])
     np.testing.assert_array_equal(found.per_hour, [6.0, 0.0, np.nan, np.nan])
     assert found.mean_per_hour == 3.0
-    assert found.worst(["a", "b", "c", "d"]) == [("a", 6.0)]
+    assert found.worst(["a", "b", "c", "d"]) == [("a", 0.5)]
 
 
 def test_drift_is_zero_without_one_and_as_planted_with_one() -> None:

@@ -90,7 +90,7 @@ def test_one_that_always_says_speech_is_unmasked() -> None:
     fixed = thresholds(targets, always_speech(400))
     free = false_alarms(always_speech(50), fixed, length_s=60.0)
     assert free.share[0] == 1.0
-    assert free.worst([f"c{i}" for i in range(10)], 1) == [("c0", 60.0)]
+    assert free.worst([f"c{i}" for i in range(10)], 1) == [("c0", 1.0)]
     honest = targets + 0.1 * np.random.default_rng(0).normal(size=targets.shape)
     silent = 0.1 * np.random.default_rng(1).normal(size=(50, 10))
     assert false_alarms(silent, thresholds(targets, honest), 60.0).mean_per_hour == 0.0

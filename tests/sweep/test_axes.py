@@ -110,7 +110,7 @@ def test_one_that_always_says_the_same_is_unmasked(material: Material) -> None:
         ("ear in zero", "60 s"),
     ]
     assert {row[4] for row in table.rows} == {"100 %"}  # of the empty scenes have an alarm
-    assert table.rows[3][6].startswith("/t/low (60)")  # once a minute is 60 an hour
+    assert table.rows[3][6].startswith("/t/low (100 %)")
     (table,) = control_tables(material.at("honest"), honest)
     assert [row[4] for row in table.rows[2:]] == ["0 %", "0 %"]
     run = material.at("always")

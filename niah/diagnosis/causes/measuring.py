@@ -1,7 +1,4 @@
-"""Why does it drop with length? A model's own loss taken apart by changing one thing at a time, on the same scenes.
-
-Logits are stored, not their sigmoids: a maximum over positions saturates float16 near 1.
-"""
+"""Why does it drop with length? A model's own loss taken apart by changing one thing at a time, on the same scenes."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,8 +13,8 @@ from numpy.typing import NDArray
 from niah.adapters.network_adapter import NetworkAdapter
 from niah.cards import RANDOM
 from niah.diagnosis.causes import interventions as change
+from niah.diagnosis.causes.outputs import write
 from niah.diagnosis.causes.passes import Pass, passes_of
-from niah.diagnosis.causes.table import write
 from niah.errors import NiahError
 from niah.placement import check_position, start_frame, total_frames
 from niah.records.run_directory import RunDirectory
@@ -31,7 +28,7 @@ VERSION = 1  # of what a variant does: part of the key of its scores
 
 @dataclass(frozen=True)
 class CauseOptions:
-    """What `niah causes` was asked."""
+    """The options of `niah causes`."""
 
     models: tuple[str, ...]
     lengths_s: tuple[float, ...]
@@ -74,10 +71,10 @@ class CauseOptions:
 
 
 def causes(options: CauseOptions) -> list[Path]:
-    """Measure every variant that is not there yet; write causes.csv, causes.md and the figure; returns their paths.
+    """Measure every variant that is not there yet; write causes.csv, causes.md and the figure; return their paths.
 
     Raises:
-        NiahError: a model of a family that cannot be taken apart, or anything wrong in what was asked.
+        NiahError: a model of a family that cannot be taken apart, or anything wrong in the options.
     """
     setup = EvalSetup(options.run_options())
     haystack = setup.haystacks[options.haystack]
@@ -102,7 +99,7 @@ class _Measuring:
     snr_db: float | None
 
     def all_models(self) -> dict[str, dict[str, Any]]:
-        """What is stored, by key: the variant, model and length that its scores are of."""
+        """Measure what is not there; return the variant, model and length of every stored result, by key."""
         lengths_s = sorted({BASE_LENGTH_S, *self.options.lengths_s})
         found: dict[str, dict[str, Any]] = {}
         with progress_bar() as bar:
@@ -133,7 +130,7 @@ class _Measuring:
         return BASE_LENGTH_S if each.alone else length_s
 
     def _keys(self, model: LoadedModel, each: Pass, length_s: float) -> dict[str, str]:
-        """By reading, those that mean something at this length."""
+        """Keys by reading, of those that mean something at this length."""
         base = length_s == BASE_LENGTH_S
         haystack = None if base or each.alone else self.options.haystack
         return {

@@ -1,4 +1,4 @@
-"""How a model is taken apart: one thing changed at a time.
+"""The ways to take a model apart: one thing changed at a time.
 
 Transformer with numbered positions (AST). A longer input does two things at once: its tokens get other positions, and
 more tokens share the attention. Each is done without the other:
@@ -28,7 +28,7 @@ import torch
 from niah.adapters.network_adapter import NetworkAdapter
 from niah.adapters.protocol import network_of
 from niah.diagnosis.causes import interventions as change
-from niah.diagnosis.causes.table import RELEASED, Part, Remedy, Variant
+from niah.diagnosis.causes.table import RELEASED, Variant, part, remedy
 from niah.errors import NiahError
 from niah.networks.ast import Ast
 from niah.networks.dass.network import Dass
@@ -53,12 +53,12 @@ class Pass:
 
     @property
     def has_base(self) -> bool:
-        """Whether it says anything at 10 s, where a part is the released model itself."""
+        """Return whether it says anything at 10 s, where a part is the released model itself."""
         return any(variant.kind != "part" for variant in self.variants.values())
 
 
 def passes_of(model: LoadedModel) -> list[Pass]:
-    """How a model is taken apart.
+    """Return the passes that take a model apart.
 
     Raises:
         NiahError: nothing is known of its family.
@@ -69,9 +69,9 @@ def passes_of(model: LoadedModel) -> list[Pass]:
     if isinstance(network, Dass):
         pooling = {
             "average": RELEASED,
-            "needle": Part("network", "needle's columns only"),
-            "max": Remedy("max pooling"),
-            "top-k": Remedy("top-k pooling"),
+            "needle": part("network", "needle's columns only"),
+            "max": remedy("max pooling"),
+            "top-k": remedy("top-k pooling"),
         }
         return [Pass(pooling), *_of_memory(network)]
     if isinstance(network, torch.nn.Module) and change.has_memory(network):
@@ -94,10 +94,10 @@ def _of_ast() -> list[Pass]:
 
     return [
         Pass({"": RELEASED}),
-        Pass({"": Part("renumbering", "10 s, positions as in L")}, change.renumbered, alone=True),
-        Pass({"": Part("dilution", "L, positions as in 10 s")}, repeated),
-        Pass({"": Remedy("log-length attention")}, log_length),
-        Pass({"": Remedy("repeated positions and log-length")}, both),
+        Pass({"": part("renumbering", "10 s, positions as in L")}, change.renumbered, alone=True),
+        Pass({"": part("dilution", "L, positions as in 10 s")}, repeated),
+        Pass({"": remedy("log-length attention")}, log_length),
+        Pass({"": remedy("repeated positions and log-length")}, both),
     ]
 
 
@@ -113,6 +113,6 @@ def _of_memory(network: torch.nn.Module) -> list[Pass]:
     count = change.directions(network)
     names = _MAP_DIRECTIONS if count == len(_MAP_DIRECTIONS) else _LINE_DIRECTIONS
     return [
-        *(Pass({"": Remedy(f"memory 1/{f:g}")}, memory(f)) for f in MEMORY_FACTORS),
-        *(Pass({"": Remedy(f"no scan {names[k]}")}, without(k)) for k in range(count)),
+        *(Pass({"": remedy(f"memory 1/{f:g}")}, memory(f)) for f in MEMORY_FACTORS),
+        *(Pass({"": remedy(f"no scan {names[k]}")}, without(k)) for k in range(count)),
     ]

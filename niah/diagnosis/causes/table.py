@@ -1,4 +1,4 @@
-"""A model's drop split into its causes: from stored logits to causes.csv, causes.md and the figure. No torch.
+"""A model's drop split into its causes: from stored logits to the rows and tables of causes. No torch.
 
 With m(v, L) the mAP of variant v at L seconds and r the released model:
 
@@ -9,15 +9,22 @@ With m(v, L) the mAP of variant v at L seconds and r the released model:
                 drop - sum of the parts       remainder
                 relative(v) - relative(r)     remedy: what it gives back (negative: it makes things worse)
 
+Two parts of one drop (an AST's renumbering and dilution) interact, so what a part costs depends on which goes first:
+
+    alone       1 - m(v, L) / m(r, 10)        its effect: this cause without the other
+    last        drop - alone of the other     what goes when this cause is taken away after the other
+    Shapley     (alone + last) / 2            the mean over both orders; the pair sums to the drop
+
+Of DASS's two parts only one order is measured (the network, then pooling), so it has no such table.
+
 Intervals (95 %) are of paired resampling of the clips (`niah.metrics`): the causes of one model at one length are
 compared on the same draws.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
-from math import nan
-from pathlib import Path
+from math import isfinite, nan
 from typing import Any, Literal
 
 from niah.errors import NiahError
@@ -26,7 +33,7 @@ from niah.metrics.resampling import Resampled, paired, resample
 from niah.records.naming import length_name, scene_name
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import BASE_LENGTH_S
-from niah.system import atomic, spreadsheet
+from niah.system import spreadsheet
 from niah.tables.table import Table
 
 CSV_FILE, MARKDOWN_FILE, FIGURE_FILE = "causes.csv", "causes.md", "causes.png"
@@ -45,11 +52,13 @@ class Variant:
 RELEASED = Variant("released", "as released", "released")
 
 
-def Part(name: str, how: str) -> Variant:  # noqa: N802 - reads as the kind that it makes
+def part(name: str, how: str) -> Variant:
+    """Make a variant that keeps one cause of the drop alone."""
     return Variant(name, how, "part")
 
 
-def Remedy(name: str) -> Variant:  # noqa: N802
+def remedy(name: str) -> Variant:
+    """Make a variant that changes how the same weights are run."""
     return Variant(name, name, "remedy")
 
 
@@ -84,25 +93,19 @@ class CauseRow:
     effect: float
     effect_lo: float
     effect_hi: float
-
-
-def write(run: RunDirectory) -> list[Path]:
-    """The table as CSV and Markdown, and the figure, of all that the folder holds; returns their paths."""
-    from niah.diagnosis.causes.figure import draw
-
-    rows = cause_rows(run)
-    texts = {CSV_FILE: csv_text(rows), MARKDOWN_FILE: markdown(rows)}
-    for name, text in texts.items():
-        with atomic.atomic_write(run.path / name) as stream:
-            stream.write(text.encode())
-    figure = draw(rows, run.path / FIGURE_FILE)
-    return [*(run.path / name for name in texts), figure.file]
+    last: float = nan  # of one of two parts
+    last_lo: float = nan
+    last_hi: float = nan
+    shapley: float = nan
+    shapley_lo: float = nan
+    shapley_hi: float = nan
 
 
 def cause_rows(run: RunDirectory) -> list[CauseRow]:
-    """Every stored variant, model by model, length by length, with the remainders.
+    """Return every stored variant, model by model, length by length, with the remainders.
 
-    Raises `NiahError` when the folder holds no variants, or one of other clips.
+    Raises:
+        NiahError: the folder holds no variants, or variants of different clips.
     """
     content = run.run_json()
     entries: Mapping[str, Mapping[str, Any]] = content.get("variants", {})
@@ -168,6 +171,8 @@ class _Model:
             left = reduce(lambda a, b: paired(lambda x, y: x - y, a, b), parts.values(), drop)
             told = {"name": remainder, "kind": "remainder", "how": "drop less the parts"}
             rows.append(self._row(told, length_s, None, base, None, left))
+        if len(parts) == 2:
+            rows = [_with_orders(row, parts, drop) for row in rows]
         return sorted(rows, key=lambda row: _KINDS.index(row.kind))
 
     def _row(
@@ -203,6 +208,27 @@ class _Model:
         )
 
 
+def _with_orders(row: CauseRow, parts: Mapping[str, Resampled], drop: Resampled) -> CauseRow:
+    """Fill in what one of two parts costs last, and on the mean of both orders."""
+    if row.kind != "part":
+        return row
+    alone = parts[row.variant]
+    (other,) = (effect for name, effect in parts.items() if name != row.variant)
+    last = paired(lambda d, o: d - o, drop, other)
+    shapley = paired(lambda a, d, o: (a + d - o) / 2, alone, drop, other)
+    last_lo, last_hi = last.interval()
+    shapley_lo, shapley_hi = shapley.interval()
+    return replace(
+        row,
+        last=last.estimate,
+        last_lo=last_lo,
+        last_hi=last_hi,
+        shapley=shapley.estimate,
+        shapley_lo=shapley_lo,
+        shapley_hi=shapley_hi,
+    )
+
+
 _KINDS = ("released", "part", "remainder", "remedy")
 
 
@@ -215,6 +241,7 @@ def markdown(rows: Sequence[CauseRow]) -> str:
     """A table a model, the figure, and how to read them."""
     parts = ["# Why does it drop?\n"]
     parts += [table.markdown() for table in tables(rows)]
+    parts += [table.markdown() for table in order_tables(rows)]
     parts.append(
         "A part is what one cause alone takes from the released model's 10 s score; the parts and the remainder sum to "
         "the drop. A remedy is the same weights run another way, and its share is of its own 10 s score; what it gives "
@@ -225,12 +252,43 @@ def markdown(rows: Sequence[CauseRow]) -> str:
 
 
 def tables(rows: Sequence[CauseRow]) -> list[Table]:
-    """One a model: variants against lengths."""
-    models = dict.fromkeys((row.model, row.checkpoint_sha256) for row in rows)
-    return [
-        _table([row for row in rows if (row.model, row.checkpoint_sha256) == model])
-        for model in models
+    """Make a table a model: variants against lengths."""
+    return [_table(mine) for mine in _by_model(rows)]
+
+
+def order_tables(rows: Sequence[CauseRow]) -> list[Table]:
+    """Make a table for each model whose drop has two parts: what each costs alone, last, and on the mean of both."""
+    of_parts = [[row for row in mine if isfinite(row.shapley)] for mine in _by_model(rows)]
+    return [_order_table(mine) for mine in of_parts if mine]
+
+
+def _by_model(rows: Sequence[CauseRow]) -> list[list[CauseRow]]:
+    models: dict[tuple[str, str], list[CauseRow]] = {}
+    for row in rows:
+        models.setdefault((row.model, row.checkpoint_sha256), []).append(row)
+    return list(models.values())
+
+
+def _order_table(rows: Sequence[CauseRow]) -> Table:
+    header = ("part", "length", "alone", "last", "mean of both (Shapley)")
+    body = [
+        (
+            row.variant,
+            length_name(row.length_s),
+            *(_share(row, name) for name in ("effect", "last", "shapley")),
+        )
+        for row in sorted(rows, key=lambda row: (row.variant, row.length_s))
     ]
+    caption = (
+        f"{rows[0].model}: per cent of the 10 s score that each part costs, alone, when it is taken away last, and on "
+        "the mean of both orders [95 % interval]"
+    )
+    return Table(caption, header, tuple(body))
+
+
+def _share(row: CauseRow, name: str) -> str:
+    value, low, high = (round(100 * getattr(row, name + end)) for end in ("", "_lo", "_hi"))
+    return f"{value} [{low}, {high}]"
 
 
 def _table(rows: Sequence[CauseRow]) -> Table:

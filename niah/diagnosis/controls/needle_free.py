@@ -6,8 +6,9 @@ needle-free scenes of every length, (scenes, classes) scores in 0..1:
     threshold    of a class, fixed at 10 s: the highest at which it finds a stated share (recall) of
                  its positives there
     false alarm  a needle-free scene scored at or above it, for a label that its haystack does not
-                 contain; per hour = alarms / (scenes x length / 3600 s). A tagger says a label at
-                 most once a scene, so `share` (alarms a scene) is given beside it
+                 contain; `share` = alarms / scenes. A tagger names a label at most once a scene, so
+                 alarms per hour of sound fall with length by themselves and say nothing of a model:
+                 they are for comparing models at one length
     drift        mean log odds of a class at one length less that at another: 0 when length alone
                  changes nothing
 """
@@ -54,13 +55,22 @@ class FalseAlarms:
     @property
     def mean_per_hour(self) -> float:
         """Mean over the classes that count; NaN when none does."""
-        counted = self.per_hour[~np.isnan(self.per_hour)]
-        return float(counted.mean()) if counted.size else float("nan")
+        return _mean_of_counted(self.per_hour)
+
+    @property
+    def mean_share(self) -> float:
+        """Alarms a scene: mean share over the classes that count; NaN when none does."""
+        return _mean_of_counted(self.share)
 
     def worst(self, classes: Sequence[str], count: int = 5) -> list[tuple[str, float]]:
-        """The classes with the most alarms per hour, most first; those without any are left out."""
-        order = np.argsort(-np.nan_to_num(self.per_hour), kind="stable")[:count]
-        return [(classes[i], float(self.per_hour[i])) for i in order if self.per_hour[i] > 0]
+        """Return the classes that are named in most scenes, with their share; those in none are left out."""
+        order = np.argsort(-np.nan_to_num(self.share), kind="stable")[:count]
+        return [(classes[i], float(self.share[i])) for i in order if self.share[i] > 0]
+
+
+def _mean_of_counted(values: Float64) -> float:
+    counted = values[~np.isnan(values)]
+    return float(counted.mean()) if counted.size else float("nan")
 
 
 def false_alarms(

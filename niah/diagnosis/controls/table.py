@@ -38,12 +38,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 WORST = 3  # classes named
-HEADER = ("length", "scenes", "alarms an hour", "scenes with one", "drift", "most alarms")
+HEADER = ("length", "scenes", "alarms a scene", "scenes with one", "drift", "most alarms")
 SHAM_HEADER = ("model and scene", "position", "length", "drift", "largest drift")
 FREE_CAPTION = (
-    "Without a needle: false alarms at the thresholds that find {recall:.0f} % of a class's positives at 10 s "
-    "(mean over classes, per hour of sound), scenes with at least one, and drift of the scores from the shortest "
-    "scenes (log odds; mean over classes)."
+    "Without a needle: false alarms at the thresholds that find {recall:.0f} % of a class's positives at 10 s (share "
+    "of scenes in which a class is named, mean over classes; a scene is one decision, however long), scenes with at "
+    "least one, drift of the scores from the shortest scenes (log odds; mean over classes), and the classes named in "
+    "most scenes."
 )
 SHAM_CAPTION = (
     "Sham seams: scores of scenes whose needle's place holds another stretch of the haystack, less those of the same "
@@ -96,25 +97,16 @@ def needle_free_control(
     return found
 
 
-def control_table(found: Iterable[Control], about: str, recall: float = RECALL) -> Table:
-    """The controls of one model and haystack as texts; `about` says which."""
-    caption = (
-        f"Without a needle, {about}: false alarms at the thresholds that find {100 * recall:.0f} % of "
-        "a class's positives at 10 s (mean over classes, per hour of sound), scenes with at least "
-        "one, and drift of the scores from the shortest scenes (log odds; mean over classes)."
-    )
-    return Table(caption, HEADER, tuple(map(_texts, found)))
-
-
 def _texts(of: Control) -> tuple[str, ...]:
-    worst = ", ".join(f"{name} ({rate:.3g})" for name, rate in of.alarms.worst(of.classes, WORST))
+    worst = of.alarms.worst(of.classes, WORST)
+    named = ", ".join(f"{name} ({100 * share:.0f} %)" for name, share in worst)
     return (
         length_name(of.length_s),
         f"{of.scenes}",
-        f"{of.alarms.mean_per_hour:.3g}",
+        f"{of.alarms.mean_share:.3g}",
         f"{100 * of.any_alarm:.0f} %",
         f"{float(of.drift.mean()):+.2f}",
-        worst,
+        named,
     )
 
 

@@ -28,7 +28,6 @@ from torch import Tensor, nn
 
 from niah.adapters.protocol import Adapter, network_of
 from niah.adapters.wrappers.pooled import has_position_logits, position_logits_of
-from niah.adapters.wrappers.sliding_window import window_starts
 from niah.errors import NiahError
 from niah.networks.dass.network import Dass, Stage
 from niah.placement import FRAMES_PER_SECOND
@@ -99,7 +98,10 @@ def occlusion_curve(
     batch_size: int = 1,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Curve:
-    """The occlusion curve of all classes in one scene (T0, M); windows `hop_s` apart, the last one ending with it.
+    """The occlusion curve of all classes in one scene (T0, M); windows `hop_s` apart.
+
+    Windows reach past both ends of the scene, so that every place is covered by equally many: else the outermost places
+    would be what one window alone is worth, and peak where a short clip is not.
 
     `filling` (T0, M): what a hidden window shows instead, the same frames of the scene without its needle; or one row
     (M,). `advance` is told the windows done.
@@ -117,13 +119,14 @@ def occlusion_curve(
             f"filling must be {tuple(scene.shape)} or one row but is {tuple(filling.shape)}"
         )
     filling = filling.expand_as(scene)
-    starts = window_starts(len(scene), frames, hop)
+    starts = range(hop - frames, len(scene), hop)
     whole = adapter.logits(scene[None]).float().cpu()[0]
     lost = []
     for some in _chunks(starts, batch_size):
         hidden = scene.repeat(len(some), 1, 1)
         for row, start in zip(hidden, some, strict=True):
-            row[start : start + frames] = filling[start : start + frames]
+            covered = slice(max(0, start), start + frames)
+            row[covered] = filling[covered]
         lost.append(whole - adapter.logits(hidden).float().cpu())
         advance(len(some))
     edges = np.append(np.arange(0, len(scene), hop), len(scene))

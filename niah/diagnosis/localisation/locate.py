@@ -30,12 +30,13 @@ from niah.sweep.setup import EvalSetup, LoadedModel
 from niah.system.folders import recalled
 from niah.system.progress import progress_bar
 
+OCCLUSION_GRID = 2  # of windows: part of a result's key
 DEFAULT_CLIPS = 20  # occlusion takes a forward pass a window
 
 
 @dataclass(frozen=True)
 class LocateOptions:
-    """What `niah locate` was asked; () and None take what the run was asked for."""
+    """The options of `niah locate`; () and None take the run's."""
 
     run: Path
     models: tuple[str, ...] = ()
@@ -157,6 +158,7 @@ def _do(
         window_s=windows[0],
         hop_s=windows[1],
         tolerance_s=TOLERANCE_S,
+        **({"grid": OCCLUSION_GRID} if cell.method == "occlusion" else {}),
     )
     if key in stored(options.run):
         advance(len(cell.model.prepared))

@@ -4,7 +4,7 @@ localisation/<key>.json     one cell: what it is of, and per clip and label wher
 localisation.csv            one row a cell
 localisation.md             the table
 
-hit rate    mean of hits over (clip, label) pairs; its 95 % interval resamples clips, whose labels stay together
+hit rate    mean of hits over (clip, label) pairs; its 95 % interval (`hit_rate`) counts clips, whose labels go together
 error       median over pairs of the distance of the peak from the centre of the clip's sound
 chance      what a guess gets on the same curves, which depends on length, position and the width of a place
 """
@@ -17,10 +17,8 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
-import numpy as np
-
+from niah.diagnosis.localisation.hit_rate import hit_rate
 from niah.errors import NiahError
-from niah.metrics.resampling import DRAWS, SEED, Resampled, multiplicities, paired
 from niah.records.naming import length_name, scene_name
 from niah.system import atomic, spreadsheet
 from niah.tables.table import Table
@@ -75,9 +73,12 @@ def stored(run: Path) -> set[str]:
 
 
 def read(run: Path) -> list[Located]:
-    """Every stored cell as a row, in the order of tables; empty when nothing was located.
+    """Return every stored cell as a row, in the order of tables; empty when nothing was located.
 
-    Raises `NiahError` for a damaged file. A published run has the CSV alone, which is read then.
+    A published run has the CSV alone, which is read then.
+
+    Raises:
+        NiahError: a damaged file.
     """
     if not (run / FOLDER).is_dir():
         return _read_csv(run / CSV_FILE) if (run / CSV_FILE).is_file() else []
@@ -125,34 +126,18 @@ def csv_text(rows: Sequence[Located]) -> str:
     return spreadsheet.rows_text(Located, rows)
 
 
-def hit_rate(clips: Sequence[str], hits: Sequence[float]) -> Resampled:
-    """Mean of `hits`, pairs of one clip resampled together."""
-    ids = {clip: index for index, clip in enumerate(dict.fromkeys(clips))}
-    totals, counts = np.zeros(len(ids)), np.zeros(len(ids))
-    for clip, hit in zip(clips, hits, strict=True):
-        totals[ids[clip]] += hit
-        counts[ids[clip]] += 1
-    drawn = multiplicities(len(ids), DRAWS, SEED)
-
-    def of(values: "np.ndarray[Any, np.dtype[np.float64]]") -> Resampled:
-        return Resampled(float(values.sum()), values @ drawn, values.sum() - values)
-
-    return paired(lambda total, count: total / count, of(totals), of(counts))
-
-
 def _summarised(file: Path) -> Located:
     content = atomic.read_json(file)
     try:
         pairs = [dict(zip(PAIR_FIELDS, row, strict=True)) for row in content["pairs"]]
         rate = hit_rate([pair["clip"] for pair in pairs], [pair["hit"] for pair in pairs])
-        low, high = rate.unit_interval()
         return Located(
             **content["about"],
             clips=len({pair["clip"] for pair in pairs}),
             pairs=len(pairs),
             hit_rate=rate.estimate,
-            hit_lo=low,
-            hit_hi=high,
+            hit_lo=rate.lo,
+            hit_hi=rate.hi,
             chance_hit=fmean(pair["chance_hit"] for pair in pairs),
             median_error_s=median(pair["error_s"] for pair in pairs),
             chance_error_s=fmean(pair["chance_error_s"] for pair in pairs),

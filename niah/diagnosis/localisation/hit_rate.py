@@ -1,0 +1,56 @@
+"""A hit rate and its 95 % interval, which never has zero width.
+
+The Wilson score interval of a share p of n independent trials is
+
+    (p + z^2 / 2n  +-  z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n)
+
+Labels of one clip share its scene, so pairs are not independent: n is the number of clips, or the number of trials that
+would give the standard error of the clip totals (ratio estimator) where that is fewer. 30 of 30 clips are [89, 100] %.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
+from statistics import NormalDist
+
+import numpy as np
+
+Z = NormalDist().inv_cdf(0.975)
+
+
+@dataclass(frozen=True)
+class HitRate:
+    """A share in 0..1 with the bounds of its 95 % interval."""
+
+    estimate: float
+    lo: float
+    hi: float
+
+
+def hit_rate(clips: Sequence[str], hits: Sequence[float]) -> HitRate:
+    """Compute the mean of `hits` and its interval.
+
+    Args:
+        clips: id of each pair's clip.
+        hits: hit of each (clip, label) pair in 0..1, a share where several places tie.
+    """
+    ids = {clip: index for index, clip in enumerate(dict.fromkeys(clips))}
+    totals, counts = np.zeros(len(ids)), np.zeros(len(ids))
+    for clip, hit in zip(clips, hits, strict=True):
+        totals[ids[clip]] += hit
+        counts[ids[clip]] += 1
+    rate = float(totals.sum() / counts.sum())
+    trials = float(len(ids))
+    variance = float(((totals - rate * counts) ** 2).sum() / counts.sum() ** 2)
+    if len(ids) > 1 and variance > 0:
+        variance *= len(ids) / (len(ids) - 1)
+        trials = min(trials, max(1.0, rate * (1 - rate) / variance))
+    return HitRate(rate, *wilson_interval(rate, trials))
+
+
+def wilson_interval(rate: float, trials: float) -> tuple[float, float]:
+    """Return the bounds of the 95 % Wilson interval of a share `rate` of `trials` trials, within 0..1."""
+    square = Z**2 / trials
+    middle = (rate + square / 2) / (1 + square)
+    half = Z * sqrt(rate * (1 - rate) / trials + Z**2 / (4 * trials**2)) / (1 + square)
+    return max(0.0, middle - half), min(1.0, middle + half)
