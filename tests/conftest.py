@@ -9,6 +9,7 @@ import torch
 
 from tests.helpers.browser import Browser, find_browser
 from tests.helpers.needed import missing
+from tests.helpers.preloaded import Preloaded
 
 if not torch.cuda.is_available():  # before anything imports triton: its kernels then run on the CPU
     os.environ.setdefault("TRITON_INTERPRET", "1")
@@ -23,6 +24,16 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NIAH_CACHE", str(folder))
         yield folder
+
+
+@pytest.fixture(scope="session")
+def preloaded(cache: Path) -> Iterator[Preloaded]:
+    """Programs in processes of their own, forked from one that has imported torch and niah."""
+    paths = [str(REPOSITORY), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "NIAH_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    with Preloaded(environment) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

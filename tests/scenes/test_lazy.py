@@ -1,9 +1,7 @@
 """Scenes that are not in memory: the same rows in any blocks, the same logits, and a bounded peak."""
 
-import subprocess
 import sys
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -19,7 +17,7 @@ from niah.haystacks.segments import NoisePath
 from niah.needles.features import NeedleFeatures
 from niah.scenes.builder import Piece, SceneBuilder
 from niah.scenes.lazy import FeatureBlocks, Scene, Segment, stack
-from tests.helpers import tiny
+from tests.helpers.preloaded import Preloaded
 
 
 def builder(haystack: str = "gaussian", protocol: str = "niah-v2") -> SceneBuilder:
@@ -78,23 +76,19 @@ def test_a_course_is_read_from_anywhere() -> None:
 
 @pytest.mark.parametrize("protocol", ["dass-v1", "niah-v2"])
 @pytest.mark.parametrize("haystack", ["zero", "gaussian", "babble"])
-@pytest.mark.parametrize("control", [None, "needle-free", "sham"])
-def test_blocks_of_a_scene_are_the_scenes_rows(
-    protocol: str, haystack: str, control: str | None
-) -> None:
-    """To the last bit, across the edges of stretches, of the needle and of the bank's and the official blocks."""
+def test_blocks_of_a_scene_are_the_scenes_rows(protocol: str, haystack: str) -> None:
+    """To the last bit, across the edges of segments, of the needle and of the bank's and the official blocks."""
     build = builder(haystack, protocol)
-    clip = None if control else needle(build)
-    where: Any = {"length_s": 450.0, "position": 0.5}
-    snr_db = None if haystack == "zero" else 5.0
-    whole = build.scene(clip, "a", snr_db=snr_db, sham=control == "sham", **where)
     fresh = builder(haystack, protocol)  # none of its bank is there yet
-    laid_out = fresh.laid_out(clip, "a", snr_db=snr_db, sham=control == "sham", **where)
-    blocks = FeatureBlocks([laid_out])
-    assert blocks.shape == (1, 45_000, 128)
-    for size in (997, 20_000):
-        read = [blocks[0:1, first : first + size] for first in range(0, 45_000, size)]
-        assert torch.equal(torch.cat(read, dim=1)[0], whole)
+    where: Any = {"length_s": 450.0, "position": 0.5}
+    where["snr_db"] = None if haystack == "zero" else 5.0
+    for clip, sham in ((needle(build), False), (None, False), (None, True)):
+        whole = build.scene(clip, "a", sham=sham, **where)
+        blocks = FeatureBlocks([fresh.laid_out(clip, "a", sham=sham, **where)])
+        assert blocks.shape == (1, 45_000, 128)
+        for size in (997, 20_000):
+            read = [blocks[0:1, first : first + size] for first in range(0, 45_000, size)]
+            assert torch.equal(torch.cat(read, dim=1)[0], whole)
 
 
 def test_blocks_of_a_batch_are_slices_of_the_batch() -> None:
@@ -127,15 +121,19 @@ def test_several_pieces_are_read_in_blocks_too() -> None:
 # --- through a network
 
 
-@pytest.mark.parametrize("backend", ["cpu", "chunked"])
-@pytest.mark.parametrize("threads", [1, 2])
-def test_logits_of_blocks_are_those_of_the_whole(backend: str, threads: int) -> None:
+@pytest.mark.parametrize(
+    ("backend", "threads", "length_s"), [("cpu", 1, 60), ("cpu", 2, 60), ("chunked", 2, 20)]
+)
+def test_logits_of_blocks_are_those_of_the_whole(
+    backend: Literal["cpu", "chunked"], threads: int, length_s: float
+) -> None:
+    """60 s are 12,000 positions in the first stage, three chunks of the threaded way; the other way has no chunks."""
     adapter = niah.load_model("dass-nano")
     assert isinstance(adapter, Dass)
-    adapter.network.set_scan_backend(backend)  # type: ignore[arg-type]
+    adapter.network.set_scan_backend(backend)
     build = builder("babble")
     scenes = [
-        build.laid_out(needle(build, n), f"c{n}", length_s=120, position=0.3, snr_db=5)
+        build.laid_out(needle(build, n), f"c{n}", length_s=length_s, position=0.3, snr_db=5)
         for n in range(2)
     ]
     before = torch.get_num_threads()
@@ -145,7 +143,7 @@ def test_logits_of_blocks_are_those_of_the_whole(backend: str, threads: int) -> 
         for some in (scenes[:1], scenes):
             whole = adapter.logits(stack(some))
             assert torch.equal(in_blocks.logits(FeatureBlocks(some)), whole)
-            assert torch.equal(in_blocks.logits(stack(some)), whole)
+        assert torch.equal(in_blocks.logits(stack(scenes)), whole)
     finally:
         torch.set_num_threads(before)
     assert in_blocks.kernel == f"scan-{backend}+blocks"
@@ -161,7 +159,7 @@ def test_who_reads_blocks_says_so() -> None:
 
 # --- memory
 
-HOUR = """
+PEAKS = """
 import sys
 import torch
 import niah
@@ -171,7 +169,6 @@ from niah.sweep.inference import infer
 from niah.system.memory import keep_freed_memory
 from niah.scenes.lazy import Scene
 from niah.scenes.builder import SceneBuilder
-torch.set_num_threads(1)
 keep_freed_memory()
 adapter = niah.load_model("dass-nano")
 build = SceneBuilder(adapter.frontend, "niah-v2", load_haystack("silence"))
@@ -188,33 +185,29 @@ def peak(length_s):
     scenes = (build.laid_out(None, f"c{i}", length_s=length_s, position=0) for i in range(2 * batch))
     return infer(who, scenes, batch, torch.device("cpu"), lambda _: None).peak_memory_bytes
 
-peak(300.0)  # compiles what a long scene needs
-less, more = peak(300.0), peak(3600.0)
-print((more - less) / (batch * (360_000 - 30_000) * 128 * 4))
+short, long = map(float, sys.argv[2:])
+peak(short)  # compiles what a long scene needs
+less, more = peak(short), peak(long)
+print((more - less) / (batch * 100 * (long - short) * 128 * 4))
 """
 
 
-def growth(how: str, cache: Path) -> float:
-    """Bytes of peak memory for each byte of a batch of scenes, from 5 minutes to an hour: fixed costs fall out."""
-    ended = subprocess.run(
-        [sys.executable, "-c", HOUR, how],
-        env=tiny.environment(cache),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
-    return float(ended.stdout)
+def growth(preloaded: Preloaded, how: str, long_s: float = 900.0) -> float:
+    """Bytes of peak memory for each byte of a batch of scenes, from 4 minutes to `long_s`: fixed costs fall out."""
+    process = preloaded.start(PEAKS, how, 240.0, long_s)
+    printed, error = process.communicate()
+    assert process.returncode == 0, error
+    return float(printed)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak can be reset on Linux alone")
-def test_an_hour_in_blocks_is_never_whole(cache: Path) -> None:
+def test_a_quarter_of_an_hour_in_blocks_is_never_whole(preloaded: Preloaded) -> None:
     """The two maps of dass-nano are half a scene each; a whole scene beside them would make two."""
-    assert 0.8 < growth("blocks", cache) < 1.5
+    assert 0.8 < growth(preloaded, "blocks") < 1.5
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak can be reset on Linux alone")
-def test_a_batch_of_scenes_is_in_memory_once(cache: Path) -> None:
+def test_a_batch_of_scenes_is_in_memory_once(preloaded: Preloaded) -> None:
     """Neither stacked from others, nor beside the batch before it; and a whole scene goes into a network uncopied."""
-    assert 0.8 < growth("scenes", cache) < 1.3
-    assert 1.6 < growth("whole", cache) < 2.5
+    assert 0.8 < growth(preloaded, "scenes", 3600.0) < 1.3
+    assert 1.6 < growth(preloaded, "whole") < 2.5
