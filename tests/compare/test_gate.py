@@ -1,30 +1,23 @@
 """This repository guards its own models by `niah check`, as `make gate` does and a model repository would in its CI."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+import niah
 from niah.compare.check import check
 from tests.helpers import tiny
 
 COMMITTED = tiny.REPOSITORY / "results" / "embedded" / "cells.csv"
 
 
-def test_the_embedded_models_score_as_committed(cache: Path, tmp_path: Path) -> None:
+def test_the_embedded_models_score_as_committed(tmp_path: Path) -> None:
     if not COMMITTED.is_file():
         pytest.skip("not a checkout: an sdist has no results/embedded")
-    asked = ["--lengths", "10,20", "--haystack", "zero", "--out", str(tmp_path / "run")]
-    done = subprocess.run(
-        [sys.executable, "-m", "niah", "run", *asked, "--device", "cpu"],
-        env=tiny.environment(cache),
-        capture_output=True,
-        text=True,
-        check=False,
+    niah.run(
+        protocol="dass-v1", haystack="zero", lengths=[10, 20], device="cpu", out=tmp_path / "run"
     )
-    assert done.returncode == 0, done.stderr
     result = check(tmp_path / "run", COMMITTED)
     assert result.ok, result.markdown()
     better = pd.read_csv(COMMITTED)  # a reference that this run falls short of

@@ -3,9 +3,6 @@
 import errno
 import json
 import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -21,6 +18,7 @@ from niah.records.run_directory import SCHEMA_VERSION, RunDirectory
 from niah.records.schema import CELL_COLUMNS, cell_key, validate_row
 from niah.records.summarise import summarise
 from tests.helpers import examples
+from tests.helpers.preloaded import Preloaded
 
 COLUMNS = (
     "cell, model, checkpoint_sha256, protocol, needles, n_clips, haystack, snr_db, length_s, "
@@ -298,37 +296,40 @@ def test_a_full_disk_is_told_and_leaves_nothing(
 
 
 def write_cells(path: Path, count: int) -> None:
-    """Start or take up a run of `count` cells, saying so once it is open."""
+    """Start or take up a run of `count` cells."""
     with RunDirectory.create_or_open(path, examples.IDENTITY) as run:
-        print("open", flush=True)
         done = run.completed()
         for index in range(count):
             if str(examples.row(length_s=10.0 + index)["cell"]) not in done:
                 examples.add(run, 1.0, length_s=10.0 + index)
 
 
-def writer(path: Path) -> "subprocess.Popen[bytes]":
-    """`write_cells` without end, in a process of its own."""
-    code = f"from pathlib import Path; from tests.records import test_records as t; path = Path({str(path)!r})"
-    command = [sys.executable, "-c", f"{code}; t.write_cells(path, 10_000)"]
-    root = Path(__file__).resolve().parents[2]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, cwd=root)
+WRITER = """
+import sys
+from pathlib import Path
+from tests.records.test_records import write_cells
+write_cells(Path(sys.argv[1]), 10_000)
+"""
 
 
-def test_kill_9_loses_at_most_the_cell_in_work(tmp_path: Path) -> None:
+def test_kill_9_loses_at_most_the_cell_in_work(preloaded: Preloaded, tmp_path: Path) -> None:
     path = tmp_path / "run"
+    n_before = 0
     for _ in range(2):
-        with writer(path) as process:
-            assert process.stdout is not None
-            process.stdout.readline()
-            time.sleep(0.25)
-            process.send_signal(signal.SIGKILL)
+        process = preloaded.start(WRITER, path)
+        while len(list(path.glob("cells/*.json"))) <= n_before:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.01)
+        time.sleep(0.25)
+        process.kill()
+        process.communicate()
         run = RunDirectory(path)
         rows = {str(row["cell"]) for row, _ in run.rows()}
         assert rows == run.completed()
         written = {file.stem for file in (path / "scores").glob("*.parquet")}
         assert rows <= written
         assert len(written - rows) <= 1
+        n_before = len(rows)
     many = len(run.completed())
     undisturbed = tmp_path / "undisturbed"
     for folder in (path, undisturbed):

@@ -1,7 +1,6 @@
 """What is timed of a cell and what runs beside it; and running out of memory, or being interrupted, anywhere."""
 
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from niah.records.run_directory import RunDirectory
 from niah.scenes.lazy import Scene
 from niah.sweep.inference import InferenceResult, infer, is_large
 from tests.helpers import tiny
+from tests.helpers.preloaded import Preloaded
 
 CPU = torch.device("cpu")
 SECONDS = (100.0, 1.0, 2.0, 3.0, 50.0, 60.0, 70.0)  # of the passes that `Clocked` makes
@@ -156,10 +156,7 @@ def test_large_scenes_of_a_model_that_can_go_in_blocks(
 
 STARTED = """
 import functools, resource, sys
-import matplotlib.figure, pandas, pyarrow.parquet, torch
-import niah.cli, niah.sweep.inference, niah.sweep.evaluator, niah.pages.run_report, niah.sweep.loop
-import tests.helpers.tiny
-torch.set_num_threads(1)
+import niah.cli, niah.sweep.inference, niah.sweep.evaluator
 if sys.argv.pop(1) == "ahead":
     ahead = niah.sweep.inference.one_ahead
     niah.sweep.inference.one_ahead = lambda batches, alone: ahead(batches)  # the first too
@@ -173,19 +170,11 @@ niah.cli.main()
 """
 
 
-def start(how: str, spare: int, arguments: list[str], cache: Path) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-c", STARTED, how, str(spare), *arguments],
-        env=tiny.environment(cache),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_AS holds on Linux alone")
 @pytest.mark.parametrize("how", ["asked", "ahead"])
-def test_a_scene_that_does_not_fit_is_a_result(how: str, cache: Path, tmp_path: Path) -> None:
+def test_a_scene_that_does_not_fit_is_a_result(
+    how: str, preloaded: Preloaded, tmp_path: Path
+) -> None:
     """A real one, in the making of the scene: 20,000 s take 1 GB where 0.7 GB are free; the next cells go on."""
     for name, hidden in (("one", 2), ("two", 3)):
         weights = tiny.checkpoint(tmp_path, hidden=hidden).name
@@ -195,7 +184,9 @@ def test_a_scene_that_does_not_fit_is_a_result(how: str, cache: Path, tmp_path: 
     models = ["--model", str(tmp_path / "one.toml"), "--model", str(tmp_path / "two.toml")]
     arguments = ["run", *models, "--needles", str(tiny.manifest(tmp_path)), "--limit", "3"]
     arguments += ["--haystack", "zero", "--lengths", "10,20,20000", "--out", str(out)]
-    stdout, stderr = (process := start(how, 700, arguments, cache)).communicate(timeout=500)
+    stdout, stderr = (process := preloaded.start(STARTED, how, 700, *arguments)).communicate(
+        timeout=500
+    )
     assert process.returncode == 0, stderr
     assert stderr.splitlines() == [
         f"note: {name}, zero, 20000 s, position 0.5: oom: out of memory" for name in ("one", "two")
@@ -209,13 +200,13 @@ def test_a_scene_that_does_not_fit_is_a_result(how: str, cache: Path, tmp_path: 
     }
 
 
-def test_control_c_while_a_scene_is_prepared(cache: Path, tmp_path: Path) -> None:
+def test_control_c_while_a_scene_is_prepared(preloaded: Preloaded, tmp_path: Path) -> None:
     card = tiny.card(tmp_path, delay_s=0.3)
     out = tmp_path / "out"
     arguments = ["run", "--model", str(card), "--checkpoint", str(tiny.checkpoint(tmp_path))]
     arguments += ["--needles", str(tiny.manifest(tmp_path)), "--haystack", "gaussian"]
     arguments += ["--lengths", "10,12,14,16", "--out", str(out)]
-    process = start("ahead", 0, arguments, cache)
+    process = preloaded.start(STARTED, "ahead", 0, *arguments)
     begin = time.monotonic()
     while not any((out / "cells").glob("*.json")):
         assert process.poll() is None, process.communicate()

@@ -4,7 +4,6 @@ import hashlib
 import json
 import random
 import signal
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from niah.sweep.options import RunOptions
 from niah.sweep.plan import plan
 from niah.sweep.setup import EvalSetup
 from tests.helpers import tiny
+from tests.helpers.preloaded import Preloaded, Process
 
 VARYING = ["latency_s", "rtf", "peak_memory_bytes"]  # what no two runs have in common
 
@@ -489,24 +489,14 @@ def command(
     material: Material, card: Path, out: Path, lengths: str = "10,12,14,16,20"
 ) -> list[str]:
     return [
-        *(sys.executable, "-m", "niah", "run", "--model", str(card)),
+        *("run", "--model", str(card)),
         *("--checkpoint", str(material.weights), "--needles", str(material.clips)),
         *("--haystack", "zero", "--haystack", "gaussian", "--lengths", lengths),
         *("--device", "cpu", "--out", str(out)),
     ]
 
 
-def start(arguments: list[str], cache: Path) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        arguments,
-        env=tiny.environment(cache),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def wait_for(condition: Any, process: "subprocess.Popen[str]", patience_s: float = 300.0) -> None:
+def wait_for(condition: Any, process: Process, patience_s: float = 300.0) -> None:
     begin = time.monotonic()
     while not condition():
         if process.poll() is not None:
@@ -516,11 +506,11 @@ def wait_for(condition: Any, process: "subprocess.Popen[str]", patience_s: float
         time.sleep(0.01)
 
 
-def killed_then_finished(material: Material, cache: Path, folder: Path, seed: int) -> None:
+def killed_then_finished(material: Material, preloaded: Preloaded, folder: Path, seed: int) -> None:
     """Kill a run some while after it has made its folder, finish it, compare with one in peace."""
     slow = tiny.card(folder, delay_s=0.02)
     out, quiet = folder / "killed", folder / "quiet"
-    process = start(command(material, slow, out), cache)
+    process = preloaded.niah(*command(material, slow, out))
     wait_for((out / "cells.csv").exists, process)
     time.sleep(random.Random(seed).uniform(0.0, 2.0))
     process.kill()
@@ -538,23 +528,25 @@ def killed_then_finished(material: Material, cache: Path, folder: Path, seed: in
 
 
 def test_kill_9_loses_at_most_the_cell_in_work(
-    material: Material, cache: Path, tmp_path: Path
+    material: Material, preloaded: Preloaded, tmp_path: Path
 ) -> None:
-    killed_then_finished(material, cache, tmp_path, seed=0)
+    killed_then_finished(material, preloaded, tmp_path, seed=0)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(1, 9))
 def test_kill_9_at_other_moments(
-    material: Material, cache: Path, tmp_path: Path, seed: int
+    material: Material, preloaded: Preloaded, tmp_path: Path, seed: int
 ) -> None:
-    killed_then_finished(material, cache, tmp_path, seed)
+    killed_then_finished(material, preloaded, tmp_path, seed)
 
 
-def test_control_c_is_one_line_and_130(material: Material, cache: Path, tmp_path: Path) -> None:
+def test_control_c_is_one_line_and_130(
+    material: Material, preloaded: Preloaded, tmp_path: Path
+) -> None:
     slow = tiny.card(tmp_path, delay_s=0.3)
     out = tmp_path / "out"
-    process = start(command(material, slow, out), cache)
+    process = preloaded.niah(*command(material, slow, out))
     wait_for(lambda: any((out / "cells").glob("*.json")), process)
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=300)
@@ -567,10 +559,8 @@ def test_control_c_is_one_line_and_130(material: Material, cache: Path, tmp_path
 
 
 OUT_OF_MEMORY = """
-import resource, sys
-import matplotlib.figure, pandas, pyarrow.parquet, torch
-import niah.cli, niah.pages.run_report, niah.sweep.loop, tests.helpers.tiny
-torch.set_num_threads(1)
+import resource
+import niah.cli
 lines = open("/proc/self/status").read().splitlines()
 size = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmSize"))
 resource.setrlimit(resource.RLIMIT_AS, (size + 700 * 2**20,) * 2)
@@ -579,7 +569,9 @@ niah.cli.main()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_AS holds on Linux alone")
-def test_running_out_of_memory_is_a_result(material: Material, cache: Path, tmp_path: Path) -> None:
+def test_running_out_of_memory_is_a_result(
+    material: Material, preloaded: Preloaded, tmp_path: Path
+) -> None:
     """A real one: at 2000 s the wide tagger's hidden layer takes 3 GB where 0.7 GB are free."""
     wide = tiny.card(tmp_path, "wide", hidden=4096)
     narrow = tiny.card(tmp_path, "narrow", hidden=2)
@@ -590,7 +582,7 @@ def test_running_out_of_memory_is_a_result(material: Material, cache: Path, tmp_
     out = tmp_path / "out"
     arguments = ["run", "--model", str(wide), "--model", str(narrow), "--haystack", "zero"]
     arguments += ["--needles", str(material.clips), "--lengths", "10,2000", "--limit", "3"]
-    process = start([sys.executable, "-c", OUT_OF_MEMORY, *arguments, "--out", str(out)], cache)
+    process = preloaded.start(OUT_OF_MEMORY, *arguments, "--out", out)
     stdout, stderr = process.communicate(timeout=500)
     assert process.returncode == 0, stderr
     assert "Traceback" not in stderr
