@@ -5,9 +5,7 @@ Reading them imports nothing heavy. A card may be a stranger's: whatever in it b
 is looked at when the card is read (`_RULES`).
 """
 
-import dataclasses
 import hashlib
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any, TypeVar
 
 from niah.errors import NiahError, nearest
 from niah.system import plain_names
+from niah.toml_tables import build, read_toml
 
 DEFAULT_WEIGHTS = "default"
 RANDOM = "random"  # in a checkpoint's place: no file, weights drawn at the start
@@ -185,7 +184,7 @@ def read_model_card(path: Path) -> ModelCard:
         NiahError: no such file, not TOML, a key that is unknown, missing or of another type, or a name or an address
             that must not be used on this machine.
     """
-    table = _read_toml(path)
+    table = _read_card(path)
     weights = table.pop("weights", {})
     if not isinstance(weights, dict) or not all(isinstance(w, dict) for w in weights.values()):
         raise NiahError(f"{path}: [weights.NAME] must be a table")
@@ -193,8 +192,8 @@ def read_model_card(path: Path) -> ModelCard:
     for name, entry in weights.items():
         plain_names.component(name, f"card {path}: the name of [weights.NAME]")
         prefix = f"weights.{name}."
-        parsed[name] = _construct(Weights, _safe(entry, path, prefix), path, prefix)
-    card = _construct(ModelCard, {**table, "weights": parsed, "path": path}, path)
+        parsed[name] = build(Weights, _safe(entry, path, prefix), f"card {path}", prefix=prefix)
+    card = build(ModelCard, {**table, "weights": parsed, "path": path}, f"card {path}")
     plain_names.component(card.name, f"card {path}: key 'name'")
     return card
 
@@ -205,20 +204,20 @@ def read_haystack_card(path: Path) -> HaystackCard:
     Raises:
         NiahError: as `read_model_card`.
     """
-    table = _read_toml(path)
+    table = _read_card(path)
     source = table.get("source", {})
     if isinstance(source, dict):
         for key, value in source.items():
             if key in _RULES and not isinstance(value, str):
                 raise NiahError(f"card {path}: key 'source.{key}' must be str, got {value!r}")
         table = {**table, "source": _safe(source, path, "source.")}
-    card = _construct(HaystackCard, {**table, "path": path}, path)
+    card = build(HaystackCard, {**table, "path": path}, f"card {path}")
     plain_names.component(card.name, f"card {path}: key 'name'")
     return card
 
 
 def _safe(entry: Mapping[str, Any], path: Path, prefix: str) -> dict[str, Any]:
-    """The table with its texts looked at by `_RULES`; a wrong type is left for `_construct` to tell."""
+    """The table with its texts looked at by `_RULES`; a wrong type is left for `build` to refuse."""
     return {
         key: _RULES[key](value, f"card {path}: key '{prefix}{key}'")
         if key in _RULES and isinstance(value, str)
@@ -227,63 +226,8 @@ def _safe(entry: Mapping[str, Any], path: Path, prefix: str) -> dict[str, Any]:
     }
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            table = tomllib.load(file)
-    except FileNotFoundError:
-        raise NiahError(f"card {path} not found") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
-        raise NiahError(f"card {path} is not valid TOML: {error}") from None
-    except RecursionError:
-        raise NiahError(f"card {path} is not valid TOML: it is nested too deeply") from None
-    except (OSError, ValueError) as error:
-        raise NiahError(f"card {path} cannot be read: {error}") from None
+def _read_card(path: Path) -> dict[str, Any]:
+    table = read_toml(path, "card")
     if "path" in table:  # a field of the dataclass, but where the card lies is not for it to say
         raise NiahError(f"card {path}: unknown key 'path'")
     return table
-
-
-Parsed = TypeVar("Parsed")
-
-
-def _construct(
-    kind: type[Parsed], table: Mapping[str, Any], path: Path, prefix: str = ""
-) -> Parsed:
-    """A card dataclass from its table; unknown, missing and mistyped keys are refused by name."""
-    fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    for key in table:
-        if key not in fields:
-            raise NiahError(f"card {path}: unknown key '{prefix}{key}'.{nearest(key, fields)}")
-    values: dict[str, Any] = {}
-    for name, entry in fields.items():
-        required = (
-            entry.default is dataclasses.MISSING and entry.default_factory is dataclasses.MISSING
-        )
-        if name not in table:
-            if required:
-                raise NiahError(f"card {path}: key '{prefix}{name}' is missing")
-            continue
-        values[name] = _typed(table[name], str(entry.type), f"card {path}: key '{prefix}{name}'")
-    return kind(**values)
-
-
-def _typed(value: Any, annotation: str, where: str) -> Any:
-    if "tuple" in annotation:
-        if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
-            raise NiahError(f"{where} must be a list of strings")
-        return tuple(value)
-    wanted: tuple[type, ...] = (str,)
-    for part, types in (
-        ("Mapping", (dict,)),
-        ("Path", (Path,)),
-        ("float", (int, float)),
-        ("int", (int,)),
-    ):
-        if part in annotation:
-            wanted = types
-            break
-    if not isinstance(value, wanted) or isinstance(value, bool):
-        names = " or ".join(t.__name__ for t in wanted)
-        raise NiahError(f"{where} must be {names}, got {value!r}")
-    return value

@@ -5,8 +5,6 @@ into one run directory. What the user gives beside `--preset` goes before what t
 paper says of the figure in words is carried along for the report, and so is what had to be assumed.
 """
 
-import dataclasses
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +14,7 @@ from niah.cards import find_model, known_models, published_file
 from niah.errors import NiahError, nearest
 from niah.placement import current_protocol
 from niah.sweep.options import RunOptions
+from niah.toml_tables import build, read_toml
 
 PAPERS_PROTOCOL = "dass-v1"
 PART_OPTIONS = ("models", "haystacks", "snrs_db", "positions", "lengths_s", "poolings")
@@ -70,39 +69,21 @@ def find_preset(name: str) -> Preset:
 
 
 def read_preset(path: Path) -> Preset:
-    """Read a preset's file.
+    """Read one preset.
 
     Raises:
-        NiahError: it is no preset: unknown keys, no parts, wrong types.
+        NiahError: the file is no preset: not TOML, unknown keys, no parts, values of another type.
     """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-        parts = tuple(_built(Part, each, path) for each in content.pop("parts", []))
-    except (OSError, ValueError) as error:
-        raise NiahError(f"preset {path} cannot be read: {error}") from error
+    table, where = read_toml(path, "preset"), f"preset {path}"
+    parts = table.pop("parts", [])
+    if "path" in table:
+        raise NiahError(f"{where}: unknown key 'path'")
+    if not isinstance(parts, list) or not all(isinstance(part, dict) for part in parts):
+        raise NiahError(f"{where}: [[parts]] must be tables")
     if not parts:
-        raise NiahError(f"preset {path} has no [[parts]]: give at least one")
-    preset: Preset = _built(Preset, {**content, "parts": parts}, path)
-    return dataclasses.replace(preset, path=path)
-
-
-def _built(kind: type[Any], content: Mapping[str, Any], path: Path) -> Any:
-    known = [each.name for each in dataclasses.fields(kind) if each.name != "path"]
-    for key in content:
-        if key not in known:
-            raise NiahError(f"preset {path}: unknown key '{key}'.{nearest(key, known)}")
-    values = {key: _plain(value) for key, value in content.items()}
-    try:
-        return kind(**values)
-    except TypeError as error:
-        raise NiahError(f"preset {path}: {error}") from None
-
-
-def _plain(value: Any) -> Any:
-    if not isinstance(value, list):
-        return value
-    numbers = all(isinstance(each, int | float) for each in value)
-    return tuple(float(each) if numbers else each for each in value)
+        raise NiahError(f"{where} has no [[parts]]: give at least one")
+    built = tuple(build(Part, part, where) for part in parts)
+    return build(Preset, {**table, "parts": built, "path": path}, where)
 
 
 def options_of(given: Mapping[str, Any]) -> list[RunOptions]:

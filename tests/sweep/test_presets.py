@@ -77,7 +77,7 @@ def test_models_without_weights_are_left_out_and_named() -> None:
             'name = "x"\ntitle = ""\nsource = ""\n[[parts]]\nmodels = ["a"]\nhaystack = ["zero"]',
             "Did you mean 'haystacks'",
         ),
-        ("name = ", "cannot be read"),
+        ("name = ", "is not valid TOML"),
     ],
 )
 def test_what_is_no_preset_is_told(tmp_path: Path, text: str, told: str) -> None:

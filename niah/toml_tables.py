@@ -1,0 +1,107 @@
+"""TOML files that describe one thing (a card, a preset, a recipe), checked against the dataclass that they fill."""
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+from niah.errors import NiahError, nearest
+
+Described = TypeVar("Described")
+
+
+def read_toml(path: Path, what: str) -> dict[str, Any]:
+    """Return the top table of a TOML file.
+
+    Args:
+        path: the file.
+        what: kind of file, for messages: "card", "recipe".
+
+    Raises:
+        NiahError: no such file, not TOML, not UTF-8, nested too deeply, or not readable.
+    """
+    where = f"{what} {path}"
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except FileNotFoundError:
+        raise NiahError(f"{where} not found") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
+        raise NiahError(f"{where} is not valid TOML: {error}") from None
+    except RecursionError:
+        raise NiahError(f"{where} is not valid TOML: it is nested too deeply") from None
+    except OSError as error:
+        raise NiahError(f"{where} cannot be read: {error.strerror or error}") from None
+    except ValueError as error:  # numbers of thousands of digits
+        raise NiahError(f"{where} cannot be read: {error}") from None
+
+
+def build(
+    kind: type[Described],
+    table: Mapping[str, Any],
+    where: str,
+    *,
+    prefix: str = "",
+    text_as_list: bool = False,
+) -> Described:
+    """Make a dataclass of a table.
+
+    Lists become tuples, and lists of numbers tuples of floats where the field says so; other values stay as written.
+
+    Args:
+        kind: the dataclass.
+        table: its values by field name; fields with a default may be left out.
+        where: file and the like, for messages: "card mine.toml".
+        prefix: table that the keys stand in, for messages: "weights.v1.".
+        text_as_list: whether one text may stand for a list of one.
+
+    Raises:
+        NiahError: a key that is unknown, missing or of another type.
+    """
+    fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    hints = get_type_hints(kind)
+    for key in table:
+        if key not in fields:
+            raise NiahError(f"{where}: unknown key '{prefix}{key}'.{nearest(key, fields)}")
+    values: dict[str, Any] = {}
+    for name, field in fields.items():
+        if name in table:
+            key = f"{where}: key '{prefix}{name}'"
+            values[name] = _checked(table[name], hints[name], key, text_as_list)
+        elif field.default is field.default_factory is dataclasses.MISSING:
+            raise NiahError(f"{where}: key '{prefix}{name}' is missing")
+    return kind(**values)
+
+
+def _checked(value: Any, hint: Any, key: str, text_as_list: bool) -> Any:
+    """Return the value as the field keeps it."""
+    optional = [each for each in get_args(hint) if each is not type(None)]
+    if type(None) in get_args(hint):
+        hint = optional[0]
+    origin = get_origin(hint) or hint
+    if origin is tuple:
+        return _checked_list(value, get_args(hint)[0], key, text_as_list)
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        origin = dict
+    accepted = (int, float) if origin is float else (origin,)
+    if not isinstance(value, accepted) or (isinstance(value, bool) and origin is not bool):
+        names = " or ".join(each.__name__ for each in accepted)
+        raise NiahError(f"{key} must be {names}, got {value!r}")
+    return value
+
+
+def _checked_list(value: Any, element: Any, key: str, text_as_list: bool) -> tuple[Any, ...]:
+    if text_as_list and isinstance(value, str) and element is str:
+        return (value,) if value else ()
+    of_text = isinstance(value, list | tuple) and all(isinstance(each, str) for each in value)
+    if element is str and not of_text:
+        raise NiahError(f"{key} must be a list of strings")
+    if not isinstance(value, list | tuple):
+        raise NiahError(f"{key} must be a list, got {value!r}")
+    if element is float:
+        for each in value:
+            if not isinstance(each, int | float) or isinstance(each, bool):
+                raise NiahError(f"{key} must be a list of numbers, got {each!r}")
+        return tuple(float(each) for each in value)
+    return tuple(value)
