@@ -27,6 +27,7 @@ from niah.cards import find_model
 from niah.system.memory import PeakMemory, keep_freed_memory
 from niah.training.clips import FeatureClips
 from niah.training.loop import train
+from niah.training.processes import Processes
 from niah.training.recipes import Recipe
 from niah.vocabularies import vocabulary
 
@@ -56,9 +57,9 @@ def clips(kind, count):
 
 recipe = Recipe(model=model, name=model, epochs=1, batch_size=batch, precision=precision)
 network = family.build(card.config, classes)
-peak = PeakMemory(device)
+peak, alone = PeakMemory(device), Processes(recipe, device)
 with tempfile.TemporaryDirectory() as folder:
-    train(recipe, network, frontend, clips(Asked, batch * steps), clips(FeatureClips, 2), Path(folder), device=device)
+    train(recipe, network, frontend, clips(Asked, batch * steps), clips(FeatureClips, 2), Path(folder), processes=alone)
 step = min(np.diff(Asked.times))
 with FlopCounterMode(display=False) as counted:  # as in training: the tiles of a scored scene are other threads' work
     network.train()(torch.zeros(1, frontend.needle_frames, frontend.mels, device=device))

@@ -43,7 +43,6 @@ pooled() { $niah run --needles "$esc50?esc10=True&fold=4" --haystack zero --leng
 for pooling in first mid last first-token mid-token last-token max sum; do
     name=dass-esc10-$pooling
     fit "$name" dass-esc10 --set "config.pooling=$pooling"
-    sed -i "1s/.*/name = \"$name\"/" "$work/$name/card.toml" # training names it after its recipe's model
     pooled --model "$work/$name/card.toml" --out $results/pooling
 done
 pooled --model $results/dass-esc10.toml --checkpoint "$work/dass-esc10/weights.safetensors" --out $results/pooling

@@ -41,6 +41,7 @@ def load(
     *,
     name: str | None = None,
     longest_s: float = LONGEST_S,
+    allow_silence: bool = False,
 ) -> Waveform:
     """Read a sound as mono float32 at `sample_rate`.
 
@@ -49,6 +50,7 @@ def load(
         sample_rate: wanted rate in Hz.
         name: what to call it in messages and errors; the path by default.
         longest_s: seconds after which decoding stops and the file is refused.
+        allow_silence: take silence for a sound (training does).
 
     Returns:
         (n,) samples, full scale 1, with a note for each thing that was changed.
@@ -66,7 +68,9 @@ def load(
     mono = np.ascontiguousarray(samples.mean(axis=1) if channels > 1 else samples[:, 0])
     if not np.isfinite(mono).all():
         raise AudioError(name, "nan", "holds NaN or infinite samples; export it again")
-    _check_level(mono, samples, name, notes)
+    if not allow_silence:
+        _check_sounds(mono, samples, name)
+    _check_level(samples, name, notes)
     if rate != sample_rate:
         notes.append(f"resampled from {rate} Hz")
         mono = _resample(mono, rate, sample_rate)
@@ -75,9 +79,7 @@ def load(
     return Waveform(mono, sample_rate, tuple(notes))
 
 
-def _check_level(
-    mono: NDArray[np.float32], samples: NDArray[np.float32], name: str, notes: list[str]
-) -> None:
+def _check_sounds(mono: NDArray[np.float32], samples: NDArray[np.float32], name: str) -> None:
     if np.ptp(mono) == 0:
         raise AudioError(name, "silent", "is silent (every sample has the same value)")
     peak, of_channels = float(np.abs(mono).max()), float(np.abs(samples).max())
@@ -85,6 +87,10 @@ def _check_level(
         raise AudioError(
             name, "silent", "is silent once its channels are averaged: they cancel out"
         )
+
+
+def _check_level(samples: NDArray[np.float32], name: str, notes: list[str]) -> None:
+    of_channels = float(np.abs(samples).max())
     if of_channels > TOO_LOUD:
         raise AudioError(
             name,

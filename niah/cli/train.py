@@ -1,21 +1,28 @@
 """`niah train`."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from niah.cli.messages import fail, note, print_table
+from niah.errors import NiahError
+
+_INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
+
 
 def train(
     recipe: Annotated[
-        str, typer.Argument(help="A recipe's name (models/recipes) or a .toml of your own.")
-    ],
+        str | None,
+        typer.Argument(help="A recipe's name (`niah train --list`) or a .toml of your own."),
+    ] = None,
     out: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             help="Folder for the log, the checkpoint and the trained weights; the same command resumes."
         ),
-    ],
+    ] = None,
     train_needles: Annotated[
         str | None, typer.Option("--train", help="Training clips instead of the recipe's.")
     ] = None,
@@ -33,20 +40,77 @@ def train(
             help="Processes that read sound ahead (pipeline = waveform). [default: a core each]"
         ),
     ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse clips that cannot be read.")
+    ] = False,
+    max_excluded: Annotated[
+        float,
+        typer.Option(
+            min=0.0, max=1.0, help="Share of unreadable clips that is left out; more is refused."
+        ),
+    ] = 0.05,
+    features_gb: Annotated[
+        float,
+        typer.Option(help="Largest feature store in the cache, in GB (pipeline = features)."),
+    ] = 100.0,
+    show: Annotated[bool, typer.Option("--list", help="List the shipped recipes.")] = False,
 ) -> None:
     """Train or distil; writes weights that `niah run --checkpoint` takes.
 
     On several GPUs: accelerate launch -m niah train RECIPE --out DIR.
     """
+    if show:
+        _list_recipes()
+        return
+    if recipe is None or out is None:
+        raise NiahError("give RECIPE and --out DIR (`niah train --list` lists the recipes)")
     from niah.training.command import train_recipe
 
-    weights = train_recipe(
-        recipe,
-        out,
-        train=train_needles,
-        validation=evaluation,
-        settings=settings or [],
-        device=device,
-        workers=workers,
-    )
+    try:
+        weights = train_recipe(
+            recipe,
+            out,
+            train=train_needles,
+            validation=evaluation,
+            settings=settings or [],
+            device=device,
+            workers=workers,
+            largest_excluded=0.0 if strict else max_excluded,
+            features_gb=features_gb,
+        )
+    except KeyboardInterrupt:
+        fail(
+            "interrupted; the same command goes on from the last finished epoch",
+            status=_INTERRUPTED,
+        )
+    if os.environ.get("RANK", "0") == "0":  # of several processes the first
+        _tell_result(weights)
+
+
+def _tell_result(weights: Path) -> None:
+    """Print the weights' path, and on stderr the score and the command that comes next."""
+    from niah.training.log import LOG, read_log
+    from niah.training.trained_model import CARD
+
+    last = read_log(weights.parent / LOG)[-1]
+    score = f"{float(last['validation_mAP']):.3f}"
+    averaged = f"{float(last['averaged_mAP']):.3f}"
+    note(f"validation mAP {averaged} (averaged weights), {score} after epoch {last['epoch']} alone")
+    note(f"next: niah run --model {weights.parent / CARD} --needles EVALUATION_CLIPS")
     print(weights)
+
+
+def _list_recipes() -> None:
+    from niah.training.recipes import recipes
+
+    rows = [
+        (
+            each.name,
+            each.model,
+            each.train or "--train, --eval",
+            str(each.epochs),
+            each.note.partition(". ")[0].rstrip("."),
+        )
+        for each in recipes()
+    ]
+    print_table(("name", "model", "clips", "epochs", "note"), rows)

@@ -1,6 +1,6 @@
 """What a step does to clips: as log-mel features (B, frames, mels), or as waveforms (samples,).
 
-The plan (`niah.training.steps`) says what; nothing is drawn here. Log-mel is not normalised yet.
+The plan (`niah.training.batch_plan`) says what; nothing is drawn here. Log-mel is not normalised yet.
 """
 
 import math
@@ -17,10 +17,16 @@ Samples = NDArray[np.float32]
 
 
 def mixup(log_mel: Tensor, partners: Tensor, weights: Tensor) -> Tensor:
-    """Clips laid over partners: the sum of two sounds with amplitudes w and 1 - w, in the power domain.
+    """Mix clips with partners: the sum of two sounds with amplitudes w and 1 - w, in the power domain.
 
-    log(w^2 exp(a) + (1 - w)^2 exp(b)); cross terms of the two sounds, zero on average, are left out.
-    `weights` (B,) in (0, 1]; 1 leaves a clip alone.
+        log(w^2 exp(a) + (1 - w)^2 exp(b))
+
+    Cross terms of the two sounds, zero on average, are left out.
+
+    Args:
+        log_mel: (B, frames, mels), a.
+        partners: (B, frames, mels), b.
+        weights: (B,) in (0, 1]; 1 leaves a clip alone.
     """
     w = weights[:, None, None]
     other = torch.log1p(-w).clamp(min=-1e4)  # log(1 - w), finite where w = 1
@@ -28,13 +34,16 @@ def mixup(log_mel: Tensor, partners: Tensor, weights: Tensor) -> Tensor:
 
 
 def mix_targets(targets: Tensor, partners: Tensor, weights: Tensor) -> Tensor:
-    """w y_a + (1 - w) y_b; (B, classes) each, `weights` (B,)."""
+    """Return w y_a + (1 - w) y_b; (B, classes) each, `weights` (B,)."""
     w = weights[:, None]
     return w * targets + (1 - w) * partners
 
 
 def mixup_waveforms(own: Samples, partner: Samples, weight: float) -> Samples:
-    """w a + (1 - w) b less its mean, as released (facts 1.9); both without their mean, the partner cut or padded."""
+    """Return w a + (1 - w) b less its mean, as AST's `dataloader.py` (`_wav2fbank`) does.
+
+    Both without their mean first, the partner cut or zero-padded to the clip's length.
+    """
     fitted = np.zeros_like(own)
     length = min(len(own), len(partner))
     fitted[:length] = (partner - partner.mean())[:length]
@@ -43,7 +52,7 @@ def mixup_waveforms(own: Samples, partner: Samples, weight: float) -> Samples:
 
 
 def roll(log_mel: Tensor, shifts: Tensor) -> Tensor:
-    """Each clip shifted circularly in time by its own share (B,), in [0, 1), of its length."""
+    """Shift each clip circularly in time by its own share (B,), in [0, 1), of its length."""
     frames = log_mel.shape[1]
     moved = (shifts.double() * frames).long()
     index = (torch.arange(frames)[None] - moved[:, None]) % frames
@@ -51,24 +60,24 @@ def roll(log_mel: Tensor, shifts: Tensor) -> Tensor:
 
 
 def gain(log_mel: Tensor, decibels: Tensor) -> Tensor:
-    """Each clip's level changed by its own number of decibels (B,)."""
+    """Change each clip's level by its own number of decibels (B,)."""
     return (log_mel + decibels[:, None, None] * (math.log(10) / 10)).clamp(min=LOG_FLOOR)
 
 
 def move_waveform(samples: Samples, shift: float, decibels: float) -> Samples:
-    """`roll` and `gain` of one waveform."""
+    """Apply `roll` and `gain` to one waveform."""
     moved = np.roll(samples, int(shift * len(samples))) * 10 ** (decibels / 20)
     return moved.astype(np.float32)
 
 
-def spec_augment(log_mel: Tensor, bands: Tensor, stretches: Tensor) -> Tensor:
-    """One band of mels and one stretch of frames a clip set to 0; (B, 2) each: the first, and how many.
+def spec_augment(log_mel: Tensor, bands: Tensor, frame_masks: Tensor) -> Tensor:
+    """Set one band of mels and one run of frames of each clip to 0; (B, 2) each: first and width.
 
     Before normalisation, as in the official data loader: a mask is +0.467 afterwards.
     """
-    for axis, masks in ((2, bands), (1, stretches)):
+    for axis, masks in ((2, bands), (1, frame_masks)):
         place = torch.arange(log_mel.shape[axis], device=log_mel.device)[None]
-        masks = masks.to(log_mel.device)
+        masks = masks.to(log_mel.device, non_blocking=True)
         masked = (place >= masks[:, :1]) & (place < masks[:, :1] + masks[:, 1:])
         log_mel = log_mel.masked_fill(masked[:, None, :] if axis == 2 else masked[:, :, None], 0.0)
     return log_mel

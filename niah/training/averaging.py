@@ -9,7 +9,7 @@ State = dict[str, Tensor]
 
 
 def add_to_mean(mean: State, network: nn.Module, count: int) -> State:
-    """The mean of `count` states and the network's: mean + (state - mean) / (count + 1), on the CPU."""
+    """Return the mean of `count` states and the network's own: mean + (state - mean) / (count + 1), on the CPU."""
     state = {k: v.detach().cpu().clone() for k, v in network.state_dict().items()}
     if count == 0:
         return state
@@ -28,6 +28,7 @@ class MovingAverage:
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
+        """Move towards the network's present weights."""
         weights = network.state_dict()
         for key, mean in self.network.state_dict().items():
             if mean.is_floating_point():

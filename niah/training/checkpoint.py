@@ -1,26 +1,29 @@
-"""Where a training run stands, on disk: written whole, taken up by the same command after any kill."""
+"""A training's state on disk: written whole, resumed by the same command after any kill, checked when it is read."""
 
 import hashlib
 import io
 import math
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from niah.errors import NiahError
-from niah.system import atomic
+from niah.system.atomic import atomic_write
 from niah.training.averaging import State
 from niah.training.recipes import Recipe
 
 CHECKPOINT = "checkpoint.pt"
+_CHECKSUM = "sha256"  # key of the checksum over all else that the file holds
+_ADVICE = "remove it to begin anew"
 
 
 @dataclass
 class TrainState:
-    """What a run knows beside its weights. `step` is the next one, counted over all epochs."""
+    """Progress of a training beside its weights; `step` is the next one, counted over all epochs."""
 
     step: int = 0
     loss_sum: float = 0.0  # over the steps of the epoch so far
@@ -35,26 +38,28 @@ class TrainState:
 def save(
     path: Path,
     recipe: Recipe,
-    standing: TrainState,
+    train_state: TrainState,
     network: nn.Module,
     optimiser: Any,
     scaler: Any = None,
     moving: State | None = None,
+    clips_sha256: str = "",
 ) -> None:
-    content = io.BytesIO()  # torch tells a full disk in its own words, and not in one line
-    torch.save(
-        {
-            "recipe": _fingerprint(recipe),
-            "standing": dict(vars(standing)),
-            "model": network.state_dict(),
-            "optimiser": optimiser.state_dict(),
-            "scaler": None if scaler is None else scaler.state_dict(),
-            "moving": moving,
-        },
-        content,
-    )
-    with atomic.atomic_write(path) as stream:
-        stream.write(content.getbuffer())
+    """Write a checkpoint, with a checksum over its content."""
+    content: dict[str, Any] = {
+        "recipe": recipe.fingerprint,
+        "clips": clips_sha256,
+        "standing": dict(vars(train_state)),  # the key's name is that of the first checkpoints
+        "model": network.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "scaler": None if scaler is None else scaler.state_dict(),
+        "moving": moving,
+    }
+    content[_CHECKSUM] = content_sha256(content)
+    stored = io.BytesIO()  # torch words a full disk in its own way, and not in one line
+    torch.save(content, stored)
+    with atomic_write(path) as stream:
+        stream.write(stored.getbuffer())
 
 
 def resume(
@@ -64,38 +69,76 @@ def resume(
     optimiser: Any,
     scaler: Any = None,
     moving: nn.Module | None = None,
+    clips_sha256: str = "",
 ) -> TrainState:
-    """Load what is there into the given objects; a fresh `TrainState` where nothing is.
+    """Load a checkpoint into the objects; return its state, or a fresh one where there is no file.
 
     Raises:
-        NiahError: a checkpoint of another recipe, or one that cannot be read.
+        NiahError: a checkpoint of another recipe or other clips, a damaged one, or one that is none.
     """
     if not path.is_file():
         return TrainState()
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
-        raise NiahError(
-            f"{path} cannot be read ({str(error).splitlines()[0]}): remove it to begin anew"
-        ) from None
-    if saved.get("recipe") not in (_fingerprint(recipe), _told(recipe)):
+    saved = _read(path)
+    if saved.get("recipe") not in (recipe.fingerprint, recipe.fingerprint_text):
         raise NiahError(
             f"{path} is a checkpoint of another recipe: give another --out, or remove it"
         )
-    network.load_state_dict(saved["model"])
-    optimiser.load_state_dict(saved["optimiser"])
-    if scaler is not None and saved["scaler"] is not None:
-        scaler.load_state_dict(saved["scaler"])
-    if moving is not None:
-        moving.load_state_dict(saved["moving"])
-    return TrainState(**saved["standing"])
+    if clips_sha256 and saved.get("clips", "") not in ("", clips_sha256):
+        raise NiahError(
+            f"{path} is a checkpoint of other training clips: give the same clips, another --out, or remove it"
+        )
+    try:
+        network.load_state_dict(saved["model"])
+        optimiser.load_state_dict(saved["optimiser"])
+        if scaler is not None and saved["scaler"] is not None:
+            scaler.load_state_dict(saved["scaler"])
+        if moving is not None:
+            moving.load_state_dict(saved["moving"])
+        values = {each.name: saved["standing"][each.name] for each in fields(TrainState)}
+    except Exception as error:  # torch raises KeyError to AttributeError, by what does not fit
+        raise NiahError(f"{path} does not fit this model ({_line(error)}): {_ADVICE}") from None
+    return TrainState(**values)
 
 
-def _fingerprint(recipe: Recipe) -> str:
-    """A checksum: a recipe names files by their paths, which are nobody else's business."""
-    return hashlib.sha256(_told(recipe).encode()).hexdigest()
+def content_sha256(value: Any) -> str:
+    """Return the SHA-256 of nested dicts, lists, numbers, texts and tensors, whatever file they come in."""
+    digest = hashlib.sha256()
+    _add(value, digest)
+    return digest.hexdigest()
 
 
-def _told(recipe: Recipe) -> str:
-    """What older checkpoints have in place of the checksum."""
-    return repr(sorted(asdict(recipe).items()))
+def _add(value: Any, digest: Any) -> None:
+    if isinstance(value, Tensor):
+        tensor = value.detach().cpu().contiguous()
+        digest.update(f"tensor {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    elif isinstance(value, Mapping):
+        digest.update(f"dict {len(value)}".encode())
+        for key, each in value.items():
+            digest.update(repr(key).encode())
+            _add(each, digest)
+    elif isinstance(value, list | tuple):
+        digest.update(f"list {len(value)}".encode())
+        for each in value:
+            _add(each, digest)
+    else:
+        digest.update(f"{type(value).__name__} {value!r}".encode())
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # damaged bytes raise whatever the unpickler meets
+        reason = "it is empty" if path.stat().st_size == 0 else _line(error)
+        raise NiahError(f"{path} cannot be read ({reason}): {_ADVICE}") from None
+    if not isinstance(saved, dict) or not isinstance(saved.get("standing"), dict):
+        raise NiahError(f"{path} is no checkpoint of a training: {_ADVICE}")
+    checksum = saved.pop(_CHECKSUM, "")  # the first checkpoints have none
+    if checksum and content_sha256(saved) != checksum:
+        raise NiahError(f"{path} is damaged (its checksum differs): {_ADVICE}")
+    return saved
+
+
+def _line(error: Exception) -> str:
+    """Return the first line of an error's text, or its kind."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

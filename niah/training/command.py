@@ -1,40 +1,36 @@
 """`niah train`: a recipe with its clips, its network and its teacher, to a weights file."""
 
 import dataclasses
-import json
 import os
-import tomllib
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from niah.adapters.checkpoints import load_strictly, read_state
 from niah.adapters.loading import choose_device, import_adapter, load_model
 from niah.adapters.network_adapter import NetworkAdapter
 from niah.adapters.protocol import Adapter
-from niah.adapters.self_supervised import SelfSupervised
-from niah.adapters.weights import resolve
 from niah.cards import ModelCard, find_model
 from niah.errors import NiahError
 from niah.frontends import Frontend
 from niah.frontends.kaldi import KaldiFrontend
 from niah.needles import NeedleSet, load_needles
-from niah.needles.needle import FileSource
-from niah.system.atomic import atomic_write
+from niah.randomness import torch_seed
+from niah.system.atomic import one_line_os_errors, remove_leftovers
 from niah.system.download import cache_folder
-from niah.system.folders import published
-from niah.training.card import write_card
-from niah.training.clips import Clips, SoundClips, load_features
-from niah.training.imagenet import start_from_imagenet
-from niah.training.loop import Trained
+from niah.training.clips import LARGEST_FEATURES_GB, Clips, SoundClips, load_features
+from niah.training.initial_weights import start_from, start_from_imagenet
+from niah.training.labels import SparseLabels
 from niah.training.loop import train as run_loop
-from niah.training.recipes import EMA, Recipe, read_recipe, recipe_from
+from niah.training.processes import Processes
+from niah.training.recipes import EMA, Recipe, read_recipe, with_settings
+from niah.training.row_store import remove_former_leftovers
 from niah.training.teachers import LiveTeachers, PrecomputedTeacher, Teacher, precompute
+from niah.training.trained_model import WEIGHTS, write_card, write_weights
+from niah.training.usable_clips import LARGEST_EXCLUDED_SHARE, usable_clips
 from niah.vocabularies import Vocabulary, vocabulary
 
-WEIGHTS = "weights.safetensors"
 IMAGENET = "imagenet"
 MOST_WORKERS = 8
 
@@ -48,13 +44,27 @@ def train_recipe(
     settings: list[str] | None = None,
     device: str = "auto",
     workers: int | None = None,
+    largest_excluded: float = LARGEST_EXCLUDED_SHARE,
+    features_gb: float = LARGEST_FEATURES_GB,
 ) -> Path:
-    """Train by a recipe; resumes in `out`. Returns the weights file, which names the recipe and the last log line.
+    """Train by a recipe; resumes in `out`.
 
-    `workers` processes read sound ahead under `pipeline = "waveform"`: by default a core each, at most 8.
+    Args:
+        spec: a recipe's name or path.
+        out: folder of the log, the checkpoint, the weights and their card.
+        train: needle spec of the training clips instead of the recipe's.
+        validation: needle spec of the validation clips instead of the recipe's.
+        settings: `key=value` over the recipe.
+        device: auto, cpu, cuda or cuda:N.
+        workers: processes that read sound ahead under `pipeline = "waveform"`; by default a core each, at most 8.
+        largest_excluded: share of the clips, 0 to 1, that may be unreadable and are left out; 0 refuses any.
+        features_gb: largest feature store (GB) that is made under `pipeline = "features"`.
+
+    Returns:
+        The weights file, which names the recipe and the last log line.
 
     Raises:
-        NiahError: see `read_recipe`, `load_needles`, `load_model` and the loop.
+        NiahError: see `read_recipe`, `load_needles`, `usable_clips`, `load_model` and the loop.
     """
     recipe = with_settings(read_recipe(spec), settings or [])
     recipe = dataclasses.replace(
@@ -68,46 +78,40 @@ def train_recipe(
     labels = vocabulary(card.labels_source)
     family: type[NetworkAdapter] = import_adapter(card)
     frontend = family.default_frontend
-    chosen = choose_device(device)
-    teachers = _teachers(recipe, labels, chosen)
-    needles = load_needles(recipe.train, vocabulary=labels, limit=recipe.clips or None)
-    checked = load_needles(
-        recipe.validation, vocabulary=labels, limit=recipe.validation_clips or None
-    )
-    cache = cache_folder() / "training"
-    clips = _clips(recipe, needles, frontend, cache, chosen)
-    torch.manual_seed(recipe.seed)
-    network = _network(family, card, len(labels))
-    if recipe.start == IMAGENET:
-        start_from_imagenet(network, recipe.start_file, card.name)
-    elif recipe.start:
-        start_from(network, recipe.start, recipe.start_file)
+    _check_teachers(recipe, labels)
+    processes = Processes(recipe, choose_device(device))
+    teachers = _load_teachers(recipe, processes.device)
+    cache = _ready_cache(processes)
+    note = _note if processes.is_first else _silent
+
+    def load(spec: str, limit: int) -> NeedleSet:
+        needles = load_needles(spec, vocabulary=labels, limit=limit or None)
+        return usable_clips(needles, frontend, cache, largest_share=largest_excluded, note=note)
+
+    needles = load(recipe.train, recipe.clips)
+    checked = load(recipe.validation, recipe.validation_clips)
+    network = _initial_network(recipe, card, family, len(labels))
     trained = run_loop(
         recipe,
         network,
         frontend,
-        clips,
-        load_features(checked, frontend, cache),
+        _clips(recipe, needles, frontend, cache, processes, features_gb),
+        load_features(checked, frontend, cache, share=processes.blocks, largest_gb=features_gb),
         out,
-        device=chosen,
-        teaching=_teaching(recipe, teachers, needles, frontend, cache),
+        processes=processes,
+        teacher=_teacher(recipe, teachers, needles, frontend, cache, processes),
         workers=_workers(recipe, workers),
+        clips_sha256=needles.ids_sha256,
     )
-    write_card(card, out, WEIGHTS)
-    return _write(out / WEIGHTS, trained, recipe)
-
-
-def _network(family: type[NetworkAdapter], card: ModelCard, classes: int) -> torch.nn.Module:
-    try:
-        return family.build(card.config, classes)
-    except (TypeError, ValueError) as error:
-        raise NiahError(
-            f"[config] of the card and the recipe does not fit {card.adapter}: {error}"
-        ) from None
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    if processes.is_first:
+        write_card(card, out, recipe, parameters=parameters, clips=len(needles))
+        write_weights(out, trained, recipe)
+    return out / WEIGHTS
 
 
 def trained_card(recipe: Recipe) -> ModelCard:
-    """The card of what a recipe trains: its model's, with the recipe's labels and [config], without weights."""
+    """Return the card of what a recipe trains: its model's, with the recipe's labels and [config], without weights."""
     card, _ = find_model(recipe.model)
     return dataclasses.replace(
         card,
@@ -120,116 +124,109 @@ def trained_card(recipe: Recipe) -> ModelCard:
     )
 
 
-def with_settings(recipe: Recipe, settings: list[str]) -> Recipe:
-    """`--set key=value` or `--set config.key=value`, the value in TOML or, failing that, as text."""
-    table: dict[str, Any] = dataclasses.asdict(recipe)
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals:
-            raise NiahError(f"--set {setting}: must read key=value")
+def _initial_network(
+    recipe: Recipe, card: ModelCard, family: type[NetworkAdapter], classes: int
+) -> torch.nn.Module:
+    """Draw the network's weights by the recipe's seed, and load those that it starts from."""
+    with torch_seed(recipe.seed):
         try:
-            value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            value = text
-        if key.startswith("config."):
-            table["config"] = {**table["config"], key.removeprefix("config."): value}
-        else:
-            table[key] = value
-    return recipe_from(table, "--set")
-
-
-def start_from(network: torch.nn.Module, model: str, file: str = "") -> None:
-    """Weights of another model of the same architecture; a head of another size keeps its fresh start."""
-    card, weights = find_model(model)
-    family: type[NetworkAdapter] = import_adapter(card)
-    path = Path(file) if file else resolve(card, weights)
-    if issubclass(family, SelfSupervised):  # released without a head
-        family.load_body(network, path)
-        return
-    state = family.official_state(read_state(path), network)
-    own = network.state_dict()
-    head = [key for key, value in own.items() if key in state and state[key].shape != value.shape]
-    classes = {own[key].shape[0] for key in head}
-    if len(classes) > 1 or any(own[key].shape[1:] != state[key].shape[1:] for key in head):
-        raise NiahError(f"start '{model}' is of another architecture: {', '.join(head[:5])} differ")
-    load_strictly(
-        network,
-        {key: own[key] if key in head else value for key, value in state.items()},
-        str(path),
-    )
+            network = family.build(card.config, classes)
+        except (TypeError, ValueError) as error:
+            raise NiahError(
+                f"[config] of the card and the recipe does not fit {card.adapter}: {error}"
+            ) from None
+    if recipe.start == IMAGENET:
+        start_from_imagenet(network, recipe.start_file, card.name)
+    elif recipe.start:
+        start_from(network, recipe.start, recipe.start_file)
+    return network
 
 
 def _clips(
-    recipe: Recipe, needles: NeedleSet, frontend: Frontend, cache: Path, device: torch.device
+    recipe: Recipe,
+    needles: NeedleSet,
+    frontend: Frontend,
+    cache: Path,
+    processes: Processes,
+    features_gb: float,
 ) -> Clips:
     if recipe.pipeline == "waveform":
-        _refuse_missing(needles)
-        targets = needles.targets().astype("float32")
-        return SoundClips(needles, frontend, targets, on_device=device.type == "cuda")
+        labels = SparseLabels.from_label_sets(
+            (needle.labels for needle in needles.needles), needles.vocabulary
+        )
+        return SoundClips(needles, frontend, labels, on_device=processes.device.type == "cuda")
     if not isinstance(frontend, KaldiFrontend):
         raise NiahError(
             f"recipe '{recipe.name}': mixing features is for Kaldi's natural logarithm: set pipeline = \"waveform\""
         )
-    return load_features(needles, frontend, cache)
+    return load_features(needles, frontend, cache, share=processes.blocks, largest_gb=features_gb)
 
 
-def _refuse_missing(needles: NeedleSet) -> None:
-    """Sound is read in the steps; a file that is not there must not be found in the third hour."""
-    missing = [
-        str(needle.source.path)
-        for needle in needles.needles
-        if isinstance(needle.source, FileSource) and not needle.source.path.is_file()
-    ]
-    if missing:
-        raise NiahError(
-            f"{needles.name}: {len(missing)} of {len(needles)} files are missing, the first: {missing[0]}"
-        )
-
-
-def _teachers(recipe: Recipe, labels: Vocabulary, device: torch.device) -> list[Adapter]:
-    if recipe.teacher == (EMA,):
-        return []
-    for teacher in recipe.teacher:  # all of them, before any weights are fetched
+def _check_teachers(recipe: Recipe, labels: Vocabulary) -> None:
+    """Refuse a teacher of other labels before any weights are fetched."""
+    for teacher in recipe.teacher if recipe.teacher != (EMA,) else ():
         card, _ = find_model(teacher)
-        taught = vocabulary(card.labels_source)
-        if taught.ids != labels.ids:
+        scored = vocabulary(card.labels_source)
+        if scored.ids != labels.ids:
             raise NiahError(
-                f"teacher '{card.name}' scores {taught.name}, the student {labels.name}: "
+                f"teacher '{card.name}' scores {scored.name}, the student {labels.name}: "
                 "they must be the same"
             )
-    return [load_model(teacher, device=str(device)) for teacher in recipe.teacher]
 
 
-def _teaching(
+def _load_teachers(recipe: Recipe, device: torch.device) -> list[Adapter]:
+    """Load the teachers on this process' own device."""
+    if recipe.teacher == (EMA,):
+        return []
+    files = recipe.teacher_file or ("",) * len(recipe.teacher)
+    loaded = []
+    for teacher, file in zip(recipe.teacher, files, strict=True):
+        try:
+            loaded.append(load_model(teacher, file or None, device=str(device)))
+        except NiahError as error:
+            if file or "--checkpoint" not in str(error):
+                raise
+            text = str(error).replace("--checkpoint FILE", "--set teacher_file=FILE")
+            text = text.replace("--checkpoint", "--set teacher_file=FILE")
+            raise NiahError(f"teacher: {text}") from error
+    return loaded
+
+
+def _teacher(
     recipe: Recipe,
     teachers: Sequence[Adapter],
     needles: NeedleSet,
     frontend: Frontend,
     cache: Path,
+    processes: Processes,
 ) -> Teacher | None:
     if not teachers:
         return None
     if recipe.teaching == "precomputed":
-        return PrecomputedTeacher(precompute(teachers, needles, cache))
+        return PrecomputedTeacher(precompute(teachers, needles, cache, processes.blocks))
     return LiveTeachers(teachers, frontend)
 
 
-def _workers(recipe: Recipe, asked: int | None) -> int:
-    if asked is not None:
-        return asked
+def _workers(recipe: Recipe, given: int | None) -> int:
+    if given is not None:
+        return given
     return min(MOST_WORKERS, os.cpu_count() or 1) if recipe.pipeline == "waveform" else 0
 
 
-def _write(path: Path, trained: Trained, recipe: Recipe) -> Path:
-    from safetensors.torch import save
+def _ready_cache(processes: Processes) -> Path:
+    """Return the folder of features and verdicts, swept of what killed processes left."""
+    cache = cache_folder() / "training"
+    with one_line_os_errors(cache):
+        cache.mkdir(parents=True, exist_ok=True)
+        if processes.is_first:
+            remove_leftovers(cache)
+            remove_former_leftovers(cache)
+    return cache
 
-    # under one key: several are written in a random order, and the same training gives the same file
-    told = {
-        "training": json.dumps(
-            {"recipe": published(dataclasses.asdict(recipe), paths=True), "log": trained.log}
-        )
-    }
-    state = {key: value.contiguous().cpu() for key, value in trained.state.items()}
-    with atomic_write(path) as stream:
-        stream.write(save(state, metadata=told))
-    return path
+
+def _note(text: str) -> None:
+    print(f"note: {' '.join(text.split())}", file=sys.stderr)
+
+
+def _silent(text: str) -> None:
+    """Leave the notes to the first process."""

@@ -7,48 +7,48 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from niah.errors import NiahError
+from niah.training.batch_plan import BatchPlan, BatchPlanner
 from niah.training.clips import Batch, Clips
-from niah.training.steps import BatchPlan, BatchPlanner
 
 
 @dataclass(frozen=True)
-class _Planned(Dataset[tuple[BatchPlan, Batch | str]]):
-    """Step n and its batch; an error is told as text, since not every exception survives the way to another process."""
+class _PlannedClips(Dataset[tuple[BatchPlan, Batch | str]]):
+    """Step n and its batch; an error travels as text, since not every exception survives the way between processes."""
 
     clips: Clips
-    steps: BatchPlanner
+    planner: BatchPlanner
     share: slice
 
     def __getitem__(self, index: int) -> tuple[BatchPlan, Batch | str]:
-        step = self.steps[index].part(self.share)
+        plan = self.planner[index].part(self.share)
         try:
-            return step, self.clips.batch(step)
+            return plan, self.clips.batch(plan)
         except NiahError as error:
-            return step, str(error)
+            return plan, str(error)
 
 
 def batches(
     clips: Clips,
-    steps: BatchPlanner,
+    planner: BatchPlanner,
     *,
     first: int,
     share: slice,
     workers: int,
     device: torch.device,
 ) -> Iterator[tuple[BatchPlan, Batch]]:
-    """The steps from `first` on, each this process' `share` of the rows, with their clips.
+    """Yield the steps from `first` on, each this process' `share` of the rows, with their clips.
 
     Raises:
         NiahError: a clip that cannot be read.
     """
     loader = DataLoader(
-        _Planned(clips, steps, share),
+        _PlannedClips(clips, planner, share),
         batch_size=None,
-        sampler=range(first, len(steps)),
+        sampler=range(first, len(planner)),
         num_workers=workers,
         pin_memory=device.type == "cuda",
     )
-    for step, batch in loader:
+    for plan, batch in loader:
         if isinstance(batch, str):
             raise NiahError(batch)
-        yield step, batch
+        yield plan, batch

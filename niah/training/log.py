@@ -1,36 +1,61 @@
-"""What a run tells while it trains: a line an epoch in log.csv, and TensorBoard's events where it is installed."""
+"""A training's log: a line an epoch in log.csv, TensorBoard's events, and lines for a terminal that is none."""
 
 import csv
 import io
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
-from niah.system import atomic
+from niah.errors import NiahError
+from niah.system.atomic import atomic_write
 
 LOG = "log.csv"
 COLUMNS = (
     *("epoch", "step", "loss", "learning_rate"),
     *("validation_mAP", "validation_auc", "validation_d_prime", "averaged_mAP"),
 )
+_LINE_EVERY_S = 600.0  # within a long epoch
 
 
-def append(path: Path, line: dict[str, float]) -> None:
-    """Add the epoch's line; a line of it that a kill left without its checkpoint is replaced."""
-    lines: list[dict[str, Any]] = []
-    if path.is_file():
-        with path.open(newline="") as file:
-            lines = [row for row in csv.DictReader(file) if int(row["epoch"]) < line["epoch"]]
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of a log so far; none where there is no file.
+
+    Raises:
+        NiahError: a file that is no log, or a line whose epoch is no number.
+    """
+    if not path.is_file():
+        return []
+    advice = "move it away, or give another --out"
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            lines = list(csv.DictReader(file))
+    except (OSError, ValueError, csv.Error) as error:
+        raise NiahError(f"{path} cannot be read ({error}): {advice}") from None
+    for number, line in enumerate(lines, start=2):
+        if set(line) != set(COLUMNS) or not str(line["epoch"]).isdecimal():
+            raise NiahError(f"{path}, line {number}: is no line of a training's log: {advice}")
+    return lines
+
+
+def append_log(path: Path, line: dict[str, float]) -> None:
+    """Add the epoch's line; one that a kill left without its checkpoint is replaced.
+
+    Raises:
+        NiahError: as `read_log`, or the disk is full.
+    """
+    lines = [row for row in read_log(path) if int(row["epoch"]) < line["epoch"]]
     lines.append({key: round(value, 6) for key, value in line.items()})
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, COLUMNS)
     writer.writeheader()
     writer.writerows(lines)
-    with atomic.atomic_write(path) as stream:
+    with atomic_write(path) as stream:
         stream.write(text.getvalue().encode())
 
 
 class Events:
-    """TensorBoard's event file in `folder`; silent where tensorboard is not installed."""
+    """TensorBoard's event file in `folder`; nothing where tensorboard is not installed."""
 
     def __init__(self, folder: Path, first_step: int) -> None:
         try:
@@ -38,15 +63,42 @@ class Events:
         except ImportError:
             self._writer = None
             return
-        # what a killed run wrote past its checkpoint is hidden
+        # events that a killed run wrote past its checkpoint are hidden
         self._writer = SummaryWriter(str(folder), purge_step=first_step)
 
     def add(self, step: int, values: dict[str, float]) -> None:
+        """Write scalars of a step."""
         if self._writer is None:
             return
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
 
     def close(self) -> None:
+        """Write what is still in memory."""
         if self._writer is not None:
             self._writer.close()
+
+
+class ProgressLines:
+    """Lines on stderr in place of a progress bar: after each epoch, and every ten minutes within one."""
+
+    def __init__(self, name: str, epochs: int, total_steps: int, *, silent: bool) -> None:
+        self._name, self._epochs, self._total, self._silent = name, epochs, total_steps, silent
+        self._last = time.monotonic()
+
+    def step(self, step: int, detail: str) -> None:
+        """Note a finished step; at times print it."""
+        if time.monotonic() - self._last >= _LINE_EVERY_S:
+            self._print(f"step {step}/{self._total}, {detail}")
+
+    def epoch(self, line: dict[str, float], seconds: float) -> None:
+        """Print an epoch's line of the log."""
+        self._print(
+            f"epoch {line['epoch']:.0f}/{self._epochs}, loss {line['loss']:.4f}, "
+            f"validation mAP {line['validation_mAP']:.3f}, {seconds:.0f} s"
+        )
+
+    def _print(self, text: str) -> None:
+        self._last = time.monotonic()
+        if not self._silent:
+            print(f"{self._name}: {text}", file=sys.stderr, flush=True)

@@ -18,22 +18,21 @@ from torch import Tensor, nn
 
 from niah.errors import NiahError
 from niah.frontends import Frontend
-from niah.system import atomic
+from niah.randomness import torch_seed
+from niah.system.atomic import one_line_os_errors, remove_leftovers
 from niah.system.memory import keep_freed_memory
 from niah.system.progress import progress_bar
 from niah.training.augmentation import spec_augment
 from niah.training.averaging import MovingAverage, State, add_to_mean
+from niah.training.batch_plan import BatchPlan, BatchPlanner
 from niah.training.checkpoint import CHECKPOINT, TrainState, resume, save
-from niah.training.clips import Batch, Clips, FeatureClips, log_mel_of
+from niah.training.clips import Batch, Clips, FeatureClips, log_mel_of, normalised
 from niah.training.loading import batches
-from niah.training.log import LOG, Events, append
-from niah.training.log_mel import normalised
+from niah.training.log import LOG, Events, ProgressLines, append_log, read_log
 from niah.training.losses import DISTILLATION_LOSSES, tagging_loss
-from niah.training.optimiser import make_optimiser
+from niah.training.optimiser import learning_rate, make_optimiser, set_learning_rate
 from niah.training.processes import Processes
 from niah.training.recipes import EMA, Recipe
-from niah.training.schedule import learning_rate
-from niah.training.steps import BatchPlan, BatchPlanner
 from niah.training.teachers import SelfTeacher, Teacher
 from niah.training.validation import validate
 
@@ -45,7 +44,7 @@ EVENTS_EVERY = 50  # steps
 
 @dataclass(frozen=True)
 class Trained:
-    """The averaged weights and the log's last line."""
+    """Averaged weights, and the last line of the log."""
 
     state: State
     log: dict[str, float]
@@ -59,28 +58,39 @@ def train(
     validation: FeatureClips,
     out: Path,
     *,
-    device: torch.device | None = None,
-    teaching: Teacher | None = None,
+    processes: Processes | None = None,
+    teacher: Teacher | None = None,
     workers: int = 0,
+    clips_sha256: str = "",
 ) -> Trained:
     """Train `network` in place; a checkpoint and a log line an epoch in `out`, resumed from there.
 
     Args:
-        device: the CPU by default; under `accelerate launch` each process takes its own of that type.
-        teaching: what the student is taught beside the labels; `recipe.teacher = ["ema"]` needs none.
+        recipe: how.
+        network: what is trained.
+        frontend: the network's.
+        clips: training clips.
+        validation: clips that each epoch is scored on.
+        out: folder of the checkpoint and the log.
+        processes: this process and its device; by default alone on the CPU.
+        teacher: the student's targets beside the labels; `recipe.teacher = ["ema"]` needs none.
         workers: processes that read clips ahead; 0 reads in this one.
+        clips_sha256: checksum of the training clips' ids; a checkpoint of other clips is not resumed.
 
     Raises:
         NiahError: a NaN loss (the last checkpoint stays), a clip that cannot be read, a checkpoint of another recipe
-            in `out`, a batch that the processes cannot share evenly, float16 without a GPU.
+            or of other clips in `out`, or a damaged one, a log that is none, a batch that the processes cannot share
+            evenly, float16 without a GPU.
     """
     keep_freed_memory()
-    processes = Processes(recipe, device or torch.device("cpu"))
-    with atomic.one_line_os_errors(out):
+    processes = processes or Processes(recipe, torch.device("cpu"))
+    with one_line_os_errors(out):
         out.mkdir(parents=True, exist_ok=True)
-    return Trainer(recipe, network, frontend, clips, validation, out, processes, teaching).fit(
-        workers
-    )
+        if processes.is_first:
+            remove_leftovers(out)
+    return Trainer(
+        recipe, network, frontend, clips, validation, out, processes, teacher, clips_sha256
+    ).fit(workers)
 
 
 class Trainer:
@@ -95,154 +105,165 @@ class Trainer:
         validation: FeatureClips,
         out: Path,
         processes: Processes,
-        teaching: Teacher | None,
+        teacher: Teacher | None,
+        clips_sha256: str = "",
     ) -> None:
         self.recipe, self.frontend, self.out = recipe, frontend, out
         self.clips, self.validation = clips, validation
         self.processes = processes
         self.network = network.to(processes.device)
         self.moving = MovingAverage(self.network, recipe.ema_momentum) if _has_ema(recipe) else None
-        self.teaching = SelfTeacher(self.moving) if self.moving else teaching
+        self.teacher = SelfTeacher(self.moving) if self.moving else teacher
+        self.clips_sha256 = clips_sha256
         self.optimiser = make_optimiser(recipe, self.network)
-        self.standing = resume(
+        read_log(out / LOG)  # one that cannot be gone on with is found before the first step
+        self.state = resume(
             out / CHECKPOINT,
             recipe,
             self.network,
             self.optimiser,
             processes.scaler,
             self.moving.network if self.moving else None,
+            clips_sha256,
         )
-        self.steps = BatchPlanner(
-            recipe, clips.targets, frames=frontend.needle_frames, mels=frontend.mels
+        self.planner = BatchPlanner(
+            recipe, clips.labels, frames=frontend.needle_frames, mels=frontend.mels
         )
 
     def fit(self, workers: int) -> Trained:
-        standing = self.standing
-        if not standing.finished:
-            events = (
-                Events(self.out / "tensorboard", standing.step) if self.processes.is_first else None
-            )
+        """Take the steps that are left, and return the averaged weights."""
+        state, first = self.state, self.processes.is_first
+        if not state.finished:
+            events = Events(self.out / "tensorboard", state.step) if first else None
             with progress_bar() as bar:
-                task = bar.add_task(self.recipe.name, total=len(self.steps), detail="")
-                self._all_steps(workers, bar, task, events)
+                task = bar.add_task(self.recipe.name, total=len(self.planner), detail="")
+                silent = bar.console.is_terminal or not first
+                lines = ProgressLines(
+                    self.recipe.name, self.recipe.epochs, len(self.planner), silent=silent
+                )
+                self._all_steps(workers, bar, task, events, lines)
             if events is not None:
                 events.close()
-        return Trained(standing.averaged or self.network.state_dict(), standing.log)
+        return Trained(state.averaged or self.network.state_dict(), state.log)
 
     def _all_steps(
-        self, workers: int, bar: "Progress", task: "TaskID", events: Events | None
+        self,
+        workers: int,
+        bar: "Progress",
+        task: "TaskID",
+        events: Events | None,
+        lines: ProgressLines,
     ) -> None:
-        standing, per_epoch = self.standing, self.steps.per_epoch
+        state, per_epoch = self.state, self.planner.per_epoch
         model = self.processes.shared(self.network)
         began = time.perf_counter()
-        for step, batch in batches(
+        for plan, batch in batches(
             self.clips,
-            self.steps,
-            first=standing.step,
+            self.planner,
+            first=state.step,
             share=self.processes.share,
             workers=workers,
             device=self.processes.device,
         ):
-            number = standing.step
-            loss = self._step(model, number, step, batch)
-            standing.step += 1
-            standing.loss_sum += loss
-            epoch, within = divmod(standing.step, per_epoch)
-            told = f"loss {standing.loss_sum / (within or per_epoch):.4f}"
-            bar.update(task, completed=standing.step, detail=told)
-            if events is not None and standing.step % EVENTS_EVERY == 0:
-                events.add(standing.step, {"loss": loss, "learning_rate": self._rate(number)})
+            step = state.step
+            loss = self._step(model, step, plan, batch)
+            state.step += 1
+            state.loss_sum += loss
+            epoch, within = divmod(state.step, per_epoch)
+            detail = f"loss {state.loss_sum / (within or per_epoch):.4f}"
+            bar.update(task, completed=state.step, detail=detail)
+            lines.step(state.step, detail)
+            if events is not None and state.step % EVENTS_EVERY == 0:
+                events.add(state.step, {"loss": loss, "learning_rate": self._rate(step)})
             if within == 0:
-                self._end_epoch(epoch, time.perf_counter() - began, events)
+                seconds = time.perf_counter() - began
+                self._end_epoch(epoch, seconds, events)
+                lines.epoch(state.log, seconds)
                 began = time.perf_counter()
-                if standing.finished:
+                if state.finished:
                     return
-            elif self.recipe.checkpoint_steps and standing.step % self.recipe.checkpoint_steps == 0:
+            elif self.recipe.checkpoint_steps and state.step % self.recipe.checkpoint_steps == 0:
                 self._save()
 
-    def _step(self, model: nn.Module, number: int, step: BatchPlan, batch: Batch) -> float:
-        """One update of the weights; returns the loss, the mean over all processes."""
+    def _step(self, model: nn.Module, step: int, plan: BatchPlan, batch: Batch) -> float:
+        """Update the weights once; return the loss, the mean over all processes."""
         model.train()
-        seed = self.recipe.seed * 1_000_003 + number
-        torch.manual_seed(
-            seed + (self.processes.index << 32)
-        )  # drop path draws from the global generator
-        for group in self.optimiser.param_groups:
-            group["lr"] = self._rate(number)
-        features, targets = self._features(step, batch)
+        set_learning_rate(self.optimiser, self._rate(step))
+        features, targets = self._features(plan, batch)
         self.optimiser.zero_grad()
         total = torch.zeros((), device=features.device)
         parts = _parts(len(features), self.recipe.accumulate)
-        for part in parts:
-            with self.processes.accumulating(model, last=part is parts[-1]):
-                share = (part.stop - part.start) / len(features)
-                loss = share * self._loss(model, features[part], targets[part], step.part(part))
-                self.processes.backward(loss)
-                total += loss.detach()
+        seed = self.recipe.seed * 1_000_003 + step + (self.processes.index << 32)
+        with torch_seed(seed, features.device):  # for drop path
+            for part in parts:
+                with self.processes.accumulating(model, last=part is parts[-1]):
+                    share = (part.stop - part.start) / len(features)
+                    loss = share * self._loss(model, features[part], targets[part], plan.part(part))
+                    self.processes.backward(loss)
+                    total += loss.detach()
         mean = self.processes.mean(total)
-        _check_finite(mean, number, self.out)
+        _check_finite(mean, step, self.out)
         self.processes.update(self.optimiser, self.network, self.recipe.clip_gradient)
         if self.moving is not None:
             self.moving.update(self.network)
         return mean
 
-    def _features(self, step: BatchPlan, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Normalised features (b, frames, mels) and targets (b, classes) on the device."""
+    def _features(self, plan: BatchPlan, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return normalised features (b, frames, mels) and targets (b, classes) on the device."""
         device = self.processes.device
         log_mel = log_mel_of(batch, self.frontend, device)
         masked = spec_augment(
-            log_mel, torch.from_numpy(step.bands), torch.from_numpy(step.stretches)
+            log_mel, torch.from_numpy(plan.bands), torch.from_numpy(plan.frame_masks)
         )
-        return normalised(self.frontend, masked), batch.targets.to(device)
+        return normalised(self.frontend, masked), batch.targets.to(device, non_blocking=True)
 
-    def _loss(self, model: nn.Module, features: Tensor, targets: Tensor, step: BatchPlan) -> Tensor:
-        """(1 - w) BCE + w distillation (facts 1.9)."""
+    def _loss(self, model: nn.Module, features: Tensor, targets: Tensor, plan: BatchPlan) -> Tensor:
+        """Return (1 - w) BCE + w distillation, as DASS's `traintest.py`."""
         recipe = self.recipe
         with self.processes.autocast():
             logits = model(features).float()
         loss = tagging_loss(logits, targets)
-        if self.teaching is None:
+        if self.teacher is None:
             return loss
         with torch.no_grad(), self.processes.autocast():
-            wanted = self.teaching(features, step).float()
-        taught = DISTILLATION_LOSSES[recipe.distillation](logits, wanted, recipe.temperature)
-        return (1 - recipe.distillation_weight) * loss + recipe.distillation_weight * taught
+            teacher_logits = self.teacher(features, plan).float()
+        distance = DISTILLATION_LOSSES[recipe.distillation]
+        distilled = distance(logits, teacher_logits, recipe.temperature)
+        return (1 - recipe.distillation_weight) * loss + recipe.distillation_weight * distilled
 
     def _rate(self, step: int) -> float:
-        return learning_rate(self.recipe, step, self.steps.per_epoch)
+        return learning_rate(self.recipe, step, self.planner.per_epoch)
 
     def _end_epoch(self, epoch: int, seconds: float, events: Events | None) -> None:
-        recipe, standing = self.recipe, self.standing
+        recipe, state = self.recipe, self.state
         scores = validate(self.network, self.frontend, self.validation, self.processes)
         if epoch > recipe.epochs - recipe.average_last:
-            standing.averaged = add_to_mean(
-                standing.averaged, self.network, standing.averaged_epochs
-            )
-            standing.averaged_epochs += 1
-            _note_best(standing, scores["validation_mAP"])
+            state.averaged = add_to_mean(state.averaged, self.network, state.averaged_epochs)
+            state.averaged_epochs += 1
+            _note_best(state, scores["validation_mAP"])
         patience = recipe.patience
-        ended = patience > 0 and standing.epochs_since_best >= patience
-        standing.finished = epoch == recipe.epochs or ended
-        standing.log = {
+        ended = patience > 0 and state.epochs_since_best >= patience
+        state.finished = epoch == recipe.epochs or ended
+        state.log = {
             "epoch": epoch,
-            "step": standing.step,
-            "loss": standing.loss_sum / self.steps.per_epoch,
+            "step": state.step,
+            "loss": state.loss_sum / self.planner.per_epoch,
             "learning_rate": self.optimiser.param_groups[0]["lr"],
             **scores,
             "averaged_mAP": math.nan,
         }
-        if standing.finished:
-            standing.log["averaged_mAP"] = self._score_of_average()
-        standing.loss_sum = 0.0
+        if state.finished:
+            state.log["averaged_mAP"] = self._score_of_average()
+        state.loss_sum = 0.0
         if self.processes.is_first:
-            append(self.out / LOG, standing.log)
+            append_log(self.out / LOG, state.log)
             if events is not None:
-                events.add(standing.step, {**scores, "epoch_seconds": seconds})
+                events.add(state.step, {**scores, "epoch_seconds": seconds})
         self._save()
 
     def _score_of_average(self) -> float:
         candidate = copy.deepcopy(self.network)
-        candidate.load_state_dict(self.standing.averaged)
+        candidate.load_state_dict(self.state.averaged)
         scores = validate(candidate, self.frontend, self.validation, self.processes)
         return scores["validation_mAP"]
 
@@ -252,11 +273,12 @@ class Trainer:
             save(
                 self.out / CHECKPOINT,
                 self.recipe,
-                self.standing,
+                self.state,
                 self.network,
                 self.optimiser,
                 self.processes.scaler,
                 moving,
+                self.clips_sha256,
             )
         self.processes.wait()
 
@@ -265,16 +287,16 @@ def _has_ema(recipe: Recipe) -> bool:
     return recipe.teacher == (EMA,)
 
 
-def _note_best(standing: TrainState, score: float) -> None:
-    """Patience counts averaged epochs alone: stopping earlier would leave nothing to average (facts 5, item 13)."""
-    if score > standing.best_mAP:
-        standing.best_mAP, standing.epochs_since_best = score, 0
+def _note_best(state: TrainState, score: float) -> None:
+    """Count averaged epochs without a better score: patience on earlier ones would leave nothing to average."""
+    if score > state.best_mAP:
+        state.best_mAP, state.epochs_since_best = score, 0
     else:
-        standing.epochs_since_best += 1
+        state.epochs_since_best += 1
 
 
 def _parts(count: int, parts: int) -> list[slice]:
-    """So many slices of nearly the same length, none empty."""
+    """Part `count` rows into slices of nearly the same length, none empty."""
     bounds = [round(i * count / parts) for i in range(parts + 1)]
     return [slice(a, b) for a, b in pairwise(bounds) if b > a]
 

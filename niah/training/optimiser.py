@@ -1,26 +1,51 @@
-"""The optimiser of a recipe: AdamW with the field's usual exceptions from decay, or Adam as DASS was trained."""
+"""The optimiser of a recipe and its learning rate, which is a function of the step alone: a resumed run needs no state.
 
+AdamW with the field's usual exceptions from decay, or Adam as DASS was trained (`traintest.py`); the classifier's last
+layers may have a rate of their own, as SSAST's and SSAMBA's have (`--head_lr`).
+"""
+
+import math
 from typing import Any
 
 import torch
 from torch import nn
 
+from niah.errors import NiahError
 from niah.training.recipes import Recipe
+
+# the names that this package's networks have for the layers after the body
+HEAD_NAMES = ("mlp_head.", "head.", "classifier.head.", "tscam_conv.")
+_RATE_SCALE = "rate_scale"  # key of a parameter group: its rate over `learning_rate`
 
 
 def make_optimiser(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
-    """`adam`: weight decay as an L2 term on every parameter (facts 1.9). `adamw`: see `parameter_groups`."""
+    """Make the optimiser of a recipe for a network.
+
+    `adam` decays every parameter by an L2 term; `adamw` see `parameter_groups`. With `head_learning_rate`, groups of
+    the head follow those of the body.
+
+    Raises:
+        NiahError: a head of its own rate in a network without one.
+    """
     betas = (recipe.betas[0], recipe.betas[1])
     if recipe.optimiser == "adam":
+        groups: list[dict[str, Any]] = [{"params": list(network.parameters())}]
+        if recipe.head_learning_rate:
+            groups = _split_head(recipe, network, groups)
         return torch.optim.Adam(
-            network.parameters(), recipe.learning_rate, betas, weight_decay=recipe.weight_decay
+            groups, recipe.learning_rate, betas, weight_decay=recipe.weight_decay
         )
     groups = parameter_groups(network, recipe.weight_decay)
+    if recipe.head_learning_rate:
+        groups = _split_head(recipe, network, groups)
     return torch.optim.AdamW(groups, recipe.learning_rate, betas)
 
 
 def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """No decay for vectors (norms, biases, D), nor for the scan's A: decay would draw it towards a fixed memory."""
+    """Part the parameters: no decay for vectors (norms, biases, D), nor for the scan's A.
+
+    Decay would draw A towards a fixed memory.
+    """
     exempt = {
         name
         for name, parameter in network.named_parameters()
@@ -31,3 +56,49 @@ def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, 
         {"params": [p for n, p in named if n not in exempt], "weight_decay": weight_decay},
         {"params": [p for n, p in named if n in exempt], "weight_decay": 0.0},
     ]
+
+
+def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    """Give each group `rate`, times its own scale where it has one."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate * group.get(_RATE_SCALE, 1.0)
+
+
+def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
+    """Return the rate of a step: warm-up, then a cosine to zero at the last step, or a factor after each milestone."""
+    rate = recipe.learning_rate * _warm(recipe, step)
+    if recipe.schedule == "milestones":
+        passed = sum(step // steps_per_epoch >= epoch for epoch in recipe.milestones)
+        return rate * recipe.milestone_factor**passed
+    total = recipe.epochs * steps_per_epoch
+    done = max(0.0, (step - recipe.warmup_steps) / max(1, total - recipe.warmup_steps))
+    return rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+def _warm(recipe: Recipe, step: int) -> float:
+    """(step + 1) / warmup_steps; in stairs of `warmup_stair` steps from 0, as released, where one is given."""
+    if step >= recipe.warmup_steps:
+        return 1.0
+    if recipe.warmup_stair > 1:
+        return step // recipe.warmup_stair * recipe.warmup_stair / recipe.warmup_steps
+    return (step + 1) / recipe.warmup_steps
+
+
+def _split_head(
+    recipe: Recipe, network: nn.Module, groups: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    head = {id(p) for n, p in network.named_parameters() if n.startswith(HEAD_NAMES)}
+    if not head:
+        raise NiahError(
+            f"recipe '{recipe.name}': head_learning_rate: this network has no parameters named "
+            f"{', '.join(f'{name}*' for name in HEAD_NAMES)}"
+        )
+    body = [
+        {**group, "params": [p for p in group["params"] if id(p) not in head]} for group in groups
+    ]
+    scale = recipe.head_learning_rate / recipe.learning_rate
+    own = [
+        {**group, "params": [p for p in group["params"] if id(p) in head], _RATE_SCALE: scale}
+        for group in groups
+    ]
+    return [*body, *own]

@@ -1,4 +1,4 @@
-"""One process or many, in full or half precision: what accelerate does for the loop, and nothing else of it.
+"""One process or many, in full or half precision: the part of accelerate that the loop uses.
 
 Process p of P takes rows p, p + P, .. of every planned batch; gradients are averaged (DDP).
 """
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from niah.errors import NiahError
 from niah.training.recipes import Recipe
+from niah.training.row_store import Share
 
 _PRECISIONS = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 
@@ -39,42 +40,49 @@ class Processes:
 
     @property
     def is_first(self) -> bool:
-        """Whether this one writes files."""
+        """True in the process that writes files."""
         return self.index == 0
 
     @property
     def share(self) -> slice:
-        """This process' rows of a batch."""
+        """Rows of a batch that this process takes."""
         return slice(self.index, None, self.count)
 
     @property
+    def blocks(self) -> Share:
+        """Blocks of a row store that this process makes."""
+        return Share(self.index, self.count)
+
+    @property
     def scaler(self) -> Any:
-        """float16's loss scaler, None in other precisions."""
+        """Loss scaler of float16, None in other precisions."""
         return self._accelerator.scaler
 
     def shared(self, network: nn.Module) -> nn.Module:
-        """The network as the processes train it together; its parameters are the given one's."""
+        """Return the network as the processes train it together, with the same parameters."""
         if self.count == 1:
             return network
         model: nn.Module = self._accelerator.prepare_model(network)
         return model
 
     def autocast(self) -> AbstractContextManager[None]:
+        """Compute in the recipe's precision within the block."""
         context: AbstractContextManager[None] = self._accelerator.autocast()
         return context
 
     def accumulating(self, model: nn.Module, *, last: bool) -> AbstractContextManager[None]:
-        """Gradients are exchanged in the last part of a batch only."""
+        """Exchange gradients in the last part of a batch only."""
         if last or self.count == 1:
             return nullcontext()
         context: AbstractContextManager[None] = self._accelerator.no_sync(model)
         return context
 
     def backward(self, loss: Tensor) -> None:
+        """Add the gradients of a loss, scaled where float16 needs it."""
         (self.scaler.scale(loss) if self.scaler else loss).backward()
 
     def update(self, optimiser: torch.optim.Optimizer, network: nn.Module, largest: float) -> None:
-        """One optimiser step, the gradient's norm limited to `largest` (0 is no limit)."""
+        """Take one optimiser step, the gradient's norm limited to `largest` (0: no limit)."""
         if self.scaler:
             self.scaler.unscale_(optimiser)
         if largest:
@@ -86,11 +94,11 @@ class Processes:
             optimiser.step()
 
     def mean(self, value: Tensor) -> float:
-        """The mean of a scalar over the processes."""
+        """Return the mean of a scalar over the processes."""
         return float(self._accelerator.reduce(value, reduction="mean"))
 
     def gather(self, rows: Tensor) -> Tensor:
-        """Every process' rows, in the order of the whole: (P n, ...) of (n, ...) each."""
+        """Return every process' rows in the order of the whole, (P n, ...) of (n, ...) each."""
         if self.count == 1:
             return rows
         gathered = self._accelerator.gather(rows)
@@ -98,6 +106,7 @@ class Processes:
         return parts.transpose(0, 1).flatten(0, 1)
 
     def wait(self) -> None:
+        """Wait until all processes are here."""
         self._accelerator.wait_for_everyone()
 
 

@@ -1,15 +1,17 @@
 """Training recipes: one TOML a run, in `models/recipes/`, holding strings and numbers only."""
 
 import dataclasses
+import hashlib
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from niah.cards import cards_folder
 from niah.errors import NiahError, nearest
+from niah.toml_tables import build, read_toml
 
 CHOICES = {
     "schedule": ("cosine", "milestones"),
@@ -17,10 +19,16 @@ CHOICES = {
     "precision": ("float32", "bfloat16", "float16"),
     "sampling": ("uniform", "balanced"),
     "pipeline": ("features", "waveform"),
-    "distillation": ("kl", "bce", "l2", "cosine"),
+    "distillation": ("kl", "bce", "bce-softmax", "l2", "cosine", "l2c"),
     "teaching": ("live", "precomputed"),
 }
 EMA = "ema"  # as a teacher: the student's own moving average
+
+
+# Fields that came after the first checkpoints: at their default they are in no fingerprint, so those are still resumed.
+_LATER_FIELDS = ("head_learning_rate", "milestone_factor", "teacher_file")
+# Losses that once were computed otherwise: a run that was begun with the former one is not gone on with.
+_LOSS_VERSIONS = {"l2": 2, "cosine": 2}
 
 
 @dataclass(frozen=True)
@@ -28,20 +36,18 @@ class Recipe:
     """What determines a training run; a checkpoint of another recipe is not resumed from."""
 
     model: str  # a model card's name or path: architecture, labels
-    train: str = (
-        ""  # needle spec, see niah.needles.load_needles; where empty, --train must be given
-    )
+    train: str = ""  # needle spec (`niah.needles.load_needles`); empty: --train must be given
     validation: str = ""
     name: str = ""
     labels: str = ""  # a vocabulary instead of the card's
     config: Mapping[str, Any] = field(default_factory=dict)  # over the card's [config]
-    clips: int = 0  # of `train`; 0 is all
+    clips: int = 0  # number of clips of `train`; 0: all
     validation_clips: int = 0
     seed: int = 0
-    start: str = ""  # "imagenet", or a model whose weights are the start; the head is made anew where the labels differ
-    start_file: str = ""  # the weights file of that start, where it is not fetched
+    start: str = ""  # "imagenet", or a model whose weights are the start; a head of other labels is drawn anew
+    start_file: str = ""  # file with the start's weights, where it is not fetched
     epochs: int = 10
-    batch_size: int = 16  # in all: over all processes and accumulated parts
+    batch_size: int = 16  # over all processes and accumulated parts
     accumulate: int = 1  # parts of a batch that go through the network one after another
     precision: str = "float32"
     optimiser: str = "adamw"
@@ -49,31 +55,39 @@ class Recipe:
     betas: tuple[float, ...] = (0.9, 0.98)
     weight_decay: float = 0.05
     warmup_steps: int = 200
-    warmup_stair: int = 1  # the rate rises every so many steps
+    warmup_stair: int = 1  # steps between two rises of the rate
     schedule: str = "cosine"
-    milestones: tuple[int, ...] = ()  # epochs at whose end the rate is halved
-    clip_gradient: float = 1.0  # largest norm; 0 is none
-    average_last: int = 1  # weights of the last epochs that are averaged
+    milestones: tuple[
+        int, ...
+    ] = ()  # epochs after which the rate is multiplied by `milestone_factor`
+    clip_gradient: float = 1.0  # largest norm; 0: no limit
+    average_last: int = 1  # epochs whose weights are averaged, counted from the end
     patience: int = (
-        0  # stop after so many averaged epochs without a better validation mAP; 0 is never
+        0  # stop after this many averaged epochs without a better validation mAP; 0: never
     )
     sampling: str = "uniform"  # or balanced: rare classes more often, with replacement
     pipeline: str = "features"  # or waveform: mixup and level on the sound itself, as released
     mixup_rate: float = 0.5
     mixup_beta: float = 10.0  # Beta(b, b)
-    frequency_mask: int = 48  # SpecAugment, mels
-    time_mask: int = 192  # frames
+    frequency_mask: int = 48  # SpecAugment: widest band, in mels
+    time_mask: int = 192  # widest run of frames
     roll: bool = True  # random circular shift in time
     gain_db: float = 0.0  # uniform in +- this
     teacher: tuple[
         str, ...
-    ] = ()  # models whose mean logits are taught, or "ema"; none is no distillation
+    ] = ()  # models whose mean logits are taught, or "ema"; none: no distillation
     teaching: str = "live"  # or precomputed: once a clip, without augmentation
     ema_momentum: float = 0.999
-    distillation: str = "kl"
+    distillation: str = "kl"  # see `niah.training.losses`
     distillation_weight: float = 0.5
     temperature: float = 1.0
-    checkpoint_steps: int = 0  # also within an epoch, every so many steps
+    checkpoint_steps: int = 0  # steps between checkpoints within an epoch; 0: only at its end
+    head_learning_rate: float = 0.0  # of the classifier's last layers; 0: `learning_rate`
+    milestone_factor: float = 0.5
+    teacher_file: tuple[
+        str, ...
+    ] = ()  # a weights file for each teacher, where it is not fetched; "": fetch
+    note: str = ""  # for readers: source, published score, what is known to differ
 
     def __post_init__(self) -> None:
         for key, choices in CHOICES.items():
@@ -86,7 +100,7 @@ class Recipe:
             raise NiahError(f"recipe '{self.name}': milestones must be whole epochs")
         if EMA in self.teacher and (len(self.teacher) > 1 or self.teaching == "precomputed"):
             raise NiahError(f"recipe '{self.name}': teacher 'ema' teaches alone, and live")
-        for key, fits, told in (
+        for key, fits, range_text in (
             ("epochs", self.epochs >= 1, "1 or more"),
             ("batch_size", self.batch_size >= 1, "1 or more"),
             ("accumulate", 1 <= self.accumulate <= self.batch_size, "1 to batch_size"),
@@ -104,67 +118,107 @@ class Recipe:
             ("distillation_weight", 0 <= self.distillation_weight <= 1, "0 to 1"),
             ("temperature", 0 < self.temperature < math.inf, "above 0"),
             ("checkpoint_steps", self.checkpoint_steps >= 0, "0 (an epoch) or more"),
+            (
+                "head_learning_rate",
+                0 <= self.head_learning_rate < math.inf,
+                "0 (learning_rate) or more",
+            ),
+            ("milestone_factor", 0 < self.milestone_factor <= 1, "above 0 and at most 1"),
+            ("teacher_file", self._teacher_files_fit, "one file for each teacher"),
         ):
             if not fits:
                 raise NiahError(
-                    f"recipe '{self.name}': {key} must be {told}, got {getattr(self, key)}"
+                    f"recipe '{self.name}': {key} must be {range_text}, got {getattr(self, key)}"
                 )
+
+    @property
+    def _teacher_files_fit(self) -> bool:
+        return not self.teacher_file or (
+            EMA not in self.teacher and len(self.teacher_file) == len(self.teacher)
+        )
+
+    def parts(self) -> dict[str, Any]:
+        """Return the fields that determine a training, in their order; later ones only where they are set."""
+        parts = dataclasses.asdict(self)
+        del parts["note"]
+        defaults = {each.name: each.default for each in dataclasses.fields(self)}
+        for name in _LATER_FIELDS:
+            if parts[name] == defaults[name]:
+                del parts[name]
+        return parts
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of `parts`: a recipe names files by their paths, which a checkpoint need not show."""
+        return hashlib.sha256(self.fingerprint_text.encode()).hexdigest()
+
+    @property
+    def fingerprint_text(self) -> str:
+        """Text that is hashed; the first checkpoints hold it in the fingerprint's place."""
+        parts = self.parts()
+        if self.distillation in _LOSS_VERSIONS:
+            parts["distillation_version"] = _LOSS_VERSIONS[self.distillation]
+        return repr(sorted(parts.items()))
 
 
 def _are_betas(betas: tuple[float, ...]) -> bool:
     return len(betas) == 2 and all(0 <= beta < 1 for beta in betas)
 
 
+def recipes() -> list[Recipe]:
+    """Return the shipped recipes, by name."""
+    return [read_recipe(path) for path in sorted(_folder().glob("*.toml"))]
+
+
 def read_recipe(spec: str | Path) -> Recipe:
-    """A recipe by name (of `models/recipes/`) or path.
+    """Read a recipe by name (of `models/recipes/`) or path.
 
     Raises:
-        NiahError: not found, malformed, or with unknown keys.
+        NiahError: not found, not TOML, unknown keys, or values out of range.
     """
     path = Path(spec)
     if path.suffix != ".toml":
-        folder = cards_folder("models") / "recipes"
-        path = folder / f"{spec}.toml"
+        path = _folder() / f"{spec}.toml"
         if not path.is_file():
-            names = [p.stem for p in folder.glob("*.toml")]
+            names = [each.stem for each in _folder().glob("*.toml")]
             raise NiahError(
-                f"unknown recipe '{spec}'.{nearest(str(spec), names)} A recipe of your own is a path"
+                f"unknown recipe '{spec}'.{nearest(str(spec), names)} `niah train --list` lists all; "
+                "one of your own is given as a path"
             )
-    try:
-        table = tomllib.loads(path.read_text())
-    except OSError as error:
-        raise NiahError(f"recipe {path} cannot be read: {error.strerror}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise NiahError(f"recipe {path} is not valid TOML: {error}") from None
-    table.setdefault("name", path.stem)
+    table = {"name": path.stem, **read_toml(path, "recipe")}
     return recipe_from(table, f"recipe {path}")
 
 
-def recipe_from(table: dict[str, Any], where: str) -> Recipe:
-    fields = {f.name: f for f in dataclasses.fields(Recipe)}
-    for key, value in table.items():
-        if key not in fields:
-            raise NiahError(f"{where}: unknown key '{key}'.{nearest(key, fields)}")
-        wanted = type(_default(fields[key]))
-        accepted = {float: (int, float), tuple: (list, tuple, str)}.get(wanted, (wanted,))
-        if not isinstance(value, accepted) or (isinstance(value, bool) and wanted is not bool):
-            raise NiahError(f"{where}: key '{key}' must be {wanted.__name__}, got {value!r}")
-    if "model" not in table:
-        raise NiahError(f"{where}: key 'model' is missing")
-    return Recipe(**{key: _value(value, _default(fields[key])) for key, value in table.items()})
+def recipe_from(table: Mapping[str, Any], where: str) -> Recipe:
+    """Make a recipe of a table; `where` names its source in errors.
+
+    Raises:
+        NiahError: as `read_recipe`.
+    """
+    return build(Recipe, table, where, text_as_list=True)
 
 
-def _default(entry: "dataclasses.Field[Any]") -> Any:
-    """What the key is when not given; of a key that must be given, something of its type."""
-    if entry.default_factory is not dataclasses.MISSING:
-        return entry.default_factory()
-    return "" if entry.default is dataclasses.MISSING else entry.default
+def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
+    """Return the recipe changed by `key=value` or `config.key=value`, the value in TOML or, failing that, as text.
+
+    Raises:
+        NiahError: no `=`, an unknown key, or a value of another type or out of range.
+    """
+    table: dict[str, Any] = dataclasses.asdict(recipe)
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise NiahError(f"--set {setting}: must read key=value")
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except (tomllib.TOMLDecodeError, ValueError, RecursionError):
+            value = text
+        if key.startswith("config."):
+            table["config"] = {**table["config"], key.removeprefix("config."): value}
+        else:
+            table[key] = value
+    return recipe_from(table, "--set")
 
 
-def _value(value: Any, default: Any) -> Any:
-    """Lists are tuples, and one text where several may stand is a tuple of one."""
-    if isinstance(value, list):
-        return tuple(value)
-    if isinstance(value, str) and isinstance(default, tuple):
-        return (value,) if value else ()
-    return value
+def _folder() -> Path:
+    return cards_folder("models") / "recipes"

@@ -1,4 +1,4 @@
-"""What a student is taught: the logits of other models, live on the same augmented input, or computed beforehand."""
+"""A student's targets beside the labels: the logits of other models, live on the same input, or computed beforehand."""
 
 import hashlib
 from collections.abc import Sequence
@@ -14,12 +14,10 @@ from niah.adapters.loading import adapter_info
 from niah.adapters.protocol import Adapter
 from niah.errors import NiahError
 from niah.frontends import Frontend
-from niah.system import atomic
-from niah.system.progress import track
 from niah.training.averaging import MovingAverage
-from niah.training.clips import content_key, load_features
-from niah.training.log_mel import normalised
-from niah.training.steps import BatchPlan
+from niah.training.batch_plan import BatchPlan
+from niah.training.clips import content_key, feature_rows, normalised
+from niah.training.row_store import ALONE, RowStore, Share
 
 if TYPE_CHECKING:
     from niah.needles import NeedleSet
@@ -30,7 +28,7 @@ _BATCH = 8
 class Teacher(Protocol):
     """Logits (b, classes) for the clips of a step, whose normalised features (b, frames, mels) the student sees."""
 
-    def __call__(self, features: Tensor, step: BatchPlan) -> Tensor: ...
+    def __call__(self, features: Tensor, plan: BatchPlan) -> Tensor: ...
 
 
 class LiveTeachers:
@@ -51,7 +49,7 @@ class LiveTeachers:
                 )
         self._teachers = teachers
 
-    def __call__(self, features: Tensor, step: BatchPlan) -> Tensor:  # noqa: ARG002
+    def __call__(self, features: Tensor, plan: BatchPlan) -> Tensor:  # noqa: ARG002
         logits = [teacher.logits(features).to(features.device) for teacher in self._teachers]
         return torch.stack(logits).mean(0)
 
@@ -62,7 +60,7 @@ class SelfTeacher:
     def __init__(self, average: MovingAverage) -> None:
         self._average = average
 
-    def __call__(self, features: Tensor, step: BatchPlan) -> Tensor:  # noqa: ARG002
+    def __call__(self, features: Tensor, plan: BatchPlan) -> Tensor:  # noqa: ARG002
         logits: Tensor = self._average.network(features)
         return logits
 
@@ -70,44 +68,53 @@ class SelfTeacher:
 class PrecomputedTeacher:
     """Logits (clips, classes) of whole clips without augmentation; under mixup their probabilities are mixed.
 
-    sigma(wanted) = w sigma(own) + (1 - w) sigma(partner), as the labels are mixed.
+    sigma(logit) = w sigma(own) + (1 - w) sigma(partner), as the labels are mixed.
     """
 
-    def __init__(self, logits: NDArray[np.float32]) -> None:
+    def __init__(self, logits: Sequence[NDArray[np.float32]]) -> None:
         self._logits = logits
 
-    def __call__(self, features: Tensor, step: BatchPlan) -> Tensor:
-        own = torch.from_numpy(self._logits[step.rows]).double()
-        partner = torch.from_numpy(self._logits[step.partners]).double()
-        weights = torch.from_numpy(step.weights).double()[:, None]
+    def __call__(self, features: Tensor, plan: BatchPlan) -> Tensor:
+        own, partner = self._mean(plan.rows), self._mean(plan.partners)
+        weights = torch.from_numpy(plan.weights).double()[:, None]
         on = weights * torch.sigmoid(own) + (1 - weights) * torch.sigmoid(partner)
         off = weights * torch.sigmoid(-own) + (1 - weights) * torch.sigmoid(-partner)
         return (on.log() - off.log()).float().to(features.device)
 
+    def _mean(self, rows: NDArray[np.int64]) -> Tensor:
+        """Return the teachers' mean logits (b, classes) float64 of some clips."""
+        each = [logits[rows] for logits in self._logits]
+        mean: NDArray[np.float32] = np.mean(each, axis=0, dtype=np.float32)
+        return torch.from_numpy(mean).double()
+
 
 def precompute(
-    teachers: Sequence[Adapter], needles: "NeedleSet", cache: Path
+    teachers: Sequence[Adapter], needles: "NeedleSet", cache: Path, share: Share = ALONE
+) -> list[NDArray[np.float32]]:
+    """Return each teacher's logits (clips, classes), through its own front end, memory-mapped from the cache.
+
+    Features are made for a few clips at a time and not stored: for two million they would be half a terabyte, the
+    logits of 527 classes are 4 GB. What a killed run has computed is kept; processes share the clips.
+
+    Raises:
+        NiahError: a clip that cannot be read, no room on the disk.
+    """
+    return [_logits_of(teacher, needles, cache, share) for teacher in teachers]
+
+
+def _logits_of(
+    teacher: Adapter, needles: "NeedleSet", cache: Path, share: Share
 ) -> NDArray[np.float32]:
-    """The teachers' mean logits (clips, classes), each through its own front end; kept in the cache."""
-    logits = [_logits_of(teacher, needles, cache) for teacher in teachers]
-    mean: NDArray[np.float32] = np.mean(logits, axis=0, dtype=np.float32)
-    return mean
-
-
-def _logits_of(teacher: Adapter, needles: "NeedleSet", cache: Path) -> NDArray[np.float32]:
     weights = adapter_info(teacher).weights_sha256
-    told = f"{teacher.name}\n{weights}\n{content_key(needles, teacher.frontend)}"
-    path = cache / f"teacher-{hashlib.sha256(told.encode()).hexdigest()[:24]}.npy"
-    if path.is_file():
-        stored: NDArray[np.float32] = np.load(path)
-        return stored
-    clips = load_features(needles, teacher.frontend, cache)
-    starts = range(0, len(clips), _BATCH)
-    rows = [
-        teacher.logits(normalised(teacher.frontend, clips.features(slice(i, i + _BATCH)))).cpu()
-        for i in track(starts, f"teacher {teacher.name}", total=len(starts))
-    ]
-    logits: NDArray[np.float32] = torch.cat(rows).numpy()
-    with atomic.atomic_write(path) as stream:
-        np.save(stream, logits)
-    return logits
+    text = f"{teacher.name}\n{weights}\n{content_key(needles, teacher.frontend)}"
+    path = cache / f"teacher-{hashlib.sha256(text.encode()).hexdigest()[:24]}.npy"
+    store = RowStore(path, (len(needles), len(teacher.labels)), np.dtype(np.float32))
+
+    def make(first: int, last: int) -> NDArray[np.float32]:
+        log_mel = feature_rows(needles, teacher.frontend, first, last).astype(np.float32)
+        parts = torch.split(torch.from_numpy(log_mel), _BATCH)
+        rows = [teacher.logits(normalised(teacher.frontend, part)).cpu() for part in parts]
+        logits: NDArray[np.float32] = torch.cat(rows).numpy()
+        return logits
+
+    return store.load_or_make(make, f"teacher {teacher.name}", share)

@@ -1,4 +1,4 @@
-"""How good a network is while it trains: the benchmark's own metrics over whole 10 s clips."""
+"""Score a network while it trains: the benchmark's own metrics over whole 10 s clips."""
 
 import numpy as np
 import torch
@@ -12,8 +12,7 @@ from niah.metrics.average_precision import (
     mean_auc,
     mean_average_precision,
 )
-from niah.training.clips import FeatureClips
-from niah.training.log_mel import normalised
+from niah.training.clips import FeatureClips, normalised
 from niah.training.processes import Processes
 
 BATCH = 16
@@ -23,10 +22,10 @@ BATCH = 16
 def validate(
     network: nn.Module, frontend: Frontend, clips: FeatureClips, processes: Processes
 ) -> dict[str, float]:
-    """mAP, mean AUC and d' of the network as it is; the processes share the clips."""
+    """Return mAP, mean AUC and d' of the network as it is; the processes share the clips."""
     network.eval()
     count = len(clips)
-    rows = np.arange(-(-count // processes.count) * processes.count) % count  # as many for each
+    rows = np.arange(-(-count // processes.count) * processes.count) % count  # equal shares
     mine = rows[processes.share]
     logits = []
     for first in range(0, len(mine), BATCH):

@@ -22,13 +22,6 @@ def train(work: Path, only: Sequence[str]) -> None:
             settings = [f"seed={seed}", *SAME, *variant.settings]
             options = [part for each in settings for part in ("--set", each)]
             _niah(work, "train", variant.recipe, "--out", name, "--device", "cpu", *options)
-            _name_card(work / name / "card.toml", name)
-
-
-def _name_card(card: Path, name: str) -> None:
-    """Training names a card after its recipe's model, of which there are many here."""
-    _, _, rest = card.read_text().partition("\n")
-    card.write_text(f'name = "{name}"\n{rest}')
 
 
 def sweep(work: Path, only: Sequence[str]) -> None:

@@ -185,7 +185,7 @@ def test_a_head_is_kept_where_it_fits(tmp_path: Path) -> None:
 
 
 def test_training_starts_from_a_self_supervised_file(tmp_path: Path, card: Path) -> None:
-    from niah.training.command import start_from
+    from niah.training.initial_weights import start_from
 
     body, fresh = network_of(), network_of()
     torch.nn.init.ones_(body.v.cls_token)

@@ -25,12 +25,20 @@ from niah.training.augmentation import (
     spec_augment,
 )
 from niah.training.averaging import MovingAverage, add_to_mean
-from niah.training.command import train_recipe, trained_card, with_settings
-from niah.training.losses import bce_loss, cosine_loss, kl_loss, l2_loss, tagging_loss
-from niah.training.optimiser import make_optimiser, parameter_groups
-from niah.training.recipes import read_recipe
-from niah.training.schedule import learning_rate
-from niah.training.steps import BatchPlanner, epoch_order, sampling_weights
+from niah.training.batch_plan import BatchPlanner, epoch_order, sampling_weights
+from niah.training.command import train_recipe, trained_card
+from niah.training.labels import SparseLabels
+from niah.training.losses import (
+    bce_loss,
+    bce_softmax_loss,
+    cosine_loss,
+    kl_loss,
+    l2_loss,
+    l2c_loss,
+    tagging_loss,
+)
+from niah.training.optimiser import learning_rate, make_optimiser, parameter_groups
+from niah.training.recipes import read_recipe, with_settings
 from niah.training.teachers import PrecomputedTeacher
 from niah.vocabularies import vocabulary
 from tests.helpers.tiny_training import recipe
@@ -70,15 +78,21 @@ def test_distillation_is_the_mean_over_the_batch_and_the_sum_over_classes() -> N
 
 
 def test_the_other_distillation_losses() -> None:
+    """As DASS's traintest.py has them: no temperature but in the cross-entropies, a sigmoid of the cosine."""
     student, teacher = torch.tensor([[0.0, 2.0]]), torch.tensor([[2 * math.log(3), 0.0]])
     # at temperature 2 the teacher's probabilities are 3/4 and 1/2
     expected = (math.log(2) + math.log1p(math.exp(2)) - 0.5 * 2) / 2
     assert float(bce_loss(student, teacher, 2.0)) == pytest.approx(expected, abs=1e-6)
-    assert float(l2_loss(student, teacher, 2.0)) == pytest.approx(
-        (math.log(3) ** 2 + 4) / 2, abs=1e-6
-    )
-    assert float(cosine_loss(student, teacher, 2.0)) == pytest.approx(1, abs=1e-6)  # a right angle
-    assert float(cosine_loss(teacher, 5 * teacher)) == pytest.approx(0, abs=1e-6)
+    chances = 3 / 4, 1 / 4  # the teacher's softmax at temperature 2
+    expected = (math.log(2) + math.log1p(math.exp(2)) - chances[1] * 2) / 2
+    assert float(bce_softmax_loss(student, teacher, 2.0)) == pytest.approx(expected, abs=1e-6)
+    squared = (4 * math.log(3) ** 2 + 4) / 2
+    assert float(l2_loss(student, teacher, 2.0)) == pytest.approx(squared, abs=1e-5)
+    right_angle, parallel = 0.5, 1 / (1 + math.exp(1))
+    assert float(cosine_loss(student, teacher, 2.0)) == pytest.approx(right_angle, abs=1e-6)
+    assert float(cosine_loss(teacher, 5 * teacher)) == pytest.approx(parallel, abs=1e-6)
+    together = pytest.approx(squared + right_angle, abs=1e-5)
+    assert float(l2c_loss(student, teacher, 2.0)) == together
 
 
 # --- learning rate and optimiser
@@ -115,7 +129,7 @@ def test_milestones_halve_as_in_the_recipe_of_dass() -> None:
 
 
 def test_the_released_warm_up_rises_in_stairs_from_nothing() -> None:
-    """Every 50 of 1000 steps the rate becomes step / 1000 of itself (facts 1.9)."""
+    """Every 50 of 1000 steps the rate becomes step / 1000 of itself, as in traintest.py."""
     given = recipe(learning_rate=1e-4, warmup_steps=1000, warmup_stair=50, schedule="milestones")
     rates = [learning_rate(given, step, 10_000) for step in (0, 49, 50, 99, 100, 999, 1000)]
     assert rates == pytest.approx([0, 0, 5e-6, 5e-6, 1e-5, 9.5e-5, 1e-4])
@@ -159,17 +173,20 @@ def test_balanced_sampling_by_the_released_formula() -> None:
     common, rare = 1000 / 3.01, 1000 / 1.01
     total = 2 * common + (common + rare)
     expected = [common / total, common / total, (common + rare) / total, 0]
-    np.testing.assert_allclose(sampling_weights(targets), expected, rtol=1e-6)
-    drawn = epoch_order(4, 0, 0, sampling_weights(np.tile(targets, (1, 1))))
-    assert 3 not in drawn
-    many = np.concatenate([epoch_order(4, 0, e, sampling_weights(targets)) for e in range(3000)])
+    labels = SparseLabels.from_dense(targets)
+    np.testing.assert_allclose(sampling_weights(labels), expected, rtol=1e-6)
+    assert 3 not in epoch_order(4, 0, 0, sampling_weights(labels))
+    many = np.concatenate([epoch_order(4, 0, e, sampling_weights(labels)) for e in range(3000)])
     assert (many == 2).mean() == pytest.approx(expected[2], abs=0.02)
 
 
 def planned(**given: Any) -> BatchPlanner:
     targets = np.eye(3, dtype=np.float32)[np.arange(12_000) % 3]
     return BatchPlanner(
-        recipe(**{"batch_size": 4000, "epochs": 2, **given}), targets, frames=300, mels=128
+        recipe(**{"batch_size": 4000, "epochs": 2, **given}),
+        SparseLabels.from_dense(targets),
+        frames=300,
+        mels=128,
     )
 
 
@@ -201,7 +218,7 @@ def test_a_step_is_drawn_from_its_number_alone_and_can_be_shared() -> None:
 
 def test_masks_are_uniform_in_width_and_anywhere() -> None:
     step = planned(frequency_mask=48, time_mask=192)[0]
-    for masks, bound, size in ((step.bands, 48, 128), (step.stretches, 192, 300)):
+    for masks, bound, size in ((step.bands, 48, 128), (step.frame_masks, 192, 300)):
         first, width = masks.T
         assert width.max() <= bound
         assert width.mean() == pytest.approx(bound / 2, rel=0.05)
@@ -314,9 +331,12 @@ def test_the_moving_average_follows_by_its_momentum() -> None:
 def test_precomputed_scores_are_mixed_as_labels_are() -> None:
     logits = np.log(np.array([[3.0], [1 / 4]], np.float32))  # probabilities 3/4 and 1/5
     step = BatchPlanner(
-        recipe(batch_size=2, mixup_rate=1.0), np.eye(2, dtype=np.float32), frames=8, mels=8
+        recipe(batch_size=2, mixup_rate=1.0),
+        SparseLabels.from_dense(np.eye(2, dtype=np.float32)),
+        frames=8,
+        mels=8,
     )[0]
-    wanted = torch.sigmoid(PrecomputedTeacher(logits)(torch.zeros(2, 8, 8), step))[:, 0].numpy()
+    wanted = torch.sigmoid(PrecomputedTeacher([logits])(torch.zeros(2, 8, 8), step))[:, 0].numpy()
     chance = np.array([0.75, 0.2])
     expected = step.weights * chance[step.rows] + (1 - step.weights) * chance[step.partners]
     np.testing.assert_allclose(wanted, expected, rtol=1e-5)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from niah.training.labels import SparseLabels
 from niah.training.recipes import Recipe
 
 Floats = NDArray[np.float32]
@@ -18,11 +19,12 @@ OWN, PARTNER = 0, 1
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """One batch of B clips; `step` counts from the run's start.
+    """One batch of B clips.
 
-    rows, partners (B,) int64: a clip and the one laid under it. weights (B,): the clip's share, 1 leaves it alone.
-    shifts (B, 2) in [0, 1), of the clip's length, and decibels (B, 2): of clip and partner.
-    bands, stretches (B, 2): SpecAugment's first mel row and how many, first frame and how many.
+    rows, partners (B,) int64: a clip and the one mixed under it.
+    weights (B,): the clip's share; 1 leaves it alone.
+    shifts (B, 2), in [0, 1) of the clip's length, and decibels (B, 2): of clip and partner.
+    bands, frame_masks (B, 2): SpecAugment's first mel and number of mels, first frame and number of frames.
     """
 
     rows: NDArray[np.int64]
@@ -31,27 +33,25 @@ class BatchPlan:
     shifts: Floats
     decibels: Floats
     bands: NDArray[np.int64]
-    stretches: NDArray[np.int64]
+    frame_masks: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def part(self, which: slice) -> "BatchPlan":
-        """The plan of some of the batch's clips."""
+        """Return the plan of some of the batch's clips."""
         return BatchPlan(*(getattr(self, field.name)[which] for field in fields(self)))
 
 
 class BatchPlanner:
-    """All steps of a run: `steps[n]` is the n-th, counted over all epochs."""
+    """All steps of a training: `planner[n]` is the n-th, counted over all epochs."""
 
-    def __init__(
-        self, recipe: Recipe, targets: NDArray[np.float32], *, frames: int, mels: int
-    ) -> None:
+    def __init__(self, recipe: Recipe, labels: SparseLabels, *, frames: int, mels: int) -> None:
         self._recipe = recipe
-        self._clips = len(targets)
+        self._n_clips = len(labels)
         self._frames, self._mels = frames, mels
-        self._chances = sampling_weights(targets) if recipe.sampling == "balanced" else None
-        self.per_epoch = max(1, self._clips // recipe.batch_size)
+        self._chances = sampling_weights(labels) if recipe.sampling == "balanced" else None
+        self.per_epoch = max(1, self._n_clips // recipe.batch_size)
         self._order: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, np.int64))
 
     def __len__(self) -> int:
@@ -61,7 +61,7 @@ class BatchPlanner:
         recipe = self._recipe
         epoch, batch = divmod(step, self.per_epoch)
         if self._order[0] != epoch:
-            self._order = epoch, epoch_order(self._clips, recipe.seed, epoch, self._chances)
+            self._order = epoch, epoch_order(self._n_clips, recipe.seed, epoch, self._chances)
         first = batch * recipe.batch_size
         rows = np.sort(
             self._order[1][first : first + recipe.batch_size]
@@ -70,7 +70,7 @@ class BatchPlanner:
         rng = np.random.Generator(np.random.Philox(key=[recipe.seed, (1 << 40) + step]))
         mixed = rng.random(count) < recipe.mixup_rate
         shares = rng.beta(recipe.mixup_beta, recipe.mixup_beta, count)
-        partners = rng.integers(self._clips, size=count)
+        partners = rng.integers(self._n_clips, size=count)
         shifts = rng.random((count, 2)) if recipe.roll else np.zeros((count, 2))
         decibels = rng.uniform(-1, 1, (count, 2)) * recipe.gain_db
         return BatchPlan(
@@ -85,30 +85,33 @@ class BatchPlanner:
 
 
 def epoch_order(
-    clips: int, seed: int, epoch: int, chances: NDArray[np.float64] | None = None
+    n_clips: int, seed: int, epoch: int, chances: NDArray[np.float64] | None = None
 ) -> NDArray[np.int64]:
-    """The clips of an epoch, from (seed, epoch) alone: each once, or drawn by `chances` with replacement."""
+    """Return the clips of an epoch, (n_clips,), from (seed, epoch) alone.
+
+    Each clip once, or drawn by `chances` (n_clips,) with replacement.
+    """
     rng = np.random.Generator(np.random.Philox(key=[seed, epoch]))
     if chances is None:
-        return rng.permutation(clips)
-    return rng.choice(clips, size=clips, p=chances)
+        return rng.permutation(n_clips)
+    return rng.choice(n_clips, size=n_clips, p=chances)
 
 
-def sampling_weights(targets: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Chance of each clip under class-balanced sampling, as released (facts 1.9): (clips, classes) -> (clips,).
+def sampling_weights(labels: SparseLabels) -> NDArray[np.float64]:
+    """Return each clip's chance (clips,) under class-balanced sampling, as released.
 
         w_class = 1000 / (clips with the class + 0.01),   w_clip = sum of w_class over its labels
 
-    normalised to a sum of 1. A clip without labels is never drawn.
+    normalised to a sum of 1 (`gen_weight_file.py` of AST and DASS). A clip without labels is never drawn.
     """
-    held = targets > 0.5
-    weights = held @ (1000.0 / (held.sum(axis=0) + 0.01))
+    counts = labels.clips_per_class().astype(np.float64)
+    weights = labels.sums(1000.0 / (counts + 0.01))
     chances: NDArray[np.float64] = weights / weights.sum()
     return chances
 
 
 def _masks(rng: np.random.Generator, count: int, largest: int, size: int) -> NDArray[np.int64]:
-    """(first, how many) of a mask: a uniform width below `largest`, a uniform place where it fits."""
+    """Return (count, 2), first and width: a uniform width below `largest`, a uniform place where it fits."""
     width = rng.random(count) * min(largest, size)
     first = rng.random(count) * (size - width)
     start = np.floor(first)

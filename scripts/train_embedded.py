@@ -1,6 +1,6 @@
 """`make embedded`: train the models that are shipped, and put their weights beside their cards.
 
-python -m niah.training.embedded [NAME ...]
+python scripts/train_embedded.py [NAME ...]
 """
 
 import shutil

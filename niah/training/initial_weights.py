@@ -1,7 +1,9 @@
-"""Starts from ImageNet weights: VMamba's for DASS, DeiT's for AST (facts 1.6 and 2.2).
+"""A network's weights before training: another model's, or ImageNet's (VMamba's for DASS, DeiT's for AST).
+
+Of ImageNet's, as DASS's `vmamba.py` and AST's `ast_models.py` do it:
 
 patch embedding   summed over the three colours
-head              stays as it was made
+head              stays as it was drawn
 AST's positions   the 24 x 24 grid's middle rows, its columns resized bilinearly; sinusoids need none
 """
 
@@ -13,6 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from niah.adapters.checkpoints import State, load_strictly, read_state
+from niah.adapters.loading import import_adapter
+from niah.adapters.network_adapter import NetworkAdapter
+from niah.adapters.self_supervised import SelfSupervised
+from niah.adapters.weights import resolve
+from niah.cards import find_model
 from niah.errors import NiahError
 from niah.networks.ast import CLASS_TOKENS, Ast
 from niah.networks.dass.network import Dass
@@ -38,6 +45,36 @@ _OLDER_NAMES = (  # as VMamba's own loader renames them
 )
 
 
+def start_from(network: nn.Module, model: str, file: str = "") -> None:
+    """Give `network` the weights of another model of its architecture; a head of another size stays as drawn.
+
+    Args:
+        network: changed in place.
+        model: a card's name or path.
+        file: the weights file, where the card's own is not to be fetched.
+
+    Raises:
+        NiahError: another architecture, or weights that cannot be had.
+    """
+    card, weights = find_model(model)
+    family: type[NetworkAdapter] = import_adapter(card)
+    path = Path(file) if file else resolve(card, weights)
+    if issubclass(family, SelfSupervised):  # released without a head
+        family.load_body(network, path)
+        return
+    state = family.official_state(read_state(path), network)
+    own = network.state_dict()
+    head = [key for key, value in own.items() if key in state and state[key].shape != value.shape]
+    classes = {own[key].shape[0] for key in head}
+    if len(classes) > 1 or any(own[key].shape[1:] != state[key].shape[1:] for key in head):
+        raise NiahError(f"start '{model}' is of another architecture: {', '.join(head[:5])} differ")
+    load_strictly(
+        network,
+        {key: own[key] if key in head else value for key, value in state.items()},
+        str(path),
+    )
+
+
 def start_from_imagenet(network: nn.Module, file: str, name: str) -> None:
     """Give `network` (a DASS or an AST) ImageNet weights, from `file` or as released.
 
@@ -55,7 +92,7 @@ def start_from_imagenet(network: nn.Module, file: str, name: str) -> None:
 
 
 def start_dass(network: Dass, state: State, source: str) -> None:
-    """VMamba's state dict into a DASS: strict but for the head, which the network keeps as it is."""
+    """Load VMamba's state dict into a DASS: strict but for the head, which the network keeps as it is."""
     renamed = {}
     for key, value in state.items():
         for pattern, replacement in _OLDER_NAMES:
@@ -68,7 +105,7 @@ def start_dass(network: Dass, state: State, source: str) -> None:
 
 
 def start_ast(network: Ast, state: State, source: str) -> None:
-    """DeiT's state dict (timm's names) into an AST: strict but for the heads."""
+    """Load DeiT's state dict (timm's names) into an AST: strict but for the heads."""
     body = {
         f"v.{key}": value
         for key, value in state.items()
@@ -85,7 +122,10 @@ def start_ast(network: Ast, state: State, source: str) -> None:
 
 
 def resize_positions(positions: Tensor, grid: tuple[int, int]) -> Tensor:
-    """(1, 2 + n n, D) of a square image -> (1, 2 + f t, D): middle rows of f, columns of t; or resized."""
+    """Fit positions (1, 2 + n n, D) of a square image to a grid (f, t): (1, 2 + f t, D).
+
+    The middle f rows and t columns are taken; an axis that is longer here is resized bilinearly.
+    """
     side = round((positions.shape[1] - CLASS_TOKENS) ** 0.5)
     table = positions[:, CLASS_TOKENS:].transpose(1, 2).reshape(1, -1, side, side)
     for axis, wanted in ((2, grid[0]), (3, grid[1])):
@@ -105,7 +145,7 @@ def _load_but_head(network: nn.Module, state: State, head: str, source: str) -> 
 
 
 def _as_shaped(state: State, network: nn.Module) -> State:
-    """1 x 1 convolutions as the linear layers that they are here."""
+    """Return 1 x 1 convolutions as the linear layers that they are here."""
     shapes = {key: value.shape for key, value in network.state_dict().items()}
     return {
         key: value.reshape(shapes[key])

@@ -10,7 +10,12 @@ from torch import Tensor
 from niah.errors import NiahError
 from niah.networks.ast import Ast, AstConfig
 from niah.networks.dass.network import Dass, DassConfig
-from niah.training.imagenet import resize_positions, start_ast, start_dass, start_from_imagenet
+from niah.training.initial_weights import (
+    resize_positions,
+    start_ast,
+    start_dass,
+    start_from_imagenet,
+)
 
 SMALL = {"depths": (1, 1, 1, 1), "dims": (8, 16, 16, 16), "stem": (4, 8)}
 
@@ -85,7 +90,7 @@ def test_ast_starts_from_timms_deit(positions: str) -> None:
 
 
 def test_positions_of_a_square_become_those_of_a_map() -> None:
-    """24 x 24 to 12 x 101 (facts 2.2): the middle rows, and columns on a line between their neighbours."""
+    """24 x 24 to 12 x 101, as AST: the middle rows, and columns on a line between their neighbours."""
     row, column = torch.meshgrid(torch.arange(24.0), torch.arange(24.0), indexing="ij")
     table = torch.stack([row, column], dim=-1).reshape(1, 576, 2)
     classes = torch.full((1, 2, 2), -7.0)

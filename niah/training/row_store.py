@@ -1,0 +1,160 @@
+"""Arrays on disk that are made row by row: gone on with after a kill, shared by processes, and checked when opened.
+
+Rows are made in blocks. Beside KEY.npy lies KEY.sums with the SHA-256 of each block that is whole (zeros: not made
+yet), so a store that was left half-made is finished, and a block with a flipped bit is made again, alone.
+"""
+
+import hashlib
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from niah.errors import NiahError
+from niah.system.atomic import one_line_os_errors
+from niah.system.progress import track
+
+BLOCK_ROWS = 64
+_SUM_BYTES = 32
+_WAIT_S = 0.2  # between two looks at what other processes have made
+MakeRows = Callable[[int, int], NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which blocks one of several processes makes: every `count`-th, from `index` on."""
+
+    index: int = 0
+    count: int = 1
+
+
+ALONE = Share()
+
+
+@dataclass(frozen=True)
+class RowStore:
+    """(rows, ...) of `dtype` in the file `path` (.npy)."""
+
+    path: Path
+    shape: tuple[int, ...]
+    dtype: "np.dtype[Any]"
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the whole array."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def load_or_make(self, make: MakeRows, what: str, share: Share = ALONE) -> NDArray[Any]:
+        """Return the rows, memory-mapped for reading, after making those that are missing or damaged.
+
+        Args:
+            make: (first, last) -> rows first to last - 1, (last - first, ...).
+            what: name of the progress bar.
+            share: the blocks that this process makes; it waits until the others have made theirs.
+
+        Raises:
+            NiahError: the disk is full or the folder cannot be written to, and what `make` raises; blocks that were
+                made are kept.
+        """
+        from filelock import FileLock
+
+        with one_line_os_errors(self.path.parent):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.path.with_suffix(".lock")):
+                self._claim()
+            with FileLock(self.path.with_suffix(f".{share.index}.lock")):
+                self._make_missing(make, what, share)
+            while self._missing(ALONE):
+                time.sleep(_WAIT_S)
+        rows: NDArray[Any] = np.load(self.path, mmap_mode="r")
+        return rows
+
+    def _make_missing(self, make: MakeRows, what: str, share: Share) -> None:
+        rows = np.load(self.path, mmap_mode="r+")
+        damaged = list(self._damaged(rows, share))
+        for block in damaged:
+            self._write_sum(block, bytes(_SUM_BYTES))
+        if damaged:
+            text = f"{len(damaged)} of {self._blocks} blocks are damaged and are made again"
+            print(f"note: {self.path}: {text}", file=sys.stderr)
+        missing = self._missing(share)
+        for block in track(missing, what) if missing else ():
+            first = block * BLOCK_ROWS
+            part = rows[first : first + BLOCK_ROWS]
+            part[...] = make(first, first + len(part))
+            rows.flush()
+            self._write_sum(block, hashlib.sha256(part.tobytes()).digest())
+
+    @property
+    def _blocks(self) -> int:
+        return -(-self.shape[0] // BLOCK_ROWS)
+
+    @property
+    def _sums_path(self) -> Path:
+        return self.path.with_suffix(".sums")
+
+    def _sums(self) -> list[bytes]:
+        content = self._sums_path.read_bytes()
+        return [content[i : i + _SUM_BYTES] for i in range(0, len(content), _SUM_BYTES)]
+
+    def _missing(self, share: Share) -> list[int]:
+        sums = self._sums()
+        return [i for i in range(share.index, self._blocks, share.count) if not any(sums[i])]
+
+    def _damaged(self, rows: NDArray[Any], share: Share) -> Iterator[int]:
+        for block, checksum in enumerate(self._sums()):
+            if any(checksum) and block % share.count == share.index:
+                part = rows[block * BLOCK_ROWS : (block + 1) * BLOCK_ROWS]
+                if hashlib.sha256(part.tobytes()).digest() != checksum:
+                    yield block
+
+    def _write_sum(self, block: int, checksum: bytes) -> None:
+        with self._sums_path.open("r+b") as file:
+            file.seek(block * _SUM_BYTES)
+            file.write(checksum)
+
+    def _claim(self) -> None:
+        """Make both files where they are not there, or are not this array's; all of the disk is taken at once."""
+        if not self._fits():
+            self._sums_path.unlink(missing_ok=True)
+            np.lib.format.open_memmap(self.path, mode="w+", dtype=self.dtype, shape=self.shape)
+            if hasattr(os, "posix_fallocate"):  # writing to a mapping of a full disk is a crash
+                with self.path.open("r+b") as file:
+                    os.posix_fallocate(file.fileno(), 0, self.path.stat().st_size)
+        size = self._blocks * _SUM_BYTES
+        if not self._sums_path.is_file() or self._sums_path.stat().st_size != size:
+            self._sums_path.write_bytes(bytes(size))
+
+    def _fits(self) -> bool:
+        with suppress(Exception):  # a damaged header raises whatever the parser meets
+            rows = np.load(self.path, mmap_mode="r")
+            return bool(rows.shape == self.shape and rows.dtype == self.dtype)
+        return False
+
+
+def remove_former_leftovers(folder: Path) -> None:
+    """Delete what earlier versions left of features when they were killed: KEY.PID.tmp, some of them gigabytes."""
+    for file in folder.glob("*.tmp"):
+        with suppress(OSError):
+            file.unlink()
+
+
+def refuse_beyond(store: RowStore, largest_gb: float, instead: str) -> None:
+    """Refuse an array that would fill a disk unasked.
+
+    Raises:
+        NiahError: it takes more than `largest_gb` gigabytes, and is not there yet; `instead` says what helps.
+    """
+    size_gb = store.size_bytes / 1e9
+    if size_gb > largest_gb and not store.path.is_file():
+        raise NiahError(
+            f"features of {store.shape[0]} clips would take {size_gb:.0f} GB in {store.path.parent}: {instead}"
+        )

@@ -1,0 +1,114 @@
+"""A first pass over the clips of a training: those that cannot be read are all named before step 0, and left out.
+
+Silent clips stay: they are sound to train on, as in the official loaders. The verdicts are kept in the cache, under
+the files' names, sizes and times, so that a second start of the same clips reads none of them.
+"""
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from niah.audio import AudioError
+from niah.errors import NiahError
+from niah.frontends import Frontend
+from niah.needles import Needle, NeedleSet
+from niah.needles.readers.synthetic import SyntheticSource
+from niah.system.atomic import one_line_os_errors, read_json, write_json
+from niah.system.progress import track
+from niah.training.clips import read_samples
+
+LARGEST_EXCLUDED_SHARE = 0.05
+_SHOWN = 20
+
+
+def usable_clips(
+    needles: NeedleSet,
+    frontend: Frontend,
+    cache: Path,
+    *,
+    largest_share: float = LARGEST_EXCLUDED_SHARE,
+    note: Callable[[str], None],
+) -> NeedleSet:
+    """Return the set without the clips that cannot be read, each named by `note` with the reason.
+
+    Args:
+        needles: the clips.
+        frontend: its sample rate and shortest clip count.
+        cache: folder for the verdicts.
+        largest_share: share of unreadable clips, 0 to 1, above which the set is refused; 0 refuses any.
+        note: told what was left out.
+
+    Raises:
+        NiahError: too many unreadable clips, or none left.
+    """
+    reasons = _reasons(needles, frontend, cache)
+    if not reasons:
+        return needles
+    total = len(needles)
+    names = "; ".join(list(reasons.values())[:_SHOWN])
+    more = f"; and {len(reasons) - _SHOWN} more" if len(reasons) > _SHOWN else ""
+    text = f"{needles.name}: {len(reasons)} of {total} clips cannot be used: {names}{more}"
+    if len(reasons) == total or len(reasons) > largest_share * total:
+        raise NiahError(f"{text}. Mend or remove them, or leave them out with --max-excluded SHARE")
+    note(f"{text}. They are left out")
+    kept = (needle for index, needle in enumerate(needles.needles) if index not in reasons)
+    return dataclasses.replace(needles, needles=tuple(kept))
+
+
+def _reasons(needles: NeedleSet, frontend: Frontend, cache: Path) -> dict[int, str]:
+    """Return why a clip cannot be used, by its place in the set."""
+    path = cache / f"checked-{_key(needles, frontend)}.json"
+    if path.is_file():
+        try:
+            return {int(index): str(reason) for index, reason in read_json(path).items()}
+        except (NiahError, ValueError):
+            path.unlink(missing_ok=True)
+    to_read = [
+        (index, needle)
+        for index, needle in enumerate(needles.needles)
+        if not isinstance(needle.source, SyntheticSource)
+    ]
+    reasons = {}
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:  # decoding lets go of the interpreter
+        found = pool.map(lambda each: _reason(each[1], frontend), to_read)
+        for (index, _), reason in track(
+            zip(to_read, found, strict=True), f"reading {needles.name}", total=len(to_read)
+        ):
+            if reason:
+                reasons[index] = reason
+    with one_line_os_errors(cache):
+        cache.mkdir(parents=True, exist_ok=True)
+    write_json(path, {str(index): reason for index, reason in reasons.items()})
+    return reasons
+
+
+def _reason(needle: Needle, frontend: Frontend) -> str:
+    try:
+        samples = read_samples(needle.source, frontend.sample_rate)
+    except AudioError as error:
+        return str(error)
+    if frontend.frames(len(samples)) == 0:
+        return f"{needle.source.name}: is shorter than one frame"
+    return ""
+
+
+def _key(needles: NeedleSet, frontend: Frontend) -> str:
+    parts = hashlib.sha256(frontend.fingerprint.encode())
+    for needle in needles.needles:
+        parts.update(f"{needle.id}\n{needle.source.name}\n{_state(needle)}\n".encode())
+    return parts.hexdigest()[:24]
+
+
+def _state(needle: Needle) -> str:
+    """Return size and time of a clip's file; "" of what is no file or is not there."""
+    path = getattr(needle.source, "path", None)
+    if not isinstance(path, Path):
+        return ""
+    try:
+        status = path.stat()
+    except OSError:
+        return ""
+    return f"{status.st_size} {status.st_mtime_ns}"

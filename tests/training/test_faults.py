@@ -1,0 +1,258 @@
+"""Training among broken clips, damaged files and kills: named in one line, left out or made again."""
+
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from niah.errors import NiahError
+from niah.frontends.kaldi import KaldiFrontend
+from niah.needles import NeedleSet, load_needles
+from niah.training import clips as clips_module
+from niah.training.checkpoint import TrainState
+from niah.training.clips import FeatureClips, load_features
+from niah.training.command import train_recipe
+from niah.training.log import read_log
+from niah.training.loop import train
+from niah.training.row_store import BLOCK_ROWS, RowStore
+from niah.training.usable_clips import usable_clips
+from niah.vocabularies import vocabulary
+from tests.helpers import tiny
+from tests.helpers.tiny_training import clips, network, recipe
+
+FRONTEND = KaldiFrontend()
+
+
+def tiny_recipe(folder: Path, **values: object) -> Path:
+    card = tiny.card(folder)
+    path = folder / "mine.toml"
+    lines = {"model": f'"{card}"', "epochs": 1, "batch_size": 4, "warmup_steps": 0, **values}
+    path.write_text("\n".join(f"{key} = {value}" for key, value in lines.items()))
+    return path
+
+
+# --- clips
+
+
+@pytest.fixture(scope="module")
+def broken_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """24 clips: the first silent, the second cut short."""
+    folder = tmp_path_factory.mktemp("broken")
+    manifest = tiny.manifest(folder, 24)
+    soundfile.write(folder / "clip00.wav", np.zeros(160_000), tiny.SAMPLE_RATE)
+    whole = (folder / "clip01.wav").read_bytes()
+    (folder / "clip01.wav").write_bytes(whole[: len(whole) // 2])
+    return manifest
+
+
+@pytest.mark.parametrize("pipeline", ["features", "waveform"])
+def test_silence_is_trained_on_and_a_broken_clip_left_out(
+    broken_clips: Path, tmp_path: Path, pipeline: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = str(tiny_recipe(tmp_path, pipeline=f'"{pipeline}"'))
+    options = {"train": str(broken_clips), "validation": str(broken_clips), "device": "cpu"}
+    train_recipe(given, tmp_path / "out", workers=0, **options)  # type: ignore[arg-type]
+    notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note:")]
+    assert len(notes) == 2  # training and validation
+    assert all("1 of 24 clips cannot be used" in line for line in notes)
+    assert all("clip01.wav: is truncated" in line and "clip00" not in line for line in notes)
+    assert read_log(tmp_path / "out" / "log.csv")[0]["step"] == "5"  # 23 clips in fours
+    assert 'trained_on = "23 clips of' in (tmp_path / "out" / "card.toml").read_text()
+    with pytest.raises(NiahError, match=r"1 of 24 clips cannot be used: .*clip01\.wav"):
+        train_recipe(given, tmp_path / "no", largest_excluded=0.0, **options)  # type: ignore[arg-type]
+    assert not (tmp_path / "no").exists()
+
+
+def tiny_needles(manifest: Path) -> NeedleSet:
+    labels = tiny.card(manifest.parent).with_name("labels.csv")
+    return load_needles(manifest, vocabulary=vocabulary(labels))
+
+
+def test_too_many_broken_clips_are_all_named(tmp_path: Path) -> None:
+    manifest = tiny.manifest(tmp_path, 6)
+    (tmp_path / "clip02.wav").unlink()
+    (tmp_path / "clip04.wav").write_text("no sound")
+    needles = tiny_needles(manifest)
+    with pytest.raises(NiahError, match="2 of 6 clips cannot be used") as refused:
+        usable_clips(needles, FRONTEND, tmp_path / "cache", note=print)
+    assert "clip02.wav: no such file" in str(refused.value)
+    assert "clip04.wav: is not a sound file" in str(refused.value)
+    usable = usable_clips(needles, FRONTEND, tmp_path / "cache", largest_share=0.5, note=print)
+    names = [Path(needle.source.name).name for needle in usable.needles]
+    assert sorted(names) == ["clip00.wav", "clip01.wav", "clip03.wav", "clip05.wav"]
+
+
+def test_a_second_start_reads_no_clip_again_until_one_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needles = tiny_needles(tiny.manifest(tmp_path, 2))
+    assert len(usable_clips(needles, FRONTEND, tmp_path / "c", note=print)) == 2
+
+    def unread(*_: object) -> None:
+        raise AssertionError("read again")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("niah.training.usable_clips.read_samples", unread)
+        assert len(usable_clips(needles, FRONTEND, tmp_path / "c", note=print)) == 2
+    (tmp_path / "clip00.wav").write_text("no sound")
+    with pytest.raises(NiahError, match="1 of 2"):
+        usable_clips(needles, FRONTEND, tmp_path / "c", note=print)
+
+
+# --- stored features
+
+
+def test_features_that_were_half_made_are_gone_on_with(tmp_path: Path) -> None:
+    rows = np.arange(5 * BLOCK_ROWS // 2).astype(np.float32)[:, None]
+    store = RowStore(tmp_path / "rows.npy", rows.shape, rows.dtype)
+    made: list[int] = []
+
+    def make(
+        stop: int,
+    ) -> Callable[[int, int], "np.ndarray[tuple[int, ...], np.dtype[np.float32]]"]:
+        def some(first: int, last: int) -> "np.ndarray[tuple[int, ...], np.dtype[np.float32]]":
+            if len(made) == stop:
+                raise KeyboardInterrupt
+            made.append(first)
+            return rows[first:last]
+
+        return some
+
+    with pytest.raises(KeyboardInterrupt):
+        store.load_or_make(make(2), "rows")
+    assert np.array_equal(store.load_or_make(make(9), "rows"), rows)
+    assert made == [0, BLOCK_ROWS, 2 * BLOCK_ROWS]
+    assert np.array_equal(store.load_or_make(make(0), "rows"), rows)  # nothing is left to make
+
+
+def test_any_flipped_bit_of_stored_features_is_mended(tmp_path: Path) -> None:
+    needles = tiny_needles(tiny.manifest(tmp_path, 3))
+    expected = np.array(load_features(needles, FRONTEND, tmp_path / "cache").log_mel)
+    (path,) = (tmp_path / "cache").glob("*.npy")
+    whole, rng = path.read_bytes(), random.Random(0)
+    for place in [5, 40, *(rng.randrange(128, len(whole)) for _ in range(6))]:
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << rng.randrange(8)
+        path.write_bytes(damaged)
+        assert np.array_equal(
+            load_features(needles, FRONTEND, tmp_path / "cache").log_mel, expected
+        )
+        assert path.read_bytes() == whole
+    for content in (b"", whole[: len(whole) // 2], b"hello"):
+        path.write_bytes(content)
+        assert np.array_equal(
+            load_features(needles, FRONTEND, tmp_path / "cache").log_mel, expected
+        )
+
+
+def test_features_past_a_size_are_refused_with_the_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needles = tiny_needles(tiny.manifest(tmp_path, 3))
+    monkeypatch.setattr(clips_module, "feature_rows", None)
+    with pytest.raises(NiahError, match=r"of 3 clips would take 0 GB .* pipeline = .waveform."):
+        load_features(needles, FRONTEND, tmp_path / "cache", largest_gb=1e-4)
+    assert not list(tmp_path.glob("cache/*"))
+
+
+# --- checkpoint, log, leftovers
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, FeatureClips]:
+    out, data = tmp_path_factory.mktemp("finished"), clips()
+    train(recipe(epochs=2, batch_size=4), network(), FRONTEND, data, data, out)
+    return out, data
+
+
+def test_a_flipped_bit_in_a_checkpoint_never_gives_other_weights(
+    finished: tuple[Path, FeatureClips], tmp_path: Path
+) -> None:
+    """Each is refused by name, or lies where nothing is read (the archive's own dates and padding)."""
+    out, data = finished
+    given = recipe(epochs=2, batch_size=4)
+    whole = (out / "checkpoint.pt").read_bytes()
+    expected = train(given, network(), FRONTEND, data, data, out).state
+    rng, refused = random.Random(1), 0
+    folder = tmp_path / "damaged"
+    for _ in range(60):
+        damaged = bytearray(whole)
+        damaged[rng.randrange(len(whole))] ^= 1 << rng.randrange(8)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        (folder / "checkpoint.pt").write_bytes(damaged)
+        try:
+            state = train(given, network(5), FRONTEND, data, data, folder).state
+        except NiahError as error:
+            text = str(error)
+        else:
+            assert all(torch.equal(state[key], value) for key, value in expected.items())
+            continue
+        assert "checkpoint.pt" in text
+        assert "remove it" in text
+        refused += 1
+    assert refused > 30
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04", None])
+def test_what_is_no_checkpoint_is_one_line(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "checkpoint.pt"
+    if content is None:
+        torch.save({"weights": torch.zeros(2)}, path)
+    else:
+        path.write_bytes(content)
+    data = clips()
+    with pytest.raises(NiahError, match=r"checkpoint\.pt .*remove it to begin anew") as refused:
+        train(recipe(epochs=1, batch_size=4), network(), FRONTEND, data, data, tmp_path)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_checkpoint_of_other_clips_is_refused(tmp_path: Path) -> None:
+    data, given = clips(), recipe(epochs=1, batch_size=4)
+    train(given, network(), FRONTEND, data, data, tmp_path, clips_sha256="a")
+    train(given, network(), FRONTEND, data, data, tmp_path, clips_sha256="a")
+    with pytest.raises(NiahError, match="checkpoint of other training clips"):
+        train(given, network(), FRONTEND, data, data, tmp_path, clips_sha256="b")
+
+
+def test_a_log_that_is_none_is_told_before_the_first_step(tmp_path: Path) -> None:
+    data = clips()
+    (tmp_path / "log.csv").write_text("epoch,step\nfirst,1\n")
+    with pytest.raises(NiahError, match=r"log\.csv, line 2: is no line of a training's log"):
+        train(recipe(epochs=1, batch_size=4), network(), FRONTEND, data, data, tmp_path)
+    assert not (tmp_path / "checkpoint.pt").exists()
+
+
+def test_leftovers_of_killed_processes_are_swept(tmp_path: Path, cache: Path) -> None:
+    leftovers = [
+        tmp_path / "out" / ".checkpoint.pt.4711.tmp",
+        cache / "training" / "0123.4711.tmp",
+        cache / "training" / ".checked.json.4711.tmp",
+    ]
+    for file in leftovers:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"part")
+    manifest = str(tiny.manifest(tmp_path / "clips", 4))
+    given = str(tiny_recipe(tmp_path))
+    train_recipe(given, tmp_path / "out", train=manifest, validation=manifest, device="cpu")
+    assert not any(file.exists() for file in leftovers)
+
+
+def test_the_first_checkpoints_have_no_checksum_and_are_resumed(
+    finished: tuple[Path, FeatureClips], tmp_path: Path
+) -> None:
+    out, data = finished
+    saved = torch.load(out / "checkpoint.pt", weights_only=True)
+    given = recipe(epochs=2, batch_size=4)
+    assert saved["recipe"] == given.fingerprint
+    del saved["sha256"], saved["clips"]
+    saved["recipe"] = given.fingerprint_text
+    torch.save(saved, tmp_path / "checkpoint.pt")
+    resumed = train(given, network(5), FRONTEND, data, data, tmp_path)
+    assert resumed.log["epoch"] == 2
+    assert TrainState(**saved["standing"]).finished
