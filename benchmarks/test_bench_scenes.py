@@ -29,7 +29,7 @@ def made(haystack: str, protocol: str) -> tuple[SceneBuilder, NeedleFeatures]:
     return builder, builder.needle(clip)
 
 
-@pytest.mark.parametrize("protocol", ["dass-v1", "niah-v2"])
+@pytest.mark.parametrize("protocol", ["dass-v1", "niah-v2.1"])
 @pytest.mark.parametrize("haystack", ["zero", "gaussian", "babble"])
 def test_scene_after_the_first(benchmark: Benchmark, haystack: str, protocol: str) -> None:
     builder, needle = made(haystack, protocol)
@@ -51,7 +51,7 @@ def test_first_scene(benchmark: Benchmark, haystack: str) -> None:
     out = torch.empty(900_000, 128)
 
     def fresh() -> tuple[tuple[()], dict[str, Any]]:
-        builder, needle = made(haystack, "niah-v2")
+        builder, needle = made(haystack, "niah-v2.1")
         return (), {"builder": builder, "needle": needle}
 
     def scene(builder: SceneBuilder, needle: NeedleFeatures) -> None:

@@ -1,12 +1,13 @@
-"""The noise that one clip hears: which stretches of the bank, how loud, as features or as samples.
+"""The noise of one clip's scenes: its segments of the bank and its gain, as features or as samples.
 
-The gain that sets the signal-to-noise ratio is (DESIGN section 4; DASS, `dataloader_niah.py`)
+Gain g of the noise (rms in full scale; docs/protocols.md):
 
-    g = rms(needle) / 10^(snr_db / 20) / rms(noise)
+    dass-v1, niah-v2    g = rms(needle) / 10^(snr_db / 20) / rms(noise of this scene)
+    niah-v2.1           g = 10^(-30 / 20) / rms(haystack), the same for all clips, lengths and SNRs
 
-with the needle's rms over its whole waveform before its mean is removed, and the noise's over what
-the clip hears. `dass-v1` hears int(r * frames) + 1 samples, r = samples / frames of the needle
-before padding; `niah-v2` the hops of its frames.
+The first takes the needle's rms over its whole waveform before its mean is removed, and the noise's over the scene:
+`dass-v1` over int(r * frames) + 1 samples, r = samples / frames of the needle before padding (the official
+`dataloader_niah.py`), `niah-v2` over the hops of its frames.
 """
 
 import math
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -23,10 +25,17 @@ from niah.haystacks import Haystack
 from niah.haystacks.energy_bank import NoiseBank
 from niah.haystacks.segments import NoisePath, from_the_start, official_hops, patchwork
 
+HAYSTACK_DBFS = -30.0
+"""Rms of every haystack under niah-v2.1, in dB of full scale 1.
+
+At the usual SNR of 10 dB a needle's active part then lies at -20 dB, the median of real clips (811 of ESC-50: -20.4 dB,
+10th and 90th percentile -35.5 and -13.0).
+"""
+
 
 @dataclass(frozen=True)
 class Loudness:
-    """What the noise takes from a needle: its rms, and its samples and frames before padding."""
+    """A needle's rms over its whole waveform, and its samples and frames before padding."""
 
     rms: float
     samples: int
@@ -35,14 +44,14 @@ class Loudness:
 
 @dataclass(frozen=True)
 class Noise:
-    """A course through the bank, at a gain."""
+    """A path through the bank, at a gain."""
 
-    course: NoisePath
+    path: NoisePath
     gain: float
 
 
 class ClipNoise:
-    """Picks, measures and plays the noise of each clip, from one bank of a haystack's energies."""
+    """Choose, measure and render the noise of each clip, from one bank of a haystack's energies."""
 
     def __init__(self, haystack: Haystack, frontend: Frontend, protocol: str, seed: int) -> None:
         self._key = (seed, haystack.name)
@@ -50,55 +59,96 @@ class ClipNoise:
         self._frontend = frontend
         self._as_released = protocol == "dass-v1"
         self._from_start = self._as_released and haystack.tiled
+        self._whole_seams = protocol == "niah-v2.1"
         sound = haystack.sound(frontend.sample_rate)
         self._bank = NoiseBank(sound, frontend, exact=self._from_start)
+        self.overlap = -(-frontend.frame_length // frontend.frame_shift) - 1
+        """Frames before a hop whose windows reach into it."""
 
-    def pick(
+    def at_snr(
         self, needle: Loudness, clip_id: str, snr_db: float | None, *, frames: int, measured: int
     ) -> Noise:
-        """Noise of `frames` frames for a clip, `snr_db` below the needle over its first `measured`.
+        """Return noise of `frames` frames for a clip, `snr_db` below the needle over its first `measured` frames.
 
         Raises:
-            NiahError: no finite SNR, or the stretch is silent.
+            NiahError: no finite SNR, or the noise is silent there.
         """
-        if snr_db is None or not math.isfinite(snr_db):
-            raise NiahError(f"haystack '{self._name}' needs an SNR in dB (--snr); got {snr_db}")
+        self.check_snr(snr_db)
+        assert snr_db is not None
         n_samples = self._measured_samples(measured, needle)
         *_, (hop, hops) = self._hops(0, frames)
         shift = self._frontend.frame_shift
-        course = self._course(clip_id, max(hop + hops, -(-n_samples // shift)))
-        noise_rms = self._rms(course, n_samples)
+        path = self._path(clip_id, max(hop + hops, -(-n_samples // shift)))
+        noise_rms = self._rms(path, n_samples)
         if noise_rms == 0:
             raise NiahError(
                 f"haystack '{self._name}' is silent where clip {clip_id} hears it:"
                 " no gain gives an SNR"
             )
-        return Noise(course, needle.rms / 10 ** (snr_db / 20) / noise_rms)
+        return Noise(path, needle.rms / 10 ** (snr_db / 20) / noise_rms)
+
+    def at_fixed_level(self, clip_id: str, frames: int) -> Noise:
+        """Return noise of `frames` frames for a clip, the haystack as a whole at `HAYSTACK_DBFS`.
+
+        Raises:
+            NiahError: the haystack is silent.
+        """
+        if self._bank.rms == 0:
+            raise NiahError(f"haystack '{self._name}' is silent: no gain gives it a level")
+        gain = 10 ** (HAYSTACK_DBFS / 20) / self._bank.rms
+        return Noise(self._path(clip_id, frames + self.overlap), gain)
 
     def elsewhere(self, noise: Noise, clip_id: str, frames: int) -> Noise:
-        """Another stretch of the same haystack, at the same gain."""
-        return Noise(patchwork(self._bank, frames, *self._key, clip_id, "sham"), noise.gain)
+        """Return another part of the same haystack, at the same gain."""
+        path = patchwork(self._bank, frames + self.overlap, *self._key, clip_id, "sham")
+        return Noise(path, noise.gain)
+
+    def check_snr(self, snr_db: float | None) -> None:
+        """Refuse an SNR that is missing or no number.
+
+        Raises:
+            NiahError: it is.
+        """
+        if snr_db is None or not math.isfinite(snr_db):
+            raise NiahError(f"haystack '{self._name}' needs an SNR in dB (--snr); got {snr_db}")
 
     def fill(self, rows: Tensor, noise: Noise, first: int) -> None:
-        """Write normalised features from the noise's frame `first` on: rows (frames, mels)."""
+        """Write normalised features of the noise's frames from `first` on into rows (frames, mels).
+
+        Where two segments of the bank meet, frames across the seam are those of one side, but under niah-v2.1 those of
+        the sound.
+        """
         written = 0
         for stream_hop, run in self._hops(first, len(rows)):
-            for hop, hops in noise.course.pieces(stream_hop, run):
+            for hop, hops in noise.path.pieces(stream_hop, run):
                 self._bank.fill(rows[written : written + hops], hop, noise.gain)
                 written += hops
+        if self._whole_seams:
+            self._fill_seams(rows, noise, first)
 
     def samples(self, noise: Noise, first_hop: int, count: int) -> NDArray[np.float32]:
-        """`count` scaled samples of the noise from its hop `first_hop` on."""
+        """Return `count` scaled samples of the noise from its hop `first_hop` on."""
         shift = self._frontend.frame_shift
-        pieces = list(noise.course.pieces(first_hop, -(-count // shift)))
+        pieces = list(noise.path.pieces(first_hop, -(-count // shift)))
         parts = [self._bank.samples(hop, hops * shift) for hop, hops in pieces]
         missing = count - sum(len(part) for part in parts)
-        if missing > 0:  # the last stretch of the course simply goes on
+        if missing > 0:  # the path's last segment simply goes on
             hop, hops = pieces[-1]
             parts[-1] = self._bank.samples(hop, hops * shift + missing)
         return np.concatenate(parts)[:count] * np.float32(noise.gain)
 
-    def _course(self, clip_id: str, hops: int) -> NoisePath:
+    def _fill_seams(self, rows: Tensor, noise: Noise, first: int) -> None:
+        """Compute the frames across each seam from the samples: always all of a seam's, so that blocks agree."""
+        frontend, last = self._frontend, first + len(rows)
+        for seam in noise.path.seams(first + 1, last + self.overlap):
+            low = max(0, seam - self.overlap)
+            wave = self.samples(noise, low, frontend.samples(seam - low))
+            energies = frontend.energies(torch.from_numpy(wave)[None])[0]
+            across = frontend.normalise(frontend.log_mel(energies))
+            begin, end = max(low, first), min(seam, last)
+            rows[begin - first : end - first] = across[begin - low : end - low]
+
+    def _path(self, clip_id: str, hops: int) -> NoisePath:
         if self._from_start:
             return from_the_start(hops)
         return patchwork(self._bank, hops, *self._key, clip_id)
@@ -116,10 +166,10 @@ class ClipNoise:
             return official_hops(first, count, length, shift, frontend.sample_rate)
         return iter([(first, count)])
 
-    def _rms(self, course: NoisePath, n_samples: int) -> float:
-        """Exact rms of the course's first samples, from the bank's sums of squares."""
+    def _rms(self, path: NoisePath, n_samples: int) -> float:
+        """Exact rms of the path's first samples, from the bank's sums of squares."""
         shift, square, left = self._frontend.frame_shift, 0.0, n_samples
-        for hop, hops in course.pieces(0, -(-n_samples // shift)):
+        for hop, hops in path.pieces(0, -(-n_samples // shift)):
             piece = min(left, hops * shift)
             square += self._bank.square_sum(hop, piece)
             left -= piece

@@ -1,15 +1,16 @@
 """A sound's mel energies, computed once and reused for every clip, level and position.
 
 Frame h of a bank is the whole frame that starts at sample h * frame_shift of the sound; nothing is
-padded. Kept is the level, the normalised log energy before the floor (Kaldi: (log E - mean) / (2 std)):
-a gain g then only adds a constant (ln(g) / std), since energies scale with g^2 (DESIGN section 5), and
-the front end's floor or offset comes last. Blocks are built when first read. Beside them lie the sums
-of squares of each hop, which give the exact rms of any stretch without touching its samples.
+padded. The bank stores the level, the normalised log energy before the floor (Kaldi: (log E - mean) / (2 std)):
+a gain g then only adds a constant (ln(g) / std), since energies scale with g^2, and the front end's floor or
+offset comes last. Blocks are built when first read. Beside them lie the sums of squares of each hop, which give
+the exact rms of any run of hops without touching its samples.
 """
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -25,7 +26,11 @@ ENDLESS_HOPS = 1 << 18
 MOST_HOPS = 1 << 20
 """Hops kept of a recording with random offsets: 2.9 hours."""
 
+RMS_S = 120
+"""Seconds over which the level of a sound without a period is measured."""
+
 _BLOCK_HOPS = 1024
+_RMS_SAMPLES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,16 @@ class NoiseBank:
         self.hops, self.wraps = _extent(sound.period, frontend.frame_shift, exact)
         self._blocks: dict[int, _Block] = {}
 
+    @cached_property
+    def rms(self) -> float:
+        """Rms of the sound as a whole: over its period, or its first two minutes if it has none."""
+        count = self.sound.period or RMS_S * self.frontend.sample_rate
+        total = 0.0
+        for start in range(0, count, _RMS_SAMPLES):
+            part = self.sound.samples(start, min(_RMS_SAMPLES, count - start)).astype(np.float64)
+            total += float(np.dot(part, part))
+        return math.sqrt(total / count)
+
     def fill(self, out: Tensor, hop: int, gain: float) -> None:
         """Write normalised features of `len(out)` frames from `hop` on, at that gain.
 
@@ -66,7 +81,7 @@ class NoiseBank:
             written += high - low
 
     def square_sum(self, hop: int, samples: int) -> float:
-        """Sum of x^2 over that many samples from sample hop * frame_shift on, in float64."""
+        """Sum x^2 over `samples` samples from sample hop * frame_shift on, in float64."""
         whole, rest = divmod(samples, self.frontend.frame_shift)
         total = sum(
             float(block.squares[high] - block.squares[low])
@@ -78,11 +93,11 @@ class NoiseBank:
         return total
 
     def samples(self, hop: int, count: int) -> NDArray[np.float32]:
-        """`count` samples from `hop` on; past the bank's end the sound itself goes on."""
+        """Return `count` samples from `hop` on; past the bank's end the sound itself goes on."""
         return self.sound.samples(hop % self.hops * self.frontend.frame_shift, count)
 
     def _pieces(self, hop: int, count: int) -> Iterator[tuple[_Block, int, int]]:
-        """(block, first, last) for each run of hops within one block."""
+        """Yield (block, first, last) for each run of hops within one block."""
         while count > 0:
             hop %= self.hops
             number, low = divmod(hop, _BLOCK_HOPS)

@@ -1,11 +1,11 @@
-"""Which stretches of a noise bank surround a clip's needle.
+"""The segments of a noise bank that make up the noise around a clip's needle.
 
 Hops are counted in two ways: along the clip's own noise (the stream) and along the bank. A
 `NoisePath` maps the first to the second. It depends on seed, haystack and clip id only, so it is the
 same on any machine, in any batch or worker, and a longer scene starts as a shorter one does.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,58 +14,68 @@ from itertools import accumulate
 from niah.haystacks.energy_bank import NoiseBank
 from niah.randomness import keyed_generator
 
-STRETCH_HOPS = 4000
+SEGMENT_HOPS = 4000
 """40 s: far longer than any model's memory of the seam, and few enough for a fast 2.5 h scene."""
 
 OFFICIAL_BLOCK_S = 400
-"""`dataloader_niah.py` filters 6,400,000 samples of 16 kHz at a time; the frames across the edges are lost."""
+"""The official `dataloader_niah.py` filters 6,400,000 samples of 16 kHz at a time; frames across the edges are lost."""
 
 
 @dataclass(frozen=True)
 class NoisePath:
-    """Consecutive (first hop in the bank, hops) that make up a clip's noise stream."""
+    """Consecutive segments (first hop in the bank, hops) that make up a clip's noise stream."""
 
-    stretches: tuple[tuple[int, int], ...]
+    segments: tuple[tuple[int, int], ...]
 
     @cached_property
     def _starts(self) -> list[int]:
-        """The stream's first hop of each stretch, and its end: a day is 2160 stretches, read in thousands of blocks."""
-        return list(accumulate((length for _, length in self.stretches), initial=0))
+        """First stream hop of each segment, and the stream's end. A day has 2160 segments, read in many blocks."""
+        return list(accumulate((length for _, length in self.segments), initial=0))
 
     def pieces(self, first: int, count: int) -> Iterator[tuple[int, int]]:
-        """(hop in the bank, hops) for the stream's hops `first` to `first + count`."""
-        for index in range(max(0, bisect_right(self._starts, first) - 1), len(self.stretches)):
-            (hop, length), start = self.stretches[index], self._starts[index]
+        """Yield (hop in the bank, hops) for the stream's hops `first` to `first + count`."""
+        for index in range(max(0, bisect_right(self._starts, first) - 1), len(self.segments)):
+            (hop, length), start = self.segments[index], self._starts[index]
             low, high = max(first, start), min(first + count, start + length)
             if start >= first + count:
                 return
             if low < high:
                 yield hop + low - start, high - low
 
+    def seams(self, first: int, last: int) -> list[int]:
+        """Return the stream hops in [first, last) at which a segment other than the first begins."""
+        inner = self._starts[1:-1]
+        return inner[bisect_left(inner, first) : bisect_left(inner, last)]
+
 
 def from_the_start(hops: int) -> NoisePath:
-    """The sound from its first sample, as the released loader plays babble for every clip."""
+    """Return the sound from its first sample, as the released loader plays babble for every clip."""
     return NoisePath(((0, hops),))
 
 
 def patchwork(bank: NoiseBank, hops: int, *key: object) -> NoisePath:
-    """Stretches of the bank from random places: the first of 1 to 4000 hops, the others of 4000.
+    """Draw segments of the bank at random places: the first of 1 to 4000 hops, the others of 4000.
 
     The first one's random length keeps two clips apart even where they draw the same places.
+
+    Args:
+        bank: where the segments lie.
+        hops: length of the stream at least.
+        key: all that determines the draw.
     """
     rng = keyed_generator("niah-patchwork-1", *key)
-    first = int(rng.integers(1, STRETCH_HOPS + 1))
-    n_more = max(0, -(-(hops - first) // STRETCH_HOPS))
-    room = bank.hops if bank.wraps else bank.hops - STRETCH_HOPS
+    first = int(rng.integers(1, SEGMENT_HOPS + 1))
+    n_more = max(0, -(-(hops - first) // SEGMENT_HOPS))
+    room = bank.hops if bank.wraps else bank.hops - SEGMENT_HOPS
     offsets = rng.integers(room, size=1 + n_more).tolist()
-    lengths = [first] + [STRETCH_HOPS] * n_more
+    lengths = [first] + [SEGMENT_HOPS] * n_more
     return NoisePath(tuple(zip(offsets, lengths, strict=True)))
 
 
 def official_hops(
     first: int, count: int, frame_length: int, shift: int, sample_rate: int = 16000
 ) -> Iterator[tuple[int, int]]:
-    """(first hop, hops) of the stream behind `count` frames from `first` on, in official blocks.
+    """Yield (first hop, hops) of the stream behind `count` frames from `first` on, in official blocks.
 
     A block of 400 s holds 40,000 hops but, with Kaldi's frames of 25 ms, only 39,998 whole frames; the next block's
     frames follow at once. Front ends that the released loader does not know keep the rule with their own frames.

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from niah.randomness import keyed_generator
 
 _BLOCK = 1 << 16  # samples drawn from one Philox counter
+_FEW = 1 << 12  # samples for which a whole block is not worth drawing
 
 
 class Sound(Protocol):
@@ -40,9 +41,22 @@ class GaussianNoise:
         return keyed_generator(*self._key, block=block).standard_normal(_BLOCK, dtype=np.float32)
 
     def samples(self, start: int, count: int) -> NDArray[np.float32]:
-        first, last = start // _BLOCK, (start + max(count, 1) - 1) // _BLOCK
+        if count <= _FEW:
+            return self._few(start, count)
+        first, last = start // _BLOCK, (start + count - 1) // _BLOCK
         joined = np.concatenate([self._block(b) for b in range(first, last + 1)])
         return joined[start - first * _BLOCK :][:count]
+
+    def _few(self, start: int, count: int) -> NDArray[np.float32]:
+        """Draw no more of a block than is needed, and keep none of it."""
+        parts = [np.empty(0, dtype=np.float32)]
+        while count > 0:
+            block, low = divmod(start, _BLOCK)
+            high = min(low + count, _BLOCK)
+            generator = keyed_generator(*self._key, block=block)
+            parts.append(generator.standard_normal(high, dtype=np.float32)[low:])
+            start, count = start + high - low, count - (high - low)
+        return np.concatenate(parts)
 
 
 class Tiled:

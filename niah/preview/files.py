@@ -23,7 +23,8 @@ from niah.preview.heard import evidence_in
 from niah.preview.picture import draw
 from niah.preview.scene import Drawable, PreviewScene
 from niah.preview.sound import play
-from niah.scenes.builder import Level, SceneBuilder
+from niah.scenes.builder import SceneBuilder
+from niah.scenes.levels import Level
 from niah.system import spreadsheet
 from niah.system.atomic import atomic_write, one_line_os_errors
 

@@ -25,25 +25,28 @@ def play(stream: IO[bytes], scene: PreviewScene) -> None:
 
 
 def _chunks(scene: PreviewScene) -> Iterator[NDArray[np.float32]]:
-    """The scene's samples from first to last: noise, needle, noise."""
+    """Yield the scene's samples from first to last: noise, needle, noise."""
     frontend, builder = scene.frontend, scene.builder
+    gain = 1.0
     noise = None
     around = scene.total > frontend.needle_frames
     if around or (builder.level == "mix" and scene.snr_db is not None):
         noise = builder.noise(scene.needle, scene.clip_id, total=scene.total, snr_db=scene.snr_db)
+        gain = builder.needle_gain(scene.needle, scene.snr_db)
     shift, end = frontend.frame_shift, scene.start + frontend.needle_frames
 
-    def stretch(first: int, hops: int) -> NDArray[np.float32]:
+    def haystack(first: int, hops: int) -> NDArray[np.float32]:
         if noise is None:
             return np.zeros(hops * shift, dtype=np.float32)
         return builder.noise_samples(noise, first, hops * shift)
 
     for first in range(0, scene.start, _CHUNK_HOPS):
-        yield stretch(first, min(_CHUNK_HOPS, scene.start - first))
+        yield haystack(first, min(_CHUNK_HOPS, scene.start - first))
     room = frontend.needle_frames * shift - frontend.lead
     clip = np.pad(scene.wave[:room], (frontend.lead, max(0, room - len(scene.wave))))
+    clip *= np.float32(gain)
     mixed = builder.level == "mix"
-    yield clip + stretch(scene.start, frontend.needle_frames) if mixed else clip
+    yield clip + haystack(scene.start, frontend.needle_frames) if mixed else clip
     skipped = 0 if mixed else frontend.needle_frames  # the noise is cut open for the needle
     for first in range(end, scene.total, _CHUNK_HOPS):
-        yield stretch(first - skipped, min(_CHUNK_HOPS, scene.total - first))
+        yield haystack(first - skipped, min(_CHUNK_HOPS, scene.total - first))

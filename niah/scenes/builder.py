@@ -1,55 +1,50 @@
-"""Scenes: a needle's features spliced into a haystack's, `length_s` seconds long, for any front end.
+"""Scenes: a needle's features in a haystack's, `length_s` seconds long, for any front end.
 
-A scene is a pure function of (front end, protocol, haystack, seed, needle, clip id, length,
-position, SNR, level): the same bits whatever was built before, in any order, batch or worker. Since mel energies
-scale with the square of a gain, no filter bank runs for a scene: rows of a `NoiseBank` are shifted
-(DESIGN section 5).
+A scene is a pure function of (front end, protocol, haystack, seed, needle, clip id, length, position, SNR, level): the
+same bits in any order, batch or worker. Since mel energies scale with the square of a gain, no filter bank runs for the
+haystack of a scene: rows of a `NoiseBank` are shifted. docs/protocols.md says what each protocol's scenes are.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from niah.errors import NiahError, nearest
+from niah.errors import NiahError
 from niah.frontends import Frontend
 from niah.haystacks import Haystack
-from niah.haystacks.clip_noise import ClipNoise, Loudness, Noise
+from niah.haystacks.clip_noise import HAYSTACK_DBFS, ClipNoise, Loudness, Noise
+from niah.needles.active_part import active_rms
 from niah.needles.features import NeedleFeatures, needle_features
-from niah.placement import check_protocol, start_frame, total_frames
+from niah.placement import start_frame, total_frames
 from niah.scenes.lazy import Scene, Segment
+from niah.scenes.levels import level_of, needs_waveforms
+from niah.scenes.pieces import Piece, in_order, mixed, runs_of, samples_of, spliced
 
-Level = Literal["surround", "mix"]
-LEVELS = ("surround", "mix")
+__all__ = ["Piece", "SceneBuilder"]
 
 REFERENCE_RMS = 0.1
-"""Level of a scene without a needle that names none to take it from: -20 dB of full scale."""
-
-
-@dataclass(frozen=True)
-class Piece:
-    """`count` frames of a clip from its frame `first` on, laid at the scene's frame `start`."""
-
-    needle: NeedleFeatures
-    start: int
-    first: int
-    count: int
+"""Level of a needle-free scene of dass-v1 or niah-v2 without a needle to take it from: -20 dB of full scale."""
 
 
 class SceneBuilder:
-    """Builds needles and scenes for one front end, protocol, haystack, seed and level.
+    """Build needles and scenes for one front end, protocol, haystack, seed and level.
 
-    Level "surround" leaves the needle untouched: the SNR sets what is around it. "mix" (`niah-v2`)
-    lays the noise under the needle as well. The haystack's energies are computed once, on first
-    use, and kept.
+    Level "surround" cuts the haystack open for the needle; "mix" lays the noise under it as well. The SNR sets the
+    level of the noise (`dass-v1`, `niah-v2`) or of the needle (`niah-v2.1`, where the noise's is fixed). Constants have
+    no SNR, and the needle its own level in them. The haystack's energies are computed once, on first use.
+
+    Args:
+        frontend: the model's front end.
+        protocol: one of `niah.placement.PROTOCOLS`.
+        haystack: what the needles are hidden in.
+        seed: of the noise.
+        level: "surround" or "mix"; None for the protocol's own.
 
     Raises:
-        NiahError: unknown protocol or level, "mix" without noise or under `dass-v1`, or `silence`
-            under `dass-v1`, or `zero` for a front end without a mean log-mel.
+        NiahError: unknown protocol or level, or a combination without a meaning (`niah.scenes.levels`).
     """
 
     def __init__(
@@ -58,25 +53,26 @@ class SceneBuilder:
         protocol: str,
         haystack: Haystack,
         seed: int = 0,
-        level: Level = "surround",
+        level: str | None = None,
     ) -> None:
-        _check_combination(protocol, haystack, level, frontend)
+        self.level = level_of(protocol, haystack, frontend, level)
         self.frontend = frontend
         self.protocol = protocol
         self.haystack = haystack
         self.seed = seed
-        self.level = level
+        self._fixed_level = protocol == "niah-v2.1"
         self._noise = ClipNoise(haystack, frontend, protocol, seed) if haystack.needs_snr else None
 
     @property
     def fingerprint(self) -> str:
-        """What determines the scenes beside the clip, length, position and SNR; for cell keys."""
+        """All that determines the scenes beside the clip, length, position and SNR; for cell keys."""
         parts = (self.frontend.fingerprint, self.protocol, self.haystack.fingerprint, self.level)
         return "-".join((*parts, str(self.seed)))
 
     def needle(self, waveform: NDArray[np.float32]) -> NeedleFeatures:
         """Compute the features of a clip as this builder's scenes take it (`needle_features`)."""
-        return needle_features(self.frontend, waveform, keep_waveform=self.level == "mix")
+        keep = self.haystack.needs_snr and needs_waveforms(self.protocol, (self.level,))
+        return needle_features(self.frontend, waveform, keep_waveform=keep)
 
     def scene(
         self,
@@ -90,20 +86,22 @@ class SceneBuilder:
         like: NeedleFeatures | None = None,
         out: Tensor | None = None,
     ) -> Tensor:
-        """Normalised features of one scene, (frames, mels) float32.
+        """Compute the normalised features of one scene.
 
         Args:
-            needle: what to hide; None for a control without one: the haystack goes on through its
-                place.
+            needle: the clip to hide; None for a control without one, whose haystack goes on through its place.
             clip_id: picks the noise of this clip.
-            length_s: seconds in all; 10 is the needle alone.
+            length_s: seconds in all; 10 is the needle alone, or ("mix" with an SNR) the needle in noise.
             position: in [0, 1]; see `placement.start_frame`.
             snr_db: needle over noise, in dB; only for haystacks of noise.
-            sham: (without a needle) the needle's place holds another stretch of the haystack, at
-                the same two seams: what does splicing alone do?
-            like: (without a needle) the needle whose level and duration the control takes, so that
-                it is the same scene but for the needle; else a 10 s clip of rms 0.1.
+            sham: (without a needle) the needle's place holds another part of the haystack, at the same two seams: the
+                effect of splicing alone.
+            like: (without a needle; `dass-v1` and `niah-v2`) the needle that sets the noise's level, so that the
+                control is the same scene but for the needle; else a 10 s clip of rms 0.1.
             out: (frames, mels) float32 CPU tensor to write into and return.
+
+        Returns:
+            (frames, mels) float32.
 
         Raises:
             NiahError: length, position or SNR that make no scene, or `out` of another shape.
@@ -130,7 +128,11 @@ class SceneBuilder:
         sham: bool = False,
         like: NeedleFeatures | None = None,
     ) -> Scene:
-        """`scene`, not yet in memory: its level is known and its rows are made when they are read."""
+        """Return the scene that `scene` computes, its rows rendered when they are read.
+
+        Raises:
+            NiahError: as `scene`.
+        """
         frontend = self.frontend
         total = total_frames(length_s, frontend.needle_frames)
         start = start_frame(total, frontend.needle_frames, position, self.protocol)
@@ -160,32 +162,58 @@ class SceneBuilder:
         length_s: float,
         snr_db: float | None = None,
     ) -> Scene:
-        """A scene of several pieces of clips, its rows made when they are read.
+        """Return a scene of several pieces of clips, its rows rendered when they are read.
 
-        The noise is cut open at each piece ("mix": goes on beneath it). Its level is set by the whole clip of the first
+        Under `niah-v2.1` each clip is scaled to the SNR; before it, the noise is scaled to the whole clip of the first
         piece, measured over the haystack's frames ("mix": over all). One piece of a whole clip is the plain scene.
 
         Raises:
             NiahError: length or SNR that make no scene, no piece, or pieces that overlap or stick out.
         """
         total = total_frames(length_s, self.frontend.needle_frames)
-        ordered = sorted(pieces, key=lambda piece: piece.start)
-        edges = [0, *(edge for p in ordered for edge in (p.start, p.start + p.count)), total]
-        if not ordered or edges != sorted(edges):
-            raise NiahError(
-                f"pieces must lie apart in a scene of {total} frames, got {edges[1:-1]}"
-            )
+        ordered = in_order(pieces, total)
         hidden = sum(piece.count for piece in ordered)
         noise = self.noise(pieces[0].needle, clip_id, total=total, snr_db=snr_db, hidden=hidden)
+        mixing = self.level == "mix" and self._noise is not None
+        head = self._noise.overlap if mixing and self._noise and self._fixed_level else 0
         frame = stream = 0
-        stretches = []
-        for piece in ordered:
-            stretches.append(self._haystack(frame, piece.start, noise, stream))
-            stream += piece.start - frame + (piece.count if self.level == "mix" else 0)
-            frame = piece.start + piece.count
-            stretches.append(Segment.of_rows(piece.start, self._laid(piece, noise)))
-        stretches.append(self._haystack(frame, total, noise, stream))
-        return Scene(tuple(stretches), self.frontend.mels)
+        segments = []
+        for run in runs_of(ordered, head):
+            segments.append(self._haystack(frame, run.start, noise, stream))
+            stream += run.start - frame + (run.stop - run.start if mixing else 0)
+            frame = run.stop
+            gains = [self.needle_gain(piece.needle, snr_db) for piece in run.pieces]
+            if mixing and noise is not None:
+                under = self.frontend.samples(run.stop - run.start)
+                sound = self.noise_samples(noise, run.start, under)
+                whole = not self._fixed_level
+                rows = mixed(self.frontend, run, sound, gains, whole_windows=whole)
+            else:
+                rows = spliced(self.frontend, run.pieces[0], gains[0])
+            segments.append(Segment.of_rows(run.start, rows))
+        segments.append(self._haystack(frame, total, noise, stream))
+        return Scene(tuple(segments), self.frontend.mels)
+
+    def needle_gain(self, needle: NeedleFeatures, snr_db: float | None) -> float:
+        """Compute a clip's gain: 1, but in noise under `niah-v2.1`.
+
+        There it brings the rms of the clip's active part (`niah.needles.active_part`) to `snr_db` above the haystack's
+        -30 dB. Only the part that is hidden counts: its first 10.24 s for AST and DASS.
+
+        Raises:
+            NiahError: no finite SNR, a needle without its waveform, or one that is silent.
+        """
+        if not self._fixed_level or self._noise is None:
+            return 1.0
+        self._noise.check_snr(snr_db)
+        assert snr_db is not None
+        frontend = self.frontend
+        hidden = frontend.needle_frames * frontend.frame_shift - frontend.lead
+        clip = samples_of(needle)[frontend.lead :][: min(needle.samples, hidden)]
+        level = active_rms(clip, frontend.sample_rate)
+        if level == 0:
+            raise NiahError("a needle that is silent where it is hidden has no SNR")
+        return float(10 ** ((HAYSTACK_DBFS + snr_db) / 20) / level)
 
     def noise(
         self,
@@ -197,21 +225,30 @@ class SceneBuilder:
         like: NeedleFeatures | None = None,
         hidden: int | None = None,
     ) -> Noise | None:
-        """Course and gain of a clip's noise in a scene of `total` frames; None for constants.
+        """Return path and gain of a clip's noise in a scene of `total` frames; None for constants.
 
-        The level is measured over the haystack's frames, all but `hidden` ones (the needle's; "mix":
-        over all); a control without a needle keeps the level of the scene with one.
+        `niah-v2.1` fixes the level. Before it, the SNR is measured over the haystack's frames, all but `hidden` ones
+        (the needle's; "mix": over all); a control without a needle has the level of the scene with one.
+
+        Raises:
+            NiahError: no finite SNR, or noise that is silent there.
         """
         if self._noise is None:
             return None
+        if self._fixed_level:
+            return self._noise.at_fixed_level(clip_id, total)
         around = total - (self.frontend.needle_frames if hidden is None else hidden)
         measured = total if self.level == "mix" or around == 0 else around
-        heard = measured if needle is not None else total
+        frames = measured if needle is not None else total
         loudness = self._loudness(needle or like)
-        return self._noise.pick(loudness, clip_id, snr_db, frames=heard, measured=measured)
+        return self._noise.at_snr(loudness, clip_id, snr_db, frames=frames, measured=measured)
 
     def noise_samples(self, noise: Noise, first_hop: int, count: int) -> NDArray[np.float32]:
-        """`count` scaled samples of a clip's noise, from its hop `first_hop` on."""
+        """Return (count,) float32 scaled samples of a clip's noise, from its hop `first_hop` on.
+
+        Raises:
+            NiahError: the haystack is a constant.
+        """
         if self._noise is None:
             raise NiahError(f"haystack '{self.haystack.name}' makes no sound")
         return self._noise.samples(noise, first_hop, count)
@@ -238,35 +275,3 @@ class SceneBuilder:
             rows[:] = torch.tensor(self.frontend.zero_row)
         else:
             rows.fill_(self.frontend.silence)
-
-    def _laid(self, piece: Piece, noise: Noise | None) -> Tensor:
-        """A piece's frames: untouched, or ("mix") of its waveform plus the noise beneath it."""
-        needle, frontend = piece.needle, self.frontend
-        if self.level == "surround" or noise is None:
-            return needle.features[piece.first : piece.first + piece.count]
-        if needle.waveform is None:
-            raise NiahError("level 'mix' needs a needle made by a builder of that level")
-        begin = piece.first * frontend.frame_shift
-        wave = needle.waveform[begin : begin + frontend.samples(piece.count)]
-        mixed = wave + self.noise_samples(noise, piece.start, len(wave))
-        energies = frontend.energies(torch.from_numpy(mixed)[None])[0]
-        return frontend.normalise(frontend.log_mel(energies))
-
-
-def _check_combination(protocol: str, haystack: Haystack, level: str, frontend: Frontend) -> None:
-    check_protocol(protocol)
-    if level not in LEVELS:
-        raise NiahError(f"level {level!r}: unknown.{nearest(level, LEVELS)}")
-    if haystack.fill == "zero" and not frontend.zero_row:
-        raise NiahError(
-            f"haystack '{haystack.name}' is the data set's mean log-mel, which this model's front end does not know: "
-            "its adapter must give one (frontend.with_zero_row), or use silence with --protocol niah-v2"
-        )
-    if protocol == "dass-v1" and haystack.fill == "silence":
-        raise NiahError(
-            "haystack 'silence' is not part of dass-v1: add --protocol niah-v2, or use zero"
-        )
-    if level == "mix" and protocol == "dass-v1":
-        raise NiahError("level 'mix' is not part of dass-v1: add --protocol niah-v2")
-    if level == "mix" and not haystack.needs_snr:
-        raise NiahError(f"level 'mix' needs noise to mix in; haystack '{haystack.name}' is none")

@@ -1,8 +1,8 @@
-"""A scene as its stretches, laid into memory when and where its rows are wanted.
+"""A scene as a list of segments, rendered when and where its rows are needed.
 
 At 24 h a scene is 4.1 GiB of float32. `Scene` holds none of it but the clips: its haystack's rows are the bank's
-levels at a gain, so that any of them are made on demand, the same bits whichever are asked for together. A scene is
-laid whole into one buffer, or read in blocks of frames by a network that takes its input so (`FeatureBlocks`).
+levels at a gain, so that any of them are made on demand, the same bits in any blocks. A scene is rendered whole into
+one buffer, or read in blocks of frames by a network that takes its input so (`FeatureBlocks`).
 """
 
 import threading
@@ -15,11 +15,11 @@ from torch import Tensor
 
 from niah.errors import NiahError
 
-_LAYING = threading.Lock()
-"""Of blocks: what of a haystack's bank nobody has read yet is computed once, not by every thread that asks."""
+_RENDERING = threading.Lock()
+"""Held while blocks are read: a haystack's bank is computed once, not by every thread that reads it first."""
 
 Render = Callable[[Tensor, int], None]
-"""Write rows (n, mels), from the stretch's frame so and so on."""
+"""Write rows (n, mels), the segment's frames from the given one on."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Segment:
 
     @classmethod
     def of_rows(cls, start: int, rows: Tensor) -> "Segment":
-        """Of rows (n, mels) that are there already."""
+        """Make a segment of rows (n, mels) that are in memory, from the scene's frame `start` on."""
 
         def render(out: Tensor, first: int) -> None:
             out.copy_(rows[first : first + len(out)])
@@ -42,34 +42,35 @@ class Segment:
 
 @dataclass(frozen=True)
 class Scene:
-    """Normalised features (frames, mels) float32 that are not there until they are asked for.
+    """Normalised features (frames, mels) float32, rendered on demand.
 
-    The stretches follow one another from frame 0 on, without gaps.
+    The segments follow one another from frame 0 on, without gaps.
     """
 
-    stretches: tuple[Segment, ...]
+    segments: tuple[Segment, ...]
     mels: int
 
     @classmethod
     def of_rows(cls, rows: Tensor) -> "Scene":
+        """Make a scene of features (frames, mels) that are in memory."""
         return cls((Segment.of_rows(0, rows),), rows.shape[1])
 
     @property
     def shape(self) -> tuple[int, int]:
         """(frames, mels)."""
-        return self.stretches[-1].stop, self.mels
+        return self.segments[-1].stop, self.mels
 
     def render(self, out: Tensor, first: int = 0) -> Tensor:
-        """Write the frames from `first` on into `out` (n, mels) float32, on the CPU; returns it."""
+        """Write the frames from `first` on into `out` (n, mels) float32, on the CPU, and return it."""
         last = first + len(out)
-        for each in self.stretches:
+        for each in self.segments:
             low, high = max(first, each.start), min(last, each.stop)
             if low < high:
                 each.render(out[low - first : high - first], low - each.start)
         return out
 
     def whole(self, out: Tensor | None = None) -> Tensor:
-        """All rows, in `out` if it is given.
+        """Return all rows (frames, mels) float32, in `out` if that is not None.
 
         Raises:
             NiahError: `out` is no float32 CPU tensor of the scene's shape.
@@ -77,16 +78,16 @@ class Scene:
         if out is None:
             out = torch.empty(self.shape)
         elif out.shape != self.shape or out.dtype != torch.float32 or out.device.type != "cpu":
-            told = f"{out.dtype} {out.device} {tuple(out.shape)}"
-            raise NiahError(f"out must be a float32 CPU tensor of shape {self.shape}, got {told}")
+            other = f"{out.dtype} {out.device} {tuple(out.shape)}"
+            raise NiahError(f"out must be a float32 CPU tensor of shape {self.shape}, got {other}")
         return self.render(out)
 
 
 class FeatureBlocks:
-    """A batch of scenes (B, frames, mels) that is never whole: as much of a tensor as a tiled network asks for.
+    """A batch of scenes (B, frames, mels) that is never whole in memory: a tiled network reads parts of it.
 
-    It has a length and a `shape`, takes an axis of one channel at its end (`unsqueeze(-1)`), and sliced by clips it is
-    the same of fewer scenes. Sliced by clips and frames it is a tensor, made anew each time. Any thread may ask.
+    It has a length and a `shape` and takes an axis of one channel at its end (`unsqueeze(-1)`). Sliced by clips it is a
+    batch of fewer scenes; sliced by clips and frames it is a tensor, rendered anew each time. Safe in any thread.
     """
 
     def __init__(self, scenes: Sequence[Scene], channels: tuple[int, ...] = ()) -> None:
@@ -98,7 +99,7 @@ class FeatureBlocks:
         return len(self.scenes)
 
     def unsqueeze(self, dim: int) -> "FeatureBlocks":
-        """The same with one channel, (B, frames, mels, 1)."""
+        """Return the batch with one channel, (B, frames, mels, 1)."""
         if dim != -1:
             raise ValueError(f"blocks of features take one axis more at their end, not at {dim}")
         return FeatureBlocks(self.scenes, (*self.channels, 1))
@@ -114,14 +115,14 @@ class FeatureBlocks:
         first, last, _ = frames.indices(self.shape[1])
         scenes = self.scenes[clips]
         out = torch.empty(len(scenes), max(0, last - first), self.shape[2])
-        with _LAYING:
+        with _RENDERING:
             for scene, rows in zip(scenes, out, strict=True):
                 scene.render(rows, first)
         return out.view(*out.shape, *self.channels)
 
 
 def stack(scenes: Sequence[Scene]) -> Tensor:
-    """The scenes as one tensor (B, frames, mels), each laid straight into its place."""
+    """Return the scenes as one tensor (B, frames, mels) float32, each rendered straight into its place."""
     out = torch.empty(len(scenes), *scenes[0].shape)
     for scene, rows in zip(scenes, out, strict=True):
         scene.render(rows)

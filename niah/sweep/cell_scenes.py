@@ -45,7 +45,7 @@ class Scenes:
                 options.protocol,
                 self.haystacks[haystack],
                 options.seed_of_noise,
-                level,  # type: ignore[arg-type]  # checked there
+                level,
             )
         return self._builders[haystack, level]
 

@@ -23,6 +23,7 @@ from niah.needles.feature_cache import FeatureCache
 from niah.needles.prepared import PreparedNeedles, prepare_alike
 from niah.records.schema import cell_key
 from niah.scan.availability import check_available, other_than_auto
+from niah.scenes.levels import needs_waveforms
 from niah.sweep.cell_scenes import Scenes
 from niah.sweep.models import ModelSpec, common_labels, resolve_models
 from niah.sweep.options import RunOptions
@@ -93,7 +94,7 @@ class EvalSetup:
             needles,
             {fingerprint: scenes.frontend for fingerprint, scenes in self._scenes.items()},
             FeatureCache(cache_folder() / "features"),
-            keep_waveform="mix" in options.levels,
+            keep_waveform=needs_waveforms(options.protocol, options.levels),
             strict=options.strict,
         )
 

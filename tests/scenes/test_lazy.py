@@ -74,7 +74,7 @@ def test_a_course_is_read_from_anywhere() -> None:
 # --- real scenes
 
 
-@pytest.mark.parametrize("protocol", ["dass-v1", "niah-v2"])
+@pytest.mark.parametrize("protocol", ["dass-v1", "niah-v2", "niah-v2.1"])
 @pytest.mark.parametrize("haystack", ["zero", "gaussian", "babble"])
 def test_blocks_of_a_scene_are_the_scenes_rows(protocol: str, haystack: str) -> None:
     """To the last bit, across the edges of segments, of the needle and of the bank's and the official blocks."""

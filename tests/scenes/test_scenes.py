@@ -142,7 +142,7 @@ def test_features_are_those_of_the_audible_noise(recording: Path) -> None:
     noise = build.noise(needle, "a", total=2000, snr_db=5)
     assert noise is not None
     scene = build.scene(needle, "a", length_s=20, position=1.0, snr_db=5)
-    first = noise.course.stretches[0][1]  # frames across a seam differ, being whole frames
+    first = noise.path.segments[0][1]  # frames across a seam differ, being whole frames
     sound = build.noise_samples(noise, 0, 976 * 160)
     plain = (fbank(sound) - MEAN) / (2 * STD)
     inside = [i for i in range(970) if not first - 3 < i < first]
@@ -263,7 +263,7 @@ def test_clips_and_seeds_hear_different_noise() -> None:
     def course(clip_id: str, total: int, build: SceneBuilder = build) -> NoisePath:
         noise = build.noise(needle, clip_id, total=total, snr_db=0)
         assert noise is not None
-        return noise.course
+        return noise.path
 
     assert len({course(str(k), 2000) for k in range(5)}) == 5
     assert course("a", 2000) != course("a", 2000, builder("gaussian", "niah-v2", seed=1))
@@ -271,7 +271,7 @@ def test_clips_and_seeds_hear_different_noise() -> None:
 
 def test_courses_stay_inside_the_bank_and_longer_ones_start_alike() -> None:
     bank = NoiseBank(GaussianNoise("test"), FRONTEND)
-    long, short = patchwork(bank, 900_000, "a").stretches, patchwork(bank, 100_000, "a").stretches
+    long, short = patchwork(bank, 900_000, "a").segments, patchwork(bank, 100_000, "a").segments
     assert long[: len(short)] == short
     assert sum(length for _, length in short) >= 100_000
     assert all(offset + length <= bank.hops for offset, length in long)

@@ -87,7 +87,7 @@ def test_a_scene_is_the_noise_of_whole_frames_around_the_clip(
     assert noise is not None
     # within one stretch of the bank the frames are those of the noise as it sounds
     count = frontend.samples(100)
-    assert len(noise.course.stretches) == 1 or noise.course.stretches[0][1] > 100
+    assert len(noise.path.segments) == 1 or noise.path.segments[0][1] > 100
     close(scene[:100], features_of(frontend, build.noise_samples(noise, 0, count)), frontend)
 
 
@@ -110,7 +110,7 @@ def test_mixing_is_adding_waveforms(frontend: Frontend) -> None:
     sound[first : first + len(wave)] += wave
     expected = features_of(frontend, sound)
     whole = np.ones(1200, dtype=bool)
-    seams = [start, *np.cumsum([hops for _, hops in noise.course.stretches])]
+    seams = [start, *np.cumsum([hops for _, hops in noise.path.segments])]
     for seam in seams:  # frames across one: in the scene of one side alone, in the sound of both
         whole[max(0, seam - 4) : seam] = False
     close(scene[whole], expected[whole], frontend)
