@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,10 @@ from niah.bench import report as efficiency_report
 from niah.bench.bench import COLUMNS, bench
 from niah.bench.point import PUBLISHED, RATES, BenchPoint
 from niah.bench.roofline import Rates, Work, roofline_s, work_of
+from niah.cli import main
 from niah.errors import NiahError
 from niah.networks.dass.network import Dass
+from tests.conftest import REPOSITORY
 from tests.helpers import tiny
 
 FLOAT = torch.float32
@@ -252,23 +253,31 @@ def test_kernels_are_checked_before_they_are_set() -> None:
         use_scan(dass, "tritn")
 
 
-def niah(*arguments: str, cache: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "niah", "bench", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**tiny.environment(cache), "COLUMNS": "200"},
-    )
+def niah(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    """Run `niah bench ARGUMENTS` in this process; return its exit status."""
+    monkeypatch.setattr(sys, "argv", ["niah", "bench", *map(str, arguments)])
+    monkeypatch.setenv("COLUMNS", "200")
+    with pytest.raises(SystemExit) as stop:
+        main()
+    return stop.value.code if isinstance(stop.value.code, int) else 0
 
 
-def test_the_command_measures_and_writes(tmp_path: Path, cache: Path) -> None:
+def test_the_command_measures_and_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The machine's rates in a process of their own, as everything is; the two points in this one."""
+
+    def here(point: BenchPoint) -> dict[str, Any]:
+        return in_a_process(point) if point.model == RATES else measuring.measure_point(point)
+
+    in_a_process = measuring.in_a_process
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    monkeypatch.setattr("niah.bench.bench.in_a_process", here)
     out = tmp_path / "out"
     short = tiny.card(tmp_path / "short", longest=1024)
-    arguments = ("--model", str(tiny.card(tmp_path)), "--model", str(short), "--lengths", "20")
-    ended = niah(*arguments, "--repeats", "2", "--out", str(out), cache=cache)
-    assert ended.returncode == 1
-    assert "1 points failed" in ended.stderr
+    arguments = ("--model", tiny.card(tmp_path), "--model", short, "--lengths", "20")
+    assert niah(monkeypatch, *arguments, "--repeats", "2", "--out", out) == 1
+    assert "1 points failed" in capfd.readouterr().err
     rows = (out / "bench.csv").read_text().splitlines()
     assert rows[0] == ",".join(COLUMNS)
     assert len(rows) == 3
@@ -278,8 +287,8 @@ def test_the_command_measures_and_writes(tmp_path: Path, cache: Path) -> None:
     text = (out / "bench.md").read_text()
     assert text.count("| ok |") == 1
     assert "this tagger takes at most 1024 frames" in text
-    again = niah(*arguments[:2], *arguments[4:], "--repeats", "2", "--out", str(out), cache=cache)
-    assert again.returncode == 0
+    monkeypatch.setattr("niah.bench.bench.in_a_process", lambda _: pytest.fail("measured again"))
+    assert niah(monkeypatch, *arguments[:2], *arguments[4:], "--repeats", "2", "--out", out) == 0
     whole = (out / "bench.md").read_text()
     assert whole == text  # of all that the folder holds, not of the last command
 
@@ -294,13 +303,15 @@ def test_curves_need_two_lengths(tmp_path: Path) -> None:
     assert figure.read_bytes()[:4] == b"\x89PNG"
 
 
-def test_the_command_lists_without_measuring(tmp_path: Path, cache: Path) -> None:
-    ended = niah("--preset", "claims", "--dry-run", "--out", str(tmp_path / "o"), cache=cache)
-    assert ended.returncode == 0
-    assert "aum-base 4096 tokens (published)" in ended.stdout
-    assert not (tmp_path / "o").exists()
-    wrong = niah("--preset", "claim", cache=cache)
-    assert (wrong.returncode, "unknown preset 'claim'" in wrong.stderr) == (2, True)
+def test_the_command_lists_without_measuring(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "o"
+    assert niah(monkeypatch, "--preset", "claims", "--dry-run", "--out", out) == 0
+    assert "aum-base 4096 tokens (published)" in capfd.readouterr().out
+    assert not out.exists()
+    assert niah(monkeypatch, "--preset", "claim") == 2
+    assert "unknown preset 'claim'" in capfd.readouterr().err
 
 
 def test_curves_are_named_by_what_differs() -> None:
