@@ -35,6 +35,8 @@ DATA = {
     "weights": ("niah/cards/models", ".safetensors"),
     "vocabularies": ("niah/vocabularies", ".csv"),
     "published": ("niah/cards/published", ".csv"),
+    "report template": ("niah/pages", ".html"),
+    "leaderboard scripts": ("niah/pages/leaderboard/static", ".js"),
 }
 
 
@@ -173,6 +175,54 @@ def test_the_sdist_holds_the_data(kind: str, distributions: Path) -> None:
         inside = {name.partition("/")[2] for name in archive.getnames()}
     assert expected(kind), f"the repository has no {kind}"
     assert {in_repository(path) for path in expected(kind)} <= inside
+
+
+FINDER = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+import niah
+from importlib.resources import files
+from niah import cards
+from niah.sweep.presets import presets
+from niah.vocabularies import vocabulary
+print(json.dumps({
+    "package": niah.__file__,
+    "models": len(cards.model_cards()),
+    "haystacks": len(cards.haystack_cards()),
+    "presets": len(presets()),
+    "weights": len(list(cards.cards_folder("models").glob("*.safetensors"))),
+    "vocabularies": len(vocabulary("synthetic")),
+    "published": cards.published_file().stat().st_size,
+    "templates": len([f for f in files("niah.pages").iterdir() if f.name.endswith(".html")]),
+}))
+"""
+
+
+def found_by(root: Path) -> dict[str, int]:
+    """What the package in `root` finds of its data, counted."""
+    ran = subprocess.run(
+        [sys.executable, "-c", FINDER, str(root)],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    counts: dict[str, int] = json.loads(ran.stdout)
+    assert Path(str(counts.pop("package"))).is_relative_to(root)
+    return counts
+
+
+def test_wheel_and_sdist_find_what_the_checkout_finds(distributions: Path, tmp_path: Path) -> None:
+    (wheel,), (sdist,) = distributions.glob("*.whl"), distributions.glob("*.tar.gz")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "wheel")
+    with tarfile.open(sdist) as packed:
+        packed.extractall(tmp_path, filter="data")
+    checkout = found_by(REPOSITORY)
+    assert min(checkout.values()) > 0, checkout
+    assert found_by(tmp_path / "wheel") == checkout
+    assert found_by(tmp_path / sdist.name.removesuffix(".tar.gz")) == checkout
 
 
 def test_the_wheel_is_the_package_and_nothing_else(distributions: Path) -> None:
