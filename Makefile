@@ -66,6 +66,10 @@ bench: $(DEV_ENV) ## the measurements behind the performance figures, into resul
 
 ##@ Results that are made here
 
+.PHONY: readme
+readme: $(DEV_ENV) ## the generated tables of README.md, models/, haystacks/ and results/
+	$(BIN)/python scripts/readme.py
+
 .PHONY: embedded
 embedded: $(DEV_ENV) ## train the embedded nano models again
 	$(BIN)/python scripts/train_embedded.py $(ARGS)

@@ -61,7 +61,9 @@ def versions(name: str) -> set[tuple[str, str, str]]:
 
 @pytest.mark.parametrize("name", ["run", "dev", "uv"])
 def test_every_requirement_is_one_released_version_with_hashes(name: str) -> None:
-    for requirement, n_hashes in pins(name):
+    pinned = list(pins(name))
+    assert pinned
+    for requirement, n_hashes in pinned:
         (pin,) = requirement.specifier
         assert pin.operator == "==", requirement
         assert "+" not in pin.version, f"{requirement} is a local build"

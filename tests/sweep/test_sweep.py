@@ -203,7 +203,9 @@ def test_rows_tell_what_was_done(done: Path, material: Material) -> None:
 
 
 def test_scores_are_readable_by_pandas(done: Path) -> None:
-    for file in (done / "scores").glob("*.parquet"):
+    files = list((done / "scores").glob("*.parquet"))
+    assert len(files) == len(cells_of(done))
+    for file in files:
         scores = pd.read_parquet(file)
         assert list(scores.columns) == ["id", "labels", "logits"]
         assert sorted(scores["id"]) == [f"clip{index:02d}" for index in range(6)]

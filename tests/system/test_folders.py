@@ -106,7 +106,9 @@ def test_a_run_tells_no_folder(run: Path, home: Path) -> None:
     assert {"run.json", "report.html", "tables.md", "cells.csv"} <= set(written)
     for name, content in written.items():
         assert str(home.parent).encode() not in content, name
-    for file in (run / "scores").glob("*.parquet"):
+    files = list((run / "scores").glob("*.parquet"))
+    assert files
+    for file in files:
         assert str(home) not in str(pq.read_metadata(file).metadata)
         assert str(home) not in str(pq.read_table(file).to_pydict())
     told = json.loads((run / "run.json").read_text())
