@@ -12,9 +12,43 @@ def check(
     against: Annotated[
         str,
         typer.Option(
-            help="'published' (the papers' numbers), or another run's directory or cells.csv."
+            help="Another run's directory, or its cells.csv with run.json and scores beside it; or 'published' (the "
+            "papers' numbers, for runs on AudioSet's evaluation list)."
         ),
     ] = "published",
+    tolerance: Annotated[
+        float,
+        typer.Option(
+            help="mAP that may differ: a cell fails when it differs by more and, against another run, the paired "
+            "difference is beyond chance too."
+        ),
+    ] = 0.005,
+    one_sided: Annotated[
+        bool,
+        typer.Option("--one-sided", help="Test for a loss only. [default: a gain fails as well]"),
+    ] = False,
+    allow_missing: Annotated[
+        bool,
+        typer.Option(
+            "--allow-missing",
+            help="Skip cells of the reference that the run lacks, instead of failing.",
+        ),
+    ] = False,
+    unpaired: Annotated[
+        bool,
+        typer.Option(
+            "--unpaired",
+            help="Compare the numbers in cells.csv with the tolerance alone, without run.json or scores.",
+        ),
+    ] = False,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="Check only this one (NAME or NAME@SHA256 of its weights); repeat.",
+        ),
+    ] = None,
     form: Annotated[
         str,
         typer.Option("--format", help="markdown, junit (XML) or github (workflow annotations)."),
@@ -24,13 +58,27 @@ def check(
         typer.Option(help="File to write it to; the verdict is then printed. [default: print it]"),
     ] = None,
 ) -> None:
-    """Regression gate: every cell against a reference within its tolerance. Exit status 1 when any is off."""
+    """Regression gate: every cell of a reference against the run's.
+
+    Against another run the two are paired: the difference of mAP comes from the stored scores of both on the same
+    clips. A cell is off when the difference is larger than --tolerance and the p-value of "no difference", corrected
+    by Holm for all cells, is below 0.05. Exit status: 0 all pass, 1 a cell is off or missing or nothing was
+    compared, 2 not comparable or a wrong option.
+    """
     from niah.compare.check import check as run_check
-    from niah.compare.check_formats import written
+    from niah.compare.check_formats import formatted
     from niah.system import atomic
 
-    result = run_check(directory, against if against == "published" else Path(against))
-    text = written(result, form)
+    result = run_check(
+        directory,
+        against,
+        tolerance=tolerance,
+        one_sided=one_sided,
+        allow_missing=allow_missing,
+        unpaired=unpaired,
+        models=tuple(model or ()),
+    )
+    text = formatted(result, form)
     if out is None:
         print(text)
     else:

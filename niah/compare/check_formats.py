@@ -5,37 +5,52 @@ A result that compared nothing is a failure in each of them, as it is for the ex
 
 import re
 from collections.abc import Callable
+from math import isnan
 from xml.etree import ElementTree
 
-from niah.compare.check import CheckResult, CheckRow
+from niah.compare.check_result import CheckResult, CheckRow, p_text
 from niah.errors import NiahError, nearest
 
 SUITE = "niah check"
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def written(result: CheckResult, form: str) -> str:
-    """The result in the format of that name. Raises `NiahError` for an unknown one."""
+def formatted(result: CheckResult, form: str) -> str:
+    """Return the result in the format of that name.
+
+    Raises:
+        NiahError: an unknown format.
+    """
     if form not in FORMATS:
         raise NiahError(f"--format '{form}' is unknown.{nearest(form, FORMATS)}")
     return FORMATS[form](result)
 
 
 def junit(result: CheckResult) -> str:
-    """One test case a comparison, in the schema that Jenkins, GitLab and GitHub actions read."""
+    """Return one test case a comparison, in the schema that Jenkins, GitLab and GitHub actions read."""
     rows = result.rows
-    failures = sum(not row.ok for row in rows) if rows else 1
-    counts = {"tests": str(max(1, len(rows))), "failures": str(failures), "errors": "0"}
+    skipped = [row for row in rows if row.verdict == "skipped"]
+    empty = not result.n_compared and all(
+        row.ok for row in rows
+    )  # that nothing was compared is a failure
+    counts = {
+        "tests": str(len(rows) + empty),
+        "failures": str(sum(not row.ok for row in rows) + empty),
+        "errors": "0",
+        "skipped": str(len(skipped)),
+    }
     suites = ElementTree.Element("testsuites", {"name": SUITE, **counts})
-    suite = ElementTree.SubElement(suites, "testsuite", {"name": SUITE, **counts, "skipped": "0"})
+    suite = ElementTree.SubElement(suites, "testsuite", {"name": SUITE, **counts})
     for row in rows:
         case = _case(suite, f"{row.cell}: {row.quantity}")
-        if not row.ok:
-            _fail(case, _told(row))
-    if not rows:
-        _fail(_case(suite, "anything to compare"), result.verdict())
-    if result.notes:
-        ElementTree.SubElement(suite, "system-out").text = _xml("\n".join(result.notes))
+        if row.verdict == "skipped":
+            ElementTree.SubElement(case, "skipped", {"message": _xml(_sentence(row))})
+        elif not row.ok:
+            _fail(case, _sentence(row), row.verdict)
+    if empty:
+        _fail(_case(suite, "anything to compare"), result.verdict(), "missing")
+    if notes := [note for note in (result.how, *result.notes) if note]:
+        ElementTree.SubElement(suite, "system-out").text = _xml("\n".join(notes))
     ElementTree.indent(suites)
     head = '<?xml version="1.0" encoding="UTF-8"?>\n'
     return head + ElementTree.tostring(suites, encoding="unicode") + "\n"
@@ -47,23 +62,24 @@ def _case(suite: ElementTree.Element, name: str) -> ElementTree.Element:
     )
 
 
-def _fail(case: ElementTree.Element, message: str) -> None:
-    failure = ElementTree.SubElement(case, "failure", {"message": _xml(message), "type": "off"})
+def _fail(case: ElementTree.Element, message: str, kind: str) -> None:
+    about = {"message": _xml(message), "type": kind.lower()}
+    failure = ElementTree.SubElement(case, "failure", about)
     failure.text = _xml(message)
 
 
 def _xml(text: str) -> str:
-    """Without the characters that XML 1.0 has no way to hold."""
+    """Replace the characters that XML 1.0 has no way to hold."""
     return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def github(result: CheckResult) -> str:
-    """Workflow commands: an error a comparison that is off, the verdict, notes as warnings."""
-    off = [row for row in result.rows if not row.ok]
-    told = [_annotation("error", row.cell, _told(row)) for row in off]
-    told.append(_annotation("notice" if result.ok else "error", SUITE, result.verdict()))
-    told += [_annotation("warning", SUITE, note) for note in result.notes]
-    return "\n".join(told) + "\n"
+    """Return workflow commands: an error a row that fails, the verdict, and notes as warnings."""
+    failed = [row for row in result.rows if not row.ok]
+    commands = [_annotation("error", row.cell, _sentence(row)) for row in failed]
+    commands.append(_annotation("notice" if result.ok else "error", SUITE, result.verdict()))
+    commands += [_annotation("warning", SUITE, note) for note in result.notes]
+    return "\n".join(commands) + "\n"
 
 
 def _annotation(level: str, title: str, message: str) -> str:
@@ -78,14 +94,16 @@ def _property(text: str) -> str:
     return _data(text).replace(":", "%3A").replace(",", "%2C")
 
 
-def _told(row: CheckRow) -> str:
-    """ "dass-small, 10 s: mAP is 0.4600, not 0.4720 +- 0.0010"."""
-    measured = row.status if row.measured != row.measured else f"{row.measured:.4f}"
+def _sentence(row: CheckRow) -> str:
+    """ "dass-small, 10 s: mAP is 0.4600, not 0.4720 (tolerance 0.0050, p 0.0012)"."""
+    if row.status == "missing":
+        return f"{row.cell}: the run lacks this cell of the reference ({row.reference:.4f})"
     name = row.quantity.removesuffix("_below")
-    wanted = "below" if name != row.quantity else "not"
+    wanted = "must be below" if name != row.quantity else "not"
+    p = "" if isnan(row.p_corrected) else f", p {p_text(row.p_corrected)}"
     return (
-        f"{row.cell}: {name} is {measured}, {'must be ' * (wanted == 'below')}{wanted} "
-        f"{row.reference:.4f} (tolerance {row.tolerance:.4f})"
+        f"{row.cell}: {name} is {row.measured_text}, {wanted} {row.reference:.4f} "
+        f"(tolerance {row.tolerance:.4f}{p})"
     )
 
 

@@ -9,43 +9,45 @@ each, on the same resampled lists of clips (paired):
 with a 95 % interval and a two-sided p-value of "no difference", both from the standard error of
 `niah.metrics.resampling`. p-values are corrected for the number of cells compared, mAP and
 relative each by themselves (`niah.metrics.multiple_testing`); intervals are of one cell each.
+Positions that play one and the same scene are one cell.
 
 Runs of other clips, protocol or level mode are refused: a difference would be the clips'.
 """
 
-from dataclasses import astuple, dataclass, fields, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+from niah.compare.check_result import LEVEL, counted, p_text
+from niah.compare.differences import PairedScores, difference, paired_scores
+from niah.compare.same_clips import refuse_other_runs, seeds_note
+from niah.compare.stored_run import (
+    Cells,
+    Key,
+    StoredRun,
+    System,
+    is_alone,
+    system_names,
+    window_words,
+)
 from niah.errors import NiahError, nearest
 from niah.metrics.multiple_testing import adjusted
-from niah.metrics.resampling import Resampled, paired, resample
-from niah.records.naming import (
-    NO_HAYSTACK,
-    Point,
-    axes_name,
-    length_name,
-    pool_of,
-    scene_name,
-    window_name,
-)
-from niah.records.run_directory import RunDirectory
+from niah.metrics.resampling import Resampled, paired
+from niah.records.naming import NO_HAYSTACK, Point, axes_name, length_name, pool_of, scene_name
 from niah.records.schema import BASE_LENGTH_S
-from niah.records.scores import ClipScores
 from niah.system import spreadsheet
 from niah.system.folders import numbered
 from niah.system.markdown_text import plain
-from niah.tables.curves import points
+from niah.tables.positions import needle_position, shown_position
 from niah.tables.table import Table
-
-LEVEL = 0.05
-SAME_RUN = ("protocol", "level", "ids_sha256", "labels")
-Key = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One comparison of one cell; scores in 0..1, `p` as it is and corrected."""
+    """One comparison of one cell; scores in 0..1, `p` as it is and corrected.
+
+    `effective_position`: where the needle really starts, as a share of the free room.
+    """
 
     haystack: str
     snr_db: float | None
@@ -61,17 +63,17 @@ class Difference:
     hi: float
     p: float
     p_corrected: float
+    effective_position: float | None = None
 
     @property
     def scene(self) -> str:
         """ "babble, 10 dB, at 0.5, 50 s, windows of 10 s"."""
-        if self.length_s == BASE_LENGTH_S:
-            parts = [length_name(self.length_s)]
-        else:
-            at = [] if self.position is None else [f"at {self.position:g}"]
-            parts = [scene_name(self.haystack, self.snr_db), *at, length_name(self.length_s)]
-        window = window_name(self.window_s, self.pool)
-        return ", ".join([*parts, *([] if window == "whole" else [f"windows of {window}"])])
+        parts = [length_name(self.length_s)]
+        if self.length_s != BASE_LENGTH_S or self.snr_db is not None:
+            position = shown_position(self.position, self.effective_position)
+            at = [f"at {position}"] if position else []
+            parts = [scene_name(self.haystack, self.snr_db), *at, *parts]
+        return ", ".join(filter(None, [*parts, window_words(self.window_s, self.pool)]))
 
 
 @dataclass(frozen=True)
@@ -85,29 +87,28 @@ class Comparison:
     notes: tuple[str, ...] = ()
 
     def table(self, quantity: str) -> Table:
-        """The differences of one quantity as texts."""
-        found = [each for each in self.differences if each.quantity == quantity]
-        sure = sum(each.p_corrected < LEVEL for each in found)
-        what = {"mAP": "mAP", "relative": "Share of the own 10 s score"}[quantity]
+        """Return the differences of one quantity as texts."""
+        rows = [each for each in self.differences if each.quantity == quantity]
+        beyond = sum(each.p_corrected < LEVEL for each in rows)
+        title = {"mAP": "mAP", "relative": "Share of the own 10 s score"}[quantity]
         corrected = "uncorrected" if self.correction == "none" else f"corrected ({self.correction})"
         caption = (
-            f"{what}: A = {self.a}, B = {self.b}; {sure} of {len(found)} differences are beyond "
-            f"chance at {LEVEL:g}, {corrected}"
+            f"{title}: A = {self.a}, B = {self.b}; {beyond} of {counted(len(rows), 'difference')} "
+            f"{'is' if beyond == 1 else 'are'} beyond chance at {LEVEL:g}, {corrected}"
         )
-        header = ("cell", "A", "B", "A - B [95 %]", "p", f"p {corrected}", "")
-        return Table(caption, header, tuple(map(_texts, found)))
+        header = ("cell", "A", "B", "A - B [95 %]", "p", f"p {corrected}", "better")
+        return Table(caption, header, tuple(map(_texts, rows)))
 
     def markdown(self) -> str:
-        """Both tables and the notes."""
+        """Return both tables and the notes."""
         quantities = dict.fromkeys(each.quantity for each in self.differences)
         parts = [self.table(quantity).markdown() for quantity in quantities]
         return "\n".join([*parts, *(f"- {plain(note)}" for note in self.notes)]).rstrip() + "\n"
 
     def csv(self) -> str:
-        """One row a difference, numbers in full."""
-        header = ("model_a", "model_b", *(f.name for f in fields(Difference)), "correction")
-        rows = ((self.a, self.b, *astuple(each), self.correction) for each in self.differences)
-        return spreadsheet.text(header, rows)
+        """Return one row a difference, numbers in full."""
+        about = {"model_a": self.a, "model_b": self.b, "correction": self.correction}
+        return spreadsheet.rows_text(Difference, self.differences, before=about)
 
 
 def compare(
@@ -119,38 +120,36 @@ def compare(
 ) -> Comparison:
     """Compare the run in `a` with that in `b`; or, without `b`, two models of one run.
 
-    `models`: which (NAME, or NAME@SHA256... of its weights); one for both runs, or A's and B's;
-    needed where a run has several. Raises `NiahError` when it is not clear what to compare, when
-    the clips, protocol or level differ, when scores are missing, or when no cell matches.
+    Args:
+        a: a run directory.
+        b: another, on the same clips.
+        models: which (NAME, or NAME@SHA256 of its weights); one for both runs, or A's and B's. Needed
+            where a run has several.
+        correction: of p-values, one of `niah.metrics.multiple_testing.METHODS`.
+
+    Raises:
+        NiahError: it is not clear what to compare; the clips, protocol or level differ; scores are
+            missing; or no cell matches.
     """
-    run_a = RunDirectory(a)
-    run_b = run_a if b is None else RunDirectory(b)
-    _refuse_other_runs(run_a, run_b)
-    names = _asked(models, one_run=b is None)
+    run_a = StoredRun(a)
+    run_b = run_a if b is None else StoredRun(b)
+    refuse_other_runs(run_a, run_b)
+    names = _names(models, one_run=b is None)
     side_a, side_b = _Side(run_a, names[0]), _Side(run_b, names[1])
-    adjusted([], correction)  # an unknown one is told before the work
-    found, notes = _differences(side_a, side_b)
-    if not found:
+    adjusted([], correction)  # refuses an unknown one before the work
+    differences, notes = _differences(side_a, side_b)
+    if not differences:
         raise NiahError(f"no cell of {side_a.name} has a counterpart of {side_b.name}")
     label_a, label_b = side_a.name, side_b.name
     if label_a == label_b:
         places = numbered(side.run.path.resolve().name for side in (side_a, side_b))
         label_a, label_b = (f"{label_a} in {place}" for place in places)
-    return Comparison(label_a, label_b, correction, _corrected(found, correction), tuple(notes))
+    return Comparison(
+        label_a, label_b, correction, _corrected(differences, correction), tuple(notes)
+    )
 
 
-def _refuse_other_runs(a: RunDirectory, b: RunDirectory) -> None:
-    one, other = (run.run_json().get("identity", {}) for run in (a, b))
-    for name in SAME_RUN:
-        if name in one and name in other and one[name] != other[name]:
-            what = "clips" if name == "ids_sha256" else name
-            raise NiahError(
-                f"{a.path} and {b.path} differ in {what} ({str(one[name])[:20]} and "
-                f"{str(other[name])[:20]}): their scores cannot be compared"
-            )
-
-
-def _asked(models: tuple[str, ...], *, one_run: bool) -> tuple[str | None, str | None]:
+def _names(models: tuple[str, ...], *, one_run: bool) -> tuple[str | None, str | None]:
     if len(models) > 2 or (one_run and len(models) != 2):
         raise NiahError(
             "give two runs, or one run and two models: `niah compare DIR --model X --model Y`"
@@ -160,117 +159,111 @@ def _asked(models: tuple[str, ...], *, one_run: bool) -> tuple[str | None, str |
 
 
 class _Side:
-    """One model of one run: its cells by what must match, resampled when asked for."""
+    """One system of one run: its scored cells of whole clips, once, at the run's level."""
 
-    def __init__(self, run: RunDirectory, asked: str | None) -> None:
+    def __init__(self, run: StoredRun, wanted: str | None) -> None:
         self.run = run
-        scored = [p for p in points(run.cells()) if p["status"] == "ok" and p["mAP"] is not None]
-        scored = [p for p in scored if not axes_name(p)]  # whole clips once, at the run's level
+        scored = {system: _whole_clips(cells) for system, cells in run.systems().items()}
+        scored = {system: cells for system, cells in scored.items() if cells}
         if not scored:
             raise NiahError(f"{run.path} has no scored cell: let `niah run` finish one")
-        known = sorted({_name(point) for point in scored})
-        chosen = [name for name in known if asked is None or name.startswith(f"{asked}@")]
-        chosen = chosen or [name for name in known if asked and name.startswith(asked)]
-        if len(chosen) != 1:
-            names = ", ".join(short_name(name) for name in known)
-            hint = nearest(asked, [name.partition("@")[0] for name in known]) if asked else ""
-            wrong = (
-                f"has no model '{asked}'.{hint}" if asked and not chosen else "has several models"
-            )
-            raise NiahError(f"{run.path} {wrong} ({names}): say which with --model")
-        self.name = chosen[0].partition("@")[0]
-        if sum(name.startswith(f"{self.name}@") for name in known) > 1:
-            self.name = short_name(chosen[0])
-        own = [point for point in scored if _name(point) == chosen[0]]
-        self.cells = {_key(point): point for point in reversed(own)}
-
-    def scores(self, point: Point) -> ClipScores:
-        return self.run.read_scores(point["cell"])
+        system = _chosen(run, list(scored), wanted)
+        self.name = system_names(scored)[system]
+        self.cells = scored[system]
 
 
-def _name(point: Point) -> str:
-    return f"{point['model']}@{point['checkpoint_sha256'] or ''}"
+def _whole_clips(cells: Cells) -> Cells:
+    return {
+        key: point
+        for key, point in cells.items()
+        if point["status"] == "ok" and point["mAP"] is not None and not axes_name(point)
+    }
 
 
-def short_name(name: str) -> str:
-    """ "dass-small@4a3a4fb7" of the name with the whole checksum."""
-    model, _, sha = name.partition("@")
-    return f"{model}@{sha[:8]}"
-
-
-def _key(point: Point) -> Key:
-    length = float(point["length_s"])
-    scene = (point["haystack"] or NO_HAYSTACK, point["snr_db"], point["position"])
-    how = (point["window_s"], pool_of(point), point["seed"])
-    return (length, None if length == BASE_LENGTH_S else scene, *how)
+def _chosen(run: StoredRun, systems: list[System], wanted: str | None) -> System:
+    chosen = [system for system in systems if wanted is None or system.is_meant_by(wanted)]
+    if len(chosen) == 1:
+        return chosen[0]
+    known = [f"{system.short_name}, {system.dtype}".rstrip(", ") for system in systems]
+    hint = nearest(wanted, [system.model for system in systems]) if wanted else ""
+    wrong = f"has no model '{wanted}'.{hint}" if wanted and not chosen else "has several models"
+    raise NiahError(f"{run.path} {wrong} ({'; '.join(known)}): say which with --model")
 
 
 def _differences(a: _Side, b: _Side) -> tuple[list[Difference], list[str]]:
     found: list[Difference] = []
     matched = a.cells.keys() & b.cells.keys()
     bases: dict[Key, tuple[Resampled, Resampled]] = {}
-    for key in sorted(matched, key=lambda key: (str(key[2:]), str(key[1]), key[0])):
-        pair = _resampled(a, b, key)
-        found.append(_difference(key, "mAP", *pair))
-        base_key = (BASE_LENGTH_S, None, *key[2:])
+    for key in sorted(matched, key=lambda key: (str(key[3:]), str(key[2]), key[1])):
+        point = a.cells[key]
+        pair = _scores(a, b, key).maps()
+        found.append(_difference(point, "mAP", *pair))
+        base_key = (key[0], BASE_LENGTH_S, None, *key[3:])
         if key == base_key:
             bases[key] = pair
-        elif base_key in a.cells and base_key in b.cells:
+        elif base_key in matched:
             if base_key not in bases:
-                bases[base_key] = _resampled(a, b, base_key)
+                bases[base_key] = _scores(a, b, base_key).maps()
             shares = [
                 paired(lambda m, n: m / n, own, base)
                 for own, base in zip(pair, bases[base_key], strict=True)
             ]
-            found.append(_difference(key, "relative", *shares))
-    alone = [len(side.cells) - len(matched) for side in (a, b)]
-    counts = [(count, name) for count, name in zip(alone, "AB", strict=True) if count]
-    return found, [f"{count} cells of {name} have no counterpart." for count, name in counts]
+            found.append(_difference(point, "relative", *shares))
+    notes = [_alone(len(side.cells) - len(matched), name) for side, name in ((a, "A"), (b, "B"))]
+    return found, [note for note in (*notes, seeds_note(a.run, b.run)) if note]
 
 
-def _resampled(a: _Side, b: _Side, key: Key) -> tuple[Resampled, Resampled]:
-    """Both sides' mAP of a cell on the same draws."""
-    one, other = a.scores(a.cells[key]), b.scores(b.cells[key])
-    if (one.ids, one.labels, one.classes) != (other.ids, other.labels, other.classes):
-        raise NiahError(
-            f"cell {a.cells[key]['cell']} in {a.run.path} and {b.cells[key]['cell']} in "
-            f"{b.run.path} are of different clips, labels or classes: they cannot be compared"
-        )
-    left, right = resample(one.targets, [one.logits, other.logits])
-    return left, right
+def _alone(count: int, name: str) -> str:
+    if not count:
+        return ""
+    return f"{counted(count, 'cell')} of {name} {'has' if count == 1 else 'have'} no counterpart."
 
 
-def _difference(key: Key, quantity: str, a: Resampled, b: Resampled) -> Difference:
-    length, scene, window_s, pool, _ = key
-    haystack, snr_db, position = scene or (NO_HAYSTACK, None, None)
-    delta = paired(lambda x, y: x - y, a, b)
-    place = (haystack, snr_db, length, position, window_s, pool)
-    values = (a.estimate, b.estimate, delta.estimate, *delta.interval())
-    return Difference(*place, quantity, *values, delta.p_value(), delta.p_value())
+def _scores(a: _Side, b: _Side, key: Key) -> PairedScores:
+    return paired_scores(a.run, a.cells[key], b.run, b.cells[key])
 
 
-def _corrected(found: list[Difference], correction: str) -> tuple[Difference, ...]:
-    """Each quantity's p-values corrected for how many there are of it."""
-    corrected: dict[int, float] = {}
-    for quantity in dict.fromkeys(each.quantity for each in found):
-        places = [i for i, each in enumerate(found) if each.quantity == quantity]
-        p = adjusted([found[i].p for i in places], correction)
-        corrected.update(zip(places, map(float, p), strict=True))
-    return tuple(replace(each, p_corrected=corrected[i]) for i, each in enumerate(found))
-
-
-def _texts(of: Difference) -> tuple[str, ...]:
-    better = "A" if of.difference > 0 else "B"
-    return (
-        of.scene,
-        f"{of.a:.3f}",
-        f"{of.b:.3f}",
-        f"{of.difference:+.3f} [{of.lo:+.3f}, {of.hi:+.3f}]",
-        _p(of.p),
-        _p(of.p_corrected),
-        better if of.p_corrected < LEVEL else "",
+def _difference(point: Point, quantity: str, a: Resampled, b: Resampled) -> Difference:
+    haystack, snr_db, position = (
+        (NO_HAYSTACK, None, None)
+        if is_alone(point)
+        else (point["haystack"] or NO_HAYSTACK, point["snr_db"], point["position"])
+    )
+    delta = difference(a, b)
+    lo, hi = delta.interval()
+    p = delta.p_value()
+    return Difference(
+        haystack,
+        snr_db,
+        float(point["length_s"]),
+        position,
+        point["window_s"],
+        pool_of(point),
+        quantity,
+        *(a.estimate, b.estimate, delta.estimate, lo, hi, p, p),
+        effective_position=needle_position(point),
     )
 
 
-def _p(value: float) -> str:
-    return "" if value != value else "< 0.0001" if value < 1e-4 else f"{value:.4f}"
+def _corrected(rows: Iterable[Difference], correction: str) -> tuple[Difference, ...]:
+    """Correct each quantity's p-values for how many there are of it."""
+    differences = list(rows)
+    corrected: dict[int, float] = {}
+    for quantity in dict.fromkeys(each.quantity for each in differences):
+        places = [i for i, each in enumerate(differences) if each.quantity == quantity]
+        p = adjusted([differences[i].p for i in places], correction)
+        corrected.update(zip(places, map(float, p), strict=True))
+    return tuple(replace(each, p_corrected=corrected[i]) for i, each in enumerate(differences))
+
+
+def _texts(row: Difference) -> tuple[str, ...]:
+    better = "A" if row.difference > 0 else "B"
+    return (
+        row.scene,
+        f"{row.a:.3f}",
+        f"{row.b:.3f}",
+        f"{row.difference:+.3f} [{row.lo:+.3f}, {row.hi:+.3f}]",
+        p_text(row.p),
+        p_text(row.p_corrected),
+        better if row.p_corrected < LEVEL else "",
+    )

@@ -19,13 +19,13 @@ from tests.helpers import examples
 
 
 def make(
-    path: Path, gain: float, seed: int = 0, sha: str = "a", **identity: object
+    path: Path, gain: float, noise: int = 0, sha: str = "a", **identity: object
 ) -> RunDirectory:
     """A run of one checkpoint: the needle alone, and three lengths at which it hears with `gain`."""
     with RunDirectory.create_or_open(path, {**examples.IDENTITY, **identity}) as run:
         for index, length_s in enumerate((10.0, 50.0, 100.0, 300.0)):
             row = examples.row(length_s=length_s, checkpoint_sha256=sha * 64)
-            heard = examples.logits(3.0 if length_s == 10 else gain, seed=10 * seed + index)
+            heard = examples.logits(3.0 if length_s == 10 else gain, seed=10 * noise + index)
             run.write_scores(
                 str(row["cell"]), examples.IDS, examples.LABELS, heard, classes=examples.CLASSES
             )
@@ -37,7 +37,7 @@ def make(
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
     folder = tmp_path_factory.mktemp("compare")
-    one, other = make(folder / "one", 2.5), make(folder / "other", 0.3, seed=1, sha="b")
+    one, other = make(folder / "one", 2.5), make(folder / "other", 0.3, noise=1, sha="b")
     return compare(one.path, other.path)
 
 
@@ -84,7 +84,7 @@ def test_two_models_of_one_run(tmp_path: Path) -> None:
     run = examples.make(tmp_path / "run")
     found = compare(run.path, models=("dass-nano", "ast-sin-nano"))
     assert (found.a, found.b) == ("dass-nano", "ast-sin-nano")
-    assert found.notes == ("1 cells of A have no counterpart.",)  # 300 s: B ran out of memory
+    assert found.notes == ("1 cell of A has no counterpart.",)  # 300 s: B ran out of memory
     back = compare(run.path, models=("ast-sin-nano", "dass-nano"))
     assert [each.difference for each in back.differences] == [
         -each.difference for each in found.differences
@@ -109,7 +109,6 @@ def test_what_is_not_clear_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"ids_sha256": "1" * 64}, "clips"),
         ({"protocol": "niah-v2"}, "protocol"),
         ({"level": "mix"}, ""),
     ],
@@ -121,6 +120,44 @@ def test_other_clips_and_protocols_are_refused(
     other = make(tmp_path / "other", 1.0, **{"level": "surround", **change})
     with pytest.raises(NiahError, match=f"differ in {told}.*cannot be compared"):
         compare(one.path, other.path)
+
+
+def test_other_clips_are_refused_and_another_order_is_not(tmp_path: Path) -> None:
+    """A clip list's hash is of its order: what the scores are of decides."""
+    one = make(tmp_path / "one", 2.5)
+    again = make(tmp_path / "again", 2.5, sha="b", ids_sha256="1" * 64, seed=0)
+    for cell in again.cells()["cell"]:
+        scores = again.read_scores(cell)
+        again.write_scores(
+            cell, scores.ids[::-1], scores.labels[::-1], scores.logits[::-1], classes=scores.classes
+        )
+    found = compare(one.path, again.path)
+    assert {each.quantity for each in found.differences} == {"mAP", "relative"}
+    assert {(each.difference, each.p) for each in found.differences} == {(0.0, 1.0)}
+    for cell in again.cells()["cell"]:
+        scores = again.read_scores(cell)
+        ids = [f"other{index}" for index in range(len(scores.ids))]
+        again.write_scores(cell, ids, scores.labels, scores.logits, classes=scores.classes)
+    with pytest.raises(NiahError, match=r"differ in clips \(24 and 24\): .*cannot be compared"):
+        compare(one.path, again.path)
+
+
+def test_equal_scenes_and_effective_positions(tmp_path: Path) -> None:
+    """At 20 s dass-v1 plays one scene for 0.5, 0.75 and 1: it is one cell, also for Holm."""
+    for name, gain in (("one", 2.0), ("other", 1.5)):
+        with RunDirectory.create_or_open(tmp_path / name, examples.IDENTITY) as run:
+            for position in (0.25, 0.5, 0.75, 1.0):
+                examples.add(run, gain, length_s=20.0, position=position)
+            examples.add(run, gain, length_s=50.0, position=0.5, window_s=10.0)
+            summarise(run)
+    found = compare(tmp_path / "one", tmp_path / "other")
+    assert [each.scene for each in found.differences] == [
+        "zero, at 0.5 (effectively 0.63), 50 s, windows of 10 s",
+        "zero, at 0.25 (effectively 0.51), 20 s",
+        "zero, at 0.5 (effectively 1), 20 s",
+    ]
+    assert found.differences[2].effective_position == 1.0
+    assert "effective_position" in found.csv().splitlines()[0]
 
 
 def test_other_labels_are_refused(tmp_path: Path) -> None:
@@ -144,7 +181,7 @@ def test_windows_are_compared_with_windows_only(tmp_path: Path) -> None:
 
 
 def test_command_writes_markdown_and_csv(found: Comparison, tmp_path: Path) -> None:
-    one, other = make(tmp_path / "one", 2.5), make(tmp_path / "other", 0.3, seed=1, sha="b")
+    one, other = make(tmp_path / "one", 2.5), make(tmp_path / "other", 0.3, noise=1, sha="b")
     out = tmp_path / "out"
     command = [sys.executable, "-m", "niah", "compare", one.path, other.path, "--out", out]
     ran = subprocess.run(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from niah.compare.check import CheckResult, CheckRow
+from niah.compare.check_result import CheckResult, CheckRow
 from niah.compare.paired import Comparison
 from niah.pages import run_report as report
 from niah.records.run_directory import RunDirectory
