@@ -2,7 +2,9 @@
 
 import os
 import re
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,17 @@ def test_ci_runs_then_lints_then_tests() -> None:
     assert targets[1] == ["lint", "test"]
     assert "export CI=true" in RUN.read_text("utf-8")
     assert os.access(RUN, os.X_OK)
+
+
+def test_a_folder_of_runs_in_the_checkout_changes_no_lint(tmp_path: Path) -> None:
+    """The scripts of results/nano have a module `runs`, which must not be taken for that folder."""
+    (tmp_path / "runs" / "default").mkdir(parents=True)
+    shutil.copy(REPOSITORY / "pyproject.toml", tmp_path)
+    for folder in ("scripts", "benchmarks"):
+        shutil.copytree(REPOSITORY / folder, tmp_path / folder)
+    command = [sys.executable, "-m", "ruff", "check", "--no-cache", "--select", "I", "."]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout
 
 
 def test_github_runs_the_same_script() -> None:
