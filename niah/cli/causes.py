@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from niah.cli.options import NEEDLES_HELP, numbers
+from niah.cli.options import NEEDLES_HELP, PROTOCOL_HELP, numbers
 
 
 def causes(
@@ -27,7 +27,7 @@ def causes(
     haystack: Annotated[str, typer.Option(help="As in `niah run`; one.")] = "zero",
     snr: Annotated[float, typer.Option(help="Needle over noise in dB.")] = 10.0,
     position: Annotated[float, typer.Option(help="Where the needle starts, 0 to 1.")] = 0.5,
-    protocol: Annotated[str, typer.Option(help="dass-v1 or niah-v2.")] = "dass-v1",
+    protocol: Annotated[str, typer.Option(help=PROTOCOL_HELP)] = "niah-v2",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     seed: Annotated[int, typer.Option(help="Of noise and of the choice of clips.")] = 0,
     out: Annotated[
@@ -41,6 +41,7 @@ def causes(
     from niah.diagnosis.causes.measuring import CauseOptions
     from niah.diagnosis.causes.measuring import causes as run_causes
     from niah.diagnosis.causes.table import cause_rows, order_tables, tables
+    from niah.placement import current_protocol
     from niah.records.run_directory import RunDirectory
     from niah.sweep.options import DEFAULT_MODELS
 
@@ -54,7 +55,7 @@ def causes(
             haystack=haystack,
             snr_db=snr,
             position=position,
-            protocol=protocol,
+            protocol=current_protocol(protocol),
             checkpoint=checkpoint,
             device=device,
             seed=seed,

@@ -31,5 +31,5 @@ NEEDLES_HELP = (
     ".parquet shards, or the folder of ESC-50, FSD50K or AudioSet parquet. Columns filter: 'meta.csv?fold=4'."
 )
 PROTOCOL_HELP = (
-    "dass-v1 (the paper's released harness) or niah-v2 (its current version). [default: dass-v1]"
+    "niah-v2 (its current version, niah-v2.1) or dass-v1 (the paper's released harness)."
 )

@@ -116,7 +116,10 @@ def run(
         ),
     ] = "",
     protocol: Annotated[
-        str | None, typer.Option(help=PROTOCOL_HELP, rich_help_panel=SCENES)
+        str | None,
+        typer.Option(
+            help=f"{PROTOCOL_HELP} [default: niah-v2; dass-v1 in a preset]", rich_help_panel=SCENES
+        ),
     ] = None,
     seed: Annotated[
         int,

@@ -224,6 +224,8 @@ class ModelEvaluator:
             "niah_version": __version__,
         }
         known |= {name: getattr(cell, name) for name in AXES}
+        if options.seed_of_noise != options.seed:
+            known["noise_seed"] = options.seed_of_noise
         if options.window_s is not None:
             known["window_pool"] = window_pool_name(
                 options.window_pool, options.window_s, options.hop_s

@@ -53,7 +53,7 @@ class RunOptions:
     snrs_db: tuple[float, ...] = DEFAULT_SNRS_DB
     positions: tuple[float, ...] = DEFAULT_POSITIONS
     lengths_s: tuple[float, ...] = DEFAULT_LENGTHS_S
-    protocol: str = "dass-v1"
+    protocol: str = CURRENT_NIAH
     level: str = ""  # surround, mix or surround,mix; "" is the protocol's own (`default_level`)
     poolings: tuple[str, ...] = ()  # none: the model's own
     controls: tuple[str, ...] = ()

@@ -19,8 +19,9 @@ from niah.pages import run_report as report
 from niah.pages.leaderboard.boards import boards
 from niah.pages.leaderboard.submissions import read
 from niah.plots.heat_map import _shares
+from niah.records.axes import AXES
 from niah.records.run_directory import RunDirectory
-from niah.records.schema import CELL_COLUMNS, OPTIONAL_COLUMNS
+from niah.records.schema import CELL_COLUMNS
 from niah.records.summarise import cell_metrics
 from niah.sweep.options import RunOptions
 from niah.sweep.plan import Cell, left_out, plan
@@ -47,6 +48,7 @@ class Material:
             "needles": self.clips,
             "haystack": "zero",
             "lengths": [10, 20],
+            "protocol": "dass-v1",
             "device": "cpu",
             "out": self.folder / out / "run",
             **given,
@@ -264,7 +266,7 @@ def test_further_axes_are_rows_and_lines_of_their_own(material: Material) -> Non
     )
     assert list(table.columns) == [
         *CELL_COLUMNS,
-        *(name for name in OPTIONAL_COLUMNS if name not in ("control", "pooling")),
+        *(name for name in AXES if name not in ("control", "pooling")),
     ]
     assert set(table["status"]) == {"ok"}
     assert len(table) == 1 + 1 + 8 * 3  # zeros take no mix; gaussian alone has one at 10 s too
@@ -313,9 +315,9 @@ def test_a_distractor_is_no_false_positive(material: Material) -> None:
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"needle_s": (5.0,)}, "not part of dass-v1"),
-        ({"needle_counts": (2,)}, "not part of dass-v1"),
-        ({"distractors": (1,)}, "not part of dass-v1"),
+        ({"needle_s": (5.0,), "protocol": "dass-v1"}, "not part of dass-v1"),
+        ({"needle_counts": (2,), "protocol": "dass-v1"}, "not part of dass-v1"),
+        ({"distractors": (1,), "protocol": "dass-v1"}, "not part of dass-v1"),
         ({"needle_s": (11.0,), "protocol": "niah-v2"}, "0.01 to 10 s"),
         ({"needle_s": (0.123,), "protocol": "niah-v2"}, "10 ms"),
         ({"needle_counts": (0,), "protocol": "niah-v2"}, "1 or more"),

@@ -14,7 +14,7 @@ from niah.sweep.presets import options_of
 
 
 def cells(**given: Any) -> list[Cell]:
-    options = RunOptions(**{"models": ("dass-nano",), **given})
+    options = RunOptions(**{"models": ("dass-nano",), "protocol": "dass-v1", **given})
     return plan(options, names(options))
 
 
@@ -98,9 +98,11 @@ def test_a_constant_has_no_snr() -> None:
 
 def test_the_default_plan() -> None:
     options = RunOptions()
-    assert options.protocol == "dass-v1"
+    assert (options.protocol, options.level) == ("niah-v2.1", "mix")
     assert options.clips_limit == 100
-    assert len(plan(options, names(options))) == 3 * (1 + 3 * 3)
+    assert len(plan(options, names(options))) == 3 * (
+        1 + 2 + 3 * 3
+    )  # 10 s alone, and in two noises
 
 
 def test_a_needle_set_of_ones_own_is_used_whole() -> None:

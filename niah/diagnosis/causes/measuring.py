@@ -16,7 +16,7 @@ from niah.diagnosis.causes import interventions as change
 from niah.diagnosis.causes.outputs import write
 from niah.diagnosis.causes.passes import Pass, passes_of
 from niah.errors import NiahError
-from niah.placement import check_position, start_frame, total_frames
+from niah.placement import CURRENT_NIAH, check_position, start_frame, total_frames
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import BASE_LENGTH_S
 from niah.sweep.options import RunOptions
@@ -38,7 +38,7 @@ class CauseOptions:
     haystack: str = "zero"
     snr_db: float = 10.0
     position: float = 0.5
-    protocol: str = "dass-v1"
+    protocol: str = CURRENT_NIAH
     checkpoint: str | None = None
     device: str = "auto"
     seed: int = 0
