@@ -1,5 +1,6 @@
 """`niah.run`: the command line's main job, from Python."""
 
+from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,14 +32,14 @@ def run(**options: Any) -> "pd.DataFrame":
     """`niah run` from Python: a keyword an option of `niah.sweep.options.RunOptions`; sequences may be lists.
 
     `lengths`, `snr`, `window`, `hop` and `pool` are accepted for `lengths_s`, `snrs_db`, `window_s`, `hop_s` and
-    `window_pool`; `haystack`, `control`, `pooling` and `needle_count` without their s. With `preset` what is not given
+    `window_pool`; `model`, `haystack`, `control`, `pooling` and `needle_count` without their s. With `preset` the rest
     is as in that figure of the paper (`niah.sweep.presets`).
 
     Returns:
         The table of all cells of the run directory, one row a cell (`niah.records.schema.CELL_COLUMNS`).
 
     Raises:
-        NiahError: anything wrong in what was asked. Running out of memory is a row, not an error.
+        NiahError: anything wrong in the options. What goes wrong in one cell is a row, not an error.
     """
     renamed = {_SHORT_NAMES.get(name, name): value for name, value in options.items()}
     known = {each.name for each in fields(RunOptions)}
@@ -57,8 +58,13 @@ def run(**options: Any) -> "pd.DataFrame":
 def _plain(name: str, value: Any) -> Any:
     """Lists as tuples, one thing where several may be given as a tuple of one, paths as `Path`."""
     if name in _KINDS:
-        single = isinstance(value, str | Path | int | float)
-        return tuple(map(_KINDS[name], [value] if single else value))
+        values = [value] if not isinstance(value, Iterable) or isinstance(value, str) else value
+        if name == "models" and (other := [v for v in values if not isinstance(v, str | Path)]):
+            raise NiahError(
+                f"models are names or paths of cards, got a {type(other[0]).__name__}: docs/your-model.md has the card "
+                "of a model of your own"
+            )
+        return tuple(map(_KINDS[name], values))
     if name == "level" and not isinstance(value, str):
         return ",".join(value)
     if name in ("out", "babble", "audio_root") and value is not None:

@@ -7,13 +7,14 @@ it once, and what a killed one left is gone on from, or swept by the next fetch.
 import hashlib
 import os
 import shutil
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from pathlib import Path
 from urllib.error import URLError
+
+from platformdirs import user_cache_path
 
 from niah.errors import NiahError
 from niah.system.plain_names import address, below, checksum
@@ -26,12 +27,10 @@ _PART, _LOCK = ".part", ".lock"
 
 
 def cache_folder() -> Path:
-    """Where fetched files and caches go: `$NIAH_CACHE`, else the platform's cache folder."""
+    """Return the folder of fetched files and caches: `$NIAH_CACHE`, else the platform's cache folder."""
     if chosen := os.environ.get("NIAH_CACHE"):
         return Path(chosen)
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "niah"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "niah"
+    return user_cache_path("niah", appauthor=False)
 
 
 def sha256_of(path: Path) -> str:
