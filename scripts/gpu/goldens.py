@@ -76,14 +76,14 @@ def rows(shared: Path, device: str, dtypes: list[str], only: list[str]) -> Itera
             for dtype in dtypes:
                 adapter = load_model(model, file, device=device, dtype=dtype)
                 for features, expected in cases:
-                    found = adapter.logits(features).float().cpu().numpy()
-                    error = float(abs(found - expected).max())
+                    logits = adapter.logits(features).float().cpu().numpy()
+                    error = float(abs(logits - expected).max())
                     error /= 1.0 if dtype == "float32" else float(abs(expected).max())
                     against = "golden" if name in GOLDENS else "cpu"
                     values = (name, model, against, features.shape[1], dtype, adapter.kernel)
                     passed = error <= TOLERANCE[dtype]
-                    told = (*values, f"{error:.3g}", TOLERANCE[dtype], passed)
-                    yield dict(zip(HEADER, told, strict=True))
+                    row = (*values, f"{error:.3g}", TOLERANCE[dtype], passed)
+                    yield dict(zip(HEADER, row, strict=True))
             if isinstance(file, Path):
                 file.unlink()
 

@@ -35,6 +35,7 @@ HEADER = (
 
 
 def measured(model: str, kernel: str, options: argparse.Namespace) -> tuple[Any, ...]:
+    """Return status, median seconds of a step, peak bytes, and no error."""
     device = torch.device(options.device)
     adapter: Any = load_model(model, "random", device=str(device))
     use_scan(adapter, kernel)
@@ -77,13 +78,13 @@ def main() -> None:
         writer.writerow(HEADER)
         for model in options.models.split(","):
             for kernel in options.kernels.split(","):
-                told: tuple[Any, ...]
+                figures: tuple[Any, ...]
                 try:
-                    told = measured(model, kernel, options)
+                    figures = measured(model, kernel, options)
                 except (NiahError, RuntimeError) as error:
                     status = "oom" if is_out_of_memory(error) else "error"
-                    told = (status, "", "", str(error).splitlines()[0])
-                row = (model, kernel, options.batch_size, options.frames, *told)
+                    figures = (status, "", "", str(error).splitlines()[0])
+                row = (model, kernel, options.batch_size, options.frames, *figures)
                 writer.writerow(row)
                 stream.flush()
                 print(*row)

@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Collect what a machine without this project's shared material, without a network and without soundfile needs, at most
+# 40 MB, into one folder that run.sh finds: golden vectors, the clips of the sweep, wheels.
+#   scripts/gpu/prepare.sh [FOLDER]        default: runs/gpu/prepared
+# NIAH_SHARED  ../shared   where goldens and data lie        PYTHON_VERSION  3.12   of the other machine
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+folder=${1:-runs/gpu/prepared}
+shared=${NIAH_SHARED:-../shared}
+python=${PYTHON:-python3}
+limit_kb=40960
+# those of the dependencies that images with torch lack, and what these need beside numpy and numba
+wheels="soundfile cffi pycparser soxr librosa lazy_loader pooch audioread msgpack decorator platformdirs kaldi-native-fbank"
+
+mkdir -p "$folder/golden" "$folder/data" "$folder/wheels"
+cp "$shared"/golden/* "$folder/golden/"
+$python scripts/gpu/collect.py "$shared/data" "$folder/data"
+$python -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --python-version "${PYTHON_VERSION:-3.12}" \
+    --platform manylinux2014_x86_64 --platform manylinux_2_28_x86_64 --dest "$folder/wheels" $wheels
+size_kb=$(du -sk "$folder" | cut -f1)
+echo "$folder: $((size_kb / 1024)) MB"
+[ "$size_kb" -le $limit_kb ] || { echo "more than $((limit_kb / 1024)) MB" >&2; exit 1; }
