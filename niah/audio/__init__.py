@@ -7,7 +7,16 @@ mpeg         MPEG audio frames, counted: an MP3 has no length of its own
 foreign      what a file is that libsndfile cannot read
 """
 
-from niah.audio.loading import LONGEST_S, digest, load
+from niah.audio.loading import AUDIO_SUFFIXES, LONGEST_S, digest, load
 from niah.audio.waveform import AudioError, Reason, Waveform, rms
 
-__all__ = ["LONGEST_S", "AudioError", "Reason", "Waveform", "digest", "load", "rms"]
+__all__ = [
+    "AUDIO_SUFFIXES",
+    "LONGEST_S",
+    "AudioError",
+    "Reason",
+    "Waveform",
+    "digest",
+    "load",
+    "rms",
+]

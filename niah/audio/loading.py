@@ -24,6 +24,14 @@ from niah.audio.waveform import AudioError, Waveform
 if TYPE_CHECKING:
     from soundfile import SoundFile
 
+AUDIO_SUFFIXES = frozenset(
+    (
+        *(".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au"),
+        *(".snd", ".w64", ".rf64", ".caf"),
+    )
+)
+"""Suffixes by which sound files that libsndfile reads are found in folders."""
+
 LONGEST_S = 25 * 3600.0  # of a recording: a day and some; beyond it memory would end first
 LOWEST_RATE, HIGHEST_RATE = 1000, 768_000  # Hz
 LOUD, TOO_LOUD = 1.5, 8.0  # x full scale: told, refused (integers that were stored as floats)

@@ -21,8 +21,8 @@ from torch import Tensor
 
 from niah.errors import NiahError
 from niah.frontends import Frontend
-from niah.haystacks import Haystack
 from niah.haystacks.energy_bank import NoiseBank
+from niah.haystacks.haystack import Haystack
 from niah.haystacks.segments import NoisePath, from_the_start, official_hops, patchwork
 
 HAYSTACK_DBFS = -30.0

@@ -21,15 +21,15 @@ class Sound(Protocol):
     """An endless mono sound; `period` samples long if it repeats."""
 
     @property
-    def period(self) -> int | None: ...
+    def period(self) -> int | None:
+        """Samples after which it repeats; None if it never does."""
 
     def samples(self, start: int, count: int) -> NDArray[np.float32]:
-        """(count,) float32 from sample `start` >= 0 on. Not to be written to."""
-        ...
+        """Return (count,) float32 from sample `start` >= 0 on; not to be written to."""
 
 
 class GaussianNoise:
-    """White noise N(0, 1): counter-based, so any stretch is had without those before it."""
+    """White noise N(0, 1): counter-based, so any part is drawn without those before it."""
 
     period: int | None = None
 
@@ -79,7 +79,7 @@ class Tiled:
 
 
 class VoiceMix:
-    """Babble: `n_talkers` voices at equal rms, each looped with its own pause and offset.
+    """Babble of `n_talkers` voices at equal rms, each looped with its own pause and offset.
 
     The voices' periods (voice and pause, in samples) are distinct primes, so the mix repeats only
     after their product: never, for any purpose. Scaled by 1 / sqrt(n_talkers). With fewer voices

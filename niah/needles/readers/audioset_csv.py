@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from niah.audio import AUDIO_SUFFIXES
 from niah.errors import NiahError
 from niah.needles.needle import FileSource
 from niah.needles.readers.rows import (
@@ -25,7 +26,6 @@ from niah.needles.readers.rows import (
 )
 
 LICENCE = "labels CC BY 4.0 (AudioSet); audio from YouTube, no open licence"
-AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3", ".opus", ".m4a", ".aiff", ".aif"})
 _FIELDS = 4
 
 
