@@ -4,10 +4,10 @@ from niah.cli.messages import print_table
 
 
 def haystacks() -> None:
-    """What needles can be hidden in."""
+    """List the haystacks that needles can be hidden in."""
     from niah.cards import haystack_cards
 
     print_table(
-        ("name", "what", "licence"),
+        ("name", "description", "licence"),
         [(card.name, card.description, card.licence) for card in haystack_cards()],
     )

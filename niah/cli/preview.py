@@ -22,8 +22,15 @@ def preview(
     snr: Annotated[float, typer.Option(help="Needle over noise in dB.")] = 10.0,
     length: Annotated[float, typer.Option(help="Seconds in all; 10 is the needle alone.")] = 50.0,
     position: Annotated[float, typer.Option(help="Where the needle starts, 0 to 1.")] = 0.5,
-    protocol: Annotated[str, typer.Option(help="dass-v1 or niah-v2.")] = "dass-v1",
-    level: Annotated[str, typer.Option(help="surround or mix.")] = "surround",
+    protocol: Annotated[
+        str, typer.Option(help="niah-v2 (its current version), or dass-v1 (the paper's harness).")
+    ] = "niah-v2",
+    level: Annotated[
+        str | None,
+        typer.Option(
+            help="mix (noise under the needle too) or surround. [default: the protocol's own]"
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
     model: Annotated[
         str,
@@ -43,7 +50,7 @@ def preview(
         bool, typer.Option(help="Draw where the model heard it, if its weights are at hand.")
     ] = True,
 ) -> None:
-    """One scene to see and to hear, as the model gets it."""
+    """Write one scene to see and to hear, as the model gets it."""
     from niah.preview.files import frontend_of, weights_at_hand
     from niah.preview.files import preview as write_preview
 
@@ -64,7 +71,7 @@ def preview(
         protocol=protocol,
         babble=babble,
         seed=seed,
-        level=level,  # type: ignore[arg-type]  # checked there
+        level=level,
         frontend=frontend,
         adapter=adapter,
         method=method,

@@ -3,9 +3,9 @@
     kaldi   AST (AST, DASS, SSAST, SSAMBA, AuM, Audio-MAE), EAT (EAT, SSLAM), BEATS
     stft    PASST, HTSAT
 
-Scenes ask more of a front end than a model does: a haystack's mel *energies* are computed once and played at any gain
-(DESIGN section 5), so the logarithm is a stage of its own, with its own floor or offset. `Frontend` is all that scenes,
-needles and adapters use; the classes of this package are frozen and have it.
+Scenes need more of a front end than a model does: a haystack's mel *energies* are computed once and played at any gain,
+so the logarithm is a stage of its own, with its own floor or offset. `Frontend` is all that scenes, needles and adapters
+use; the classes of this package are frozen and have it.
 """
 
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -20,7 +20,7 @@ __all__ = ["Frontend"]
 
 @runtime_checkable
 class Frontend(Protocol):
-    """What the harness asks of a front end. Frames lie 10 ms apart; features are float32, normalised.
+    """A front end as the harness uses it. Frames lie 10 ms apart; features are float32, normalised.
 
     A *level* is a normalised log energy before the floor: features = finish(levels(E) + gain_level(g)) for energies E
     of a sound played at gain g.

@@ -9,7 +9,7 @@ For each frame of `frame_length` samples x, every `frame_shift` samples (snip ed
 M is triangular on the scale 1127 ln(1 + f / 700) from 20 Hz to Nyquist, unnormalised. This is
 torchaudio.compliance.kaldi.fbank with use_energy=False, num_mel_bins=128, dither=0, frame_shift=10
 (htk_compat does not matter without energy); window_type="hanning" is the front end of AST, DASS, SSAST,
-SSAMBA, AuM, Audio-MAE, EAT and SSLAM (DESIGN section 4), window_type="povey" on a waveform times 2^15
+SSAMBA, AuM, Audio-MAE, EAT and SSLAM (DASS: `dataloader_niah.py`), window_type="povey" on a waveform times 2^15
 that of BEATs (microsoft/unilm, beats/BEATs.py).
 
 Energies are kept apart from their logarithm because they scale exactly with the square of a gain:
@@ -36,7 +36,7 @@ EPS = 1.1920928955078125e-07
 PREEMPHASIS = 0.97
 LOW_HZ = 20.0
 _POVEY_POWER = 0.85
-_FIRST_FIELDS = 7  # of the first version's fingerprint; a later field is told only where it differs from its default
+_FIRST_FIELDS = 7  # of the first version's fingerprint; a later field is included only where it differs from its default
 
 Window = Literal["hanning", "povey"]
 Padding = Literal["log-zeros", "silence"]
@@ -74,8 +74,8 @@ class KaldiFrontend:
         """Stable hash of all parameters, for cache keys and cell keys."""
         known = {field.name: (getattr(self, field.name), field.default) for field in fields(self)}
         first = list(known)[:_FIRST_FIELDS]
-        told = {k: v for k, (v, default) in known.items() if k in first or v != default}
-        parts = ["kaldi-fbank-hanning-1", *(f"{k}={v!r}" for k, v in sorted(told.items()))]
+        included = {k: v for k, (v, default) in known.items() if k in first or v != default}
+        parts = ["kaldi-fbank-hanning-1", *(f"{k}={v!r}" for k, v in sorted(included.items()))]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
     @property

@@ -62,8 +62,8 @@ class StftFrontend:
     @property
     def fingerprint(self) -> str:
         """Stable hash of all parameters, for cache keys and cell keys."""
-        told = sorted(f"{field.name}={getattr(self, field.name)!r}" for field in fields(self))
-        return hashlib.sha256("\n".join(["stft-log-mel-1", *told]).encode()).hexdigest()[:16]
+        parts = sorted(f"{field.name}={getattr(self, field.name)!r}" for field in fields(self))
+        return hashlib.sha256("\n".join(["stft-log-mel-1", *parts]).encode()).hexdigest()[:16]
 
     @property
     def frame_length(self) -> int:

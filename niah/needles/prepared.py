@@ -1,4 +1,4 @@
-"""A needle set made ready for scenes: features from the cache, bad clips named and left out.
+"""A needle set ready for scenes: features from the cache, bad clips named and left out.
 
 A first pass reads every clip, so that the list of clips is settled before the first cell: all cells of a run are of
 the same clips, also where its models have several front ends.
@@ -21,11 +21,12 @@ from niah.needles.features import NeedleFeatures, needle_features, shortest_ms
 from niah.system.progress import track
 
 _SHOWN = 3
+_CUT_S = 0.5  # a clip that loses less is not worth a note
 
 
 @dataclass(frozen=True)
 class ExcludedClip:
-    """A clip that could not be used, and why."""
+    """A clip that could not be used, and the reason."""
 
     id: str
     reason: str
@@ -33,7 +34,7 @@ class ExcludedClip:
 
 @dataclass(frozen=True)
 class PreparedNeedles:
-    """The clips that can be used, in the set's order, with what was noticed."""
+    """The usable clips in the set's order, with notes on what was changed or left out."""
 
     needles: NeedleSet
     excluded: tuple[ExcludedClip, ...]
@@ -138,6 +139,10 @@ def prepare(
             if strict:
                 raise NiahError(f"clip {needle.id}: {note} (refused under --strict)")
             ids_by_note.setdefault(note, []).append(needle.id)
+        if int(stored["samples"][0]) > _hidden_samples(frontend) + _CUT_S * frontend.sample_rate:
+            ids_by_note.setdefault("longer than 10 s; the first 10 s are hidden", []).append(
+                needle.id
+            )
         usable.append(needle)
         keys.append(key)
         digests.append(digest)
@@ -170,6 +175,8 @@ def _arrays(
     if frontend.frames(len(sound.samples)) == 0:
         shortest = f"shorter than one frame ({shortest_ms(frontend):g} ms)"
         raise AudioError(needle.source.name, "empty", shortest)
+    if np.ptp(sound.samples[: _hidden_samples(frontend)]) == 0:
+        raise AudioError(needle.source.name, "silent", "is silent for the 10 s that are hidden")
     made = needle_features(frontend, sound.samples, keep_waveform=keep_waveform)
     arrays: dict[str, NDArray[np.generic]] = {
         "features": made.features.numpy(),
@@ -180,6 +187,11 @@ def _arrays(
     if made.waveform is not None:
         arrays["waveform"] = made.waveform
     return arrays
+
+
+def _hidden_samples(frontend: Frontend) -> int:
+    """Samples of a clip that lie in a needle's frames."""
+    return frontend.needle_frames * frontend.frame_shift - frontend.lead
 
 
 def _from_arrays(stored: dict[str, NDArray[np.generic]]) -> NeedleFeatures:

@@ -2,7 +2,7 @@
 
 `features.npy` is exactly what an adapter is given. `scene.wav` is the same scene as sound: the
 clip spliced into (or mixed with) the scaled noise; a `zero` haystack, which is no sound, plays as
-silence. With a model, `curve.csv` and a panel below the picture tell where in the scene it heard the
+silence. With a model, `curve.csv` and a panel below the picture show where in the scene it heard the
 classes that it scores highest (`niah.diagnosis.localisation.evidence`).
 """
 
@@ -18,13 +18,12 @@ from niah.errors import NiahError
 from niah.frontends.kaldi import AST, KaldiFrontend
 from niah.frontends.stft import StftFrontend
 from niah.haystacks import Haystack, load_haystack
-from niah.placement import start_frame, total_frames
+from niah.placement import CURRENT_NIAH, current_protocol, start_frame, total_frames
 from niah.preview.heard import evidence_in
 from niah.preview.picture import draw
 from niah.preview.scene import Drawable, PreviewScene
 from niah.preview.sound import play
 from niah.scenes.builder import SceneBuilder
-from niah.scenes.levels import Level
 from niah.system import spreadsheet
 from niah.system.atomic import atomic_write, one_line_os_errors
 
@@ -43,10 +42,10 @@ def preview(
     length_s: float,
     position: float,
     out: Path,
-    protocol: str = "dass-v1",
+    protocol: str = CURRENT_NIAH,
     babble: Path | None = None,
     seed: int = 0,
-    level: Level = "surround",
+    level: str | None = None,
     frontend: Drawable = AST,
     adapter: "Adapter | None" = None,
     method: str = "auto",
@@ -58,6 +57,17 @@ def preview(
     All files are written, or none.
 
     Args:
+        needle: the sound file to hide.
+        haystack: as in `niah run`, or one that is made already.
+        snr_db: needle over noise in dB; constants need none.
+        length_s: seconds of the whole scene.
+        position: of the needle, in [0, 1].
+        out: the folder of the files.
+        protocol: one of `niah.placement.PROTOCOLS`; `niah-v2` is its current version.
+        babble: a file or a folder of voices for the haystack `babble`.
+        seed: of the noise.
+        level: `surround` or `mix`; None for the protocol's own.
+        frontend: the front end of the features.
         adapter: (with its own front end as `frontend`) a model whose evidence along time is drawn
             too, and written as `curve.csv`.
         method: of the curve: `positions`, `occlusion`, or `auto`: positions where the model has
@@ -67,6 +77,7 @@ def preview(
         NiahError: a bad needle, haystack, length, position or SNR, a method that the model has
             not, or a folder that cannot be written.
     """
+    protocol = current_protocol(protocol)
     total = total_frames(length_s, frontend.needle_frames)
     start = start_frame(total, frontend.needle_frames, position, protocol)
     wave = audio.load(needle, frontend.sample_rate).samples
@@ -74,9 +85,9 @@ def preview(
         haystack = load_haystack(haystack, babble=babble, seed=seed)
     builder = SceneBuilder(frontend, protocol, haystack, seed, level)
     snr_db = snr_db if haystack.needs_snr else None
-    told = haystack.name + (f" at {snr_db:g} dB SNR" if snr_db is not None else "")
+    place = haystack.name + (f" at {snr_db:g} dB SNR" if snr_db is not None else "")
     scene = PreviewScene(
-        title=f"{needle.name} in {told}: {length_s:g} s, position {position:g}, {protocol}",
+        title=f"{needle.name} in {place}: {length_s:g} s, position {position:g}, {protocol}",
         frontend=frontend,
         builder=builder,
         clip_id=needle.stem,

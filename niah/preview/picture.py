@@ -1,4 +1,4 @@
-"""The scene's spectrogram, the needle marked, and what a model heard below it."""
+"""The scene's spectrogram, the needle marked, and below it where a model heard its top classes."""
 
 from typing import IO, TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ def draw(
     features: NDArray[np.float32],
     evidence: "Evidence | None",
 ) -> None:
-    """The log-mel picture: the whole scene with the needle marked, a closer look at it, and the model's evidence."""
+    """Draw the whole scene with the needle marked, a closer look at it, and the model's evidence, as a PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -71,19 +71,21 @@ def _panel(
     span: tuple[int, int],
     limits: NDArray[np.floating],
 ) -> Any:
-    """One spectrogram of the frames in `span`, needle marked; returns the image."""
+    """Draw one spectrogram of the frames in `span`, needle and padding marked; return the image."""
+    import librosa.display
+
     frontend = scene.frontend
     first, last = span
     step_s = frontend.frame_shift / frontend.sample_rate
-    image = axis.imshow(
-        frontend.decibels(_columns(features[first:last])).T,
-        origin="lower",
-        aspect="auto",
+    columns = frontend.decibels(_columns(features[first:last])).T
+    image = librosa.display.specshow(
+        columns,
+        x_coords=np.linspace(first * step_s, last * step_s, columns.shape[1] + 1),
+        y_coords=np.arange(frontend.mels + 1),
+        ax=axis,
         cmap="magma",
         vmin=limits[0],
         vmax=limits[1],
-        interpolation="nearest",
-        extent=(first * step_s, last * step_s, 0, frontend.mels),
     )
     axis.set_yticks([frontend.row_of(f) for f in _TICKS_HZ], [str(f) for f in _TICKS_HZ])
     axis.set_ylabel("frequency (Hz, mel scale)")
@@ -92,6 +94,7 @@ def _panel(
     for edge in (begin, end):
         axis.axvline(edge, color="cyan", linewidth=1.0, linestyle="--")
     axis.plot([begin, end], [top * 1.02] * 2, color="tab:cyan", linewidth=4, clip_on=False)
+    _mark_padding(axis, scene, step_s)
     near_end = begin > (first + 0.9 * (last - first)) * step_s
     axis.text(
         end if near_end else begin,
@@ -107,8 +110,27 @@ def _panel(
     return image
 
 
+def _mark_padding(axis: "Axes", scene: PreviewScene, step_s: float) -> None:
+    """Hatch the frames that pad a short clip: raw zeros in place of log energies are brighter than quiet sound."""
+    if scene.padding is None:
+        return
+    first, last = (frame * step_s for frame in scene.padding)
+    axis.axvspan(first, last, facecolor="none", edgecolor="white", hatch="//", linewidth=0)
+    axis.text(
+        (first + last) / 2,
+        scene.frontend.mels / 2,
+        "padding, no sound",
+        ha="center",
+        va="center",
+        fontsize=8,
+        color="black",
+        bbox={"facecolor": "white", "alpha": 0.85, "edgecolor": "none"},
+        clip_on=True,
+    )
+
+
 def _columns(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """At most `_MOST_COLUMNS` rows: means over neighbouring frames."""
+    """Return at most `_MOST_COLUMNS` rows: means over neighbouring frames."""
     step = -(-len(features) // _MOST_COLUMNS)
     if step == 1:
         return features

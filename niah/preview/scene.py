@@ -1,4 +1,4 @@
-"""The scene that a preview's files tell of."""
+"""The scene that a preview's files show."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ Drawable = (
 
 @dataclass(frozen=True)
 class PreviewScene:
-    """One scene, as all of a preview's files tell of it."""
+    """One scene with its parts; `total` and `start` in frames."""
 
     title: str
     frontend: Drawable
@@ -29,3 +29,15 @@ class PreviewScene:
     total: int
     start: int
     snr_db: float | None
+
+    @property
+    def padding(self) -> tuple[int, int] | None:
+        """Frames (first, after the last) of the scene that only pad a clip shorter than the needle; None without any.
+
+        Under the level "mix" there are none: the noise goes on there.
+        """
+        alone = self.total == self.frontend.needle_frames and self.snr_db is None
+        sounding = self.needle.frames
+        if sounding >= self.frontend.needle_frames or (self.builder.level == "mix" and not alone):
+            return None
+        return self.start + sounding, self.start + self.frontend.needle_frames

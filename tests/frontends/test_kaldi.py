@@ -36,7 +36,7 @@ def kaldi_log_mel(wave: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def textbook_energies(wave: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Frame by frame in float64, straight from DESIGN section 4."""
+    """Frame by frame in float64, straight from the definition (`niah.frontends.kaldi`)."""
     n, bins = 400, 257
     hertz = np.arange(bins) * 16000 / 512
     mel = 1127 * np.log(1 + hertz / 700)

@@ -2,6 +2,7 @@
 
 import csv
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from niah.errors import NiahError
 from niah.frontends.kaldi import KaldiFrontend
 from niah.haystacks import load_haystack
 from niah.preview.files import frontend_of, preview, weights_at_hand
+from niah.preview.picture import draw
+from niah.preview.scene import PreviewScene
 from niah.scenes.builder import SceneBuilder
 from tests.helpers import tiny
 
@@ -32,7 +35,7 @@ def test_features_are_what_an_adapter_gets(needle: Path, tmp_path: Path) -> None
     )
     assert [path.name for path in paths] == ["features.npy", "spectrogram.png", "scene.wav"]
     features = np.load(paths[0])
-    builder = SceneBuilder(KaldiFrontend(), "dass-v1", load_haystack("gaussian"))
+    builder = SceneBuilder(KaldiFrontend(), "niah-v2.1", load_haystack("gaussian"))
     made = builder.needle(audio.load(needle, 16000).samples)
     scene = builder.scene(made, "bell", length_s=40, position=0.25, snr_db=10).numpy()
     assert features.dtype == np.float32
@@ -49,37 +52,65 @@ def test_the_sound_is_the_needle_in_noise_at_that_snr(needle: Path, tmp_path: Pa
         length_s=20,
         position=0.5,
         out=tmp_path / "out",
-        protocol="niah-v2",
+        protocol="dass-v1",
     )
     sound, rate = soundfile.read(paths[2])
     assert (rate, len(sound), soundfile.info(paths[2]).subtype) == (16000, 320_000, "PCM_16")
-    start = 488 * 160
+    start = 976 * 160
     clip = soundfile.read(needle)[0]
     np.testing.assert_allclose(sound[start : start + 160_000], clip, atol=1e-4)
-    noise = np.concatenate([sound[:start], sound[start + 1024 * 160 :]])
+    noise = sound[:start]
     assert 20 * np.log10(audio.rms(clip) / audio.rms(noise)) == pytest.approx(10, abs=0.05)
 
 
-def test_zero_plays_as_silence_and_loud_noise_does_not_clip(needle: Path, tmp_path: Path) -> None:
+def test_zero_plays_as_silence_and_a_loud_needle_does_not_clip(
+    needle: Path, tmp_path: Path
+) -> None:
     quiet = preview(needle, "zero", snr_db=0, length_s=12, position=0, out=tmp_path / "a")
     assert not soundfile.read(quiet[2])[0][1024 * 160 :].any()
-    loud = preview(needle, "gaussian", snr_db=-40, length_s=12, position=0, out=tmp_path / "b")
+    loud = preview(needle, "gaussian", snr_db=40, length_s=12, position=0, out=tmp_path / "b")
     assert 0.98 < np.abs(soundfile.read(loud[2])[0]).max() < 1
 
 
-def test_mix_is_heard_under_the_needle(needle: Path, tmp_path: Path) -> None:
-    paths = preview(
-        needle,
-        "gaussian",
-        snr_db=0,
-        length_s=12,
-        position=0,
-        out=tmp_path / "a",
-        protocol="niah-v2",
-        level="mix",
-    )
-    tail = soundfile.read(paths[2])[0][8 * 16000 : 10 * 16000]  # the bell has died away
-    assert audio.rms(tail) > 0.5 * audio.rms(soundfile.read(needle)[0])
+def test_the_sound_is_what_the_features_are_of(needle: Path, tmp_path: Path) -> None:
+    """Noise under the needle, both at their levels: the front end of scene.wav gives features.npy."""
+    paths = preview(needle, "gaussian", snr_db=0, length_s=12, position=0.5, out=tmp_path / "a")
+    sound = soundfile.read(paths[2], dtype="float32")[0]
+    frontend = KaldiFrontend()
+    energies = frontend.energies(torch.from_numpy(sound)[None])[0]
+    heard = frontend.normalise(frontend.log_mel(energies)).numpy()
+    features = np.load(paths[0])
+    assert len(features) - len(heard) == 2  # the wave ends with the last hop
+    apart = np.abs(features[: len(heard)] - heard)
+    loud = heard > -0.9  # not the lowest mels, whose filters hold hardly an FFT bin
+    assert loud.mean() > 0.9
+    assert apart[loud].max() < 0.02  # 16 bits
+    assert 20 * np.log10(audio.rms(sound[: 80 * 160])) == pytest.approx(-30, abs=0.5)
+
+
+@pytest.mark.parametrize(
+    ("haystack", "length_s", "padded"),
+    [("zero", 20, (586, 1512)), ("gaussian", 20, None), ("zero", 10, (98, 1024))],
+)
+def test_padding_is_marked_where_there_is_some(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    haystack: str,
+    length_s: float,
+    padded: tuple[int, int] | None,
+) -> None:
+    """A clip of 1 s has 98 frames: the rest of its 1024 is padding, or noise that goes on under it."""
+    path = tmp_path / "short.wav"
+    soundfile.write(path, tiny.tone(1)[:16000], 16000)
+    scenes: list[PreviewScene] = []
+
+    def spy(stream: IO[bytes], scene: PreviewScene, *rest: Any) -> None:
+        scenes.append(scene)
+        draw(stream, scene, *rest)
+
+    monkeypatch.setattr("niah.preview.files.draw", spy)
+    preview(path, haystack, snr_db=5, length_s=length_s, position=0.5, out=tmp_path / "out")
+    assert scenes[0].padding == padded
 
 
 @pytest.mark.parametrize("length_s", [10, 10.26, 60])
@@ -143,6 +174,7 @@ def test_a_preview_for_another_front_end(
         length_s=12,
         position=0.25,
         out=out,
+        protocol="dass-v1",
         frontend=frontend,
     )
     features = np.load(paths[0])

@@ -47,7 +47,7 @@ def official(
     position: float,
     snr_db: float,
 ) -> NDArray[np.float64]:
-    """DESIGN section 4, dass-v1, written out in float64 with no cleverness at all."""
+    """dass-v1 as docs/protocols.md has it, written out in float64 with no cleverness at all."""
     needle = fbank(wave)
     ratio = len(wave) / len(needle)
     needle = np.concatenate([needle, np.zeros((max(0, 1024 - len(needle)), 128))])[:1024]
