@@ -3,9 +3,9 @@
     kaldi   AST (AST, DASS, SSAST, SSAMBA, AuM, Audio-MAE), EAT (EAT, SSLAM), BEATS
     stft    PASST, HTSAT
 
-Scenes need more of a front end than a model does: a haystack's mel *energies* are computed once and played at any gain,
-so the logarithm is a stage of its own, with its own floor or offset. `Frontend` is all that scenes, needles and adapters
-use; the classes of this package are frozen and have it.
+Scenes need more of a front end than a model does: a haystack's mel *energies* are computed once and played at any
+gain, so the logarithm is a stage of its own, with its own floor or offset. `Frontend` is all that scenes, needles and
+adapters use; the classes of this package are frozen and have it.
 """
 
 from typing import TYPE_CHECKING, Protocol, runtime_checkable

@@ -36,7 +36,7 @@ EPS = 1.1920928955078125e-07
 PREEMPHASIS = 0.97
 LOW_HZ = 20.0
 _POVEY_POWER = 0.85
-_FIRST_FIELDS = 7  # of the first version's fingerprint; a later field is included only where it differs from its default
+_FIRST_FIELDS = 7  # of the first version's fingerprint; a later field is in it only where it differs from its default
 
 Window = Literal["hanning", "povey"]
 Padding = Literal["log-zeros", "silence"]

@@ -1,4 +1,4 @@
-"""The embedded synthetic needle set (DESIGN section 6): procedural, deterministic, no download.
+"""The embedded synthetic needle set: procedural, deterministic, no download.
 
 `signals` holds the building blocks; `tonal`, `struck`, `noisy` and `voices` the classes; `clips`
 puts them together.

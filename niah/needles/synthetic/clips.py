@@ -4,7 +4,7 @@
 
 Each clip is a function of (split, seed, index) alone: a counter-based Philox generator is keyed by
 the SHA-256 of these, so clips can be made in any order, on any worker, and no two splits ever draw
-from one key. DESIGN section 6 asks for the set; the ranges were chosen so that classes overlap in
+from one key. The ranges were chosen so that classes overlap in
 pitch, level and length.
 """
 
