@@ -19,14 +19,27 @@ def leaderboard(
         Path, typer.Option(help="Folder for index.html, leaderboard.csv and leaderboard.md.")
     ] = Path("runs/leaderboard"),
 ) -> None:
-    """Many runs on one static page: sort, filter, curves, heat maps, speed. No server, no network."""
-    from niah.pages.leaderboard import write
+    """Many runs on one static page: rank, sort, filter, curves, heat maps, speed. No server, no network.
 
-    page, boards = write(directories, out)
+    Folders with nothing to rank are passed over with a note. A damaged run is named and left out of the page, and the
+    exit status is 2.
+    """
+    from niah.cli.messages import fail, note
+    from niah.pages.leaderboard import collect, write_collection
+
+    collection = collect(directories)
+    for each in (*collection.notes, *(f"left out: {reason}" for reason in collection.refused)):
+        note(each)
+    page, boards = write_collection(collection, out)
     for board in boards:
         rows = len(board.entries)
         print(f"board    {board.needles}, {board.protocol}, {board.n_clips} clips: {rows} rows")
-        for note in board.notes:
-            print(f"note     {note}")
+        for each in board.notes:
+            print(f"note     {each}")
     print(f"page     {page}")
     print(f"tables   {out / 'leaderboard.csv'}, {out / 'leaderboard.md'}")
+    if collection.refused:
+        count = len(collection.refused)
+        fail(
+            f"{count} of what was given cannot be read and is not on the page (see the notes above)"
+        )

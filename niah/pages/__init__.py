@@ -1,1 +1,1 @@
-"""What people read in a browser: the report of a run, and the leaderboard of many."""
+"""Pages for a browser: the report of a run, and the leaderboard of many."""

@@ -25,7 +25,7 @@ from niah.diagnosis.localisation.table import localisation_table
 from niah.diagnosis.localisation.table import read as located
 from niah.errors import NiahError
 from niah.metrics.chance import few_clips_warning
-from niah.pages.page_policy import policy
+from niah.pages.html import policy
 from niah.plots.published import draw_published
 from niah.records.naming import Point
 from niah.records.run_directory import RunDirectory

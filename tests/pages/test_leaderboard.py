@@ -18,11 +18,11 @@ from niah.cards import find_model
 from niah.errors import NiahError
 from niah.pages import leaderboard
 from niah.pages.leaderboard import Board, cells_csv, markdown, page
-from niah.pages.leaderboard.effective import effective_lengths
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import CELL_COLUMNS, Row, read_csv, table
 from niah.system import folders
 from niah.tables.curves import points
+from niah.tables.effective_lengths import effective_lengths
 from tests.conftest import REPOSITORY
 from tests.helpers import examples
 
@@ -139,11 +139,28 @@ def test_windows_poolings_precisions_and_weights_are_entries_apart(tmp_path: Pat
     assert by_share[6].endswith("seed 1")
 
 
-def test_labels_that_differ_on_one_list_of_clips_are_refused(tmp_path: Path) -> None:
+def test_a_run_whose_labels_differ_on_one_list_of_clips_is_left_out(tmp_path: Path) -> None:
     first = a_run(tmp_path / "a", [scored(10, 1), scored(50, 0.5)])
     other = a_run(tmp_path / "b", [scored(10, 1, model="m", chance_mAP=0.2)])
-    with pytest.raises(NiahError, match=r"runs a and b name the same clips, but chance is 0\.1000"):
-        boards_of(first, other)
+    (board,) = boards_of(first, other)
+    assert {entry.system.model for entry in board.entries} == {"dass-nano"}
+    assert "Left out: run b names the same clips as a, but chance is 0.2000" in board.notes[0]
+
+
+def test_a_list_in_another_order_is_the_same_clips(tmp_path: Path) -> None:
+    rows = [scored(10, 1), scored(50, 0.5)]
+    first = a_run(tmp_path / "a", rows)
+    other = a_run(tmp_path / "b", [scored(10, 1, model="m", seed=1)], ids_sha256="1" * 64)
+    assert len(boards_of(first, other)) == 2
+    for run in (first, other):  # what newer runs state: the checksum of the sorted ids
+        content = json.loads((run / "run.json").read_text())
+        (run / "run.json").write_text(
+            json.dumps({**content, "needles": {"clips_sha256": "c" * 64}})
+        )
+    (board,) = boards_of(first, other)
+    assert len(board.entries) == 2
+    older = a_run(tmp_path / "c", [scored(10, 1, model="x")])  # its ordered list is that of a
+    assert len(boards_of(first, other, older)) == 1
 
 
 # --- once each
@@ -244,6 +261,75 @@ def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
         leaderboard.read([tmp_path])
 
 
+def test_folders_with_nothing_to_rank_are_passed_over_with_a_note(tmp_path: Path) -> None:
+    a_run(tmp_path / "runs" / "default", [scored(10, 1), scored(50, 0.5)])
+    a_run(tmp_path / "runs" / "causes", [])
+    a_run(tmp_path / "runs" / "controls", [scored(50, 0.5, control="needle-free")])
+    found = leaderboard.collect([tmp_path / "runs"])
+    assert [each.name for each in found.submissions] == ["default"]
+    assert found.refused == ()
+    assert len(found.notes) == 2
+    assert "causes has no finished cells yet" in found.notes[0]
+    assert "controls has only controls or further axes" in found.notes[1]
+
+
+BAD_ROWS: dict[str, dict[str, Any]] = {
+    "infinite speed": {"rtf": float("inf")},
+    "a number beyond all sense": {"peak_memory_bytes": 10**25},
+    "no length": {"length_s": 0.0},
+}
+
+
+@pytest.mark.parametrize("values", BAD_ROWS.values(), ids=BAD_ROWS)
+def test_a_bad_row_leaves_its_run_out_and_no_other(values: dict[str, Any], tmp_path: Path) -> None:
+    good = a_run(tmp_path / "good", [scored(10, 1), scored(50, 0.5)])
+    bad = tmp_path / "bad"
+    bad.mkdir()
+    rows = [{**scored(50, 0.5, model="m"), **values}]
+    header = ",".join(CELL_COLUMNS)
+    lines = [",".join("" if row[n] is None else str(row[n]) for n in CELL_COLUMNS) for row in rows]
+    (bad / "cells.csv").write_text("\n".join([header, *lines, ""]))
+    found = leaderboard.collect([good, bad])
+    assert [each.name for each in found.submissions] == ["good"]
+    assert len(found.refused) == 1
+    assert "bad" in found.refused[0]
+
+
+def test_a_board_without_chance_is_written(tmp_path: Path) -> None:
+    rows = [scored(s, 1, chance_mAP=None) for s in (10, 50)]
+    index, (board,) = leaderboard.write([a_run(tmp_path / "a", rows)], tmp_path / "site")
+    assert board.chance is None
+    assert index.is_file()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"models": {"dass-nano": 1}},
+        {"identity": {"ids_sha256": "0" * 64, "level": ["mix"], "labels": {"a": 1}}},
+        {"hardware": {"gpu": {"name": 3}}, "notes": 3, "presets": 5, "haystacks": "x"},
+        {"models": {"dass-nano": {"parameters": 10**400, "trained_on_s": "x", "licence": []}}},
+    ],
+)
+def test_wrong_types_in_run_json_end_nothing(content: dict[str, Any], tmp_path: Path) -> None:
+    good = a_run(tmp_path / "good", [scored(10, 1, model="m"), scored(50, 0.5, model="m")])
+    bad = a_run(tmp_path / "bad", [scored(10, 1), scored(50, 0.5)])
+    kept = json.loads((bad / "run.json").read_text())
+    (bad / "run.json").write_text(json.dumps({**kept, **content}))
+    index, _ = leaderboard.write([good, bad], tmp_path / "site")
+    assert json.loads(Page(index.read_text()).scripts[0])
+
+
+def test_a_run_json_nested_too_deeply_is_left_out(tmp_path: Path) -> None:
+    good = a_run(tmp_path / "good", [scored(10, 1), scored(50, 0.5)])
+    bad = a_run(tmp_path / "bad", [scored(10, 1)])
+    text = (bad / "run.json").read_text()[:-1]
+    (bad / "run.json").write_text(f'{text}, "x": {"[" * 100_000}{"]" * 100_000}}}')
+    found = leaderboard.collect([good, bad])
+    assert [each.name for each in found.submissions] == ["good"]
+    assert "bad" in found.refused[0]
+
+
 def test_an_older_table_is_read_and_a_newer_run_refused(tmp_path: Path) -> None:
     run = a_run(tmp_path / "run", [scored(10, 1), scored(50, 0.5)])
     told = json.loads((run / "run.json").read_text())
@@ -288,17 +374,19 @@ def test_markdown_shows_what_the_cells_say() -> None:
         if line.startswith("| ") and "---" not in line
     ]
     assert header == [
-        *("model", "parameters", "haystack", "position", "10 s", "20 s", "50 s", "100 s"),
+        *("rank", "model", "parameters", "haystack", "position", "10 s", "20 s", "50 s", "100 s"),
         *("L85", "L50", "x real time"),
     ]
-    found = {(row[0], row[2]): row for row in rows}
+    found = {(row[1], row[3]): row for row in rows}
     for cell in points(read_csv(EMBEDDED / "cells.csv")):
         if cell["length_s"] == 50:
             level = f", {cell['snr_db']:g} dB" if cell["snr_db"] is not None else ""
             row = found[cell["model"], cell["haystack"] + level]
-            assert row[header.index("50 s")] == f"{100 * cell['relative']:.0f} %"
+            above = (cell["mAP"] - cell["chance_mAP"]) / (cell["base_mAP"] - cell["chance_mAP"])
+            shares = f"{100 * cell['relative']:.0f} / {100 * above:.0f} %"
+            assert row[header.index("50 s")] == f"{cell['mAP']:.3f} ({shares})"
             assert row[header.index("10 s")] == f"{cell['base_mAP']:.3f}"
-    assert rows[-1][0] == "chance"
+    assert rows[-1][1] == "chance"
 
 
 def test_the_same_runs_give_the_same_bytes(tmp_path: Path) -> None:
@@ -372,7 +460,9 @@ def test_hostile_names_stay_text_in_markdown_and_csv(tmp_path: Path) -> None:
     text = markdown.text(found)
     assert "<" not in text
     assert "[x](" not in text.replace("\\[", "")
-    (line,) = [line for line in text.splitlines() if "hacked" in line and line.startswith("| &lt;")]
+    (line,) = [
+        line for line in text.splitlines() if "hacked" in line and "| &lt;/script" in line[:20]
+    ]
     assert (
         len(re.split(r"(?<!\\)\|", line)) == len(markdown.table(found[0]).header) + 2
     )  # none more

@@ -26,17 +26,17 @@ def committed(**cell: object) -> Any:
     return row
 
 
-def kept(model: str, scene: str) -> float:
-    """The share of its 10 s score that a model keeps at the run's longest length."""
+def score(model: str, scene: str) -> float:
+    """A model's mAP at the run's longest length."""
     haystack, _, level = scene.partition(", ")
     cell: dict[str, object] = {"snr_db": float(level.split()[0])} if level else {}
     longest = CELLS["length_s"].max()
-    return float(committed(model=model, haystack=haystack, length_s=longest, **cell)["relative"])
+    return float(committed(model=model, haystack=haystack, length_s=longest, **cell)["mAP"])
 
 
 MODELS = ("dass-nano", "ast-sin-nano", "aum-nano")
 SCENES = tuple(
-    (f"{scene}, needle at 0.5", sorted(MODELS, key=lambda model: -kept(model, scene)))
+    (f"{scene}, needle at 0.5", sorted(MODELS, key=lambda model: -score(model, scene)))
     for scene in ("zero", "babble-synthetic, 10 dB", "gaussian, 10 dB")
 )
 
@@ -159,11 +159,11 @@ def test_an_old_link_to_what_is_gone_shows_all(page: Browser, address: str) -> N
 
 def test_lengths_can_be_left_out(page: Browser) -> None:
     section = board(page, "synthetic")
-    assert "50 sleft" in texts(page, f"{section} thead th")
+    assert "50 smAP, left" in texts(page, f"{section} thead th")
     page.run("document.querySelector('[name=length][value=\"50\"]').click()")
     heads = texts(page, f"{section} thead th")
-    assert "50 sleft" not in heads
-    assert "20 sleft" in heads
+    assert "50 smAP, left" not in heads
+    assert "20 smAP, left" in heads
     assert "50 s" not in texts(page, f"{section} .panels text")
 
 

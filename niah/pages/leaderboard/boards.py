@@ -1,27 +1,34 @@
-"""What may be ranked together: boards of one protocol, level mode and list of clips.
+"""Boards: the cells that may be ranked together, of one protocol, level mode and list of clips.
 
-Macro mAP rises when there are fewer clips, and protocols place needles differently, so cells of
-different ones are never on one board. A run states its clips by checksum. A bare table does not:
-it is a board of its own, unless it shares a cell with a run, because a cell's name is the hash of
-all that determines it, the clips too.
+Macro mAP rises when there are fewer clips, and protocols place needles differently, so cells of different ones are
+never on one board. A run states its clips by checksum (of the sorted ids, so that their order does not matter). A bare
+table does not: it is a board of its own, unless it shares a cell with a run, because a cell's name is the hash of all
+that determines it, the clips too.
 
-On a board, an *entry* is one system (`niah.pages.leaderboard.systems`) in one kind of scene. A cell handed in
+On a board, an *entry* is one system (`niah.pages.leaderboard.systems`) in one kind of scene. A cell that was submitted
 twice counts once, the first time.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import isclose
 from typing import Any
 
-from niah.errors import NiahError
 from niah.pages.leaderboard.submissions import Submission
-from niah.pages.leaderboard.systems import Handed, System, named, ranked, system_of
+from niah.pages.leaderboard.systems import (
+    SubmittedCell,
+    System,
+    as_own_pooling,
+    system_key,
+    system_of,
+    with_distinct_names,
+)
 from niah.records.naming import Point
 from niah.records.schema import table
 from niah.tables.curves import LengthCurve, chance, length_curves, lengths
 
 DISAGREES = 1e-3  # of mAP: beyond what float16 scores and other machines' rounding explain
+Scene = tuple[str, float | None]  # of a board: its name with the SNR, and the needle's position
 
 
 @dataclass(frozen=True)
@@ -32,13 +39,27 @@ class Entry:
     line: LengthCurve
     runs: tuple[str, ...]
 
+    @property
+    def scene(self) -> Scene:
+        """Entries of one scene are ranked together."""
+        return self.line.scene, self.line.position
+
 
 @dataclass(frozen=True)
 class Board:
     """Entries that may be compared, and what they have in common.
 
-    `ids_sha256` None: the clip list is not stated. `notes`: what the reader must know first.
-    `cells`: (name of the submission, row) of each cell, once.
+    Attributes:
+        protocol: of every cell.
+        level: where the noise is, None where it is not stated.
+        needles: name of the clips.
+        n_clips: how many.
+        labels: the vocabulary, None where it is not stated.
+        ids_sha256: checksum of the clip list, None where it is not stated.
+        entries: by scene, then by system.
+        cells: (name of the submission, row) of each cell, once.
+        notes: what the reader must know first.
+        origin: the submission of each cell, by the cell's name.
     """
 
     protocol: str
@@ -50,6 +71,7 @@ class Board:
     entries: tuple[Entry, ...]
     cells: tuple[tuple[str, Point], ...]
     notes: tuple[str, ...]
+    origin: Mapping[str, Submission] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def lengths(self) -> list[float]:
@@ -61,21 +83,30 @@ class Board:
         """Expected mAP of random scores on these clips."""
         return chance(entry.line for entry in self.entries)
 
+    @property
+    def scenes(self) -> dict[Scene, list[Entry]]:
+        """The entries of each scene."""
+        found: dict[Scene, list[Entry]] = {}
+        for entry in self.entries:
+            found.setdefault(entry.scene, []).append(entry)
+        return found
+
 
 Key = tuple[Any, ...]
 
 
 def boards(submissions: Sequence[Submission]) -> list[Board]:
-    """The boards of all cells handed in, the largest first."""
+    """Return the boards of all submitted cells, the largest first."""
     stated = _stated_by_cell(submissions)
-    grouped: dict[Key, list[Handed]] = {}
+    clips_of_list = _clips_by_list(submissions)
+    grouped: dict[Key, list[SubmittedCell]] = {}
     for submission in submissions:
-        clips = _clip_lists(submission, stated)
+        clips = _clip_lists(submission, stated, clips_of_list)
         for cell in submission.cells:
-            key = (cell["protocol"], int(cell["n_clips"]), *clips[_told(cell)])
-            grouped.setdefault(key, []).append((submission, cell))
-    found = [_board(handed) for handed in grouped.values()]
-    return sorted(found, key=lambda board: (-len(board.cells), board.protocol, board.needles))
+            key = (cell["protocol"], int(cell["n_clips"]), *clips[_claims(cell)])
+            grouped.setdefault(key, []).append((submission, as_own_pooling(cell)))
+    made = [_board(submitted) for submitted in grouped.values()]
+    return sorted(made, key=lambda board: (-len(board.cells), board.protocol, board.needles))
 
 
 def _stated_by_cell(submissions: Iterable[Submission]) -> dict[str, Submission]:
@@ -88,13 +119,21 @@ def _stated_by_cell(submissions: Iterable[Submission]) -> dict[str, Submission]:
     return found
 
 
-def _told(cell: Point) -> Key:
+def _clips_by_list(submissions: Iterable[Submission]) -> dict[str, str]:
+    """The checksum of the sorted ids by that of the ordered ones, where any run tells both."""
+    pairs = ((each.ids_sha256, each.clips_sha256) for each in submissions)
+    return {ids: clips for ids, clips in pairs if ids and clips}
+
+
+def _claims(cell: Point) -> Key:
     """What a row itself says of protocol and clips."""
     return (cell["protocol"], cell["needles"], cell["n_clips"])
 
 
-def _clip_lists(submission: Submission, stated: dict[str, Submission]) -> dict[Key, Key]:
-    """What, beside protocol and number of clips, must be equal to be on one board, by `_told`.
+def _clip_lists(
+    submission: Submission, stated: Mapping[str, Submission], clips_of_list: Mapping[str, str]
+) -> dict[Key, Key]:
+    """What, beside protocol and number of clips, must be equal to be on one board, by `_claims`.
 
     A bare table's rows are of the same clips as a run that any of them is shared with.
     """
@@ -102,20 +141,20 @@ def _clip_lists(submission: Submission, stated: dict[str, Submission]) -> dict[K
     for cell in submission.cells:
         source = submission if submission.ids_sha256 else stated.get(cell["cell"])
         if source is not None:
-            identity = source.provenance["identity"]
-            found[_told(cell)] = (identity.get("level"), identity.get("labels"), source.ids_sha256)
+            clips = clips_of_list.get(str(source.ids_sha256), source.ids_sha256)
+            found[_claims(cell)] = (source.identity("level"), source.identity("labels"), clips)
         else:
-            found.setdefault(_told(cell), ("unstated", submission.name, cell["needles"]))
+            found.setdefault(_claims(cell), ("unstated", submission.name, cell["needles"]))
     return found
 
 
-def _board(handed: Sequence[Handed]) -> Board:
-    kept, notes = _once(handed)
-    _refuse_other_labels(kept)
-    stated = next((each for each, _ in handed if each.ids_sha256), None)
-    identity = {} if stated is None else stated.provenance["identity"]
-    first = kept[0][1]
-    needles = str(identity.get("needles") or first["needles"])
+def _board(submitted: Sequence[SubmittedCell]) -> Board:
+    same_labels, notes = _without_other_labels(submitted)
+    cells, repeated = _once(same_labels)
+    notes += repeated
+    stated = next((each for each, _ in submitted if each.ids_sha256), None)
+    first = cells[0][1]
+    needles = (stated.identity("needles") if stated else None) or str(first["needles"])
     if stated is None:
         notes.append(
             "The list of clips is not stated (a bare cells.csv): these rows are compared with each "
@@ -123,33 +162,63 @@ def _board(handed: Sequence[Handed]) -> Board:
         )
     return Board(
         protocol=first["protocol"],
-        level=identity.get("level"),
+        level=stated.identity("level") if stated else None,
         needles=needles,
         n_clips=int(first["n_clips"]),
-        labels=identity.get("labels"),
-        ids_sha256=None if stated is None else stated.ids_sha256,
-        entries=tuple(_entries(kept, needles)),
-        cells=tuple((submission.name, cell) for submission, cell in kept),
+        labels=stated.identity("labels") if stated else None,
+        ids_sha256=stated.ids_sha256 if stated else None,
+        entries=tuple(_entries(cells, needles)),
+        cells=tuple((submission.name, cell) for submission, cell in cells),
         notes=tuple(notes),
+        origin={cell["cell"]: submission for submission, cell in cells},
     )
 
 
-def _once(handed: Iterable[Handed]) -> tuple[list[Handed], list[str]]:
-    """Each cell once, a finished one before a failed one, else the first; and what to say of it."""
-    kept: dict[str, Handed] = {}
+def _without_other_labels(
+    submitted: Sequence[SubmittedCell],
+) -> tuple[list[SubmittedCell], list[str]]:
+    """Leave out runs whose chance differs from the first's: it follows from the clips' labels alone."""
+    first: SubmittedCell | None = None
+    other: dict[str, float] = {}
+    for submission, cell in submitted:
+        if cell["chance_mAP"] is None:
+            continue
+        first = first or (submission, cell)
+        if not isclose(cell["chance_mAP"], first[1]["chance_mAP"], rel_tol=1e-5):
+            other.setdefault(submission.name, cell["chance_mAP"])
+    if first is None or not other:
+        return list(submitted), []
+    notes = [
+        f"Left out: run {name} names the same clips as {first[0].name}, but chance is {level:.4f} mAP "
+        f"in it and {first[1]['chance_mAP']:.4f} there: the labels are not the same."
+        for name, level in other.items()
+    ]
+    same = [(s, c) for s, c in submitted if s.name not in other or s.name == first[0].name]
+    level = first[1]["chance_mAP"]
+    same = [
+        (s, c)
+        for s, c in same
+        if c["chance_mAP"] is None or isclose(c["chance_mAP"], level, rel_tol=1e-5)
+    ]
+    return same, notes
+
+
+def _once(submitted: Iterable[SubmittedCell]) -> tuple[list[SubmittedCell], list[str]]:
+    """Each cell once, a finished one before a failed one, else the first; and notes on the others."""
+    chosen: dict[str, SubmittedCell] = {}
     repeated, disagreeing = 0, []
-    for submission, cell in handed:
-        held = kept.get(cell["cell"])
-        if held is None:
-            kept[cell["cell"]] = (submission, cell)
+    for submission, cell in submitted:
+        earlier = chosen.get(cell["cell"])
+        if earlier is None:
+            chosen[cell["cell"]] = (submission, cell)
             continue
         repeated += 1
-        if held[1]["status"] != "ok" and cell["status"] == "ok":
-            kept[cell["cell"]] = (submission, cell)
-        elif None not in (held[1]["mAP"], cell["mAP"]):
-            apart = abs(held[1]["mAP"] - cell["mAP"])
+        if earlier[1]["status"] != "ok" and cell["status"] == "ok":
+            chosen[cell["cell"]] = (submission, cell)
+        elif None not in (earlier[1]["mAP"], cell["mAP"]):
+            apart = abs(earlier[1]["mAP"] - cell["mAP"])
             if apart > DISAGREES:
-                disagreeing.append((held[0].name, submission.name, cell["cell"], apart))
+                disagreeing.append((earlier[0].name, submission.name, cell["cell"], apart))
     notes = []
     if repeated:
         count = f"{repeated} cells were" if repeated > 1 else "1 cell was"
@@ -159,53 +228,38 @@ def _once(handed: Iterable[Handed]) -> tuple[list[Handed], list[str]]:
             f"Runs {first} and {second} disagree on cell {name} by {apart:.3f} mAP: the same model, "
             "clips and scene should score the same."
         )
-    return list(kept.values()), notes
+    return list(chosen.values()), notes
 
 
-def _refuse_other_labels(kept: Iterable[Handed]) -> None:
-    """Chance follows from the clips' labels alone: where it differs, the clips do."""
-    first: Handed | None = None
-    for submission, cell in kept:
-        if cell["chance_mAP"] is None:
-            continue
-        first = first or (submission, cell)
-        if not isclose(cell["chance_mAP"], first[1]["chance_mAP"], rel_tol=1e-5):
-            raise NiahError(
-                f"runs {first[0].name} and {submission.name} name the same clips, but chance is "
-                f"{first[1]['chance_mAP']:.4f} mAP in one and {cell['chance_mAP']:.4f} in the other: "
-                "the labels are not the same; leave one out"
-            )
+def _entries(cells: Sequence[SubmittedCell], needles: str) -> list[Entry]:
+    grouped: dict[Key, list[SubmittedCell]] = {}
+    for submission, cell in cells:
+        grouped.setdefault(system_key(cell), []).append((submission, cell))
+    origin = {cell["cell"]: submission.name for submission, cell in cells}
+    systems = with_distinct_names([system_of(own) for own in grouped.values()])
+    entries = []
+    for system, own in zip(systems, grouped.values(), strict=True):
+        rows = [{**cell, "needles": needles} for _, cell in own]
+        for curve in length_curves(table(rows)):
+            curve = replace(curve, by_length=_with_shares(curve))
+            runs = dict.fromkeys(origin[point["cell"]] for point in curve.by_length.values())
+            entries.append(Entry(system, curve, tuple(runs)))
+    return sorted(entries, key=_scene_then_name)
 
 
-def _entries(kept: Sequence[Handed], needles: str) -> list[Entry]:
-    grouped: dict[Key, list[Handed]] = {}
-    for submission, cell in kept:
-        grouped.setdefault(ranked(cell), []).append((submission, cell))
-    origin = {cell["cell"]: submission.name for submission, cell in kept}
-    systems = named([system_of(held) for held in grouped.values()])
-    found = []
-    for system, held in zip(systems, grouped.values(), strict=True):
-        rows = [{**cell, "needles": needles} for _, cell in held]
-        for line in length_curves(table(rows)):
-            line = replace(line, by_length=_with_shares(line))
-            runs = dict.fromkeys(origin[point["cell"]] for point in line.by_length.values())
-            found.append(Entry(system, line, tuple(runs)))
-    return sorted(found, key=_scene_then_name)
-
-
-def _with_shares(line: LengthCurve) -> dict[float, Point]:
+def _with_shares(curve: LengthCurve) -> dict[float, Point]:
     """The cells, with `relative` where only the base of another run makes it known."""
-    base = line.base["mAP"] if line.base else None
-    found = {}
-    for length, point in line.by_length.items():
+    base = curve.base["mAP"] if curve.base else None
+    cells = {}
+    for length, point in curve.by_length.items():
         if base and point["relative"] is None and point["mAP"] is not None:
             point = {**point, "base_mAP": base, "relative": point["mAP"] / base}
-        found[length] = point
-    return found
+        cells[length] = point
+    return cells
 
 
 def _scene_then_name(entry: Entry) -> tuple[Any, ...]:
-    line = entry.line
-    level = 0.0 if line.snr_db is None else -line.snr_db
-    scene = (line.snr_db is not None, line.haystack, level, line.position or 0.0)
+    curve = entry.line
+    level = 0.0 if curve.snr_db is None else -curve.snr_db
+    scene = (curve.snr_db is not None, curve.haystack, level, curve.position or 0.0)
     return (*scene, entry.system.name)

@@ -10,7 +10,7 @@ BOARD_COLUMNS = ("board", "run", "level", "labels", "ids_sha256")
 
 
 def text(boards: Sequence[Board]) -> str:
-    """The CSV: what makes the board (`board` numbers it), then the columns of `cells.csv`."""
+    """Return the CSV: what makes the board (`board` numbers it), then the columns of `cells.csv`."""
     rows = (
         (number, run, board.level, board.labels, board.ids_sha256, *map(cell.get, CELL_COLUMNS))
         for number, board in enumerate(boards, 1)

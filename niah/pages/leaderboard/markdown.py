@@ -7,15 +7,17 @@ from collections.abc import Sequence
 
 from niah.metrics.effective_length import LEVELS
 from niah.pages.leaderboard.boards import Board, Entry
-from niah.pages.leaderboard.effective import effective_lengths, name
+from niah.pages.leaderboard.ranking import MAP, Ranker, Ranking, at_chance, common_length
+from niah.plots.curves import adjusted_of
 from niah.records.naming import Point, length_name
 from niah.records.schema import BASE_LENGTH_S
 from niah.system.markdown_text import plain
-from niah.tables.table import Table
+from niah.tables.effective_lengths import effective_lengths, level_name
+from niah.tables.table import CHANCE, Table
 
 
 def text(boards: Sequence[Board]) -> str:
-    """All boards, each with its caption, notes and table."""
+    """Return all boards, each with its caption, notes and table."""
     parts = ["# Leaderboard\n"]
     if len(boards) > 1:
         parts.append(
@@ -29,64 +31,123 @@ def text(boards: Sequence[Board]) -> str:
 
 
 def table(board: Board) -> Table:
-    """Model, scene; mAP at 10 s; per cent of it that is left at each length; L85, L50; speed.
+    """Return rank, model, scene, mAP at each length with what is left of it, L85, L50 and speed.
 
-    The speed is seconds of audio a second at the longest length that the entry was run at.
+    Rows of a scene are in order of their rank at the longest common length. The speed is seconds of audio a second at
+    the longest length that the entry was run at.
     """
     modes = any(entry.system.mode != "native" for entry in board.entries)
     longer = [length for length in board.lengths if length != BASE_LENGTH_S]
     header = (
-        *("model", "parameters"),
+        *("rank", "model", "parameters"),
         *(["mode"] if modes else []),
         *("haystack", "position", "10 s"),
         *map(length_name, longer),
-        *map(name, LEVELS),
+        *map(level_name, LEVELS),
         "x real time",
     )
-    rows = [_row(entry, longer, modes) for entry in board.entries]
-    return Table(_caption(board), header, (*rows, *_chance_row(board, longer, len(header), modes)))
+    rankings = by_scene(board)
+    rows = [
+        _row(entry, ranking, longer, modes)
+        for ranking, entries in rankings
+        for entry in in_order(entries, ranking)
+    ]
+    by_intervals = sum(ranking.n_by_intervals for ranking, _ in rankings)
+    notes = (by_intervals_note(by_intervals, sum(r.n_pairs for r, _ in rankings)),)
+    return Table(
+        _caption(board, [ranking for ranking, _ in rankings]),
+        header,
+        (*rows, *_chance_row(board, len(longer), len(header), modes)),
+        notes if by_intervals else (),
+    )
+
+
+def by_scene(board: Board) -> list[tuple[Ranking, list[Entry]]]:
+    """Return the ranking by mAP at the longest common length of each scene, with the scene's entries."""
+    ranker = Ranker(board)
+    return [
+        (ranker.rank(entries, common_length(entries), MAP), entries)
+        for entries in board.scenes.values()
+    ]
+
+
+def in_order(entries: Sequence[Entry], ranking: Ranking) -> list[Entry]:
+    """Return the entries by falling mAP at the ranking's length; those without a score last."""
+
+    def falling(entry: Entry) -> tuple[bool, float]:
+        point = entry.line.by_length.get(ranking.length_s)
+        value = None if point is None else point["mAP"]
+        return value is None, -(value or 0.0)
+
+    return sorted(entries, key=falling)
+
+
+def by_intervals_note(count: int, of: int) -> str:
+    """Return the sentence on comparisons without stored scores."""
+    return (
+        f"{count} of {of} comparisons of two systems are by their intervals, because the scores of the clips "
+        "are not stored: fewer are told apart than paired scores would tell."
+    )
 
 
 def millions(parameters: int | None) -> str:
-    """ "48.6 M"; "" when not known."""
+    """Return "48.6 M"; "" when not known."""
     return "" if parameters is None else f"{parameters / 1e6:.3g} M"
 
 
-def _caption(board: Board) -> str:
+def _caption(board: Board, rankings: Sequence[Ranking]) -> str:
     level = f", level {board.level}" if board.level not in (None, "surround") else ""
+    ranked_at = " or ".join(length_name(s) for s in sorted({r.length_s for r in rankings}))
     return (
-        f"mAP of {board.protocol}{level} on {board.n_clips} clips of {board.needles}; "
-        "per cent of it left at each length; L85 and L50, the length at which 85 % and 50 % are left; "
+        f"mAP of {board.protocol}{level} on {board.n_clips} clips of {board.needles}, ranked at {ranked_at}: "
+        "models that the clips do not tell apart share a rank (in brackets, per cent that is left of the 10 s mAP / of "
+        "its part above chance); L85 and L50, the length at which 85 % and 50 % of the 10 s mAP are left; "
         "seconds of audio processed in a second"
     )
 
 
-def _row(entry: Entry, longer: Sequence[float], modes: bool) -> tuple[str, ...]:
-    system, line = entry.system, entry.line
-    position = "" if line.position is None else f"{line.position:g}"
+def _row(entry: Entry, ranking: Ranking, longer: Sequence[float], modes: bool) -> tuple[str, ...]:
+    system, curve = entry.system, entry.line
+    position = "" if curve.position is None else f"{curve.position:g}"
+    lengths = effective_lengths(curve).values()
     return (
+        rank_text(entry, ranking),
         system.name,
         millions(system.parameters),
         *([system.mode] if modes else []),
-        line.scene,
+        curve.scene,
         position,
-        _score(line.base),
-        *(_share(line.by_length.get(length)) for length in longer),
-        *("" if told is None else told.text for told in effective_lengths(line).values()),
+        _score(curve.base),
+        *(_left(curve.by_length.get(length)) for length in longer),
+        *("" if length is None else length.text for length in lengths),
         _speed(entry),
     )
+
+
+def rank_text(entry: Entry, ranking: Ranking) -> str:
+    """Return "1", "1–3", "at chance", or "" for an entry without a score at the ranking's length."""
+    if entry not in ranking.ranks:
+        return ""
+    rank = ranking.ranks[entry]
+    return "at chance" if rank is None else rank.text
 
 
 def _score(point: Point | None) -> str:
     return "" if point is None or point["mAP"] is None else f"{point['mAP']:.3f}"
 
 
-def _share(point: Point | None) -> str:
+def _left(point: Point | None) -> str:
     if point is None:
         return ""
     if point["status"] != "ok":
         return {"oom": "out of memory"}.get(point["status"], "error")
-    return "" if point["relative"] is None else f"{100 * point['relative']:.0f} %"
+    if point["relative"] is None:
+        return _score(point)
+    above = adjusted_of(point)
+    parts = [f"{100 * point['relative']:.0f}"]
+    parts += [f"{100 * above[0]:.0f}"] if above else []
+    text = f"{_score(point)} ({' / '.join(parts)} %)"
+    return f"{text} at chance" if at_chance(point) else text
 
 
 def _speed(entry: Entry) -> str:
@@ -94,14 +155,9 @@ def _speed(entry: Entry) -> str:
     return f"{float(f'{timed[-1]:.3g}'):g}" if timed else ""
 
 
-def _chance_row(
-    board: Board, longer: Sequence[float], columns: int, modes: bool
-) -> list[tuple[str, ...]]:
-    """The floor: mAP of random scores, and what per cent of the 10 s scores that is."""
-    bases = [e.line.base["mAP"] for e in board.entries if e.line.base and e.line.base["mAP"]]
-    if board.chance is None or not bases:
+def _chance_row(board: Board, n_longer: int, n_columns: int, modes: bool) -> list[tuple[str, ...]]:
+    """The floor: expected mAP of random scores, the same at every length."""
+    if board.chance is None:
         return []
-    shares = sorted({round(100 * board.chance / base) for base in bases})
-    told = " to ".join(str(share) for share in dict.fromkeys((shares[0], shares[-1]))) + " %"
-    lead = ("chance", *[""] * (4 if modes else 3), f"{board.chance:.3f}", *[told] * len(longer))
-    return [(*lead, *[""] * (columns - len(lead)))]
+    lead = ("", CHANCE, *[""] * (4 if modes else 3), *[f"{board.chance:.3f}"] * (1 + n_longer))
+    return [(*lead, *[""] * (n_columns - len(lead)))]

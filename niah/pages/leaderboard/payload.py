@@ -1,26 +1,31 @@
-"""What the page draws from: boards and provenance as one JSON object.
+"""The data that the page draws from: boards and provenance as one JSON object.
 
-Numbers go in with five significant digits: more cannot be seen, and the exact ones are in
-leaderboard.csv. Every share, effective length and chance level is computed here, not in the page.
+Numbers go in with nine significant digits, so that they round as in the tables; the exact ones are in leaderboard.csv.
+Every share, effective length, rank and chance level is computed here, not in the page.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from math import isfinite
 from typing import Any
 
 from niah.pages.leaderboard.boards import Board, Entry
-from niah.pages.leaderboard.effective import Told, effective_lengths
+from niah.pages.leaderboard.markdown import by_intervals_note
 from niah.pages.leaderboard.provenance import hardware, sections
+from niah.pages.leaderboard.ranking import QUANTITIES, Ranker, Ranking, at_chance, common_length
 from niah.pages.leaderboard.submissions import Submission
 from niah.pages.leaderboard.systems import System
+from niah.plots.curves import adjusted_of
 from niah.records.naming import Point, length_name
 from niah.records.schema import BASE_LENGTH_S
+from niah.tables.effective_lengths import KeptLength, effective_lengths
 
 Json = dict[str, Any]
+SORT_STEP = {"": 0.0, "<": -1e-9, ">=": 1e-9}  # below or above the same length measured exactly
 
 
 def script_text(boards: Sequence[Board], submissions: Sequence[Submission]) -> str:
-    """The JSON as it may stand in a script element: no character that could end or open a tag."""
+    """Return the JSON as it may stand in a script element: no character that could end or open a tag."""
     text = json.dumps(payload(boards, submissions), allow_nan=False, separators=(",", ":"))
     for character in "<>&":  # U+2028 and its like are escaped already: the text is ASCII
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -28,14 +33,14 @@ def script_text(boards: Sequence[Board], submissions: Sequence[Submission]) -> s
 
 
 def payload(boards: Sequence[Board], submissions: Sequence[Submission]) -> Json:
-    """{"boards", "runs", "length_names"}; `niah/leaderboard/static/*.js` read it."""
+    """Return {"boards", "runs", "length_names", "base_s"}, which `static/*.js` read."""
     lengths = sorted({length for board in boards for length in board.lengths})
     runs = {each.name: each for each in submissions}
     return {
         "base_s": BASE_LENGTH_S,
         "length_names": {f"{length:g}": length_name(length) for length in lengths},
         "runs": {name: _run(each) for name, each in runs.items()},
-        "boards": [_board(board, runs) for board in boards],
+        "boards": [_board(board) for board in boards],
     }
 
 
@@ -46,9 +51,13 @@ def _run(submission: Submission) -> Json:
     }
 
 
-def _board(board: Board, runs: Mapping[str, Submission]) -> Json:
+def _board(board: Board) -> Json:
     systems = list(dict.fromkeys(entry.system for entry in board.entries))
-    origin = {cell["cell"]: run for run, cell in board.cells}
+    scenes, rankings = _scenes(board)
+    by_intervals = sum(ranking.n_by_intervals for ranking in rankings)
+    notes = list(board.notes)
+    if by_intervals:
+        notes.append(by_intervals_note(by_intervals, sum(r.n_pairs for r in rankings)))
     return {
         "protocol": board.protocol,
         "level": board.level,
@@ -57,10 +66,40 @@ def _board(board: Board, runs: Mapping[str, Submission]) -> Json:
         "labels": board.labels,
         "ids_sha256": board.ids_sha256,
         "chance": _short(board.chance),
-        "notes": board.notes,
+        "notes": notes,
         "lengths": board.lengths,
         "systems": [_system(system) for system in systems],
-        "entries": [_entry(entry, systems, origin, runs) for entry in board.entries],
+        "scenes": scenes,
+        "entries": [_entry(entry, systems, board) for entry in board.entries],
+    }
+
+
+def _scenes(board: Board) -> tuple[list[Json], list[Ranking]]:
+    """Each scene's longest common length, and by quantity and length the ranks of its entries."""
+    ranker = Ranker(board)
+    scenes, rankings = [], []
+    for (name, position), entries in board.scenes.items():
+        lengths = sorted({s for entry in entries for s, _ in entry.line.scored()})
+        ranks: dict[str, Json] = {}
+        for quantity in QUANTITIES:
+            for length in lengths:
+                if quantity != "mAP" and length == BASE_LENGTH_S:
+                    continue  # 1 for all
+                ranking = ranker.rank(entries, length, quantity)
+                rankings.append(ranking)
+                ranks.setdefault(quantity, {})[f"{length:g}"] = _ranks(board, ranking)
+        scenes.append(
+            {"scene": name, "position": position, "common": common_length(entries), "ranks": ranks}
+        )
+    return scenes, rankings
+
+
+def _ranks(board: Board, ranking: Ranking) -> Json:
+    """[rank, last possible rank] by the entry's index; null for one at chance."""
+    indices = {entry: index for index, entry in enumerate(board.entries)}
+    return {
+        str(indices[entry]): None if rank is None else [rank.rank, rank.last]
+        for entry, rank in ranking.ranks.items()
     }
 
 
@@ -73,6 +112,7 @@ def _system(system: System) -> Json:
         "weights": system.weights,
         "dtype": system.dtype,
         "seed": system.seed,
+        "noise_seed": system.noise_seed,
         "parameters": system.parameters,
         "trained_on_s": system.trained_on_s,
         "licence": system.licence,
@@ -80,37 +120,41 @@ def _system(system: System) -> Json:
     }
 
 
-def _entry(
-    entry: Entry,
-    systems: Sequence[System],
-    origin: Mapping[str, str],
-    runs: Mapping[str, Submission],
-) -> Json:
-    line = entry.line
+def _entry(entry: Entry, systems: Sequence[System], board: Board) -> Json:
+    curve = entry.line
     return {
         "system": systems.index(entry.system),
-        "haystack": line.haystack,
-        "snr_db": line.snr_db,
-        "scene": line.scene,
-        "position": line.position,
+        "haystack": curve.haystack,
+        "snr_db": curve.snr_db,
+        "scene": curve.scene,
+        "position": curve.position,
         "runs": entry.runs,
-        "effective": {name: _effective(told) for name, told in effective_lengths(line).items()},
+        "effective": {name: _effective(kept) for name, kept in effective_lengths(curve).items()},
         "cells": [
-            _cell(s, point, hardware(runs[origin[point["cell"]]].provenance))
-            for s, point in sorted(line.by_length.items())
+            _cell(s, point, hardware(board.origin[point["cell"]].provenance))
+            for s, point in sorted(curve.by_length.items())
         ],
     }
 
 
-def _effective(told: Told | None) -> Json | None:
-    if told is None:
+def _effective(kept: KeptLength | None) -> Json | None:
+    """`s` sorts: a length that the curve did not reach is above the same length measured, and below any longer one."""
+    if kept is None:
         return None
-    seconds = _short(told.length.at.length_s)
-    return {"s": seconds, "text": told.text, "interval": told.interval, "dips": told.length.dips}
+    at = kept.length.at
+    seconds = None if kept.at_chance else at.length_s * (1 + SORT_STEP[at.censored])
+    return {
+        "s": seconds,
+        "text": kept.text,
+        "interval": kept.interval,
+        "dips": kept.length.dips and not kept.at_chance,
+    }
 
 
 def _cell(length_s: float, point: Point, machine: str) -> Json:
-    floor = point["chance_mAP"] / point["base_mAP"] if point["base_mAP"] else None
+    known_floor = point["base_mAP"] and point["chance_mAP"] is not None
+    above = adjusted_of(point) or (None, None, None)
+    spread = above[1] != above[2]
     return {
         "s": length_s,
         "cell": point["cell"],
@@ -118,11 +162,16 @@ def _cell(length_s: float, point: Point, machine: str) -> Json:
         "mAP": _short(point["mAP"]),
         "mAP_lo": _short(point["mAP_lo"]),
         "mAP_hi": _short(point["mAP_hi"]),
+        "at_chance": point["mAP"] is not None and at_chance(point),
         "share": _short(point["relative"]),
         # a greater drop is a smaller share
         "share_lo": None if point["drop_hi"] is None else _short(1 - point["drop_hi"]),
         "share_hi": None if point["drop_lo"] is None else _short(1 - point["drop_lo"]),
-        "share_by_chance": _short(floor),
+        "share_by_chance": _short(point["chance_mAP"] / point["base_mAP"]) if known_floor else None,
+        "adjusted": _short(above[0]),
+        "adjusted_lo": _short(above[1]) if spread else None,
+        "adjusted_hi": _short(above[2]) if spread else None,
+        "needle_free": _short(point.get("needle_free_mAP")),
         "auc": _short(point["auc"]),
         "d_prime": _short(point["d_prime"]),
         "latency_s": _short(point["latency_s"]),
@@ -136,4 +185,5 @@ def _cell(length_s: float, point: Point, machine: str) -> Json:
 
 
 def _short(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.5g}")
+    """Nine significant digits; None for what is not known or not finite, which JSON cannot hold."""
+    return float(f"{value:.9g}") if value is not None and isfinite(value) else None

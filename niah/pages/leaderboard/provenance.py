@@ -1,4 +1,4 @@
-"""Where a run is from, as the page shows it: run.json in sections of (name, text) pairs.
+"""Provenance of a run as the page shows it: run.json in sections of (name, text) pairs.
 
 A run.json may name folders of its author's machine. The page is made to be published, so of an
 absolute path only the last part is shown.
@@ -15,17 +15,17 @@ MOST_SHOWN = 50  # of a list: excluded clips can be thousands
 
 
 def sections(run_json: Mapping[str, Any]) -> list[tuple[str, Pairs]]:
-    """(section, its pairs) for each key of run.json, nested names joined by dots."""
+    """Return (section, its pairs) for each key of run.json, nested names joined by dots."""
     return [(name, list(_flat("", value))) for name, value in published_run(run_json).items()]
 
 
 def hardware(run_json: Mapping[str, Any]) -> str:
-    """The machine in a few words; speeds of two machines are not comparable."""
-    told = run_json.get("hardware", {})
-    if told.get("gpu"):
-        return str(told["gpu"])
-    if told.get("processor"):
-        return f"{told['processor']}, {told.get('cores', '?')} cores"
+    """Return the machine in a few words; speeds of two machines are not comparable."""
+    machine = run_json.get("hardware", {})
+    if machine.get("gpu"):
+        return str(machine["gpu"])
+    if machine.get("processor"):
+        return f"{machine['processor']}, {machine.get('cores', '?')} cores"
     return ""
 
 

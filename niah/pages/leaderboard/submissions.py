@@ -1,55 +1,142 @@
-"""What was handed in: run directories and bare tables of cells, read and checked.
+"""Submitted runs: run directories and bare tables of cells, read, checked, and passed over where there is nothing.
 
-A submission is a run's cells with its run.json, or a `cells.csv` alone, as others may send one: then
-nothing but its rows is known. Newer schemas are refused, older ones read (`niah.records.run_directory`).
+A submission is a run's cells with its run.json, or a `cells.csv` alone, as others may send one: then nothing but its
+rows is known. Newer schemas are refused, older ones read (`niah.records.run_directory`). One bad submission does not
+stop the page of the others: it is named and left out.
 """
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from niah.errors import NiahError
+from niah.pages.leaderboard.provenance import sections
+from niah.records.axes import SCENE_AXES
 from niah.records.naming import Point
 from niah.records.run_directory import RunDirectory
-from niah.records.schema import METRIC_COLUMNS, is_plain, read_csv
+from niah.records.schema import METRIC_COLUMNS, OPTIONAL_METRICS, read_csv
 from niah.system.folders import numbered
 from niah.tables.curves import points
 
 OBJECTS = ("identity", "arguments", "needles", "hardware", "versions", "git", "models")
+LARGEST = 1e18  # of any number that a page shows: more is damage, and no float can hold some of it
 
 
 @dataclass(frozen=True)
 class Submission:
-    """`name` to call it by, its cells (rows of cells.csv), and run.json ({} for a bare table)."""
+    """One run or bare table.
+
+    Attributes:
+        name: the folder's or file's name, numbered where two are called the same.
+        cells: rows of cells.csv that can be ranked.
+        provenance: run.json; empty for a bare table.
+        run: where the clips' scores are, None for a bare table.
+    """
 
     name: str
     cells: tuple[Point, ...]
     provenance: Mapping[str, Any]
+    run: RunDirectory | None = field(default=None, compare=False)
 
     @property
     def ids_sha256(self) -> str | None:
-        """Checksum of the list of clip ids, None when the submission does not state it."""
-        stated = self.provenance.get("identity", {}).get("ids_sha256")
+        """Checksum of the ordered list of clip ids, None where the submission does not state it."""
+        return self.identity("ids_sha256")
+
+    @property
+    def clips_sha256(self) -> str | None:
+        """Checksum of the sorted clip ids, from the stored scores where run.json does not state it."""
+        stated = self.provenance.get("needles", {}).get("clips_sha256")
+        return str(stated) if stated else self._stored_clips_sha256()
+
+    def identity(self, key: str) -> str | None:
+        """Return what run.json states of the run's identity, as text; None where it states nothing."""
+        stated = self.provenance.get("identity", {}).get(key)
         return str(stated) if stated else None
 
     def model(self, name: str) -> Mapping[str, Any]:
-        """What run.json says of a model, {} where it says nothing."""
-        found = self.provenance.get("models", {}).get(name, {})
-        return found if isinstance(found, Mapping) else {}
+        """Return the entry of a model in run.json, empty where there is none."""
+        entry = self.provenance.get("models", {}).get(name, {})
+        return entry if isinstance(entry, Mapping) else {}
+
+    def _stored_clips_sha256(self) -> str | None:
+        for cell in self.cells:
+            if self.run is not None and self.run.has_scores(cell["cell"]):
+                try:
+                    ids = self.run.read_scores(cell["cell"]).ids
+                except NiahError:
+                    return None
+                joined = "\n".join(sorted(ids)).encode(errors="surrogatepass")
+                return hashlib.sha256(joined).hexdigest()
+        return None
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Everything that was submitted.
+
+    Attributes:
+        submissions: what can be ranked, in order.
+        notes: folders that were passed over because there is nothing to rank in them.
+        refused: submissions that are damaged or wrong, with the reason.
+    """
+
+    submissions: tuple[Submission, ...]
+    notes: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+
+
+class _NothingToRankError(Exception):
+    """A sound folder without a cell for the page: another command's, or one of controls alone."""
 
 
 def read(sources: Sequence[Path]) -> list[Submission]:
-    """Every run that `sources` name, each once, in order.
+    """Return the submissions of `collect`.
 
-    A source is a run directory, a folder with run directories below it, or a CSV file of cells.
-    Raises `NiahError` when one holds no run, or a run that cannot be read, or no cells.
+    Raises:
+        NiahError: nothing can be ranked.
     """
-    files = list(dict.fromkeys(path.resolve() for source in sources for path in _runs(source)))
-    if not files:
-        raise NiahError("give at least one run directory or cells.csv to make a leaderboard of")
-    names = _names(files)
-    return [_read(path, name) for path, name in zip(files, names, strict=True)]
+    return list(collect(sources).submissions)
+
+
+def collect(sources: Sequence[Path]) -> Collection:
+    """Read every run that `sources` name, each once, in order.
+
+    Args:
+        sources: run directories, folders with run directories below, or CSV files of cells.
+
+    Raises:
+        NiahError: nothing can be ranked; the message has the first reason.
+    """
+    refused: list[str] = []
+    notes: list[str] = []
+    files: list[Path] = []
+    for source in sources:
+        try:
+            files += [path.resolve() for path in _runs(source)]
+        except NiahError as error:
+            refused.append(str(error))
+    read_ones: list[tuple[Path, tuple[Point, ...], Mapping[str, Any], RunDirectory | None]] = []
+    for path in dict.fromkeys(files):
+        try:
+            read_ones.append((path, *_read(path)))
+        except _NothingToRankError as reason:
+            notes.append(f"{path} {reason}")
+        except NiahError as error:
+            refused.append(str(error))
+        except (RecursionError, OverflowError, UnicodeError) as error:
+            refused.append(f"{path} cannot be a run's: {str(error)[:80]}")
+    if not read_ones:
+        nothing = "give at least one run directory or cells.csv to make a leaderboard of"
+        raise NiahError(next(iter([*refused, *notes]), nothing))
+    names = numbered(_stem(path).name for path, *_ in read_ones)  # folders above are private
+    submissions = tuple(
+        Submission(name, cells, provenance, run)
+        for name, (_, cells, provenance, run) in zip(names, read_ones, strict=True)
+    )
+    return Collection(submissions, tuple(notes), tuple(refused))
 
 
 def _runs(source: Path) -> list[Path]:
@@ -59,37 +146,55 @@ def _runs(source: Path) -> list[Path]:
         raise NiahError(f"{source} does not exist: give a run directory or a cells.csv")
     if any((source / name).is_file() for name in ("run.json", "cells.csv")):
         return [source]
-    found = sorted(file.parent for file in source.rglob("cells.csv"))
-    if not found:
+    below = sorted(file.parent for file in source.rglob("cells.csv"))
+    if not below:
         raise NiahError(f"{source} holds no run: there is no cells.csv in it or below")
-    return found
-
-
-def _names(files: Sequence[Path]) -> list[str]:
-    """The last part of each path, numbered where an earlier one has it: folders above are their owner's business."""
-    return numbered(_stem(path).name for path in files)
+    return below
 
 
 def _stem(path: Path) -> Path:
     return path.parent if path.name == "cells.csv" else path.with_suffix("")
 
 
-def _read(path: Path, name: str) -> Submission:
+def _read(path: Path) -> tuple[tuple[Point, ...], Mapping[str, Any], RunDirectory | None]:
     if path.is_file():
-        cells, provenance = points(read_csv(path)), {}
+        run, rows, provenance = None, points(read_csv(path)), {}
     else:
         run = RunDirectory(path)
-        cells, provenance = points(run.cells()), run.run_json()
+        rows, provenance = points(run.cells()), run.run_json()
         _check_objects(provenance, path / "run.json")
+        sections(provenance)  # nested too deeply for the page: RecursionError now, not there
+    if not rows:
+        raise _NothingToRankError("has no finished cells yet: nothing to rank")
+    cells = [_checked(row, path) for row in rows if _is_ranked(row)]
     if not cells:
-        raise NiahError(f"{path} has no finished cells yet: let `niah run` finish one")
-    cells = [cell for cell in cells if is_plain(cell)]  # controls and further axes are not ranked
-    if not cells:
-        raise NiahError(
-            f"{path} has no plain cells, only controls or further axes: nothing to rank"
-        )
-    submission = Submission(name, (), provenance)
-    return Submission(name, tuple(_without_random(cells, submission)), provenance)
+        raise _NothingToRankError("has only controls or further axes: nothing to rank")
+    return tuple(_without_random(cells, provenance)), provenance, run
+
+
+def _is_ranked(cell: Point) -> bool:
+    """Whether the cell is of the whole clip once, at the run's level, with its needle."""
+    return not cell.get("control") and not any(cell.get(axis) for axis in SCENE_AXES)
+
+
+def _checked(cell: Point, path: Path) -> Point:
+    """The cell with a None for d' of a perfect AUC, which is infinite.
+
+    Raises:
+        NiahError: another number is infinite or beyond all sense.
+    """
+    checked = dict(cell)
+    for name, value in cell.items():
+        if isinstance(value, int | float) and not abs(value) < LARGEST:
+            if name != "d_prime":
+                raise NiahError(
+                    f"{path}: {name} of cell {cell['cell']} must be a finite number but is {value:.3g}: "
+                    "leave the cell out"
+                )
+            checked[name] = None
+    if not cell["length_s"] > 0:
+        raise NiahError(f"{path}: length_s of cell {cell['cell']} must be positive")
+    return checked
 
 
 def _check_objects(provenance: Mapping[str, Any], file: Path) -> None:
@@ -98,8 +203,12 @@ def _check_objects(provenance: Mapping[str, Any], file: Path) -> None:
             raise NiahError(f"{file}: '{key}' must be an object: is it a run.json of niah's?")
 
 
-def _without_random(cells: Iterable[Point], submission: Submission) -> Iterable[Point]:
+def _without_random(cells: Iterable[Point], provenance: Mapping[str, Any]) -> Iterable[Point]:
     """No accuracy of models with random weights: they are there for speed alone."""
+    models = provenance.get("models", {})
+    random = {
+        n for n, entry in models.items() if isinstance(entry, Mapping) and entry.get("random")
+    }
+    blank = dict.fromkeys((*METRIC_COLUMNS, *OPTIONAL_METRICS))
     for cell in cells:
-        random = submission.model(cell["model"]).get("random")
-        yield {**cell, **dict.fromkeys(METRIC_COLUMNS)} if random else cell
+        yield {**cell, **blank} if cell["model"] in random else cell

@@ -1,24 +1,37 @@
-"""What is ranked on a board: a checkpoint of a model, whole or in windows, at one precision and seed."""
+"""Systems: what is ranked on a board, a checkpoint of a model, how it is read out, its precision and its seeds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from math import isfinite
 from typing import Any
 
 from niah.cards import model_cards
-from niah.pages.leaderboard.submissions import Submission
+from niah.pages.leaderboard.submissions import LARGEST, Submission
 from niah.records.naming import Point, pool_of
 
-Handed = tuple[Submission, Point]
+SubmittedCell = tuple[Submission, Point]
+OWN_POOLING = (
+    "average"  # of every network that `--pooling` can read out otherwise, unless its card says so
+)
 
 
 @dataclass(frozen=True)
 class System:
-    """What is ranked. `weights` is the checkpoint's sha256; `window_s` None means whole scenes.
+    """What is ranked.
 
-    `pool` is how the scores of windows became one, "" for the model's own way. `parameters` and
-    `trained_on_s` are None where neither the run nor a card with these weights says.
+    Attributes:
+        name: how the board calls it, another one for each system.
+        model: the card's name.
+        weights: SHA-256 of the checkpoint, None where it is not known.
+        window_s: seconds of a sliding window, None for whole scenes.
+        pool: how the scores of windows or positions became one, "" for the model's own way.
+        dtype: precision of the computation.
+        seed: of the choice of clips, and of the noise where `noise_seed` is None.
+        noise_seed: of the noise.
+        parameters: None where neither the run nor a card with these weights says.
+        trained_on_s: seconds of a training example; None as above.
+        licence: of the weights.
+        paper: where the model is from.
     """
 
     name: str
@@ -28,6 +41,7 @@ class System:
     pool: str
     dtype: str | None
     seed: int
+    noise_seed: int | None
     parameters: int | None
     trained_on_s: float | None
     licence: str
@@ -35,22 +49,34 @@ class System:
 
     @property
     def mode(self) -> str:
-        """ "native", or "10 s windows" and how they are pooled."""
-        whole = "native" if self.window_s is None else f"{self.window_s:g} s windows"
+        """ "native"; "10 s windows" and how they are pooled; "max pooling"."""
+        if self.window_s is None:
+            return f"{self.pool} pooling" if self.pool else "native"
+        whole = f"{self.window_s:g} s windows"
         return f"{whole}, {self.pool}" if self.pool else whole
 
 
-def ranked(cell: Point) -> tuple[Any, ...]:
-    """What makes two cells one system's."""
-    whole = (cell["model"], cell["checkpoint_sha256"], cell["window_s"], pool_of(cell))
-    return (*whole, cell["dtype"], cell["seed"])
+def system_key(cell: Point) -> tuple[Any, ...]:
+    """Return what makes two cells one system's."""
+    how = (cell["window_s"], pool_of(cell), cell["dtype"], cell["seed"], cell.get("noise_seed"))
+    return (cell["model"], cell["checkpoint_sha256"], *how)
 
 
-def system_of(held: Sequence[Handed]) -> System:
-    """The system that all these cells are of."""
-    cell = held[0][1]
-    told = next((d for s, c in held if (d := s.model(c["model"]))), {})
-    carded = _carded().get((cell["model"], cell["checkpoint_sha256"]), (None, None))
+def as_own_pooling(cell: Point) -> Point:
+    """Return the cell as a plain one where its pooling is the model's own: the two score the same."""
+    if cell.get("pooling") is None or cell["pooling"] != _own_pooling(cell["model"]):
+        return cell
+    return {**cell, "pooling": None}
+
+
+def system_of(cells: Sequence[SubmittedCell]) -> System:
+    """Return the system that all these cells are of."""
+    cell = cells[0][1]
+    entry = next((found for s, c in cells if (found := s.model(c["model"]))), {})
+    parameters, trained_on_s = _cards().get(
+        (cell["model"], cell["checkpoint_sha256"]), (None, None)
+    )
+    noise_seed = cell.get("noise_seed")
     return System(
         name=cell["model"],
         model=cell["model"],
@@ -59,15 +85,16 @@ def system_of(held: Sequence[Handed]) -> System:
         pool=pool_of(cell),
         dtype=cell["dtype"],
         seed=int(cell["seed"]),
-        parameters=_number(told.get("parameters")) or carded[0],
-        trained_on_s=_number(told.get("trained_on_s")) or carded[1],
-        licence=str(told.get("licence") or ""),
-        paper=str(told.get("paper") or ""),
+        noise_seed=None if noise_seed is None else int(noise_seed),
+        parameters=_number(entry.get("parameters")) or parameters,
+        trained_on_s=_number(entry.get("trained_on_s")) or trained_on_s,
+        licence=str(entry.get("licence") or ""),
+        paper=str(entry.get("paper") or ""),
     )
 
 
 @cache
-def _carded() -> dict[tuple[str, str], tuple[int | None, float | None]]:
+def _cards() -> dict[tuple[str, str], tuple[int | None, float | None]]:
     """Parameters and seconds trained on by (model, weights), of the cards that are shipped."""
     return {
         (card.name, weights.sha256): (card.parameters or None, card.trained_on_s or None)
@@ -77,15 +104,23 @@ def _carded() -> dict[tuple[str, str], tuple[int | None, float | None]]:
     }
 
 
+@cache
+def _own_pooling(model: str) -> str:
+    card = next((card for card in model_cards() if card.name == model), None)
+    return str(card.config.get("pooling", OWN_POOLING)) if card else OWN_POOLING
+
+
 def _number(value: object) -> Any:
-    known = isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
-    return value if known else None
+    """The value if it is a number that a page can show."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST:
+        return value
+    return None
 
 
-def named(systems: Sequence[System]) -> list[System]:
-    """Systems with names of their own: precision, seed and weights are told where they differ."""
+def with_distinct_names(systems: Sequence[System]) -> list[System]:
+    """Return the systems, their names extended by precision, seeds and weights where these differ."""
     usual = {"float32", None}
-    told = []
+    named = []
     for system in systems:
         alike = [other for other in systems if other.model == system.model]
         parts = []
@@ -93,9 +128,12 @@ def named(systems: Sequence[System]) -> list[System]:
             parts.append(str(system.weights)[:8])
         if len({other.seed for other in alike}) > 1:
             parts.append(f"seed {system.seed}")
+        if len({other.noise_seed for other in alike}) > 1:
+            noise = system.seed if system.noise_seed is None else system.noise_seed
+            parts.append(f"noise seed {noise}")
         if system.dtype not in usual:
             parts.append(str(system.dtype))
         if system.mode != "native":
             parts.append(system.mode)
-        told.append(replace(system, name=", ".join([system.model, *parts])))
-    return told
+        named.append(replace(system, name=", ".join([system.model, *parts])))
+    return named

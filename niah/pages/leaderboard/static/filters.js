@@ -32,7 +32,7 @@ function usualPosition() {
 const DEFAULTS = {
   ...Object.fromEntries(FILTERS.map(({key}) => [key, ALL])),
   position: usualPosition() ?? ALL,
-  model: "", lengths: ALL, at: "shared", sort: "", up: "", open: "",
+  model: "", lengths: ALL, by: "mAP", at: "shared", sort: "", up: "", open: "",
 };
 const state = {...DEFAULTS};
 
@@ -42,6 +42,8 @@ function readHash() {
   for (const {key, options} of FILTERS) {  // an old link to what is no longer there shows all
     if (state[key] !== ALL && !options.includes(state[key])) state[key] = DEFAULTS[key];
   }
+  if (!["mAP", "adjusted"].includes(state.by)) state.by = DEFAULTS.by;
+  if (state.at !== "shared" && !longer.includes(Number(state.at))) state.at = DEFAULTS.at;
   if (state.lengths !== ALL && !shownLengths().length) state.lengths = ALL;
 }
 
@@ -76,15 +78,18 @@ function buildFilters(form, change) {
       options.map((value) => h("option", {value}, name ? name(value) : value)))));
   const search = h("input", {type: "search", name: "model", placeholder: "any", autocomplete: "off",
     input: (event) => change({model: event.target.value})});
-  const speedAt = h("select", {name: "at", change: (event) => change({at: event.target.value})},
-    h("option", {value: "shared"}, "longest shared"), longer.map((s) => h("option", {value: s}, lengthName(s))));
+  const rankBy = h("select", {name: "by", change: (event) => change({by: event.target.value, sort: "", up: ""})},
+    h("option", {value: "mAP"}, "mAP"), h("option", {value: "adjusted"}, "chance-adjusted share"));
+  const rankAt = h("select", {name: "at", change: (event) => change({at: event.target.value})},
+    h("option", {value: "shared"}, "longest in common"), longer.map((s) => h("option", {value: s}, lengthName(s))));
   const lengths = h("div", {class: "field", role: "group", "aria-label": "Lengths"}, h("span", {}, "Lengths"),
     h("div", {class: "chips"}, longer.map((length) =>
     h("label", {class: "chip"}, h("input", {type: "checkbox", name: "length", value: length, change: () => {
       const on = [...form.querySelectorAll("[name=length]:checked")].map((box) => box.value);
       change({lengths: on.length === longer.length || !on.length ? ALL : on.join(" ")});
     }}), lengthName(length)))));
-  form.append(...[field("Model", search), ...selects, longer.length > 1 ? field("Speed at", speedAt) : null,
+  form.append(...[field("Model", search), ...selects, longer.length ? field("Rank by", rankBy) : null,
+    longer.length > 1 ? field("Rank and speed at", rankAt) : null,
     longer.length > 1 ? lengths : null, h("button", {type: "reset"}, "Reset")].filter(Boolean));
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("reset", (event) => { event.preventDefault(); change({...DEFAULTS}); });

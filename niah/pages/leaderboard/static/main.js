@@ -23,7 +23,7 @@ function boardSection(board, number) {
     h("h2", {id: `board${number}`}, board.needles), h("p", {class: "about"}, about.join(" · ")),
     board.notes.map((note) => h("p", {class: "warning"}, note)),
     boardTable(board, number, shown, lengths, at, change),
-    h("h3", {}, "Relative score against length"), curvePanels(board, shown, lengths),
+    h("h3", {}, state.by === "adjusted" ? "What is left above chance, against length" : "Relative score against length"), curvePanels(board, shown, lengths),
     h("h3", {}, "Length and position"), heatPanels(board, scenes, lengths),
     h("h3", {}, "Accuracy against speed"), speedPanels(board, shown, at));
 }

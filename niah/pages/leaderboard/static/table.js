@@ -10,9 +10,9 @@ function columns(board, lengths, at) {
     {key: "model", title: "Model", text: true, first: true, value: (e) => system(e).name},
     {key: "base", title: lengthName(data.base_s), about: "mAP", hint: "mAP of the needle alone",
       value: (e) => cellAt(e, data.base_s)?.mAP, draw: (e) => withInterval(cellAt(e, data.base_s), "mAP", score)},
-    ...lengths.map((s) => ({key: `share${s}`, title: lengthName(s), about: "left",
-      hint: "Relative score: mAP at this length over mAP at 10 s",
-      value: (e) => cellAt(e, s)?.share, draw: (e) => share(cellAt(e, s))})),
+    ...lengths.map((s) => ({key: `mAP${s}`, title: lengthName(s), about: "mAP, left", always: true,
+      hint: "mAP at this length; below, per cent of the 10 s mAP that is left; adjusted: of its part above chance",
+      value: (e) => cellAt(e, s)?.mAP, draw: (e) => kept(cellAt(e, s))})),
     ...Object.keys(board.entries[0].effective).map((name) => ({key: name, title: name, about: "length",
       hint: effectiveHint(name.slice(1)), value: (e) => e.effective[name]?.s,
       draw: (e) => effective(e.effective[name])})),
@@ -45,16 +45,47 @@ function effective(told) {
 }
 
 const failure = (cell) => (cell.status === "oom" ? "out of memory" : "error");
-const atChance = (cell) => known(cell.share_by_chance) && (cell.share_lo ?? cell.share) <= cell.share_by_chance;
 
-function share(cell) {
+function kept(cell) {
   if (!cell) return null;
   if (cell.status !== "ok") return h("span", {class: "bad", title: cell.error}, failure(cell));
-  if (!known(cell.share)) return null;
+  if (!known(cell.mAP)) return null;
+  if (!known(cell.share)) return withInterval(cell, "mAP", score);
   const bar = h("i", {class: "bar"});
-  bar.style.width = `${Math.min(100, 100 * cell.share)}%`;
-  const floor = atChance(cell) ? h("small", {class: "bad"}, "at chance") : null;
-  return [withInterval(cell, "share", percent), floor, bar];
+  bar.style.width = `${Math.min(100, 100 * Math.max(0, cell.adjusted ?? cell.share))}%`;
+  const above = known(cell.adjusted) ? `, adjusted ${percent(cell.adjusted)}` : "";
+  const floor = cell.at_chance ? h("small", {class: "bad"}, "at chance") : null;
+  return [withInterval(cell, "mAP", score), h("small", {}, `${percent(cell.share)} left${above}`), floor, bar];
+}
+
+// The ranks of an entry's scene: by what is chosen, at the chosen length or at the longest that all have.
+function rankingOf(board, entry) {
+  const scene = board.scenes.find((each) => each.scene === entry.scene && each.position === entry.position);
+  const length = state.at === "shared" ? scene.common : Number(state.at);
+  const by = scene.ranks[state.by] ? state.by : "mAP";
+  return {length, by, ranks: scene.ranks[by]?.[String(length)] ?? {}};
+}
+
+function rankCell(board, entry) {
+  const {ranks, length} = rankingOf(board, entry);
+  const rank = ranks[board.entries.indexOf(entry)];
+  if (rank === undefined) return h("span", {class: "none", title: `no score at ${lengthName(length)}`}, "–");
+  if (rank === null) return h("small", {class: "bad", title: "not told from random scores: no rank"}, "at chance");
+  const [first, last] = rank;
+  const told = first === last ? null : h("small", {title: "ranks that it may have"}, `${first}–${last}`);
+  return [String(first), told];
+}
+
+function byRank(board, list) {
+  const value = (entry) => {
+    const {length, by} = rankingOf(board, entry);
+    return cellAt(entry, length)?.[by];
+  };
+  const unranked = (entry) => {
+    const rank = rankingOf(board, entry).ranks[board.entries.indexOf(entry)];
+    return rank === undefined ? 2 : rank === null ? 1 : 0;
+  };
+  return [...list].sort((a, b) => unranked(a) - unranked(b) || (value(b) ?? 0) - (value(a) ?? 0));
 }
 
 function sorted(list, column, up) {
@@ -68,10 +99,9 @@ function sorted(list, column, up) {
 
 function boardTable(board, number, shown, lengths, at, change) {
   const all = columns(board, lengths, at).filter((column) =>
-    column.first || shown.some((entry) => known(column.value(entry)) || column.key.startsWith("share")));
-  const usual = lengths.length ? `share${lengths.at(-1)}` : "base";
-  const by = all.find(({key}) => key === state.sort) ?? all.find(({key}) => key === usual) ?? all[0];
-  const up = state.sort ? state.up === "1" : Boolean(by.text);
+    column.first || column.always || shown.some((entry) => known(column.value(entry))));
+  const by = all.find(({key}) => key === state.sort);  // none: by rank
+  const up = by && state.up === "1";
   const heads = all.map((column) => {
     const active = column === by;
     const turn = () => change({sort: column.key, up: (active ? !up : Boolean(column.text)) ? "1" : "0"});
@@ -82,22 +112,27 @@ function boardTable(board, number, shown, lengths, at, change) {
   });
   const scenes = unique(shown.map(sceneKey));
   const bodies = scenes.map((scene) => {
-    const here = sorted(shown.filter((entry) => sceneKey(entry) === scene), by, up);
+    const own = shown.filter((entry) => sceneKey(entry) === scene);
+    const here = by ? sorted(own, by, up) : byRank(board, own);
+    const ranking = rankingOf(board, here[0]);
+    const ranked = `ranked by ${ranking.by === "mAP" ? "mAP" : "chance-adjusted share"} at ${lengthName(ranking.length)}`;
     const title = h("tr", {class: "scene"}, h("th", {colspan: all.length + 1, scope: "rowgroup"},
-      h("span", {}, scene)));
-    return h("tbody", {}, title, here.map((entry, index) => rows(board, number, entry, index, all, change)));
+      h("span", {"data-ranked": ranked}, scene)));
+    return h("tbody", {}, title, here.map((entry) => rows(board, number, entry, all, change)));
   });
   return h("div", {class: "scroll", tabindex: 0, role: "region", "aria-label": `Results, ${board.needles}`,
     "data-key": `${number}/table`},
-  h("table", {}, h("caption", {}, "Select a heading to sort, a model to see where its numbers are " +
-      "from. A model that hears little at 10 s has little to lose: read what is left beside its mAP."),
-    h("thead", {}, h("tr", {}, h("th", {scope: "col", class: "rank"}, "#"), heads)), bodies));
+  h("table", {}, h("caption", {}, "Models that the clips do not tell apart share a rank; below it, the ranks " +
+      "that it may have. Select a heading to sort, a model to see where its numbers are from."),
+    h("thead", {}, h("tr", {}, h("th", {scope: "col", class: "rank", "aria-sort": by ? null : "ascending"},
+      h("button", {type: "button", click: () => change({sort: "", up: ""}), "data-key": `${number}/sort/rank`,
+        title: "Order by rank"}, "#")), heads)), bodies));
 }
 
 const sceneKey = (entry) => [entry.scene === "none" ? "no haystack" : entry.scene, positionName(entry.position)]
   .filter(Boolean).join(", ");
 
-function rows(board, number, entry, index, all, change) {
+function rows(board, number, entry, all, change) {
   const name = `${number}.${board.entries.indexOf(entry)}`;
   const open = state.open === name;
   const id = `detail-${name}`;
@@ -110,7 +145,7 @@ function rows(board, number, entry, index, all, change) {
       click: () => change({open: open ? "" : name})}, content);
     return h("th", {scope: "row", class: "text"}, h("div", {class: "who"}, swatch(entry.system), turn));
   });
-  const row = h("tr", {"data-entry": name}, h("td", {class: "rank"}, String(index + 1)), cells);
+  const row = h("tr", {"data-entry": name}, h("td", {class: "rank"}, rankCell(board, entry)), cells);
   if (!open) return [row];
   return [row, h("tr", {class: "detail", id}, h("td", {colspan: all.length + 1}, provenance(board, entry)))];
 }
@@ -120,7 +155,7 @@ function provenance(board, entry) {
   const first = entry.cells.at(-1);
   const facts = [
     ["model", system.model], ["weights, sha256", system.weights], ["licence", system.licence],
-    ["paper", system.paper], ["mode", system.mode], ["precision", system.dtype], ["seed", system.seed],
+    ["paper", system.paper], ["mode", system.mode], ["precision", system.dtype], ["seed", system.seed], ["noise seed", system.noise_seed],
     ["kernel", first.kernel], ["machine", first.machine], ["niah", first.niah_version],
     ["protocol", [board.protocol, board.level].filter(Boolean).join(", level ")],
     ["needles", `${board.needles} (${board.clips} clips)`], ["clip ids, sha256", board.ids_sha256 ?? "not stated"],
@@ -128,6 +163,7 @@ function provenance(board, entry) {
   const cells = entry.cells.map((cell) => [lengthName(cell.s), [
     `cell ${cell.cell}`, cell.status === "ok" ? null : `${failure(cell)} ${cell.error ?? ""}`,
     known(cell.auc) ? `AUC ${score(cell.auc)}` : null, known(cell.d_prime) ? `d′ ${cell.d_prime.toFixed(2)}` : null,
+    known(cell.needle_free) ? `mAP without the needle ${score(cell.needle_free)}` : null,
   ].filter(Boolean).join("; ")]);
   const runs = entry.runs.map((run) => {
     const sections = data.runs[run].sections;
