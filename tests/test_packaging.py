@@ -35,7 +35,8 @@ DATA = {
     "weights": ("niah/cards/models", ".safetensors"),
     "vocabularies": ("niah/vocabularies", ".csv"),
     "published": ("niah/cards/published", ".csv"),
-    "report template": ("niah/pages", ".html"),
+    "templates": ("niah/pages/templates", ".html"),
+    "page styles": ("niah/pages/templates", ".css"),
     "leaderboard scripts": ("niah/pages/leaderboard/static", ".js"),
 }
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from niah.errors import NiahError
+from niah.pages import report_page
 from niah.pages import run_report as report
 from niah.records.run_directory import RunDirectory
 from tests.helpers import examples
@@ -75,7 +76,28 @@ def test_page_stands_alone(run: RunDirectory) -> None:
     assert str(run.path) not in text
     sortable = [table for table in page.all("table") if table.get("class") == "sortable"]
     assert len(sortable) == 1
-    assert len(page.all("button")) == 35
+    assert len([b for b in page.all("button") if b.get("type") == "button"]) > 35
+
+
+def test_figures_come_before_tables_and_details_are_folded(run: RunDirectory) -> None:
+    text = (run.path / "report.html").read_text()
+    places = [text.index(part) for part in ('class="summary"', "<figure>", "<table", "Every cell")]
+    assert places == sorted(places)
+    page = Page(text)
+    sections = [each for each in page.all("details") if each.get("class") == "section"]
+    assert ["open" in each for each in sections].count(True) == 1  # the effective lengths
+    copies = [each for each in page.all("button") if each.get("class") == "copy"]
+    assert len(copies) == len(sections)  # each has a table, but for provenance; and the main one
+
+
+def test_the_summary_has_each_model_with_what_is_left(run: RunDirectory) -> None:
+    texts = report_page.summary(run.cells())
+    assert [text.partition(":")[0] for text in texts] == ["ast-sin-nano", "dass-nano"]
+    cell = run.cells().query("model == 'dass-nano' and length_s == 300").iloc[0]
+    above = (cell["mAP"] - cell["chance_mAP"]) / (cell["base_mAP"] - cell["chance_mAP"])
+    assert f"at 300 s in zero, needle at 0.5: {cell['mAP']:.3f}" in texts[1]
+    assert f"{100 * cell['relative']:.0f} % left" in texts[1]
+    assert f"{100 * above:.0f} % of what is above chance" in texts[1]
 
 
 def test_all_from_outside_is_escaped(run: RunDirectory) -> None:
@@ -99,7 +121,7 @@ def test_lengths_calibration_and_few_clips_are_told(run: RunDirectory) -> None:
 
 def test_bad_clips_are_listed(run: RunDirectory) -> None:
     text = (run.path / "report.html").read_text()
-    assert "1 clips could not be used" in text
+    assert "1 clip could not be used" in text
     assert "truncated: 3 of 10 s" in text
 
 

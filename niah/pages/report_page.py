@@ -1,0 +1,193 @@
+"""What report.html shows, as values for its template: a summary, figures, tables, cells, provenance."""
+
+import base64
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from niah.pages import html
+from niah.plots import Figure
+from niah.plots.curves import adjusted_of
+from niah.plots.text import short_name
+from niah.records.naming import Point, length_name
+from niah.records.schema import BASE_LENGTH_S, COLUMNS, METRIC_COLUMNS, OPTIONAL_METRICS
+from niah.tables.curves import LengthCurve, length_curves, points
+from niah.tables.table import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TITLE = "Audio needle in a haystack"
+SHOWN_APART = ("excluded_clips", "notes")
+SHOWN_FIRST = ("model", "haystack", "snr_db", "position", "length_s", "status", *METRIC_COLUMNS)
+MOST_SUMMED_UP = 8  # models in the summary
+OPEN = "Effective length"  # the further table that is not folded
+
+
+@dataclass(frozen=True)
+class Section:
+    """A further table below its heading; `open` unless it is folded."""
+
+    title: str
+    text: str
+    table: Table
+    open: bool
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of the table of cells: its text, its exact value, its classes."""
+
+    shown: str
+    value: str
+    kind: str = ""
+
+
+def page(
+    cells: "pd.DataFrame",
+    drop: Table,
+    further: Iterable[Table],
+    figures: Iterable[Figure],
+    warnings: Sequence[str],
+    provenance: Mapping[str, Any],
+) -> str:
+    """Return report.html.
+
+    Args:
+        cells: rows of one protocol and one list of clips.
+        drop: the main table.
+        further: the tables after it, folded but for the effective lengths.
+        figures: in their order.
+        warnings: what the reader must know before the numbers.
+        provenance: run.json, without the folders of its author.
+    """
+    return html.page(
+        "report.html",
+        style=html.part("templates", "report.css"),
+        script=html.part("templates", "report.js"),
+        title=TITLE,
+        lead=_lead(cells),
+        summary=summary(cells),
+        warnings=warnings,
+        figures=[_figure(figure) for figure in figures],
+        drop=drop,
+        sections=[_section(table) for table in further],
+        cells=_cells(cells),
+        provenance=_provenance(provenance),
+    )
+
+
+def summary(cells: "pd.DataFrame") -> list[str]:
+    """Return a sentence a model: its score alone, and what is left of it in its longest scenes."""
+    curves: dict[tuple[str, str], list[LengthCurve]] = {}
+    for curve in length_curves(cells):
+        if not curve.axes:
+            curves.setdefault((curve.model, curve.window), []).append(curve)
+    texts = [
+        text for (model, window), own in curves.items() if (text := _sum_up(model, window, own))
+    ]
+    more = len(texts) - MOST_SUMMED_UP
+    return texts[:MOST_SUMMED_UP] + ([f"and {more} more, in the tables below."] if more > 0 else [])
+
+
+def _sum_up(model: str, window: str, curves: Sequence[LengthCurve]) -> str | None:
+    base = curves[0].base
+    if base is None or base["mAP"] is None:
+        return None
+    name = short_name(model) if window == "whole" else f"{short_name(model)} ({window} windows)"
+    text = f"{name}: mAP {base['mAP']:.3f} on the clips alone"
+    scored = [(s, point, c) for c in curves for s, point in c.scored() if s != BASE_LENGTH_S]
+    if not scored:
+        return f"{text}."
+    longest_s = max(s for s, _, _ in scored)
+    last = [(point, curve) for s, point, curve in scored if s == longest_s]
+    last.sort(key=lambda each: float(each[0]["mAP"]))
+    parts = [f"in {_scene_words(*last[0])}"]
+    if len(last) > 1:
+        parts = [f"best in {_scene_words(*last[-1])}", f"worst in {_scene_words(*last[0])}"]
+    return f"{text}; at {length_name(longest_s)} {'; '.join(parts)}."
+
+
+def _scene_words(point: Point, curve: LengthCurve) -> str:
+    place = "" if curve.position is None else f", needle at {curve.position:g}"
+    scene = curve.scene.replace(curve.haystack, short_name(curve.haystack), 1)
+    parts = []
+    if point["relative"] is not None:
+        parts.append(f"{100 * point['relative']:.0f} % left")
+    if above := adjusted_of(point):
+        parts.append(f"{100 * above[0]:.0f} % of what is above chance")
+    if (floor := point.get("needle_free_mAP")) is not None:
+        parts.append(f"{floor:.3f} without the needle")
+    about = f" ({', '.join(parts)})" if parts else ""
+    return f"{scene}{place}: {point['mAP']:.3f}{about}"
+
+
+def _lead(cells: "pd.DataFrame") -> str:
+    names = list(dict.fromkeys(map(short_name, cells["model"])))
+    models = " and ".join(names[:MOST_SUMMED_UP])
+    more = f" and {len(names) - MOST_SUMMED_UP} more" if len(names) > MOST_SUMMED_UP else ""
+    first = cells.iloc[0]
+    return (
+        f"{models}{more}: {first['n_clips']} labelled clips of {first['needles']}, each hidden in longer "
+        f"sound by protocol {first['protocol']}. Scores are mAP from 0 to 1."
+    )
+
+
+def headed(table: Table) -> tuple[str, str]:
+    """Return a caption "What it is: how to read it" as a heading and a sentence."""
+    heading, _, text = table.caption.partition(": ")
+    return heading, text[:1].upper() + text[1:]
+
+
+def _section(table: Table) -> Section:
+    heading, text = headed(table)
+    return Section(heading, text, table, heading.startswith(OPEN))
+
+
+def _figure(figure: Figure) -> dict[str, str]:
+    return {"data": base64.b64encode(figure.file.read_bytes()).decode(), "alt": figure.alt}
+
+
+def _cells(cells: "pd.DataFrame") -> dict[str, Any]:
+    """All columns, scores first, with the exact value as the sort key and a short one to read."""
+    further = [name for name in OPTIONAL_METRICS if name in cells.columns]
+    names = list(dict.fromkeys((*SHOWN_FIRST, *further, *map(str, cells.columns))))
+    return {
+        "columns": [{"name": name, "is_text": COLUMNS[name] is str} for name in names],
+        "rows": [[_field(name, point) for name in names] for point in points(cells)],
+    }
+
+
+def _field(name: str, point: Point) -> Field:
+    value = point[name]
+    if value is None:
+        return Field("", "")
+    shown = f"{value:.4g}" if isinstance(value, float) else str(value)
+    if name.endswith("sha256"):
+        shown = shown[:12]
+    failed = name in ("status", "error") and point["status"] != "ok"
+    classes = ("text" if COLUMNS[name] is str else "", "bad" if failed else "")
+    return Field(shown, str(value), " ".join(filter(None, classes)))
+
+
+def _provenance(content: Mapping[str, Any]) -> dict[str, Any]:
+    excluded = [f"{clip['id']}: {clip['reason']}" for clip in content.get("excluded_clips", [])]
+    count = f"{len(excluded)} clip{'s' * (len(excluded) != 1)} could not be used."
+    return {
+        "known": bool(content),
+        "clips": count if excluded else "Every clip could be used.",
+        "excluded": excluded,
+        "parts": [(k, _flat(k, value)) for k, value in content.items() if k not in SHOWN_APART],
+    }
+
+
+def _flat(name: str, value: object) -> list[tuple[str, str]]:
+    """Nested mappings as (dotted name, text) pairs."""
+    if isinstance(value, Mapping):
+        return [
+            (key if inner == "" else f"{key}.{inner}", text)
+            for key, each in value.items()
+            for inner, text in _flat("", each)
+        ]
+    return [(name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))]
