@@ -151,6 +151,19 @@ def test_a_pooling_is_a_system_and_the_models_own_is_plain(tmp_path: Path) -> No
     assert len(board.entries) == 2
 
 
+def test_the_shortest_scene_in_noise_is_in_the_csv_and_on_no_curve(tmp_path: Path) -> None:
+    base = scored(10, 1, haystack="babble", snr_db=10.0, position=0.0)
+    (board,) = boards_of(a_run(tmp_path / "a", [base]))
+    assert board.entries == ()
+    assert len(board.cells) == 1
+    index, _ = leaderboard.write([tmp_path / "a"], tmp_path / "site")
+    assert base["cell"] in (index.parent / "leaderboard.csv").read_text()
+    curve = [scored(s, 1, haystack="babble", snr_db=10.0) for s in (20, 50)]
+    (board,) = boards_of(a_run(tmp_path / "b", [base, scored(10, 1), *curve]))
+    assert [sorted(e.line.by_length) for e in board.entries] == [[10.0, 20.0, 50.0]]
+    assert board.entries[0].line.base == scored(10, 1)  # the needle alone, not in noise
+
+
 def test_scenes_are_ranked_at_the_longest_length_that_most_have(tmp_path: Path) -> None:
     rows = [scored(s, 1, model=m) for m, last in (("a", 50), ("b", 20)) for s in (10, 20, last)]
     rows = list({row["cell"]: row for row in rows}.values())

@@ -23,6 +23,7 @@ from niah.pages.leaderboard.systems import (
     system_of,
     with_distinct_names,
 )
+from niah.records.axes import is_noise_base
 from niah.records.naming import Point
 from niah.records.schema import table
 from niah.tables.curves import LengthCurve, chance, length_curves, lengths
@@ -239,8 +240,9 @@ def _entries(cells: Sequence[SubmittedCell], needles: str) -> list[Entry]:
     systems = with_distinct_names([system_of(own) for own in grouped.values()])
     entries = []
     for system, own in zip(systems, grouped.values(), strict=True):
-        rows = [{**cell, "needles": needles} for _, cell in own]
-        for curve in length_curves(table(rows)):
+        # the shortest scene in the same noise is no point of a curve
+        rows = [{**cell, "needles": needles} for _, cell in own if not is_noise_base(cell)]
+        for curve in length_curves(table(rows)) if rows else ():
             curve = replace(curve, by_length=_with_shares(curve))
             runs = dict.fromkeys(origin[point["cell"]] for point in curve.by_length.values())
             entries.append(Entry(system, curve, tuple(runs)))
