@@ -157,7 +157,7 @@ def test_the_shortest_scene_in_noise_is_in_the_csv_and_on_no_curve(tmp_path: Pat
     assert board.entries == ()
     assert len(board.cells) == 1
     index, _ = leaderboard.write([tmp_path / "a"], tmp_path / "site")
-    assert base["cell"] in (index.parent / "leaderboard.csv").read_text()
+    assert str(base["cell"]) in (index.parent / "leaderboard.csv").read_text()
     curve = [scored(s, 1, haystack="babble", snr_db=10.0) for s in (20, 50)]
     (board,) = boards_of(a_run(tmp_path / "b", [base, scored(10, 1), *curve]))
     assert [sorted(e.line.by_length) for e in board.entries] == [[10.0, 20.0, 50.0]]
