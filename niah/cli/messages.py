@@ -1,4 +1,4 @@
-"""What commands say: errors on one line, notes, tables."""
+"""Output of commands: errors on one line, notes, tables."""
 
 import sys
 from collections.abc import Sequence

@@ -84,11 +84,11 @@ class Scenes:
             )
 
     def same_for_all(self, cell: Cell) -> bool:
-        """Whether every clip's scene is the same: a constant without its needle."""
+        """Return whether every clip's scene is the same: a constant without its needle."""
         return cell.control is not None and not self.haystacks[cell.haystack].needs_snr
 
     def distractor_labels(self, cell: Cell, prepared: PreparedNeedles) -> list[tuple[str, ...]]:
-        """Of every clip, in order; empty where the cell has none."""
+        """Return the labels of every clip's distractors, in order; empty where the cell has none."""
         if not cell.distractors:
             return []
         chooser = self._distractors(prepared)
@@ -106,9 +106,9 @@ class Scenes:
         if cell.distractors:
             others = self._distractors(prepared).of(index, cell.distractors)
         clips = [index] * len(places.needles) + list(others)
-        held = {clip: prepared.features(clip) for clip in dict.fromkeys(clips)}
+        features = {clip: prepared.features(clip) for clip in dict.fromkeys(clips)}
         pieces = [
-            Piece(held[clip], start, loudest_segment(held[clip], frames), frames)
+            Piece(features[clip], start, loudest_segment(features[clip], frames), frames)
             for clip, start in zip(clips, (*places.needles, *places.distractors), strict=True)
         ]
         clip_id = prepared.needles.needles[index].id

@@ -151,7 +151,7 @@ class ModelEvaluator:
             )
 
     def _failure(self, error: Exception) -> Row:
-        """What a row says of an exception. Rows are published, so no folder of this machine is in it."""
+        """Columns of a row for an exception. Rows are published, so no folder of this machine is in it."""
         if is_out_of_memory(error):
             free_cached(self.device)
             return {"status": "oom", "error": "out of memory"}
@@ -180,7 +180,7 @@ class ModelEvaluator:
         return probe_batch_size(self.adapter, lengths, len(self.prepared), self.device)
 
     def _scorer(self, cells: Sequence[Cell], batch_size: int) -> tuple[Adapter, int]:
-        """What scores the cells' scenes, and how many of them at once: a batch of windows is of few long scenes."""
+        """The adapter that scores the scenes, and how many at once: a batch of windows is of few long scenes."""
         poolings = [cell.pooling for cell in cells if cell.pooling is not None]
         if poolings:
             return Pooled(self.adapter, *poolings), batch_size

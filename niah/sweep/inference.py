@@ -114,9 +114,9 @@ def _probe(adapter: Adapter, frames: int, most: int, device: torch.device) -> in
 
 
 def is_large(clips: int, frames: int, mels: int) -> bool:
-    """Whether so many whole scenes would take more than an eighth of this machine's memory."""
-    held = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return clips * frames * mels * _FLOAT32_BYTES > held / LARGE_SHARE
+    """Return whether so many whole scenes would take more than an eighth of this machine's memory."""
+    memory_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return clips * frames * mels * _FLOAT32_BYTES > memory_bytes / LARGE_SHARE
 
 
 def _groups(scenes: Iterable[Scene], size: int) -> Iterator[list[Scene]]:

@@ -58,7 +58,7 @@ def sweep(options: RunOptions, note: Note = lambda _: None) -> "pd.DataFrame":
 
 
 def _added(directory: RunDirectory, setup: EvalSetup) -> dict[str, Any]:
-    """What every part of a run adds to run.json: its preset, and what is truly in its haystacks (for the report)."""
+    """Entries that each part of a run adds to run.json: its preset, and the labels truly in its haystacks."""
     stored = directory.run_json()
     contained = {each.name: {"contains": list(each.contains)} for each in setup.haystacks.values()}
     presets = dict.fromkeys([*stored.get("presets", []), *filter(None, [setup.options.preset])])
@@ -106,5 +106,5 @@ def _advance(bar: Progress, task: TaskID, per_clip: float, clips: int) -> None:
 
 
 def _work(cell: Cell) -> float:
-    """What the progress bar counts: seconds of audio, so that the time left is near the truth."""
+    """Seconds that the progress bar counts: those of audio, so that the time left is near the truth."""
     return cell.length_s

@@ -97,7 +97,7 @@ class RunOptions:
         self._check_axes()
         if self.checkpoint not in (None, RANDOM) and len(self.models) > 1:
             raise NiahError(
-                f"--checkpoint {self.checkpoint} is one file, and {len(self.models)} models were asked for"
+                f"--checkpoint {self.checkpoint} is one file, and there are {len(self.models)} models"
             )
 
     def _check_window(self) -> None:

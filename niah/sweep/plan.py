@@ -1,13 +1,13 @@
-"""What a run will do: its cells in order. No torch, nothing read.
+"""The plan of a run: its cells in order. No torch, nothing read.
 
 A cell is one model x haystack x SNR x length x position. The needle alone (10 s) is every model's base: it is
-measured once a model (and pooling), whatever was asked. Under niah-v2.1 the needle alone is also measured in each noise
-that goes on under it: the shortest scene at that SNR, which tells what masking costs apart from length.
+measured once a model (and pooling), whatever the run varies. Under niah-v2.1 the needle alone is also measured in each
+noise that goes on under it: the shortest scene at that SNR, which tells what masking costs apart from length.
 
-Further axes, each plain unless asked for:
+Further axes, each plain by default:
 
     pooling        of per-position logits (`niah.networks.layers.pooling`): as another model, with a base of its own
-    level          surround, or mix; where both are asked, constants, into which nothing mixes, have surround alone
+    level          surround, or mix; where a run has both, constants, into which nothing mixes, have surround alone
     needle_s       the clip's loudest stretch of so many seconds is hidden, the rest is haystack
     needle_count   the clip so many times, each in its own equal section of the scene
     distractors    so many clips of other classes beside it (`niah.placement`, `niah.needles.distractors`)
@@ -49,18 +49,18 @@ class Cell(Axes):
 
     @property
     def is_rearranged(self) -> bool:
-        """Whether its scene is more than a whole clip in a haystack."""
+        """Return whether its scene is more than a whole clip in a haystack."""
         return any(getattr(self, name) for name in ARRANGING_AXES)
 
     def __str__(self) -> str:
-        told = [self.model if self.pooling is None else f"{self.model} ({self.pooling} pooling)"]
+        parts = [self.model if self.pooling is None else f"{self.model} ({self.pooling} pooling)"]
         if self.is_base:
-            return f"{told[0]}, needle alone"
+            return f"{parts[0]}, needle alone"
         level = "" if self.snr_db is None else f" {self.snr_db:g} dB"
-        told += [f"{self.haystack}{level}", f"{self.length_s:g} s"]
+        parts += [f"{self.haystack}{level}", f"{self.length_s:g} s"]
         if self.position is not None:
-            told.append(f"position {self.position:g}")
-        return ", ".join([*told, *filter(None, (self.control, axes_name(asdict(self))))])
+            parts.append(f"position {self.position:g}")
+        return ", ".join([*parts, *filter(None, (self.control, axes_name(asdict(self))))])
 
 
 def plan(options: RunOptions, models: Sequence[str]) -> list[Cell]:
@@ -78,7 +78,7 @@ def plan(options: RunOptions, models: Sequence[str]) -> list[Cell]:
 
 
 def left_out(options: RunOptions) -> list[str]:
-    """What of the options was not planned, in words."""
+    """Return what of the options was not planned, in words."""
     found = []
     for length in sorted(set(options.lengths_s) - {BASE_LENGTH_S}):
         for position in dict.fromkeys(options.positions):
@@ -95,7 +95,7 @@ def _cells_of(options: RunOptions, model: str) -> Iterator[Cell]:
     yield Cell(model, NO_HAYSTACK, BASE_LENGTH_S)
     if (
         options.protocol == CURRENT_NIAH
-    ):  # the same in each noise, so that masking is told from length
+    ):  # the same in each noise, so that masking and length are apart
         for place in _places(options, model, BASE_LENGTH_S):
             if place.snr_db is not None and (place.level or options.own_level) == "mix":
                 yield place
@@ -109,7 +109,7 @@ def _cells_of(options: RunOptions, model: str) -> Iterator[Cell]:
 
 
 def _places(options: RunOptions, model: str, length_s: float) -> Iterator[Cell]:
-    """Every haystack x SNR x level of one length."""
+    """Iterate over haystack x SNR x level of one length."""
     for haystack in dict.fromkeys(options.haystacks):
         constant = haystack in CONSTANT_HAYSTACKS
         snrs: Sequence[float | None] = (None,) if constant else options.snrs_db

@@ -1,4 +1,4 @@
-"""Where and by what a run was made: hardware, versions, commit."""
+"""Provenance of a run: hardware, versions, commit."""
 
 import importlib.metadata
 import os
@@ -15,7 +15,7 @@ _PACKAGES = ("numpy", "torch", "timm", "numba", "pandas", "scikit-learn", "sound
 
 
 def hardware(device: torch.device) -> dict[str, Any]:
-    told: dict[str, Any] = {
+    entries: dict[str, Any] = {
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
         "cores": os.cpu_count(),
@@ -23,9 +23,9 @@ def hardware(device: torch.device) -> dict[str, Any]:
         "device": str(device),
     }
     if device.type == "cuda":
-        told["gpu"] = torch.cuda.get_device_name(device)
-        told["cuda"] = torch.version.cuda
-    return told
+        entries["gpu"] = torch.cuda.get_device_name(device)
+        entries["cuda"] = torch.version.cuda
+    return entries
 
 
 def versions() -> dict[str, str]:

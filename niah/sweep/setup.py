@@ -105,7 +105,7 @@ class EvalSetup:
 
     @cached_property
     def notes(self) -> list[str]:
-        """What the user should read: clips and cells that are left out, haystacks that a model cannot play."""
+        """Sentences for the user: clips and cells that are left out, haystacks that a model cannot play."""
         of_clips = (note for each in self._prepared.values() for note in each.notes)
         absent = (
             f"the weights of '{model.name}' are not on this machine: the run fetches them"

@@ -1,1 +1,1 @@
-"""What every program needs of the machine: files written whole, downloads, memory, threads, progress."""
+"""The machine below: files written whole, downloads, memory, threads, progress."""

@@ -87,7 +87,11 @@ def write_json(file: Path, content: Mapping[str, object]) -> None:
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """The object in `file`. Raises `NiahError` when it is not readable as one."""
+    """Read the JSON object in `file`.
+
+    Raises:
+        NiahError: it is not readable as one.
+    """
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -98,7 +102,7 @@ def read_json(file: Path) -> dict[str, Any]:
 
 
 def is_leftover(name: str) -> bool:
-    """Whether a file of this name is what a killed writer left behind."""
+    """Return whether a file of this name is what a killed writer left behind."""
     return name.startswith(".") and name.endswith(SUFFIX)
 
 

@@ -73,7 +73,7 @@ def fetch(url: str, sha256: str, destination: Path, *, instead: str = "") -> Pat
 
 
 def why_no_binary(path: Path) -> str:
-    """What a file looks like that cannot be weights or sound: empty, a web page, a Git LFS pointer, text; else ""."""
+    """Say why a file cannot be weights or sound: empty, a web page, a Git LFS pointer, text; else ""."""
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
     if not head:
@@ -89,7 +89,7 @@ def why_no_binary(path: Path) -> str:
 
 
 def how_to_fetch_again(path: Path) -> str:
-    """What to add to an error about a file that was fetched into the cache; "" for any other file."""
+    """Return what to add to an error about a file that was fetched into the cache; "" for any other file."""
     with suppress(OSError, RuntimeError, ValueError):
         if path.resolve().is_relative_to(cache_folder().resolve()):
             return f". It lies in the cache: remove {path} to fetch it again"

@@ -97,7 +97,7 @@ def remember(asked: Mapping[str, Any], ids_sha256: str) -> None:
 
 
 def recalled(told: Mapping[str, Any], ids_sha256: str) -> dict[str, Any]:
-    """What was asked, with its whole paths, of the published form in a run.json.
+    """Return the arguments with their whole paths, from the published form in a run.json.
 
     Raises:
         NiahError: a path is cut, and this machine's cache does not know it.

@@ -1,4 +1,4 @@
-"""What a card may name: a card is data from strangers, and becomes file names and addresses on this machine.
+"""The names that a card may have: a card is data from strangers, and becomes file names and addresses on this machine.
 
 Each check takes the value and where it stands, and returns it or raises a `NiahError` of one line. `component` is the
 rule for all that becomes one name in a folder; `relative` for a file below a folder that is known. `below` follows

@@ -53,7 +53,7 @@ def guarded(value: str) -> str:
 
 
 def unguarded(value: str) -> str:
-    """What was guarded as `value`."""
+    """Return the text that was guarded as `value`."""
     return value[1:] if value.startswith("'") and _FORMULA.match(value[1:]) else value
 
 

@@ -70,7 +70,7 @@ def discard(part: Path) -> None:
 
 
 def can_be_gone_on_from(part: Path) -> bool:
-    """Whether a later call would use what is there."""
+    """Return whether a later call would use what is there."""
     return _tag(part).is_file() and part.is_file() and part.stat().st_size > 0
 
 
@@ -158,6 +158,6 @@ def _size(response: HTTPResponse) -> int | None:
 
 
 def _first_byte(response: HTTPResponse) -> int:
-    """Where a partial answer begins; -1 where it does not say."""
+    """Return the byte where a partial answer begins; -1 where it does not say."""
     found = re.match(r"bytes ([0-9]{1,18})-", response.headers.get("Content-Range", ""))
     return int(found[1]) if found else -1

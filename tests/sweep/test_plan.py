@@ -140,7 +140,7 @@ def test_cells_are_told_in_words() -> None:
         ({"window_s": 0.0}, "--window"),
         ({"window_s": float("nan")}, "--window"),
         ({"window_s": float("inf")}, "--window"),
-        ({"checkpoint": "x.pth"}, "one file, and 3 models"),
+        ({"checkpoint": "x.pth"}, "one file, and there are 3 models"),
     ],
 )
 def test_refusals(given: dict[str, Any], told: str) -> None:

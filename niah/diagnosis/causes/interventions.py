@@ -1,4 +1,4 @@
-"""What if? A loaded tagger with one thing changed, its weights otherwise as they are.
+"""Interventions: a loaded tagger with one thing changed, its weights otherwise as they are.
 
 Transformers with numbered positions (`niah.networks.ast` has the options)
     renumbered     the needle alone carries the positions that it has in a longer scene
@@ -73,7 +73,7 @@ def _ast_config(adapter: NetworkAdapter) -> AstConfig:
 
 
 def with_memory(adapter: NetworkAdapter, factor: float) -> NetworkAdapter:
-    """Every |A| times `factor`, through log |A| + ln factor."""
+    """Multiply every |A| by `factor`, through log |A| + ln factor."""
 
     def change(network: nn.Module) -> None:
         for parameter in _decays(network):
@@ -101,7 +101,7 @@ def has_memory(network: nn.Module) -> bool:
 
 
 def directions(network: nn.Module) -> int:
-    """How many directions can be taken out one by one."""
+    """Count the directions that can be taken out one by one."""
     if any(isinstance(module, SS2D) for module in network.modules()):
         return DIRECTIONS
     mixers = [module for module in network.modules() if isinstance(module, MambaMixer)]

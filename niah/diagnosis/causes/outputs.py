@@ -1,4 +1,4 @@
-"""What `niah causes` writes of all that its folder holds: the table as CSV and Markdown, and the figure."""
+"""The files that `niah causes` writes from all that its folder holds: the table as CSV and Markdown, and the figure."""
 
 from pathlib import Path
 

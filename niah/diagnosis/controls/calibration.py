@@ -66,9 +66,10 @@ class Calibration:
 def calibration(
     targets: Targets, scores: Scores, fixed: tuple[float, float] | None = None
 ) -> Calibration:
-    """Of sigmoid scores in [0, 1] (clips, classes); `fixed`: the `scale` of the 10 s cell.
+    """Compute the calibration of sigmoid scores in [0, 1] (clips, classes); `fixed`: the `scale` of the 10 s cell.
 
-    Raises `NiahError` for scores outside [0, 1].
+    Raises:
+        NiahError: scores outside [0, 1].
     """
     validate(targets, scores)
     if scores.size == 0 or scores.min() < 0 or scores.max() > 1:
@@ -89,7 +90,7 @@ def calibration(
 
 
 def verdict(relative: float, here: Calibration) -> Verdict:
-    """What became of rank (`relative`: share of the 10 s mAP) and of the scale fixed at 10 s."""
+    """Return what became of rank (`relative`: share of the 10 s mAP) and of the scale fixed at 10 s."""
     scale_lost = here.lost > SCALE_LOST
     if relative < KEPT:
         return "both lost" if scale_lost else "rank lost"

@@ -28,10 +28,18 @@ RECALL = 0.8
 
 
 def thresholds(targets: Targets, scores: Scores, recall: float = RECALL) -> Float64:
-    """Of each class from its 10 s cell (clips, classes): (classes,), NaN without a positive.
+    """Compute each class's threshold: the ceil(recall P)-th highest score among its P positives.
 
-    The ceil(recall P)-th highest score among the P positives. Raises `NiahError` for a recall
-    outside (0, 1].
+    Args:
+        targets: of the 10 s cell, (clips, classes) bool.
+        scores: of the 10 s cell, (clips, classes) in 0..1.
+        recall: share of the positives that the threshold finds.
+
+    Returns:
+        (classes,) float64, NaN without a positive.
+
+    Raises:
+        NiahError: a recall outside (0, 1].
     """
     validate(targets, scores)
     if not 0.0 < recall <= 1.0:
@@ -79,10 +87,16 @@ def false_alarms(
     length_s: float,
     contained: NDArray[np.bool_] | None = None,
 ) -> FalseAlarms:
-    """Of needle-free `scores` (scenes, classes) of `length_s` seconds at thresholds `fixed`.
+    """Count the false alarms in needle-free scenes.
 
-    `contained` (classes,): labels truly in the haystack, for which an alarm is not false. Raises
-    `NiahError` for no scene, a length that is not positive, or other numbers of classes.
+    Args:
+        scores: (scenes, classes) in 0..1.
+        fixed: threshold of each class, (classes,), NaN where it has none.
+        length_s: seconds of each scene.
+        contained: (classes,) bool, labels truly in the haystack, for which an alarm is not false.
+
+    Raises:
+        NiahError: no scene, a length that is not positive, or other numbers of classes.
     """
     if scores.ndim != 2 or scores.shape[0] == 0 or fixed.shape != scores.shape[1:]:
         raise NiahError(

@@ -59,7 +59,8 @@ class OverlapScores:
 def overlap_scores(targets: Targets, scores: Scores, contained: NDArray[np.bool_]) -> OverlapScores:
     """`targets` and `scores` (clips, classes); `contained` (classes,): what the haystack holds.
 
-    Raises `NiahError` when `contained` is not one flag a class.
+    Raises:
+        NiahError: `contained` is not one flag a class.
     """
     if contained.shape != (targets.shape[1],):
         raise NiahError(f"contained must be ({targets.shape[1]},) but is {contained.shape}")
@@ -73,7 +74,7 @@ def overlap_scores(targets: Targets, scores: Scores, contained: NDArray[np.bool_
 
 
 def contained_classes(classes: Sequence[str], labels: Iterable[str]) -> NDArray[np.bool_]:
-    """Which of `classes` are among a haystack's `labels`: (classes,) bool."""
+    """Return which of `classes` are among a haystack's `labels`: (classes,) bool."""
     return np.isin(np.array(classes, dtype=object).astype(str), sorted(labels))
 
 

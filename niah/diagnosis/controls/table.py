@@ -74,7 +74,8 @@ def needle_free_control(
     """`base`: a model's 10 s cell; `free`: its needle-free scores by length in seconds, all of one
     haystack, which truly contains `labels`. In order of length.
 
-    Raises `NiahError` when there is none, or when they are of other classes than the base.
+    Raises:
+        NiahError: there is none, or they are of other classes than the base.
     """
     if not free or any(each.classes != base.classes for each in free.values()):
         raise NiahError("needle-free scores must be there, and of the classes of the 10 s cell")

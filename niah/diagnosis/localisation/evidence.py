@@ -1,4 +1,4 @@
-"""Where did the model hear it? A class's evidence along the time of a scene.
+"""Evidence of a class along the time of a scene.
 
 Two ways to a curve v_t of each class, one value a place in time:
 
@@ -55,7 +55,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Found:
-    """Where one class of one scene peaked: `hit` in 0..1 (a share where places tie), and what a guess would get."""
+    """The peak of one class in one scene: `hit` in 0..1 (a share where places tie), and what a guess would get."""
 
     peak_s: float
     hit: float
@@ -65,7 +65,7 @@ class Found:
 
 
 def has_positions(adapter: Adapter) -> bool:
-    """Whether the adapter tells a logit for every position of its last map."""
+    """Return whether the adapter has a logit for every position of its last map."""
     return has_position_logits(adapter)
 
 
@@ -188,7 +188,7 @@ def column_centres(network: object, frames: int, columns: int) -> tuple[Floats, 
 
 
 def _convolutions_along(network: Dass) -> Iterator[nn.Conv2d]:
-    """Those that lead from one map to the next; the blocks' own keep the columns where they are."""
+    """Iterate over those that lead from one map to the next; the blocks' own keep the columns where they are."""
     parts: list[nn.Module] = [network.patch_embed]
     parts += [stage.downsample for stage in network.layers if isinstance(stage, Stage)]
     return (layer for part in parts for layer in part.modules() if isinstance(layer, nn.Conv2d))
