@@ -19,7 +19,7 @@ def mel_power(
     shift: int,
     length: int,
 ) -> Tensor:
-    """power(samples) @ bank for each stretch of whole frames: (B, samples) -> (B, frames, mels).
+    """Compute power(samples) @ bank for each block of whole frames: (B, samples) -> (B, frames, mels).
 
     `power` takes (samples,) of n whole frames, `length` samples each and `shift` apart, and gives |FFT|^2 (n, bins);
     `bank` is (bins, mels). Computed in blocks of frames: beside the result it takes a few megabytes on a CPU at any

@@ -174,7 +174,7 @@ class KaldiFrontend:
     def _power(self, samples: Tensor) -> Tensor:
         """|FFT|^2 of each frame: (samples,) -> (frames, bins)."""
         # The window is 0 at a frame's first sample, so its predecessor never matters and
-        # pre-emphasis may run over the whole stretch; removing the mean first equals taking (1 -
+        # pre-emphasis may run over all samples; removing the mean first equals taking (1 -
         # 0.97) m off afterwards.
         emphasised = samples.clone()
         emphasised[1:] -= PREEMPHASIS * samples[:-1]

@@ -1,10 +1,10 @@
-"""Which clips distract from a needle: others of the same set, of classes that are near but not its own.
+"""Distractors: other clips of a needle's set, of classes that are near but not its own.
 
 A distractor shares no label with the needle. Among those clips the nearest come first: distance of two clips = least
 |i - j| over the indices i, j of their labels in the vocabulary. AudioSet's list follows its ontology from top to
 bottom and ESC-50's its five groups, so neighbours there are mostly related sounds; where a vocabulary has no such order
-the distance means nothing, and distractors are simply other clips. Ties are drawn by seed and clip id. What a
-distractor's own labels leave out (a parent class that nobody ticked) nobody knows.
+the distance means nothing, and distractors are simply other clips. Ties are drawn by seed and clip id. A
+distractor may have labels that its set leaves out (a parent class that nobody ticked).
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from niah.randomness import keyed_generator
 
 
 class Distractors:
-    """Chooses for each clip of a set; the same for every model, front end, haystack and length."""
+    """Choose distractors for each clip of a set; the same for every model, front end, haystack and length."""
 
     def __init__(self, needles: NeedleSet, seed: int) -> None:
         self.needles = needles.needles
@@ -29,7 +29,7 @@ class Distractors:
         self._indices = indices
 
     def of(self, index: int, count: int) -> Sequence[int]:
-        """Indices of `count` distractors for the clip `index`, the nearest first.
+        """Return the indices of `count` distractors for the clip `index`, the nearest first.
 
         Raises:
             NiahError: the set has too few clips that share no label with it.
@@ -48,6 +48,6 @@ class Distractors:
         return [int(each) for each in chosen]
 
     def labels(self, index: int, count: int) -> tuple[str, ...]:
-        """The labels of a clip's distractors, each once."""
+        """Return the labels of a clip's distractors, each once."""
         found = (label for i in self.of(index, count) for label in self.needles[i].labels)
         return tuple(dict.fromkeys(found))

@@ -37,9 +37,10 @@ class FeatureCache:
     def get_or_make(
         self, key: str, make: Callable[[], Mapping[str, NDArray[np.generic]]]
     ) -> Arrays:
-        """The entry, made and stored if it is not there or cannot be read.
+        """Return the entry, made and stored if it is not there or cannot be read.
 
-        Raises NiahError if it cannot be written (full disk), and what `make` raises.
+        Raises:
+            NiahError: it cannot be written (full disk); and what `make` raises.
         """
         path = self.path(key)
         stored = _read(path)

@@ -1,4 +1,4 @@
-"""From what the user names to a needle set: finds the layout, reads it, puts it in order."""
+"""From a user's name or path to a needle set: find the layout, read it, put it in order."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,7 +25,7 @@ def load_needles(
     broader: bool = False,
     audio_root: Path | None = None,
 ) -> NeedleSet:
-    """A needle set by name or path, in its fixed order (`niah.needles.selection`).
+    """Load a needle set by name or path, in its fixed order (`niah.needles.selection`).
 
     Args:
         spec: `synthetic` (the evaluation clips), `synthetic:validation`, `synthetic:train`; or a
@@ -75,7 +75,7 @@ def _parsed(spec: str) -> tuple[str, Mapping[str, frozenset[str]]]:
 
 
 def _name(path: Path) -> str:
-    """A name that tells the set and not the machine: `esc50/manifest.csv`, or a folder's name."""
+    """Name the set without the machine's folders: `esc50/manifest.csv`, or a folder's name."""
     path = path.resolve()
     return path.name if path.is_dir() else f"{path.parent.name}/{path.name}"
 

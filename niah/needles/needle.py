@@ -21,13 +21,21 @@ class Source(Protocol):
 
     @property
     def name(self) -> str:
-        """What to call it in messages."""
+        """Its name in messages."""
 
     def waveform(self, sample_rate: int) -> Waveform:
-        """Mono float32 at `sample_rate`; AudioError if the sound is missing or unusable."""
+        """Read the sound, mono float32 at `sample_rate`.
+
+        Raises:
+            AudioError: it is missing or unusable.
+        """
 
     def digest(self) -> str:
-        """Hash of the content, for cache keys; AudioError if it cannot be read."""
+        """Compute the hash of the content, for cache keys.
+
+        Raises:
+            AudioError: it cannot be read.
+        """
 
 
 @dataclass(frozen=True)
@@ -41,7 +49,7 @@ class FileSource:
         return str(self.path)
 
     def read(self) -> Path:
-        """What `niah.audio.load` takes."""
+        """Return the path, as `niah.audio.load` takes it."""
         return self.path
 
     def waveform(self, sample_rate: int) -> Waveform:
@@ -118,5 +126,9 @@ def ids_sha256(ids: Sequence[str]) -> str:
 
 
 def waveform(needle: Needle, sample_rate: int) -> Waveform:
-    """The needle's sound, mono float32 (samples,) at `sample_rate`; AudioError if unusable."""
+    """Read a needle's sound, mono float32 (samples,) at `sample_rate`.
+
+    Raises:
+        AudioError: it is unusable.
+    """
     return needle.source.waveform(sample_rate)

@@ -1,4 +1,4 @@
-"""Which clips `--limit N` takes, and the order of every needle set.
+"""The clips that `--limit N` takes, and the order of every needle set.
 
 Clips are taken one by one: of the classes that still have clips, the one with the fewest taken so
 far (if equal, the one with the fewest clips in all, then the first by id) gives its next clip, in
@@ -18,9 +18,12 @@ from niah.needles.needle import Needle
 
 
 def select(needles: Sequence[Needle], limit: int | None, seed: int = 0) -> tuple[Needle, ...]:
-    """The first `limit` clips of the stratified order; all if None, or more than there are.
+    """Return the first `limit` clips of the stratified order; all if None, or more than there are.
 
-    Costs O(labels log classes). Raises NiahError if `limit` is below 1.
+    Costs O(labels log classes).
+
+    Raises:
+        NiahError: `limit` is below 1.
     """
     if limit is not None and limit < 1:
         raise NiahError(f"--limit must be 1 or more but {limit} was given")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a model heard where: its `curve`, the columns of the classes to show, their names, their scores in 0..1."""
+    """Where a model heard its classes: its `curve`; columns, names and scores (0..1) of the classes to show."""
 
     model: str
     curve: "Curve"
@@ -23,7 +23,7 @@ class Evidence:
     scores: tuple[float, ...]
 
     def rows(self) -> list[tuple[str | float, ...]]:
-        """As a table: a header, then time and value of each class, rounded to what can be told apart."""
+        """Return a table: a header, then time and value of each class, rounded to 6 digits."""
         chosen = self.curve.values[:, list(self.columns)]
         header = ("time_s", *self.names)
         body = zip(self.curve.centres_s, chosen, strict=True)

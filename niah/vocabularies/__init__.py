@@ -3,7 +3,7 @@
 A vocabulary is a CSV with the header `index,mid,display_name` (AudioSet's
 `class_labels_indices.csv`). Those in `niah/vocabularies/` hold facts only: the 527 AudioSet classes
 (Gemmeke et al. 2017), ESC-50 in target order and the ten of ESC-10 (Piczak 2015), and ESC-50's
-categories told in AudioSet's labels.
+categories in AudioSet's labels.
 """
 
 import csv
@@ -44,7 +44,11 @@ class Vocabulary:
         return id_ in self._indices
 
     def index(self, id_: str) -> int:
-        """Output index of a label id; NiahError with the nearest ids and names if there is none."""
+        """Return the output index of a label id.
+
+        Raises:
+            NiahError: there is none; the message has the nearest ids and names.
+        """
         try:
             return self._indices[id_]
         except KeyError:
@@ -52,7 +56,7 @@ class Vocabulary:
             raise NiahError(message) from None
 
     def _guess(self, id_: str) -> str:
-        """Told by display name first: nobody misspells a MID, many write a name for one."""
+        """Guess by display name first: nobody misspells a MID, many write a name for one."""
         by_name = dict(zip(self.names, self.ids, strict=True))
         if id_ in by_name:
             return f" '{id_}' is the display name of '{by_name[id_]}': give that id."
@@ -69,10 +73,11 @@ class Vocabulary:
 
 
 def vocabulary(name_or_csv: str | Path) -> Vocabulary:
-    """A vocabulary by name (`NAMES`) or from a CSV `index,mid,display_name`.
+    """Load a vocabulary by name (`NAMES`) or from a CSV `index,mid,display_name`.
 
-    Raises NiahError for an unknown name, a missing file, another header, indices that are not
-    0, 1, 2, ... or a repeated id (file and line are named).
+    Raises:
+        NiahError: unknown name, a missing file, another header, indices that are not 0, 1, 2, ... or a repeated id;
+            file and line are named.
     """
     name = str(name_or_csv)
     if name in NAMES:
@@ -117,7 +122,7 @@ def _read(path: Path, name: str) -> Vocabulary:
 
 @dataclass(frozen=True)
 class AudioSetMatch:
-    """What an ESC-50 category is in AudioSet.
+    """AudioSet labels of an ESC-50 category.
 
     `match` is exact, broader (the AudioSet class covers other sounds too) or none; `also_true` are
     further labels true by definition (a sub-sound that the category states, and ancestors in the

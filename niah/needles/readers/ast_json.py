@@ -23,7 +23,11 @@ from niah.needles.readers.rows import (
 
 
 def read(path: Path, request: Request) -> NeedleRows:
-    """Clips of a JSON; NiahError naming the file and the item if it is malformed."""
+    """Read the clips of a JSON.
+
+    Raises:
+        NiahError: it is malformed; file and item are named.
+    """
     request.no_filters(path)
     try:
         content = json.loads(read_text(path))

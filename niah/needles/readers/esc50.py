@@ -1,8 +1,8 @@
 """ESC-50 as its authors lay it out: meta/esc50.csv and audio/{fold}-{id}-{take}-{target}.wav.
 
 A clip's label is its category where the vocabulary has ESC-50's (or ESC-10's) categories, else
-what the category is in AudioSet: exact labels only, unless broader ones are asked for. Clips whose
-category has none are left out and told (Piczak 2015; the map is labels/esc-50-to-audioset.csv).
+what the category is in AudioSet: exact labels only, unless broader ones are wanted. Clips whose
+category has none are left out and counted in the notes (Piczak 2015; niah/vocabularies/esc-50-to-audioset.csv).
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ LICENCE_ESC10 = "ESC-10: CC BY 3.0 (Piczak 2015)"
 
 @dataclass(frozen=True)
 class EscClip:
-    """A clip as ESC-50's table tells it; `esc10` if it belongs to the freer subset."""
+    """A row of ESC-50's table; `esc10` if the clip belongs to the freer subset."""
 
     filename: str
     category: str
@@ -33,7 +33,7 @@ class EscClip:
 
 
 def read(path: Path, request: Request) -> NeedleRows:
-    """Clips of `meta/esc50.csv`; its audio is in `../audio` or `audio_root`."""
+    """Read the clips of `meta/esc50.csv`; its audio is in `../audio` or `audio_root`."""
     folder = request.audio_root or path.resolve().parent.parent / "audio"
     clips = [
         EscClip(
@@ -50,7 +50,11 @@ def read(path: Path, request: Request) -> NeedleRows:
 
 
 def labelled(clips: Sequence[EscClip], request: Request, path: Path) -> NeedleRows:
-    """The clips that have a label in the vocabulary; NiahError if none has."""
+    """Return the clips that have a label in the vocabulary.
+
+    Raises:
+        NiahError: none has.
+    """
     labels = [labels_of(clip.category, request, clip.where) for clip in clips]
     pairs = [(clip, found) for clip, found in zip(clips, labels, strict=True) if found]
     left_out = [clip.category for clip, found in zip(clips, labels, strict=True) if not found]
@@ -66,9 +70,10 @@ def labelled(clips: Sequence[EscClip], request: Request, path: Path) -> NeedleRo
 
 
 def labels_of(category: str, request: Request, where: str) -> tuple[str, ...]:
-    """A category's labels in the vocabulary; none if it has none there.
+    """Return a category's labels in the vocabulary; () if it has none there.
 
-    Raises NiahError for a category that ESC-50 lacks, and for a vocabulary of neither kind.
+    Raises:
+        NiahError: a category that ESC-50 lacks, or a vocabulary of neither kind.
     """
     known = esc50_to_audioset()
     vocabulary = request.vocabulary

@@ -5,7 +5,7 @@
 
 The tables have `fname,labels,mids` (dev also `split`), labels already propagated to their
 ancestors. MIDs are AudioSet's; most of the 200 classes are among the 527, and MIDs outside the
-vocabulary are dropped (Fonseca et al. 2022), which the notes tell. The metadata, if there, names each clip's uploader:
+vocabulary are dropped (Fonseca et al. 2022), which the notes say. The metadata, if there, names each clip's uploader:
 clips of one uploader are one group.
 """
 
@@ -59,7 +59,11 @@ def _uploaders(table: Path) -> dict[str, str]:
 
 
 def read(path: Path, request: Request) -> NeedleRows:
-    """Clips of `eval.csv` or `dev.csv`; NiahError if no clip has a label in the vocabulary."""
+    """Read the clips of `eval.csv` or `dev.csv`.
+
+    Raises:
+        NiahError: no clip has a label in the vocabulary.
+    """
     folder = request.audio_root or path.resolve().parent.parent / f"FSD50K.{path.stem}_audio"
     rows = kept(read_rows(path, COLUMNS), request, path)
     uploaders = _uploaders(path)

@@ -3,7 +3,7 @@
 AudioSet (`agkphysics/AudioSet`): `video_id`, `labels` (list of MIDs), `audio` {bytes, path}.
 ESC-50 (`ashraq/esc50`): `filename, fold, target, category, esc10`, `audio`. A column `group` names the recording that
 a clip was cut from (else `video_id`, `src_file` or ESC-50's file name does). Loading reads the
-small columns only; a clip's bytes are read when they are asked for, a few rows at a time.
+small columns only; a clip's bytes are read on demand, a few rows at a time.
 """
 
 import hashlib
@@ -46,7 +46,11 @@ class ParquetSource:
         return f"{self.path}, clip {self.id}"
 
     def read(self) -> bytes:
-        """The embedded file's bytes; AudioError if the row has none."""
+        """Read the embedded file's bytes.
+
+        Raises:
+            AudioError: the row has none.
+        """
         import pyarrow
 
         try:
@@ -65,7 +69,7 @@ class ParquetSource:
 
 
 def read(path: Path, request: Request) -> NeedleRows:
-    """Clips of a shard or of all shards below a folder, in path order."""
+    """Read the clips of a shard, or of all shards below a folder in path order."""
     shards = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
     found = [each for shard in shards for each in _rows(shard)]
     if not found:
@@ -99,7 +103,7 @@ def _rows(shard: Path) -> Iterator[tuple[Row, ParquetSource]]:
     """A shard's rows as text (lists joined by commas), without the audio."""
     file = _opened(shard)
     names = [name for name in file.schema_arrow.names if name != "audio"]
-    # a struct's fields are leaves of the Parquet schema, told by their dotted paths
+    # a struct's fields are leaves of the Parquet schema, with dotted paths
     leaves = {file.schema.column(i).path for i in range(len(file.schema))}
     if "audio.bytes" not in leaves:
         raise NiahError(f"{shard}: lacks the column 'audio' with embedded 'bytes'")

@@ -29,7 +29,11 @@ LICENCE_COLUMNS = ("dataset_licence", "licence", "clip_licence")
 
 
 def read(path: Path, request: Request) -> NeedleRows:
-    """Clips of a CSV; NiahError naming the file and the line if it is malformed."""
+    """Read the clips of a CSV.
+
+    Raises:
+        NiahError: it is malformed; file and line are named.
+    """
     every = read_rows(path, ("path",))
     rows = kept(every, request, path)
     labels_of = _labels_column(every, path, request)

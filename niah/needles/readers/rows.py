@@ -1,4 +1,4 @@
-"""What all layouts share: a request, the rows of a table, filters on its columns, unique ids."""
+"""Parts that all layouts share: a request, the rows of a table, filters on its columns, unique ids."""
 
 import csv
 import io
@@ -18,7 +18,7 @@ _ESC50_NAME = re.compile(r"\d-(?P<recording>\d+)-[A-Z]-\d+")
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asked for beside the path."""
+    """A user's request beside the path."""
 
     vocabulary: Vocabulary
     broader: bool = False
@@ -26,7 +26,11 @@ class Request:
     filters: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def check(self, labels: Iterable[str], where: str) -> tuple[str, ...]:
-        """The labels, each once; NiahError naming `where` if one is unknown or there is none."""
+        """Return the labels, each once.
+
+        Raises:
+            NiahError: an unknown label, or none; `where` is named.
+        """
         unique = tuple(dict.fromkeys(labels))
         if not unique:
             raise NiahError(f"{where}: has no label")
@@ -57,7 +61,7 @@ class Request:
 
 @dataclass(frozen=True)
 class NeedleRows:
-    """What a layout's reader hands back."""
+    """A reader's result: needles, their licence, notes on what was left out."""
 
     needles: tuple[Needle, ...]
     licence: str
@@ -95,7 +99,11 @@ class NeedleRow:
 
 
 def read_text(path: Path) -> str:
-    """A UTF-8 file; NiahError if it is missing, empty or not text."""
+    """Read a UTF-8 file.
+
+    Raises:
+        NiahError: it is missing, empty or not text.
+    """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -108,7 +116,11 @@ def read_text(path: Path) -> str:
 
 
 def read_rows(path: Path, columns: Sequence[str] = ()) -> list[Row]:
-    """A CSV with a header; NiahError for missing columns, no rows, or a row of another length."""
+    """Read a CSV with a header.
+
+    Raises:
+        NiahError: missing columns, no rows, or a row of another length.
+    """
     reader = csv.reader(io.StringIO(read_text(path), newline=""), skipinitialspace=True)
     try:
         header = [cell.strip() for cell in next(reader)]
@@ -152,8 +164,8 @@ def kept(rows: list[Row], request: Request, path: Path) -> list[Row]:
 
 def described(filters: Mapping[str, frozenset[str]]) -> str:
     """The filters as they are written, in one order: `?esc10=true&fold=4`."""
-    told = "&".join(f"{c}={','.join(sorted(values))}" for c, values in sorted(filters.items()))
-    return f"?{told}" if told else ""
+    query = "&".join(f"{c}={','.join(sorted(values))}" for c, values in sorted(filters.items()))
+    return f"?{query}" if query else ""
 
 
 def split_labels(text: str) -> list[str]:
@@ -180,7 +192,11 @@ def esc50_recording(stem: str) -> str:
 
 
 def needles_of(entries: Sequence[NeedleRow]) -> tuple[Needle, ...]:
-    """Needles with unique ids; NiahError naming the two rows if two clips cannot be told apart."""
+    """Make needles with unique ids.
+
+    Raises:
+        NiahError: two clips have the same id; both rows are named.
+    """
     shorts = Counter(entry.short for entry in entries)
     seen: dict[str, str] = {}
     needles = []
@@ -196,5 +212,5 @@ def needles_of(entries: Sequence[NeedleRow]) -> tuple[Needle, ...]:
 def counted(things: Iterable[str]) -> str:
     """`hen (40), insects (40)`: the commonest few, with their counts."""
     counts = Counter(things)
-    told = ", ".join(f"{thing} ({n})" for thing, n in counts.most_common(SHOWN))
-    return told + (f" and {len(counts) - SHOWN} more" if len(counts) > SHOWN else "")
+    commonest = ", ".join(f"{thing} ({n})" for thing, n in counts.most_common(SHOWN))
+    return commonest + (f" and {len(counts) - SHOWN} more" if len(counts) > SHOWN else "")

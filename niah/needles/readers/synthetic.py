@@ -17,7 +17,7 @@ SIZES = MappingProxyType({"train": 6000, "validation": 400, "evaluation": 400, "
 
 @dataclass(frozen=True)
 class SyntheticSource:
-    """A clip of `niah.needles.synthetic`, made when asked for."""
+    """A clip of `niah.needles.synthetic`, made on demand."""
 
     split: str
     index: int
@@ -35,9 +35,10 @@ class SyntheticSource:
 
 
 def read(split: str, request: Request, limit: int | None) -> NeedleRows:
-    """Clips 0, 1, ... of a split: as many as `SIZES` says, more if more are asked for.
+    """Make clips 0, 1, ... of a split: as many as `SIZES` says, or `limit` if that is more.
 
-    Raises NiahError for an unknown split, or a model that scores other classes.
+    Raises:
+        NiahError: unknown split, or a vocabulary of other classes.
     """
     if split not in SIZES:
         raise NiahError(f"needles 'synthetic:{split}': unknown split.{nearest(split, SIZES)}")
