@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from niah.records.naming import Point
+from niah.tables.above_chance import adjusted_share
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,12 +38,9 @@ def adjusted_of(point: Point) -> tuple[float, float, float] | None:
 
     None where it was not scored, or where the 10 s score is itself no better than chance.
     """
-    value = point.get("adjusted")
+    value = adjusted_share(point)
     if value is None:
-        mAP, base, chance = point["mAP"], point["base_mAP"], point["chance_mAP"]
-        if None in (mAP, base, chance) or base <= chance:
-            return None
-        value = (mAP - chance) / (base - chance)
+        return None
     return value, _or(point.get("adjusted_lo"), value), _or(point.get("adjusted_hi"), value)
 
 

@@ -7,13 +7,14 @@ alone (10 s), which the model's curves share, since at 10 s there is no haystack
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from niah.errors import NiahError
 from niah.records.axes import is_noise_base
 from niah.records.naming import NO_HAYSTACK, Point, axes_name, pool_of, scene_name, window_name
 from niah.records.schema import BASE_LENGTH_S
+from niah.tables.positions import needle_position
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,11 +35,18 @@ class LengthCurve:
     pool: str  # how the scores of windows became one, "" for whole scenes
     by_length: dict[float, Point] = field(hash=False)
     axes: str = ""  # "needle 5 s, 2 distractors"; "" for the whole clip once at the run's level
+    also_at: tuple[float, ...] = ()  # further positions that play the same scenes at every length
 
     @property
     def scene(self) -> str:
         """ "babble, 10 dB", "zero", "zero, needle 5 s"."""
         return ", ".join(filter(None, (scene_name(self.haystack, self.snr_db), self.axes)))
+
+    @property
+    def positions(self) -> str:
+        """ "0.5"; "0.5 = 0.75 = 1" where the protocol plays one scene for all of them; "" without any."""
+        own = () if self.position is None else (self.position, *self.also_at)
+        return " = ".join(f"{position:g}" for position in own)
 
     @property
     def window(self) -> str:
@@ -96,6 +104,29 @@ def length_curves(cells: "pd.DataFrame") -> list[LengthCurve]:
             LengthCurve(model, haystack, snr_db, position, window_s, pool, by_length, axes)
         )
     return sorted(curves, key=_order)
+
+
+def distinct_curves(curves: Iterable[LengthCurve]) -> list[LengthCurve]:
+    """Return the curves with those merged whose positions play one and the same scene at every length.
+
+    Under `dass-v1` the positions 0.5, 0.75 and 1 are one scene at 20 s (`niah.tables.positions`).
+    """
+    merged: dict[Any, LengthCurve] = {}
+    for curve in curves:
+        places = {
+            length_s: needle_position(point)
+            for length_s, point in curve.by_length.items()
+            if length_s != BASE_LENGTH_S
+        }
+        others = (curve.model, curve.scene, curve.window_s, curve.pool)
+        # a curve without longer scenes has no place to tell it by
+        key = (*others, tuple(sorted(places.items()))) if places else (*others, curve.position)
+        first = merged.get(key)
+        if first is None or curve.position is None:
+            merged[key] = curve
+        else:
+            merged[key] = replace(first, also_at=(*first.also_at, curve.position))
+    return list(merged.values())
 
 
 def points(cells: "pd.DataFrame") -> list[Point]:

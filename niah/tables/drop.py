@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from niah.records.naming import Point, length_name
 from niah.records.schema import BASE_LENGTH_S
-from niah.tables.curves import LengthCurve, chance, length_curves, lengths
+from niah.tables.curves import LengthCurve, chance, distinct_curves, length_curves, lengths
+from niah.tables.positions import MOVED, MOVED_NOTE, is_moved, positions_note
 from niah.tables.table import CHANCE, Table
 
 if TYPE_CHECKING:
@@ -47,17 +48,34 @@ def results_table(cells: "pd.DataFrame") -> Table:
 
 
 def _by_length(cells: "pd.DataFrame", entry: "Entry", entries: str) -> Table:
-    curves = length_curves(cells)
+    curves = distinct_curves(length_curves(cells))
     columns_s = lengths(curves)
     header = scene_columns(curves)
     rows = [
-        (*scene_texts(curve, header), *(entry(curve.by_length.get(s), s) for s in columns_s))
+        (
+            *scene_texts(curve, header),
+            *(_marked(entry(curve.by_length.get(s), s), curve.by_length.get(s)) for s in columns_s),
+        )
         for curve in curves
     ]
     floor = _chance_row(curves, columns_s, len(header), entry)
     return Table(
-        f"{_about(cells)}; {entries}", (*header, *map(length_name, columns_s)), (*rows, *floor)
+        f"{about(cells)}; {entries}",
+        (*header, *map(length_name, columns_s)),
+        (*rows, *floor),
+        position_notes(curves),
     )
+
+
+def position_notes(curves: Iterable[LengthCurve]) -> tuple[str, ...]:
+    """Return what the reader must know of where the needle lies: effective positions, and the mark of moved ones."""
+    scenes = [point for curve in curves for point in curve.by_length.values()]
+    moved = MOVED_NOTE if any(map(is_moved, scenes)) else None
+    return tuple(note for note in (positions_note(scenes), moved) if note)
+
+
+def _marked(text: str, point: Point | None) -> str:
+    return f"{text} {MOVED}" if text and point is not None and is_moved(point) else text
 
 
 def scene_columns(curves: Iterable[LengthCurve]) -> tuple[str, ...]:
@@ -68,8 +86,12 @@ def scene_columns(curves: Iterable[LengthCurve]) -> tuple[str, ...]:
 
 def scene_texts(curve: LengthCurve, columns: tuple[str, ...]) -> tuple[str, ...]:
     """Return what a curve holds fixed, as texts of `scene_columns`."""
-    position = "" if curve.position is None else f"{curve.position:g}"
-    return (curve.model, curve.scene, position, *([curve.window] if "window" in columns else []))
+    return (
+        curve.model,
+        curve.scene,
+        curve.positions,
+        *([curve.window] if "window" in columns else []),
+    )
 
 
 def _chance_row(
@@ -90,8 +112,8 @@ def _chance_row(
     return [(CHANCE, *[""] * (n_lead - 1), *texts)]
 
 
-def _about(cells: "pd.DataFrame") -> str:
-    """ "mAP of dass-v1 on 80 clips of esc-10"."""
+def about(cells: "pd.DataFrame") -> str:
+    """Return what a table's numbers are of: "mAP of dass-v1 on 80 clips of esc-10"."""
     first = cells.iloc[0]
     clips = "clip" if first["n_clips"] == 1 else "clips"
     return f"mAP of {first['protocol']} on {first['n_clips']} {clips} of {first['needles']}"

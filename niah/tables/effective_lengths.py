@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from niah.metrics.drop import detectable_drop
 from niah.metrics.effective_length import LEVELS, EffectiveLength, Reached, effective_length
 from niah.records.naming import length_name
-from niah.tables.curves import LengthCurve, length_curves
+from niah.tables.curves import LengthCurve, distinct_curves, length_curves
 from niah.tables.drop import scene_columns, scene_texts
+from niah.tables.positions import MOVED, MOVED_NOTE, is_moved
 from niah.tables.table import CHANCE, Table
 
 if TYPE_CHECKING:
@@ -33,18 +34,21 @@ BRIEF = "Longest length at which 85 % (L85) and 50 % (L50) of the 10 s score is 
 class KeptLength:
     """An effective length of one curve, in numbers and in words.
 
-    `at_chance`: random scores keep as large a share, so that the length says nothing.
+    `at_chance`: random scores keep as large a share, so that the length says nothing. `rests_on_moved`: it is
+    interpolated from a scene whose needle the protocol moved to the end, so that length and position are mixed.
     """
 
     length: EffectiveLength
     at_chance: bool
+    rests_on_moved: bool = False
 
     @property
     def text(self) -> str:
-        """ "53 s", "≥ 300 s", "53 s *" for a curve that came back; "chance" where random scores keep as much."""
+        """ "53 s", "≥ 300 s", "53 s *" for a curve that came back, "12 s †" for `rests_on_moved`; "chance"."""
         if self.at_chance:
             return CHANCE
-        return _reached(self.length.at) + (" *" if self.length.dips else "")
+        marks = " *" * self.length.dips + f" {MOVED}" * self.rests_on_moved
+        return _reached(self.length.at) + marks
 
     @property
     def bounds(self) -> tuple[str, str] | None:
@@ -86,7 +90,17 @@ def kept_length(curve: LengthCurve, share: float) -> KeptLength | None:
         None without the 10 s score or without a longer one.
     """
     length = length_of(curve, share)
-    return None if length is None else KeptLength(length, share <= (curve.chance_share or 0.0))
+    if length is None:
+        return None
+    return KeptLength(length, share <= (curve.chance_share or 0.0), _rests_on_moved(curve, length))
+
+
+def _rests_on_moved(curve: LengthCurve, length: EffectiveLength) -> bool:
+    """Whether either of the cells that the length lies between has a needle that was moved."""
+    at_s, scored = length.at.length_s, curve.scored()
+    before = [point for s, point in scored if s <= at_s][-1:]
+    after = [point for s, point in scored if s >= at_s][:1]
+    return any(map(is_moved, before + after))
 
 
 def length_of(curve: LengthCurve, share: float) -> EffectiveLength | None:
@@ -115,7 +129,9 @@ def lengths_table(cells: "pd.DataFrame", *, brief: bool = False) -> Table | None
     Raises:
         NiahError: the cells are of different protocols or clips.
     """
-    curves = [c for c in length_curves(cells) if length_of(c, LEVELS[0]) is not None]
+    curves = [
+        c for c in distinct_curves(length_curves(cells)) if length_of(c, LEVELS[0]) is not None
+    ]
     if not curves:
         return None
     columns = scene_columns(curves)
@@ -129,9 +145,12 @@ def lengths_table(cells: "pd.DataFrame", *, brief: bool = False) -> Table | None
             texts = [each.text_with_interval for each in kept]
             rows.append((*scene, *_ten_seconds(curve), *texts, _detectable(curve)))
     names = tuple(map(level_name, LEVELS))
+    moved = any(f" {MOVED}" in text for row in rows for text in row)
+    notes = (MOVED_NOTE,) if moved else ()
     if brief:
-        return Table(BRIEF, (*columns, *names), tuple(rows))
-    return Table(CAPTION, (*columns, "10 s mAP", "AUC", "d'", *names, "detectable"), tuple(rows))
+        return Table(BRIEF, (*columns, *names), tuple(rows), notes)
+    header = (*columns, "10 s mAP", "AUC", "d'", *names, "detectable")
+    return Table(CAPTION, header, tuple(rows), notes)
 
 
 def _reached(reached: Reached) -> str:
