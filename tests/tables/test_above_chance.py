@@ -50,15 +50,13 @@ NANO_300_S = {  # mAP at 300 s and at 10 s of three trainings each, chance .1224
 
 def test_chance_decides_which_of_two_models_holds() -> None:
     """Raw shares put AuM, AST and DASS within 6 points of each other; above chance DASS keeps half more."""
-    adjusted, raw = (
-        {name: mean(share(*pair) for pair in pairs) for name, pairs in NANO_300_S.items()}
-        for share in (
-            lambda m, b: adjusted_share(
-                examples.row(mAP=m, base_mAP=b, chance_mAP=0.1224, length_s=300.0)
-            ),
-            lambda m, b: m / b,
-        )
-    )
+
+    def above_chance(own: float, base: float) -> float:
+        row = examples.row(mAP=own, base_mAP=base, chance_mAP=0.1224, length_s=300.0)
+        return adjusted_share(row) or 0.0
+
+    adjusted = {name: mean(above_chance(*each) for each in NANO_300_S[name]) for name in NANO_300_S}
+    raw = {name: mean(own / base for own, base in NANO_300_S[name]) for name in NANO_300_S}
     assert {name: round(value, 2) for name, value in adjusted.items()} == {
         **{"AST, 1-D": 0.34, "AST, 2-D": 0.62, "AuM": 0.31, "DASS": 0.52},
         "DASS, shorter memory": 0.70,

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from niah.records import schema as cells
+from niah.records.schema import Row
 from niah.tables.curves import distinct_curves, length_curves
 from niah.tables.drop import drop_table, results_table
 from niah.tables.effective_lengths import effective_lengths, lengths_table
@@ -16,9 +17,9 @@ def run(positions: tuple[float, ...], shares: dict[float, float], protocol: str)
     rows = [examples.row(mAP=0.8, relative=1.0, drop=0.0, position=None, protocol=protocol)]
     for position in positions:
         for length_s, share in shares.items():
-            known = {"mAP": 0.8 * share, "relative": share, "drop": 1 - share}
-            place = {"length_s": length_s, "position": position, "protocol": protocol}
-            rows.append(examples.row(**known, **place))
+            known: Row = {"mAP": 0.8 * share, "relative": share, "drop": 1 - share}
+            place: Row = {"length_s": length_s, "position": position, "protocol": protocol}
+            rows.append(examples.row(**{**known, **place}))
     return cells.table(rows)
 
 
