@@ -73,6 +73,7 @@ def _panel(
 ) -> Any:
     """Draw one spectrogram of the frames in `span`, needle and padding marked; return the image."""
     import librosa.display
+    from matplotlib.ticker import AutoLocator, ScalarFormatter
 
     frontend = scene.frontend
     first, last = span
@@ -87,6 +88,8 @@ def _panel(
         vmin=limits[0],
         vmax=limits[1],
     )
+    axis.xaxis.set_major_locator(AutoLocator())  # specshow leaves an axis without a type bare
+    axis.xaxis.set_major_formatter(ScalarFormatter())
     axis.set_yticks([frontend.row_of(f) for f in _TICKS_HZ], [str(f) for f in _TICKS_HZ])
     axis.set_ylabel("frequency (Hz, mel scale)")
     begin, end = scene.start * step_s, (scene.start + frontend.needle_frames) * step_s

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from matplotlib.figure import Figure
 
 from niah import audio
 from niah.adapters.loading import load_model
@@ -86,6 +87,23 @@ def test_the_sound_is_what_the_features_are_of(needle: Path, tmp_path: Path) -> 
     assert loud.mean() > 0.9
     assert apart[loud].max() < 0.02  # 16 bits
     assert 20 * np.log10(audio.rms(sound[: 80 * 160])) == pytest.approx(-30, abs=0.5)
+
+
+def test_the_picture_has_a_time_axis(
+    needle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures: list[Figure] = []
+
+    def spy(figure: Figure, *_: object, **__: object) -> None:
+        figures.append(figure)
+
+    monkeypatch.setattr(Figure, "savefig", spy)
+    preview(needle, "zero", snr_db=None, length_s=40, position=0.5, out=tmp_path / "out")
+    whole, close, *_ = figures[0].axes
+    for axes, low, high in ((whole, 0, 40), (close, 9, 31)):
+        ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
+        assert len(ticks) > 3
+        assert axes.get_xlim() == pytest.approx((low, high), abs=1.5)
 
 
 @pytest.mark.parametrize(
