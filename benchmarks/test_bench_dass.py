@@ -22,15 +22,16 @@ from torch import Tensor, nn
 
 import niah
 from niah.adapters.dass import Dass
-from niah.networks.dass.network import SS2D, Block, Stage
+from niah.networks.dass.blocks import SS2D, Block
 from niah.networks.dass.network import Dass as DassNetwork
+from niah.networks.dass.network import Stage
 from niah.scan import DIRECTIONS
 from niah.system.memory import keep_freed_memory
 from tests.helpers.measuring import interleaved_minima
 
 pytestmark = pytest.mark.bench
 
-GIGAFLOP_A_FRAME = 25.1 / 1024  # DASS-small, multiply and add counted: facts, scan-performance 1.1
+GIGAFLOP_A_FRAME = 25.1 / 1024  # DASS-small, multiply and add counted (`niah.bench.roofline`)
 PRODUCT = (4096, 384, 1536)
 HOURS_2_5 = 9000
 GIB = 2**30

@@ -1,4 +1,4 @@
-"""Cards: one small TOML per checkpoint or haystack recipe, holding strings and numbers only (DESIGN section 2).
+"""Cards: one small TOML per checkpoint or haystack recipe, holding strings and numbers only.
 
 They are found in `<package>/cards` (a wheel), else beside the package (a checkout). A user's own card is a path.
 Reading them imports nothing heavy. A card may be a stranger's: whatever in it becomes a file name or an address here

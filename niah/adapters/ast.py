@@ -1,4 +1,4 @@
-"""AST checkpoints: the official files (facts 2.2) and `MIT/ast-finetuned-*` on the Hugging Face hub (facts 2.4)."""
+"""AST checkpoints: the official files (`ast_models.py`) and `MIT/ast-finetuned-*` on the Hugging Face hub."""
 
 import re
 from collections.abc import Mapping
@@ -96,7 +96,7 @@ def _from_hub(state: State) -> State:
 
 
 def _check_sinusoid(positions: Tensor, network: AstNetwork) -> None:
-    """A checkpoint with learned positions must not lose them silently (facts 5, item 8)."""
+    """A checkpoint with learned positions must not lose them silently."""
     stored = positions.reshape(-1, positions.shape[-1]).float()
     if network.config.positions == "sinusoidal":
         expected = sinusoid(len(stored), network.config.width)

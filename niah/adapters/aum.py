@@ -1,4 +1,4 @@
-"""AuM checkpoints: the official `best_audio_model.pth` (facts aum, 3), whose keys tell the design."""
+"""AuM checkpoints: the official `best_audio_model.pth`, whose keys tell the design."""
 
 from collections.abc import Mapping
 from dataclasses import replace

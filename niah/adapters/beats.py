@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from niah.adapters.checkpoints import State
+from niah.adapters.checkpoints import State, file_and_set, is_safetensors
 from niah.adapters.network_adapter import NetworkAdapter
 from niah.errors import NiahError
 from niah.frontends.kaldi import BEATS
@@ -89,9 +89,10 @@ class Beats(NetworkAdapter):
 
 def _other_entries(path: Path) -> Mapping[str, Any]:
     """What an official file holds beside its tensors; nothing in other formats."""
-    if path.suffix == ".safetensors":
+    path, _ = file_and_set(path)
+    if is_safetensors(path):
         return {}
-    # read a second time, but not into memory: `read_state` has found it to be a safe pickle
+    # read a second time, but not into memory: `read_state` has found it to be safe
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except RuntimeError:  # a file of torch before 1.6 cannot be mapped

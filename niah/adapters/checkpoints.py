@@ -1,62 +1,151 @@
 """Checkpoint files: read a state dict safely, take off wrappers, and load it strictly.
 
-Formats: `.safetensors`, and the `.pth` / `.pt` / `.ckpt` / `.bin` pickles that authors release. Pickles load with
-`weights_only=True` and nothing else, so a file with code in it is refused. An `argparse.Namespace`, which trainers of
-the MAE family put beside their weights, is named to it as harmless: it holds values and does nothing.
+Formats: `.safetensors`, and the `.pth` / `.pt` / `.ckpt` / `.bin` pickles that authors release; which of them a file
+is, its first bytes say. Pickles load with `weights_only=True` and nothing else, so a file with code in it is refused.
+An `argparse.Namespace`, which trainers of the MAE family put beside their weights, is named to it as harmless: it holds
+values and does nothing.
+
+A file may hold several sets of weights, the trained one and its moving average (`model` and `model_ema`, `net.` and
+`net_swa.`). The trained one is read, as the authors' loaders do; `FILE:SET` names another.
 """
 
 import argparse
 import hashlib
 import pickle
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from niah.errors import NiahError
-from niah.system.download import how_to_fetch_again
+from niah.errors import NiahError, nearest
+from niah.system.download import how_to_fetch_again, why_no_binary
 
 State = dict[str, Tensor]
 
-_CONTAINERS = ("state_dict", "model", "net", "model_state_dict")
-_WRAPPERS = ("module.", "sed_model.")
+_CONTAINERS = (  # the first that is there holds the trained weights
+    *("state_dict", "model", "net", "model_state_dict"),
+    *("state_dict_ema", "model_ema", "ema"),
+)
+_AVERAGED = ("net_swa", "net_ema")  # beside `net.`: PaSST's trainer
+_WRAPPERS = ("module.", "sed_model.", "_orig_mod.", "_forward_module.", "model.", "net.")
 _SHOWN = 5
 
 
+@dataclass(frozen=True)
+class Checkpoint:
+    """The tensors of a file; `note` says which of several sets they are, "" where there is one."""
+
+    state: State
+    note: str = ""
+
+
 def read_state(path: Path) -> State:
-    """The tensors of a checkpoint file, wrappers (`module.`, `sed_model.`, `{"model": ..}`) taken off."""
-    if not path.is_file():
-        raise NiahError(f"checkpoint {path} not found")
-    loaded = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
-    for container in _CONTAINERS:
-        if isinstance(loaded, Mapping) and isinstance(loaded.get(container), Mapping):
-            loaded = loaded[container]
+    """Return the tensors of a checkpoint file (`read_checkpoint`)."""
+    return read_checkpoint(path).state
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Return the tensors of a checkpoint, wrappers (`module.`, `_orig_mod.`, `{"model": ..}`) taken off.
+
+    Args:
+        path: of the file, or `FILE:SET` for one of several sets of weights in it.
+
+    Raises:
+        NiahError: no such file, no checkpoint, one with code in it, or no such set.
+    """
+    file, wanted = file_and_set(path)
+    if not file.is_file():
+        raise NiahError(f"checkpoint {file} not found")
+    loaded, sets = _unpacked(_read(file), wanted)
     if (
         not isinstance(loaded, Mapping)
         or not all(isinstance(v, Tensor) for v in loaded.values())
         or not loaded
     ):
         raise NiahError(
-            f"checkpoint {path} holds no state dict (a mapping from names to tensors){how_to_fetch_again(path)}"
+            f"checkpoint {file} holds no state dict (a mapping from names to tensors){how_to_fetch_again(file)}"
         )
     state = {str(key): value for key, value in loaded.items()}
-    for wrapper in (*_WRAPPERS, *_WRAPPERS):  # twice: they nest in either order
+    prefixes = {key.partition(".")[0] for key in state}
+    if "net" in prefixes and (averaged := prefixes.intersection(_AVERAGED)):
+        sets = {"net", *averaged}
+        chosen = wanted if wanted in sets else "net"
+        state = {key: value for key, value in state.items() if key.startswith(f"{chosen}.")}
+        state = strip_prefix(state, f"{chosen}.")
+    if wanted and wanted not in sets:
+        raise NiahError(
+            f"checkpoint {file} has no weights '{wanted}'.{nearest(wanted, sets)}"
+            + (f" It has {', '.join(sorted(sets))}" if sets else "")
+        )
+    others = sorted(sets - {wanted or _first(sets)})
+    note = f"{wanted or _first(sets)}, not {', '.join(others)}" if others else ""
+    return Checkpoint(_unwrapped(state), note)
+
+
+def file_and_set(path: Path) -> tuple[Path, str]:
+    """Part `FILE:SET`; the set is "" where none is named."""
+    name, colon, wanted = path.name.rpartition(":")
+    if colon and name and not path.is_file():
+        return path.with_name(name), wanted
+    return path, ""
+
+
+def is_safetensors(path: Path) -> bool:
+    """Return whether a file begins as safetensors do: the length of a JSON header, then the header."""
+    with path.open("rb") as file:
+        head = file.read(9)
+    return head[8:9] == b"{" and not head.startswith((b"PK", b"\x80"))  # no zip, no pickle
+
+
+def _unpacked(loaded: Any, wanted: str) -> tuple[Any, set[str]]:
+    """Go down into the containers; also the names of the sets of weights at the level that has several."""
+    sets: set[str] = set()
+    while isinstance(loaded, Mapping):
+        here = [name for name in _CONTAINERS if isinstance(loaded.get(name), Mapping)]
+        if not here:
+            break
+        sets |= set(here) if len(here) > 1 or wanted in here else set()
+        loaded = loaded[wanted if wanted in here else here[0]]
+    return loaded, sets
+
+
+def _first(sets: set[str]) -> str:
+    return next((name for name in _CONTAINERS if name in sets), "")
+
+
+def _unwrapped(state: State) -> State:
+    """Take off every prefix that all keys have, however they nest."""
+    while True:
+        wrapper = next((w for w in _WRAPPERS if all(key.startswith(w) for key in state)), None)
+        if wrapper is None:
+            return state
         state = strip_prefix(state, wrapper)
-    return state
 
 
 def strip_prefix(state: Mapping[str, Tensor], prefix: str) -> State:
-    """Without `prefix`, if every key has it."""
+    """Return the state without `prefix`, if every key has it."""
     if all(key.startswith(prefix) for key in state):
         return {key.removeprefix(prefix): value for key, value in state.items()}
     return dict(state)
 
 
 def load_strictly(network: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
-    """Copy `state` into `network`; any missing, extra or reshaped key is refused, by name."""
-    wanted = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+    """Copy `state` into `network`.
+
+    Args:
+        network: gets the weights.
+        state: its keys and shapes.
+        source: the file's name, for errors.
+
+    Raises:
+        NiahError: a key is missing, extra, of another shape or kind, or not finite.
+    """
+    own = network.state_dict()
+    wanted = {key: tuple(value.shape) for key, value in own.items()}
     found = {key: tuple(value.shape) for key, value in state.items()}
     problems = []
     if missing := [key for key in wanted if key not in found]:
@@ -70,6 +159,13 @@ def load_strictly(network: nn.Module, state: Mapping[str, Tensor], source: str) 
     ]
     if reshaped:
         problems.append(f"{len(reshaped)} of another shape ({_some(reshaped)})")
+    kinds = [
+        f"{key} is {kind}"
+        for key, value in state.items()
+        if key in own and (kind := _odd_kind(value, own[key]))
+    ]
+    if kinds:
+        problems.append(f"{len(kinds)} of another kind ({_some(kinds)})")
     if problems:
         raise NiahError(f"checkpoint {source} does not fit this model: " + "; ".join(problems))
     for key, value in state.items():
@@ -79,7 +175,7 @@ def load_strictly(network: nn.Module, state: Mapping[str, Tensor], source: str) 
 
 
 def state_sha256(network: nn.Module) -> str:
-    """Hash of the weights themselves, for models without a file (random weights)."""
+    """Return a hash of the weights themselves, for models without a file (random weights)."""
     digest = hashlib.sha256()
     for key, value in sorted(network.state_dict().items()):
         digest.update(key.encode())
@@ -87,8 +183,24 @@ def state_sha256(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
+def _odd_kind(value: Tensor, own: Tensor) -> str:
+    """Return what a tensor is that cannot be a weight of a floating-point network; "" where it can."""
+    if value.layout != torch.strided or value.is_meta:
+        return "meta" if value.is_meta else str(value.layout).removeprefix("torch.")
+    if own.is_floating_point() and not value.is_floating_point():
+        return str(value.dtype).removeprefix("torch.")
+    return ""
+
+
 def _some(names: list[str]) -> str:
     return ", ".join(names[:_SHOWN]) + (", .." if len(names) > _SHOWN else "")
+
+
+def _read(path: Path) -> Any:
+    """Read a file as what its first bytes say it is."""
+    if reason := why_no_binary(path):
+        raise NiahError(f"checkpoint {path} holds no weights: {reason}{how_to_fetch_again(path)}")
+    return _read_safetensors(path) if is_safetensors(path) else _read_pickle(path)
 
 
 def _read_safetensors(path: Path) -> Any:
@@ -105,17 +217,26 @@ def _read_safetensors(path: Path) -> Any:
 
 def _read_pickle(path: Path) -> Any:
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            return torch.load(path, map_location="cpu", weights_only=True)
+        # opened here: by its path torch would go by the suffix
+        with torch.serialization.safe_globals([argparse.Namespace]), path.open("rb") as stream:
+            return torch.load(stream, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
     except pickle.UnpicklingError as error:
-        reason = (str(error) or "it is empty").splitlines()[0]
+        named = re.search(r"GLOBAL (\S+)", str(error))
+        if named is None:
+            raise NiahError(_unreadable(path, error)) from None
         raise NiahError(
-            f"checkpoint {path} is refused: it holds something else than tensors ({reason}). Where you trust the file, "
-            "take its state dict out once (torch.load(FILE, weights_only=False), then ['model'] or ['state_dict']) and "
-            f"save that alone with torch.save, or as .safetensors{how_to_fetch_again(path)}"
+            f"checkpoint {path} is refused: it holds something else than tensors ({named[1]}). Where you trust the "
+            "file, take its state dict out once (torch.load(FILE, weights_only=False), then ['model'] or "
+            "['state_dict']) and save that alone with torch.save, or as .safetensors"
+            f"{how_to_fetch_again(path)}"
         ) from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        reason = (str(error) or "it is empty").splitlines()[0]
-        raise NiahError(
-            f"checkpoint {path} is not a readable torch file: {reason}{how_to_fetch_again(path)}"
-        ) from None
+    except Exception as error:  # a damaged pickle may raise anything
+        raise NiahError(_unreadable(path, error)) from None
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+    reason = re.sub(r"\x1b\[[0-9;]*m", "", reason)
+    return f"checkpoint {path} is not a readable torch file: {reason}{how_to_fetch_again(path)}"

@@ -1,4 +1,4 @@
-"""DASS checkpoints: the official `.pth` (keys `module.v.`, facts 1.4), and the Hugging Face port."""
+"""DASS checkpoints: the official `.pth` (keys `module.v.`), and the port in transformers-DASS (`models/dass`)."""
 
 import re
 from collections.abc import Mapping
@@ -10,9 +10,8 @@ from torch import Tensor, nn
 from niah.adapters.checkpoints import State, strip_prefix
 from niah.adapters.network_adapter import NetworkAdapter
 from niah.adapters.protocol import INDEXED_BY_64_BITS
-from niah.networks.dass.network import Dass as DassNetwork
 from niah.networks.dass.network import DassConfig
-from niah.networks.dass.tiled import feature_map, largest_tensor
+from niah.networks.dass.tiled import TiledDass, feature_map, largest_tensor
 from niah.scan import choose_backend
 from niah.scenes.lazy import FeatureBlocks
 
@@ -31,12 +30,12 @@ _HUB_NAMES = (
 class Dass(NetworkAdapter):
     """DASS-small, DASS-medium, and our nano size (`niah.networks.dass.network`)."""
 
-    network: DassNetwork
+    network: TiledDass
     safe_elements = INDEXED_BY_64_BITS  # whole maps meet only our scans and pointwise operators
 
     @staticmethod
     def build(config: Mapping[str, Any], classes: int) -> nn.Module:
-        return DassNetwork(DassConfig(classes=classes, **config))
+        return TiledDass(DassConfig(classes=classes, **config))
 
     @property
     def kernel(self) -> str:  # type: ignore[override]

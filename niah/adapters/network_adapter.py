@@ -8,13 +8,20 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from niah.adapters.checkpoints import State, load_strictly, read_state, state_sha256
+from niah.adapters.checkpoints import (
+    State,
+    file_and_set,
+    load_strictly,
+    read_checkpoint,
+    state_sha256,
+)
 from niah.adapters.protocol import INDEXED_BY_32_BITS, INDEXED_BY_64_BITS, largest
 from niah.cards import RANDOM, ModelCard
 from niah.errors import NiahError
 from niah.frontends import Frontend
 from niah.frontends.kaldi import AST
 from niah.networks.layers.init import without_random_start
+from niah.randomness import torch_seed
 from niah.system.download import sha256_of
 from niah.vocabularies import vocabulary
 
@@ -73,16 +80,21 @@ class NetworkAdapter(ABC):
         """A state dict in the authors' layout, renamed to this network's keys; must not drop what it does not know."""
 
     def load(self, path: Path) -> None:
-        state = self.official_state(read_state(path), self.network)
+        """Load a checkpoint strictly, and make the network ready.
+
+        Raises:
+            NiahError: no checkpoint, or one that does not fit this model.
+        """
+        checkpoint = read_checkpoint(path)
+        state = self.official_state(checkpoint.state, self.network)
         load_strictly(self.network, state, str(path))
-        self.weights_sha256 = sha256_of(path)
-        self.weights_source = str(path)
+        self.weights_sha256 = sha256_of(file_and_set(path)[0])
+        self.weights_source = f"{path} ({checkpoint.note})" if checkpoint.note else str(path)
         self._ready()
 
     def randomise(self, seed: int) -> None:
         """Seeded random weights, for efficiency only."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with torch_seed(seed):
             self.network = self.build(self.card.config, len(self.labels))
         self.weights_sha256 = state_sha256(self.network)
         self.weights_source = RANDOM
@@ -116,7 +128,8 @@ class NetworkAdapter(ABC):
         A batch with a tensor past `safe_elements` is taken in parts.
 
         Raises:
-            NiahError: another shape, or a single clip past `safe_elements` where `indexes_with_32_bits`.
+            NiahError: another shape, fewer frames than the network needs, or a single clip past `safe_elements` where
+                `indexes_with_32_bits`.
         """
         if features.ndim != 3 or features.shape[-1] != self.frontend.mels:
             shape = tuple(features.shape)
@@ -124,6 +137,8 @@ class NetworkAdapter(ABC):
                 f"{self.name}: features must be (batch, frames, {self.frontend.mels}), got {shape}"
             )
         frames = features.shape[1]
+        if frames == 0:
+            raise NiahError(f"{self.name}: features have no frames")
         if self.indexes_with_32_bits and self.largest_tensor(1, frames) > self.safe_elements:
             safe = largest(lambda n: self.largest_tensor(1, n) <= self.safe_elements)
             raise NiahError(

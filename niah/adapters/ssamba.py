@@ -1,4 +1,4 @@
-"""SSAMBA checkpoints: the authors' layout (facts: aum-ssamba-ssast, section 4), fine-tuned for tagging."""
+"""SSAMBA checkpoints: the authors' layout (`amba_models.py`, `AMBAModel`), fine-tuned for tagging."""
 
 from collections.abc import Mapping
 from pathlib import Path

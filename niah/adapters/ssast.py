@@ -1,4 +1,4 @@
-"""SSAST checkpoints: the authors' layout (facts: aum-ssamba-ssast, section 5), fine-tuned for tagging."""
+"""SSAST checkpoints: the authors' layout (`ast_models.py`, `ASTModel`), fine-tuned for tagging."""
 
 from collections.abc import Mapping
 from typing import Any

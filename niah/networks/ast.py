@@ -34,8 +34,9 @@ from functools import partial
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from timm.layers.mlp import Mlp
-from timm.models.vision_transformer import Block
+from timm.models.vision_transformer import Block as TimmBlock
 from torch import Tensor, nn
 
 from niah.errors import NiahError
@@ -99,8 +100,17 @@ class PatchEmbed(nn.Module):
         self.proj = nn.Conv2d(1, width, patch, stride=stride)
 
     def forward(self, x: Tensor) -> Tensor:  # (B, T0, M) -> (B, f t, D), frequency-major
-        patches: Tensor = self.proj(x.unsqueeze(1).transpose(2, 3))
-        return patches.flatten(2).transpose(1, 2)
+        image = x.unsqueeze(1).transpose(2, 3)  # (B, 1, M, T0)
+        return self._convolved(image).flatten(2).transpose(1, 2)
+
+    def _convolved(self, image: Tensor) -> Tensor:  # (B, 1, M, T0) -> (B, D, f, t)
+        """In float32 on a CPU: torch's bfloat16 convolution gives wrong values where t = 1."""
+        proj = self.proj
+        if image.device.type != "cpu" or image.element_size() != 2:
+            out: Tensor = proj(image)
+            return out
+        bias = None if proj.bias is None else proj.bias.float()
+        return F.conv2d(image.float(), proj.weight.float(), bias, proj.stride).to(image.dtype)
 
 
 class TokenMlp(Mlp):
@@ -121,6 +131,14 @@ class LengthScale(nn.Module):
 
     def forward(self, q: Tensor) -> Tensor:  # (B, heads, N, D / heads)
         return q * (math.log(q.shape[-2]) / math.log(self.trained_tokens))
+
+
+class Block(TimmBlock):
+    """timm's pre-norm block."""
+
+    elements_moved = (
+        14  # for each of its input's, by a fused implementation (`niah.bench.roofline`)
+    )
 
 
 def transformer_blocks(width: int, depth: int, heads: int) -> nn.Sequential:
@@ -221,6 +239,7 @@ class Transformer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:  # (B, T0, M) -> (B, D)
         batch, frames = x.shape[:2]
+        self.config.grid(frames)  # there is a patch
         tokens = [
             self.cls_token.expand(batch, -1, -1),
             self.dist_token.expand(batch, -1, -1),

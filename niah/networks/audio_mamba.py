@@ -5,7 +5,7 @@
       -> convolution to classes -> mean over time
 
 Glossary: B batch, T frames, M mels, S frames a chunk, n chunks, C channels. Folding, stretching and the order in time
-are HTS-AT's (`niah.networks.htsat`), the backbone is DASS's (`niah.networks.dass.network`).
+are HTS-AT's (`niah.networks.htsat`), the backbone is DASS's (`niah.networks.dass`).
 
 What is known: 64 mels at 32 kHz, 1024 frames folded as HTS-AT does, a VMamba backbone that began with ImageNet weights,
 about 40 million parameters, mAP 0.440; the authors' configuration adds HTS-AT's token-semantic head, drop path 0.2 and
@@ -28,7 +28,8 @@ import torch
 from torch import Tensor, nn
 
 from niah.errors import NiahError
-from niah.networks.dass.network import Dass, DassConfig
+from niah.networks.dass.network import DassConfig
+from niah.networks.dass.tiled import TiledDass
 from niah.networks.htsat import fold, in_time_order, stretch
 from niah.scan import Backend
 
@@ -86,7 +87,7 @@ class AudioMamba(nn.Module):
         super().__init__()
         self.config = config
         self.bn0 = nn.BatchNorm1d(config.mels)
-        self.backbone = Dass(config.backbone())
+        self.backbone = TiledDass(config.backbone())
         self.backbone.classifier.head = nn.Identity()  # type: ignore[assignment]
         rows = config.mels // config.reduction
         self.tscam_conv = nn.Conv2d(config.dims[-1], config.classes, (rows, 3), padding=(0, 1))
@@ -122,8 +123,5 @@ class AudioMamba(nn.Module):
         return torch.mean(out, dim=(2, 3))
 
     def _whole_map(self, image: Tensor) -> Tensor:  # (B, n M, S) -> (B, n M / 32, S / 32, C)
-        y = self.backbone.patch_embed(image.unsqueeze(-1))
-        for layer in self.backbone.layers:
-            y = layer(y)
-        out: Tensor = self.backbone.classifier.norm(y)
+        out: Tensor = self.backbone.classifier.norm(self.backbone.last_map(image))
         return out

@@ -68,6 +68,10 @@ class PosEmbed(nn.Module):
 
 
 class Block(nn.Module):
+    elements_moved = (
+        28  # for each of its input's, by a fused implementation (`niah.bench.roofline`)
+    )
+
     def __init__(self, config: AumConfig, drop_path: float) -> None:
         super().__init__()
         self.norm = nn.RMSNorm(config.width, eps=NORM_EPS)

@@ -161,6 +161,10 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
+    elements_moved = (
+        14  # for each of its input's, by a fused implementation (`niah.bench.roofline`)
+    )
+
     def __init__(self, config: BeatsConfig) -> None:
         super().__init__()
         self.alpha = config.alpha

@@ -47,6 +47,10 @@ class SsambaConfig(PatchGrid):
 
 
 class Block(nn.Module):
+    elements_moved = (
+        28  # for each of its input's, by a fused implementation (`niah.bench.roofline`)
+    )
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width, eps=NORM_EPS)

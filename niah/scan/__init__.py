@@ -14,14 +14,15 @@ state size 1, as in DASS):
     h_s     = exp(delta_s A_k) h_{s-1} + delta_s B_s u_s,   h_{-1} = 0
     y_s     = C_s h_s + D_k u_s
 
-and the result is the sum of the four y on the map (facts: official `csms6s.py` CrossScan / CrossMerge).
+and the result is the sum of the four y on the map (VMamba's `csms6s.py`, CrossScan and CrossMerge).
 
 Glossary: B batch, T time columns, F mel rows, C channels, R rank of the step projection, L = T F positions.
 Maps are (B, T, F, C): channels last and time outermost, so every direction is a stride, never a copy.
 
 Backends: `reference` (torch, one step at a time, any device and dtype, obviously right), `chunked` (torch, about
 sqrt(L) steps at a time), `cpu` (numba), `triton` (CUDA devices; nothing for the user to compile) and `mamba_ssm` (the
-official CUDA kernel, where that package is installed; only when asked for).
+official CUDA kernel, where that package is installed; only when asked for). Tensors without data (the `meta` device)
+are not scanned but counted (`niah.scan.shapes`).
 """
 
 import importlib.util
@@ -33,6 +34,7 @@ import torch
 from torch import Tensor
 
 Backend = Literal["auto", "reference", "chunked", "cpu", "triton", "mamba_ssm"]
+ChosenBackend = Literal[Backend, "shapes"]
 DIRECTIONS = 4
 
 ScanDirection = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, int], Tensor]
@@ -41,8 +43,14 @@ ScanSequence = Callable[
 ]
 
 
-def choose_backend(tensor: Tensor, backend: Backend = "auto") -> Backend:
-    """An explicit choice, else `cpu` on a CPU and `triton` on a CUDA device; `chunked` for float64 and elsewhere."""
+def choose_backend(tensor: Tensor, backend: Backend = "auto") -> ChosenBackend:
+    """Return the backend for a tensor.
+
+    An explicit choice, else `cpu` on a CPU and `triton` on a CUDA device, `chunked` for float64 and elsewhere; whatever
+    the choice, `shapes` for a tensor without data.
+    """
+    if tensor.is_meta:
+        return "shapes"
     if backend != "auto":
         return backend
     if tensor.dtype == torch.float64:
@@ -78,26 +86,30 @@ def cross_scan(
     Returns:
         (B, T, F, C), dtype of `u`; `triton` and `mamba_ssm` give float32 for float16, which y may overflow.
     """
-    backend = choose_backend(u, backend)
+    chosen = choose_backend(u, backend)
     tensors = (u, p, dt_weight, dt_bias, A, D)
-    if backend == "triton":
+    if chosen == "shapes":
+        from niah.scan import shapes
+
+        return shapes.cross_scan(u)
+    if chosen == "triton":
         from niah.scan.triton.cross import cross_scan as triton_scan
 
         return triton_scan(*tensors)
-    if backend == "mamba_ssm":
+    if chosen == "mamba_ssm":
         from niah.scan.mamba_ssm import cross_scan as official_scan
 
         return official_scan(*tensors)
-    if backend == "cpu" and not (
+    if chosen == "cpu" and not (
         torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
     ):
         from niah.scan.cpu.map import cross_scan as numba_scan
 
         return numba_scan(*tensors)
     if u.element_size() == 2:  # the state and the sum of the directions in float32
-        y = cross_scan(*(tensor.float() for tensor in tensors), backend=backend)
+        y = cross_scan(*(tensor.float() for tensor in tensors), backend=chosen)
         return y.to(u.dtype)
-    scan_direction = _scan_direction(backend)
+    scan_direction = _scan_direction(chosen)
     rank = dt_weight.shape[-1]
     y = u * D.sum(0)
     for k in range(DIRECTIONS):
@@ -187,7 +199,13 @@ def selective_scan(
     Returns:
         (batch, L, E), dtype of `u`; with `return_state` also (batch, E, N). Differentiable in all tensors.
     """
-    scan_sequence = _scan_sequence(choose_backend(u, backend))
+    chosen = choose_backend(u, backend)
+    if chosen == "shapes":
+        from niah.scan import shapes
+
+        y, state = shapes.scan_sequence(u, A.shape[1])
+        return (y, state) if return_state else y
+    scan_sequence = _scan_sequence(chosen)
     if initial_state is None:
         initial_state = u.new_zeros(u.shape[0], *A.shape)
     y, state = scan_sequence(u, z, B, C, A, D, initial_state, reverse)

@@ -2,29 +2,25 @@
 
     python scripts/gpu/goldens.py OUT.csv [--device cuda] [--dtypes float32,bfloat16,float16] [--only NAME,..]
 
-Models with goldens in the shared folder (`$NIAH_SHARED`, or `shared/` beside the checkout) are held against them; the
-others, with seeded random weights, against their own float32 logits on the CPU, which the CPU suite holds against
-goldens. float32 is meant: TF32 is off. The error is the largest one, absolute for float32 and over the largest logit
-for 16 bits.
+Models with goldens in tests/golden are held against them; the others, with seeded random weights, against their own
+float32 logits on the CPU, which the CPU suite holds against goldens. float32 is meant: TF32 is off. The error is the
+largest one, absolute for float32 and over the largest logit for 16 bits.
 """
 
 import argparse
 import csv
-import os
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from niah.adapters.loading import load_model  # noqa: E402
-from niah.networks.ast import sinusoid  # noqa: E402
 from tests.helpers.goldens import load_golden  # noqa: E402
 
 GOLDENS = {  # golden -> model
@@ -40,20 +36,17 @@ HEADER = ("name", "model", "against", "frames", "dtype", "kernel", "error", "tol
 Case = tuple[torch.Tensor, Any]
 
 
-def with_golden(shared: Path, name: str, folder: Path) -> tuple[Path, list[Case]]:
-    golden = load_golden(shared, name)
-    if name == "ast-sine":
-        golden.state["v.pos_embed"] = sinusoid(*golden.state["v.pos_embed"].shape)
+def with_golden(name: str, folder: Path) -> tuple[Path, list[Case]]:
+    golden = load_golden(name)
     file = folder / f"{name}.pth"
     torch.save(golden.state, file)
-    arrays = np.load(shared / "golden" / f"{name}.npz")
     cases = []
     for (
         features,
         logits,
     ) in golden.cases():  # SSAMBA's and SSAST's hold other strides and poolings too
         plain = f"logits_{features.shape[1]}"
-        cases.append((features, arrays.get(plain, logits)))
+        cases.append((features, golden.arrays.get(plain, logits)))
     return file, cases
 
 
@@ -64,13 +57,13 @@ def with_random(model: str) -> list[Case]:
     return [(features, adapter.logits(features).numpy())]
 
 
-def rows(shared: Path, device: str, dtypes: list[str], only: list[str]) -> Iterator[dict[str, Any]]:
+def rows(device: str, dtypes: list[str], only: list[str]) -> Iterator[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         for name in only or [*GOLDENS, *OTHERS]:
             model = GOLDENS.get(name, name)
             file: Path | str = "random"
             if name in GOLDENS:
-                file, cases = with_golden(shared, name, Path(folder))
+                file, cases = with_golden(name, Path(folder))
             else:
                 cases = with_random(model)
             for dtype in dtypes:
@@ -98,14 +91,13 @@ def main() -> int:
     parser.add_argument("--only", default="")
     options = parser.parse_args()
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    shared = Path(os.environ.get("NIAH_SHARED") or ROOT.parent / "shared")
     only = [name for name in options.only.split(",") if name]
     failed = 0
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with options.out.open("w", newline="") as stream:
         writer = csv.DictWriter(stream, HEADER, lineterminator="\n")
         writer.writeheader()
-        for row in rows(shared, options.device, options.dtypes.split(","), only):
+        for row in rows(options.device, options.dtypes.split(","), only):
             writer.writerow(row)
             stream.flush()
             print(*row.values())

@@ -10,11 +10,9 @@ from torch import Tensor
 
 import niah
 from niah.adapters.ast import Ast as Adapter
-from niah.adapters.network_adapter import NetworkAdapter
 from niah.errors import NiahError
 from niah.networks.ast import Ast, AstConfig
 from niah.networks.layers.positions import sinusoid, sinusoid_at
-from tests.helpers.largest import LargestTensor
 
 CARD = """
 name = "mine"
@@ -153,22 +151,9 @@ def test_the_card_is_ast_base_with_two_dimensional_positions() -> None:
     assert weights == ""
 
 
-@pytest.mark.parametrize("frames", [1024, 9000])
-def test_no_tensor_is_larger_than_the_adapter_says(tmp_path: Path, frames: int) -> None:
-    card = tmp_path / "mine.toml"
-    card.write_text(CARD.replace("width = 32", "width = 64") + 'positions = "sinusoidal"\n')
-    adapter = niah.load_model(card, checkpoint="random")
-    assert isinstance(adapter, NetworkAdapter)
-    x = torch.randn(2, frames, 128)
-    with LargestTensor() as largest:
-        adapter.logits(x)
-    assert 0.5 * adapter.largest_tensor(2, frames) <= largest.elements
-    assert largest.elements <= adapter.largest_tensor(2, frames)
-
-
 @pytest.mark.parametrize("frames", [512, 1024])
 def test_the_hub_layout_gives_what_transformers_gives(tmp_path: Path, frames: int) -> None:
-    """transformers' AST, with the official LayerNorm eps (its own 1e-12 differs by 6e-4, facts 2.4)."""
+    """transformers' AST, with the official LayerNorm eps (its own 1e-12 differs by 6e-4)."""
     transformers = pytest.importorskip(
         "transformers", reason="optional oracle: pip install transformers"
     )

@@ -34,7 +34,7 @@ def test_the_truth_is_the_reference_in_float64(memory: str) -> None:
 
 
 def test_committed_errors_keep_to_the_targets() -> None:
-    """Facts, section 5: 1e-6 in float32 with a memory that ends, 5e-3 for bfloat16; twice that in the interpreter."""
+    """1e-6 in float32 with a memory that ends, 5e-3 for bfloat16; twice that in the interpreter."""
     rows = [row for row in precision.read() if row.memory == "short"]
     assert {row.backend for row in rows} >= {"cpu", "chunked", "triton"}
     for row in rows:

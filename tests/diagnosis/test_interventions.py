@@ -11,7 +11,7 @@ import niah
 from niah.adapters.network_adapter import NetworkAdapter
 from niah.diagnosis.causes import interventions as change
 from niah.networks.ast import Ast
-from niah.networks.dass.network import SS2D
+from niah.networks.dass.blocks import SS2D
 from niah.networks.layers.mamba_mixer import MambaMixer
 from niah.scan import cross_scan
 

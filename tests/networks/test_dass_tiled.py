@@ -11,9 +11,10 @@ from torch import Tensor, nn
 import niah
 from niah.adapters.dass import Dass as DassAdapter
 from niah.networks.dass import tiled as dass_tiled
+from niah.networks.dass.blocks import SS2D, Block, convolve
 from niah.networks.dass.depthwise import depthwise_silu
-from niah.networks.dass.network import SS2D, Block, Dass, DassConfig, convolve
-from niah.networks.dass.tiled import Tiling, feature_map, largest_tensor, spans
+from niah.networks.dass.network import DassConfig
+from niah.networks.dass.tiled import TiledDass, Tiling, feature_map, largest_tensor, spans
 from niah.networks.dass.windows import Windowed
 from niah.scan import Backend
 from tests.helpers.goldens import load_golden
@@ -34,11 +35,11 @@ TILINGS = [
 ]
 
 
-def network(config: DassConfig, seed: int = 0) -> Dass:
+def network(config: DassConfig, seed: int = 0) -> TiledDass:
     """Seeded, with norms and biases that matter."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        made = Dass(config)
+        made = TiledDass(config)
         for module in made.modules():
             if isinstance(module, nn.LayerNorm):
                 nn.init.normal_(module.weight, 1, 0.3)
@@ -53,7 +54,7 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def tiled_logits(net: Dass, x: Tensor, tiling: Tiling) -> Tensor:
+def tiled_logits(net: TiledDass, x: Tensor, tiling: Tiling) -> Tensor:
     with torch.no_grad():
         out: Tensor = net.classifier.head(feature_map(net, x, tiling).mean(dim=(1, 2)))
     return out
@@ -103,10 +104,10 @@ def test_forward_is_tiled_exactly_where_no_gradient_is_asked(
     torch.testing.assert_close(tiled, net.whole(x), atol=TOLERANCE, rtol=0)
 
 
-def test_tiles_and_whole_give_the_official_logits(shared: Path) -> None:
+def test_tiles_and_whole_give_the_official_logits() -> None:
     """The strong golden, in which the scan matters; the default tiling goes through all of them in test_adapters."""
-    golden = load_golden(shared, "dass-small-strong")
-    net = Dass(DassConfig()).eval().requires_grad_(False)
+    golden = load_golden("dass-small-strong")
+    net = TiledDass(DassConfig()).eval().requires_grad_(False)
     net.load_state_dict(DassAdapter.official_state(golden.state, net))
     for features, expected in golden.cases():
         small_tiles = tiled_logits(net, features, Tiling(160, 96, **SMALL, short=0))

@@ -23,7 +23,7 @@ def mixer_of(design: Design) -> MambaMixer:
 
 
 def naive(mixer: MambaMixer, h: Tensor) -> Tensor:
-    """By the facts, section 2: one clip (L, D), one step and one tap at a time, flips where the official code flips."""
+    """By Vim's `mamba_simple.py`: one clip (L, D), a step and a tap at a time, flips where the official code flips."""
     state = dict(mixer.named_parameters())
     xz = h @ state["in_proj.weight"].T
     x, z = xz.chunk(2, dim=-1)

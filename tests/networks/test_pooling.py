@@ -109,12 +109,13 @@ def test_several_poolings_of_one_pass_are_each_alone() -> None:
 @pytest.mark.parametrize("pooling", ["max", "top-k", "first"])
 def test_a_dass_may_be_trained_with_another_pooling(pooling: str) -> None:
     """By its configuration; the same whether maps are whole (training) or tiled; gradients reach the stem."""
-    from niah.networks.dass.network import Dass, DassConfig
+    from niah.networks.dass.network import DassConfig
+    from niah.networks.dass.tiled import TiledDass
 
     with torch.random.fork_rng():
         torch.manual_seed(0)
         sizes = {"depths": (1, 1), "dims": (8, 16), "stem": (4, 8), "classes": 3, "drop_path": 0.0}
-        network = Dass(DassConfig(**sizes, pooling=pooling))  # type: ignore[arg-type]
+        network = TiledDass(DassConfig(**sizes, pooling=pooling))  # type: ignore[arg-type]
         x = torch.randn(2, 2048, 32)
     logits = network(x)
     logits.sum().backward()

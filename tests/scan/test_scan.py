@@ -62,7 +62,7 @@ def arguments(
 
 
 def visiting_order(columns: int, rows: int, direction: int) -> list[tuple[int, int]]:
-    """(t, f) of each step, from the definition in facts: along rows, along columns, and both reversed."""
+    """(t, f) of each step, by VMamba's CrossScan: along rows, along columns, and both reversed."""
     order = [(t, f) for f in range(rows) for t in range(columns)]
     if direction in (1, 3):
         order = [(t, f) for t in range(columns) for f in range(rows)]

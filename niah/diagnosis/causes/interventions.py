@@ -30,7 +30,7 @@ from niah.adapters.protocol import Adapter, network_of
 from niah.adapters.wrappers.pooled import position_logits_of
 from niah.diagnosis.localisation.evidence import column_centres
 from niah.networks.ast import Ast, AstConfig
-from niah.networks.dass.network import SS2D
+from niah.networks.dass.blocks import SS2D
 from niah.networks.layers.mamba_mixer import STATES, MambaMixer
 from niah.networks.layers.pooling import pool
 from niah.placement import FRAMES_PER_SECOND, total_frames

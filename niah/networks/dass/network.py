@@ -2,7 +2,8 @@
 
     (B, T0, M) features -> stem -> 4 stages of blocks, halved in between -> LayerNorm -> mean over the map -> linear
 
-Glossary: B batch, T0 frames, M mels, T time columns, F mel rows, C channels, R rank of the step projection.
+Glossary: B batch, T0 frames, M mels, T time columns, F mel rows, C channels. Shapes beside the code are those of
+DASS-small and -medium.
 
 Maps are (B, T, F, C), channels last and time outermost, where the official code has (B, C, F, T). A linear layer or
 a LayerNorm over channels is then torch's own; convolutions see the map with its two axes swapped, so their kernels
@@ -12,20 +13,16 @@ Every halving is a 3 x 3 stride-2 padding-1 convolution, out = ceil(in / 2); not
 Padding frames are not masked: they count in the mean, as in the official code.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
-from timm.layers.drop import DropPath
 from torch import Tensor, nn
 
-from niah.networks.layers.mlp import Mlp
+from niah.networks.dass.blocks import NORM_EPS, SS2D, Block, convolve
 from niah.networks.layers.pooling import POOLINGS, pool
-from niah.scan import DIRECTIONS, Backend, cross_scan
+from niah.scan import Backend
 
-NORM_EPS = 1e-5
 NEEDLE_FRAMES = 1024  # of the 10 s clips it is trained on; what "top-k" takes as one needle's share
 
 
@@ -55,35 +52,22 @@ class DassConfig:
             )
 
 
-def convolve(x: Tensor, conv: nn.Conv2d) -> Tensor:
-    """A convolution with a (mel, time) kernel on a (B, T, F, C) map."""
-    kernel = conv.weight.transpose(2, 3)
-    y = F.conv2d(
-        x.permute(0, 3, 1, 2),
-        kernel,
-        conv.bias,
-        conv.stride,
-        conv.padding,
-        groups=conv.groups,
-    )
-    return y.permute(0, 2, 3, 1)
-
-
 def halving(channels_in: int, channels_out: int) -> nn.Conv2d:
+    """Return the convolution that halves a map: (B, T, F, C) -> (B, ceil(T/2), ceil(F/2), C')."""
     return nn.Conv2d(channels_in, channels_out, 3, stride=2, padding=1)
 
 
 class MapLayers(nn.Sequential):
     """A Sequential over (B, T, F, C) maps; Identity entries only hold the official key numbers."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # (B, T, F, C) -> (B, T', F', C')
         for layer in self:
             x = convolve(x, layer) if isinstance(layer, nn.Conv2d) else layer(x)
         return x
 
 
 def stem(channels: Sequence[int]) -> MapLayers:
-    """Halvings with LayerNorm, GELU between them; keys 0 conv, 2 norm, (4 GELU), 5 conv, 7 norm, ..."""
+    """Return halvings with LayerNorm, GELU between them; keys 0 conv, 2 norm, (4 GELU), 5 conv, 7 norm, ..."""
     layers: list[nn.Module] = []
     for before, after in zip((1, *channels), channels, strict=False):
         if layers:
@@ -93,111 +77,27 @@ def stem(channels: Sequence[int]) -> MapLayers:
 
 
 def patch_stem(patch: int, channels: int) -> MapLayers:
-    """Patches side by side; frames that do not fill one are dropped. Keys 0 conv, 2 norm."""
+    """Return a convolution over patches side by side; frames that do not fill one are dropped. Keys 0 conv, 2 norm."""
     conv = nn.Conv2d(1, channels, patch, stride=patch)
     return MapLayers(conv, nn.Identity(), nn.LayerNorm(channels, eps=NORM_EPS))
 
 
-class OutNorm(nn.LayerNorm):
-    """Takes float32 in a network of another dtype: scans may give more than float16 holds."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        kind = self.weight.dtype
-        if x.dtype == kind:
-            return super().forward(x)
-        weight, bias = self.weight.float(), self.bias.float()
-        return F.layer_norm(x.float(), self.normalized_shape, weight, bias, self.eps).to(kind)
-
-
-class SS2D(nn.Module):
-    """The state-space branch of a block (VMamba's `v05_noz`: no gate, d_inner = C, state size 1)."""
-
-    def __init__(self, channels: int, initial_A: float) -> None:
-        super().__init__()
-        rank = math.ceil(channels / 16)
-        self.rank = rank
-        self.backend: Backend = "auto"
-        self.in_proj = nn.Linear(channels, channels, bias=False)
-        self.conv2d = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
-        self.x_proj_weight = nn.Parameter(torch.empty(DIRECTIONS, rank + 2, channels))
-        self.dt_projs_weight = nn.Parameter(torch.empty(DIRECTIONS, channels, rank))
-        self.dt_projs_bias = nn.Parameter(torch.empty(DIRECTIONS, channels))
-        self.A_logs = nn.Parameter(torch.full((DIRECTIONS * channels, 1), math.log(initial_A)))
-        self.Ds = nn.Parameter(torch.ones(DIRECTIONS * channels))
-        self.out_norm = OutNorm(channels, eps=NORM_EPS)
-        self.out_proj = nn.Linear(channels, channels, bias=False)
-        self._initialise()
-
-    def _initialise(self) -> None:
-        """VMamba's start: steps log-uniform in [1e-3, 1e-1] through the bias, uniform projections."""
-        channels, rank = self.dt_projs_weight.shape[1:]
-        nn.init.uniform_(self.x_proj_weight, -(channels**-0.5), channels**-0.5)
-        nn.init.uniform_(self.dt_projs_weight, -(rank**-0.5), rank**-0.5)
-        step = torch.exp(
-            torch.empty_like(self.dt_projs_bias).uniform_(math.log(1e-3), math.log(1e-1))
-        )
-        step = step.clamp(min=1e-4)
-        with torch.no_grad():
-            self.dt_projs_bias.copy_(step + torch.log(-torch.expm1(-step)))  # inverse of softplus
-
-    def forward(self, x: Tensor) -> Tensor:  # (B, T, F, C) -> (B, T, F, C)
-        u = F.silu(convolve(self.in_proj(x), self.conv2d))
-        return self.close(self.scan(u, self.project(u)))
-
-    def project(self, u: Tensor) -> Tensor:  # (..., C) -> (..., 4, R + 2)
-        p = F.linear(u, self.x_proj_weight.flatten(0, 1))
-        return p.view(*p.shape[:-1], DIRECTIONS, self.rank + 2)
-
-    def scan_parameters(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """dt_weight (4, C, R), dt_bias (4, C), A (4, C) in float32, D (4, C)."""
-        A = -torch.exp(self.A_logs.float()).view(DIRECTIONS, -1)
-        return self.dt_projs_weight, self.dt_projs_bias, A, self.Ds.view(DIRECTIONS, -1)
-
-    def close(self, y: Tensor) -> Tensor:
-        """out_proj(out_norm(y)). The norm of a 16-bit network's y is in float32: it may exceed float16."""
-        norm, project = self.out_norm, self.out_proj
-        if project.weight.element_size() == 2:
-            y, weight, bias = y.float(), norm.weight.float(), norm.bias.float()
-            y = F.layer_norm(y, norm.normalized_shape, weight, bias, norm.eps).to(project.weight)
-        else:
-            y = norm(y)
-        out: Tensor = project(y)
-        return out
-
-    def scan(self, u: Tensor, p: Tensor) -> Tensor:  # (B, T, F, C), (B, T, F, 4, R + 2) -> as u
-        return cross_scan(u, p, *self.scan_parameters(), backend=self.backend)
-
-
-class Block(nn.Module):
-    """x + op(norm(x)), then x + mlp(norm2(x)); one drop-path rate for both."""
-
-    def __init__(self, channels: int, config: DassConfig, drop_path: float) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(channels, eps=NORM_EPS)
-        self.op = SS2D(channels, config.initial_A)
-        self.norm2 = nn.LayerNorm(channels, eps=NORM_EPS)
-        self.mlp = Mlp(channels, int(channels * config.mlp_ratio))
-        self.drop_path = DropPath(drop_path)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.drop_path(self.op(self.norm(x)))
-        out: Tensor = x + self.drop_path(self.mlp(self.norm2(x)))
-        return out
-
-
 class Stage(nn.Module):
+    """Blocks on a map of one size, then a halving with twice the channels (none after the last stage)."""
+
     def __init__(self, blocks: list[Block], downsample: nn.Module) -> None:
         super().__init__()
         self.blocks = nn.Sequential(*blocks)
         self.downsample = downsample
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.downsample(self.blocks(x))
+        x = self.blocks(x)  # (B, T, F, C)
+        out: Tensor = self.downsample(x)  # (B, T/2, F/2, 2 C)
         return out
 
 
 class Classifier(nn.Module):
-    """The head is linear, so that it may come before the pooling; before the average it need not."""
+    """LayerNorm, a linear head and a pooling; the head is linear, so that it may come before the pooling."""
 
     def __init__(self, channels: int, classes: int, pooling: str = "average") -> None:
         super().__init__()
@@ -205,15 +105,25 @@ class Classifier(nn.Module):
         self.norm = nn.LayerNorm(channels, eps=NORM_EPS)
         self.head = nn.Linear(channels, classes)
 
-    def forward(self, x: Tensor, frames: int) -> Tensor:  # (B, T, F, C) -> (B, classes)
+    def forward(self, x: Tensor, frames: int) -> Tensor:
         return self.pooled(self.norm(x), frames)
 
     def pooled(self, x: Tensor, frames: int) -> Tensor:
-        """(B, T, F, C) after the norm, of so many input frames -> (B, classes)."""
+        """Return the logits of a normalised map.
+
+        Args:
+            x: (B, T, F, C) after the norm.
+            frames: T0 of the input, for "top-k".
+
+        Returns:
+            (B, classes).
+        """
         if self.pooling == "average":
-            out: Tensor = self.head(x.mean(dim=(1, 2)))
+            mean = x.mean(dim=(1, 2))  # (B, C)
+            out: Tensor = self.head(mean)  # (B, classes)
             return out
-        return pool(self.head(x), self.pooling, min(1.0, NEEDLE_FRAMES / frames))
+        z = self.head(x)  # (B, T, F, classes)
+        return pool(z, self.pooling, min(1.0, NEEDLE_FRAMES / frames))  # (B, classes)
 
 
 class Dass(nn.Module):
@@ -227,7 +137,15 @@ class Dass(nn.Module):
         self.patch_embed = patch_stem(config.patch, dims[0]) if config.patch else stem(config.stem)
         self.layers = nn.ModuleList()
         for i, depth in enumerate(config.depths):
-            blocks = [Block(dims[i], config, rates.pop(0)) for _ in range(depth)]
+            blocks = [
+                Block(
+                    dims[i],
+                    mlp_ratio=config.mlp_ratio,
+                    initial_A=config.initial_A,
+                    drop_path=rates.pop(0),
+                )
+                for _ in range(depth)
+            ]
             downsample: nn.Module = nn.Identity()
             if i + 1 < len(dims):
                 norm = nn.LayerNorm(dims[i + 1], eps=NORM_EPS)
@@ -240,6 +158,29 @@ class Dass(nn.Module):
             if isinstance(module, nn.Linear):
                 _initialise_linear(module, config.initial_std)
 
+    def forward(self, x: Tensor) -> Tensor:
+        frames = x.shape[1]
+        x = self.last_map(x)  # (B, T0/32, M/32, 768)
+        out: Tensor = self.classifier(x, frames)  # (B, classes)
+        return out
+
+    def last_map(self, x: Tensor) -> Tensor:
+        """Return the map after the last stage, every map on the way held whole.
+
+        Args:
+            x: (B, T0, M).
+
+        Returns:
+            (B, T, F, C), for DASS-small and -medium (B, T0/32, M/32, 768), each halving rounded up.
+        """
+        x = x.unsqueeze(-1)  # (B, T0, M, 1)
+        x = self.patch_embed(x)  # (B, T0/4, M/4, 96)
+        for (
+            stage
+        ) in self.layers:  # (B, T0/8, M/8, 192), (B, T0/16, M/16, 384), twice (B, T0/32, M/32, 768)
+            x = stage(x)
+        return x
+
     @property
     def scan_backend(self) -> Backend:
         return next(module.backend for module in self.modules() if isinstance(module, SS2D))
@@ -248,37 +189,6 @@ class Dass(nn.Module):
         for module in self.modules():
             if isinstance(module, SS2D):
                 module.backend = backend
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self._tiled:
-            return self.classifier.pooled(self.feature_map(x), x.shape[1])
-        return self.whole(x)
-
-    def whole(self, x: Tensor) -> Tensor:
-        """`forward` with every map whole: differentiable, and what the tiled path is tested against."""
-        frames = x.shape[1]
-        x = self.patch_embed(x.unsqueeze(-1))  # (B, T0, M, 1) -> (B, T0/4, M/4, C)
-        for layer in self.layers:
-            x = layer(x)
-        out: Tensor = self.classifier(x, frames)
-        return out
-
-    @property
-    def _tiled(self) -> bool:
-        return not self.training and not torch.is_grad_enabled()
-
-    @torch.no_grad()
-    def feature_map(self, x: Tensor) -> Tensor:
-        """(B, T0, M) -> the last map (B, T, F, C) after the classifier's norm, in bounded memory, without gradients."""
-        from niah.networks.dass.tiled import feature_map
-
-        return feature_map(self, x)
-
-    @torch.no_grad()
-    def position_logits(self, x: Tensor) -> Tensor:
-        """(B, T0, M) -> (B, T, F, classes): the head at every position of the last map; pooled, they are the logits."""
-        out: Tensor = self.classifier.head(self.feature_map(x))
-        return out
 
 
 def _initialise_linear(linear: nn.Linear, std: float) -> None:

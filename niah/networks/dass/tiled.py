@@ -25,8 +25,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from niah.networks.dass.blocks import Block
 from niah.networks.dass.depthwise import depthwise_silu
-from niah.networks.dass.network import Block, Dass, DassConfig, Stage
+from niah.networks.dass.network import Dass, DassConfig, Stage
 from niah.networks.dass.windows import Windowed
 from niah.scan import choose_backend
 from niah.scan.cpu.map import ChunkedMapScan, Parameters, scan_way
@@ -51,8 +52,32 @@ class Tiling:
 DEFAULT = Tiling()
 
 
+class TiledDass(Dass):
+    """Dass, a tile of time at a time wherever no gradient is needed; the same weights, rounding apart."""
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, T0, M) -> (B, classes)
+        if self.training or torch.is_grad_enabled():
+            return self.whole(x)
+        return self.classifier.pooled(self.feature_map(x), x.shape[1])
+
+    def whole(self, x: Tensor) -> Tensor:
+        """Run `Dass.forward`, every map whole: differentiable, and what the tiles are tested against."""
+        return super().forward(x)
+
+    @torch.no_grad()
+    def feature_map(self, x: Tensor) -> Tensor:
+        """(B, T0, M) -> the last map (B, T, F, C) after the classifier's norm, in bounded memory, without gradients."""
+        return feature_map(self, x)
+
+    @torch.no_grad()
+    def position_logits(self, x: Tensor) -> Tensor:
+        """(B, T0, M) -> (B, T, F, classes): the head at every position of the last map; pooled, they are the logits."""
+        out: Tensor = self.classifier.head(self.feature_map(x))
+        return out
+
+
 def feature_map(network: Dass, features: Tensor, tiling: Tiling = DEFAULT) -> Tensor:
-    """The last map (B, T, F, C) after the classifier's norm, of features (B, T0, M).
+    """Return the last map (B, T, F, C) after the classifier's norm, of features (B, T0, M).
 
     Features may lie on another device or have another dtype than the network: they are brought over a tile at a time.
     """

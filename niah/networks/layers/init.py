@@ -3,31 +3,40 @@
 Drawing the weights of a ViT-B takes seconds, more than reading them from a file.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
-from torch import Tensor
+import torch
 from torch.nn import init
+from torch.overrides import TorchFunctionMode
 
-_DRAWING = (
-    *("uniform_", "normal_", "trunc_normal_", "orthogonal_"),
-    *("kaiming_uniform_", "kaiming_normal_", "xavier_uniform_", "xavier_normal_"),
+_DRAWING = frozenset(
+    {
+        *(init.uniform_, init.normal_, init.kaiming_uniform_, init.kaiming_normal_),
+        *(torch.Tensor.uniform_, torch.Tensor.normal_),
+    }
 )
 
 
-@contextmanager
-def without_random_start() -> Iterator[None]:
-    """Within, the random functions of `torch.nn.init` leave their tensor as it is: uninitialised memory."""
-    own = {name: getattr(init, name) for name in _DRAWING}
-    for name in own:
-        setattr(init, name, _leave)
-    try:
-        yield
-    finally:
-        for name, function in own.items():
-            setattr(init, name, function)
+class _Undrawn(TorchFunctionMode):
+    """Sets a tensor to zero where torch would draw its values: some draw again what is out of bounds."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in _DRAWING:
+            tensor: torch.Tensor = args[0] if args else kwargs["tensor"]
+            with torch.no_grad():
+                return tensor.zero_()
+        return func(*args, **kwargs)
 
 
-def _leave(tensor: Tensor, *_: Any, **__: Any) -> Tensor:
-    return tensor
+def without_random_start() -> AbstractContextManager[object]:
+    """Return a context in which weights that would be drawn are zero."""
+    return _Undrawn()

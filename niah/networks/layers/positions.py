@@ -65,6 +65,9 @@ def to_table(places: Tensor) -> Tensor:
 
 
 def _bilinear(places: Tensor, size: Grid, antialias: bool = False) -> Tensor:
-    return F.interpolate(
-        places, size=size, mode="bilinear", align_corners=False, antialias=antialias
+    """In float32 at least: a CPU has no 16-bit antialias."""
+    wide = torch.promote_types(places.dtype, torch.float32)
+    resized = F.interpolate(
+        places.to(wide), size=size, mode="bilinear", align_corners=False, antialias=antialias
     )
+    return resized.to(places.dtype)

@@ -1,0 +1,46 @@
+"""Scans of tensors that have shapes and no data (torch's `meta` device): the outputs' shapes, and operations counted.
+
+A network on that device runs through without doing anything; `counted` collects what its scans would have done.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import torch
+from torch import Tensor
+
+MAP_OPERATIONS = 20  # a position, channel and direction
+STATE_OPERATIONS = 6  # a step, channel and state
+_DIRECTIONS = 4
+
+_operations: ContextVar[list[float] | None] = ContextVar("operations", default=None)
+
+
+@contextmanager
+def counted() -> Iterator[list[float]]:
+    """Collect the operations of each scan of tensors without data."""
+    operations: list[float] = []
+    token = _operations.set(operations)
+    try:
+        yield operations
+    finally:
+        _operations.reset(token)
+
+
+def _count(operations: float) -> None:
+    collected = _operations.get()
+    if collected is not None:
+        collected.append(operations)
+
+
+def cross_scan(u: Tensor) -> Tensor:
+    """(B, T, F, C) -> the same shape."""
+    _count(float(_DIRECTIONS * MAP_OPERATIONS) * u.numel())
+    return torch.empty_like(u)
+
+
+def scan_sequence(u: Tensor, states: int) -> tuple[Tensor, Tensor]:
+    """(batch, L, E) -> the same shape, and the final state (batch, E, states)."""
+    _count(float(STATE_OPERATIONS) * u.numel() * states)
+    return torch.empty_like(u), u.new_empty(len(u), u.shape[-1], states)

@@ -1,0 +1,128 @@
+"""Checkpoint files: what a file is, its wrappers, its sets of weights."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+import niah
+from niah.adapters.checkpoints import read_checkpoint, read_state
+from niah.adapters.loading import adapter_info
+from niah.errors import NiahError
+
+STATE = {"a.weight": torch.arange(6.0).view(2, 3), "b": torch.ones(2)}
+
+
+def prefixed(*prefixes: str) -> dict[str, Tensor]:
+    return {"".join((*prefixes, key)): value for key, value in STATE.items()}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        STATE,
+        prefixed("_orig_mod."),
+        prefixed("module.", "_orig_mod."),
+        prefixed("_orig_mod.", "module.", "model."),
+        {"epoch": 3, "state_dict": prefixed("model.")},
+        {"state_dict": prefixed("net.")},
+        {"model": {"state_dict": prefixed("sed_model.")}},
+        {"state_dict_ema": STATE, "epoch": 1},
+        {"model_ema": prefixed("module.")},
+    ],
+)
+def test_wrappers_come_off_however_they_nest(tmp_path: Path, content: dict[str, Any]) -> None:
+    torch.save(content, tmp_path / "file.pth")
+    found = read_checkpoint(tmp_path / "file.pth")
+    assert found.note == ""
+    assert found.state.keys() == STATE.keys()
+    assert all(torch.equal(found.state[key], value) for key, value in STATE.items())
+
+
+def test_of_several_sets_the_trained_one_is_read_and_another_by_name(tmp_path: Path) -> None:
+    other = {key: value + 1 for key, value in STATE.items()}
+    file = tmp_path / "file.ckpt"
+    averaged = {f"net_swa.{key}": value for key, value in other.items()}
+    contents: list[tuple[dict[str, Any], str, str]] = [
+        ({"state_dict": {**prefixed("net."), **averaged}}, "net", "net_swa"),
+        ({"model": STATE, "model_ema": other}, "model", "model_ema"),
+    ]
+    for content, trained, average in contents:
+        torch.save(content, file)
+        first, second = read_checkpoint(file), read_checkpoint(Path(f"{file}:{average}"))
+        assert torch.equal(first.state["b"], STATE["b"])
+        assert torch.equal(second.state["b"], other["b"])
+        assert (first.note, second.note) == (
+            f"{trained}, not {average}",
+            f"{average}, not {trained}",
+        )
+        with pytest.raises(NiahError, match=f"no weights 'emma'.*{average}"):
+            read_checkpoint(Path(f"{file}:emma"))
+
+
+def test_the_record_names_the_set_that_was_taken(tmp_path: Path) -> None:
+    random = niah.load_model("dass-nano", "random")
+    state = random.network.state_dict()  # type: ignore[attr-defined]
+    torch.save({"model": state, "model_ema": state}, tmp_path / "two.pth")
+    info = adapter_info(niah.load_model("dass-nano", tmp_path / "two.pth"))
+    assert Path(info.weights_source).name == "two.pth (model, not model_ema)"
+    named = adapter_info(niah.load_model("dass-nano", f"{tmp_path / 'two.pth'}:model_ema"))
+    assert named.weights_sha256 == info.weights_sha256
+
+
+def test_a_file_is_what_its_first_bytes_say(tmp_path: Path) -> None:
+    save_file(STATE, tmp_path / "safetensors-inside.pth")
+    torch.save(STATE, tmp_path / "pickle-inside.safetensors")
+    for file in tmp_path.iterdir():
+        assert torch.equal(read_state(file)["b"], STATE["b"])
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "a Git LFS pointer"),
+        (b"<!DOCTYPE html><title>scan warning</title>", "a web page"),
+        (b"some words", "it is text"),
+        (b"", "it is empty"),
+        (b"\x80\x02}q\x00(X\x01\x00", "not a readable torch file"),
+        (b"\x80\x02\x8f\xff\xffnonsense.", "not a readable torch file"),
+    ],
+)  # fmt: skip
+def test_what_is_no_checkpoint_is_told_in_one_line(
+    tmp_path: Path, content: bytes, told: str
+) -> None:
+    (tmp_path / "file.pth").write_bytes(content)
+    with pytest.raises(NiahError) as refused:
+        read_state(tmp_path / "file.pth")
+    assert told in str(refused.value)
+    assert "weights_only=False" not in str(refused.value)
+    assert not set("\n\x1b").intersection(str(refused.value))
+
+
+class Payload:
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[str]]:
+        return print, ("code was run",)
+
+
+def test_code_is_refused_by_its_name_and_not_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save({"x": Payload()}, tmp_path / "code.pth")
+    with pytest.raises(NiahError, match=r"something else than tensors \(\S*print\)"):
+        read_state(tmp_path / "code.pth")
+    assert "code was run" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["sparse", "meta"])
+def test_tensors_without_plain_values_are_refused(tmp_path: Path, kind: str) -> None:
+    random = niah.load_model("dass-nano", "random")
+    state = dict(random.network.state_dict())  # type: ignore[attr-defined]
+    key = "classifier.head.bias"
+    state[key] = state[key].to_sparse() if kind == "sparse" else state[key].to("meta")
+    torch.save(state, tmp_path / "odd.pth")
+    with pytest.raises(NiahError, match=f"{key} is {kind}"):
+        niah.load_model("dass-nano", tmp_path / "odd.pth")

@@ -1,0 +1,1 @@
+"""Logits of the official codes, shipped with the rule that weights and inputs follow (`rule`)."""
