@@ -9,6 +9,7 @@ from niah.plots.style import PANEL_IN, Figure, Looks, new_grid, save, scene_labe
 from niah.records.naming import length_name
 from niah.records.schema import BASE_LENGTH_S
 from niah.tables.curves import LengthCurve
+from niah.tables.positions import MOVED, is_moved
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,7 +48,11 @@ def position_figure(
         axes.set_yticks(range(len(rows)), [f"{p:g}" for p in rows])
         axes.grid(visible=False)
         axes.set_facecolor("#f0f0f0")
-        _number_fields(axes, values)
+        moved = _moved(c for c in curves if who(c) == name)
+        marks = [[MOVED if (p, length) in moved else "" for length in columns] for p in rows]
+        _number_fields(axes, values, marks)
+        if any(map(any, marks)):
+            axes.set_xlabel(f"length (s); {MOVED} needle moved to the end")
     for axes in panels[len(shares) :]:
         axes.set_axis_off()
     for row in grid:
@@ -59,12 +64,25 @@ def position_figure(
     return save(canvas, folder / f"positions-{looks.slug(scene)}.png", title, alt)
 
 
-def _number_fields(axes: "Axes", grid: Sequence[Sequence[float]]) -> None:
+def _number_fields(
+    axes: "Axes", grid: Sequence[Sequence[float]], marks: Sequence[Sequence[str]]
+) -> None:
     for row, values in enumerate(grid):
         for column, value in enumerate(values):
             if value == value:  # measured
                 ink = "white" if value < 55 else "black"
-                axes.text(column, row, f"{value:.0f}", ha="center", va="center", color=ink)
+                text = f"{value:.0f}{marks[row][column]}"
+                axes.text(column, row, text, ha="center", va="center", color=ink)
+
+
+def _moved(curves: Iterable[LengthCurve]) -> set[tuple[float, float]]:
+    """(position, length) where the protocol plays the scene of position 1."""
+    return {
+        (curve.position, length)
+        for curve in curves
+        for length, point in curve.scored()
+        if curve.position is not None and length != BASE_LENGTH_S and is_moved(point)
+    }
 
 
 def _shares(curves: Iterable[LengthCurve]) -> Shares:

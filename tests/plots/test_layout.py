@@ -150,6 +150,17 @@ def test_nasty_names_in_every_kind_of_figure(drawn: list[Figure], tmp_path: Path
         refuse_clipping(canvas)
 
 
+def test_fields_of_one_scene_are_marked(drawn: list[Figure], tmp_path: Path) -> None:
+    """Under dass-v1 the needle of 0.5 and 0.75 at 20 s lies where that of 1 does; under niah-v2 it does not."""
+    table = cells(("m",), positions=(0, 0.5, 0.75, 1))
+    for protocol, marked in (("dass-v1", 2), ("niah-v2", 0)):
+        drawn.clear()
+        plots.draw(table.assign(protocol=protocol), tmp_path)
+        texts = [each.get_text() for each in drawn[1].axes[0].texts]
+        assert sum(each.endswith("†") for each in texts if len(texts) == 12) == marked
+        refuse_clipping(drawn[1])
+
+
 def test_long_names_in_narrow_panels(drawn: list[Figure], tmp_path: Path) -> None:
     names = [f"a-model-with-rather-a-long-name-and-number-{i}" for i in range(5)]
     table = cells(names, positions=(0, 1), haystacks=("Strasse-Nord-am-Abend-und-Regen-2024",))
