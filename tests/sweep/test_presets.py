@@ -141,7 +141,7 @@ def test_the_command_line_knows_presets_and_axes(
         f"run -m dass-nano --dry-run --protocol niah-v2 --haystack gaussian --lengths 50 {axes} "
         "--control needle-free,sham --pooling max,top-k",
     )
-    assert f"{2 * (1 + 2 * 8 + 2 * 2)} cells" in planned
+    assert f"{2 * (1 + 1 + 2 * 8 + 2 * 2)} cells" in planned
     assert (
         "gaussian 10 dB, 50 s, position 0.5, mix, needle 2.5 s, 2 needles, 1 distractor" in planned
     )
