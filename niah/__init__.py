@@ -45,4 +45,8 @@ def __getattr__(name: str) -> Any:
         from niah.api import run
 
         return run
+    if name == "synthetic":  # where it was until 0.1
+        from niah.needles import synthetic
+
+        return synthetic
     raise AttributeError(f"module 'niah' has no attribute {name!r}")

@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,10 @@ import torch
 
 from niah import version
 
-_PACKAGES = ("numpy", "torch", "timm", "numba", "pandas", "scikit-learn", "soundfile", "soxr")
+_PACKAGES = (
+    *("numpy", "torch", "timm", "numba", "pandas", "pyarrow", "librosa", "soundfile", "soxr"),
+    *("triton", "mamba-ssm"),  # where they are installed
+)
 
 
 def hardware(device: torch.device) -> dict[str, Any]:
@@ -31,7 +35,8 @@ def hardware(device: torch.device) -> dict[str, Any]:
 def versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
     for name in _PACKAGES:
-        found[name] = importlib.metadata.version(name)
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
     return found
 
 
