@@ -22,7 +22,7 @@ sweep() { # MODEL, then what differs
     local model=$1 run=run
     [ "$model" = aum-esc10 ] && run=run-aum
     shift
-    $niah run --model $results/$model.toml --checkpoint "$work/$model/weights.safetensors" \
+    $niah run --protocol dass-v1 --model $results/$model.toml --checkpoint "$work/$model/weights.safetensors" \
         --needles "$esc50?esc10=True&fold=4" --babble "$babble" --out $results/$run "$@"
 }
 
@@ -39,7 +39,7 @@ for model in "${models[@]}"; do
 done
 
 # Figure 3 in small: a model trained for each pooling, and the average's weights pooled otherwise afterwards.
-pooled() { $niah run --needles "$esc50?esc10=True&fold=4" --haystack zero --lengths 10,50 --positions 0,0.25,0.5,0.75,1 "$@"; }
+pooled() { $niah run --protocol dass-v1 --needles "$esc50?esc10=True&fold=4" --haystack zero --lengths 10,50 --positions 0,0.25,0.5,0.75,1 "$@"; }
 for pooling in first mid last first-token mid-token last-token max sum; do
     name=dass-esc10-$pooling
     fit "$name" dass-esc10 --set "config.pooling=$pooling"

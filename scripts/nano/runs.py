@@ -32,7 +32,7 @@ def sweep(work: Path, only: Sequence[str]) -> None:
         work,
         *("run", *models, "--needles", NEEDLES, "--limit", str(CLIPS), "--haystack", "zero"),
         *("--lengths", ",".join(map(str, LENGTHS)), "--positions", "0.5"),
-        *("--out", "run"),
+        *("--out", "run", "--protocol", "dass-v1"),
     )
 
 
