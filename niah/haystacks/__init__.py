@@ -2,6 +2,7 @@
 
 haystack            a constant, or a sound without an end, with its name and fingerprint
 loading             from a user's word to a haystack
+naming              names that tell a run's haystacks apart
 builders            what the cards' import strings `niah.haystacks:<builder>` name
 sources             sounds without an end; synthetic_talkers: voices for babble without recordings
 energy_bank         a sound's mel energies, computed once
@@ -12,10 +13,12 @@ clip_noise          one clip's noise at its level, as features or as samples
 from niah.haystacks.builders import babble, gaussian, official_babble, recording, silence, zero
 from niah.haystacks.haystack import Haystack
 from niah.haystacks.loading import load_haystack
+from niah.haystacks.naming import distinct_names
 
 __all__ = [
     "Haystack",
     "babble",
+    "distinct_names",
     "gaussian",
     "load_haystack",
     "official_babble",

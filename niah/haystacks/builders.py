@@ -8,6 +8,7 @@ A card of one's own may name a builder of one's own, with this signature:
 import functools
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -122,7 +123,18 @@ def of_recording(path: Path, name: str, contains: tuple[str, ...] = ()) -> Hayst
 
     make_sound(_CHECK_RATE)
     fingerprint = _fingerprint("recording-1", *(sha256_of(file) for file in files))
-    return Haystack(name, "noise", fingerprint, contains, tiled=True, make_sound=make_sound)
+    stem = path.stem or path.resolve().stem
+    folder = path.resolve().parent.name
+    is_of_file = bool(folder) and name.endswith(stem)
+    return Haystack(
+        _printable(name),
+        "noise",
+        fingerprint,
+        contains,
+        tiled=True,
+        make_sound=make_sound,
+        longer_name=_printable(f"{name.removesuffix(stem)}{folder}/{stem}") if is_of_file else "",
+    )
 
 
 def _voices(folder: Path, name: str, contains: tuple[str, ...], seed: int) -> Haystack:
@@ -135,7 +147,8 @@ def _voices(folder: Path, name: str, contains: tuple[str, ...], seed: int) -> Ha
         return [audio.load(file, sample_rate).samples for file in chosen]
 
     fingerprint = _fingerprint("voices-1", seed, N_TALKERS, *(sha256_of(file) for file in chosen))
-    return _mixed(load, name, contains, seed, fingerprint)
+    mixed = _mixed(load, name, contains, seed, fingerprint)
+    return replace(mixed, longer_name=_printable(f"{name}-{folder.resolve().name}"))
 
 
 def _talkers(name: str, contains: tuple[str, ...], seed: int) -> Haystack:
@@ -169,6 +182,11 @@ def _audio_files(folder: Path) -> list[Path]:
     if not files:
         raise NiahError(f"{folder}: no sound file in it ({', '.join(sorted(AUDIO_SUFFIXES))})")
     return files
+
+
+def _printable(name: str) -> str:
+    """A name that every file takes: bytes of a file's name that are not UTF-8 become `\\udcXX`."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _fingerprint(*parts: object) -> str:

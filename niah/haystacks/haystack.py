@@ -14,7 +14,8 @@ class Haystack:
 
     `fill` "zero" is 0 after normalisation (the data set's mean log-mel), "silence" is digital
     silence (log eps, normalised), "noise" takes its frames from `sound`. `contains` lists the AudioSet
-    MIDs that are truly in it. `tiled` sounds are played from their first sample for every clip under
+    MIDs that are truly in it. `longer_name` also has the folder of its file, for use where another haystack has the
+    same name; "" if it comes from no file. `tiled` sounds are played from their first sample for every clip under
     `dass-v1`, as the official `dataloader_niah.py` does with its babble file.
     """
 
@@ -24,6 +25,7 @@ class Haystack:
     contains: tuple[str, ...] = ()
     tiled: bool = False
     make_sound: Callable[[int], Sound] | None = field(default=None, repr=False, compare=False)
+    longer_name: str = field(default="", compare=False)
 
     @property
     def needs_snr(self) -> bool:

@@ -108,7 +108,8 @@ class RunDirectory:
         ]
         if held.get("ids_sha256") != asked.get("ids_sha256"):
             there = self.run_json().get("needles", {}).get("clips", "?")
-            differs.append(f"other clips: {there} there, {'?' if clips is None else clips} now")
+            other = "other clips, or other labels of them" if there == clips else "other clips"
+            differs.append(f"{other}: {there} there, {'?' if clips is None else clips} now")
         elif held.get("content_sha256", asked.get("content_sha256")) != asked.get("content_sha256"):
             differs.append("the sound or the labels of its clips have changed since")
         if differs:

@@ -58,9 +58,12 @@ def sweep(options: RunOptions, note: Note = lambda _: None) -> "pd.DataFrame":
 
 
 def _added(directory: RunDirectory, setup: EvalSetup) -> dict[str, Any]:
-    """Entries that each part of a run adds to run.json: its preset, and the labels truly in its haystacks."""
+    """Entries that each part of a run adds to run.json: its preset; its haystacks, with the labels truly in them."""
     stored = directory.run_json()
-    contained = {each.name: {"contains": list(each.contains)} for each in setup.haystacks.values()}
+    contained = {
+        each.name: {"contains": list(each.contains), "sha256": each.fingerprint}
+        for each in setup.haystacks.values()
+    }
     presets = dict.fromkeys([*stored.get("presets", []), *filter(None, [setup.options.preset])])
     return {"presets": [*presets], "haystacks": {**stored.get("haystacks", {}), **contained}}
 

@@ -17,10 +17,11 @@ from niah.adapters.weights import is_cached
 from niah.adapters.wrappers.pooled import position_logits_of
 from niah.errors import NiahError
 from niah.frontends import Frontend
-from niah.haystacks import load_haystack
+from niah.haystacks import Haystack, distinct_names, load_haystack
 from niah.needles import NeedleSet, load_needles
 from niah.needles.feature_cache import FeatureCache
 from niah.needles.prepared import PreparedNeedles, prepare_alike
+from niah.records.run_directory import RunDirectory
 from niah.records.schema import cell_key
 from niah.scan.availability import check_available, other_than_auto
 from niah.scenes.levels import needs_waveforms
@@ -83,10 +84,7 @@ class EvalSetup:
         self.models = resolve_models(options.models, options.checkpoint)
         self.labels = common_labels(self.models)
         needles = self._needles()
-        self.haystacks = {
-            spec: load_haystack(spec, babble=options.babble, seed=options.seed_of_noise)
-            for spec in options.haystacks
-        }
+        self.haystacks = self._named_haystacks()
         self.device = choose_device(options.device)
         check_available(options.kernel, self.device)
         self._scenes = self._checked_scenes()
@@ -112,7 +110,8 @@ class EvalSetup:
             for model in self.models
             if self._is_absent(model)
         )
-        return list(dict.fromkeys([*of_clips, *left_out(self.options), *self._unplayable, *absent]))
+        notes = [*of_clips, *self._renamed, *left_out(self.options), *self._unplayable, *absent]
+        return list(dict.fromkeys(notes))
 
     def loaded(self) -> Iterator[LoadedModel]:
         """Load one model after another, so that only one is in memory."""
@@ -174,6 +173,21 @@ class EvalSetup:
             audio_root=options.audio_root,
         )
 
+    def _named_haystacks(self) -> dict[str, Haystack]:
+        """Load the haystacks, with names that are not those of other haystacks in the run directory."""
+        options = self.options
+        loaded = {
+            spec: load_haystack(spec, babble=options.babble, seed=options.seed_of_noise)
+            for spec in options.haystacks
+        }
+        named = distinct_names(loaded, _stored_haystacks(options.out))
+        self._renamed = [
+            f"haystack {spec} is called '{named[spec].name}' in tables: another one is '{haystack.name}'"
+            for spec, haystack in loaded.items()
+            if named[spec].name != haystack.name
+        ]
+        return named
+
     def _load(self, model: ModelSpec) -> Adapter:
         options = self.options
         if self._is_absent(model):
@@ -217,3 +231,11 @@ class EvalSetup:
         if len(problems) == len(self.models) * len(self.haystacks):
             raise NiahError(self._unplayable[0])
         return scenes
+
+
+def _stored_haystacks(out: Path) -> dict[str, str]:
+    """Return {name: fingerprint} of the haystacks in a run directory; "" for those of runs that did not store it."""
+    if not (out / "run.json").is_file():
+        return {}
+    stored = RunDirectory(out).run_json().get("haystacks", {})
+    return {name: str(entry.get("sha256", "")) for name, entry in stored.items()}

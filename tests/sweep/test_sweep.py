@@ -346,6 +346,68 @@ def test_another_sound_under_the_same_name_is_refused(tmp_path: Path, material: 
     material.run(tmp_path / "out", **given)
 
 
+def test_other_labels_under_the_same_names_are_refused(tmp_path: Path, material: Material) -> None:
+    clips = tiny.manifest(tmp_path / "clips", clips=3)
+    given = {"needles": clips, "haystack": "zero", "lengths": [10]}
+    material.run(tmp_path / "out", **given)
+    before = state_of(tmp_path / "out")
+    original = clips.read_text()
+    for label in tiny.IDS[1:]:  # of these some move the clips in their order, and some do not
+        clips.write_text(original.replace(f"clip00.wav,{tiny.IDS[0]}", f"clip00.wav,{label}"))
+        with pytest.raises(
+            NiahError,
+            match=r"holds another run .*(labels of its clips have changed|other labels of them)",
+        ):
+            material.run(tmp_path / "out", **given)
+    with pytest.raises(NiahError, match="other clips: 3 there, 2 now"):
+        material.run(tmp_path / "out", **given, limit=2)
+    assert state_of(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_haystacks_of_one_file_name_are_rows_of_their_own(
+    tmp_path: Path, material: Material, at_once: bool
+) -> None:
+    rng = np.random.default_rng(0)
+    recordings = []
+    for name, rate in (("a/street.wav", 16000), ("b/street.flac", 8000), ("b/street.wav", 8000)):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        soundfile.write(tmp_path / name, 0.1 * rng.standard_normal(2 * rate), rate)
+        recordings.append(str(tmp_path / name))
+    out = tmp_path / "out"
+    for recording in [recordings] if at_once else recordings:
+        material.run(out, haystack=recording, lengths=[12], limit=3)
+    table = pd.read_csv(out / "cells.csv").query("length_s == 12")
+    names = sorted(table["haystack"])
+    assert len(set(names)) == 3
+    assert names[0] == ("a/street" if at_once else "b/street")
+    assert names[-1].startswith("street")
+    before = state_of(out)
+    material.run(out, haystack=recordings[::-1], lengths=[12], limit=3)  # all are there already
+    assert state_of(out) == before
+    for recording in recordings:  # a run alone has the plain name, and the same scores
+        alone = material.run(
+            tmp_path / recording.replace("/", "-"), haystack=recording, lengths=[12], limit=3
+        )
+        row = alone.query("length_s == 12").iloc[0]
+        assert row["haystack"] == "street"
+        assert row["mAP"] in list(table["mAP"])
+
+
+def test_a_haystack_changed_under_its_name_is_measured_again(
+    tmp_path: Path, material: Material
+) -> None:
+    file = tmp_path / "street.wav"
+    names = []
+    for seed in (0, 1):
+        noise = 0.1 * np.random.default_rng(seed).standard_normal(32000)
+        soundfile.write(file, noise, 16000)
+        table = material.run(tmp_path / "out", haystack=str(file), lengths=[12], limit=3)
+        names.append(set(table["haystack"]) - {"none"})
+    assert names[0] == {"street"}
+    assert len(names[1]) == 2
+
+
 def test_the_seed_of_noise_is_apart_from_the_choice_of_clips(
     tmp_path: Path, material: Material
 ) -> None:

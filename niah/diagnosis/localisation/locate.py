@@ -91,6 +91,7 @@ def locate(options: LocateOptions) -> list[Path]:
             haystacks=options.haystacks or None,
             device=options.device,
             limit=clips,
+            out=options.run,  # whose haystacks keep their names
         )
     )
     asked = {

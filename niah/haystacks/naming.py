@@ -1,0 +1,49 @@
+"""Names that tell a run's haystacks apart.
+
+Rows and tables know a haystack by its name alone. A recording is called after its file, so that `a/street.ogg` and
+`b/street.wav` would be one row. Where names clash, the name has the folder too, or else a part of the checksum.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from niah.haystacks.haystack import Haystack
+
+_SHOWN = 8  # digits of a checksum in a name
+
+
+def distinct_names(
+    haystacks: Mapping[str, Haystack], stored: Mapping[str, str]
+) -> dict[str, Haystack]:
+    """Return the haystacks with names that no two different ones share.
+
+    Args:
+        haystacks: those of one run, by what the user wrote.
+        stored: name -> fingerprint of the haystacks that the run directory already has rows of; "" where it is unknown,
+            which is then taken to be the haystack of that name.
+
+    Returns:
+        The same haystacks. One that the run directory knows keeps its name there; without a clash nothing changes.
+    """
+    return {
+        spec: replace(haystack, name=_name(haystack, haystacks, stored))
+        for spec, haystack in haystacks.items()
+    }
+
+
+def _name(haystack: Haystack, haystacks: Mapping[str, Haystack], stored: Mapping[str, str]) -> str:
+    mine = haystack.fingerprint
+    with_checksum = f"{haystack.name} ({mine[:_SHOWN]})"
+    names = [name for name in (haystack.name, haystack.longer_name) if name]
+    for name in (*names, with_checksum):
+        if stored.get(name) == mine:
+            return name
+    for name in names:
+        rivals = (
+            other.fingerprint
+            for other in haystacks.values()
+            if name in (other.name, other.longer_name)
+        )
+        if {mine, *rivals, stored.get(name) or mine} == {mine}:
+            return name
+    return with_checksum
