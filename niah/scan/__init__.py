@@ -43,6 +43,11 @@ ScanSequence = Callable[
 ]
 
 
+def output_dtype(dtype: torch.dtype) -> torch.dtype:
+    """Return the dtype of y for an input's: float32 for float16, which y may overflow; else the same."""
+    return torch.float32 if dtype == torch.float16 else dtype
+
+
 def choose_backend(tensor: Tensor, backend: Backend = "auto") -> ChosenBackend:
     """Return the backend for a tensor.
 
@@ -84,7 +89,7 @@ def cross_scan(
         backend: see `choose_backend`.
 
     Returns:
-        (B, T, F, C), dtype of `u`; `triton` and `mamba_ssm` give float32 for float16, which y may overflow.
+        (B, T, F, C), dtype of `u`, but float32 for float16 (`output_dtype`).
     """
     chosen = choose_backend(u, backend)
     tensors = (u, p, dt_weight, dt_bias, A, D)
@@ -108,7 +113,7 @@ def cross_scan(
         return numba_scan(*tensors)
     if u.element_size() == 2:  # the state and the sum of the directions in float32
         y = cross_scan(*(tensor.float() for tensor in tensors), backend=chosen)
-        return y.to(u.dtype)
+        return y.to(output_dtype(u.dtype))
     scan_direction = _scan_direction(chosen)
     rank = dt_weight.shape[-1]
     y = u * D.sum(0)
@@ -197,7 +202,8 @@ def selective_scan(
         backend: see `choose_backend`.
 
     Returns:
-        (batch, L, E), dtype of `u`; with `return_state` also (batch, E, N). Differentiable in all tensors.
+        (batch, L, E), dtype of `u`, but float32 for float16; with `return_state` also (batch, E, N). Differentiable in
+        all tensors.
     """
     chosen = choose_backend(u, backend)
     if chosen == "shapes":
@@ -208,7 +214,11 @@ def selective_scan(
     scan_sequence = _scan_sequence(chosen)
     if initial_state is None:
         initial_state = u.new_zeros(u.shape[0], *A.shape)
+    dtype = output_dtype(u.dtype)
+    if u.element_size() == 2 and chosen in ("reference", "chunked"):  # the others do so inside
+        u, z, B, C, A, D, initial_state = (x.float() for x in (u, z, B, C, A, D, initial_state))
     y, state = scan_sequence(u, z, B, C, A, D, initial_state, reverse)
+    y = y.to(dtype)
     return (y, state) if return_state else y
 
 

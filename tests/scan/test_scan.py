@@ -12,7 +12,7 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
-from niah.scan import DIRECTIONS, Backend, choose_backend, cross_scan, selective_scan
+from niah.scan import DIRECTIONS, Backend, choose_backend, cross_scan, output_dtype, selective_scan
 from niah.scan.cpu.map import ChunkedMapScan, Parameters, scan_way
 from niah.scan.cpu.math import OPTIONS, exp_of_non_positive, softplus_in_place
 from niah.scan.cpu.sequence import _advance
@@ -227,7 +227,7 @@ def test_sequence_scans_equal_the_reference(
     tolerance = TOLERANCES[dtype][0]
     for made, true in zip(found, sequence_truth(length, states, dtype, reverse), strict=True):
         assert relative_error(made.double(), true) < tolerance
-    assert found[0].dtype == dtype
+    assert found[0].dtype == output_dtype(dtype)
 
 
 @cache
@@ -250,7 +250,7 @@ def test_map_scans_equal_the_reference(
     """One direction at a time: the others' C is zero."""
     args, truth = one_direction(length, direction, dtype)
     found = cross_scan(*args, backend=backend)
-    assert found.dtype == dtype
+    assert found.dtype == output_dtype(dtype)
     assert relative_error(found.double(), truth) < TOLERANCES[dtype][0]
 
 
@@ -425,3 +425,24 @@ def test_kernel_indices_pass_two_to_the_32(tmp_path: Path) -> None:
     assert np.any(y)
     np.testing.assert_array_equal(big["y"][1, :, -width:], y[0])
     np.testing.assert_array_equal(big_state[1, :, -width:], state[0])
+
+
+@pytest.mark.parametrize("backend", ["reference", "chunked", "cpu"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_every_backend_gives_float32_for_float16_and_holds_what_float16_does_not(
+    backend: Backend, dtype: torch.dtype
+) -> None:
+    expected = torch.float32 if dtype == torch.float16 else dtype
+    args = [x.to(dtype) for x in arguments((1, 4, 2, 3, 2))]
+    args[0] = torch.full_like(args[0], 6e4)
+    args[5] = torch.full_like(args[5], 10.0)  # D: y is past 65,504
+    y = cross_scan(*args, backend=backend)
+    assert y.dtype == expected
+    assert bool(y.isfinite().all())
+    assert float(y.abs().max()) > 65_504
+    u = args[0].flatten(1, 2)
+    z, B, C = (torch.zeros(1, 8, n, dtype=dtype) for n in (3, 2, 2))
+    A, D = -torch.ones(3, 2, dtype=dtype), torch.full((3,), 10.0, dtype=dtype)
+    y = selective_scan(u, z, B, C, A, D, backend=backend)
+    assert y.dtype == expected
+    assert float(y.max()) == pytest.approx(6e5, rel=1e-2)

@@ -30,6 +30,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from niah.scan import output_dtype
 from niah.scan.cpu.compile import kernel
 from niah.scan.cpu.math import as_float32, exp_of_non_positive, softplus_in_place
 from niah.system.threads import run_jobs
@@ -307,12 +308,12 @@ def _array(x: Tensor) -> Any:
 def cross_scan(
     u: Tensor, p: Tensor, dt_weight: Tensor, dt_bias: Tensor, A: Tensor, D: Tensor
 ) -> Tensor:
-    """As `niah.scan.cross_scan`, on the CPU, in float32 inside, without gradients."""
-    dtype = u.dtype
+    """Compute `niah.scan.cross_scan` on the CPU, in float32 inside, without gradients."""
+    dtype = output_dtype(u.dtype)
     u, p, dt_weight, dt_bias, A, D = as_float32(u, p, dt_weight, dt_bias, A, D)
     batch, columns, rows = u.shape[:3]
     if columns == 0 or rows == 0:
-        return torch.zeros_like(u)
+        return torch.zeros_like(u, dtype=dtype)
     size = max(1, CHUNK_POSITIONS // rows)
     chunks = [(a, min(a + size, columns)) for a in range(0, columns, size)]
     parameters = Parameters.of(dt_weight, dt_bias, A, D)

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from niah.scan import output_dtype
 from niah.scan.cpu.compile import kernel
 from niah.scan.cpu.math import as_float32, dot, exp_of_non_positive, softplus_in_place
 from niah.system.threads import run_jobs
@@ -212,6 +213,9 @@ def scan_sequence(
     state: Tensor,
     reverse: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """As `niah.scan.reference.scan_sequence`, on the CPU, in float32 inside (the state is so); once differentiable."""
+    """Compute `niah.scan.reference.scan_sequence` on the CPU, in float32 inside; once differentiable.
+
+    The state is float32, y of `output_dtype`.
+    """
     y, after = _ScanSequence.apply(*as_float32(u, z, B, C, A, D, state), reverse)
-    return y.to(u.dtype), after
+    return y.to(output_dtype(u.dtype)), after
