@@ -31,7 +31,7 @@ class AudioMamba(NetworkAdapter):
 
     @staticmethod
     def official_state(state: State, network: nn.Module) -> State:  # noqa: ARG004
-        """As it is: there is no layout but this project's."""
+        """Return the state as it is: there is no layout but this project's."""
         return state
 
     def _ready(self) -> None:
@@ -39,7 +39,7 @@ class AudioMamba(NetworkAdapter):
         super()._ready()
 
     def largest_tensor(self, batch: int, frames: int) -> int:
-        """Of the first stage's map: the hidden layer of an MLP, the scans' parameters, or the image itself.
+        """Count the first stage's map: the hidden layer of an MLP, the scans' parameters, or the image itself.
 
         As in training; without gradients the hidden layer exists for a tile alone, and the true figure is less.
         """

@@ -26,7 +26,7 @@ class AudioMae(NetworkAdapter):
 
     @staticmethod
     def official_state(state: State, network: nn.Module) -> State:  # noqa: ARG004
-        """As it is: the network has the official names, and the fine-tuned file has no other keys."""
+        """Return the state as it is: the network has the official names, and the fine-tuned file has no other keys."""
         return state
 
     def tokens(self, frames: int) -> int:

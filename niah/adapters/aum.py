@@ -101,7 +101,7 @@ def _design_of(parameters: set[str]) -> Design:
 
 
 def _trained_frames(state: State, config: AumConfig) -> int:
-    """Of the stored table of positions: AuM is also released for other lengths than 10 s (Speech Commands: 1 s)."""
+    """Return the frames of the stored positions: AuM is also released for 1 s (Speech Commands)."""
     table = state.get("pos_embed.pos_embed")
     rows = config.grid(config.trained_frames)[0]
     if table is None or table.ndim != 3 or table.shape[1] <= 1 or (table.shape[1] - 1) % rows:

@@ -88,7 +88,7 @@ class Beats(NetworkAdapter):
 
 
 def _other_entries(path: Path) -> Mapping[str, Any]:
-    """What an official file holds beside its tensors; nothing in other formats."""
+    """Return what an official file holds beside its tensors; nothing in other formats."""
     path, _ = file_and_set(path)
     if is_safetensors(path):
         return {}

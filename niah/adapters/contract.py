@@ -1,4 +1,4 @@
-"""What an adapter does not keep of the protocol (`niah.adapters.Adapter`), told in words, all of it.
+"""A check of the adapter protocol (`niah.adapters.Adapter`): everything that a class lacks, in words.
 
 `lacking` looks at its parts; `misbehaving` runs it on two made-up 10 s clips. Neither stops at the first fault.
 """
@@ -35,7 +35,7 @@ def lacking(adapter: Any, card: ModelCard) -> Iterator[str]:
 
 
 def misbehaving(adapter: Any, device: torch.device) -> Iterator[str]:
-    """What two clips through its front end and its network bring to light."""
+    """Yield what two clips through its front end and its network bring to light."""
     yield from _frontend_misbehaving(adapter)
     try:
         features = _features(adapter)

@@ -79,7 +79,7 @@ def _from_hub(key: str) -> str:
 
 
 def _viewed(value: Tensor, shape: Any) -> Tensor:
-    """As `shape` where only the grouping of axes differs: (out, in, 1, 1) linear layers, flattened projections."""
+    """Reshape where only the grouping of axes differs: (out, in, 1, 1) linear layers, flattened projections."""
     if shape is None or value.shape == shape or value.numel() != shape.numel():
         return value
     squeezed = [n for n in value.shape if n != 1] == [n for n in shape if n != 1]

@@ -61,7 +61,7 @@ def cached_from_hub(repository: str, file: str, revision: str) -> Path | None:
 
 
 def stored_as(path: Path) -> str:
-    """What the library's cache calls the content: its ETag, which for large files is their SHA-256; "" for a copy."""
+    """Return the name of the content in the library's cache: its ETag, the SHA-256 of large files; "" for a copy."""
     return path.readlink().name if path.is_symlink() else ""
 
 

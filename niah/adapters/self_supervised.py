@@ -1,4 +1,4 @@
-"""What SSAMBA's and SSAST's checkpoints share: released without a head, positions stored for another grid.
+"""The parts that SSAMBA's and SSAST's checkpoints share: released without a head, positions stored for another grid.
 
 The released files are self-supervised: `v.*`, and what pre-training needs. A tagger is such a body with an `mlp_head`
 after fine-tuning, by the authors' scripts or by `niah train`; `load_body` is where fine-tuning starts.

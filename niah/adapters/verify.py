@@ -34,7 +34,7 @@ class Finding:
 def verify(
     name: str, checkpoint: str | None, lengths_s: Sequence[float], device: str
 ) -> Iterator[Finding]:
-    """What was found, as it is found: the load, the protocol, each length in its native mode or over windows.
+    """Yield each finding: the load, the protocol, each length in its native mode or over windows.
 
     A model of the package loads strictly or not at all; of a user's adapter everything that is wrong is told.
 

@@ -49,7 +49,7 @@ def resolve(card: ModelCard, name: str) -> Path:
 
 
 def by_hand(card: ModelCard, name: str) -> str:
-    """What a person must do for weights that no program can fetch."""
+    """Return what a person must do for weights that no program can fetch."""
     weights = card.weights[name]
     path = local_path(card, weights)
     where = (
@@ -90,7 +90,7 @@ def local_path(card: ModelCard, weights: Weights) -> Path | None:
 
 
 def is_cached(card: ModelCard, name: str) -> bool:
-    """Whether `resolve` would need no network."""
+    """Return whether `resolve` would need no network."""
     weights = card.weights[name]
     path = local_path(card, weights)
     if path is not None:
@@ -101,7 +101,7 @@ def is_cached(card: ModelCard, name: str) -> bool:
 
 
 def _is_shipped(card: ModelCard) -> bool:
-    """Whether the card is one of this package's own."""
+    """Return whether the card is one of this package's own."""
     return card.folder.resolve() == cards_folder("models").resolve()
 
 
@@ -113,7 +113,7 @@ def _folder_name(card: ModelCard, weights: Weights) -> str:
 
 
 def _file_name(weights: Weights) -> str:
-    """As the card says, else as the address ends, where that is a plain name."""
+    """Return the name on the card, else the end of the address, where that is a plain name."""
     if weights.file_name or not weights.url:
         return weights.file_name or "weights"
     try:

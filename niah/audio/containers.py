@@ -1,4 +1,4 @@
-"""How much sound a file's header promises, and headers of writers that could not seek back to fill in a size.
+"""The length that a file's header promises, and headers of writers that could not seek back to fill in a size.
 
 libsndfile silently shortens what is cut off, in nearly every container, so the promise is read from the header's own
 chunks. A size of 0, or from 0x7fff0000 on, is a placeholder (SoX, arecord, GStreamer, ffmpeg to a pipe): no promise,

@@ -1,4 +1,4 @@
-"""What a file is that libsndfile cannot read, by its first bytes, and how to make sound of it."""
+"""The kind of a file that libsndfile cannot read, by its first bytes, and the way to convert it."""
 
 _ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _CONVERT = "which libsndfile cannot read: convert it, as with `ffmpeg -i {name} out.wav`"
@@ -33,5 +33,5 @@ def description(content: bytes, name: str) -> str:
 
 
 def _is_adts(content: bytes) -> bool:
-    """Whether it begins with an ADTS header (ISO 14496-3): sync word, layer 0."""
+    """Return whether it begins with an ADTS header (ISO 14496-3): sync word, layer 0."""
     return len(content) > 2 and content[0] == 0xFF and content[1] & 0xF6 == 0xF0

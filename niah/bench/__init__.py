@@ -1,4 +1,4 @@
-"""What does a forward pass cost? One idea a file.
+"""The cost of a forward pass, one idea a file.
 
 point      one measurement: a model at a length, and how it is run
 bench      `niah bench`: rows of points in bench.csv, and what of them is still to be measured

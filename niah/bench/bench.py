@@ -1,4 +1,4 @@
-"""What a forward pass costs against the length of its input: latency, real-time factor, peak memory, roofline.
+"""The cost of a forward pass against the length of its input: latency, real-time factor, peak memory, roofline.
 
 Every point (a model at a length) is measured in a process of its own: where it runs out of memory the row says `oom`,
 and longer inputs of that model are not tried. Rows are written as they come; the same command again goes on after the

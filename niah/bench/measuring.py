@@ -131,7 +131,7 @@ def _measured(point: BenchPoint) -> dict[str, Any]:
 
 
 def _work(adapter: Any, frames: int) -> dict[str, float]:
-    """Of one clip; nothing where a network cannot be counted."""
+    """Count the work of one clip; None where a network cannot be counted."""
     from niah.bench.roofline import work_of
 
     try:

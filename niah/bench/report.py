@@ -51,7 +51,7 @@ def _line(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def series(row: dict[str, Any]) -> str:
-    """What is one curve: the model, and whatever of its setting is not the default."""
+    """Return the name of a curve: the model, and what of its setting is not the default."""
     parts = [str(row["model"])]
     if row["window_s"]:
         parts.append(f"{row['window_s']:g} s windows")

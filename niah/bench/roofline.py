@@ -1,4 +1,4 @@
-"""What a forward pass must cost at least: its operations and bytes, and this machine's measured rates for them.
+"""The least cost of a forward pass: its operations and bytes, and this machine's measured rates for them.
 
     roofline = max(matrix operations / matrix product rate, bytes / copy bandwidth)
 
@@ -45,7 +45,7 @@ class Tiled(Protocol):
 
 @dataclass(frozen=True)
 class Work:
-    """Of one forward pass."""
+    """The work of one forward pass."""
 
     matrix_flop: float
     scan_flop: float

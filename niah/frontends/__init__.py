@@ -48,7 +48,7 @@ class Frontend(Protocol):
 
     @property
     def removes_mean(self) -> bool:
-        """Whether a clip's mean is taken off its waveform first."""
+        """Return whether a clip's mean is taken off its waveform first."""
 
     @property
     def silence(self) -> float:
@@ -81,7 +81,7 @@ class Frontend(Protocol):
         """Normalised log energies without floor or offset, -inf where E is 0; may overwrite its argument."""
 
     def gain_level(self, gain: float) -> float:
-        """What a gain of the waveform adds to a level."""
+        """Return what a gain of the waveform adds to a level."""
 
     def finish(self, levels: "NDArray[np.float32]", lowest: float) -> None:
         """Levels to features, in place: the floor. No level is below `lowest`, which may make it needless."""

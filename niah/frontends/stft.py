@@ -77,7 +77,7 @@ class StftFrontend:
 
     @property
     def needle_frames(self) -> int:
-        """Of 10 s: 1000 with pre-emphasis, 1001 without."""
+        """Return the frames of 10 s: 1000 with pre-emphasis, 1001 without."""
         return self.frames(CLIP_S * self.sample_rate)
 
     @property

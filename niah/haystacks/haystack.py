@@ -29,7 +29,7 @@ class Haystack:
 
     @property
     def needs_snr(self) -> bool:
-        """Whether scenes need an SNR: true of noise, false of constants."""
+        """Return whether scenes need an SNR: true of noise, false of constants."""
         return self.fill == "noise"
 
     def sound(self, sample_rate: int) -> Sound:

@@ -1,4 +1,4 @@
-"""What report.html shows, as values for its template: a summary, figures, tables, cells, provenance."""
+"""The content of report.html, as values for its template: a summary, figures, tables, cells, provenance."""
 
 import base64
 import json

@@ -83,7 +83,7 @@ def _figure(axis: str, here: Sequence[LengthCurve], looks: Looks, folder: Path) 
 
 
 def _varies(curve: LengthCurve, axis: str) -> bool:
-    """Whether the curve is plain but for `axis`."""
+    """Return whether the curve is plain but for `axis`."""
     points = list(_longer(curve))
     return bool(points) and not any(
         p.get(other) for p in points for other in SCENE_AXES if other != axis

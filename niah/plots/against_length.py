@@ -82,7 +82,7 @@ def length_figure(
 
 
 def _below_zero(axes: "Axes") -> bool:
-    """Whether a curve is below 0, as the chance-adjusted share can be."""
+    """Return whether a curve is below 0, as the chance-adjusted share can be."""
     return any(min(map(float, line.get_ydata()), default=0.0) < 0 for line in axes.lines)  # type: ignore[arg-type]
 
 

@@ -1,4 +1,4 @@
-"""What all figures share: colours, markers, panels, the legend, the chance line, and the way to disk.
+"""The style that all figures share: colours, markers, panels, the legend, the chance line, and the way to disk.
 
 A model keeps its colour (Okabe and Ito's palette, told apart without colour vision) and its marker in every figure of
 a run; bands are 95 % intervals; the grey dashes are chance.

@@ -141,7 +141,7 @@ def frontend_of(model: str) -> Drawable:
 
 
 def weights_at_hand(model: str, checkpoint: Path | None) -> bool:
-    """Whether a model can be loaded without fetching anything: a preview is not worth a long download."""
+    """Return whether a model can be loaded without fetching anything: a preview is not worth a long download."""
     from niah.adapters.loading import import_adapter
     from niah.adapters.network_adapter import NetworkAdapter
     from niah.adapters.weights import is_cached

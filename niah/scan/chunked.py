@@ -21,7 +21,7 @@ SEGMENT = 1024  # steps whose states are in memory at a time, in a scan with man
 
 
 def scan_direction(u: Tensor, z: Tensor, B: Tensor, C: Tensor, A: Tensor, direction: int) -> Tensor:
-    """As `niah.scan.reference.scan_direction`."""
+    """Compute `niah.scan.reference.scan_direction` chunk by chunk."""
     dtype = u.dtype
     u, z, B, C, A = (_wide(x) for x in (u, z, B, C, A))
     columns, rows = u.shape[1:3]
@@ -46,7 +46,7 @@ def scan_sequence(
     state: Tensor,
     reverse: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """As `niah.scan.reference.scan_sequence`, a segment at a time."""
+    """Compute `niah.scan.reference.scan_sequence` a segment at a time."""
     dtype = u.dtype
     u, z, B, C, A, D, state = (_wide(x) for x in (u, z, B, C, A, D, state))
     if reverse:

@@ -23,7 +23,7 @@ STEPS_AT_A_TIME = 256  # of the part that an initial state adds
 def cross_scan(
     u: Tensor, p: Tensor, dt_weight: Tensor, dt_bias: Tensor, A: Tensor, D: Tensor
 ) -> Tensor:
-    """As `niah.scan.cross_scan`; (batch, T, F, C).
+    """Compute `niah.scan.cross_scan` through mamba-ssm; (batch, T, F, C).
 
     Raises NiahError past 2^31 elements.
     """
@@ -60,7 +60,7 @@ def scan_sequence(
     state: Tensor,
     reverse: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """As `niah.scan.reference.scan_sequence`.
+    """Compute `niah.scan.reference.scan_sequence` through mamba-ssm.
 
     The official kernel starts from zero. The scan is linear in its state, so what an initial state adds is its decayed
     read-out, made here in torch: slow, but exact.

@@ -1,4 +1,4 @@
-"""What a step does to clips: as log-mel features (B, frames, mels), or as waveforms (samples,).
+"""The changes that a step makes to clips: as log-mel features (B, frames, mels), or as waveforms (samples,).
 
 The plan (`niah.training.batch_plan`) says what; nothing is drawn here. Log-mel is not normalised yet.
 """

@@ -1,4 +1,4 @@
-"""What one training step does, decided before any clip is read: which clips, mixed with which, moved and masked how.
+"""The plan of a training step, decided before any clip is read: which clips, mixed with which, moved and masked how.
 
 Everything is drawn from (seed, step) or (seed, epoch) for the whole batch, and one row of every array belongs to one
 clip. A run that was killed repeats its steps exactly; processes that share a batch take rows of the same plan; workers

@@ -64,7 +64,7 @@ class Batch:
 
 
 class Clips(Protocol):
-    """What the loop needs of its clips."""
+    """The clips as the loop needs them."""
 
     @property
     def labels(self) -> SparseLabels: ...

@@ -33,7 +33,7 @@ _LOSS_VERSIONS = {"l2": 2, "cosine": 2}
 
 @dataclass(frozen=True)
 class Recipe:
-    """What determines a training run; a checkpoint of another recipe is not resumed from."""
+    """The settings that determine a training run; a checkpoint of another recipe is not resumed from."""
 
     model: str  # a model card's name or path: architecture, labels
     train: str = ""  # needle spec (`niah.needles.load_needles`); empty: --train must be given

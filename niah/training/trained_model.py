@@ -1,4 +1,4 @@
-"""What a training leaves: a weights file and its card, so that `niah run --model OUT/card.toml` is all it takes."""
+"""The files that a training leaves: weights and their card, for `niah run --model OUT/card.toml`."""
 
 import json
 from pathlib import Path

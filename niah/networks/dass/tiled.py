@@ -94,7 +94,7 @@ def feature_map(network: Dass, features: Tensor, tiling: Tiling = DEFAULT) -> Te
 
 
 def _is_threaded(network: Dass) -> bool:
-    """Whether the work is cut into jobs of one thread each, or goes to torch in large pieces."""
+    """Return whether the work is cut into jobs of one thread each, or goes to torch in large pieces."""
     like = next(network.parameters())
     return choose_backend(like, network.scan_backend) == "cpu" and like.dtype == torch.float32
 
@@ -146,7 +146,7 @@ class _Walk:
             work.back(start, stop, first, last, y[start:stop, first:last])
 
     def _is_short(self, u: Tensor) -> bool:
-        """Whether one pass, which has two jobs an item, beats two passes by any number of threads."""
+        """Return whether one pass, which has two jobs an item, beats two passes by any number of threads."""
         jobs = min(2 * len(u), threads_of_jobs())
         return u.shape[1] <= self.tiling.short and 2 * jobs > threads_of_jobs()
 
@@ -213,11 +213,11 @@ class _Walk:
         return self._positions(work) // work.x.shape[2]
 
     def _positions(self, work: "_BlockWork") -> int:
-        """Of a matrix product."""
+        """Return the positions of a matrix product."""
         return max(self.tiling.tile, self.tiling.hidden // work.block.mlp.fc1.out_features)
 
     def _items(self, work: "_BlockWork") -> int:
-        """How many whole items one matrix product takes, at least one; no more than leave each thread some."""
+        """Return how many whole items one matrix product takes, at least one; no more than leave each thread some."""
         batch, columns, rows = work.x.shape[:3]
         share = -(-batch // threads_of_jobs())
         return max(1, min(self._positions(work) // (columns * rows), share))
@@ -238,7 +238,7 @@ class _Walk:
         return self.spare[:count].view(shape)
 
     def _chunks(self, x: Tensor, items: int = 1) -> list[Chunk]:
-        """What is done at a time: chunks of `items` items on a CPU (as many for each item), else slabs of the batch."""
+        """Return the units of work: chunks of `items` items on a CPU (as many for each), else slabs of the batch."""
         batch, columns, rows, channels = x.shape
         if not self.threaded:
             return [

@@ -137,7 +137,7 @@ class MambaMixer(nn.Module):
         return y.to(c.dtype), state
 
     def _by_tiles(self, h: Tensor, from_end: bool) -> Tensor:
-        """As `forward`, in place: a scan from the end first, whose outputs are kept for the one from the start."""
+        """Compute `forward` in place: a scan from the end first, whose outputs are kept for the one from the start."""
         directions = sorted(self.directions(from_end), key=lambda d: not d.reverse)
         kept: Tensor | None = None
         for direction in directions[:-1]:

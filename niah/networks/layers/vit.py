@@ -1,4 +1,4 @@
-"""What Audio-MAE, PaSST, EAT and SSLAM share: patches, and a transformer block whose memory is bounded at any length.
+"""Parts that Audio-MAE, PaSST, EAT and SSLAM share: patches, and a transformer block of bounded memory.
 
     pre-norm  (ViT, DeiT):    y = x + attention(norm1(x));    y + mlp(norm2(y))
     post-norm (data2vec 2):   y = norm1(x + attention(x));    norm2(y + mlp(y))

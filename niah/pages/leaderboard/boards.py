@@ -127,14 +127,14 @@ def _clips_by_list(submissions: Iterable[Submission]) -> dict[str, str]:
 
 
 def _claims(cell: Point) -> Key:
-    """What a row itself says of protocol and clips."""
+    """Return what a row itself says of protocol and clips."""
     return (cell["protocol"], cell["needles"], cell["n_clips"])
 
 
 def _clip_lists(
     submission: Submission, stated: Mapping[str, Submission], clips_of_list: Mapping[str, str]
 ) -> dict[Key, Key]:
-    """What, beside protocol and number of clips, must be equal to be on one board, by `_claims`.
+    """Return what, beside protocol and number of clips, must be equal to be on one board, by `_claims`.
 
     A bare table's rows are of the same clips as a run that any of them is shared with.
     """

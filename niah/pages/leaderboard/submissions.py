@@ -173,7 +173,7 @@ def _read(path: Path) -> tuple[tuple[Point, ...], Mapping[str, Any], RunDirector
 
 
 def _is_ranked(cell: Point) -> bool:
-    """Whether the cell is of the whole clip once, at the run's level, with its needle."""
+    """Return whether the cell is of the whole clip once, at the run's level, with its needle."""
     return not cell.get("control") and not any(cell.get(axis) for axis in SCENE_AXES)
 
 

@@ -17,7 +17,7 @@ OWN_POOLING = (
 
 @dataclass(frozen=True)
 class System:
-    """What is ranked.
+    """One system of the ranking.
 
     Attributes:
         name: how the board calls it, another one for each system.

@@ -170,7 +170,7 @@ class _ScanDirection(torch.autograd.Function):
 
 
 def scan_direction(u: Tensor, z: Tensor, B: Tensor, C: Tensor, A: Tensor, direction: int) -> Tensor:
-    """As `niah.scan.reference.scan_direction`, on the CPU, in float32 inside; once differentiable."""
+    """Compute `niah.scan.reference.scan_direction` on the CPU, in float32 inside; once differentiable."""
     arguments = as_float32(u, z, B, C, A)
     y: Tensor = _ScanDirection.apply(*arguments, direction)
     return y.to(u.dtype)

@@ -54,7 +54,7 @@ def entering_states(decay: Tensor, value: Tensor, initial: Tensor | None = None)
 def _prefix(
     decay, value, lines, blocks, LANES: tl.constexpr, BLOCK: tl.constexpr, WIDTH: tl.constexpr
 ):
-    """Of this program's block: lines, lanes, scan, block, and the pairs from the block's first line to each line."""
+    """Return this program's block: lines, lanes, scan, block, the pairs from the block's first line to each."""
     lane_blocks: tl.constexpr = (LANES + WIDTH - 1) // WIDTH
     program = tl.program_id(0).to(tl.int64)
     lane = (program % lane_blocks) * WIDTH + tl.arange(0, WIDTH)

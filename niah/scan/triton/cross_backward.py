@@ -34,7 +34,7 @@ LN_2 = tl.constexpr(0.6931471805599453)
 
 
 def gradients(plan: CrossScanPlan, saved: tuple[Tensor, ...], gy: Tensor) -> tuple[Tensor, ...]:
-    """Of u, p, dt_weight, dt_bias, A and D, in their dtypes; `saved` is these and the entering states."""
+    """Return the gradients of u, p, dt_weight, dt_bias, A and D; `saved` is these and the entering states."""
     u, p, dt_weight, dt_bias, A, D, states = saved
     adjoints = line_states(plan, gy, p, dt_weight, dt_bias, A, adjoint=True)
     workers = max(1, min(plan.batch * plan.slabs, plan.programs // plan.channel_blocks))

@@ -168,7 +168,7 @@ def _entering(
     states, c, k, group, item, slab, reverse, columns, line, pieces, chunks, lines, rows_size,
     F: tl.constexpr, C: tl.constexpr, M: tl.constexpr,
 ):  # fmt: skip
-    """Of a group's lines: first step and steps (M,), and the states (M, WIDTH) that enter them from one end."""
+    """Return a group's lines: first step and steps (M,), and the states (M, WIDTH) that enter them from one end."""
     lane = group * M + tl.arange(0, M)
     start, count = line_starts(k, lane, columns, line, F)
     offset = state_offset(
@@ -185,7 +185,7 @@ def _line_pairs(
     F: tl.constexpr, C: tl.constexpr, R: tl.constexpr, RANK: tl.constexpr, M: tl.constexpr,
     WIDTH: tl.constexpr, PRECISION: tl.constexpr, ADJOINT: tl.constexpr,
 ):  # fmt: skip
-    """Of every line of one (slab, direction, channel block): its decay, and its end state from zero."""
+    """Write, for every line of one (slab, direction, channel block): its decay, and its end state from zero."""
     channel_blocks: tl.constexpr = (C + WIDTH - 1) // WIDTH
     program = tl.program_id(0).to(tl.int64)
     c = (program % channel_blocks).to(tl.int32) * WIDTH + tl.arange(0, WIDTH)

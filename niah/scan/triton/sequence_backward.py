@@ -22,7 +22,7 @@ LN_2 = tl.constexpr(0.6931471805599453)
 def gradients(
     plan: SequenceScanPlan, saved: tuple[Tensor, ...], gy: Tensor, gfinal: Tensor
 ) -> tuple[Tensor, ...]:
-    """Of u, z, B, C, A, D and the initial state, in their dtypes; `saved` is these and the entering states."""
+    """Return the gradients of u, z, B, C, A, D and the initial state; `saved` is these and the entering states."""
     u, z, B, C, A, D, initial, states = saved
     adjoints = line_states(plan, gy, z, C, A, gfinal, adjoint=True)
     workers = max(1, min(plan.items, plan.programs // plan.blocks))

@@ -118,7 +118,7 @@ def line_states(
 
 @triton.jit
 def _place(program, line, lines, L, E: tl.constexpr, WIDTH: tl.constexpr, REVERSE: tl.constexpr):
-    """Of a program: its channels (WIDTH,), batch item, line, the line's rank in scan order, first step and steps."""
+    """Return a program's place: channels (WIDTH,), batch item, line, its rank in scan order, first step, steps."""
     blocks: tl.constexpr = (E + WIDTH - 1) // WIDTH
     e = (program % blocks).to(tl.int32) * WIDTH + tl.arange(0, WIDTH)
     at = program // blocks % lines
@@ -142,7 +142,7 @@ def _line_pairs(
     E: tl.constexpr, N: tl.constexpr, STATES: tl.constexpr, WIDTH: tl.constexpr,
     REVERSE: tl.constexpr, ADJOINT: tl.constexpr,
 ):  # fmt: skip
-    """Of one line and channel block: its decay, and its end state from zero."""
+    """Write, for one line and channel block, its decay, and its end state from zero."""
     program = tl.program_id(0).to(tl.int64)
     e, item, rank, first, steps = _place(program, line, lines, L, E, WIDTH, REVERSE)
     n = tl.arange(0, STATES)
