@@ -24,6 +24,7 @@ from niah.haystacks.sources import GaussianNoise, Sound, Tiled, VoiceMix
 from niah.haystacks.synthetic_talkers import talker
 from niah.randomness import keyed_generator
 from niah.system.download import cache_folder, fetch, sha256_of
+from niah.system.folder_walk import files_below
 from niah.system.plain_names import below
 
 OFFICIAL_BABBLE_SHA256 = "4a3a4fb731c3bb6618af0374afeaeecc6adfb0331e67bd53f5a60fb62e423c85"
@@ -177,8 +178,7 @@ def _mixed(
 
 def _audio_files(folder: Path) -> list[Path]:
     """Sound files at any depth, in the order of their relative paths."""
-    found = (p for p in folder.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES and p.is_file())
-    files = sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+    files = files_below(folder, AUDIO_SUFFIXES)
     if not files:
         raise NiahError(f"{folder}: no sound file in it ({', '.join(sorted(AUDIO_SUFFIXES))})")
     return files

@@ -11,6 +11,7 @@ from niah.needles.readers import path_label_csv as table_csv
 from niah.needles.readers import synthetic as embedded
 from niah.needles.readers.rows import NeedleRows, Request, described, read_text
 from niah.needles.selection import select
+from niah.system.folder_walk import files_below
 from niah.vocabularies import Vocabulary
 
 EMBEDDED = "synthetic"
@@ -111,7 +112,7 @@ def _read_folder(folder: Path, request: Request) -> NeedleRows:
         return fsd50k.read(truth, request)
     if (folder / "manifest.csv").is_file():
         return table_csv.read(folder / "manifest.csv", request)
-    if next(folder.rglob("*.parquet"), None):
+    if files_below(folder, (".parquet",)):
         return parquet.read(folder, request)
     raise NiahError(
         f"needles {folder}: is none of the folders known (ESC-50 with meta/esc50.csv, FSD50K with "

@@ -24,7 +24,11 @@ from niah.needles.readers.rows import (
     read_text,
     split_labels,
 )
+from niah.system.folder_walk import files_below
 
+FOREIGN_SUFFIXES = frozenset(
+    (".m4a", ".mp4", ".aac", ".webm", ".mkv", ".wma")
+)  # downloads that libsndfile lacks
 LICENCE = "labels CC BY 4.0 (AudioSet); audio from YouTube, no open licence"
 _FIELDS = 4
 
@@ -116,11 +120,11 @@ def _seconds(text: str) -> float | None:
 
 
 def _audio_files(folder: Path) -> dict[str, Path]:
-    """Stem -> file of all audio below a folder; the first in path order where stems repeat."""
+    """Return {stem: file} of all audio below a folder: what can be decoded first, then the first in path order."""
     if not folder.is_dir():
         raise NiahError(f"{folder}: no such folder of audio")
     found: dict[str, Path] = {}
-    for file in sorted(folder.rglob("*")):
-        if file.suffix.lower() in AUDIO_SUFFIXES:
+    for suffixes in (AUDIO_SUFFIXES, FOREIGN_SUFFIXES):
+        for file in files_below(folder, suffixes):
             found.setdefault(file.stem, file)
     return found

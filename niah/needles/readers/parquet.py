@@ -7,15 +7,17 @@ small columns only; a clip's bytes are read on demand, a few rows at a time.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from niah.audio import AudioError, Waveform, load
 from niah.errors import NiahError
-from niah.needles.readers import esc50
+from niah.needles.needle import LONGEST_CLIP_S
+from niah.needles.readers import esc50, parquet_splits
 from niah.needles.readers.audioset_csv import LICENCE
 from niah.needles.readers.rows import (
     NeedleRow,
@@ -27,9 +29,13 @@ from niah.needles.readers.rows import (
     needles_of,
     split_labels,
 )
+from niah.system.folder_walk import files_below
 
 ID_COLUMNS = ("video_id", "id", "filename", "fname")
 _ROWS_AT_ONCE = 8  # about 10 MB of 24-bit FLAC: what one read holds in memory
+_MOST_ROWS = 8_000_000  # of a set: AudioSet has 2 million
+_TEXT_ROWS_AT_ONCE = 1024  # of the small columns
+_MOST_TEXT_BYTES = 1 << 26  # of so many rows: a small file may unpack to terabytes
 
 
 @dataclass(frozen=True)
@@ -55,22 +61,34 @@ class ParquetSource:
 
         try:
             content = _audio_bytes(self.path, self.row_group, self.row)
-        except (pyarrow.ArrowException, OSError) as error:
+        except (pyarrow.ArrowException, OSError, NiahError) as error:
             raise AudioError(self.name, "truncated", f"cannot be read ({error})") from error
         if content is None:
             raise AudioError(self.name, "missing", "the row has no audio bytes")
         return content
 
     def waveform(self, sample_rate: int) -> Waveform:
-        return load(self.read(), sample_rate, name=self.name)
+        return load(self.read(), sample_rate, name=self.name, longest_s=LONGEST_CLIP_S)
 
     def digest(self) -> str:
         return hashlib.sha256(self.read()).hexdigest()
 
 
 def read(path: Path, request: Request) -> NeedleRows:
-    """Read the clips of a shard, or of all shards below a folder in path order."""
-    shards = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
+    """Read the clips of a shard, or of the shards of one split below a folder, in path order.
+
+    Raises:
+        NiahError: shards of several splits, or one that is malformed.
+    """
+    shards = files_below(path, (".parquet",)) if path.is_dir() else [path]
+    if path.is_dir() and not _has_split_column(shards[0]):
+        shards = parquet_splits.of_one_split(shards, path, request)
+        filters = {c: v for c, v in request.filters.items() if c != parquet_splits.COLUMN}
+        request = replace(request, filters=filters)
+    prefixes = _prefixes(shards, path)
+    n_rows = sum(_opened(shard).metadata.num_rows for shard in shards)
+    if n_rows > _MOST_ROWS:
+        raise NiahError(f"{path}: has {n_rows} rows; a needle set has at most {_MOST_ROWS}")
     found = [each for shard in shards for each in _rows(shard)]
     if not found:
         raise NiahError(f"{path}: has no rows")
@@ -93,7 +111,7 @@ def read(path: Path, request: Request) -> NeedleRows:
     for row in rows:
         source = sources[row.where]
         labels = request.check(split_labels(row["labels"]), row.where)
-        full = f"{source.path.stem}:{source.row_group}:{source.row}"
+        full = f"{prefixes[source.path]}:{source.row_group}:{source.row}"
         recording = row.get("group") or row.get("video_id") or esc50_recording(source.id)
         entries.append(NeedleRow(source.id, full, labels, source, row.where, recording))
     return NeedleRows(needles_of(entries), LICENCE)
@@ -112,13 +130,48 @@ def _rows(shard: Path) -> Iterator[tuple[Row, ParquetSource]]:
     id_column = next((name for name in ID_COLUMNS if name in names), None)
     if id_column is None:
         raise NiahError(f"{shard}: lacks a column of clip ids ({', '.join(ID_COLUMNS)})")
+    if "category" in names and "filename" not in names:
+        raise NiahError(f"{shard}: has a column 'category' but none 'filename', as ESC-50 has")
     count = 0
     for group in range(file.num_row_groups):
-        for row, cells in enumerate(file.read_row_group(group, columns=names).to_pylist()):
+        for row, cells in enumerate(_cells(file, shard, group, names)):
             text = {name: _text(value) for name, value in cells.items()}
             where = f"{shard}, row {count}"
             yield Row(where, text), ParquetSource(shard, group, row, text[id_column])
             count += 1
+
+
+def _cells(file: Any, shard: Path, group: int, names: list[str]) -> Iterator[dict[str, object]]:
+    """Read the small columns of a row group, a bounded number of rows at a time."""
+    import pyarrow
+
+    batches = file.iter_batches(batch_size=_TEXT_ROWS_AT_ONCE, row_groups=[group], columns=names)
+    try:
+        for batch in batches:
+            if batch.nbytes > _MOST_TEXT_BYTES:
+                raise NiahError(
+                    f"{shard}, row group {group}: {batch.num_rows} rows have {batch.nbytes >> 20} MiB beside their "
+                    "audio: drop the columns that are not needed"
+                )
+            yield from batch.to_pylist()
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise NiahError(f"{shard}, row group {group}: is damaged ({reason})") from error
+
+
+def _has_split_column(shard: Path) -> bool:
+    return parquet_splits.COLUMN in _opened(shard).schema_arrow.names
+
+
+def _prefixes(shards: list[Path], path: Path) -> dict[Path, str]:
+    """Return each shard's name in the ids of clips that repeat: its stem, or its path where stems repeat."""
+    stems = Counter(shard.stem for shard in shards)
+    return {
+        shard: shard.stem
+        if stems[shard.stem] == 1
+        else shard.relative_to(path).with_suffix("").as_posix()
+        for shard in shards
+    }
 
 
 def _text(value: object) -> str:

@@ -1,0 +1,49 @@
+"""The splits that the shards of a folder belong to: training and evaluation clips are not to be mixed.
+
+A shard's name, or else its folder's, tells its split, as on the Hugging Face hub: `bal_train00.parquet`,
+`test-00000-of-00001.parquet`, `validation/0.parquet`.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from niah.errors import NiahError
+from niah.needles.readers.rows import Request
+
+COLUMN = "split"  # in filters: `?split=eval`
+_SPLIT = re.compile(
+    r"(?<![a-z])((?:bal|unbal|balanced|unbalanced)_train|train|training|validation|valid|val|dev|eval|evaluation|test)"
+    r"(?![a-z])"
+)
+
+
+def split_of(shard: Path, folder: Path) -> str:
+    """Return the split that a shard's path below `folder` tells; "(none)" if it tells none."""
+    parts = shard.relative_to(folder).with_suffix("").parts
+    matches = (_SPLIT.search(part.casefold()) for part in reversed(parts))
+    return next((match[1] for match in matches if match), "(none)")
+
+
+def of_one_split(shards: Sequence[Path], folder: Path, request: Request) -> list[Path]:
+    """Return the shards of the split that the user asks for, or all where there is but one.
+
+    Raises:
+        NiahError: shards of several splits and none is asked for, or one that is not there.
+    """
+    splits = {shard: split_of(shard, folder) for shard in shards}
+    names = sorted(set(splits.values()))
+    wanted = request.filters.get(COLUMN)
+    if wanted is None:
+        if len(names) > 1:
+            raise NiahError(
+                f"{folder}: its shards are of several splits ({', '.join(names)}): choose by '?split=NAME' after the "
+                "folder"
+            )
+        return list(shards)
+    chosen = [shard for shard in shards if splits[shard] in wanted]
+    if not chosen:
+        raise NiahError(
+            f"{folder}: no shard is of the split {', '.join(sorted(wanted))}; there are {', '.join(names)}"
+        )
+    return chosen

@@ -1,0 +1,25 @@
+"""Files of a kind in a folder and all folders below it, as users copy, unpack and download them."""
+
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+
+def files_below(folder: Path, suffixes: Collection[str]) -> list[Path]:
+    """List the regular files with one of `suffixes` (small letters), in the order of their relative paths.
+
+    What begins with a dot is passed over (macOS writes `._x.wav` beside `x.wav`, downloaders keep `.cache`), and so is
+    `__MACOSX` of ZIP archives. Linked folders are not entered.
+    """
+    files = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not _is_passed_over(name)]
+        for name in names:
+            path = Path(parent, name)
+            if path.suffix.lower() in suffixes and not _is_passed_over(name) and path.is_file():
+                files.append(path)
+    return sorted(files, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def _is_passed_over(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"
