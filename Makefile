@@ -47,7 +47,7 @@ format: $(DEV_ENV) ## rewrite the code in the house format
 .PHONY: gate
 gate: $(DEV_ENV) ## the embedded models against their committed run, as `niah check` guards a release
 	$(BIN)/python -m niah run --protocol dass-v1 --lengths 10,20 --haystack zero --out runs/gate
-	$(BIN)/python -m niah check runs/gate --against results/embedded/cells.csv --unpaired --allow-missing $(ARGS)
+	$(BIN)/python -m niah check runs/gate --against results/gate $(ARGS)
 
 .PHONY: test-slow test-gpu test-network fuzz
 test-slow: $(DEV_ENV) ## the tests that take minutes
