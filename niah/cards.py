@@ -76,8 +76,9 @@ class ModelCard:
 
     @property
     def labels_source(self) -> str | Path:
-        """A vocabulary's name, or the path of the CSV file beside the card."""
-        return self.folder / self.labels if self.labels.endswith(".csv") else self.labels
+        """A vocabulary's name, or the path of the file of labels beside the card."""
+        is_file = self.labels.endswith((".csv", ".tsv", ".txt"))
+        return self.folder / self.labels if is_file else self.labels
 
     @property
     def fingerprint(self) -> str:

@@ -67,8 +67,9 @@ def test_own_csv_may_have_commas_blanks_and_a_byte_order_mark(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        ("", "first line must be"),
-        ("mid,name\n", "first line must be"),
+        ("", "is empty"),
+        ("class,number\n", "first line must be"),
+        ("mid,name\n", "no classes"),
         ("index,mid,display_name\n", "no classes"),
         ("index,mid,display_name\n0,a,A\n2,b,B\n", "line 3"),
         ("index,mid,display_name\n0,a\n", "line 2"),

@@ -9,9 +9,10 @@ from niah.needles.readers import ast_json, esc50, fsd50k, parquet
 from niah.needles.readers import audioset_csv as google_csv
 from niah.needles.readers import path_label_csv as table_csv
 from niah.needles.readers import synthetic as embedded
-from niah.needles.readers.rows import NeedleRows, Request, described, read_text
+from niah.needles.readers.rows import NeedleRows, Request, described
 from niah.needles.selection import select
 from niah.system.folder_walk import files_below
+from niah.system.text_tables import read_table
 from niah.vocabularies import Vocabulary
 
 EMBEDDED = "synthetic"
@@ -89,7 +90,7 @@ def _read(path: Path, request: Request) -> NeedleRows:
         return ast_json.read(path, request)
     if suffix == ".parquet":
         return parquet.read(path, request)
-    if suffix in (".csv", ".txt"):
+    if suffix in (".csv", ".tsv", ".txt"):
         return _read_csv(path, request)
     raise NiahError(f"needles {path}: must be a .json, .csv or .parquet file, or a folder")
 
@@ -97,7 +98,7 @@ def _read(path: Path, request: Request) -> NeedleRows:
 def _read_csv(path: Path, request: Request) -> NeedleRows:
     if google_csv.looks_like(path):
         return google_csv.read(path, request)
-    header = {cell.strip() for cell in read_text(path).splitlines()[0].split(",")}
+    header = set(read_table(path).header)
     if header.issuperset(esc50.COLUMNS):
         return esc50.read(path, request)
     if header.issuperset(fsd50k.COLUMNS):

@@ -49,8 +49,8 @@ def write_card(card: ModelCard, out: Path, recipe: Recipe, *, parameters: int, c
         The card's file.
     """
     labels = card.labels
-    if labels.endswith(".csv"):
-        labels = "labels.csv"
+    if isinstance(card.labels_source, Path):
+        labels = f"labels{card.labels_source.suffix}"
         with atomic_write(out / labels) as stream:
             stream.write(Path(card.labels_source).read_bytes())
     values: dict[str, Any] = {

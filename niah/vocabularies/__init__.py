@@ -1,13 +1,13 @@
 """Label vocabularies: which classes a network scores, in its order.
 
-A vocabulary is a CSV with the header `index,mid,display_name` (AudioSet's
-`class_labels_indices.csv`). Those in `niah/vocabularies/` hold facts only: the 527 AudioSet classes
-(Gemmeke et al. 2017), ESC-50 in target order and the ten of ESC-10 (Piczak 2015), and ESC-50's
+A vocabulary is a CSV with the header `index,mid,display_name` (AudioSet's `class_labels_indices.csv`), a table with one
+of its columns, or a text file of one label a line. Those in `niah/vocabularies/` hold facts only: the 527 AudioSet
+classes (Gemmeke et al. 2017), ESC-50 in target order and the ten of ESC-10 (Piczak 2015), and ESC-50's
 categories in AudioSet's labels.
 """
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -16,8 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from niah.errors import NiahError, nearest
+from niah.system.text_files import read_text
+from niah.system.text_tables import read_table
 
 HEADER = ("index", "mid", "display_name")
+COLUMNS = (
+    "mid",
+    "display_name",
+    "label",
+    "name",
+)  # the first that a table has is the id, the second the name
+SUFFIXES = (".csv", ".tsv", ".txt")
 NAMES = ("audioset-527", "esc-50", "esc-10", "synthetic")
 _FOLDER = Path(__file__).parent
 
@@ -73,16 +82,19 @@ class Vocabulary:
 
 
 def vocabulary(name_or_csv: str | Path) -> Vocabulary:
-    """Load a vocabulary by name (`NAMES`) or from a CSV `index,mid,display_name`.
+    """Load a vocabulary by name (`NAMES`) or from a file.
+
+    The columns `mid` (the id) and `display_name` may stand for each other, and so may `label` or `name`; `index` may be
+    left out. A `.txt` file has one label a line.
 
     Raises:
-        NiahError: unknown name, a missing file, another header, indices that are not 0, 1, 2, ... or a repeated id;
-            file and line are named.
+        NiahError: unknown name, a missing file, a header without labels, indices that are not 0, 1, 2, ... or a
+            repeated id; file and line are named.
     """
     name = str(name_or_csv)
     if name in NAMES:
         return _shipped(name)
-    if isinstance(name_or_csv, str) and not name.endswith(".csv"):
+    if isinstance(name_or_csv, str) and not name.lower().endswith(SUFFIXES):
         raise NiahError(
             f"vocabulary '{name}' is unknown.{nearest(name, NAMES)} A CSV path works too."
         )
@@ -96,28 +108,40 @@ def _shipped(name: str) -> Vocabulary:
 
 def _read(path: Path, name: str) -> Vocabulary:
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.reader(file, skipinitialspace=True))
-    except OSError as error:
-        raise NiahError(f"vocabulary {path}: {error.strerror}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise NiahError(f"vocabulary {path}: is not a CSV of text ({error})") from error
-    if not rows or tuple(cell.strip() for cell in rows[0]) != HEADER:
-        raise NiahError(f"vocabulary {path}: the first line must be '{','.join(HEADER)}'")
-    ids: dict[str, str] = {}
-    for line, row in enumerate(rows[1:], start=2):
-        if not row:
-            continue
-        if len(row) != len(HEADER) or row[0].strip() != str(len(ids)):
-            raise NiahError(
-                f"vocabulary {path}: line {line} must be '{len(ids)},<mid>,<display name>'"
-            )
-        if row[1] in ids:
-            raise NiahError(f"vocabulary {path}: line {line} repeats the id '{row[1]}'")
-        ids[row[1]] = row[2]
-    if not ids:
+        classes = list(_listed(path) if path.suffix.lower() == ".txt" else _tabulated(path))
+    except NiahError as error:
+        raise NiahError(f"vocabulary {error}") from error
+    names: dict[str, str] = {}
+    for where, id_, display_name in classes:
+        if not id_:
+            raise NiahError(f"vocabulary {where} has no label")
+        if id_ in names:
+            raise NiahError(f"vocabulary {where} repeats the id '{id_}'")
+        names[id_] = display_name
+    if not names:
         raise NiahError(f"vocabulary {path}: has no classes")
-    return Vocabulary(name, tuple(ids), tuple(ids.values()))
+    return Vocabulary(name, tuple(names), tuple(names.values()))
+
+
+def _listed(path: Path) -> Iterator[tuple[str, str, str]]:
+    """Iterate over (place, label, label) of a text file of one label a line."""
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if label := line.strip():
+            yield f"{path}, line {number}", label, label
+
+
+def _tabulated(path: Path) -> Iterator[tuple[str, str, str]]:
+    """Iterate over (place, id, display name) of a table."""
+    table = read_table(path)
+    columns = [table.header.index(each) for each in COLUMNS if each in table.header]
+    if not columns:
+        raise NiahError(f"{path}: the first line must be '{','.join(HEADER)}'")
+    index = table.header.index("index") if "index" in table.header else None
+    for number, row in enumerate(table.rows):
+        if index is not None and row[index] != str(number):
+            raise NiahError(f"{table.where(number)}: its index must be {number}")
+        ids = [row[column] for column in columns]
+        yield table.where(number), ids[0], ids[1] if len(ids) > 1 else ids[0]
 
 
 @dataclass(frozen=True)

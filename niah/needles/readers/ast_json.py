@@ -6,7 +6,6 @@ Labels are comma-joined MIDs. `group`, or else `video_id`, names the recording o
 used. A relative path is relative to the JSON's folder, as in AuM's sample.
 """
 
-import json
 from pathlib import Path
 
 from niah.errors import NiahError
@@ -17,9 +16,9 @@ from niah.needles.readers.rows import (
     Request,
     file_entry,
     needles_of,
-    read_text,
     split_labels,
 )
+from niah.system.text_files import read_json
 
 
 def read(path: Path, request: Request) -> NeedleRows:
@@ -29,10 +28,7 @@ def read(path: Path, request: Request) -> NeedleRows:
         NiahError: it is malformed; file and item are named.
     """
     request.no_filters(path)
-    try:
-        content = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise NiahError(f"{path}, line {error.lineno}: is not JSON ({error.msg})") from error
+    content = read_json(path)
     items = content.get("data") if isinstance(content, dict) else None
     if not isinstance(items, list):
         raise NiahError(f'{path}: must be {{"data": [{{"wav": ..., "labels": ...}}, ...]}}')

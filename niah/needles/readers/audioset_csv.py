@@ -9,6 +9,7 @@ so all are read alike. Files are named <YTID>.* or <YTID>_<start>[_<end>].*, in 
 milliseconds, with or without a leading Y.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +22,10 @@ from niah.needles.readers.rows import (
     NeedleRows,
     Request,
     needles_of,
-    read_text,
     split_labels,
 )
 from niah.system.folder_walk import files_below
+from niah.system.text_files import read_text
 
 FOREIGN_SUFFIXES = frozenset(
     (".m4a", ".mp4", ".aac", ".webm", ".mkv", ".wma")
@@ -56,10 +57,8 @@ def looks_like(path: Path) -> bool:
     first = read_text(path).split("\n")[0]
     if first.startswith("#") or first.upper().startswith("YTID"):
         return True
-    cells = [cell.strip() for cell in first.split(",")]
-    return (
-        len(cells) >= _FIELDS and _seconds(cells[1]) is not None and _seconds(cells[2]) is not None
-    )
+    cells = _cells(first)
+    return len(cells) == _FIELDS and _is_number(cells[1]) and _is_number(cells[2])
 
 
 def read(path: Path, request: Request) -> NeedleRows:
@@ -105,18 +104,29 @@ def _segments(path: Path) -> Iterator[Segment]:
         if not line.strip() or line.startswith("#") or line.upper().startswith("YTID"):
             continue
         where = f"{path}, line {number}"
-        cells = [cell.strip() for cell in line.split(",", _FIELDS - 1)]
-        start, end = (_seconds(cell) for cell in [*cells, "", ""][1:3])
-        if len(cells) < _FIELDS or start is None or end is None or not cells[0]:
+        cells = _cells(line)
+        if not cells or not cells[0] or not (_is_number(cells[1]) and _is_number(cells[2])):
             raise NiahError(f'{where}: must read YTID, start_seconds, end_seconds, "labels"')
-        yield Segment(where, cells[0], start, end, tuple(split_labels(cells[3])))
+        start_s, end_s = float(cells[1]), float(cells[2])
+        if not (0 <= start_s < math.inf and 0 <= end_s < math.inf):
+            raise NiahError(f"{where}: the times must be finite numbers of seconds from 0 on")
+        yield Segment(where, cells[0], start_s, end_s, tuple(split_labels(cells[3])))
 
 
-def _seconds(text: str) -> float | None:
+def _cells(line: str) -> list[str]:
+    """Return the four cells of a line, parted by commas, semicolons or tabs: as the times are numbers; else []."""
+    split = [line.split(delimiter, _FIELDS - 1) for delimiter in ",;\t"]
+    candidates = [[cell.strip(' "') for cell in cells] for cells in split if len(cells) == _FIELDS]
+    numeric = [cells for cells in candidates if _is_number(cells[1]) and _is_number(cells[2])]
+    return next(iter([*numeric, *candidates]), [])
+
+
+def _is_number(text: str) -> bool:
     try:
-        return float(text)
+        float(text)
     except ValueError:
-        return None
+        return False
+    return True
 
 
 def _audio_files(folder: Path) -> dict[str, Path]:

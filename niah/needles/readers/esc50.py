@@ -6,7 +6,7 @@ category has none are left out and counted in the notes (Piczak 2015; niah/vocab
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from niah.errors import NiahError, nearest
@@ -35,6 +35,7 @@ class EscClip:
 def read(path: Path, request: Request) -> NeedleRows:
     """Read the clips of `meta/esc50.csv`; its audio is in `../audio` or `audio_root`."""
     folder = request.audio_root or path.resolve().parent.parent / "audio"
+    rows, notes = read_rows(path, COLUMNS)
     clips = [
         EscClip(
             row["filename"],
@@ -44,9 +45,10 @@ def read(path: Path, request: Request) -> NeedleRows:
             row.where,
             row.get("src_file").strip(),
         )
-        for row in kept(read_rows(path, COLUMNS), request, path)
+        for row in kept(rows, request, path)
     ]
-    return labelled(clips, request, path)
+    loaded = labelled(clips, request, path)
+    return replace(loaded, notes=(*notes, *loaded.notes))
 
 
 def labelled(clips: Sequence[EscClip], request: Request, path: Path) -> NeedleRows:

@@ -9,7 +9,6 @@ vocabulary are dropped (Fonseca et al. 2022), which the notes say. The metadata,
 clips of one uploader are one group.
 """
 
-import json
 from pathlib import Path
 
 from niah.errors import NiahError
@@ -22,9 +21,9 @@ from niah.needles.readers.rows import (
     kept,
     needles_of,
     read_rows,
-    read_text,
     split_labels,
 )
+from niah.system.text_files import read_json
 
 COLUMNS = ("fname", "labels", "mids")
 LICENCE = "FSD50K: CC BY 4.0 as a set; clips CC0, CC BY, CC BY-NC or CC Sampling+"
@@ -49,7 +48,7 @@ def _uploaders(table: Path) -> dict[str, str]:
         if not path.is_file():
             continue
         try:
-            content = json.loads(read_text(path))
+            content = read_json(path)
             return {str(clip): str(info["uploader"]) for clip, info in content.items()}
         except (ValueError, AttributeError, TypeError, KeyError) as error:
             raise NiahError(
@@ -65,7 +64,8 @@ def read(path: Path, request: Request) -> NeedleRows:
         NiahError: no clip has a label in the vocabulary.
     """
     folder = request.audio_root or path.resolve().parent.parent / f"FSD50K.{path.stem}_audio"
-    rows = kept(read_rows(path, COLUMNS), request, path)
+    every, table_notes = read_rows(path, COLUMNS)
+    rows = kept(every, request, path)
     uploaders = _uploaders(path)
     entries, dropped, unlabelled = [], [], 0
     for row in rows:
@@ -82,7 +82,7 @@ def read(path: Path, request: Request) -> NeedleRows:
             )
         else:
             unlabelled += 1
-    notes = []
+    notes = [*table_notes]
     if dropped:
         notes.append(f"MIDs outside '{request.vocabulary.name}' dropped: {counted(dropped)}")
     if unlabelled:

@@ -34,13 +34,13 @@ def read(path: Path, request: Request) -> NeedleRows:
     Raises:
         NiahError: it is malformed; file and line are named.
     """
-    every = read_rows(path, ("path",))
+    every, table_notes = read_rows(path, ("path",))
     rows = kept(every, request, path)
     labels_of = _labels_column(every, path, request)
     pairs = [(row, labels_of(row)) for row in rows]
     left_out = [row.get("label") or row["path"] for row, labels in pairs if labels is None]
     used = [(row, labels) for row, labels in pairs if labels is not None]
-    notes = left_out_note(left_out, request, len(rows))
+    notes = (*table_notes, *left_out_note(left_out, request, len(rows)))
     if not used:
         raise NiahError(f"{path}: no clip is left ({'; '.join(notes)})")
     entries = [_entry(row, labels, path, request) for row, labels in used]

@@ -1,7 +1,5 @@
 """Parts that all layouts share: a request, the rows of a table, filters on its columns, unique ids."""
 
-import csv
-import io
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,6 +8,7 @@ from pathlib import Path, PurePath
 
 from niah.errors import NiahError, nearest
 from niah.needles.needle import Needle, Source
+from niah.system.text_tables import read_table
 from niah.vocabularies import Vocabulary
 
 SHOWN = 5
@@ -98,52 +97,20 @@ class NeedleRow:
     group: str = ""
 
 
-def read_text(path: Path) -> str:
-    """Read a UTF-8 file.
-
-    Raises:
-        NiahError: it is missing, empty or not text.
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise NiahError(f"{path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise NiahError(f"{path}: is not UTF-8 text") from error
-    if not text.strip():
-        raise NiahError(f"{path}: is empty")
-    return text
-
-
-def read_rows(path: Path, columns: Sequence[str] = ()) -> list[Row]:
-    """Read a CSV with a header.
+def read_rows(path: Path, columns: Sequence[str] = ()) -> tuple[list[Row], tuple[str, ...]]:
+    """Read a table with a header; return its rows, and notes on how it was read.
 
     Raises:
         NiahError: missing columns, no rows, or a row of another length.
     """
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), skipinitialspace=True)
-    try:
-        header = [cell.strip() for cell in next(reader)]
-        missing = [column for column in columns if column not in header]
-        if missing:
-            raise NiahError(
-                f"{path}: lacks the column '{missing[0]}'; its header is '{','.join(header)}'"
-            )
-        rows = []
-        for cells in reader:
-            where = f"{path}, line {reader.line_num}"
-            if not cells:
-                continue
-            if len(cells) != len(header):
-                raise NiahError(
-                    f"{where}: has {len(cells)} cells where the header has {len(header)}"
-                )
-            rows.append(Row(where, dict(zip(header, cells, strict=True))))
-    except csv.Error as error:
-        raise NiahError(f"{path}, line {reader.line_num}: is not CSV ({error})") from error
-    if not rows:
+    table = read_table(path, columns)
+    if not table.rows:
         raise NiahError(f"{path}: has a header but no rows")
-    return rows
+    rows = [
+        Row(table.where(index), dict(zip(table.header, cells, strict=True)))
+        for index, cells in enumerate(table.rows)
+    ]
+    return rows, table.notes
 
 
 def kept(rows: list[Row], request: Request, path: Path) -> list[Row]:

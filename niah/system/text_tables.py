@@ -1,0 +1,90 @@
+"""Tables as people save them: commas, semicolons or tabs between cells, quotes, blanks, and any line ends."""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from niah.errors import NiahError
+from niah.system.text_files import read_text
+
+_DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """A table's header and rows, all cells without blanks around them.
+
+    `lines` are the rows' line numbers in the file, for messages. `notes` has a sentence where the cells are not parted
+    by commas.
+    """
+
+    path: Path
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    lines: tuple[int, ...]
+    notes: tuple[str, ...]
+
+    def where(self, index: int) -> str:
+        """Return the place of a row, for messages."""
+        return f"{self.path}, line {self.lines[index]}"
+
+
+def read_table(path: Path, columns: Sequence[str] = ()) -> TextTable:
+    """Read a table with a header.
+
+    Args:
+        path: the file: UTF-8, with or without a byte order mark.
+        columns: columns that it must have.
+
+    Raises:
+        NiahError: not text, a column missing or twice, or a row of another length than the header.
+    """
+    text = read_text(path)
+    delimiter = delimiter_of(text)
+    lines = _split(text, delimiter, path)
+    header = tuple(next(lines)[1])
+    missing = [column for column in columns if column not in header]
+    if missing:
+        raise NiahError(
+            f"{path}: lacks the column '{missing[0]}'; its header is '{','.join(header)}'"
+        )
+    repeated = [column for column in header if column and header.count(column) > 1]
+    if repeated:
+        raise NiahError(f"{path}: has two columns '{repeated[0]}'")
+    numbers, rows = [], []
+    for number, cells in lines:
+        if len(cells) != len(header):
+            raise NiahError(
+                f"{path}, line {number}: has {len(cells)} cells where the header has {len(header)}"
+            )
+        numbers.append(number)
+        rows.append(tuple(cells))
+    return TextTable(path, header, tuple(rows), tuple(numbers), delimiter_note(path, delimiter))
+
+
+def delimiter_of(text: str) -> str:
+    """Return what parts the cells of the first line that is not empty: what is most frequent outside quotes."""
+    first = next(line for line in text.split("\n") if line.strip())
+    outside = "".join(first.split('"')[::2])
+    return max(_DELIMITERS, key=outside.count)
+
+
+def delimiter_note(path: Path, delimiter: str) -> tuple[str, ...]:
+    """Return a sentence on a delimiter other than the comma."""
+    if delimiter == ",":
+        return ()
+    return (f"{path.name} is read with {_DELIMITERS[delimiter]} between cells",)
+
+
+def _split(text: str, delimiter: str, path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Iterate over the lines that have cells, with their numbers."""
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True)
+    try:
+        for cells in reader:
+            stripped = [cell.strip() for cell in cells]
+            if any(stripped):
+                yield reader.line_num, stripped
+    except csv.Error as error:
+        raise NiahError(f"{path}, line {reader.line_num}: is not CSV ({error})") from error

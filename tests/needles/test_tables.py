@@ -1,0 +1,155 @@
+"""Every table that people give, saved in every way that their programs save it, is read as the same table."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from niah.errors import NiahError
+from niah.needles import load_needles
+from niah.system.text_files import read_json, read_text
+from niah.system.text_tables import read_table
+from niah.vocabularies import vocabulary
+
+ESC50 = vocabulary("esc-50")
+AUDIOSET = vocabulary("audioset-527")
+MIDS = "/m/09x0r"
+
+Cells = list[list[str]]
+TABLES: dict[str, tuple[str, Cells]] = {
+    "paths": ("t.csv", [["path", "labels"], ["a.wav", MIDS], ["b.wav", MIDS]]),
+    "manifest": (
+        "t.csv",
+        [["path", "audioset_mid", "also_true_mids", "match"]]
+        + [[f"{name}.wav", MIDS, "", "exact"] for name in "ab"],
+    ),
+    "esc50": (
+        "meta/esc50.csv",
+        [["filename", "fold", "target", "category", "esc10"]]
+        + [[f"{name}.wav", "1", "0", "dog", "True"] for name in "ab"],
+    ),
+    "fsd50k": (
+        "FSD50K.ground_truth/eval.csv",
+        [["fname", "labels", "mids"], ["a", "Speech", MIDS], ["b", "Speech", MIDS]],
+    ),
+    "segments": ("t.csv", [["a", "0.000", "10.000", MIDS], ["b", "30.000", "40.000", MIDS]]),
+    "vocabulary": (
+        "t.csv",
+        [["index", "mid", "display_name"], ["0", "a", "Sound A"], ["1", "b", "Sound B"]],
+    ),
+}
+
+
+def joined(cells: Cells, delimiter: str = ",", end: str = "\n", pattern: str = "{}") -> bytes:
+    lines = [delimiter.join(pattern.format(cell) for cell in row) for row in cells]
+    return end.join([*lines, ""]).encode()
+
+
+SAVED: dict[str, Callable[[Cells], bytes]] = {
+    "plain": joined,
+    "byte order mark": lambda cells: b"\xef\xbb\xbf" + joined(cells),
+    "CRLF": lambda cells: joined(cells, end="\r\n"),
+    "CR": lambda cells: joined(cells, end="\r"),
+    "semicolons": lambda cells: joined(cells, ";"),
+    "tabs": lambda cells: joined(cells, "\t"),
+    "blanks": lambda cells: joined(cells, pattern=" {} "),
+    "quotes": lambda cells: joined(cells, pattern='"{}"'),
+    "quotes and blanks": lambda cells: joined(cells, ", ", pattern='"{}" '),
+    "empty lines": lambda cells: joined(cells) + b"\n  \n",
+    "all at once": lambda cells: b"\xef\xbb\xbf" + joined(cells, ";", "\r\n", '"{}" '),
+}
+
+
+def ids_of(kind: str, file: Path) -> list[str]:
+    if kind == "vocabulary":
+        return list(vocabulary(file).ids)
+    loaded = load_needles(file, vocabulary=ESC50 if kind == "esc50" else AUDIOSET)
+    semicolons_or_tabs = any("is read with" in note for note in loaded.notes)
+    assert semicolons_or_tabs == (kind != "segments" and b"," not in file.read_bytes())
+    return sorted(needle.id for needle in loaded.needles)
+
+
+@pytest.mark.parametrize("kind", TABLES)
+@pytest.mark.parametrize("saved", SAVED)
+def test_every_reader_takes_every_table(tmp_path: Path, kind: str, saved: str) -> None:
+    name, cells = TABLES[kind]
+    file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(SAVED[saved](cells))
+    for clip in "ab":
+        soundfile.write(tmp_path / f"{clip}.wav", [0.1] * 16, 16000)
+    assert ids_of(kind, file) == ["a", "b"]
+
+
+BROKEN = {
+    "UTF-16": ("path,labels\na.wav,x\n".encode("utf-16"), "is UTF-16 text: save it as UTF-8"),
+    "Latin-1": (b"path,labels\na.wav,\xe9\n", "line 2: is not UTF-8 text"),
+    "NUL": (b"path,labels\na.wav,\0\n", "holds NUL bytes"),
+    "large field": (b"path,labels\na.wav,x\nb.wav," + b"x" * 200_000, "line 3: is not CSV"),
+    "open quote": (b'path,labels\na.wav,"x\n' + b"b.wav,y\n" * 30_000, "is not CSV"),
+    "two columns": (b"path,labels,labels\na.wav,x,y\n", "two columns 'labels'"),
+    "long row": (b"path,labels\na.wav,x,y\n", "line 2: has 3 cells"),
+    "blanks": (b" \n\n", "is empty"),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_what_is_no_table_is_refused_in_one_line(tmp_path: Path, kind: str) -> None:
+    content, reason = BROKEN[kind]
+    for read in (read_table, lambda path: load_needles(path, vocabulary=AUDIOSET), vocabulary):
+        (tmp_path / "t.csv").write_bytes(content)
+        with pytest.raises(NiahError, match=reason) as error:
+            read(tmp_path / "t.csv")
+        assert "\n" not in str(error.value)
+
+
+def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
+    for path in (tmp_path, Path("/dev/zero")):
+        with pytest.raises(NiahError, match="is not a regular file"):
+            read_text(path)
+    with pytest.raises(NiahError, match="is no file name"):
+        read_text(tmp_path / "a\0b")
+
+
+@pytest.mark.parametrize("time", ["inf", "nan", "-1", "1e999", "9" * 5000])
+def test_times_that_are_no_seconds_are_refused_with_their_line(tmp_path: Path, time: str) -> None:
+    soundfile.write(tmp_path / "a.wav", [0.1] * 16, 16000)
+    (tmp_path / "t.csv").write_text(f"a,0,10,{MIDS}\nb,0,{time},{MIDS}\n")
+    with pytest.raises(NiahError, match="line 2: the times must be finite"):
+        load_needles(tmp_path / "t.csv", vocabulary=AUDIOSET)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("[" * 100_000, "nested too deeply"),
+        ("9" * 5000, "number that is too long"),
+        ('{"a": "\\ud800"}', "half of a surrogate pair"),
+        ("{", "line 1: is not JSON"),
+    ],
+)
+def test_json_is_refused_in_one_line(tmp_path: Path, content: str, reason: str) -> None:
+    (tmp_path / "x.json").write_text(content)
+    with pytest.raises(NiahError, match=reason):
+        read_json(tmp_path / "x.json")
+    (tmp_path / "x.json").write_text(json.dumps({"a": "\U0001f600"}))
+    assert read_json(tmp_path / "x.json") == {"a": "\U0001f600"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("x.txt", "Guitar, acoustic\n\nrain\n"),
+        ("x.csv", 'index,display_name\n0,"Guitar, acoustic"\n1,rain\n'),
+        ("x.csv", 'label\n"Guitar, acoustic"\nrain\n'),
+        ("x.tsv", "name\tindex\nGuitar, acoustic\t0\nrain\t1\n"),
+    ],
+)
+def test_a_vocabulary_needs_no_more_than_its_labels(
+    tmp_path: Path, name: str, content: str
+) -> None:
+    (tmp_path / name).write_text(content)
+    labels = vocabulary(str(tmp_path / name))
+    assert labels.ids == labels.names == ("Guitar, acoustic", "rain")
