@@ -26,6 +26,7 @@ def load_needles(
     seed: int = 0,
     broader: bool = False,
     audio_root: Path | None = None,
+    strict: bool = False,
 ) -> NeedleSet:
     """Load a needle set by name or path, in its fixed order (`niah.needles.selection`).
 
@@ -40,13 +41,14 @@ def load_needles(
         seed: of the order.
         broader: take labels that cover other sounds too, where a mapping is not exact.
         audio_root: folder of the audio, where a table does not stand beside it.
+        strict: refuse labels outside the vocabulary and clips without a label, which are else left out and noted.
 
     Raises:
-        NiahError: nothing there, an unknown layout, a malformed row (file and line are named) or a
-            label outside the vocabulary. Audio files are not looked at.
+        NiahError: nothing there, an unknown layout, a malformed row (file and line are named), or no
+            clip with a label in the vocabulary. Audio files are not looked at.
     """
     text, filters = _parsed(str(spec))
-    request = Request(vocabulary, broader, audio_root, filters)
+    request = Request(vocabulary, broader, strict, audio_root, filters)
     if text == EMBEDDED or text.startswith(f"{EMBEDDED}:"):
         split = text.partition(":")[2] or "evaluation"
         if filters:

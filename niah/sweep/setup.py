@@ -171,6 +171,7 @@ class EvalSetup:
             seed=options.seed,
             broader=options.broader,
             audio_root=options.audio_root,
+            strict=options.strict,
         )
 
     def _named_haystacks(self) -> dict[str, Haystack]:

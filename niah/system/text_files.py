@@ -30,7 +30,7 @@ def read_text(path: Path) -> str:
     except OSError as error:
         raise NiahError(f"{path}: {error.strerror}") from error
     if content.startswith(_UTF16):
-        raise NiahError(f"{path}: is UTF-16 text: save it as UTF-8")
+        raise NiahError(f"{path}: is not UTF-8 text but UTF-16: save it as UTF-8")
     if b"\0" in content:
         raise NiahError(f"{path}: holds NUL bytes, so it is not text")
     try:

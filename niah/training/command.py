@@ -29,7 +29,7 @@ from niah.training.row_store import remove_former_leftovers
 from niah.training.teachers import LiveTeachers, PrecomputedTeacher, Teacher, precompute
 from niah.training.trained_model import WEIGHTS, write_card, write_weights
 from niah.training.usable_clips import LARGEST_EXCLUDED_SHARE, usable_clips
-from niah.vocabularies import Vocabulary, vocabulary
+from niah.vocabularies import SUFFIXES, Vocabulary, vocabulary
 
 IMAGENET = "imagenet"
 MOST_WORKERS = 8
@@ -116,7 +116,9 @@ def trained_card(recipe: Recipe) -> ModelCard:
     return dataclasses.replace(
         card,
         labels=recipe.labels or card.labels,
-        path=Path(recipe.labels).absolute() if recipe.labels.endswith(".csv") else card.path,
+        path=Path(recipe.labels).absolute()
+        if recipe.labels.lower().endswith(SUFFIXES)
+        else card.path,
         config={**card.config, **recipe.config},
         weights={},
         published={},

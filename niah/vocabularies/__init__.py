@@ -7,6 +7,7 @@ categories in AudioSet's labels.
 """
 
 import csv
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -52,6 +53,20 @@ class Vocabulary:
     def __contains__(self, id_: str) -> bool:
         return id_ in self._indices
 
+    @cached_property
+    def _ids_by_name(self) -> dict[str, str]:
+        counts = Counter(self.names)
+        pairs = zip(self.names, self.ids, strict=True)
+        return {name: id_ for name, id_ in pairs if counts[name] == 1}
+
+    def id_of(self, label: str) -> str | None:
+        """Return the id of a label that is an id, or a display name that only one class has; None if it is neither."""
+        return label if label in self._indices else self._ids_by_name.get(label)
+
+    def problem(self, label: str) -> str:
+        """Say that a label is not in the vocabulary, with the nearest ids and names."""
+        return f"label '{label}' is not in vocabulary '{self.name}'.{self._guess(label)}"
+
     def index(self, id_: str) -> int:
         """Return the output index of a label id.
 
@@ -61,15 +76,14 @@ class Vocabulary:
         try:
             return self._indices[id_]
         except KeyError:
-            message = f"label '{id_}' is not in vocabulary '{self.name}'.{self._guess(id_)}"
-            raise NiahError(message) from None
+            raise NiahError(self.problem(id_)) from None
 
     def _guess(self, id_: str) -> str:
         """Guess by display name first: nobody misspells a MID, many write a name for one."""
         by_name = dict(zip(self.names, self.ids, strict=True))
         if id_ in by_name:
             return f" '{id_}' is the display name of '{by_name[id_]}': give that id."
-        guess = nearest(id_, [*self.ids, *self.names])
+        guess = nearest(id_, {*self.ids, *self.names})
         return guess if guess.startswith(" Did") or len(self) <= 50 else ""
 
     def targets(self, label_sets: Iterable[Sequence[str]]) -> NDArray[np.bool_]:

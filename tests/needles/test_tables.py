@@ -84,7 +84,7 @@ def test_every_reader_takes_every_table(tmp_path: Path, kind: str, saved: str) -
 
 
 BROKEN = {
-    "UTF-16": ("path,labels\na.wav,x\n".encode("utf-16"), "is UTF-16 text: save it as UTF-8"),
+    "UTF-16": ("path,labels\na.wav,x\n".encode("utf-16"), "is not UTF-8 text but UTF-16"),
     "Latin-1": (b"path,labels\na.wav,\xe9\n", "line 2: is not UTF-8 text"),
     "NUL": (b"path,labels\na.wav,\0\n", "holds NUL bytes"),
     "large field": (b"path,labels\na.wav,x\nb.wav," + b"x" * 200_000, "line 3: is not CSV"),

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from niah.errors import NiahError
 from niah.needles.needle import FileSource
+from niah.needles.readers.labels import LabelReader
 from niah.needles.readers.rows import (
     NeedleRow,
     NeedleRows,
     Request,
     file_entry,
     needles_of,
-    split_labels,
 )
 from niah.system.text_files import read_json
 
@@ -34,17 +34,26 @@ def read(path: Path, request: Request) -> NeedleRows:
         raise NiahError(f'{path}: must be {{"data": [{{"wav": ..., "labels": ...}}, ...]}}')
     if not items:
         raise NiahError(f"{path}: its 'data' has no items")
-    entries = [_entry(item, f"{path}, item {i}", path, request) for i, item in enumerate(items)]
-    return NeedleRows(needles_of(entries), "not stated by the JSON")
+    labels = LabelReader(request)
+    every = [
+        _entry(item, f"{path}, item {i}", path, request, labels) for i, item in enumerate(items)
+    ]
+    entries = [entry for entry in every if entry.labels]
+    labels.check_any(entries)
+    return NeedleRows(
+        needles_of(entries), "not stated by the JSON", labels.notes(len(items), len(entries))
+    )
 
 
-def _entry(item: object, where: str, path: Path, request: Request) -> NeedleRow:
+def _entry(
+    item: object, where: str, path: Path, request: Request, labels: LabelReader
+) -> NeedleRow:
     if not isinstance(item, dict):
         raise NiahError(f'{where}: must be {{"wav": ..., "labels": ...}}')
     for key in ("wav", "labels"):
         if not isinstance(item.get(key), str) or not item[key]:
             raise NiahError(f"{where}: lacks the text '{key}'")
-    labels = request.check(split_labels(item["labels"]), where)
+    ids = labels.ids(labels.split(item["labels"]), where)
     source = FileSource(request.audio(item["wav"], path.parent))
     recording = str(item.get("group") or item.get("video_id") or "")
-    return file_entry(item["wav"], labels, source, where, recording)
+    return file_entry(item["wav"], ids, source, where, recording)

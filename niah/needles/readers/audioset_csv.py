@@ -17,12 +17,12 @@ from pathlib import Path
 from niah.audio import AUDIO_SUFFIXES
 from niah.errors import NiahError
 from niah.needles.needle import FileSource
+from niah.needles.readers.labels import LabelReader
 from niah.needles.readers.rows import (
     NeedleRow,
     NeedleRows,
     Request,
     needles_of,
-    split_labels,
 )
 from niah.system.folder_walk import files_below
 from niah.system.text_files import read_text
@@ -42,7 +42,7 @@ class Segment:
     video: str
     start_s: float
     end_s: float
-    labels: tuple[str, ...]
+    labels: str
 
     def stems(self) -> list[str]:
         """File names (without suffix) in use for it, the likeliest first."""
@@ -71,10 +71,13 @@ def read(path: Path, request: Request) -> NeedleRows:
     folder = request.audio_root or path.parent
     files = _audio_files(folder)
     segments = list(_segments(path))
-    entries = [_entry(segment, files, folder, request) for segment in segments]
-    missing = sum(not source_exists(entry, files) for entry in entries)
-    if not entries:
+    if not segments:
         raise NiahError(f"{path}: has no segments")
+    labels = LabelReader(request)
+    every = [_entry(segment, files, folder, labels) for segment in segments]
+    entries = [entry for entry in every if entry.labels]
+    labels.check_any(entries)
+    missing = sum(not source_exists(entry, files) for entry in entries)
     if missing == len(entries):
         raise NiahError(
             f"{path}: none of its {len(entries)} segments has a file <YTID>.* or "
@@ -83,7 +86,9 @@ def read(path: Path, request: Request) -> NeedleRows:
     notes = (
         (f"{missing} of {len(entries)} segments have no file under {folder}",) if missing else ()
     )
-    return NeedleRows(needles_of(entries), LICENCE, notes)
+    return NeedleRows(
+        needles_of(entries), LICENCE, (*notes, *labels.notes(len(segments), len(entries)))
+    )
 
 
 def source_exists(entry: NeedleRow, files: dict[str, Path]) -> bool:
@@ -91,12 +96,14 @@ def source_exists(entry: NeedleRow, files: dict[str, Path]) -> bool:
     return Path(entry.source.name).stem in files
 
 
-def _entry(segment: Segment, files: dict[str, Path], folder: Path, request: Request) -> NeedleRow:
-    labels = request.check(segment.labels, segment.where)
+def _entry(
+    segment: Segment, files: dict[str, Path], folder: Path, labels: LabelReader
+) -> NeedleRow:
+    ids = labels.ids(labels.split(segment.labels), segment.where)
     found = next((files[stem] for stem in segment.stems() if stem in files), None)
     source = FileSource(found or folder / f"{segment.video}.*")
     full = f"{segment.video}_{segment.start_s:g}"
-    return NeedleRow(segment.video, full, labels, source, segment.where, group=segment.video)
+    return NeedleRow(segment.video, full, ids, source, segment.where, group=segment.video)
 
 
 def _segments(path: Path) -> Iterator[Segment]:
@@ -110,7 +117,7 @@ def _segments(path: Path) -> Iterator[Segment]:
         start_s, end_s = float(cells[1]), float(cells[2])
         if not (0 <= start_s < math.inf and 0 <= end_s < math.inf):
             raise NiahError(f"{where}: the times must be finite numbers of seconds from 0 on")
-        yield Segment(where, cells[0], start_s, end_s, tuple(split_labels(cells[3])))
+        yield Segment(where, cells[0], start_s, end_s, cells[3])
 
 
 def _cells(line: str) -> list[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from niah.errors import NiahError
 from niah.needles.needle import FileSource
+from niah.needles.readers.labels import LabelReader
 from niah.needles.readers.rows import (
     NeedleRow,
     NeedleRows,
@@ -21,7 +22,6 @@ from niah.needles.readers.rows import (
     kept,
     needles_of,
     read_rows,
-    split_labels,
 )
 from niah.system.text_files import read_json
 
@@ -67,9 +67,10 @@ def read(path: Path, request: Request) -> NeedleRows:
     every, table_notes = read_rows(path, COLUMNS)
     rows = kept(every, request, path)
     uploaders = _uploaders(path)
+    labels = LabelReader(request)
     entries, dropped, unlabelled = [], [], 0
     for row in rows:
-        mids = dict.fromkeys(split_labels(row["mids"]))
+        mids = dict.fromkeys(labels.split(row["mids"]))
         if not mids or not row["fname"]:
             raise NiahError(f"{row.where}: has no {'mids' if row['fname'] else 'fname'}")
         known = tuple(mid for mid in mids if mid in request.vocabulary)

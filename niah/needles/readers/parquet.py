@@ -19,6 +19,7 @@ from niah.errors import NiahError
 from niah.needles.needle import LONGEST_CLIP_S
 from niah.needles.readers import esc50, parquet_splits
 from niah.needles.readers.audioset_csv import LICENCE
+from niah.needles.readers.labels import LabelReader
 from niah.needles.readers.rows import (
     NeedleRow,
     NeedleRows,
@@ -27,7 +28,6 @@ from niah.needles.readers.rows import (
     esc50_recording,
     kept,
     needles_of,
-    split_labels,
 )
 from niah.system.folder_walk import files_below
 
@@ -108,13 +108,16 @@ def read(path: Path, request: Request) -> NeedleRows:
         ]
         return esc50.labelled(clips, request, path)
     entries = []
+    labels = LabelReader(request)
     for row in rows:
         source = sources[row.where]
-        labels = request.check(split_labels(row["labels"]), row.where)
+        ids = labels.ids(labels.split(row["labels"]), row.where)
         full = f"{prefixes[source.path]}:{source.row_group}:{source.row}"
         recording = row.get("group") or row.get("video_id") or esc50_recording(source.id)
-        entries.append(NeedleRow(source.id, full, labels, source, row.where, recording))
-    return NeedleRows(needles_of(entries), LICENCE)
+        if ids:
+            entries.append(NeedleRow(source.id, full, ids, source, row.where, recording))
+    labels.check_any(entries)
+    return NeedleRows(needles_of(entries), LICENCE, labels.notes(len(rows), len(entries)))
 
 
 def _rows(shard: Path) -> Iterator[tuple[Row, ParquetSource]]:

@@ -1,17 +1,19 @@
 """A CSV of paths and labels, and manifests that also say how well an AudioSet label fits.
 
-Either `path,labels` (or `path,label`), labels joined by `;` or `,`; or a manifest with `path, audioset_mid,
-also_true_mids, match`, whose rows carry the MID and the further labels true by definition. Of a manifest, rows whose
-match is not exact are left out unless broader labels are wanted, and counted in the notes. Where the manifest's own
-`label` column is in the vocabulary (ESC-50's categories, say), that is used instead. A column `group` names the
-recording that a clip was cut from.
+Either `path,labels` (or `path,label`), labels joined by `;` or `,` or in a row each; or a manifest with `path,
+audioset_mid, also_true_mids, match`, whose rows carry the MID and the further labels true by definition. Of a
+manifest, rows whose match is not exact are left out unless broader labels are wanted, and counted in the notes.
+Where the manifest's own `label` column is in the vocabulary (ESC-50's categories, say), that is used instead. A
+column `group` names the recording that a clip was cut from.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from niah.errors import NiahError
 from niah.needles.needle import FileSource
+from niah.needles.readers.labels import LabelReader
 from niah.needles.readers.rows import (
     NeedleRow,
     NeedleRows,
@@ -22,7 +24,6 @@ from niah.needles.readers.rows import (
     kept,
     needles_of,
     read_rows,
-    split_labels,
 )
 
 LICENCE_COLUMNS = ("dataset_licence", "licence", "clip_licence")
@@ -32,35 +33,61 @@ def read(path: Path, request: Request) -> NeedleRows:
     """Read the clips of a CSV.
 
     Raises:
-        NiahError: it is malformed; file and line are named.
+        NiahError: it is malformed (file and line are named), or no clip has a label.
     """
     every, table_notes = read_rows(path, ("path",))
     rows = kept(every, request, path)
-    labels_of = _labels_column(every, path, request)
+    labels = LabelReader(request)
+    labels_of = _labels_column(every, path, request, labels)
     pairs = [(row, labels_of(row)) for row in rows]
-    left_out = [row.get("label") or row["path"] for row, labels in pairs if labels is None]
-    used = [(row, labels) for row, labels in pairs if labels is not None]
+    left_out = [row.get("label") or row["path"] for row, each in pairs if each is None]
     notes = (*table_notes, *left_out_note(left_out, request, len(rows)))
+    used = [(row, each) for row, each in pairs if each is not None]
     if not used:
         raise NiahError(f"{path}: no clip is left ({'; '.join(notes)})")
-    entries = [_entry(row, labels, path, request) for row, labels in used]
+    joined, joined_notes = _one_a_clip(
+        [(row, _entry(row, each, path, request, labels)) for row, each in used]
+    )
+    entries = [entry for entry in joined if entry.labels]
+    labels.check_any(entries)
+    notes += (*joined_notes, *labels.notes(len(joined), len(entries)))
     return NeedleRows(needles_of(entries), _licence([row for row, _ in used]), notes)
 
 
 def _labels_column(
-    rows: list[Row], path: Path, request: Request
+    rows: list[Row], path: Path, request: Request, labels: LabelReader
 ) -> Callable[[Row], list[str] | None]:
-    """How this table tells a row's labels (None: the row is to be left out), by its header."""
-    columns = rows[0].cells
+    """Return how a row's labels are read (None: an inexact match, to be left out), by the table's header."""
+    columns = set(rows[0].cells)
     if "labels" in columns:
-        return lambda row: split_labels(row["labels"])
-    if "label" in columns and any(row["label"] in request.vocabulary for row in rows):
-        return lambda row: [row["label"]] if row["label"] in request.vocabulary else None
-    if {"audioset_mid", "match"} <= set(columns):
-        return lambda row: _matched_labels(row, request.broader)
+        return lambda row: labels.split(row["labels"])
+    if {"audioset_mid", "match"} <= columns:
+        if "label" in columns and any(row["label"] in request.vocabulary for row in rows):
+            return lambda row: [row["label"]] if row["label"] in request.vocabulary else None
+        return lambda row: _matched_labels(row, labels, request.broader)
     if "label" in columns:
-        return lambda row: split_labels(row["label"])
+        return lambda row: labels.split(row["label"])
     raise NiahError(f"{path}: lacks a column 'labels' (ids joined by ';' or ',')")
+
+
+def _one_a_clip(pairs: list[tuple[Row, NeedleRow]]) -> tuple[list[NeedleRow], tuple[str, ...]]:
+    """Join rows of one path that have different labels: tables with a row a label."""
+    entries: dict[tuple[str, ...], NeedleRow] = {}
+    n_joined = 0
+    for row, entry in pairs:
+        key: tuple[str, ...] = (row["path"],)
+        before = entries.get(key)
+        if before is None:
+            entries[key] = entry
+        elif set(before.labels) & set(entry.labels):
+            entries[row["path"], row.where] = (
+                entry  # listed twice, which is refused where ids are given
+            )
+        else:
+            entries[key] = replace(before, labels=(*before.labels, *entry.labels))
+            n_joined += 1
+    notes = (f"rows joined with another of the same clip: {n_joined}",) if n_joined else ()
+    return list(entries.values()), notes
 
 
 def left_out_note(categories: list[str], request: Request, total: int) -> tuple[str, ...]:
@@ -74,21 +101,23 @@ def left_out_note(categories: list[str], request: Request, total: int) -> tuple[
     )
 
 
-def _matched_labels(row: Row, broader: bool) -> list[str] | None:
+def _matched_labels(row: Row, labels: LabelReader, broader: bool) -> list[str] | None:
     match = row["match"].strip()
     if match not in ("exact", "broader", "none"):
         raise NiahError(f"{row.where}: match must be exact, broader or none but is '{match}'")
     if match == "exact" or (broader and match == "broader"):
-        return [row["audioset_mid"], *split_labels(row.get("also_true_mids"))]
+        return [row["audioset_mid"], *labels.split(row.get("also_true_mids"))]
     return None
 
 
-def _entry(row: Row, labels: list[str], path: Path, request: Request) -> NeedleRow:
+def _entry(
+    row: Row, texts: list[str], path: Path, request: Request, labels: LabelReader
+) -> NeedleRow:
     if not row["path"]:
         raise NiahError(f"{row.where}: has no path")
     source = FileSource(request.audio(row["path"], path.parent))
-    labels_checked = request.check(labels, row.where)
-    return file_entry(row["path"], labels_checked, source, row.where, row.get("group").strip())
+    ids = labels.ids(texts, row.where)
+    return file_entry(row["path"], ids, source, row.where, row.get("group").strip())
 
 
 def _licence(rows: list[Row]) -> str:

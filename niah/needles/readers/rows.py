@@ -21,25 +21,9 @@ class Request:
 
     vocabulary: Vocabulary
     broader: bool = False
+    strict: bool = False
     audio_root: Path | None = None
     filters: Mapping[str, frozenset[str]] = field(default_factory=dict)
-
-    def check(self, labels: Iterable[str], where: str) -> tuple[str, ...]:
-        """Return the labels, each once.
-
-        Raises:
-            NiahError: an unknown label, or none; `where` is named.
-        """
-        unique = tuple(dict.fromkeys(labels))
-        if not unique:
-            raise NiahError(f"{where}: has no label")
-        for label in unique:
-            if label not in self.vocabulary:
-                try:
-                    self.vocabulary.index(label)
-                except NiahError as error:
-                    raise NiahError(f"{where}: {error}") from None
-        return unique
 
     def audio(self, text: str, folder: Path) -> Path:
         """A path as a table gives it: relative to `audio_root` or else to `folder`.
@@ -133,12 +117,6 @@ def described(filters: Mapping[str, frozenset[str]]) -> str:
     """The filters as they are written, in one order: `?esc10=true&fold=4`."""
     query = "&".join(f"{c}={','.join(sorted(values))}" for c, values in sorted(filters.items()))
     return f"?{query}" if query else ""
-
-
-def split_labels(text: str) -> list[str]:
-    """Labels joined by commas or semicolons, with blanks or quotes around them."""
-    parts = (part.strip().strip('"').strip() for part in text.replace(";", ",").split(","))
-    return [part for part in parts if part]
 
 
 def file_entry(

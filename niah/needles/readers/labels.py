@@ -1,0 +1,105 @@
+"""Labels as tables give them: split, looked up in the vocabulary, and noted where it does not have them.
+
+One rule for every layout: a label that the vocabulary lacks is left out and noted, a clip without any label left is
+left out and noted, and under `strict` either is refused with its line.
+"""
+
+from collections import Counter
+
+from niah.errors import NiahError
+from niah.needles.readers.rows import NeedleRow, Request, counted
+
+_MOST_COMMAS = 8  # in one label
+_OWN = (
+    "For labels of your own, name their file: --labels FILE here, or 'labels' on the model's card"
+)
+
+
+class LabelReader:
+    """The labels of one table's clips; collects what is to be noted."""
+
+    def __init__(self, request: Request) -> None:
+        self._vocabulary = request.vocabulary
+        self._strict = request.strict
+        self._unknown: Counter[str] = Counter()
+        self._names: Counter[str] = Counter()
+        self._first_problem = ""
+
+    def split(self, text: str) -> list[str]:
+        """Split labels that semicolons or commas part; a label of the vocabulary with commas in it stays whole."""
+        if ";" in text and not self._is_known(text):
+            return [label for part in text.split(";") for label in self.split(part)]
+        labels, parts = [], text.split(",")
+        while parts:
+            size = next(
+                (
+                    n
+                    for n in range(min(len(parts), _MOST_COMMAS), 1, -1)
+                    if self._is_known(",".join(parts[:n]))
+                ),
+                1,
+            )
+            labels.append(_bare(",".join(parts[:size])))
+            del parts[:size]
+        return [label for label in labels if label]
+
+    def ids(self, labels: list[str], where: str) -> tuple[str, ...]:
+        """Return the ids of a clip's labels, each once; () if the clip is to be left out.
+
+        Args:
+            labels: ids, or display names that only one class has.
+            where: the clip's place, for messages.
+
+        Raises:
+            NiahError: under `strict`, an unknown label, or none.
+        """
+        ids: dict[str, None] = {}
+        for label in labels:
+            id_ = self._vocabulary.id_of(label)
+            if id_ is None:
+                self._problem(f"{where}: {self._vocabulary.problem(label)}")
+                self._unknown[label] += 1
+                continue
+            if id_ != label:
+                self._names[label] += 1
+            ids[id_] = None
+        if not ids:
+            self._problem(f"{where}: has no label")
+        return tuple(ids)
+
+    def notes(self, n_clips: int, n_left: int) -> tuple[str, ...]:
+        """Return a sentence on each kind of change; `n_left` of `n_clips` clips have a label."""
+        name = self._vocabulary.name
+        notes = []
+        if self._names:
+            notes.append(f"display names taken for their ids: {counted(self._names.elements())}")
+        if self._unknown:
+            unknown = counted(self._unknown.elements())
+            notes.append(f"labels that are not in '{name}' left out: {unknown}")
+        if n_left < n_clips:
+            notes.append(
+                f"{n_clips - n_left} of {n_clips} clips left out, which have no label in '{name}'"
+            )
+        return tuple(notes)
+
+    def check_any(self, entries: list[NeedleRow]) -> None:
+        """Check that there is a clip left.
+
+        Raises:
+            NiahError: none; has the first problem.
+        """
+        if not entries:
+            own = f". {_OWN}" if self._unknown else ""
+            raise NiahError(f"{self._first_problem.rstrip('.')}; so no clip is left{own}")
+
+    def _is_known(self, text: str) -> bool:
+        return self._vocabulary.id_of(_bare(text)) is not None
+
+    def _problem(self, message: str) -> None:
+        if self._strict:
+            raise NiahError(f"{message} (refused under --strict)")
+        self._first_problem = self._first_problem or message
+
+
+def _bare(text: str) -> str:
+    return text.strip().strip('"').strip()
