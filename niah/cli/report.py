@@ -1,17 +1,20 @@
 """`niah report`."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from niah.cli.messages import note
+
 
 def report(directory: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
     """Tables, figures and report.html of a run again, from its stored scores."""
-    show_report(directory)
+    show_report(directory, note)
 
 
-def show_report(directory: Path) -> None:
+def show_report(directory: Path, warn: Callable[[str], None] = lambda _: None) -> None:
     """Write tables, figures and report.html, and print the summary table with the paths."""
     from rich.console import Console
 
@@ -20,7 +23,7 @@ def show_report(directory: Path) -> None:
     from niah.tables.drop import results_table
     from niah.tables.effective_lengths import lengths_table
 
-    page = write(directory)
+    page = write(directory, warn)
     cells = RunDirectory(directory).cells()
     for table in (results_table(cells), lengths_table(cells, brief=True)):
         if table is not None:

@@ -27,7 +27,7 @@ class PairedScores:
 
     def maps(self) -> tuple[Resampled, Resampled]:
         """Return the mAP of both, resampled alike."""
-        a, b = resample(self.targets, [self.a, self.b])
+        a, b = resample(self.targets, [self.a, self.b], groups=self.groups)
         return a, b
 
 

@@ -15,12 +15,16 @@ Formulas
            the *end* of each group of tied scores, no interpolation (the AudioSet convention).
     mAP    mean of AP over the classes with at least one positive clip (DASS paper, section 4.1).
     AUC    probability that a positive outranks a negative, ties counting one half (Mann-Whitney).
-    d'     sqrt(2) Phi^-1(mean AUC), as AST and DASS report it.
+    d'     sqrt(2) Phi^-1(mean AUC), as AST and DASS report it; undefined at 0 and 1.
     chance expectation of AP under a uniformly random order, exact (`chance_average_precision`).
+
+Excluded entries
+    `excluded` (clips, classes) marks entries that are neither positive nor negative, such as a distractor's labels in
+    its own scene. The class is then scored over its other clips: AP, AUC and chance alike.
 """
 
 from dataclasses import dataclass
-from math import inf, nan, sqrt
+from math import nan, sqrt
 from statistics import NormalDist
 from typing import Any
 
@@ -32,10 +36,15 @@ from niah.errors import NiahError
 Targets = NDArray[np.bool_]
 Scores = NDArray[Any]
 Float64 = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
 
 def validate(targets: Targets, scores: Scores) -> None:
-    """Raise `NiahError` unless both are (clips, classes), `targets` bool and `scores` finite."""
+    """Check that both are (clips, classes), `targets` bool and `scores` finite.
+
+    Raises:
+        NiahError: they are not; says which clips.
+    """
     if targets.ndim != 2 or targets.shape != scores.shape:
         raise NiahError(
             f"targets and scores must both be (clips, classes) but are {targets.shape} and "
@@ -65,8 +74,21 @@ class Ranking:
     last: NDArray[np.intp]
 
 
-def rank(targets: NDArray[np.bool_], scores: NDArray[Any]) -> Ranking:
-    """Rank one class: `targets` (n,), `scores` (n,). Tied clips keep their order."""
+def rank(targets: Mask, scores: NDArray[Any], excluded: Mask | None = None) -> Ranking:
+    """Rank the clips of one class; tied clips keep their order.
+
+    Args:
+        targets: Clips that have the class, (n,).
+        scores: Any real dtype, (n,).
+        excluded: Clips that are left out, (n,); None for none.
+
+    Returns:
+        The ranking of the other clips, whose indices are those of `targets`.
+    """
+    if excluded is not None and excluded.any():
+        counted = np.flatnonzero(~excluded)
+        part = rank(targets[counted], scores[counted])
+        return Ranking(counted[part.order], part.hits, part.first, part.last)
     # float64 holds every float16/32 exactly, so no new tie appears, and negation cannot overflow
     negated = -np.asarray(scores, dtype=np.float64)
     order = np.argsort(negated, kind="stable")
@@ -77,13 +99,19 @@ def rank(targets: NDArray[np.bool_], scores: NDArray[Any]) -> Ranking:
     return Ranking(order, targets[order], first, first + np.repeat(sizes, sizes) - 1)
 
 
-def average_precision(targets: Targets, scores: Scores) -> Float64:
+def rankings(targets: Targets, scores: Scores, excluded: Mask | None = None) -> list[Ranking]:
+    """Rank every class of `targets` and `scores` (clips, classes)."""
+    validate(targets, scores)
+    masks = [None] * targets.shape[1] if excluded is None else list(excluded.T)
+    return [rank(t, s, m) for t, s, m in zip(targets.T, scores.T, masks, strict=True)]
+
+
+def average_precision(targets: Targets, scores: Scores, excluded: Mask | None = None) -> Float64:
     """AP of each class, (classes,) float64; NaN where a class has no positive clip.
 
     AP = 1/P sum over positives i of precision at the end of i's tie group.
     """
-    validate(targets, scores)
-    return np.array([_one_ap(rank(t, s)) for t, s in zip(targets.T, scores.T, strict=True)])
+    return np.array([_one_ap(each) for each in rankings(targets, scores, excluded)])
 
 
 def _one_ap(ranking: Ranking) -> float:
@@ -99,13 +127,12 @@ def mean_average_precision(ap: Float64) -> float:
     return _mean_defined(ap)
 
 
-def auc(targets: Targets, scores: Scores) -> Float64:
+def auc(targets: Targets, scores: Scores, excluded: Mask | None = None) -> Float64:
     """Area under the ROC curve of each class, (classes,); NaN without both positives and negatives.
 
     Midranks: AUC = (sum over positives of the number of negatives below, ties one half) / (P N).
     """
-    validate(targets, scores)
-    return np.array([_one_auc(rank(t, s)) for t, s in zip(targets.T, scores.T, strict=True)])
+    return np.array([_one_auc(each) for each in rankings(targets, scores, excluded)])
 
 
 def _one_auc(ranking: Ranking) -> float:
@@ -125,38 +152,45 @@ def mean_auc(class_auc: Float64) -> float:
 
 
 def d_prime(area: float) -> float:
-    """d' = sqrt(2) Phi^-1(area) of one (mean) AUC: 0 at chance, infinite for a perfect ranking."""
-    if np.isnan(area):
+    """Return d' = sqrt(2) Phi^-1(area) of one (mean) AUC: 0 at chance, NaN for a perfect or a reversed ranking.
+
+    Raises:
+        NiahError: an area outside [0, 1].
+    """
+    if np.isnan(area) or area in (0.0, 1.0):
         return nan
     if not 0.0 <= area <= 1.0:
         raise NiahError(f"AUC must be in [0, 1] but {area} was given: did you give per cent?")
-    if area in (0.0, 1.0):
-        return inf if area == 1.0 else -inf
     return sqrt(2.0) * NormalDist().inv_cdf(area)
 
 
-def chance_average_precision(positives: NDArray[np.int64], clips: int) -> Float64:
-    """E[AP] of a uniformly random order of `clips` clips, for each count of positives; NaN for 0.
+def chance_average_precision(
+    positives: NDArray[np.int64], clips: NDArray[np.int64] | int
+) -> Float64:
+    """Return E[AP] of a uniformly random order of `clips` clips, for each count of positives; NaN for 0.
 
     With P positives among n, rank k holds a positive with probability P/n, and then each of the
     k - 1 ranks above holds another with probability (P-1)/(n-1). So
     E[AP] = 1/P sum_k P/n (1 + (k-1)(P-1)/(n-1)) / k = 1/n [H_n + (P-1)/(n-1) (n - H_n)],
     where H_n is the n-th harmonic number. It exceeds P/n, by much when clips are few.
     """
-    harmonic = float(np.sum(1.0 / np.arange(1, clips + 1)))
-    others = (positives - 1) / max(clips - 1, 1)  # n = 1: P - 1 is 0 as well
-    expected = (harmonic + others * (clips - harmonic)) / max(clips, 1)
+    most = int(np.max(clips, initial=0))
+    harmonic = np.r_[0.0, np.cumsum(1.0 / np.arange(1, most + 1))][clips]
+    others = (positives - 1) / np.maximum(np.asarray(clips) - 1, 1)  # n = 1: P - 1 is 0 as well
+    expected = (harmonic + others * (clips - harmonic)) / np.maximum(clips, 1)
     return np.where(positives > 0, expected, nan)
 
 
-def chance_mAP(targets: Targets) -> float:  # noqa: N802 - the field writes mAP
-    """Expected mAP of random scores on these clips: the floor of every table and figure."""
-    clips = targets.shape[0]
+def chance_mAP(targets: Targets, excluded: Mask | None = None) -> float:  # noqa: N802 - the field writes mAP
+    """Return the expected mAP of random scores on these clips: the floor of every table and figure."""
+    clips: NDArray[np.int64] | int = targets.shape[0]
+    if excluded is not None:
+        clips = targets.shape[0] - excluded.sum(axis=0, dtype=np.int64)
     return _mean_defined(chance_average_precision(targets.sum(axis=0, dtype=np.int64), clips))
 
 
 def classes_scored(targets: Targets) -> int:
-    """How many classes have at least one positive clip, the ones that mAP averages over."""
+    """Return the number of classes with a positive clip, which mAP averages over."""
     return int(targets.any(axis=0).sum())
 
 

@@ -1,65 +1,102 @@
-"""mAP and drop of one cell with their intervals, and the smallest drop that the clips can show.
+"""mAP, drop and chance-adjusted retention of one cell with intervals, and the smallest drop that its clips can show.
 
-drop = (base mAP - mAP) / base mAP, both on the same clips and the same draws
+    drop       (b - m) / b                    m the cell's mAP, b the 10 s score: same clips, same draws
+    adjusted   (m - c) / (b - c)              c what random scores get: 1 keeps all, 0 keeps nothing
+
+A share of b says little where c is a large part of it: at c = 0.15, a fall from 0.30 to guessing "keeps half".
+
+Interval of a drop d with standard error SE. Where some clips are not heard at all in the long scene, a list with few
+of them shows a small drop and a small spread: symmetric bounds miss the truth on the high side (89 % instead of 95).
+Bounds on a scale that is logarithmic in d are wider on that side. d may also be 0 or negative, so the scale is
+
+    u = asinh(d / 3 SE)        bounds  3 SE sinh(u -+ z SE / sqrt(d^2 + 9 SE^2))
+
+which is d exp(-+ z SE / d) for d >> 3 SE. It is taken where d is told from 0; else the bounds are d -+ z SE.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from math import nan
+from math import asinh, isnan, nan, sinh, sqrt
 from statistics import NormalDist
 
-from niah.metrics.average_precision import Scores, Targets
-from niah.metrics.resampling import CONFIDENCE, DRAWS, SEED, Resampled, paired, resample
+from niah.metrics.resampling import CONFIDENCE, Resampled, paired
 
 POWER = 0.8  # of a test at 5 %: how often a drop of the detectable size is found
+LINEAR_WITHIN = 3.0  # standard errors of 0, where the scale turns from linear to logarithmic
 
 
 @dataclass(frozen=True)
 class Intervals:
-    """95 % bounds of mAP and of drop = (base mAP - mAP) / base mAP; NaN where there is no base."""
+    """95 % bounds of mAP, of drop and of chance-adjusted retention; NaN where there is no base."""
 
     mAP_lo: float
     mAP_hi: float
     drop_lo: float
     drop_hi: float
+    adjusted: float
+    adjusted_lo: float
+    adjusted_hi: float
 
 
-def bootstrap_drop(
-    targets: Targets,
-    base_scores: Scores | None,
-    scores: Scores,
-    draws: int = DRAWS,
-    seed: int = SEED,
-) -> Intervals:
-    """Intervals of `scores`' mAP and of its drop from `base_scores` on the same clips.
+def intervals(own: Resampled, base: Resampled | None, chance: float = nan) -> Intervals:
+    """Return the bounds of a cell.
 
-    `targets` bool (clips, classes); both score arrays (clips, classes), rows in the same order;
-    `base_scores` None when the base was not measured (drop bounds are NaN then).
+    Args:
+        own: mAP of the cell.
+        base: mAP of the needle alone on the same clips and draws; None where it was not measured.
+        chance: Expected mAP of random scores on these clips; NaN leaves `adjusted` NaN, and so does a base that is
+            not told from it.
     """
-    sets = [scores] if base_scores is None else [scores, base_scores]
-    own, *base = resample(targets, sets, draws, seed)
-    return intervals(own, base[0] if base else None)
-
-
-def intervals(own: Resampled, base: Resampled | None) -> Intervals:
-    """The same of scores that were resampled before."""
     mAP_lo, mAP_hi = own.unit_interval()
     if base is None:
-        return Intervals(mAP_lo, mAP_hi, nan, nan)
-    drop_lo, drop_hi = drop(own, base).interval()
-    return Intervals(mAP_lo, mAP_hi, drop_lo, min(drop_hi, 1.0))
+        return Intervals(mAP_lo, mAP_hi, *(nan,) * 5)
+    if own is base:  # its own base: a drop of 0 by definition, not by measurement
+        return Intervals(mAP_lo, mAP_hi, 0.0, 0.0, 1.0, 1.0, 1.0)
+    drop_lo, drop_hi = drop_interval(drop(own, base))
+    adjusted = (nan, nan, nan)
+    if base.unit_interval()[0] > chance:
+        lost = paired(lambda m, b: (b - m) / (b - chance), own, base)
+        lost_lo, lost_hi = drop_interval(lost)
+        adjusted = (1.0 - lost.estimate, 1.0 - lost_hi, 1.0 - lost_lo)
+    return Intervals(mAP_lo, mAP_hi, drop_lo, min(drop_hi, 1.0), *adjusted)
 
 
 def drop(own: Resampled, base: Resampled) -> Resampled:
-    """1 - mAP / base mAP."""
+    """Return 1 - mAP / base mAP."""
     return paired(lambda m, b: 1.0 - m / b, own, base)
 
 
-def detectable_drop(drop_lo: float, drop_hi: float, power: float = POWER) -> float:
-    """The smallest true drop that a test at 5 % on these clips finds with `power`, from the 95 %
-    interval of the measured drop.
+def drop_interval(drop: Resampled, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Return the bounds of a drop, on the scale of the module's docstring; never of zero width.
 
-    (z_0.975 + z_power) SE, SE = (drop_hi - drop_lo) / (2 z_0.975): 1.43 half widths at 80 % power.
-    The spread is that at the measured drop; where `drop_hi` was cut at 1 it is a lower bound.
+    A drop without any spread gets what a proportion of as many recordings allows, on both sides.
+    """
+    d, error = drop.estimate, drop.standard_error
+    if isnan(error) or isnan(d):
+        return nan, nan
+    if not error > 0.0:
+        return d - drop.missed_at_most, d + drop.missed_at_most
+    low, high = drop.interval(confidence)
+    if low <= 0.0:
+        return low, high
+    scale = LINEAR_WITHIN * error
+    place = asinh(d / scale)
+    half = (d - low) / sqrt(d * d + scale * scale)
+    return scale * sinh(place - half), scale * sinh(place + half)
+
+
+def detectable_drop(drop_lo: float, drop_hi: float, power: float = POWER) -> float:
+    """Return the smallest true drop that a test at 5 % on these clips finds with `power`.
+
+    (z_0.975 + z_power) SE, SE = (drop_hi - drop_lo) / (2 z_0.975): 1.43 half widths at 80 % power. The spread grows
+    with the drop, so the bounds should be those of a small one (`smallest_drop`).
     """
     z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
     return (z + NormalDist().inv_cdf(power)) / (2 * z) * (drop_hi - drop_lo)
+
+
+def smallest_drop(
+    bounds: Iterable[tuple[float, float, float]],
+) -> tuple[float, float, float] | None:
+    """Return, of (drop, drop_lo, drop_hi), the one whose drop is nearest to 0; None without any."""
+    return min(bounds, key=lambda each: abs(each[0]), default=None)

@@ -19,7 +19,7 @@ from niah.metrics.average_precision import Float64, Ranking
 
 
 def leave_one_out_map(rankings: Sequence[Ranking], clips: int) -> tuple[float, Float64]:
-    """mAP of the whole list, and without each clip: (clips,), NaN where no class is left.
+    """Return mAP of the whole list, and without each clip: (clips,), NaN where no class is left.
 
     `rankings`: of the classes with a positive.
     """
@@ -28,7 +28,7 @@ def leave_one_out_map(rankings: Sequence[Ranking], clips: int) -> tuple[float, F
     total, whole = np.zeros(clips), 0.0
     classes = np.full(clips, len(rankings))
     for ranking in rankings:
-        ap, without = leave_one_out_ap(ranking)
+        ap, without = leave_one_out_ap(ranking, clips)
         whole += ap
         total += without
         if ranking.hits.sum() == 1:
@@ -37,8 +37,11 @@ def leave_one_out_map(rankings: Sequence[Ranking], clips: int) -> tuple[float, F
         return whole / len(rankings), total / np.where(classes > 0, classes, nan)
 
 
-def leave_one_out_ap(ranking: Ranking) -> tuple[float, Float64]:
-    """AP of a class that has a positive, and without each clip (0 when no positive is left)."""
+def leave_one_out_ap(ranking: Ranking, clips: int) -> tuple[float, Float64]:
+    """AP of a class that has a positive, and without each of `clips` clips (0 when no positive is left).
+
+    A clip that is not in the ranking changes nothing.
+    """
     ends = ranking.last[ranking.hits]  # ascending
     true_positives = np.cumsum(ranking.hits)[ends]
     seen = ends + 1
@@ -51,9 +54,10 @@ def leave_one_out_ap(ranking: Ranking) -> tuple[float, Float64]:
     without = without + np.where(ranking.hits, _from(others)[above], _from(negative)[above])
     without[ranking.hits] -= others
     without /= np.where(ranking.hits, max(positives - 1, 1), positives)
-    by_clip = np.empty_like(without)
+    ap = float(kept[-1] / positives)
+    by_clip = np.full(clips, ap)
     by_clip[ranking.order] = without
-    return float(kept[-1] / positives), by_clip
+    return ap, by_clip
 
 
 def _from(values: Float64) -> Float64:

@@ -12,27 +12,39 @@ tell the spread and not the place: intervals are put around the estimate.
 
     SE = (SD of the draws + SE of the jackknife) / 2        interval = estimate -+ 1.96 SE
 
+Clips of one recording are alike, so what is drawn, and left out, are recordings with all their clips (groups). A clip
+whose recording is not known is a group of its own. Above `LEFT_OUT` groups the jackknife leaves out blocks of them.
+
 With few clips the draws understate the spread (the same clip twice adds nothing new), by up to 8 %
 at 80 clips, and the jackknife overstates it (Efron and Stein 1981), by 8 to 17 %; with many both
 are right. Their mean was 0 to 7 % above the truth in the simulated worlds, and more, on the safe
-side, only where hardly a clip is missed. What `tests/metrics/test_coverage.py` measures on 80 to 200 clips:
-95 % intervals that hold the truth for 94 to 97 % of lists (centred percentiles: 92 to 95 %). mAP's
-interval is taken on the logit scale, which keeps it in 0..1 and is skewed as mAP is.
+side, only where hardly a clip is missed. `tests/metrics/test_coverage.py` names the simulated worlds and measures how
+often 95 % intervals hold the truth in each. mAP's interval is taken on the logit scale, which keeps it in 0..1 and is
+skewed as mAP is. A score of exactly 0 or 1 without spread gets the exact interval of a proportion of as many groups:
+what was not missed in n recordings may still be missed in 3.7 / n of others.
 """
 
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
 from math import erfc, exp, log, nan, sqrt
 from statistics import NormalDist
 
 import numpy as np
 
 from niah.errors import NiahError
-from niah.metrics.average_precision import Float64, Ranking, Scores, Targets, rank, validate
+from niah.metrics.average_precision import (
+    Float64,
+    Mask,
+    Scores,
+    Targets,
+    rankings,
+    validate,
+)
+from niah.metrics.draws import LEFT_OUT, drawn, group_count, group_indices, left_out
 from niah.metrics.leave_one_out import leave_one_out_map
+from niah.metrics.proportion import proportion_interval
 from niah.metrics.weighted_precision import Counts, Walk, walk_of, weighted_maps
 
 DRAWS = 1000
@@ -45,20 +57,27 @@ PLAIN_BLOCK_BYTES = 4 * 2**20  # of multiplicities at a time, in numpy: what a c
 
 @dataclass(frozen=True)
 class Resampled:
-    """A score: its `estimate`, on each draw (draws,), and without each clip in turn (clips,).
+    """A score: its `estimate`, on each draw (draws,), and without each group in turn (groups or blocks of them,).
 
-    NaN where it is undefined (a draw without any class).
+    NaN where it is undefined (a draw without any class). `units`: groups of clips; 0 for as many as are left out.
     """
 
     estimate: float
     drawn: Float64
     left_out: Float64
+    units: int = 0
+
+    @property
+    def missed_at_most(self) -> float:
+        """Share of recordings that may be missed though none of these was: 1 - 0.025^(1/n)."""
+        n = self.units or self.left_out.size
+        return 1.0 - proportion_interval(n, n, CONFIDENCE)[0]
 
     @property
     def standard_error(self) -> float:
         """Mean of the bootstrap's and the jackknife's; NaN when nothing is defined.
 
-        Jackknife: sqrt((n-1)/n sum (theta_i - mean theta)^2), theta_i without clip i.
+        Jackknife: sqrt((n-1)/n sum (theta_i - mean theta)^2), theta_i without group i.
         """
         drawn = self.drawn[~np.isnan(self.drawn)]
         left_out = self.left_out[~np.isnan(self.left_out)]
@@ -73,10 +92,16 @@ class Resampled:
         return self.estimate - half, self.estimate + half
 
     def unit_interval(self, confidence: float = CONFIDENCE) -> tuple[float, float]:
-        """The same on the logit scale, so inside 0..1: logit(m) -+ z SE / (m (1 - m))."""
+        """The same on the logit scale, so inside 0..1: logit(m) -+ z SE / (m (1 - m)).
+
+        Without spread, as of a perfect score: what a proportion of so many groups allows.
+        """
         m, error = self.estimate, self.standard_error
+        if np.isnan(error):
+            return nan, nan
         if not 0.0 < m < 1.0 or not error > 0.0:
-            return (nan, nan) if np.isnan(error) else (m, m)
+            missed = self.missed_at_most
+            return max(m - missed, 0.0), min(m + missed, 1.0)
         half = _z(confidence) * error / (m * (1.0 - m))
         place = log(m / (1.0 - m))
         return _expit(place - half), _expit(place + half)
@@ -92,10 +117,12 @@ class Resampled:
 
 
 def paired(function: Callable[..., object], *scores: Resampled) -> Resampled:
-    """`function` of scores on the same clips and draws, draw by draw and clip by clip.
+    """Apply `function` to scores on the same clips and draws, draw by draw and group by group.
 
-    `paired(lambda m, b: 1 - m / b, score, base)` is the drop. Raises `NiahError` when the scores
-    were not resampled alike.
+    `paired(lambda m, b: 1 - m / b, score, base)` is the drop.
+
+    Raises:
+        NiahError: scores that were not resampled alike.
     """
     shapes = {(each.drawn.shape, each.left_out.shape) for each in scores}
     if len(shapes) != 1:
@@ -104,57 +131,68 @@ def paired(function: Callable[..., object], *scores: Resampled) -> Resampled:
         drawn = np.asarray(function(*(each.drawn for each in scores)), dtype=np.float64)
         left_out = np.asarray(function(*(each.left_out for each in scores)), dtype=np.float64)
         whole = np.asarray(function(*(np.float64(each.estimate) for each in scores)))
-    return Resampled(float(whole), drawn, left_out)
+    return Resampled(float(whole), drawn, left_out, scores[0].units)
 
 
 def resample(
-    targets: Targets, score_sets: Sequence[Scores], draws: int = DRAWS, seed: int = SEED
+    targets: Targets,
+    score_sets: Sequence[Scores],
+    draws: int = DRAWS,
+    seed: int = SEED,
+    *,
+    groups: Sequence[str] | None = None,
+    excluded: Mask | None = None,
 ) -> list[Resampled]:
-    """mAP of each score set, resampled alike. `targets` and each set are (clips, classes).
+    """Compute the mAP of each score set, resampled alike.
 
-    Raises `NiahError` when shapes disagree, scores are not finite, or `draws` is below 1.
+    Args:
+        targets: Clips that have each class, (clips, classes).
+        score_sets: Arrays (clips, classes), all of the same clips.
+        draws: Lists drawn.
+        seed: Of the draws.
+        groups: The recording of each clip, (clips,): drawn and left out as one; None where each clip is its own.
+        excluded: Entries that no set is scored on, (clips, classes).
+
+    Raises:
+        NiahError: shapes that disagree, scores that are not finite, fewer draws than 1.
     """
-    rankings = [_rankings(targets, each) for each in score_sets]
-    whole = [leave_one_out_map(each, targets.shape[0]) for each in rankings]
-    drawn = _drawn_maps(rankings, targets.shape[0], draws, seed)
-    return [Resampled(m, d, out) for (m, out), d in zip(whole, drawn, strict=True)]
-
-
-def resampled_maps(
-    targets: Targets, score_sets: Sequence[Scores], draws: int = DRAWS, seed: int = SEED
-) -> Float64:
-    """mAP of each score set on each draw: (sets, draws) float64, the sets paired by draw."""
-    rankings = [_rankings(targets, each) for each in score_sets]
-    return _drawn_maps(rankings, targets.shape[0], draws, seed)
-
-
-def _rankings(targets: Targets, scores: Scores) -> list[Ranking]:
-    """Of the classes that have a positive."""
-    validate(targets, scores)
-    return [rank(targets[:, c], scores[:, c]) for c in np.flatnonzero(targets.any(axis=0))]
-
-
-def _drawn_maps(
-    rankings: Sequence[Sequence[Ranking]], clips: int, draws: int, seed: int
-) -> Float64:
     if draws < 1:
         raise NiahError(f"draws must be at least 1 but {draws} was given")
-    classes = len(rankings[0]) if rankings else 0
+    for each in score_sets:
+        validate(targets, each)
+    clips, scored = targets.shape[0], targets.any(axis=0)
+    mask = None if excluded is None else excluded[:, scored]
+    ranked = [rankings(targets[:, scored], each[:, scored], mask) for each in score_sets]
+    whole, left = zip(*(leave_one_out_map(each, clips) for each in ranked), strict=True)
+    of = group_indices(groups, clips)
+    walks = [[walk_of(each) for each in one] for one in ranked]
+    del ranked  # the walks are what is left to do
+    lists = _maps(walks, clips, draws, lambda block: drawn(of, draws, block, seed))
+    if group_count(of) < clips:
+        left = tuple(_maps(walks, clips, min(clips, LEFT_OUT), lambda block: left_out(of, block)))
+    parts = zip(whole, lists, left, strict=True)
+    return [Resampled(*each, units=group_count(of)) for each in parts]
+
+
+def _maps(
+    walks: Sequence[Sequence[Walk]],
+    clips: int,
+    lists: int,
+    blocks_of: Callable[[int], Iterator[Counts]],
+) -> Float64:
+    """mAP of each score set on every list: (sets, lists). `blocks_of`: the lists, so many at a time."""
+    classes = len(walks[0]) if walks else 0
     if classes == 0:
-        return np.full((len(rankings), draws), nan)
-    walks = [[walk_of(each) for each in one] for one in rankings]
-    if clips * classes * draws > COMPILE_ABOVE:
-        return _compiled_maps(walks, clips, draws, seed)
-    block = max(1, PLAIN_BLOCK_BYTES // (4 * clips))
-    blocks = multiplicity_blocks(clips, draws, block, seed)
-    if block >= draws:
-        blocks = iter([_kept_multiplicities(clips, draws, seed)])
+        return np.full((len(walks), lists), nan)
+    if clips * classes * lists > COMPILE_ABOVE:
+        return _compiled_maps(walks, blocks_of(BLOCK))
+    blocks = blocks_of(max(1, PLAIN_BLOCK_BYTES // (4 * max(clips, 1))))
     parts = [np.stack([weighted_maps(each, counts) for each in walks]) for counts in blocks]
     return np.concatenate(parts, axis=1)
 
 
-def _compiled_maps(walks: Sequence[Sequence[Walk]], clips: int, draws: int, seed: int) -> Float64:
-    """`weighted_maps` by the compiled kernel, a block of draws a thread; same to rounding."""
+def _compiled_maps(walks: Sequence[Sequence[Walk]], blocks: Iterator[Counts]) -> Float64:
+    """`weighted_maps` by the compiled kernel, a block of lists a thread; same to rounding."""
     from niah.metrics.weighted_precision_numba import PackedRanking, pack_ranking, walk_maps
 
     packed: list[PackedRanking] = [pack_ranking(each) for each in walks]
@@ -165,30 +203,7 @@ def _compiled_maps(walks: Sequence[Sequence[Walk]], clips: int, draws: int, seed
         return np.stack([walk_maps(each, narrow) for each in packed])
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as threads:
-        return np.concatenate(
-            list(threads.map(maps, multiplicity_blocks(clips, draws, BLOCK, seed))), axis=1
-        )
-
-
-def multiplicities(clips: int, draws: int, seed: int = SEED) -> Counts:
-    """How often each clip is in each draw: (clips, draws) int32, each column summing to `clips`."""
-    return np.concatenate(list(multiplicity_blocks(clips, draws, draws, seed)), axis=1)
-
-
-@lru_cache(maxsize=4)
-def _kept_multiplicities(clips: int, draws: int, seed: int) -> Counts:
-    """For the many cells of a small run, which all have the same draws."""
-    return multiplicities(clips, draws, seed)
-
-
-def multiplicity_blocks(clips: int, draws: int, block: int, seed: int) -> Iterator[Counts]:
-    """`multiplicities` in column blocks; one draw at a time, so blocks do not change the draws."""
-    random = np.random.Generator(np.random.Philox(seed))
-    for start in range(0, draws, block):
-        counts = np.empty((min(block, draws - start), clips), dtype=np.int32)
-        for row in counts:
-            row[:] = np.bincount(random.integers(clips, size=clips), minlength=clips)
-        yield np.ascontiguousarray(counts.T)
+        return np.concatenate(list(threads.map(maps, blocks)), axis=1)
 
 
 def _z(confidence: float) -> float:

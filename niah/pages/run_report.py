@@ -5,7 +5,7 @@ comes from outside (names, labels, paths, errors) is escaped, and absolute paths
 here imports torch.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,24 +36,29 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def write(run_dir: Path | str) -> Path:
+def write(run_dir: Path | str, note: Callable[[str], None] = lambda _: None) -> Path:
     """Redo metrics, `tables.md`, `figures/*.png` and `report.html` of a run.
 
     Metrics come from the stored scores; a published run that has none keeps those of its cells.csv.
 
     Args:
-        run_dir: the run's folder.
+        run_dir: The run's folder.
+        note: Called with each warning about its scores.
 
     Returns:
         The page.
 
     Raises:
-        NiahError: the folder is no run, has no cells yet, or cannot be written to.
+        NiahError: the folder is no run, has no cells yet, or cannot be written to; a row in it was edited or damaged.
     """
     run = RunDirectory(run_dir)
-    if (run.path / "cells").is_dir():
-        summarise(run)
+    warnings = summarise(run) if (run.path / "cells").is_dir() else []
+    for text in warnings:
+        note(text)
     provenance = published_run(run.run_json())  # an older one tells whole paths
+    if warnings:
+        names = [text.replace(f"{run.path}/", "") for text in warnings]
+        provenance = {**provenance, "notes": [*provenance.get("notes", []), *names]}
     cells = without_random(run.cells(), provenance)
     if cells.empty:
         raise NiahError(f"{run.path} has no finished cells yet: let `niah run` finish one")

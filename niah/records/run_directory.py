@@ -7,26 +7,34 @@
 
 A cell's scores are written before its row: the row is the promise that the cell is done. A cell's
 name is the hash of all that determines it, so resuming and amending are one thing: do the cells
-that are not there. One process writes at a time (a lock that the system frees when it dies).
+that are not there. A row has the SHA-256 of its scores, and its file that of the row: what was edited or damaged since
+is not believed, and is made again by the same `niah run`. Rows of earlier versions have neither and are read as they
+are.
+
+One process writes at a time, by a lock on `.lock` that the system frees when the process dies (`filelock`; flock on
+Unix). On a network file system that lock holds between machines where the server supports it (NFS 4 does; NFS 2 and 3
+need lockd); on one without locks a run is refused: write to a local folder and copy it.
 
 Schema 2 added the optional columns of `schema` and the distractors' labels. A run of schema 1 has nothing in
 them, so it is read as it is; opened for writing, it becomes one of schema 2, which an older niah refuses.
 """
 
-import fcntl
+import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from filelock import BaseFileLock, FileLock, Timeout
 from numpy.typing import NDArray
 
 from niah.errors import NiahError
 from niah.records import run_parts
 from niah.records import schema as cells
 from niah.records import scores as clip_scores
+from niah.records.run_json import checked_run_json
 from niah.records.schema import Row, check_cell, validate_row
 from niah.records.scores import ClipScores
 from niah.system import atomic, folders, spreadsheet
@@ -50,7 +58,10 @@ class RunDirectory:
             NiahError: `path` is none, or of a newer schema, or a part of it is a link (`niah.records.run_parts`).
         """
         self.path = Path(path)
-        self._lock: IO[str] | None = None
+        self.warnings: list[
+            str
+        ] = []  # for the user, of what was found when it was opened for writing
+        self._lock: BaseFileLock | None = None
         run_parts.refuse_links(self.path)
         if not any((self.path / name).is_file() for name in ("run.json", "cells.csv")):
             raise NiahError(f"{self.path} is not a run directory: it has no run.json or cells.csv")
@@ -62,16 +73,21 @@ class RunDirectory:
     ) -> Self:
         """Start a run in `path`, or take up the one there; one writer at a time, until `close`.
 
-        `identity` is what all cells of a run share (protocol, needles, ids_sha256, seed ...).
-        Raises `NiahError` when the folder holds something else, a run of another identity (naming
-        what differs), a run of a newer schema, or when another process is writing to it.
+        Args:
+            path: The run's folder.
+            identity: What all cells of a run share (protocol, needles, ids_sha256, seed ..).
+            clips: How many clips it has, for the message when they are others.
+
+        Raises:
+            NiahError: the folder holds something else, a run of another identity (says what differs) or of a newer
+                schema; another process is writing to it; its file system has no locks.
         """
         path = Path(path)
         _refuse_foreign(path)
         run_parts.refuse_links(path)
         with atomic.one_line_os_errors(path):
             path.mkdir(parents=True, exist_ok=True)
-            lock = _lock(path)
+        lock = _lock(path)
         try:
             _refuse_foreign(path)  # again: another process may have come first
             with atomic.one_line_os_errors(path):
@@ -84,33 +100,36 @@ class RunDirectory:
             run = cls(path)
             run.check_identity(identity, clips)
             run._migrate()
+            run._remove_damaged_rows()
             run.write_cells_csv()
         except BaseException:
-            lock.close()
+            lock.release()
             raise
         run._lock = lock
         return run
 
     def check_identity(self, identity: Mapping[str, object], clips: int | None = None) -> None:
-        """Check that this is the run of `identity`, of so many `clips`.
+        """Check that this is the run of `identity`, of as many `clips`.
 
         Runs from before there was a hash of the clips' content are taken by their clips' ids.
 
         Raises:
             NiahError: it is another run; the message has what differs.
         """
-        asked = _published(identity)
-        held = _published(self.run_json()["identity"])  # older runs told whole paths
+        requested = _published(identity)
+        stored = _published(self.run_json()["identity"])  # older runs have whole paths
         differs = [
-            f"{name} is {_short(held.get(name))} there, {_short(asked.get(name))} now"
-            for name in sorted({*held, *asked} - {"ids_sha256", "content_sha256"})
-            if held.get(name) != asked.get(name)
+            f"{name} is {_short(stored.get(name))} there, {_short(requested.get(name))} now"
+            for name in sorted({*stored, *requested} - {"ids_sha256", "content_sha256"})
+            if stored.get(name) != requested.get(name)
         ]
-        if held.get("ids_sha256") != asked.get("ids_sha256"):
+        if stored.get("ids_sha256") != requested.get("ids_sha256"):
             there = self.run_json().get("needles", {}).get("clips", "?")
             other = "other clips, or other labels of them" if there == clips else "other clips"
             differs.append(f"{other}: {there} there, {'?' if clips is None else clips} now")
-        elif held.get("content_sha256", asked.get("content_sha256")) != asked.get("content_sha256"):
+        elif stored.get("content_sha256", requested.get("content_sha256")) != requested.get(
+            "content_sha256"
+        ):
             differs.append("the sound or the labels of its clips have changed since")
         if differs:
             raise NiahError(
@@ -123,10 +142,19 @@ class RunDirectory:
         if content["schema_version"] != SCHEMA_VERSION:
             atomic.write_json(self.path / "run.json", {**content, "schema_version": SCHEMA_VERSION})
 
+    def _remove_damaged_rows(self) -> None:
+        """What cannot be believed is as if it had not been run; the run makes it again."""
+        for file in self._row_files():
+            try:
+                _read_row(file)
+            except _DamagedRowError as error:
+                self.warnings.append(f"{error}; it was removed")
+                file.unlink()
+
     def close(self) -> None:
         """Let another process write. The operating system does the same when this one dies."""
         if self._lock is not None:
-            self._lock.close()
+            self._lock.release()
             self._lock = None
 
     def __enter__(self) -> Self:
@@ -141,7 +169,11 @@ class RunDirectory:
         self.close()
 
     def run_json(self) -> dict[str, Any]:
-        """The content of run.json; empty for a published run that has cells.csv alone."""
+        """Return the content of run.json, checked; empty for a published run that has cells.csv alone.
+
+        Raises:
+            NiahError: it is no run's, of a schema that is not read, or has something of a wrong type in it.
+        """
         file = self.path / "run.json"
         if not file.exists():
             return {}
@@ -158,7 +190,7 @@ class RunDirectory:
                 f"{file} has schema {version}, older than {OLDEST_SCHEMA}, the first that was released: run again "
                 "in a new folder"
             )
-        return content
+        return checked_run_json(content, file)
 
     def write_run_json(self, content: Mapping[str, object]) -> None:
         """Replace the given keys of run.json; `models` is merged by name, as amending a run needs.
@@ -170,7 +202,7 @@ class RunDirectory:
         fixed = {name: old[name] for name in ("schema_version", "identity")}
         models = {**old.get("models", {}), **new.get("models", {})}
         merged = {**fixed, **old, **new, "models": models, **fixed}
-        atomic.write_json(self.path / "run.json", _told(merged))
+        atomic.write_json(self.path / "run.json", _publishable(merged))
 
     def write_scores(
         self,
@@ -209,34 +241,73 @@ class RunDirectory:
         clip_scores.write(self._scores_file(cell), scored)
 
     def read_scores(self, cell: str) -> ClipScores:
-        """One cell's scores as stored. Raises `NiahError` when they are missing or damaged."""
+        """Read one cell's scores.
+
+        Raises:
+            NiahError: they are missing, damaged, or not those that the cell's row is of.
+        """
+        if reason := self._changed(cell, self._expected(cell)):
+            raise NiahError(f"{reason}: run the same command again, which makes it again")
         return clip_scores.read(self._scores_file(cell))
 
     def has_scores(self, cell: str, clips: int | None = None) -> bool:
-        """Whether the cell's scores are there, whole by their footer, and of so many clips."""
-        found = clip_scores.count(self._scores_file(cell))
-        return found is not None and clips in (None, found)
+        """Return whether the cell's scores are there, are those that its row is of, and of so many clips."""
+        if self._changed(cell, self._expected(cell)):
+            return False
+        count = clip_scores.count(self._scores_file(cell))
+        return count is not None and clips in (None, count)
+
+    def scores_problem(self, row: Row) -> str | None:
+        """Return the reason why the scores of an ok row cannot be believed; None when they can."""
+        cell, file = str(row["cell"]), self._scores_file(str(row["cell"]))
+        if not file.is_file():
+            return f"{file} is missing"
+        expected = row.get("scores_sha256")
+        if reason := self._changed(cell, None if expected is None else str(expected)):
+            return reason
+        if expected is None and clip_scores.count(file) is None:
+            return f"{file} is damaged"
+        return None
+
+    def saturation(self, cell: str) -> float:
+        """Return the share of the cell's scores that were stored as exactly 0 or 1 (`niah.records.scores`)."""
+        return clip_scores.saturation(self._scores_file(cell))
+
+    def _changed(self, cell: str, expected: str | None) -> str | None:
+        """The reason why a score file is not the one with this checksum; None where it is, or there is none."""
+        found = None if expected is None else self.scores_sha256(cell)
+        if found is None or found == expected:
+            return None
+        return f"{self._scores_file(cell)} is damaged or was changed (its SHA-256 is not the row's)"
+
+    def _expected(self, cell: str) -> str | None:
+        """The checksum that the cell's row has of its scores."""
+        file = self.path / "cells" / f"{check_cell(cell)}.json"
+        expected = _read_row(file)[0].get("scores_sha256") if file.is_file() else None
+        return None if expected is None else str(expected)
 
     def scores_sha256(self, cell: str) -> str | None:
-        """SHA-256 of the cell's score file, None when there is none."""
+        """Return the SHA-256 of the cell's score file, None when there is none."""
         return clip_scores.sha256(self._scores_file(cell))
 
     def _scores_file(self, cell: str) -> Path:
         return self.path / "scores" / f"{check_cell(cell)}.parquet"
 
-    def write_row(self, row: Mapping[str, object]) -> None:
-        """Store one cell's row, replacing an earlier one of the same cell, and rebuild cells.csv.
-
-        Metric columns may be None: `summarise` fills them in from the stored scores.
-        """
-        self.write_rows([(row, None)])
-
     def write_rows(self, rows: Iterable[tuple[Mapping[str, object], str | None]]) -> None:
-        """Store rows, each with the fingerprint of the scores that its metrics are of (or None)."""
+        """Store rows, replacing earlier ones of the same cells, and rebuild cells.csv.
+
+        Args:
+            rows: Each with the fingerprint of the scores that its metrics are of, None where it has none yet: metric
+                columns may be None, `summarise` fills them in. An ok row without the checksum of its scores gets it.
+        """
         for row, scored_from in rows:
             plain = validate_row(row)
-            content = {"row": plain, "scored_from": scored_from}
-            atomic.write_json(self.path / "cells" / f"{plain['cell']}.json", content)
+            cell = str(plain["cell"])
+            if plain["status"] == "ok" and "scores_sha256" not in plain:
+                plain = validate_row({**plain, "scores_sha256": self.scores_sha256(cell)})
+            content: dict[str, object] = {"row": plain, "scored_from": scored_from}
+            content["sha256"] = _checksum(content)
+            atomic.write_json(self.path / "cells" / f"{cell}.json", content)
         self.write_cells_csv()
 
     def write_cells_csv(self) -> None:
@@ -245,18 +316,24 @@ class RunDirectory:
             file.write(spreadsheet.frame_text(self.cells()).encode())
 
     def rows(self) -> list[tuple[Row, str | None]]:
-        """Every stored (row, fingerprint of the scores its metrics are of), sorted by cell."""
-        files = sorted((self.path / "cells").glob("*.json"))
-        return [_read_row(file) for file in files]
+        """Return every stored (row, fingerprint of the scores that its metrics are of), sorted by cell.
+
+        Raises:
+            NiahError: a row that was edited or damaged; names its file.
+        """
+        return [_read_row(file) for file in self._row_files()]
+
+    def _row_files(self) -> list[Path]:
+        return sorted((self.path / "cells").glob("*.json"))
 
     def cells(self) -> "pd.DataFrame":
-        """The table of all cells, in the order of cells.csv (see `niah.records.schema.table`)."""
+        """Return the table of all cells, in the order of cells.csv (see `niah.records.schema.table`)."""
         if not (self.path / "cells").is_dir():  # a published run: the table without its parts
             return cells.read_csv(self.path / "cells.csv")
         return cells.table(row for row, _ in self.rows())
 
     def completed(self) -> set[str]:
-        """Cells that need not be run again: out of memory, or ok with their scores readable."""
+        """Return the cells that need not be run again: out of memory, or ok with the scores that were written."""
         return {
             str(row["cell"])
             for row, _ in self.rows()
@@ -266,6 +343,10 @@ class RunDirectory:
                 and self.has_scores(str(row["cell"]), int(row["n_clips"] or 0))
             )
         }
+
+
+class _DamagedRowError(NiahError):
+    """A row's file that was right once: what is in it now is not what was written."""
 
 
 def _refuse_foreign(path: Path) -> None:
@@ -283,28 +364,56 @@ def _refuse_foreign(path: Path) -> None:
         )
 
 
-def _lock(path: Path) -> IO[str]:
-    """The folder's lock, held while the returned file is open."""
-    file = (path / LOCK).open("a", encoding="utf-8")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        file.close()
-        raise NiahError(
-            f"another niah run is writing to {path}: wait for it, or give another folder"
-        ) from error
-    return file
+def _lock(path: Path) -> BaseFileLock:
+    """The folder's lock, acquired."""
+    lock = FileLock(
+        path / LOCK, thread_local=False, preserve_lock_file=True, fallback_to_soft=False
+    )
+    with atomic.one_line_os_errors(path):
+        try:
+            lock.acquire(blocking=False)
+        except Timeout as error:
+            raise NiahError(
+                f"another niah run is writing to {path}: wait for it, or give another folder"
+            ) from error
+        except NotImplementedError as error:
+            raise NiahError(
+                f"the file system of {path} has no locks, so two runs could write there at once: give a local folder"
+            ) from error
+    return lock
 
 
 def _read_row(file: Path) -> tuple[Row, str | None]:
-    content = atomic.read_json(file)
     try:
+        content = atomic.read_json(file)
+    except NiahError as error:
+        raise _DamagedRowError(
+            f"{error}: run the same command again, which makes it again"
+        ) from error
+    try:
+        if check_cell(content["row"]["cell"]) != file.stem:
+            raise NiahError(f"its cell is {content['row']['cell']}, not its file's name")
+        if "sha256" in content and content["sha256"] != _checksum(content):
+            raise _DamagedRowError(
+                f"{file} was edited or damaged (its checksum is not its content's): run the same command again, which "
+                "makes it again"
+            )
         row = validate_row(content["row"])
-        if row["cell"] != file.stem:
-            raise NiahError(f"its cell is {row['cell']}, not its file's name")
-        return row, content["scored_from"]
+        scored_from = content["scored_from"]
+        if not isinstance(scored_from, str | None):
+            raise NiahError("its scored_from is no text")
+        return row, scored_from
+    except _DamagedRowError:
+        raise
     except (KeyError, TypeError, AttributeError, NiahError) as error:
         raise NiahError(f"{file} is not a cell's row: delete it and run again ({error})") from error
+
+
+def _checksum(content: Mapping[str, object]) -> str:
+    """SHA-256 of a row's file but for the checksum itself, however it is laid out."""
+    parts = {name: value for name, value in content.items() if name != "sha256"}
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _plain(content: Mapping[str, object]) -> dict[str, Any]:
@@ -318,7 +427,7 @@ def _published(identity: Mapping[str, object]) -> dict[str, Any]:
     return found
 
 
-def _told(content: Mapping[str, Any]) -> dict[str, Any]:
+def _publishable(content: Mapping[str, Any]) -> dict[str, Any]:
     """run.json's content without the folders of this machine; names that are looked up stay whole."""
     whole = {name: content[name] for name in LOOKED_UP if name in content}
     return {**folders.published_run(content), **whole}

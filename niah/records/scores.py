@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from niah.errors import NiahError
 from niah.metrics.average_precision import average_precision, mean_average_precision
 from niah.system import atomic
+from niah.system.shortage import is_shortage
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -170,7 +171,8 @@ def read(file: Path) -> ClipScores:
     if not file.is_file():
         raise NiahError(f"{file} is missing: run the same command again")
     try:
-        table = pq.read_table(file)
+        # no threads: where none can be had, a whole file must still be read
+        table = pq.read_table(file, use_threads=False, pre_buffer=False)
         classes = tuple(json.loads(table.schema.metadata[_CLASSES.encode()]))
         logits, saturated = _logits_of(table, len(classes))
         return ClipScores(
@@ -184,8 +186,16 @@ def read(file: Path) -> ClipScores:
             else (),
             saturated=saturated,
         )
-    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
-        raise NiahError(f"{file} is damaged: delete it and run again ({error})") from error
+    except (
+        pa.ArrowException,
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        MemoryError,
+    ) as error:
+        raise _refused(file, error) from error
 
 
 def _logits_of(table: "pa.Table", classes: int) -> tuple[Logits, float]:
@@ -208,13 +218,50 @@ def count(file: Path) -> int | None:
 
     try:
         return int(pq.read_metadata(file).num_rows)
-    except (pa.ArrowException, OSError):
+    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+        if is_shortage(error):
+            raise _refused(file, error) from error
         return None
+
+
+def saturation(file: Path) -> float:
+    """Share of exact 0 and 1 among the scores of a file of earlier versions; 0 for one that has logits.
+
+    Raises:
+        NiahError: a file that is missing or damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        if "logits" in pq.read_schema(file).names:
+            return 0.0
+    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+        raise _refused(file, error) from error
+    return read(file).saturated
 
 
 def sha256(file: Path) -> str | None:
     """SHA-256 of `file`, None when there is none."""
-    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None
+    if not file.is_file():
+        return None
+    try:
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except (OSError, MemoryError) as error:
+        raise _refused(file, error) from error
+
+
+def _refused(file: Path, error: BaseException) -> NiahError:
+    """The error of a file that cannot be read: for want of memory, or because it is damaged."""
+    if is_shortage(error):
+        return NiahError(
+            f"{file} could not be read for want of memory or threads ({error}); the file is not the cause: free some "
+            "and run the same command again"
+        )
+    return NiahError(
+        f"{file} is damaged: run the same command again, which makes it again ({error})"
+    )
 
 
 def _lists(names: Sequence[Sequence[str]]) -> "pa.Array":

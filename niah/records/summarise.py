@@ -1,8 +1,16 @@
 """Metrics of every cell of a run, computed from its stored scores.
 
-The base of a cell is the same model (weights, window and its pooling, dtype, clips, seed) at 10 s:
-the needle alone. A metric is recomputed only when the scores it is of, or those of its base, have
-changed; a base is resampled once for all cells of its model.
+The base of a cell is the same model (weights, window and its pooling, dtype, clips, seed) at 10 s: the needle alone.
+Beside it, where they were run,
+
+    noise base     the needle alone in the same noise (`is_noise_base`), else the shortest scene of the same haystack,
+                   SNR, level and position: what length costs, apart from masking
+    needle-free    the same haystack, SNR, level and length without its needle, scored against the needles' labels: what
+                   the haystack alone gives away, the empirical floor
+
+Entries that a cell does not count (its distractors' labels) are left out of its base, its floor and chance too. A
+metric is recomputed only when a score file that it is of has changed; a base is resampled once for all cells of its
+model.
 """
 
 import hashlib
@@ -15,119 +23,237 @@ import numpy as np
 
 from niah.errors import NiahError
 from niah.metrics import average_precision as metrics
+from niah.metrics.average_precision import Mask, Scores, Targets
 from niah.metrics.drop import intervals
 from niah.metrics.resampling import DRAWS, SEED, Resampled, resample
-from niah.records.axes import is_noise_base
+from niah.records.axes import AXES, NEEDLE_FREE, is_noise_base
 from niah.records.naming import pool_of
-from niah.records.schema import BASE_LENGTH_S, METRIC_COLUMNS, Row
+from niah.records.schema import BASE_LENGTH_S, METRIC_COLUMNS, OPTIONAL_METRICS, Row
+from niah.records.scores import SATURATED
 
 if TYPE_CHECKING:
     from niah.records.run_directory import RunDirectory
     from niah.records.scores import ClipScores
 
-METRICS_VERSION = 3  # raise it when a formula changes: stored metrics are then recomputed
+METRICS_VERSION = 4  # raise it when a formula changes: stored metrics are then recomputed
 SAME_MODEL = (
     *("model", "checkpoint_sha256", "protocol", "needles", "n_clips", "window_s", "seed", "dtype"),
+    "noise_seed",
 )
+NO_METRICS: Row = dict.fromkeys((*METRIC_COLUMNS, *OPTIONAL_METRICS))
 
 
-def summarise(run: "RunDirectory") -> None:
-    """Fill in the metric columns of every ok cell that has scores, and rewrite cells.csv.
+def summarise(run: "RunDirectory") -> list[str]:
+    """Fill in the metric columns of every ok cell from its scores, and rewrite cells.csv.
 
-    Cells of models with random weights keep empty metrics: they are there for speed alone. So do
-    controls: what is not in a scene has no rank. A cell without a 10 s base keeps empty base,
-    relative and drop columns. Raises `NiahError` when a cell's clips are not those of its base, or
-    a score file is damaged.
+    Cells of models with random weights keep empty metrics: they are there for speed alone. So do controls: what is not
+    in a scene has no rank. A cell without a 10 s base keeps empty base, relative, drop and adjusted columns. A cell
+    whose scores are missing or not those that were written loses its metrics.
+
+    Returns:
+        Warnings for the reader of the numbers.
+
+    Raises:
+        NiahError: a cell's clips are not those of its base; a row that was edited or damaged.
     """
     stored = run.rows()
+    digests = {str(row["cell"]): run.scores_sha256(str(row["cell"])) for row, _ in stored}
+    warnings, doubted = [], set()
+    for row, _ in stored:
+        if row["status"] == "ok" and (reason := run.scores_problem(row)):
+            doubted.add(row["cell"])
+            warnings.append(f"{reason}; its metrics are not shown: run the same command again")
     models = run.run_json().get("models", {})
     random = {name for name, card in models.items() if card.get("random")}
-    digests = {row["cell"]: run.scores_sha256(str(row["cell"])) for row, _ in stored}
-    scored = [
-        (row, scored_from)
-        for row, scored_from in stored
-        if row["status"] == "ok" and digests[row["cell"]] and not row.get("control")
+    whole = [(r, s) for r, s in stored if r["status"] == "ok" and r["cell"] not in doubted]
+    scored = [(row, scored_from) for row, scored_from in whole if not row.get("control")]
+    beside = _Beside(row for row, _ in whole)
+    computed = _Computed(run)
+    changed: list[tuple[Row, str | None]] = [
+        ({**row, **NO_METRICS}, None)
+        for row, _ in stored
+        if row["cell"] in doubted and row["mAP"] is not None
     ]
-    bases = _bases(row for row, _ in scored)
-    resampled = _Bases(run)
-    changed = []
     for row, scored_from in sorted(scored, key=lambda each: repr(_model_key(each[0]))):
-        base = bases.get(_model_key(row))
-        fingerprint = _fingerprint(digests[row["cell"]], base and digests[base["cell"]])
+        others = beside.of(row)
+        parts = [digests[str(each["cell"])] if each else None for each in (row, *others)]
+        fingerprint = _fingerprint(parts)
         if fingerprint == scored_from:
             continue
-        known = {}
-        if row["model"] not in random:
-            clips = run.read_scores(str(row["cell"]))
-            known = cell_metrics(clips.targets, clips.ranked, resampled.of(row, base, clips))
-        changed.append(({**row, **dict.fromkeys(METRIC_COLUMNS), **known}, fingerprint))
+        values = {} if row["model"] in random else computed.metrics(row, *others)
+        changed.append(({**row, **NO_METRICS, **values}, fingerprint))
     run.write_rows(changed)
+    return [*warnings, *_saturated(run, [str(row["cell"]) for row, _ in scored])]
 
 
-def _bases(rows: Iterable[Row]) -> dict[tuple[object, ...], Row]:
-    """The row of the needle alone for each model; one that names no haystack goes first."""
-    alone = [row for row in rows if row["length_s"] == BASE_LENGTH_S and not is_noise_base(row)]
-    alone.sort(key=lambda row: (row["haystack"] in (None, "none"), str(row["cell"])))
-    return {_model_key(row): row for row in alone}
+def _saturated(run: "RunDirectory", cells: Iterable[str]) -> list[str]:
+    """The warning of old files, whose float16 probabilities tie what is near 0 and 1."""
+    shares = [share for cell in cells if (share := run.saturation(cell)) > SATURATED]
+    if not shares:
+        return []
+    return [
+        f"{len(shares)} cells were stored as float16 probabilities, up to {100 * max(shares):.1f} % of them exactly 0 "
+        "or 1: clips are tied there and their mAP is not the model's. Run them again, which stores logits."
+    ]
 
 
 def cell_metrics(
-    targets: metrics.Targets, scores: metrics.Scores, base: Resampled | metrics.Scores | None
+    targets: Targets,
+    scores: Scores,
+    base: Resampled | Scores | None,
+    *,
+    groups: tuple[str, ...] | None = None,
+    excluded: Mask | None = None,
+    own: Resampled | None = None,
 ) -> dict[str, float]:
-    """All metric columns of one cell, scores and targets (clips, classes).
+    """Compute the metric columns of one cell that need no other cell than its base.
 
-    `base`: the 10 s scores of the same clips, or their mAP resampled before (None leaves the
-    columns that need a base NaN).
+    Args:
+        targets: Clips that have each class, (clips, classes).
+        scores: (clips, classes).
+        base: The 10 s scores of the same clips, or their mAP resampled before; None leaves the columns that need a base
+            NaN.
+        groups: The recording of each clip, (clips,).
+        excluded: Entries that are not counted, (clips, classes).
+        own: The mAP of `scores` where it was resampled before; `base` itself for the 10 s cell.
     """
     if isinstance(base, np.ndarray):
-        (base,) = resample(targets, [base])
-    (own,) = resample(targets, [scores])
-    area = metrics.mean_auc(metrics.auc(targets, scores))
+        (base,) = resample(targets, [base], groups=groups, excluded=excluded)
+    if own is None:
+        (own,) = resample(targets, [scores], groups=groups, excluded=excluded)
+    area = metrics.mean_auc(metrics.auc(targets, scores, excluded))
     base_mAP = nan if base is None else base.estimate
+    chance = metrics.chance_mAP(targets, excluded)
     return {
         "mAP": own.estimate,
         "auc": area,
         "d_prime": metrics.d_prime(area),
         "base_mAP": base_mAP,
-        "chance_mAP": metrics.chance_mAP(targets),
+        "chance_mAP": chance,
         "relative": own.estimate / base_mAP,
         "drop": (base_mAP - own.estimate) / base_mAP,
         "classes_scored": metrics.classes_scored(targets),
-        **asdict(intervals(own, base)),
+        **asdict(intervals(own, base, chance)),
     }
 
 
-class _Bases:
-    """The resampled base of each model; only the last is kept, since cells come model by model."""
+class _Beside:
+    """Which cells belong to a cell: its base, its noise base and its needle-free scenes."""
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        self.bases: dict[tuple[object, ...], Row] = {}
+        self.mixed: dict[tuple[object, ...], Row] = {}  # the needle alone with noise under it
+        self.shortest: dict[tuple[object, ...], Row] = {}
+        self.free: dict[tuple[object, ...], Row] = {}
+        # of bases that name a haystack and one that does not, the latter; else the order of cells
+        for row in sorted(rows, key=lambda r: (r["haystack"] in (None, "none"), str(r["cell"]))):
+            if row.get("control") == NEEDLE_FREE:
+                self.free[(*_noise_key(row), row["length_s"])] = row
+            elif row.get("control"):
+                continue
+            elif is_noise_base(row):
+                self.mixed[_noise_key(row)] = row
+            elif row["length_s"] == BASE_LENGTH_S:
+                self.bases[_model_key(row)] = row
+            elif _length(row) < _length(self.shortest.setdefault(_scene_key(row), row)):
+                self.shortest[_scene_key(row)] = row
+
+    def of(self, row: Row) -> tuple[Row | None, Row | None, Row | None]:
+        """Base, noise base and needle-free cell, None where there is none."""
+        in_noise, place = row["snr_db"] is not None, _noise_key(row)
+        longer = row["length_s"] != BASE_LENGTH_S or is_noise_base(row)
+        noise_base = self.mixed.get(place, self.shortest.get(_scene_key(row)))
+        return (
+            self.bases.get(_model_key(row)),
+            noise_base if in_noise else None,
+            self.free.get((*place, row["length_s"])) if longer else None,
+        )
+
+
+class _Computed:
+    """Metrics from scores; the last base is kept, resampled, since cells come model by model."""
 
     def __init__(self, run: "RunDirectory") -> None:
         self.run = run
         self.last: tuple[object, ClipScores, Resampled] | None = None
 
-    def of(self, row: Row, base: Row | None, scored: "ClipScores") -> Resampled | None:
-        """The base's mAP; refused when it is of other clips than the scores of `row`."""
-        if base is None:
-            return None
+    def metrics(
+        self, row: Row, base: Row | None, noise_base: Row | None, free: Row | None
+    ) -> dict[str, float]:
+        """All metric columns of `row`."""
+        clips = self.run.read_scores(str(row["cell"]))
+        excluded = clips.excluded if clips.excluded.any() else None
+        alone = None if base is None else self._base(row, base, clips, excluded)
+        values = cell_metrics(
+            clips.targets,
+            clips.logits,
+            alone,
+            groups=clips.groups,
+            excluded=excluded,
+            own=alone if base is not None and base["cell"] == row["cell"] else None,
+        )
+        if noise_base is not None:
+            values["noise_base_mAP"] = self._mAP_of(row, noise_base, clips)
+            values["relative_noise_base"] = values["mAP"] / values["noise_base_mAP"]
+        if free is not None:
+            values["needle_free_mAP"] = self._mAP_of(row, free, clips)
+        return values
+
+    def _base(self, row: Row, base: Row, clips: "ClipScores", excluded: Mask | None) -> Resampled:
         if self.last is None or self.last[0] != base["cell"]:
             stored = self.run.read_scores(str(base["cell"]))
-            (resampled,) = resample(stored.targets, [stored.logits])
+            (resampled,) = resample(stored.targets, [stored.logits], groups=stored.groups)
             self.last = (base["cell"], stored, resampled)
         _, stored, resampled = self.last
-        if (stored.ids, stored.classes) != (scored.ids, scored.classes) or (
-            stored.labels != scored.labels
-        ):
-            raise NiahError(
-                f"cell {row['cell']} and its 10 s base {base['cell']} in {self.run.path} are of "
-                "different clips: run both again in a new folder"
-            )
+        self._check_same(row, base, clips, stored)
+        if stored.labels != clips.labels:
+            raise _other_clips(self.run, row, base)
+        if excluded is None and stored.groups == clips.groups:
+            return resampled
+        (resampled,) = resample(
+            stored.targets, [stored.logits], groups=clips.groups, excluded=excluded
+        )
         return resampled
+
+    def _mAP_of(self, row: Row, other: Row, clips: "ClipScores") -> float:  # noqa: N802
+        """mAP of another cell's scores against the labels of `clips`, over the entries that count there."""
+        scores = clips if other["cell"] == row["cell"] else self.run.read_scores(str(other["cell"]))
+        self._check_same(row, other, clips, scores)
+        ap = metrics.average_precision(clips.targets, scores.logits, clips.excluded)
+        return metrics.mean_average_precision(ap)
+
+    def _check_same(self, row: Row, other: Row, a: "ClipScores", b: "ClipScores") -> None:
+        if (a.ids, a.classes) != (b.ids, b.classes):
+            raise _other_clips(self.run, row, other)
+
+
+def _other_clips(run: "RunDirectory", row: Row, other: Row) -> NiahError:
+    what = "10 s base" if other["length_s"] == BASE_LENGTH_S else "counterpart"
+    return NiahError(
+        f"cell {row['cell']} and its {what} {other['cell']} in {run.path} are of different clips: run both again in a "
+        "new folder"
+    )
+
+
+def _length(row: Row) -> float:
+    length_s = row["length_s"]
+    assert isinstance(length_s, int | float)
+    return length_s
 
 
 def _model_key(row: Mapping[str, object]) -> tuple[object, ...]:
-    return (*(row[name] for name in SAME_MODEL), pool_of(row))
+    return (*(row.get(name) for name in SAME_MODEL), pool_of(row))
 
 
-def _fingerprint(own: str | None, base: object) -> str:
-    """Of all that a row's metrics are computed from: both score files, and how."""
-    parts = (METRICS_VERSION, DRAWS, SEED, own, base)
+def _noise_key(row: Mapping[str, object]) -> tuple[object, ...]:
+    return (*_model_key(row), row["haystack"], row["snr_db"], row.get("level"))
+
+
+def _scene_key(row: Mapping[str, object]) -> tuple[object, ...]:
+    return (*_noise_key(row), row["position"], *(row.get(name) for name in AXES))
+
+
+def _fingerprint(digests: Iterable[str | None]) -> str:
+    """Hash of all that a row's metrics are computed from: the score files, and how."""
+    parts = (METRICS_VERSION, DRAWS, SEED, *digests)
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:20]

@@ -50,10 +50,13 @@ def sweep(options: RunOptions, note: Note = lambda _: None) -> "pd.DataFrame":
         record = setup.record()
         directory.write_run_json({**record, **_added(directory, setup)})
         folders.remember(record["arguments"], setup.clips.ids_sha256)
+        for text in directory.warnings:
+            note(text)
         try:
             _Sweep(setup, directory, note).all_cells()
         finally:
-            summarise(directory)
+            for text in summarise(directory):
+                note(text)
         return directory.cells()
 
 

@@ -90,10 +90,12 @@ def read_json(file: Path) -> dict[str, Any]:
     """Read the JSON object in `file`.
 
     Raises:
-        NiahError: it is not readable as one.
+        NiahError: a file that cannot be read, is no JSON, or is nested too deep.
     """
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise NiahError(f"{file} cannot be read: it is nested too deep") from error
     except (OSError, ValueError) as error:
         raise NiahError(f"{file} cannot be read: {error}") from error
     if not isinstance(content, dict):

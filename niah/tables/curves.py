@@ -164,8 +164,11 @@ def _refuse_mixed(cells: "pd.DataFrame") -> None:
                 f"cells of {column} {' and '.join(values)} cannot be in one table: their scores "
                 "are not comparable; report them apart"
             )
-    for column in SAME_CLIPS:
-        levels = sorted({f"{float(value):.6g}" for value in cells[column].dropna()})
+    whole = cells[cells["distractors"].isna()] if "distractors" in cells else cells
+    for (
+        column
+    ) in SAME_CLIPS:  # a distractor's labels are no negatives of its clip: chance is another there
+        levels = sorted({f"{float(value):.6g}" for value in whole[column].dropna()})
         if len(levels) > 1:
             raise NiahError(
                 f"cells of different clips cannot be in one table ({column} is "

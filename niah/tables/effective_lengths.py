@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import isnan, nan
 from typing import TYPE_CHECKING
 
-from niah.metrics.drop import detectable_drop
+from niah.metrics.drop import detectable_drop, smallest_drop
 from niah.metrics.effective_length import LEVELS, EffectiveLength, Reached, effective_length
 from niah.records.naming import length_name
 from niah.tables.curves import LengthCurve, distinct_curves, length_curves
@@ -169,8 +169,8 @@ def _ten_seconds(curve: LengthCurve) -> tuple[str, ...]:
 
 
 def _detectable(curve: LengthCurve) -> str:
-    """The largest over the curve's lengths: what could be missed at some length."""
+    """From the spread at the length with the smallest drop: it grows with the drop."""
     longer = [p for _, p in curve.scored() if curve.base is not None and p is not curve.base]
-    bounds = [(p["drop_lo"], p["drop_hi"]) for p in longer]
-    drops = [detectable_drop(low, high) for low, high in bounds if None not in (low, high)]
-    return f"{100 * max(drops):.1f}" if drops else ""
+    bounds = [(p["drop"], p["drop_lo"], p["drop_hi"]) for p in longer]
+    smallest = smallest_drop(each for each in bounds if None not in each)
+    return f"{100 * detectable_drop(*smallest[1:]):.1f}" if smallest else ""

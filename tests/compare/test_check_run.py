@@ -16,6 +16,7 @@ from niah.records.run_directory import RunDirectory
 from niah.records.schema import Value
 from tests.compare.worlds import CLIPS, World, alone, at, write
 from tests.conftest import REPOSITORY
+from tests.helpers import examples
 
 WORLD = World()
 GAINS = {10.0: 3.0, 50.0: 2.5, 100.0: 2.2, 300.0: 2.0}
@@ -131,7 +132,7 @@ def test_other_clips_are_refused_also_by_file(reference: Path, tmp_path: Path) -
     for cell in renamed.cells()["cell"]:
         scores = renamed.read_scores(cell)
         ids = [f"other{i}" for i in range(CLIPS)]
-        renamed.write_scores(cell, ids, WORLD.labels, scores.logits, classes=scores.classes)
+        examples.replace_scores(renamed, cell, ids, WORLD.labels, scores.logits)
     for against in (reference, reference / "cells.csv"):
         with pytest.raises(NiahError, match=r"differ in clips \(200 and 200\)"):
             check(other, against)

@@ -29,7 +29,7 @@ def make(
             run.write_scores(
                 str(row["cell"]), examples.IDS, examples.LABELS, heard, classes=examples.CLASSES
             )
-            run.write_row(row)
+            run.write_rows([(row, None)])
         summarise(run)
     return RunDirectory(path)
 
@@ -128,8 +128,8 @@ def test_other_clips_are_refused_and_another_order_is_not(tmp_path: Path) -> Non
     again = make(tmp_path / "again", 2.5, sha="b", ids_sha256="1" * 64, seed=0)
     for cell in again.cells()["cell"]:
         scores = again.read_scores(cell)
-        again.write_scores(
-            cell, scores.ids[::-1], scores.labels[::-1], scores.logits[::-1], classes=scores.classes
+        examples.replace_scores(
+            again, cell, scores.ids[::-1], scores.labels[::-1], scores.logits[::-1]
         )
     found = compare(one.path, again.path)
     assert {each.quantity for each in found.differences} == {"mAP", "relative"}
@@ -137,7 +137,7 @@ def test_other_clips_are_refused_and_another_order_is_not(tmp_path: Path) -> Non
     for cell in again.cells()["cell"]:
         scores = again.read_scores(cell)
         ids = [f"other{index}" for index in range(len(scores.ids))]
-        again.write_scores(cell, ids, scores.labels, scores.logits, classes=scores.classes)
+        examples.replace_scores(again, cell, ids, scores.labels, scores.logits)
     with pytest.raises(NiahError, match=r"differ in clips \(24 and 24\): .*cannot be compared"):
         compare(one.path, again.path)
 
@@ -163,9 +163,7 @@ def test_equal_scenes_and_effective_positions(tmp_path: Path) -> None:
 def test_other_labels_are_refused(tmp_path: Path) -> None:
     one, other = make(tmp_path / "one", 1.0), make(tmp_path / "other", 1.0)
     cell = str(other.cells()["cell"][1])
-    other.write_scores(
-        cell, examples.IDS, examples.LABELS[::-1], examples.logits(1.0), classes=examples.CLASSES
-    )
+    examples.replace_scores(other, cell, examples.IDS, examples.LABELS[::-1], examples.logits(1.0))
     with pytest.raises(NiahError, match="different clips, labels"):
         compare(one.path, other.path)
 

@@ -8,7 +8,7 @@ import pytest
 import niah
 from niah.compare.check import check
 from niah.records.run_directory import RunDirectory
-from tests.helpers import tiny
+from tests.helpers import examples, tiny
 
 COMMITTED = tiny.REPOSITORY / "results" / "gate"
 
@@ -27,7 +27,7 @@ def test_the_embedded_models_score_as_committed(tmp_path: Path) -> None:
     cell = run.cells().query("model == 'dass-nano' and length_s == 20")["cell"].iloc[0]
     scores = run.read_scores(cell)
     shifted = np.roll(scores.logits, 1, axis=0)
-    run.write_scores(cell, scores.ids, scores.labels, shifted, classes=scores.classes)
+    examples.replace_scores(run, cell, scores.ids, scores.labels, shifted)
     result = check(tmp_path / "run", COMMITTED)
     assert [row.cell for row in result.rows if not row.ok] == [
         "dass-nano, zero, at 0.5 (effectively 1), 20 s"

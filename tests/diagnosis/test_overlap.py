@@ -125,7 +125,7 @@ def test_table_of_a_run(tmp_path: Path) -> None:
             run.write_scores(
                 str(row["cell"]), examples.IDS, labels, examples.logits(gain), classes=classes
             )
-            run.write_row(row)
+            run.write_rows([(row, None)])
         summarise(run)
         table = overlap_table(run, run.cells())
     assert table is not None

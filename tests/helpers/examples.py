@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -46,7 +47,7 @@ def row(**given: Value) -> Row:
 def add(run: RunDirectory, gain: float, **given: Value) -> str:
     """Write one cell, scores first (unless it failed), and return its key."""
     made = scored(run, gain, **given)
-    run.write_row(made)
+    run.write_rows([(made, None)])
     return str(made["cell"])
 
 
@@ -56,6 +57,14 @@ def scored(run: RunDirectory, gain: float, **given: Value) -> Row:
     if made["status"] == "ok":
         run.write_scores(str(made["cell"]), IDS, LABELS, logits(gain), classes=CLASSES)
     return made
+
+
+def replace_scores(run: RunDirectory, cell: str, ids: Any, labels: Any, values: Scores) -> None:
+    """Write other scores of a cell that has a row, and have the row be of them."""
+    classes = run.read_scores(cell).classes
+    run.write_scores(cell, ids, labels, values, classes=classes)
+    (row,) = (row for row, _ in run.rows() if row["cell"] == cell)
+    run.write_rows([({**row, "scores_sha256": None}, None)])
 
 
 def make(path: Path, extra: Mapping[str, object] | None = None) -> RunDirectory:

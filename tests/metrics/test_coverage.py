@@ -2,7 +2,8 @@
 
 The truth is the expected score on a list of so many clips, from 3000 lists of their own. 500 further
 lists each get intervals; 95 % of them should hold it, and 93 to 97 % must (two standard errors of
-a count of 500). `-s` prints what was measured.
+a count of 500). `-s` prints what was measured. Where hardly a clip is missed, intervals must hold it at least as often:
+most lists then show no miss at all, and one exact interval for those cannot hold a truth near 1 just 95 % of the time.
 """
 
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from niah.metrics.average_precision import (
     average_precision,
     mean_average_precision,
 )
-from niah.metrics.drop import drop, intervals
+from niah.metrics.drop import drop, drop_interval, intervals
 from niah.metrics.effective_length import effective_length
 from niah.metrics.resampling import Resampled, paired, resample
 
@@ -26,6 +27,7 @@ LISTS = 500
 OF_TRUTH = 3000
 DRAWS = 400
 World = tuple[Targets, Scores, Scores]
+FAMILY = 5  # clips of one recording
 
 
 def scattered(seed: int, clips: int, classes: int = 24) -> World:
@@ -64,6 +66,34 @@ def _shared_difficulty(
     )
 
 
+def long_tail(seed: int, clips: int, classes: int) -> World:
+    """Two labels a clip on average, from classes as frequent as 1 / rank: many have one or two clips."""
+    random = np.random.default_rng(seed)
+    share = 1 / np.arange(1, classes + 1)
+    targets = random.random((clips, classes)) < np.minimum(2 * share / share.sum(), 0.9)
+    return _shared_difficulty(random, targets, 3.5, 2.0)
+
+
+def unheard(seed: int, clips: int, classes: int = 20) -> World:
+    """In the long scene 15 % of the clips are not heard at all, the others as well as before."""
+    random = np.random.default_rng(seed)
+    targets = random.integers(classes, size=(clips, 1)) == np.arange(classes)
+    gone = random.random((clips, 1)) < 0.15
+    noise, other = random.normal(size=(2, *targets.shape))
+    return targets, targets * 4.0 + noise, targets * 4.0 * ~gone + 0.9 * noise + 0.44 * other
+
+
+def families(seed: int, recordings: int, classes: int = 10) -> World:
+    """Five clips a recording (`FAMILY`), of one class and nearly one difficulty."""
+    random = np.random.default_rng(seed)
+    label = np.repeat(random.integers(classes, size=recordings), FAMILY)
+    targets = label[:, None] == np.arange(classes)
+    shared, far = np.repeat(random.normal(size=(2, recordings, classes)), FAMILY, axis=1)
+    near, other = random.normal(size=(2, *targets.shape))
+    noise = 0.9 * shared + 0.44 * near
+    return targets, targets * 3.0 + noise, targets * 1.5 + 0.7 * (noise + 0.9 * far + 0.44 * other)
+
+
 WORLDS: dict[str, Callable[[int], World]] = {
     "80 clips, 24 scattered classes": lambda seed: scattered(seed, 80),
     "200 clips, 24 scattered classes": lambda seed: scattered(seed, 200),
@@ -72,10 +102,19 @@ WORLDS: dict[str, Callable[[int], World]] = {
     "80 clips, 10 classes, weak model": lambda seed: one_label(seed, 80, 2.0, 0.7),
     "100 clips, 25 classes": lambda seed: some_labels(seed, 100),
     "200 clips, 25 classes": lambda seed: some_labels(seed, 200),
+    "1000 clips, 25 classes": lambda seed: some_labels(seed, 1000),
+    "80 clips, long tail of 100": lambda seed: long_tail(seed, 80, 100),
+    "200 clips, long tail of 200": lambda seed: long_tail(seed, 200, 200),
+    "80 clips, 15 % unheard": lambda seed: unheard(seed, 80),
+    "200 clips, 15 % unheard": lambda seed: unheard(seed, 200),
+    "1000 clips, 15 % unheard": lambda seed: unheard(seed, 1000, 50),
+    "40 recordings of five clips": lambda seed: families(seed, 40),
+    "100 recordings of five clips": lambda seed: families(seed, 100),
 }
 NEAR_THE_TOP: dict[str, Callable[[int], World]] = {
     "80 clips, 10 classes, mAP 0.94": lambda seed: one_label(seed, 80, 4.0, 3.5),
     "100 clips, 25 classes, mAP 0.94": lambda seed: some_labels(seed, 100, 3.5, 3.6),
+    "80 clips, 10 classes, mAP 0.996": lambda seed: one_label(seed, 80, 7.0, 5.7),
 }
 
 
@@ -93,21 +132,22 @@ def truth(name: str) -> tuple[float, float]:
 
 
 def coverage(name: str) -> Float64:
-    """Shares of lists whose intervals hold the true mAP, relative score and drop."""
+    """Shares of lists whose intervals hold the true mAP, and the true drop (and so the true relative score)."""
     true_map, true_relative = truth(name)
-    held = np.zeros(3)
+    held = np.zeros(2)
     for seed in range(LISTS):
         targets, base, scores = {**WORLDS, **NEAR_THE_TOP}[name](seed)
-        own, alone = resample(targets, [scores, base], draws=DRAWS, seed=seed)
+        names = [f"{i // FAMILY}" for i in range(len(targets))] if "recordings" in name else None
+        own, alone = resample(targets, [scores, base], draws=DRAWS, seed=seed, groups=names)
         found = intervals(own, alone)
-        low, high = paired(lambda m, b: m / b, own, alone).interval()
         held += [
             found.mAP_lo <= true_map <= found.mAP_hi,
-            low <= true_relative <= high,
             found.drop_lo <= 1 - true_relative <= found.drop_hi,
         ]
+    shares = held / LISTS
     print(
-        f"{name}: mAP {held[0] / LISTS:.3f}, relative {held[1] / LISTS:.3f}, drop {held[2] / LISTS:.3f}"
+        f"{name}: true mAP {true_map:.4f}, relative {true_relative:.4f}; "
+        f"held: mAP {shares[0]:.3f}, drop {shares[1]:.3f}"
     )
     return np.asarray(held / LISTS)
 
@@ -124,7 +164,7 @@ def test_intervals_cover(name: str) -> None:
 def test_near_the_top_intervals_are_wide_rather_than_narrow(name: str) -> None:
     """With hardly an error among 80 to 100 clips the spread is not known well: on the safe side."""
     held = coverage(name)
-    assert ((held >= 0.93) & (held <= 0.995)).all(), held
+    assert (held >= 0.93).all(), held
 
 
 @pytest.mark.slow
@@ -155,7 +195,7 @@ def test_effective_length_covers() -> None:
         targets, sets = fading(seed)
         base, *longer = resample(targets, sets, draws=DRAWS, seed=seed)
         falls = [drop(own, base) for own in (base, *longer)]
-        bounds = [each.interval() for each in falls]
+        bounds = [drop_interval(each) for each in falls]
         band = [1 - high for _, high in bounds], [1 - low for low, _ in bounds]
         found = effective_length(lengths, [1 - each.estimate for each in falls], 0.5, band)
         assert found.low is not None

@@ -79,7 +79,7 @@ def test_a_scorer_deaf_after_a_minute_has_an_l50_of_a_minute(tmp_path: Path) -> 
             labels = [[classes[i % 12]] for i in range(120)]
             scores = 1 / (1 + np.exp(-logits))
             run.write_scores(str(row["cell"]), clips, labels, scores, classes=classes)
-            run.write_row(row)
+            run.write_rows([(row, None)])
         summarise(run)
         (line,) = length_curves(run.cells())
     found = length_of(line, 0.5)

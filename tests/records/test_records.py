@@ -93,12 +93,16 @@ def test_rows_take_numpy_numbers_and_nan() -> None:
 def test_optional_columns_are_there_when_they_are_used(tmp_path: Path) -> None:
     with RunDirectory.create_or_open(tmp_path / "run", examples.IDENTITY) as run:
         examples.add(run, 3.0)
-        assert list(run.cells().columns) == list(CELL_COLUMNS)
+        assert list(run.cells().columns) == [*CELL_COLUMNS, "scores_sha256"]
         examples.add(run, 2.0, length_s=50.0, needle_count=2, pooling="max")
         examples.add(run, 2.0, length_s=50.0, control="sham")
         summarise(run)
         table = run.cells()
-    assert list(table.columns) == [*CELL_COLUMNS, "control", "pooling", "needle_count"]
+    assert list(table.columns) == [
+        *CELL_COLUMNS,
+        *("control", "pooling", "needle_count", "adjusted", "adjusted_lo", "adjusted_hi"),
+        "scores_sha256",
+    ]
     assert table["needle_count"].dropna().tolist() == [2]
     assert table.loc[table["control"].notna(), "mAP"].isna().all()
     pd.testing.assert_frame_equal(cells.read_csv(run.path / "cells.csv"), table)
@@ -114,7 +118,9 @@ def test_csv_gives_back_the_table(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(cells.read_csv(run.path / "cells.csv"), run.cells())
     assert run.cells()["frames"].dtype == "Int64"
     assert run.cells()["mAP"].dtype == "float64"
-    assert (run.path / "cells.csv").read_text().splitlines()[0] == ",".join(CELL_COLUMNS)
+    assert (run.path / "cells.csv").read_text().splitlines()[0] == ",".join(
+        map(str, run.cells().columns)
+    )
 
 
 def test_what_is_no_cells_csv_is_told(tmp_path: Path) -> None:
@@ -291,7 +297,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(
                 CELL, examples.IDS, examples.LABELS, examples.logits(1.0), classes=examples.CLASSES
             )
         with pytest.raises(NiahError, match="no space left"):
-            run.write_row(examples.row(length_s=20.0))
+            run.write_rows([(examples.row(length_s=20.0), None)])
         assert files_of(run) == before
 
 
@@ -369,9 +375,9 @@ def test_only_what_changed_is_recomputed(tmp_path: Path, monkeypatch: pytest.Mon
     measured: list[object] = []
     true_metrics = summary.cell_metrics
 
-    def counted(*arrays: Any) -> dict[str, float]:
+    def counted(*arrays: Any, **more: Any) -> dict[str, float]:
         measured.append(arrays)
-        return true_metrics(*arrays)
+        return true_metrics(*arrays, **more)
 
     monkeypatch.setattr(summary, "cell_metrics", counted)
     with RunDirectory.create_or_open(tmp_path / "run", examples.IDENTITY) as run:
@@ -416,6 +422,6 @@ def test_other_clips_than_the_base_are_refused(tmp_path: Path) -> None:
             examples.logits(1.0),
             classes=examples.CLASSES,
         )
-        run.write_row(row)
+        run.write_rows([(row, None)])
         with pytest.raises(NiahError, match="different clips"):
             summarise(run)

@@ -158,7 +158,7 @@ def test_sum_and_average_are_one_score_in_a_run(tmp_path: Path) -> None:
                 run.write_scores(
                     cell, examples.IDS, examples.LABELS, logits, classes=examples.CLASSES
                 )
-                run.write_row(row)
+                run.write_rows([(row, None)])
         summarise(run)
         table: Any = run.cells().set_index(["pooling", "length_s"])
     for length_s in (10.0, 50.0):

@@ -70,8 +70,8 @@ def test_a_frame_is_written_as_pandas_writes_it(tmp_path: Path) -> None:
 def test_cells_csv_reads_back_exactly(tmp_path: Path, name: str) -> None:
     path = tmp_path / "run"
     with RunDirectory.create_or_open(path, examples.IDENTITY) as run:
-        run.write_row(
-            examples.row(model=name, needles=name, haystack=name, snr_db=-5.0, error=name)
+        run.write_rows(
+            [(examples.row(model=name, needles=name, haystack=name, snr_db=-5.0, error=name), None)]
         )
     pd.testing.assert_frame_equal(read_csv(path / "cells.csv"), RunDirectory(path).cells())
     header, row = fields((path / "cells.csv").read_bytes().decode())

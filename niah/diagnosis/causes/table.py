@@ -140,7 +140,7 @@ class _Model:
                 raise NiahError(f"{run.path}: variants of different clips; give another folder")
             scores.append(stored.logits)
         self.clips, self.chance = len(first.ids), chance_mAP(first.targets)
-        found = resample(first.targets, scores)
+        found = resample(first.targets, scores, groups=first.groups)
         self.of = {
             (entry["name"], float(entry["length_s"])): each
             for entry, each in zip(entries.values(), found, strict=True)

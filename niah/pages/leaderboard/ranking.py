@@ -163,7 +163,8 @@ def _resample(submission: Submission | None, cell: str) -> tuple[str, Resampled]
     order = np.argsort(np.asarray(stored.ids, dtype=object), kind="stable")
     clips = (sorted(zip(stored.ids, stored.labels, strict=True)), stored.classes)
     digest = hashlib.sha256(repr(clips).encode(errors="surrogatepass")).hexdigest()
-    (resampled,) = resample(stored.targets[order], [stored.logits[order]])
+    groups = [stored.groups[index] for index in order]
+    (resampled,) = resample(stored.targets[order], [stored.logits[order]], groups=groups)
     return digest, resampled
 
 

@@ -1,0 +1,77 @@
+"""Lists of clips by resampling: how often each clip is in each, whole groups of clips (recordings) at a time.
+
+drawn      as many groups as there are, with replacement; one generator, so that all scores see the same lists
+left out   all clips but one group's; above `LEFT_OUT` groups, but one of so many random blocks of groups
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from niah.errors import NiahError
+from niah.metrics.weighted_precision import Counts
+
+LEFT_OUT = 512
+Groups = NDArray[np.intp]
+
+
+def group_indices(groups: Sequence[str] | None, clips: int) -> Groups:
+    """Return the number of each clip's group, (clips,); 0, 1, 2 .. where each clip is its own.
+
+    Raises:
+        NiahError: not one group a clip.
+    """
+    if groups is None or len(set(groups)) == len(groups) == clips:
+        return np.arange(clips)
+    if len(groups) != clips:
+        raise NiahError(f"groups must be one a clip, {clips}, but are {len(groups)}")
+    return np.unique(np.array(groups, dtype=object).astype(str), return_inverse=True)[1]
+
+
+def group_count(of: Groups) -> int:
+    """Return the number of groups."""
+    return int(of.max(initial=-1)) + 1
+
+
+def drawn(of: Groups, draws: int, block: int, seed: int) -> Iterator[Counts]:
+    """Yield (clips, up to `block`) multiplicities of the drawn lists, `draws` columns in all."""
+    count = group_count(of)
+    if block >= draws:
+        blocks = iter([_kept_multiplicities(count, draws, seed)])
+    else:
+        blocks = multiplicity_blocks(count, draws, block, seed)
+    return (counts if count == of.size else counts[of] for counts in blocks)
+
+
+def left_out(of: Groups, block: int) -> Iterator[Counts]:
+    """Yield (clips, up to `block`) multiplicities, 0 or 1, of the lists without each group in turn."""
+    count = group_count(of)
+    if count > LEFT_OUT:
+        shuffled = np.random.Generator(np.random.Philox(count)).permutation(count)
+        of, count = (shuffled % LEFT_OUT)[of], LEFT_OUT
+    for start in range(0, count, block):
+        out = np.arange(start, min(start + block, count))
+        yield (of[:, None] != out).astype(np.int32)
+
+
+def multiplicities(units: int, draws: int, seed: int) -> Counts:
+    """Return how often each unit is in each draw: (units, draws) int32, each column summing to `units`."""
+    return np.concatenate(list(multiplicity_blocks(units, draws, draws, seed)), axis=1)
+
+
+@lru_cache(maxsize=4)
+def _kept_multiplicities(units: int, draws: int, seed: int) -> Counts:
+    """For the many cells of a small run, which all have the same draws."""
+    return multiplicities(units, draws, seed)
+
+
+def multiplicity_blocks(units: int, draws: int, block: int, seed: int) -> Iterator[Counts]:
+    """Yield `multiplicities` in column blocks; one draw at a time, so blocks do not change the draws."""
+    random = np.random.Generator(np.random.Philox(seed))
+    for start in range(0, draws, block):
+        counts = np.empty((min(block, draws - start), units), dtype=np.int32)
+        for row in counts:
+            row[:] = np.bincount(random.integers(units, size=units), minlength=units)
+        yield np.ascontiguousarray(counts.T)

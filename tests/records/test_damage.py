@@ -1,0 +1,172 @@
+"""What was changed since it was written is not believed: told by the report, made again by the run."""
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from niah.errors import NiahError
+from niah.pages import run_report
+from niah.records import scores
+from niah.records.run_directory import RunDirectory
+from niah.records.summarise import summarise
+from niah.system import shortage
+from tests.helpers import examples
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDirectory:
+    """A base and a longer cell, summarised."""
+    with RunDirectory.create_or_open(tmp_path / "run", examples.IDENTITY) as made:
+        examples.add(made, 3.0, haystack="none", position=None)
+        examples.add(made, 1.5, length_s=50.0)
+        assert summarise(made) == []
+    return RunDirectory(tmp_path / "run")
+
+
+def cell_of(run: RunDirectory, length_s: float = 50.0) -> str:
+    return str(run.cells().set_index("length_s")["cell"][length_s])
+
+
+def scores_file(run: RunDirectory) -> Path:
+    return run.path / "scores" / f"{cell_of(run)}.parquet"
+
+
+def mended(run: RunDirectory) -> bool:
+    """Whether the run's next turn finds the cell to be done."""
+    cell = cell_of(run)
+    with RunDirectory.create_or_open(run.path, examples.IDENTITY) as opened:
+        return cell not in opened.completed()
+
+
+def test_every_flipped_bit_of_a_score_file_is_noticed(run: RunDirectory) -> None:
+    file, cell = scores_file(run), cell_of(run)
+    whole = file.read_bytes()
+    for bit in range(0, 8 * len(whole), 977):
+        changed = bytearray(whole)
+        changed[bit // 8] ^= 1 << bit % 8
+        file.write_bytes(changed)
+        assert cell not in run.completed()
+        assert not run.has_scores(cell)
+        with pytest.raises(NiahError, match=rf"{cell}\.parquet is damaged"):
+            run.read_scores(cell)
+    file.write_bytes(whole)
+    assert cell in run.completed()
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_changed_or_deleted_score_file_is_told_and_its_metrics_go(
+    run: RunDirectory, gone: bool
+) -> None:
+    before, file = run.cells(), scores_file(run)
+    content = file.read_bytes()
+    if gone:
+        file.unlink()
+    else:
+        file.write_bytes(content[:-100] + bytes([content[-100] ^ 1]) + content[-99:])
+    said: list[str] = []
+    page = run_report.write(run.path, said.append)
+    assert len(said) == 1
+    assert file.name in said[0]
+    assert file.name in page.read_text()
+    row = run.cells().set_index("length_s").loc[50.0]
+    assert row[["mAP", "relative", "drop", "adjusted"]].isna().all()
+    assert str(run.path) not in page.read_text()
+    assert mended(run)
+    file.write_bytes(content)  # brought back: nothing is lost
+    assert summarise(run) == []
+    assert run.cells().equals(before)
+
+
+def test_an_edited_row_is_refused_and_made_again(run: RunDirectory) -> None:
+    cell = cell_of(run)
+    file = run.path / "cells" / f"{cell}.json"
+    content = json.loads(file.read_text())
+    content["row"]["mAP"] = 0.123
+    file.write_text(json.dumps(content))
+    with pytest.raises(NiahError, match=rf"{cell}\.json was edited or damaged"):
+        run_report.write(run.path)
+    with RunDirectory.create_or_open(run.path, examples.IDENTITY) as opened:
+        assert cell not in opened.completed()
+        assert len(opened.warnings) == 1
+        assert file.name in opened.warnings[0]
+    assert not file.exists()
+
+
+def test_a_torn_row_is_made_again(run: RunDirectory) -> None:
+    cell = cell_of(run)
+    file = run.path / "cells" / f"{cell}.json"
+    file.write_text(file.read_text()[:40])
+    with RunDirectory.create_or_open(run.path, examples.IDENTITY) as opened:
+        assert cell not in opened.completed()
+
+
+def test_rows_of_earlier_versions_have_no_checksum_and_are_read(run: RunDirectory) -> None:
+    for file in (run.path / "cells").iterdir():
+        content = json.loads(file.read_text())
+        del content["sha256"], content["row"]["scores_sha256"]
+        file.write_text(json.dumps(content))
+    assert len(run.completed()) == 2
+    assert len(run.cells()) == 2
+    assert summarise(run) == []
+    run.read_scores(cell_of(run))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        OSError(11, "Resource temporarily unavailable"),
+        OSError(12, "Cannot allocate memory"),
+        OSError("Failed to launch worker thread: Resource temporarily unavailable"),
+    ],
+)
+def test_want_of_memory_is_not_called_damage(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def starved(*_: object, **__: object) -> None:
+        raise error
+
+    assert shortage.is_shortage(error)
+    assert not shortage.is_shortage(OSError(5, "Input/output error"))
+    for name in ("read_table", "read_metadata"):
+        monkeypatch.setattr(pq, name, starved)
+    for read in (scores.read, scores.count):
+        with pytest.raises(NiahError, match="want of memory") as told:
+            read(scores_file(run))
+        assert "damaged" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"models": {"dass-nano": 1}}, r"models\.dass-nano' must be an object"),
+        ({"models": []}, "'models' must be an object"),
+        ({"notes": "x"}, "'notes' must be a list"),
+        ({"notes": [1]}, "'an entry of notes' must be text"),
+        ({"presets": {}}, "'presets' must be a list"),
+        ({"haystacks": {"babble": {"contains": "x"}}}, "contains' must be a list"),
+        ({"excluded_clips": [{"id": 1}]}, "id of an entry of excluded_clips"),
+    ],
+)
+def test_what_run_json_may_not_hold(
+    run: RunDirectory, change: dict[str, object], reason: str
+) -> None:
+    file = run.path / "run.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
+    with pytest.raises(NiahError, match=rf"run\.json.*{reason}"):
+        RunDirectory(run.path)
+
+
+def test_half_surrogates_are_spelt_out(run: RunDirectory) -> None:
+    file = run.path / "run.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "notes": ["a\udcffb"]}))
+    assert RunDirectory(run.path).run_json()["notes"] == [r"a\udcffb"]
+
+
+def test_deep_json_is_refused(run: RunDirectory) -> None:
+    for depth in (100, 200_000):
+        (run.path / "run.json").write_text('{"a":' * depth + "1" + "}" * depth)
+        with pytest.raises(NiahError, match=r"run\.json"):
+            RunDirectory(run.path)
