@@ -17,8 +17,12 @@ def data_verify(
     needles: Annotated[str, typer.Argument(help=NEEDLES_HELP)],
     labels: Annotated[
         str,
-        typer.Option(help="Label vocabulary: audioset-527, esc-50, esc-10, synthetic, or a CSV."),
-    ] = "audioset-527",
+        typer.Option(
+            help="Label vocabulary: audioset-527, esc-50, esc-10, synthetic, or a file (CSV, or a .txt of one label a "
+            "line). By default audioset-527, for the embedded clips synthetic.",
+            show_default=False,
+        ),
+    ] = "",
     audio_root: Annotated[
         Path | None, typer.Option(help="Folder of the clips that a Google segment CSV names.")
     ] = None,
@@ -26,15 +30,37 @@ def data_verify(
     broader: Annotated[
         bool, typer.Option(help="Also labels that cover other sounds besides.")
     ] = False,
+    strict: Annotated[
+        bool, typer.Option(help="Refuse labels outside the vocabulary and clips without a label.")
+    ] = False,
+    write: Annotated[
+        Path | None,
+        typer.Option(help="Write a CSV of the readable clips, for --needles.", metavar="FILE.csv"),
+    ] = None,
 ) -> None:
-    """Check a needle set: ids, labels, sample rates, unreadable files, feature mean and deviation, licence."""
+    """Check a needle set: ids, labels, sample rates, unreadable files, feature mean and deviation, licence.
+
+    Exits with 1 if no clip is readable. Clips count as they do in a run.
+    """
     from niah.frontends.kaldi import KaldiFrontend
     from niah.needles import load_needles
+    from niah.needles.clean_list import write_clean_list
     from niah.needles.verify import verify
     from niah.vocabularies import vocabulary
 
     frontend = KaldiFrontend()
-    found = load_needles(
-        needles, vocabulary=vocabulary(labels), limit=limit, broader=broader, audio_root=audio_root
+    embedded = needles.partition(":")[0] == "synthetic"
+    needle_set = load_needles(
+        needles,
+        vocabulary=vocabulary(labels or ("synthetic" if embedded else "audioset-527")),
+        limit=limit,
+        broader=broader,
+        audio_root=audio_root,
+        strict=strict,
     )
-    print(verify(found, frontend.sample_rate, frontend).markdown())
+    report = verify(needle_set, frontend.sample_rate, frontend)
+    print(report.markdown())
+    if not report.n_readable:
+        raise typer.Exit(1)
+    if write is not None:
+        write_clean_list(write, needle_set, report.readable_ids)

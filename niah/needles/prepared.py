@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from niah.audio import AudioError
+from niah.audio import AudioError, Waveform
 from niah.errors import NiahError
 from niah.frontends import Frontend
 from niah.needles import Needle, NeedleSet, waveform
@@ -21,7 +21,7 @@ from niah.needles.features import NeedleFeatures, needle_features, shortest_ms
 from niah.system.progress import track
 
 _SHOWN = 3
-_CUT_S = 0.5  # a clip that loses less is not worth a note
+_CUT_S = 0.5  # a clip that loses less, or is padded with less, is not worth a note
 
 
 @dataclass(frozen=True)
@@ -139,10 +139,8 @@ def prepare(
             if strict:
                 raise NiahError(f"clip {needle.id}: {note} (refused under --strict)")
             ids_by_note.setdefault(note, []).append(needle.id)
-        if int(stored["samples"][0]) > _hidden_samples(frontend) + _CUT_S * frontend.sample_rate:
-            ids_by_note.setdefault("longer than 10 s; the first 10 s are hidden", []).append(
-                needle.id
-            )
+        if note := length_note(int(stored["samples"][0]), frontend):
+            ids_by_note.setdefault(note, []).append(needle.id)
         usable.append(needle)
         keys.append(key)
         digests.append(digest)
@@ -151,7 +149,10 @@ def prepare(
         raise NiahError(
             f"none of the {len(needles.needles)} clips of {needles.name} can be used{first}"
         )
-    notes = [f"{len(ids)} clips: {note} ({_some(ids)})" for note, ids in ids_by_note.items()]
+    notes = [
+        f"{len(ids)} {'clip' if len(ids) == 1 else 'clips'}: {note} ({_some(ids)})"
+        for note, ids in ids_by_note.items()
+    ]
     if excluded:
         reasons = _some([clip.reason for clip in excluded])
         notes.insert(0, f"{len(excluded)} of {len(needles.needles)} clips left out: {reasons}")
@@ -168,15 +169,35 @@ def prepare(
     )
 
 
-def _arrays(
-    needle: Needle, frontend: Frontend, keep_waveform: bool
-) -> dict[str, NDArray[np.generic]]:
+def usable_waveform(needle: Needle, frontend: Frontend) -> Waveform:
+    """Read a clip for a front end, mono float32 (samples,).
+
+    Raises:
+        AudioError: it is unreadable, shorter than a frame, or silent where it is hidden.
+    """
     sound = waveform(needle, frontend.sample_rate)
     if frontend.frames(len(sound.samples)) == 0:
         shortest = f"shorter than one frame ({shortest_ms(frontend):g} ms)"
         raise AudioError(needle.source.name, "empty", shortest)
     if np.ptp(sound.samples[: _hidden_samples(frontend)]) == 0:
         raise AudioError(needle.source.name, "silent", "is silent for the 10 s that are hidden")
+    return sound
+
+
+def length_note(n_samples: int, frontend: Frontend) -> str:
+    """Return what is done to a clip that is longer or shorter than a needle's 10 s; "" if nothing."""
+    difference = n_samples - _hidden_samples(frontend)
+    if difference > _CUT_S * frontend.sample_rate:
+        return "longer than 10 s; the first 10 s are hidden"
+    if difference < -_CUT_S * frontend.sample_rate:
+        return "shorter than 10 s; padded to it"
+    return ""
+
+
+def _arrays(
+    needle: Needle, frontend: Frontend, keep_waveform: bool
+) -> dict[str, NDArray[np.generic]]:
+    sound = usable_waveform(needle, frontend)
     made = needle_features(frontend, sound.samples, keep_waveform=keep_waveform)
     arrays: dict[str, NDArray[np.generic]] = {
         "features": made.features.numpy(),

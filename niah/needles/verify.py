@@ -1,21 +1,23 @@
 """`niah data verify`: reads every clip of a needle set, and reports what is worth knowing of it."""
 
 import re
+import textwrap
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from niah.audio import AudioError, Waveform
-from niah.needles.needle import NeedleSet, waveform
+from niah.needles.needle import Needle, NeedleSet, waveform
 from niah.system.markdown_text import plain
 
 if TYPE_CHECKING:
     from niah.frontends.kaldi import KaldiFrontend
 
 _RESAMPLED = re.compile(r"resampled from (\d+) Hz")
+_WIDTH = 80  # columns
 _LISTED = 20  # unreadable clips named per reason; the count is always whole
 
 
@@ -54,6 +56,7 @@ class DataReport:
     n_classes: int
     features: FeatureStatistics | None
     loader_notes: tuple[str, ...] = ()
+    readable_ids: frozenset[str] = frozenset()
 
     def markdown(self) -> str:
         """The report as Markdown, one screen for a sound set."""
@@ -75,15 +78,15 @@ class DataReport:
                 f"- durations: {low:.2f} to {high:.2f} s, median {middle:.2f} s, "
                 f"{self.total_s / 60:.1f} min in all"
             )
-        lines += [f"- {plain(note)}: {n} clips" for note, n in sorted(self.notes.items())]
+        lines += [f"- {plain(note)}: {_clips(n)}" for note, n in sorted(self.notes.items())]
         lines += self._feature_lines()
         lines += [f"- same content: {plain(', '.join(ids))}" for ids in self.repeated]
         for reason, ids in sorted(self.unreadable.items()):
             more = f" and {len(ids) - _LISTED} more" if len(ids) > _LISTED else ""
             lines.append(
-                f"- **{reason}: {len(ids)} clips**: {plain(', '.join(ids[:_LISTED]))}{more}"
+                f"- **{reason}: {_clips(len(ids))}**: {plain(', '.join(ids[:_LISTED]))}{more}"
             )
-        lines += ["", "| class | clips |", "| --- | ---: |"]
+        lines = [*_wrapped(lines), "", "| class | clips |", "| --- | ---: |"]
         ranked = sorted(self.clips_per_class.items(), key=lambda item: (-item[1], item[0]))
         lines += [f"| {plain(name)} | {n} |" for name, n in ranked]
         return "\n".join(lines) + "\n"
@@ -104,25 +107,31 @@ def verify(
 ) -> DataReport:
     """Read every clip at `sample_rate`; with a front end also the features' mean and deviation.
 
-    Unusable clips are collected by reason, never raised.
+    Unusable clips are collected by reason, never raised. With a front end they are those that a run leaves out.
     """
+    from niah.needles.prepared import length_note
+
     sums = _FeatureSums(frontend) if frontend is not None else None
     durations: list[float] = []
+    readable: list[str] = []
     rates: Counter[int] = Counter()
     notes: Counter[str] = Counter()
     unreadable: defaultdict[str, list[str]] = defaultdict(list)
     by_content: defaultdict[str, list[str]] = defaultdict(list)
     for needle in needles.needles:
         try:
-            by_content[needle.source.digest()].append(needle.id)
-            sound = waveform(needle, sample_rate)
+            digest = needle.source.digest()
+            sound = _read(needle, sample_rate, frontend)
         except AudioError as error:
             unreadable[error.reason].append(needle.id)
             continue
+        by_content[digest].append(needle.id)
+        readable.append(needle.id)
         durations.append(sound.duration_s)
         rates[_original_rate(sound)] += 1
         notes.update(note for note in sound.notes if not _RESAMPLED.fullmatch(note))
-        if sums is not None:
+        if sums is not None and frontend is not None:
+            notes.update(filter(None, (length_note(len(sound.samples), frontend),)))
             sums.add(sound)
     per_class = needles.targets().sum(axis=0)
     return DataReport(
@@ -144,7 +153,37 @@ def verify(
         n_classes=len(needles.vocabulary),
         features=sums.result() if sums is not None else None,
         loader_notes=needles.notes,
+        readable_ids=frozenset(readable),
     )
+
+
+def _read(needle: Needle, sample_rate: int, frontend: "KaldiFrontend | None") -> Waveform:
+    """Read a clip by the rules of a run where there is a front end."""
+    if frontend is None:
+        return waveform(needle, sample_rate)
+    from niah.needles.prepared import usable_waveform
+
+    return usable_waveform(needle, frontend)
+
+
+def _clips(count: int) -> str:
+    return "1 clip" if count == 1 else f"{count} clips"
+
+
+def _wrapped(lines: Iterable[str]) -> list[str]:
+    """Wrap list items to a terminal's width; they stay items in Markdown."""
+    return [
+        part
+        for line in lines
+        for part in textwrap.wrap(
+            line,
+            _WIDTH,
+            subsequent_indent="  ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        or [""]
+    ]
 
 
 def _original_rate(sound: Waveform) -> int:

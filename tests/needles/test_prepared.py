@@ -28,4 +28,4 @@ def test_long_clips_are_noted_and_those_silent_where_hidden_left_out(tmp_path: P
         assert [clip.id for clip in prepared.excluded] == ["late"]
         assert "silent for the 10 s that are hidden" in prepared.excluded[0].reason
         (note,) = [note for note in prepared.notes if "longer than 10 s" in note]
-        assert note == "1 clips: longer than 10 s; the first 10 s are hidden (long)"
+        assert note == "1 clip: longer than 10 s; the first 10 s are hidden (long)"

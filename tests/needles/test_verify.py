@@ -5,10 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import typer
 from numpy.typing import NDArray
 
+from niah.cli.data import data_verify
+from niah.errors import NiahError
 from niah.frontends.kaldi import KaldiFrontend
 from niah.needles import NeedleSet, load_needles
+from niah.needles.clean_list import write_clean_list
+from niah.needles.feature_cache import FeatureCache
+from niah.needles.prepared import prepare
 from niah.needles.verify import verify
 from niah.vocabularies import vocabulary
 
@@ -85,12 +91,12 @@ def test_feature_statistics_are_those_of_all_frames(mixed: NeedleSet) -> None:
 
 
 def test_the_report_says_it_in_words(mixed: NeedleSet) -> None:
-    text = verify(mixed, 16_000, KaldiFrontend()).markdown()
+    text = " ".join(verify(mixed, 16_000, KaldiFrontend()).markdown().split())
     for told in (
         "clips: 8, readable: 3",
         mixed.ids_sha256,
         "16000 Hz (2)",
-        "**missing: 1 clips**: gone",
+        "**missing: 1 clip**: gone",
         "| Speech | 8 |",
         "normalises by -4.268, 4.569",
         "2 of 527 classes",
@@ -102,7 +108,74 @@ def test_a_set_without_one_readable_clip_is_still_reported(tmp_path: Path) -> No
     (tmp_path / "eval.csv").write_text("path,labels\ngone.wav,/m/09x0r\n")
     report = verify(load_needles(tmp_path / "eval.csv", vocabulary=AUDIOSET), 16_000)
     assert report.n_readable == 0
-    assert "missing: 1 clips" in report.markdown()
+    assert "missing: 1 clip*" in report.markdown()
+
+
+def test_clips_count_as_they_do_in_a_run(tmp_path: Path) -> None:
+    """Too short, silent where it is hidden, longer and shorter than what is hidden."""
+    late = np.concatenate([np.zeros(11 * 16_000), noise(2.0, 16_000, 0)[:, 0]])
+    sounds = {
+        "tick": noise(0.01, 16_000, 0),
+        "late": late,
+        "long": noise(12.0, 16_000, 1),
+        "whole": noise(10.0, 16_000, 2),
+        "short": noise(2.0, 16_000, 3),
+    }
+    for name, samples in sounds.items():
+        soundfile.write(tmp_path / f"{name}.wav", samples, 16_000)
+    rows = "".join(f"{name}.wav,/m/09x0r\n" for name in sounds)
+    (tmp_path / "eval.csv").write_text("path,labels\n" + rows)
+    needles = load_needles(tmp_path / "eval.csv", vocabulary=AUDIOSET)
+    frontend = KaldiFrontend()
+    report = verify(needles, 16_000, frontend)
+    run = prepare(needles, frontend, FeatureCache(tmp_path / "cache"))
+    assert report.readable_ids == {needle.id for needle in run.needles.needles}
+    assert report.unreadable == {"empty": ("tick",), "silent": ("late",)}
+    assert report.notes == {
+        "longer than 10 s; the first 10 s are hidden": 1,
+        "shorter than 10 s; padded to it": 1,
+    }
+    for note in report.notes:
+        assert any(note in each for each in run.notes)
+
+
+def test_the_cleaned_list_is_the_same_needle_set(tmp_path: Path, mixed: NeedleSet) -> None:
+    report = verify(mixed, 16_000)
+    (tmp_path / "lists").mkdir()
+    write_clean_list(tmp_path / "lists" / "clean.csv", mixed, report.readable_ids)
+    text = (tmp_path / "lists" / "clean.csv").read_text()
+    assert str(tmp_path) not in text
+    clean = load_needles(tmp_path / "lists" / "clean.csv", vocabulary=AUDIOSET)
+    whole = {needle.id: needle for needle in mixed.needles}
+    assert {needle.id for needle in clean.needles} == report.readable_ids
+    for needle in clean.needles:
+        assert needle.labels == whole[needle.id].labels
+        assert needle.group == whole[needle.id].group
+        assert needle.source.digest() == whole[needle.id].source.digest()
+    synthetic = load_needles("synthetic", vocabulary=vocabulary("synthetic"), limit=2)
+    with pytest.raises(NiahError, match="no files"):
+        write_clean_list(tmp_path / "x.csv", synthetic, {n.id for n in synthetic.needles})
+    with pytest.raises(NiahError, match="no clip is readable"):
+        write_clean_list(tmp_path / "x.csv", mixed, ())
+
+
+def test_the_command_writes_the_list_and_tells_by_its_status(
+    tmp_path: Path, mixed: NeedleSet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert len(mixed) == 8  # tmp_path/eval.csv
+    clean = tmp_path / "clean.csv"
+    data_verify(str(tmp_path / "eval.csv"), labels="", write=clean)
+    assert len(clean.read_text().splitlines()) == 4
+    data_verify("synthetic", labels="", limit=3)
+    report = capsys.readouterr().out
+    assert "readable: 3" in report
+    assert max(map(len, report.splitlines())) <= 80
+    (tmp_path / "none.csv").write_text("path,labels\ngone.wav,/m/09x0r\n")
+    with pytest.raises(typer.Exit) as status:
+        data_verify(str(tmp_path / "none.csv"), labels="", write=tmp_path / "y.csv")
+    assert status.value.exit_code == 1
+    assert not (tmp_path / "y.csv").exists()
+    assert "missing: 1 clip" in capsys.readouterr().out
 
 
 def test_synthetic() -> None:

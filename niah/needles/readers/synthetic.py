@@ -44,8 +44,8 @@ def read(split: str, request: Request, limit: int | None) -> NeedleRows:
         raise NiahError(f"needles 'synthetic:{split}': unknown split.{nearest(split, SIZES)}")
     if request.vocabulary.ids != vocabulary("synthetic").ids:
         raise NiahError(
-            f"the synthetic needles have other labels than '{request.vocabulary.name}': choose a "
-            "model trained on them (niah models), or give --needles of the model's own labels"
+            f"the synthetic needles have other labels than '{request.vocabulary.name}': choose a model trained on them "
+            "(niah models), or needles of the model's own labels; 'niah data verify' has --labels synthetic"
         )
     needles = tuple(
         Needle(

@@ -1,0 +1,39 @@
+"""The cleaned list of a needle set: a CSV of the clips that can be read, with their labels."""
+
+import csv
+import io
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+from niah.errors import NiahError
+from niah.needles.needle import FileSource, NeedleSet
+from niah.system.atomic import atomic_write
+
+_FORMULA = ("=", "+", "-", "@")  # a spreadsheet would take such a path for a formula
+
+
+def write_clean_list(path: Path, needles: NeedleSet, ids: Collection[str]) -> None:
+    """Write `path,labels,group` of the clips whose id is among `ids`; paths are relative to the list's folder.
+
+    Raises:
+        NiahError: clips that are no files of their own (Parquet, the embedded ones), none, or no place to write.
+    """
+    folder = path.absolute().parent
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("path", "labels", "group"))
+    n_rows = 0
+    for needle in needles.needles:
+        if needle.id not in ids:
+            continue
+        if not isinstance(needle.source, FileSource):
+            raise NiahError(f"{needles.name}: its clips are no files, so there is no list to write")
+        relative = Path(os.path.relpath(needle.source.path.absolute(), folder)).as_posix()
+        relative = f"./{relative}" if relative.startswith(_FORMULA) else relative
+        writer.writerow((relative, ";".join(needle.labels), needle.group))
+        n_rows += 1
+    if not n_rows:
+        raise NiahError(f"{needles.name}: no clip is readable, so there is no list to write")
+    with atomic_write(path) as stream:
+        stream.write(text.getvalue().encode())
