@@ -1,4 +1,4 @@
-"""What a gate found: one row a comparison, its verdict, and the table of all."""
+"""The result of a gate: one row a comparison, its verdict, and the table of all."""
 
 from dataclasses import dataclass
 from math import isnan, nan
@@ -66,7 +66,7 @@ class CheckRow:
 
     @property
     def ok(self) -> bool:
-        """Whether the row passes."""
+        """Return whether the row passes."""
         return self.verdict in ("ok", "skipped")
 
     @property
@@ -90,7 +90,7 @@ class CheckResult:
 
     @property
     def n_compared(self) -> int:
-        """How many rows have a cell on both sides."""
+        """Return how many rows have a cell on both sides."""
         return sum(row.status != "missing" for row in self.rows)
 
     def table(self) -> Table:

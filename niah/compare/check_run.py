@@ -33,7 +33,7 @@ HOW_UNPAIRED = "Unpaired: a cell is off when its difference is larger than the t
 
 @dataclass(frozen=True)
 class Gate:
-    """How a run is judged.
+    """The settings by which a run is judged.
 
     Attributes:
         tolerance: mAP that may differ whatever the significance.

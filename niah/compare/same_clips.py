@@ -1,4 +1,4 @@
-"""Whether two runs may be compared at all: protocol, level, labels and clips, by what both state."""
+"""The conditions for comparing two runs at all: protocol, level, labels and clips, by what both state."""
 
 import hashlib
 from collections.abc import Mapping

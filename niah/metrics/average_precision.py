@@ -1,4 +1,4 @@
-"""How well scores rank the clips that have a label above those that have not.
+"""Measures of how well scores rank the clips that have a label above those that have not.
 
 Goal
     One number a class and one a cell for multi-label audio tagging, equal to what

@@ -27,12 +27,12 @@ def mean_positives(chance_mAP: float, clips: int) -> float:
 
 
 def chance_excess(chance_mAP: float, clips: int) -> float:
-    """How far `chance_mAP` lies above that of many clips with as large a share of positives."""
+    """Return how far `chance_mAP` lies above that of many clips with as large a share of positives."""
     return chance_mAP - mean_positives(chance_mAP, clips) / clips
 
 
 def few_clips_warning(cells: "pd.DataFrame") -> str | None:
-    """What the reader of these cells must know, None when there are clips enough."""
+    """Return what the reader of these cells must know, None when there are clips enough."""
     scored = cells.dropna(subset=["chance_mAP"])
     if scored.empty:
         return None

@@ -1,4 +1,4 @@
-"""How long does it hold? The longest length at which a model keeps a share of its own 10 s score.
+"""Effective length: the longest length at which a model keeps a share of its own 10 s score.
 
 L85 and L50 are of the curve of relative score against length, linear in log length between the
 lengths that were measured:

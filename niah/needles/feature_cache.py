@@ -58,7 +58,7 @@ class FeatureCache:
         return self.root / key[:2] / f"{key}{_SUFFIX}"
 
     def size_bytes(self) -> int:
-        """What all entries take on the disk."""
+        """Return what all entries take on the disk, in bytes."""
         return sum(file.stat().st_size for file in self.root.glob(f"*/*{_SUFFIX}"))
 
     def clear(self) -> int:

@@ -38,7 +38,7 @@ class FeatureStatistics:
 
 @dataclass(frozen=True)
 class DataReport:
-    """What `verify` found. Durations are in seconds, of the readable clips."""
+    """The findings of `verify`. Durations are in seconds, of the readable clips."""
 
     name: str
     licence: str

@@ -19,7 +19,7 @@ POOLINGS = (
 
 @dataclass(frozen=True)
 class Axis:
-    """What is known of an axis; a cell, and its row, have None where the value is the plain one."""
+    """The facts of an axis; a cell, and its row, have None where the value is the plain one."""
 
     kind: type  # of its values: str, float or int
     option: str  # of `niah run`

@@ -143,7 +143,7 @@ class RunDirectory:
             atomic.write_json(self.path / "run.json", {**content, "schema_version": SCHEMA_VERSION})
 
     def _remove_damaged_rows(self) -> None:
-        """What cannot be believed is as if it had not been run; the run makes it again."""
+        """Remove rows that are damaged, so that their cells are run again."""
         for file in self._row_files():
             try:
                 _read_row(file)

@@ -1,4 +1,4 @@
-"""What is left above chance: (mAP - chance) / (10 s mAP - chance), and the mAP that no needle is needed for.
+"""Retention above chance: (mAP - chance) / (10 s mAP - chance), and the mAP that no needle is needed for.
 
 A share of the 10 s score has a floor, because random scores have an mAP too: of two models at that floor the weaker
 keeps the larger share. The chance-adjusted share is 1 for an unchanged score and 0 for a score at chance.

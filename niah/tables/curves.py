@@ -25,7 +25,7 @@ SAME_CLIPS = ("classes_scored", "chance_mAP")  # they follow from the clips' lab
 
 @dataclass(frozen=True)
 class LengthCurve:
-    """What is held fixed, and the cells by length (a cell that was not run is not there)."""
+    """The fixed setting, and the cells by length (a cell that was not run is not there)."""
 
     model: str
     haystack: str

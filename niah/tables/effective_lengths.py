@@ -1,4 +1,4 @@
-"""How long each model holds in each kind of scene: L85 and L50, and what the clips could show.
+"""Effective lengths of each model in each kind of scene: L85 and L50, and what the clips could show.
 
 L85 and L50 come from the `relative` and `drop` columns of the cells, so a table that was published
 without scores has them too. `niah.metrics.effective_length` defines them. The report's table and the
@@ -96,7 +96,7 @@ def kept_length(curve: LengthCurve, share: float) -> KeptLength | None:
 
 
 def _rests_on_moved(curve: LengthCurve, length: EffectiveLength) -> bool:
-    """Whether either of the cells that the length lies between has a needle that was moved."""
+    """Return whether either of the cells that the length lies between has a needle that was moved."""
     at_s, scored = length.at.length_s, curve.scored()
     before = [point for s, point in scored if s <= at_s][-1:]
     after = [point for s, point in scored if s >= at_s][:1]

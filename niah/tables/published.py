@@ -1,4 +1,4 @@
-"""What a preset's figure of the paper says: its curves in numbers, where there are any, and its text."""
+"""The published numbers of a preset's figure: its curves in numbers, where there are any, and its text."""
 
 import csv
 from collections.abc import Iterable
@@ -69,7 +69,7 @@ def _curve(rows: list[dict[str, str]]) -> list[PublishedCurve]:
 
 
 def statements(names: Iterable[str]) -> list[Table]:
-    """Of each preset by name, what the paper says of its figure and what was assumed: a table of sentences."""
+    """Return, for each preset by name, what the paper says of its figure and what was assumed: a table of sentences."""
     tables = []
     for preset in map(find_preset, names):
         rows = [("the paper says", text) for text in preset.states]

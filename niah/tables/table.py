@@ -33,7 +33,7 @@ class Table:
 
     @property
     def n_text_columns(self) -> int:
-        """How many leading columns hold words; the others hold numbers and are set to the right."""
+        """Return how many leading columns hold words; the others hold numbers and are set to the right."""
         return self.header.index("position") if "position" in self.header else 1
 
     def markdown(self) -> str:
@@ -120,7 +120,7 @@ class Table:
 
     @property
     def _n_key_columns(self) -> int:
-        """How many leading columns say what a row is of; each part of a wide table repeats them."""
+        """Return how many leading columns say what a row is of; each part of a wide table repeats them."""
         if "position" not in self.header:
             return 1
         return self.header.index("position") + (2 if "window" in self.header else 1)

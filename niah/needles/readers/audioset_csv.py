@@ -53,7 +53,7 @@ class Segment:
 
 
 def looks_like(path: Path) -> bool:
-    """Whether a CSV is a segment list: comments, a YTID header, or two numbers after an id."""
+    """Return whether a CSV is a segment list: comments, a YTID header, or two numbers after an id."""
     first = read_text(path).split("\n")[0]
     if first.startswith("#") or first.upper().startswith("YTID"):
         return True
@@ -92,7 +92,7 @@ def read(path: Path, request: Request) -> NeedleRows:
 
 
 def source_exists(entry: NeedleRow, files: dict[str, Path]) -> bool:
-    """Whether the entry's file was found when the folder was listed."""
+    """Return whether the entry's file was found when the folder was listed."""
     return Path(entry.source.name).stem in files
 
 

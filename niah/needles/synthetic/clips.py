@@ -137,7 +137,7 @@ class _Background:
 
 
 def _draw(rng: Rng) -> tuple[_Background, list[EventClass]]:
-    """What a clip is made of: its background, and one to three distinct classes in mixing order."""
+    """The parts of a clip: its background, and one to three distinct classes in mixing order."""
     noise = _Background.draw(rng)
     chosen = rng.choice(len(CLASSES), size=int(rng.integers(1, 4)), replace=False)
     return noise, [CLASSES[int(which)] for which in chosen]
