@@ -259,8 +259,8 @@ def test_stereo_and_8_khz_are_used_and_told(niah: Niah, material: Material, tmp_
     assert answer.status == 0
     notes = sorted(answer.stderr.splitlines())
     assert notes == [
-        "note: 1 clips: resampled from 8000 Hz (clip01)",
-        "note: 1 clips: stereo averaged (clip00)",
+        "note: 1 clip: resampled from 8000 Hz (clip01)",
+        "note: 1 clip: stereo averaged (clip00)",
     ]
     told = json.loads((tmp_path / "out" / "run.json").read_text())
     assert sorted(told["notes"]) == [note.removeprefix("note: ") for note in notes]
