@@ -101,6 +101,13 @@ def run(
             rich_help_panel=CLIPS,
         ),
     ] = False,
+    needle_part: Annotated[
+        str,
+        typer.Option(
+            help="Which 10 s of a longer clip are hidden: first, loudest or centre.",
+            rich_help_panel=CLIPS,
+        ),
+    ] = "first",
     babble: Annotated[Path | None, typer.Option(help=BABBLE_HELP, rich_help_panel=SCENES)] = None,
     snr: Annotated[
         str,
@@ -210,6 +217,7 @@ def run(
         "seed": seed,
         "noise_seed": noise_seed,
         "strict": strict,
+        "needle_part": needle_part,
     }
     parts = options_of(given)
     for absent in without_weights(given):

@@ -21,6 +21,7 @@ from niah.needles.features import NeedleFeatures, needle_features, shortest_ms
 from niah.system.progress import track
 
 _SHOWN = 3
+_LONGER = "longer than 10 s"
 _CUT_S = 0.5  # a clip that loses less, or is padded with less, is not worth a note
 
 
@@ -136,7 +137,7 @@ def prepare(
             excluded.append(ExcludedClip(needle.id, str(error)))
             continue
         for note in stored["notes"].tolist():
-            if strict:
+            if strict and not note.startswith(_LONGER):
                 raise NiahError(f"clip {needle.id}: {note} (refused under --strict)")
             ids_by_note.setdefault(note, []).append(needle.id)
         if note := length_note(int(stored["samples"][0]), frontend):
@@ -188,7 +189,7 @@ def length_note(n_samples: int, frontend: Frontend) -> str:
     """Return what is done to a clip that is longer or shorter than a needle's 10 s; "" if nothing."""
     difference = n_samples - _hidden_samples(frontend)
     if difference > _CUT_S * frontend.sample_rate:
-        return "longer than 10 s; the first 10 s are hidden"
+        return f"{_LONGER}; the first 10 s are hidden"
     if difference < -_CUT_S * frontend.sample_rate:
         return "shorter than 10 s; padded to it"
     return ""

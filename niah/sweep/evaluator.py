@@ -15,6 +15,7 @@ from niah.adapters.wrappers.lazy_features import InBlocks, ReadsBlocks
 from niah.adapters.wrappers.pooled import Pooled
 from niah.adapters.wrappers.sliding_window import SlidingWindow, window_starts
 from niah.errors import NiahError
+from niah.needles.needle_part import FIRST
 from niah.placement import total_frames
 from niah.records.axes import AXES
 from niah.records.run_directory import RunDirectory
@@ -79,6 +80,8 @@ class ModelEvaluator:
         determinants |= {name: value for name, value in axes.items() if value is not None}
         if not cell.is_base and self.options.seed_of_noise != self.options.seed:
             determinants["noise_seed"] = self.options.seed_of_noise
+        if self.options.needle_part != FIRST:
+            determinants["needle_part"] = self.options.needle_part
         if code := code_sha256(self.card):
             determinants["adapter_code"] = code
         # neither is the scan that is taken anyway

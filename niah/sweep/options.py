@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from niah.cards import RANDOM
 from niah.errors import NiahError, nearest
+from niah.needles.needle_part import FIRST, check_part
 from niah.placement import (
     CURRENT_NIAH,
     FRAMES_PER_SECOND,
@@ -29,7 +30,7 @@ WINDOW_POOLS = ("max", "mean", "noisy-or")  # `niah.adapters.wrappers.sliding_wi
 KERNELS = ("auto", "reference", "chunked", "cpu", "triton", "mamba_ssm")  # `niah.scan.Backend`
 SCENE_OPTIONS = (
     *("models", "checkpoint", "needles", "limit", "audio_root", "broader", "haystacks", "babble"),
-    *("protocol", "level", "device", "dtype", "seed", "noise_seed", "strict"),
+    *("protocol", "level", "device", "dtype", "seed", "noise_seed", "strict", "needle_part"),
 )
 
 
@@ -71,6 +72,7 @@ class RunOptions:
     noise_seed: int | None = None  # of haystacks; None is `seed`
     out: Path = Path("runs/default")
     strict: bool = False
+    needle_part: str = FIRST  # which 10 s of a longer clip are hidden
     preset: str | None = None  # what filled in the rest (`niah.sweep.presets`); for the record
 
     def __post_init__(self) -> None:
@@ -80,6 +82,7 @@ class RunOptions:
         for name in ("models", "haystacks", "snrs_db", "positions", "lengths_s"):
             if not getattr(self, name):
                 raise NiahError(f"give at least one of {name}")
+        check_part(self.needle_part)
         for position in self.positions:
             check_position(position)
         for length in self.lengths_s:

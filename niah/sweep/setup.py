@@ -20,7 +20,9 @@ from niah.frontends import Frontend
 from niah.haystacks import Haystack, distinct_names, load_haystack
 from niah.needles import NeedleSet, load_needles
 from niah.needles.feature_cache import FeatureCache
+from niah.needles.needle_part import FIRST, with_part
 from niah.needles.prepared import PreparedNeedles, prepare_alike
+from niah.placement import CURRENT_NIAH
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import cell_key
 from niah.scan.availability import check_available, other_than_auto
@@ -42,6 +44,7 @@ class LoadedModel:
     adapter: Adapter
     scenes: Scenes
     prepared: PreparedNeedles
+    needle_part: str = FIRST
 
     @property
     def name(self) -> str:
@@ -61,6 +64,7 @@ class LoadedModel:
                 "frontend": self.adapter.frontend.fingerprint,
                 "scenes": scenes.fingerprint if haystack else scenes.protocol,
                 "clips": self.prepared.needles.ids_sha256,
+                **({} if self.needle_part == FIRST else {"needle_part": self.needle_part}),
                 **determinants,
             }
         )
@@ -104,7 +108,13 @@ class EvalSetup:
     @cached_property
     def notes(self) -> list[str]:
         """Sentences for the user: clips and cells that are left out, haystacks that a model cannot play."""
-        of_clips = (note for each in self._prepared.values() for note in each.notes)
+        of_clips = [note for each in self._prepared.values() for note in each.notes]
+        is_noisy = any(haystack.needs_snr for haystack in self.haystacks.values())
+        if self.options.protocol != CURRENT_NIAH and is_noisy and any(map(_is_cut, of_clips)):
+            of_clips.append(
+                f"{self.options.protocol} takes the SNR of clips longer than 10 s over the whole clip; --needle-part "
+                f"loudest or centre, and {CURRENT_NIAH}, take it over what is hidden"
+            )
         absent = (
             f"the weights of '{model.name}' are not on this machine: the run fetches them"
             for model in self.models
@@ -118,7 +128,9 @@ class EvalSetup:
         for spec in self.models:
             adapter = self._load(spec)
             key = adapter.frontend.fingerprint
-            yield LoadedModel(spec, adapter, self._scenes[key], self._prepared[key])
+            yield LoadedModel(
+                spec, adapter, self._scenes[key], self._prepared[key], self.options.needle_part
+            )
 
     def identity(self) -> dict[str, object]:
         """Return what all results in one run directory share."""
@@ -132,6 +144,8 @@ class EvalSetup:
         }
         if self.options.seed_of_noise != self.options.seed:
             identity["noise_seed"] = self.options.seed_of_noise
+        if self.options.needle_part != FIRST:
+            identity["needle_part"] = self.options.needle_part
         identity["content_sha256"] = next(iter(self._prepared.values())).content_sha256
         if kernel := other_than_auto(self.options.kernel, self.device):
             identity["kernel"] = kernel
@@ -164,7 +178,7 @@ class EvalSetup:
 
     def _needles(self) -> NeedleSet:
         options = self.options
-        return load_needles(
+        needles = load_needles(
             options.needles,
             vocabulary=self.labels,
             limit=options.clips_limit,
@@ -173,6 +187,7 @@ class EvalSetup:
             audio_root=options.audio_root,
             strict=options.strict,
         )
+        return with_part(needles, options.needle_part)
 
     def _named_haystacks(self) -> dict[str, Haystack]:
         """Load the haystacks, with names that are not those of other haystacks in the run directory."""
@@ -232,6 +247,10 @@ class EvalSetup:
         if len(problems) == len(self.models) * len(self.haystacks):
             raise NiahError(self._unplayable[0])
         return scenes
+
+
+def _is_cut(note: str) -> bool:
+    return "the first 10 s are hidden" in note
 
 
 def _stored_haystacks(out: Path) -> dict[str, str]:

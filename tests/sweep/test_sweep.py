@@ -409,6 +409,26 @@ def test_a_haystack_changed_under_its_name_is_measured_again(
     assert len(names[1]) == 2
 
 
+def test_the_part_that_is_hidden_is_of_the_runs_identity(
+    tmp_path: Path, material: Material
+) -> None:
+    clips = tiny.manifest(tmp_path / "clips", clips=3)
+    soundfile.write(tmp_path / "clips" / "clip01.wav", tiny.tone(1, seconds=14), tiny.SAMPLE_RATE)
+    given = {"needles": clips, "haystack": "gaussian", "lengths": [12]}
+    first = material.run(tmp_path / "first", **given)
+    centre = material.run(tmp_path / "centre", **given, needle_part="centre")
+    assert not set(first["cell"]) & set(centre["cell"])
+    content = {
+        name: json.loads((tmp_path / name / "run.json").read_text()) for name in ("first", "centre")
+    }
+    assert "needle_part" not in content["first"]["identity"]
+    assert content["centre"]["identity"]["needle_part"] == "centre"
+    noted = [any("over the whole clip" in n for n in each["notes"]) for each in content.values()]
+    assert noted == [True, False]
+    with pytest.raises(NiahError, match="needle_part is "):
+        material.run(tmp_path / "first", **given, needle_part="centre")
+
+
 def test_the_seed_of_noise_is_apart_from_the_choice_of_clips(
     tmp_path: Path, material: Material
 ) -> None:
