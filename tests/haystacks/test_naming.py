@@ -1,0 +1,75 @@
+"""Names of haystacks: no two different ones share a row, and a name that is taken stays with its haystack."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from niah.haystacks import distinct_names, load_haystack
+from niah.haystacks.haystack import Haystack
+
+RATE = 16_000
+
+
+def recording(name: str, folder: str, content: str) -> Haystack:
+    return Haystack(name, "noise", content * 16, longer_name=f"{folder}/{name}" if folder else "")
+
+
+A, B = recording("street", "a", "1"), recording("street", "b", "2")
+C = recording("street", "b", "3")  # b/street.ogg beside b/street.wav
+ALONE = recording("street", "", "4")
+
+
+@pytest.mark.parametrize(
+    ("haystacks", "stored", "names"),
+    [
+        ([A], {}, ["street"]),
+        ([A, B], {}, ["a/street", "b/street"]),
+        ([A, B, C], {}, ["a/street", "street (22222222)", "street (33333333)"]),
+        ([A, ALONE], {}, ["a/street", "street (44444444)"]),
+        ([A], {"street": A.fingerprint}, ["street"]),
+        ([B], {"street": A.fingerprint}, ["b/street"]),
+        ([A, B], {"street": A.fingerprint, "b/street": B.fingerprint}, ["street", "b/street"]),
+        ([C], {"street": A.fingerprint, "b/street": B.fingerprint}, ["street (33333333)"]),
+        ([A], {"street": ""}, ["street"]),  # of a run that did not store fingerprints
+    ],
+)
+def test_names(haystacks: list[Haystack], stored: dict[str, str], names: list[str]) -> None:
+    given = {str(index): haystack for index, haystack in enumerate(haystacks)}
+    distinct = distinct_names(given, stored)
+    assert [haystack.name for haystack in distinct.values()] == names
+    assert list(distinct.values()) == [
+        Haystack(name, "noise", each.fingerprint)
+        for name, each in zip(names, haystacks, strict=True)
+    ]
+    later = {**stored, **{each.name: each.fingerprint for each in distinct.values()}}
+    again = distinct_names(dict(reversed(given.items())), later)
+    assert {spec: each.name for spec, each in again.items()} == {
+        spec: each.name for spec, each in distinct.items()
+    }
+
+
+def test_two_folders_of_voices_and_two_babble_files(tmp_path: Path) -> None:
+    loaded = {}
+    for index, folder in enumerate(("one", "two")):
+        (tmp_path / folder).mkdir()
+        noise = 0.1 * np.random.default_rng(index).standard_normal(RATE)
+        soundfile.write(tmp_path / folder / "voice.wav", noise, RATE)
+        for place in (tmp_path / folder, tmp_path / folder / "voice.wav"):
+            loaded[str(place)] = load_haystack("babble", babble=place)
+    assert [each.name for each in distinct_names(loaded, {}).values()] == [
+        "babble-voices-one",
+        "babble-one/voice",
+        "babble-voices-two",
+        "babble-two/voice",
+    ]
+
+
+def test_a_file_name_that_is_not_utf8_gives_a_name_that_can_be_written(tmp_path: Path) -> None:
+    path = tmp_path / "caf\udce9.wav"
+    soundfile.write(tmp_path / "x.wav", 0.1 * np.sin(np.arange(RATE)), RATE)
+    (tmp_path / "x.wav").rename(path)
+    haystack = load_haystack(path)
+    assert haystack.name == r"caf\udce9"
+    assert haystack.longer_name.endswith(r"/caf\udce9")
