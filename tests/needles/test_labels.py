@@ -138,6 +138,6 @@ def test_an_empty_cell_is_left_out_in_both_columns(tmp_path: Path, column: str) 
 def test_own_labels_without_their_file_are_told_of_it(tmp_path: Path) -> None:
     file = a_csv(tmp_path, {"a": "my own sound"})
     with pytest.raises(
-        NiahError, match=r"no clip is left\. For labels of your own, .*--labels FILE"
+        NiahError, match=r"\. No clip is left\. For labels of your own, .*--labels FILE"
     ):
         load_needles(file, vocabulary=vocabulary("audioset-527"))

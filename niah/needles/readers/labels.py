@@ -89,8 +89,9 @@ class LabelReader:
             NiahError: none; has the first problem.
         """
         if not entries:
-            own = f". {_OWN}" if self._unknown else ""
-            raise NiahError(f"{self._first_problem.rstrip('.')}; so no clip is left{own}")
+            end = "" if self._first_problem.endswith((".", "?")) else "."
+            own = f" {_OWN}" if self._unknown else ""
+            raise NiahError(f"{self._first_problem}{end} No clip is left.{own}")
 
     def _is_known(self, text: str) -> bool:
         return self._vocabulary.id_of(_bare(text)) is not None
