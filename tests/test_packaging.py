@@ -196,7 +196,7 @@ print(json.dumps({
     "weights": len(list(cards.cards_folder("models").glob("*.safetensors"))),
     "vocabularies": len(vocabulary("synthetic")),
     "published": cards.published_file().stat().st_size,
-    "templates": len([f for f in files("niah.pages").iterdir() if f.name.endswith(".html")]),
+    "templates": len([f for f in (files("niah.pages") / "templates").iterdir() if f.name.endswith(".html")]),
 }))
 """
 

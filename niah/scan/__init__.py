@@ -51,10 +51,12 @@ def output_dtype(dtype: torch.dtype) -> torch.dtype:
 def choose_backend(tensor: Tensor, backend: Backend = "auto") -> ChosenBackend:
     """Return the backend for a tensor.
 
-    An explicit choice, else `cpu` on a CPU and `triton` on a CUDA device, `chunked` for float64 and elsewhere; whatever
-    the choice, `shapes` for a tensor without data.
+    An explicit choice, else `cpu` on a CPU and `triton` on a CUDA device, `chunked` for float64 and elsewhere; `shapes`
+    for a tensor without data, which no other can scan.
     """
-    if tensor.is_meta:
+    if (
+        tensor.is_meta and backend != "mamba_ssm"
+    ):  # that one refuses sizes before it looks at the data
         return "shapes"
     if backend != "auto":
         return backend

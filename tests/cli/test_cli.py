@@ -517,10 +517,12 @@ def test_a_disk_too_small_for_training_features_is_one_line(
     recipe.write_text(f'model = "{material.card}"\n{clips}')
     assert "no space left" in niah("train", recipe, "--out", tmp_path / "out").refusal()
     assert not (tmp_path / "out").exists()
-    left = [file for file in small_disk.rglob("*") if file.is_file()]
-    assert [
-        file.name for file in left if not file.name.startswith("checked-")
-    ] == []  # which clips are usable
+    left = {file.suffix for file in small_disk.rglob("*") if file.is_file()}
+    assert left <= {
+        ".json",
+        ".npy",
+        ".lock",
+    }  # what the same command goes on from, nothing temporary
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="RLIMIT_FSIZE is POSIX")

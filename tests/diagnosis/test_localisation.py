@@ -309,7 +309,7 @@ def test_what_was_located_is_not_done_again_and_is_in_the_report(
     monkeypatch.setattr("niah.diagnosis.localisation.locate.occlusion_curve", no_more)
     locate(LocateOptions(run, method="both"))
     page = write_report(run).read_text()
-    assert "<h2>Localisation</h2>" in page
+    assert "<summary>Localisation</summary>" in page
     assert "Where was it heard?" in page  # the figure's words
     assert "localisation-zero.png" in (run / "tables.md").read_text()
 

@@ -578,6 +578,7 @@ def command(
         *("run", "--model", str(card)),
         *("--checkpoint", str(material.weights), "--needles", str(material.clips)),
         *("--haystack", "zero", "--haystack", "gaussian", "--lengths", lengths),
+        *("--protocol", "dass-v1"),  # as `Material.options`
         *("--device", "cpu", "--out", str(out)),
     ]
 
