@@ -1,4 +1,4 @@
-"""Macro mAP rises by chance when clips are few: how much, told from a run's own chance floor.
+"""The part of macro mAP that is there because clips are few, from a run's own chance floor.
 
 The expected AP of random scores is linear in the number of positives P of a class
 (`niah.metrics.average_precision.chance_average_precision`), so its mean over classes gives the mean of P back:
@@ -19,7 +19,7 @@ EXCESS = 0.01  # of mAP: from here on it changes what a table says
 
 
 def mean_positives(chance_mAP: float, clips: int) -> float:
-    """Positives a scored class, averaged over classes, from `chance_mAP` on so many clips."""
+    """Return the positives of a scored class, averaged over classes, from `chance_mAP` on `clips` clips."""
     harmonic = float(np.sum(1.0 / np.arange(1, clips + 1)))
     if clips < 2:
         return float(clips)

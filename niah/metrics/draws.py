@@ -1,7 +1,7 @@
 """Lists of clips by resampling: how often each clip is in each, whole groups of clips (recordings) at a time.
 
 drawn      as many groups as there are, with replacement; one generator, so that all scores see the same lists
-left out   all clips but one group's; above `LEFT_OUT` groups, but one of so many random blocks of groups
+left out   all clips but one group's; above `LEFT_OUT` groups, but one of `LEFT_OUT` random blocks of groups
 """
 
 from collections.abc import Iterator, Sequence
@@ -63,7 +63,7 @@ def multiplicities(units: int, draws: int, seed: int) -> Counts:
 
 @lru_cache(maxsize=4)
 def _kept_multiplicities(units: int, draws: int, seed: int) -> Counts:
-    """For the many cells of a small run, which all have the same draws."""
+    """`multiplicities`, remembered: the many cells of a small run all have the same draws."""
     return multiplicities(units, draws, seed)
 
 

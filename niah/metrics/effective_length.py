@@ -49,11 +49,16 @@ def effective_length(
     share: float,
     bounds: tuple[Sequence[float], Sequence[float]] | None = None,
 ) -> EffectiveLength:
-    """L_`share` of the curve `relative` (1 = the 10 s score) at `lengths_s`, in any order.
+    """Return L_`share` of a curve of relative score against length.
 
-    `bounds`: (lower, upper) of `relative`, NaN where unknown (those lengths then do not bound).
-    Raises `NiahError` without a length, for a length that is not positive or comes twice, and for
-    different numbers of lengths and values.
+    Args:
+        lengths_s: Measured lengths, in any order.
+        relative: The score there as a share of the 10 s score.
+        share: The share that is to be kept.
+        bounds: (lower, upper) of `relative`, NaN where unknown (those lengths then do not bound).
+
+    Raises:
+        NiahError: no length, a length that is not positive or comes twice, different numbers of lengths and values.
     """
     curve = _curve(lengths_s, relative)
     low = high = None

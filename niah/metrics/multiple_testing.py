@@ -1,4 +1,4 @@
-"""Many differences at once: p-values corrected for how many questions were asked.
+"""Many differences at once: p-values corrected for the number of questions.
 
 Holm keeps the chance of even one false finding below the level, whatever the dependence; Benjamini
 and Hochberg keep the expected share of false findings among the findings below it (positively
@@ -16,10 +16,13 @@ METHODS = ("holm", "bh", "none")
 
 
 def adjusted(p_values: Sequence[float], method: str = "holm") -> NDArray[np.float64]:
-    """p-values to be held against the level directly, in the order given; NaN stay NaN, uncounted.
+    """Return the p-values to compare with the level directly, in their order; NaN stay NaN, uncounted.
 
     Holm (1979): max over j <= i of min(1, (m - j + 1) p_(j)). Benjamini-Hochberg (1995): min over
-    j >= i of min(1, m p_(j) / j). Raises `NiahError` for another method or a p outside 0..1.
+    j >= i of min(1, m p_(j) / j).
+
+    Raises:
+        NiahError: another method, or a p outside 0..1.
     """
     p = np.asarray(p_values, dtype=np.float64)
     known = p[~np.isnan(p)]

@@ -1,4 +1,4 @@
-"""AP of many lists at once, each told as multiplicities: how often every clip is in it.
+"""AP of many lists at once, each stated as multiplicities: how often every clip is in it.
 
 Instead of gathering the clips of a list and sorting them again, each class is sorted once for all
 lists. With clips in descending order and e(i) the last rank of clip i's tie group,

@@ -1,6 +1,6 @@
 """A run on disk: written cell by cell, whole or not at all, and readable without torch.
 
-    run.json                what was asked, by which code, where; schema_version; identity
+    run.json                the options of the run, by which code, where; schema_version; identity
     cells/<cell>.json       one row each, the source of truth
     cells.csv               the same rows as one table (`CELL_COLUMNS`), rebuilt after each
     scores/<cell>.parquet   per clip: id, labels, logits (`niah.records.scores`)
@@ -58,9 +58,7 @@ class RunDirectory:
             NiahError: `path` is none, or of a newer schema, or a part of it is a link (`niah.records.run_parts`).
         """
         self.path = Path(path)
-        self.warnings: list[
-            str
-        ] = []  # for the user, of what was found when it was opened for writing
+        self.warnings: list[str] = []  # for the user, about what opening it for writing removed
         self._lock: BaseFileLock | None = None
         run_parts.refuse_links(self.path)
         if not any((self.path / name).is_file() for name in ("run.json", "cells.csv")):
@@ -251,7 +249,7 @@ class RunDirectory:
         return clip_scores.read(self._scores_file(cell))
 
     def has_scores(self, cell: str, clips: int | None = None) -> bool:
-        """Return whether the cell's scores are there, are those that its row is of, and of so many clips."""
+        """Return whether the cell's scores are there, are those that its row is of, and of `clips` clips."""
         if self._changed(cell, self._expected(cell)):
             return False
         count = clip_scores.count(self._scores_file(cell))
@@ -275,8 +273,8 @@ class RunDirectory:
 
     def _changed(self, cell: str, expected: str | None) -> str | None:
         """The reason why a score file is not the one with this checksum; None where it is, or there is none."""
-        found = None if expected is None else self.scores_sha256(cell)
-        if found is None or found == expected:
+        stored = None if expected is None else self.scores_sha256(cell)
+        if stored is None or stored == expected:
             return None
         return f"{self._scores_file(cell)} is damaged or was changed (its SHA-256 is not the row's)"
 
@@ -417,14 +415,14 @@ def _checksum(content: Mapping[str, object]) -> str:
 
 
 def _plain(content: Mapping[str, object]) -> dict[str, Any]:
-    """`content` as JSON gives it back, so that what is asked compares with what was stored."""
+    """`content` as JSON gives it back, so that a request compares with what was stored."""
     plain: dict[str, Any] = json.loads(json.dumps(dict(content)))
     return plain
 
 
 def _published(identity: Mapping[str, object]) -> dict[str, Any]:
-    found: dict[str, Any] = folders.published(_plain(identity))
-    return found
+    published: dict[str, Any] = folders.published(_plain(identity))
+    return published
 
 
 def _publishable(content: Mapping[str, Any]) -> dict[str, Any]:

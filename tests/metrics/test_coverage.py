@@ -80,7 +80,7 @@ def unheard(seed: int, clips: int, classes: int = 20) -> World:
     targets = random.integers(classes, size=(clips, 1)) == np.arange(classes)
     gone = random.random((clips, 1)) < 0.15
     noise, other = random.normal(size=(2, *targets.shape))
-    return targets, targets * 4.0 + noise, targets * 4.0 * ~gone + 0.9 * noise + 0.44 * other
+    return targets, targets * 2.7 + noise, targets * 2.7 * ~gone + 0.9 * noise + 0.44 * other
 
 
 def families(seed: int, recordings: int, classes: int = 10) -> World:

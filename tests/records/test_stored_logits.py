@@ -11,6 +11,7 @@ import pytest
 
 from niah.errors import NiahError
 from niah.metrics.average_precision import average_precision, mean_average_precision
+from niah.pages import run_report
 from niah.records import scores
 from niah.records.run_directory import RunDirectory
 from niah.records.scores import HALF_ERROR, ClipScores
@@ -174,3 +175,27 @@ def test_nan_and_infinite_logits_are_refused_with_the_clip(tmp_path: Path) -> No
         with pytest.raises(NiahError, match=r"logits of 1 of 5 clips .* row 3"):
             scores.write(tmp_path / "x.parquet", with_logits(model, logits))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("largest", "warned"), [(20.0, True), (6.0, False)])
+def test_a_run_with_saturated_old_scores_says_so(
+    tmp_path: Path, largest: float, warned: bool
+) -> None:
+    """More than one score in a thousand is exactly 0 or 1: the reader must know, in the report and on the terminal."""
+    model = confident()
+    p = 1 / (1 + np.exp(-np.clip(model.logits.astype(np.float64), -largest, largest)))
+    ties = 100 * np.isin(p.astype(np.float16), (0, 1)).mean()
+    row = examples.row(n_clips=len(model.ids))
+    with RunDirectory.create_or_open(tmp_path / "run", examples.IDENTITY) as run:
+        old_file(run.path / "scores" / f"{row['cell']}.parquet", model, p)
+        run.write_rows([(row, None)])
+        warnings = summarise(run)
+        (found,) = run.cells().to_dict("records")
+    assert found["mAP"] == pytest.approx(mean_ap(model, p.astype(np.float16)))
+    assert bool(warnings) == warned
+    if warned:
+        assert f"1 cells were stored as float16 probabilities, up to {ties:.1f} %" in warnings[0]
+        said: list[str] = []
+        page = run_report.write(run.path, said.append)
+        assert said == warnings
+        assert "float16 probabilities" in page.read_text()
