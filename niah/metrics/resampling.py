@@ -10,16 +10,15 @@ same list are compared by. Drawn mAPs lie above it, because a positive drawn twi
 itself and a draw holds only 63 % of the clips (macro mAP rises when there are fewer), so the draws
 tell the spread and not the place: intervals are put around the estimate.
 
-    SE = max((SD of the draws + SE of the jackknife) / 2, 0.93 SE of the jackknife)
-    interval = estimate -+ 1.96 SE
+    SE = (1 - w) SD of the draws + w SE of the jackknife        interval = estimate -+ 1.96 SE
 
 Clips of one recording are alike, so what is drawn, and left out, are recordings with all their clips (groups). A clip
 whose recording is not known is a group of its own. Above `LEFT_OUT` groups the jackknife leaves out blocks of them.
 
 With few clips the draws understate the spread (the same clip twice adds nothing new), by up to 8 %
 at 80 clips, and the jackknife overstates it (Efron and Stein 1981), by 8 to 17 %; with many both
-are right. Their mean was 0 to 7 % above the truth in most simulated worlds. Where many classes have one or two clips, a
-draw misses whole classes and understates the spread by a quarter: the jackknife, 5 to 12 % too large there, takes over.
+are right: w is 1/2. Where many classes have one clip only, a draw misses whole classes and understates the spread by a
+quarter, the jackknife overstates it by 5 to 12 %: w rises by half the share of such classes above a tenth.
 `tests/metrics/test_coverage.py` names the simulated worlds and measures how
 often 95 % intervals hold the truth in each. mAP's interval is taken on the logit scale, which keeps it in 0..1 and is
 skewed as mAP is. A score of exactly 0 or 1 without spread gets the exact interval of a proportion of as many groups:
@@ -44,7 +43,7 @@ from niah.metrics.average_precision import (
     rankings,
     validate,
 )
-from niah.metrics.draws import LEFT_OUT, drawn, group_count, group_indices, left_out
+from niah.metrics.draws import LEFT_OUT, Groups, drawn, group_count, group_indices, left_out
 from niah.metrics.leave_one_out import leave_one_out_map
 from niah.metrics.proportion import proportion_interval
 from niah.metrics.weighted_precision import Counts, Walk, walk_of, weighted_maps
@@ -52,7 +51,7 @@ from niah.metrics.weighted_precision import Counts, Walk, walk_of, weighted_maps
 DRAWS = 1000
 SEED = 0  # one for all, so that every cell of a run is paired with every other
 CONFIDENCE = 0.95
-JACKKNIFE_SHARE = 0.93
+FEW_SINGLE = 0.1  # share of classes with one clip (or recording) up to which the draws are right
 COMPILE_ABOVE = 10**9  # clips x classes x draws from which compiling pays
 BLOCK = 64  # draws at a time, compiled: a clip's multiplicities fill one cache line
 PLAIN_BLOCK_BYTES = 4 * 2**20  # of multiplicities at a time, in numpy: what a core's cache holds
@@ -63,12 +62,14 @@ class Resampled:
     """A score: its `estimate`, on each draw (draws,), and without each group in turn (groups or blocks of them,).
 
     NaN where it is undefined (a draw without any class). `units`: groups of clips; 0 for as many as are left out.
+    `jackknife_share`: w of the module's docstring.
     """
 
     estimate: float
     drawn: Float64
     left_out: Float64
     units: int = 0
+    jackknife_share: float = 0.5
 
     @property
     def missed_at_most(self) -> float:
@@ -78,7 +79,7 @@ class Resampled:
 
     @property
     def standard_error(self) -> float:
-        """Mean of the bootstrap's and the jackknife's, at least most of the latter; NaN when nothing is defined.
+        """Mean of the bootstrap's and the jackknife's, weighted; NaN when nothing is defined.
 
         Jackknife: sqrt((n-1)/n sum (theta_i - mean theta)^2), theta_i without group i.
         """
@@ -87,7 +88,8 @@ class Resampled:
         if drawn.size < 2 or left_out.size < 2:
             return nan
         jackknife = sqrt(left_out.size - 1) * float(left_out.std())
-        return max((float(drawn.std(ddof=1)) + jackknife) / 2, JACKKNIFE_SHARE * jackknife)
+        share = self.jackknife_share
+        return (1.0 - share) * float(drawn.std(ddof=1)) + share * jackknife
 
     def interval(self, confidence: float = CONFIDENCE) -> tuple[float, float]:
         """estimate -+ z SE, symmetric: for differences, ratios, drops."""
@@ -134,7 +136,8 @@ def paired(function: Callable[..., object], *scores: Resampled) -> Resampled:
         drawn = np.asarray(function(*(each.drawn for each in scores)), dtype=np.float64)
         left_out = np.asarray(function(*(each.left_out for each in scores)), dtype=np.float64)
         whole = np.asarray(function(*(np.float64(each.estimate) for each in scores)))
-    return Resampled(float(whole), drawn, left_out, scores[0].units)
+    share = max(each.jackknife_share for each in scores)
+    return Resampled(float(whole), drawn, left_out, scores[0].units, share)
 
 
 def resample(
@@ -174,7 +177,14 @@ def resample(
     if group_count(of) < clips:
         left = tuple(_maps(walks, clips, min(clips, LEFT_OUT), lambda block: left_out(of, block)))
     parts = zip(whole, lists, left, strict=True)
-    return [Resampled(*each, units=group_count(of)) for each in parts]
+    share = _jackknife_share(targets[:, scored], of)
+    return [Resampled(*each, group_count(of), share) for each in parts]
+
+
+def _jackknife_share(targets: Targets, of: Groups) -> float:
+    """1/2, and more where many classes have all their positives in one group."""
+    single = [np.ptp(of[hits]) == 0 for hits in targets.T]
+    return 0.5 + max(0.0, float(np.mean(single)) - FEW_SINGLE) / 2 if single else 0.5
 
 
 def _maps(
