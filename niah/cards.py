@@ -83,8 +83,8 @@ class ModelCard:
     @property
     def fingerprint(self) -> str:
         """Hash of what makes the network: adapter, configuration and labels, never the name alone."""
-        told = repr((self.adapter, sorted(self.config.items()), self.labels))
-        return hashlib.sha256(told.encode()).hexdigest()[:16]
+        text = repr((self.adapter, sorted(self.config.items()), self.labels))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)

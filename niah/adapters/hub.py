@@ -75,14 +75,14 @@ def _ask(repository: str, file: str, revision: str) -> None:
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
 
     url = hf_hub_url(repository, file, revision=revision or None, endpoint=constants.ENDPOINT)
-    told = get_hf_file_metadata(url, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+    answer = get_hf_file_metadata(url, timeout=constants.HF_HUB_ETAG_TIMEOUT)
     whose = f"the answer of {constants.ENDPOINT} is refused"
-    if not _COMMIT.fullmatch(told.commit_hash or ""):
-        raise NiahError(f"{whose}: {told.commit_hash!r:.60} is no commit")
-    if not _ETAG.fullmatch(told.etag or ""):
-        raise NiahError(f"{whose}: {told.etag!r:.60} is no ETag to name a file after")
-    if not told.location.startswith(("https://", "http://")):
-        raise NiahError(f"{whose}: it redirects to {told.location!r:.60}")
+    if not _COMMIT.fullmatch(answer.commit_hash or ""):
+        raise NiahError(f"{whose}: {answer.commit_hash!r:.60} is no commit")
+    if not _ETAG.fullmatch(answer.etag or ""):
+        raise NiahError(f"{whose}: {answer.etag!r:.60} is no ETag to name a file after")
+    if not answer.location.startswith(("https://", "http://")):
+        raise NiahError(f"{whose}: it redirects to {answer.location!r:.60}")
 
 
 def _inside(path: Path, repository: str) -> Path:
@@ -97,5 +97,5 @@ def _inside(path: Path, repository: str) -> Path:
 
 def _one_line(error: Exception) -> str:
     lines = str(error).splitlines() or [type(error).__name__]
-    told = "".join(letter if letter.isprintable() else "?" for letter in lines[0])
-    return told[:300].rstrip(". ")
+    answer = "".join(letter if letter.isprintable() else "?" for letter in lines[0])
+    return answer[:300].rstrip(". ")

@@ -163,7 +163,7 @@ def own_adapter(
     """A user's adapter, its parts looked at and its weights loaded (`load_own_weights`).
 
     Raises:
-        NiahError: the adapter is none (all that it lacks is told), or takes no checkpoint.
+        NiahError: the adapter is none (everything that it lacks is named), or takes no checkpoint.
     """
     if problems := list(lacking(adapter, card)):
         raise NiahError(f"{type(adapter).__name__} is no adapter: {'; '.join(problems)}")

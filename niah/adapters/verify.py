@@ -36,7 +36,7 @@ def verify(
 ) -> Iterator[Finding]:
     """Yield each finding: the load, the protocol, each length in its native mode or over windows.
 
-    A model of the package loads strictly or not at all; of a user's adapter everything that is wrong is told.
+    A model of the package loads strictly or not at all; of a user's adapter everything that is wrong is listed.
 
     Raises:
         NiahError: no such card, an adapter that cannot be imported, or weights that do not load.

@@ -123,7 +123,7 @@ def _rates_point(point: BenchPoint) -> BenchPoint:
     return BenchPoint(RATES, 0.0, device=point.device, dtype=point.dtype)
 
 
-def _write_machine(file: Path, key: str, told: dict[str, Any]) -> None:
+def _write_machine(file: Path, key: str, machine: dict[str, Any]) -> None:
     known = atomic.read_json(file) if file.exists() else {}
-    rates = {**known.get("rates", {}), key: told.get("rates")}
-    atomic.write_json(file, {**told, "rates": rates})
+    rates = {**known.get("rates", {}), key: machine.get("rates")}
+    atomic.write_json(file, {**machine, "rates": rates})

@@ -53,9 +53,9 @@ def measure_machine(point: BenchPoint) -> dict[str, Any]:
 
     device = choose_device(point.device)
     rates = measure_rates(device, getattr(torch, point.dtype))
-    told = {"hardware": provenance.hardware(device), "versions": provenance.versions()}
+    machine = {"hardware": provenance.hardware(device), "versions": provenance.versions()}
     busy = os.getloadavg()[0]
-    return {**told, "git": provenance.git(), "load_average": busy, "rates": asdict(rates)}
+    return {**machine, "git": provenance.git(), "load_average": busy, "rates": asdict(rates)}
 
 
 def measure_point(point: BenchPoint) -> dict[str, Any]:

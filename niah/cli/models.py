@@ -84,13 +84,13 @@ def weights_told(card: "ModelCard") -> str:
     """In the list: each of a card's weights, where from, and whether they are here."""
     from niah.adapters.weights import is_cached, origin
 
-    told = []
+    descriptions = []
     for name, weights in card.weights.items():
         kind = origin(weights)
         here = is_cached(card, name)
         state = "here" if here else "to fetch" if kind in ("hub", "address") else "not here"
-        told.append(f"{name} ({kind}, {state})")
-    return ", ".join(told) or "none released"
+        descriptions.append(f"{name} ({kind}, {state})")
+    return ", ".join(descriptions) or "none released"
 
 
 def weights_lines(card: "ModelCard") -> list[str]:

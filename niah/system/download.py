@@ -67,8 +67,8 @@ def fetch(url: str, sha256: str, destination: Path, *, instead: str = "") -> Pat
             if not _is_there(destination, sha256):  # by another process, meanwhile
                 _fetch(url, sha256, part, destination, instead)
     except (URLError, HTTPException, OSError, ValueError) as error:
-        told = _one_line(getattr(error, "reason", None) or error)
-        raise NiahError(f"{url}: cannot be fetched ({told}). {instead}".rstrip()) from error
+        message = _one_line(getattr(error, "reason", None) or error)
+        raise NiahError(f"{url}: cannot be fetched ({message}). {instead}".rstrip()) from error
     return destination
 
 
@@ -157,7 +157,7 @@ def _sweep(folder: Path, own: Path) -> None:
                 shutil.rmtree(former)
 
 
-def _one_line(told: object) -> str:
+def _one_line(message: object) -> str:
     """The first line of an error, without what a server could do to a terminal."""
-    lines = str(told).splitlines() or [type(told).__name__]
+    lines = str(message).splitlines() or [type(message).__name__]
     return "".join(letter if letter.isprintable() else "?" for letter in lines[0])[:200]

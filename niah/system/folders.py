@@ -66,11 +66,11 @@ def published_run(content: Mapping[str, Any]) -> dict[str, Any]:
 
 def numbered(names: Iterable[str]) -> list[str]:
     """The names, "run" as "run (2)" where an earlier one is "run": told apart without the folders above."""
-    told: list[str] = []
+    stated: list[str] = []
     for name in names:
         ways = (name if n == 1 else f"{name} ({n})" for n in count(1))
-        told.append(next(way for way in ways if way not in told))
-    return told
+        stated.append(next(way for way in ways if way not in stated))
+    return stated
 
 
 def roots_of(arguments: Mapping[str, Any]) -> list[str]:
@@ -87,29 +87,29 @@ def roots_of(arguments: Mapping[str, Any]) -> list[str]:
 def remember(asked: Mapping[str, Any], ids_sha256: str) -> None:
     """Keep the whole paths of what a run was asked, for `recalled`. A cache that cannot be written is no harm."""
     asked = json.loads(json.dumps(asked))  # lists, as run.json has them
-    told = published(asked, paths=True)
-    if told == asked:
+    stated = published(asked, paths=True)
+    if stated == asked:
         return
-    file = _file(told, ids_sha256)
+    file = _file(stated, ids_sha256)
     with suppress(NiahError, OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
         atomic.write_json(file, asked)
 
 
-def recalled(told: Mapping[str, Any], ids_sha256: str) -> dict[str, Any]:
+def recalled(stated: Mapping[str, Any], ids_sha256: str) -> dict[str, Any]:
     """Return the arguments with their whole paths, from the published form in a run.json.
 
     Raises:
         NiahError: a path is cut, and this machine's cache does not know it.
     """
-    cut = [name for name, value in told.items() if name != "out" and _is_cut(value)]
+    cut = [name for name, value in stated.items() if name != "out" and _is_cut(value)]
     if not cut:
-        return dict(told)
-    file = _file(told, ids_sha256)
+        return dict(stated)
+    file = _file(stated, ids_sha256)
     if file.is_file():
         return atomic.read_json(file)
     raise NiahError(
-        f"run.json tells of {', '.join(cut)} only the last part ({told[cut[0]]}), and this machine has not run it: "
+        f"run.json tells of {', '.join(cut)} only the last part ({stated[cut[0]]}), and this machine has not run it: "
         "give the same `niah run` command again (it resumes)"
     )
 
@@ -119,6 +119,6 @@ def _is_cut(value: object) -> bool:
     return any(isinstance(each, str) and each.startswith(f"{MARK}/") for each in values)
 
 
-def _file(told: Mapping[str, Any], ids_sha256: str) -> Path:
-    canonical = json.dumps([told, ids_sha256], sort_keys=True)
+def _file(stated: Mapping[str, Any], ids_sha256: str) -> Path:
+    canonical = json.dumps([stated, ids_sha256], sort_keys=True)
     return cache_folder() / "asked" / f"{hashlib.sha256(canonical.encode()).hexdigest()[:20]}.json"

@@ -62,8 +62,8 @@ def _field(value: object) -> str:
         return ""
     if not isinstance(value, str):
         return str(value)
-    told = guarded(value)
-    return '"' + told.replace('"', '""') + '"' if _QUOTED.search(told) else told
+    text = guarded(value)
+    return '"' + text.replace('"', '""') + '"' if _QUOTED.search(text) else text
 
 
 def _plain(column: "pd.Series") -> list[object]:

@@ -39,7 +39,7 @@ def usable_clips(
         frontend: its sample rate and shortest clip count.
         cache: folder for the verdicts.
         largest_share: share of unreadable clips, 0 to 1, above which the set is refused; 0 refuses any.
-        note: told what was left out.
+        note: Called with a line about what was left out.
 
     Raises:
         NiahError: too many unreadable clips, or none left.

@@ -118,9 +118,9 @@ def _lost(row: CauseRow) -> tuple[float, float, float]:
 
 
 def _alt(title: str, by_model: Sequence[Sequence[CauseRow]]) -> str:
-    told = [f"{title}. Per cent of the 10 s score lost at the longest length."]
+    sentences = [f"{title}. Per cent of the 10 s score lost at the longest length."]
     for mine in by_model:
         rows = _longest(mine)
         values = ", ".join(f"{row.variant} ({row.kind}) {_lost(row)[0]:.0f}" for row in rows)
-        told.append(f"{rows[0].model} at {length_name(rows[0].length_s)}: {values}.")
-    return " ".join(told)
+        sentences.append(f"{rows[0].model} at {length_name(rows[0].length_s)}: {values}.")
+    return " ".join(sentences)

@@ -169,8 +169,8 @@ class _Model:
             rows.append(self._row(entry, length_s, score, mine, share, effect))
         if remainder := REMAINDERS.get(tuple(parts)):
             left = reduce(lambda a, b: paired(lambda x, y: x - y, a, b), parts.values(), drop)
-            told = {"name": remainder, "kind": "remainder", "how": "drop less the parts"}
-            rows.append(self._row(told, length_s, None, base, None, left))
+            variant = {"name": remainder, "kind": "remainder", "how": "drop less the parts"}
+            rows.append(self._row(variant, length_s, None, base, None, left))
         if len(parts) == 2:
             rows = [_with_orders(row, parts, drop) for row in rows]
         return sorted(rows, key=lambda row: _KINDS.index(row.kind))

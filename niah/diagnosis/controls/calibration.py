@@ -117,8 +117,10 @@ def calibration_table(run: "RunDirectory", cells: "pd.DataFrame") -> Table | Non
             rows.append((*scene_texts(needle, columns), ten, *_texts(alone[base]), ""))
         for length, point in longer:
             here = _of_cell(run, point["cell"], alone[base].scale)
-            told = verdict(point["relative"], here)
-            rows.append((*scene_texts(line, columns), length_name(length), *_texts(here), told))
+            judgement = verdict(point["relative"], here)
+            rows.append(
+                (*scene_texts(line, columns), length_name(length), *_texts(here), judgement)
+            )
     header = (*columns, "length", "ECE", "NLL", "slope", "lost", "rank and scale")
     return Table(CAPTION, header, tuple(rows)) if rows else None
 

@@ -84,9 +84,9 @@ def labels_in(haystack: str, provenance: Mapping[str, Any]) -> tuple[str, ...]:
     From `haystacks` in run.json (name: {contains: [..]}) if it is there, else from the card of that
     name or of its beginning ("babble-synthetic" is made by the card "babble"). Empty if not known.
     """
-    told = provenance.get("haystacks", {}).get(haystack)
-    if told is not None:
-        return tuple(told.get("contains", ()))
+    entry = provenance.get("haystacks", {}).get(haystack)
+    if entry is not None:
+        return tuple(entry.get("contains", ()))
     cards = {card.name: card for card in haystack_cards()}
     parts = haystack.split("-")
     names = ("-".join(parts[:end]) for end in range(len(parts), 0, -1))

@@ -99,12 +99,14 @@ def _chance(left: "Axes", right: "Axes", rows: Sequence[Located]) -> None:
 
 
 def _alt(title: str, lines: dict[LengthCurve, list[Located]]) -> str:
-    told = [f"{title} Per cent of peaks near the needle and median error in seconds, by length."]
+    sentences = [
+        f"{title} Per cent of peaks near the needle and median error in seconds, by length."
+    ]
     for (model, method, position), found in lines.items():
         values = ", ".join(
             f"{100 * row.hit_rate:.0f} % and {row.median_error_s:.1f} s at {length_name(row.length_s)} "
             f"(a guess: {100 * row.chance_hit:.0f} %)"
             for row in found
         )
-        told.append(f"{model}, {method}, needle at {position:g}: {values}.")
-    return " ".join(told)
+        sentences.append(f"{model}, {method}, needle at {position:g}: {values}.")
+    return " ".join(sentences)

@@ -74,13 +74,13 @@ def locate(options: LocateOptions) -> list[Path]:
     Raises:
         NiahError: no run there, a model without what the method needs, or anything wrong in what was asked.
     """
-    told = RunDirectory(options.run).run_json()
-    arguments = told.get("arguments")
+    run_json = RunDirectory(options.run).run_json()
+    arguments = run_json.get("arguments")
     if not arguments:
         raise NiahError(
             f"{options.run} has no run.json with a run's arguments: run `niah run` first"
         )
-    arguments = recalled(arguments, str(told["identity"].get("ids_sha256")))
+    arguments = recalled(arguments, str(run_json["identity"].get("ids_sha256")))
     if arguments.get("checkpoint") == RANDOM:
         raise NiahError("random weights hear nothing: locate a run of trained ones")
     clips = min(options.limit, arguments.get("limit") or options.limit)

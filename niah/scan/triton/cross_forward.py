@@ -1,6 +1,6 @@
 """The forward pass of the four scans of a map in Triton: sizes of a call, its three phases, their kernels.
 
-The phases are told in `niah.scan.triton.cross`; `line_states` and the device functions serve the backward pass too.
+The phases are described in `niah.scan.triton.cross`; `line_states` and the device functions serve the backward pass too.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """The forward pass of Mamba's scan in Triton: sizes of a call, its three phases, their kernels.
 
-The phases are told in `niah.scan.triton.sequence`; `line_states` and `_decays` serve the backward pass too.
+The phases are described in `niah.scan.triton.sequence`; `line_states` and `_decays` serve the backward pass too.
 """
 
 from dataclasses import dataclass
