@@ -21,8 +21,8 @@ from niah.errors import NiahError
 from niah.metrics.chance import few_clips_warning
 from niah.pages import report_page
 from niah.plots.published import draw_published
+from niah.records.random_weights import random_models, table_without_accuracy
 from niah.records.run_directory import RunDirectory
-from niah.records.schema import METRIC_COLUMNS, OPTIONAL_METRICS
 from niah.records.summarise import summarise
 from niah.system import atomic
 from niah.system.folders import published_run
@@ -59,7 +59,7 @@ def write(run_dir: Path | str, note: Callable[[str], None] = lambda _: None) -> 
     if warnings:
         names = [text.replace(f"{run.path}/", "") for text in warnings]
         provenance = {**provenance, "notes": [*provenance.get("notes", []), *names]}
-    cells = without_random(run.cells(), provenance)
+    cells = table_without_accuracy(run.cells(), provenance)
     if cells.empty:
         raise NiahError(f"{run.path} has no finished cells yet: let `niah run` finish one")
     folder = run.path / "figures"
@@ -75,26 +75,6 @@ def write(run_dir: Path | str, note: Callable[[str], None] = lambda _: None) -> 
     return page
 
 
-def without_random(cells: "pd.DataFrame", provenance: Mapping[str, Any]) -> "pd.DataFrame":
-    """Return the cells without accuracy for models of random weights: they are there for speed alone."""
-    random = _random_models(provenance)
-    if random:
-        cells = cells.copy()
-        for column in (*METRIC_COLUMNS, *OPTIONAL_METRICS):
-            if column not in cells.columns:
-                continue
-            cells[column] = cells[column].mask(cells["model"].isin(random))
-    return cells
-
-
-def _random_models(provenance: Mapping[str, Any]) -> list[str]:
-    return sorted(
-        name
-        for name, entry in provenance.get("models", {}).items()
-        if isinstance(entry, Mapping) and entry.get("random")
-    )
-
-
 def _write_text(file: Path, text: str) -> None:
     with atomic.atomic_write(file) as stream:
         stream.write(text.encode())
@@ -105,7 +85,7 @@ def _warnings(cells: "pd.DataFrame", provenance: Mapping[str, Any]) -> list[str]
     warnings = [str(note) for note in provenance.get("notes", [])]
     warnings += [
         f"{name} has random weights: its accuracy is not reported, only its speed."
-        for name in _random_models(provenance)
+        for name in random_models(provenance)
     ]
     few = few_clips_warning(cells)
     return warnings if few is None else [*warnings, few]

@@ -28,6 +28,7 @@ from niah.metrics.drop import intervals
 from niah.metrics.resampling import DRAWS, SEED, Resampled, resample
 from niah.records.axes import AXES, NEEDLE_FREE, is_noise_base
 from niah.records.naming import pool_of
+from niah.records.random_weights import random_models
 from niah.records.schema import BASE_LENGTH_S, METRIC_COLUMNS, OPTIONAL_METRICS, Row
 from niah.records.scores import SATURATED
 
@@ -63,8 +64,7 @@ def summarise(run: "RunDirectory") -> list[str]:
         if row["status"] == "ok" and (reason := run.scores_problem(row)):
             doubted.add(row["cell"])
             warnings.append(f"{reason}; its metrics are not shown: run the same command again")
-    models = run.run_json().get("models", {})
-    random = {name for name, card in models.items() if card.get("random")}
+    random = random_models(run.run_json())
     whole = [(r, s) for r, s in stored if r["status"] == "ok" and r["cell"] not in doubted]
     scored = [(row, scored_from) for row, scored_from in whole if not row.get("control")]
     beside = _Beside(row for row, _ in whole)

@@ -28,6 +28,7 @@ from niah.errors import NiahError
 from niah.metrics.average_precision import Float64
 from niah.records.axes import NEEDLE_FREE, SHAM, is_noise_base
 from niah.records.naming import NO_HAYSTACK, Point, axes_name, length_name, pool_of, scene_name
+from niah.records.random_weights import random_models
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import BASE_LENGTH_S
 from niah.records.scores import ClipScores
@@ -133,7 +134,7 @@ def control_tables(run: RunDirectory, cells: "pd.DataFrame") -> list[Table]:
     for kind, held in sorted(free.items(), key=lambda each: _about(each[0])):
         first = held[0]
         base = alone.get(_system(first))
-        if base is None or provenance.get("models", {}).get(first["model"], {}).get("random"):
+        if base is None or first["model"] in random_models(provenance):
             continue
         scores = {float(point["length_s"]): run.read_scores(point["cell"]) for point in held}
         labels = labels_in(first["haystack"] or NO_HAYSTACK, provenance)

@@ -6,7 +6,7 @@ stop the page of the others: it is named and left out.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ from niah.errors import NiahError
 from niah.pages.leaderboard.provenance import sections
 from niah.records.axes import SCENE_AXES
 from niah.records.naming import Point
+from niah.records.random_weights import without_accuracy
 from niah.records.run_directory import RunDirectory
-from niah.records.schema import METRIC_COLUMNS, OPTIONAL_METRICS, read_csv
+from niah.records.schema import read_csv
 from niah.system.folders import numbered
 from niah.tables.curves import points
 
@@ -169,7 +170,7 @@ def _read(path: Path) -> tuple[tuple[Point, ...], Mapping[str, Any], RunDirector
     cells = [_checked(row, path) for row in rows if _is_ranked(row)]
     if not cells:
         raise _NothingToRankError("has only controls or further axes: nothing to rank")
-    return tuple(_without_random(cells, provenance)), provenance, run
+    return tuple(without_accuracy(cells, provenance)), provenance, run
 
 
 def _is_ranked(cell: Point) -> bool:
@@ -201,14 +202,3 @@ def _check_objects(provenance: Mapping[str, Any], file: Path) -> None:
     for key in OBJECTS:
         if not isinstance(provenance.get(key, {}), Mapping):
             raise NiahError(f"{file}: '{key}' must be an object: is it a run.json of niah's?")
-
-
-def _without_random(cells: Iterable[Point], provenance: Mapping[str, Any]) -> Iterable[Point]:
-    """No accuracy of models with random weights: they are there for speed alone."""
-    models = provenance.get("models", {})
-    random = {
-        n for n, entry in models.items() if isinstance(entry, Mapping) and entry.get("random")
-    }
-    blank = dict.fromkeys((*METRIC_COLUMNS, *OPTIONAL_METRICS))
-    for cell in cells:
-        yield {**cell, **blank} if cell["model"] in random else cell

@@ -1,6 +1,7 @@
 """The forward pass of the four scans of a map in Triton: sizes of a call, its three phases, their kernels.
 
-The phases are described in `niah.scan.triton.cross`; `line_states` and the device functions serve the backward pass too.
+The phases are described in `niah.scan.triton.cross`; `line_states` and the device functions also serve the backward
+pass.
 """
 
 from dataclasses import dataclass
