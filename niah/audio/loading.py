@@ -34,7 +34,7 @@ AUDIO_SUFFIXES = frozenset(
 
 LONGEST_S = 25 * 3600.0  # of a recording: a day and some; beyond it memory would end first
 LOWEST_RATE, HIGHEST_RATE = 1000, 768_000  # Hz
-LOUD, TOO_LOUD = 1.5, 8.0  # x full scale: told, refused (integers that were stored as floats)
+LOUD, TOO_LOUD = 1.5, 8.0  # x full scale: noted, refused (integers that were stored as floats)
 _FLAC = b"fLaC"
 _CONTAINERS = (b"RIFF", b"RIFX", b"RF64", b"OggS", _FLAC, b"FORM", b"caff", b".snd")  # no MP3
 _CUT = "is truncated: its header promises more samples than the file holds"

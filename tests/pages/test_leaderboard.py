@@ -438,6 +438,7 @@ def hostile(folder: Path) -> Path:
     told["notes"] = [f"left out C:\\Users\\alice\\secret\\x.wav, ~/secret/y.wav: {HOSTILE}"]
     told["hardware"] = {"processor": HOSTILE, "cores": 2}
     told["models"] = {HOSTILE: {"licence": HOSTILE, "paper": HOSTILE, "parameters": float("nan")}}
+    told["half"] = "\ud800"
     (run / "run.json").write_text(json.dumps(told))
     return run
 
