@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, Unpack
 
 from niah.errors import NiahError
 from niah.records.axes import AXES
@@ -12,7 +12,7 @@ from niah.sweep.options import RunOptions
 if TYPE_CHECKING:
     import pandas as pd
 
-_SHORT_NAMES = {
+SHORT_NAMES = {  # keyword of `run`: field of `RunOptions`
     "model": "models",
     "lengths": "lengths_s",
     "snr": "snrs_db",
@@ -20,51 +20,107 @@ _SHORT_NAMES = {
     "hop": "hop_s",
     "pool": "window_pool",
     "haystack": "haystacks",
-    **{name: axis.values for name, axis in AXES.items()},
+    **{name: axis.values for name, axis in AXES.items() if name != axis.values},
 }
-_KINDS: dict[str, type] = {  # of fields that hold several values
+_LIST_TYPES: dict[str, type] = {  # field that holds several values: type of one
     **{"models": str, "haystacks": str, "positions": float, "lengths_s": float, "snrs_db": float},
     **{axis.values: axis.kind for name, axis in AXES.items() if name != "level"},
 }
 
+Models: TypeAlias = str | Path | Iterable[str | Path]
+Names: TypeAlias = str | Iterable[str]
+Numbers: TypeAlias = float | Iterable[float]
+Counts: TypeAlias = int | Iterable[int]
 
-def run(**options: Any) -> "pd.DataFrame":
-    """`niah run` from Python: a keyword an option of `niah.sweep.options.RunOptions`; sequences may be lists.
 
-    `lengths`, `snr`, `window`, `hop` and `pool` are accepted for `lengths_s`, `snrs_db`, `window_s`, `hop_s` and
-    `window_pool`; `model`, `haystack`, `control`, `pooling` and `needle_count` without their s. With `preset` the rest
-    is as in that figure of the paper (`niah.sweep.presets`).
+class RunKeywords(TypedDict, total=False):
+    """The keywords of `run`: the fields of `niah.sweep.options.RunOptions`, and short names of some.
+
+    Where several values are possible, one value or any iterable of values is accepted.
+    """
+
+    models: Models  # names of cards, or paths of card files
+    model: Models
+    checkpoint: str | Path | None  # a file, or "random"; None: the card's own weights
+    needles: str | Path
+    limit: int | None  # number of clips
+    audio_root: str | Path | None
+    broader: bool
+    haystacks: Names
+    haystack: Names
+    babble: str | Path | None
+    snrs_db: Numbers
+    snr: Numbers
+    positions: Numbers  # in [0, 1]
+    lengths_s: Numbers
+    lengths: Numbers
+    protocol: str
+    level: Names  # "surround", "mix" or both
+    poolings: Names
+    pooling: Names
+    controls: Names
+    control: Names
+    needle_s: Numbers
+    needle_counts: Counts
+    needle_count: Counts
+    distractors: Counts
+    window_s: float | None
+    window: float | None
+    hop_s: float | None
+    hop: float | None
+    window_pool: str
+    pool: str
+    device: str
+    dtype: str
+    kernel: str
+    batch_size: int | None  # None: probed
+    seed: int
+    noise_seed: int | None  # None: `seed`
+    out: str | Path  # the run directory
+    strict: bool
+    needle_part: str
+    preset: str | None  # a figure of the paper; the other keywords override it
+
+
+def run(**options: Unpack[RunKeywords]) -> "pd.DataFrame":
+    """Measure every model x haystack x SNR x length x position, as `niah run` does, and return the table of cells.
+
+    Args:
+        **options: the fields of `niah.sweep.options.RunOptions`, with their defaults, or their short names:
+            `model`, `haystack`, `lengths`, `snr`, `window`, `hop`, `pool`, `pooling`, `control` and `needle_count`.
+            Lengths, windows and hops are in seconds, SNRs in dB. `preset` names a figure of the paper
+            (`niah.sweep.presets`); the other keywords override it.
 
     Returns:
         The table of all cells of the run directory, one row a cell (`niah.records.schema.CELL_COLUMNS`).
 
     Raises:
-        NiahError: anything wrong in the options. What goes wrong in one cell is a row, not an error.
+        NiahError: an option is unknown or wrong. An error in one cell is recorded in that cell's row instead.
     """
-    renamed = {_SHORT_NAMES.get(name, name): value for name, value in options.items()}
-    known = {each.name for each in fields(RunOptions)}
-    if unknown := sorted(set(renamed) - known):
+    values = {SHORT_NAMES.get(name, name): value for name, value in options.items()}
+    names = [field.name for field in fields(RunOptions)]
+    if unknown := sorted(set(values) - set(names)):
         raise NiahError(
-            f"niah.run has no option {', '.join(unknown)}; it has {', '.join(sorted(known))}"
+            f"niah.run has no option {', '.join(unknown)}; it has {', '.join(sorted(names))}"
         )
-    given = {name: _plain(name, value) for name, value in renamed.items()}
     from niah.sweep.loop import sweep
     from niah.sweep.presets import options_of
 
-    tables = [sweep(options) for options in options_of(given)]
+    parts = options_of({name: _plain(name, value) for name, value in values.items()})
+    tables = [sweep(part) for part in parts]
     return tables[-1]  # of the whole run directory
 
 
 def _plain(name: str, value: Any) -> Any:
-    """Lists as tuples, one thing where several may be given as a tuple of one, paths as `Path`."""
-    if name in _KINDS:
+    """Convert lists and single values to tuples, and folders to `Path`."""
+    if name in _LIST_TYPES:
         values = [value] if not isinstance(value, Iterable) or isinstance(value, str) else value
         if name == "models" and (other := [v for v in values if not isinstance(v, str | Path)]):
             raise NiahError(
                 f"models are names or paths of cards, got a {type(other[0]).__name__}: docs/your-model.md has the card "
                 "of a model of your own"
             )
-        return tuple(map(_KINDS[name], values))
+        return tuple(map(_LIST_TYPES[name], values))
     if name == "level" and not isinstance(value, str):
         return ",".join(value)
     if name in ("out", "babble", "audio_root") and value is not None:

@@ -1,8 +1,9 @@
 """The further axes of a run: what can vary beside model, haystack, SNR, length and position.
 
 An axis is declared once, as a field of `Axes`. From it come the column of cells.csv, the option of `niah run`, the
-keyword of `niah.run`, the check of its values and its words in tables and figures; a planned cell has it as a field.
-What is left to write for a new one is its field in `niah.sweep.options.RunOptions`, and what it does to a scene.
+check of its values and its words in tables and figures; a planned cell has it as a field. What is left to write for a
+new one is its field in `niah.sweep.options.RunOptions`, its keyword in `niah.api.RunKeywords` (typed, so written out)
+and its effect on a scene.
 """
 
 from collections.abc import Callable, Mapping

@@ -463,7 +463,7 @@ def test_the_same_clips_in_another_order_have_one_hash(tmp_path: Path, material:
 
 def test_an_unknown_option_of_run_is_named() -> None:
     with pytest.raises(NiahError, match="no option lenghts"):
-        niah.run(lenghts=[10])
+        niah.run(lenghts=[10])  # type: ignore[call-arg]
 
 
 # --- what is wrong with a model is found before anything is measured

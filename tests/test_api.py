@@ -1,0 +1,46 @@
+"""`niah.run`: its keywords are typed, and they are the options of a run."""
+
+from dataclasses import fields
+from inspect import signature
+from pathlib import Path
+from typing import Any, Unpack, get_type_hints
+
+import pytest
+
+import niah
+from niah.api import SHORT_NAMES, RunKeywords, _plain
+from niah.sweep.options import RunOptions
+
+
+def test_the_keywords_are_the_fields_of_the_options_and_their_short_names() -> None:
+    options = {field.name for field in fields(RunOptions)}
+    assert set(get_type_hints(RunKeywords)) == options | set(SHORT_NAMES)
+    assert set(SHORT_NAMES.values()) <= options
+    assert not set(SHORT_NAMES) & options
+    assert signature(niah.run).parameters["options"].annotation == Unpack[RunKeywords]
+
+
+@pytest.mark.parametrize(("short", "field"), SHORT_NAMES.items())
+def test_a_short_name_has_the_type_of_its_field(short: str, field: str) -> None:
+    types = get_type_hints(RunKeywords)
+    assert types[short] == types[field]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        ("models", "dass-nano", ("dass-nano",)),
+        ("models", Path("mine.toml"), ("mine.toml",)),
+        ("lengths_s", 10, (10.0,)),
+        ("lengths_s", range(10, 40, 10), (10.0, 20.0, 30.0)),
+        ("distractors", [0, 3], (0, 3)),
+        ("level", ["surround", "mix"], "surround,mix"),
+        ("out", "runs/mine", Path("runs/mine")),
+        ("babble", None, None),
+        ("needles", Path("eval.csv"), "eval.csv"),
+        ("checkpoint", None, None),
+        ("window_s", 10.0, 10.0),
+    ],
+)
+def test_values_become_those_of_the_options(field: str, value: Any, expected: Any) -> None:
+    assert _plain(field, value) == expected
