@@ -72,7 +72,7 @@ readme: $(DEV_ENV) ## the generated tables of README.md, models/, haystacks/ and
 
 .PHONY: embedded
 embedded: $(DEV_ENV) ## train the embedded nano models again
-	$(BIN)/python -m niah.training.embedded $(ARGS)
+	$(BIN)/python scripts/train_embedded.py $(ARGS)
 
 .PHONY: esc10
 esc10: $(DEV_ENV) ## train on ESC-10 and sweep fold 4, as in results/esc10-nano

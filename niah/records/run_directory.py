@@ -1,51 +1,39 @@
 """A run on disk: written cell by cell, whole or not at all, and readable without torch.
 
-    run.json                the options of the run, by which code, where; schema_version; identity
-    cells/<cell>.json       one row each, the source of truth
+    run.json                the options of the run, by which code, where (`niah.records.run_json`)
+    cells/<cell>.json       one row each, the source of truth (`niah.records.row_files`)
     cells.csv               the same rows as one table (`CELL_COLUMNS`), rebuilt after each
     scores/<cell>.parquet   per clip: id, labels, logits (`niah.records.scores`)
 
-A cell's scores are written before its row: the row is the promise that the cell is done. A cell's
-name is the hash of all that determines it, so resuming and amending are one thing: do the cells
-that are not there. A row has the SHA-256 of its scores, and its file that of the row: what was edited or damaged since
-is not believed, and is made again by the same `niah run`. Rows of earlier versions have neither and are read as they
-are.
-
-One process writes at a time, by a lock on `.lock` that the system frees when the process dies (`filelock`; flock on
-Unix). On a network file system that lock holds between machines where the server supports it (NFS 4 does; NFS 2 and 3
-need lockd); on one without locks a run is refused: write to a local folder and copy it.
-
-Schema 2 added the optional columns of `schema` and the distractors' labels. A run of schema 1 has nothing in
-them, so it is read as it is; opened for writing, it becomes one of schema 2, which an older niah refuses.
+A cell's scores are written before its row: the row is the promise that the cell is done. A cell's name is the hash of
+all that determines it, so resuming and amending are one thing: run the cells that are missing. A row carries the
+SHA-256 of its scores, and its file that of the row: an edited or damaged part is not believed, and the same `niah run`
+makes it again. Rows of earlier versions have neither and are read as they are.
 """
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from filelock import BaseFileLock, FileLock, Timeout
+from filelock import BaseFileLock
 from numpy.typing import NDArray
 
 from niah.errors import NiahError
-from niah.records import run_parts
-from niah.records import schema as cells
+from niah.records import schema
 from niah.records import scores as clip_scores
-from niah.records.run_json import checked_run_json
+from niah.records.identity import identity_differences, publishable_identity
+from niah.records.lock import acquire_lock
+from niah.records.row_files import DamagedRowError, read_row, write_row
+from niah.records.run_json import SCHEMA_VERSION, merged_run_json, read_run_json
+from niah.records.run_parts import refuse_foreign, refuse_links
 from niah.records.schema import Row, check_cell, validate_row
 from niah.records.scores import ClipScores
-from niah.system import atomic, folders, spreadsheet
+from niah.system import atomic, spreadsheet
 
 if TYPE_CHECKING:
     import pandas as pd
-
-SCHEMA_VERSION = 2
-OLDEST_SCHEMA = 1
-LOCK = ".lock"
-LOOKED_UP = ("haystacks", "variants", "presets")  # of run.json: names of labels, variants, presets
 
 
 class RunDirectory:
@@ -60,7 +48,7 @@ class RunDirectory:
         self.path = Path(path)
         self.warnings: list[str] = []  # for the user, about what opening it for writing removed
         self._lock: BaseFileLock | None = None
-        run_parts.refuse_links(self.path)
+        refuse_links(self.path)
         if not any((self.path / name).is_file() for name in ("run.json", "cells.csv")):
             raise NiahError(f"{self.path} is not a run directory: it has no run.json or cells.csv")
         self.run_json()
@@ -74,26 +62,27 @@ class RunDirectory:
         Args:
             path: The run's folder.
             identity: What all cells of a run share (protocol, needles, ids_sha256, seed ..).
-            clips: How many clips it has, for the message when they are others.
+            clips: Number of clips, for the message when the run there has others.
 
         Raises:
             NiahError: the folder holds something else, a run of another identity (says what differs) or of a newer
                 schema; another process is writing to it; its file system has no locks.
         """
         path = Path(path)
-        _refuse_foreign(path)
-        run_parts.refuse_links(path)
+        refuse_foreign(path)
+        refuse_links(path)
         with atomic.one_line_os_errors(path):
             path.mkdir(parents=True, exist_ok=True)
-        lock = _lock(path)
+        lock = acquire_lock(path)
         try:
-            _refuse_foreign(path)  # again: another process may have come first
+            refuse_foreign(path)  # again: another process may have come first
             with atomic.one_line_os_errors(path):
                 atomic.remove_leftovers(path)
                 (path / "cells").mkdir(exist_ok=True)
                 (path / "scores").mkdir(exist_ok=True)
             if not (path / "run.json").exists():
-                new = {"schema_version": SCHEMA_VERSION, "identity": _published(identity)}
+                stored = publishable_identity(identity)
+                new = {"schema_version": SCHEMA_VERSION, "identity": stored}
                 atomic.write_json(path / "run.json", new)
             run = cls(path)
             run.check_identity(identity, clips)
@@ -107,35 +96,25 @@ class RunDirectory:
         return run
 
     def check_identity(self, identity: Mapping[str, object], clips: int | None = None) -> None:
-        """Check that this is the run of `identity`, of as many `clips`.
+        """Check that this is the run of `identity`.
 
-        Runs from before there was a hash of the clips' content are taken by their clips' ids.
+        Args:
+            identity: What all cells of the run share.
+            clips: Number of clips, for the message.
 
         Raises:
-            NiahError: it is another run; the message has what differs.
+            NiahError: it is another run; the message says what differs.
         """
-        requested = _published(identity)
-        stored = _published(self.run_json()["identity"])  # older runs have whole paths
-        differs = [
-            f"{name} is {_short(stored.get(name))} there, {_short(requested.get(name))} now"
-            for name in sorted({*stored, *requested} - {"ids_sha256", "content_sha256"})
-            if stored.get(name) != requested.get(name)
-        ]
-        if stored.get("ids_sha256") != requested.get("ids_sha256"):
-            there = self.run_json().get("needles", {}).get("clips", "?")
-            other = "other clips, or other labels of them" if there == clips else "other clips"
-            differs.append(f"{other}: {there} there, {'?' if clips is None else clips} now")
-        elif stored.get("content_sha256", requested.get("content_sha256")) != requested.get(
-            "content_sha256"
-        ):
-            differs.append("the sound or the labels of its clips have changed since")
-        if differs:
+        content = self.run_json()
+        stored_clips = content.get("needles", {}).get("clips", "?")
+        differences = identity_differences(content["identity"], identity, stored_clips, clips)
+        if differences:
             raise NiahError(
-                f"{self.path} holds another run ({'; '.join(differs)}): give another folder"
+                f"{self.path} holds another run ({'; '.join(differences)}): give another folder"
             )
 
     def _migrate(self) -> None:
-        """A run of an older schema becomes one of this: from 1 to 2 only its number changes."""
+        """Bring run.json to the present schema: from 1 to 2 only the number changes."""
         content = self.run_json()
         if content["schema_version"] != SCHEMA_VERSION:
             atomic.write_json(self.path / "run.json", {**content, "schema_version": SCHEMA_VERSION})
@@ -144,8 +123,8 @@ class RunDirectory:
         """Remove rows that are damaged, so that their cells are run again."""
         for file in self._row_files():
             try:
-                _read_row(file)
-            except _DamagedRowError as error:
+                read_row(file)
+            except DamagedRowError as error:
                 self.warnings.append(f"{error}; it was removed")
                 file.unlink()
 
@@ -167,40 +146,20 @@ class RunDirectory:
         self.close()
 
     def run_json(self) -> dict[str, Any]:
-        """Return the content of run.json, checked; empty for a published run that has cells.csv alone.
+        """Return the checked content of run.json; empty for a published run that has cells.csv alone.
 
         Raises:
-            NiahError: it is no run's, of a schema that is not read, or has something of a wrong type in it.
+            NiahError: it is no run's, of a schema that is not read, or has a value of a wrong type.
         """
         file = self.path / "run.json"
-        if not file.exists():
-            return {}
-        content = atomic.read_json(file)
-        version = content.get("schema_version")
-        if not isinstance(version, int) or not isinstance(content.get("identity"), dict):
-            raise NiahError(f"{file} is not a run's: it has no schema_version and identity")
-        if version > SCHEMA_VERSION:
-            raise NiahError(
-                f"{file} has schema {version}, newer than this niah's {SCHEMA_VERSION}: update niah"
-            )
-        if version < OLDEST_SCHEMA:
-            raise NiahError(
-                f"{file} has schema {version}, older than {OLDEST_SCHEMA}, the first that was released: run again "
-                "in a new folder"
-            )
-        return checked_run_json(content, file)
+        return read_run_json(file) if file.exists() else {}
 
     def write_run_json(self, content: Mapping[str, object]) -> None:
-        """Replace the given keys of run.json; `models` is merged by name, as amending a run needs.
+        """Replace keys of run.json; `models` is merged by name, `schema_version` and `identity` stay.
 
-        `schema_version` and `identity` stay as they are. Absolute paths are cut
-        (`niah.system.folders`): a run is made to be published.
+        Absolute paths are cut: a run is made to be published.
         """
-        old, new = self.run_json(), _plain(content)
-        fixed = {name: old[name] for name in ("schema_version", "identity")}
-        models = {**old.get("models", {}), **new.get("models", {})}
-        merged = {**fixed, **old, **new, "models": models, **fixed}
-        atomic.write_json(self.path / "run.json", _publishable(merged))
+        atomic.write_json(self.path / "run.json", merged_run_json(self.run_json(), content))
 
     def write_scores(
         self,
@@ -281,7 +240,7 @@ class RunDirectory:
     def _expected(self, cell: str) -> str | None:
         """The checksum that the cell's row has of its scores."""
         file = self.path / "cells" / f"{check_cell(cell)}.json"
-        expected = _read_row(file)[0].get("scores_sha256") if file.is_file() else None
+        expected = read_row(file)[0].get("scores_sha256") if file.is_file() else None
         return None if expected is None else str(expected)
 
     def scores_sha256(self, cell: str) -> str | None:
@@ -303,9 +262,7 @@ class RunDirectory:
             cell = str(plain["cell"])
             if plain["status"] == "ok" and "scores_sha256" not in plain:
                 plain = validate_row({**plain, "scores_sha256": self.scores_sha256(cell)})
-            content: dict[str, object] = {"row": plain, "scored_from": scored_from}
-            content["sha256"] = _checksum(content)
-            atomic.write_json(self.path / "cells" / f"{cell}.json", content)
+            write_row(self.path / "cells" / f"{cell}.json", plain, scored_from)
         self.write_cells_csv()
 
     def write_cells_csv(self) -> None:
@@ -319,7 +276,7 @@ class RunDirectory:
         Raises:
             NiahError: a row that was edited or damaged; names its file.
         """
-        return [_read_row(file) for file in self._row_files()]
+        return [read_row(file) for file in self._row_files()]
 
     def _row_files(self) -> list[Path]:
         return sorted((self.path / "cells").glob("*.json"))
@@ -327,8 +284,8 @@ class RunDirectory:
     def cells(self) -> "pd.DataFrame":
         """Return the table of all cells, in the order of cells.csv (see `niah.records.schema.table`)."""
         if not (self.path / "cells").is_dir():  # a published run: the table without its parts
-            return cells.read_csv(self.path / "cells.csv")
-        return cells.table(row for row, _ in self.rows())
+            return schema.read_csv(self.path / "cells.csv")
+        return schema.table(row for row, _ in self.rows())
 
     def completed(self) -> set[str]:
         """Return the cells that need not be run again: out of memory, or ok with the scores that were written."""
@@ -341,96 +298,3 @@ class RunDirectory:
                 and self.has_scores(str(row["cell"]), int(row["n_clips"] or 0))
             )
         }
-
-
-class _DamagedRowError(NiahError):
-    """A row's file that was right once: what is in it now is not what was written."""
-
-
-def _refuse_foreign(path: Path) -> None:
-    if path.exists() and not path.is_dir():
-        raise NiahError(f"{path} is a file: give a folder to write the run to")
-    if not path.is_dir() or (path / "run.json").is_file():
-        return
-    ours = {LOCK, "cells", "scores"}  # what a kill before the first run.json can leave
-    names = sorted(entry.name for entry in path.iterdir())
-    foreign = [name for name in names if name not in ours and not atomic.is_leftover(name)]
-    if foreign:
-        raise NiahError(
-            f"{path} is not empty and not a run (it holds {foreign[0]!r} but no run.json): "
-            "give an empty or new folder"
-        )
-
-
-def _lock(path: Path) -> BaseFileLock:
-    """The folder's lock, acquired."""
-    lock = FileLock(
-        path / LOCK, thread_local=False, preserve_lock_file=True, fallback_to_soft=False
-    )
-    with atomic.one_line_os_errors(path):
-        try:
-            lock.acquire(blocking=False)
-        except Timeout as error:
-            raise NiahError(
-                f"another niah run is writing to {path}: wait for it, or give another folder"
-            ) from error
-        except NotImplementedError as error:
-            raise NiahError(
-                f"the file system of {path} has no locks, so two runs could write there at once: give a local folder"
-            ) from error
-    return lock
-
-
-def _read_row(file: Path) -> tuple[Row, str | None]:
-    try:
-        content = atomic.read_json(file)
-    except NiahError as error:
-        raise _DamagedRowError(
-            f"{error}: run the same command again, which makes it again"
-        ) from error
-    try:
-        if check_cell(content["row"]["cell"]) != file.stem:
-            raise NiahError(f"its cell is {content['row']['cell']}, not its file's name")
-        if "sha256" in content and content["sha256"] != _checksum(content):
-            raise _DamagedRowError(
-                f"{file} was edited or damaged (its checksum is not its content's): run the same command again, which "
-                "makes it again"
-            )
-        row = validate_row(content["row"])
-        scored_from = content["scored_from"]
-        if not isinstance(scored_from, str | None):
-            raise NiahError("its scored_from is no text")
-        return row, scored_from
-    except _DamagedRowError:
-        raise
-    except (KeyError, TypeError, AttributeError, NiahError) as error:
-        raise NiahError(f"{file} is not a cell's row: delete it and run again ({error})") from error
-
-
-def _checksum(content: Mapping[str, object]) -> str:
-    """SHA-256 of a row's file but for the checksum itself, however it is laid out."""
-    parts = {name: value for name, value in content.items() if name != "sha256"}
-    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _plain(content: Mapping[str, object]) -> dict[str, Any]:
-    """`content` as JSON gives it back, so that a request compares with what was stored."""
-    plain: dict[str, Any] = json.loads(json.dumps(dict(content)))
-    return plain
-
-
-def _published(identity: Mapping[str, object]) -> dict[str, Any]:
-    published: dict[str, Any] = folders.published(_plain(identity))
-    return published
-
-
-def _publishable(content: Mapping[str, Any]) -> dict[str, Any]:
-    """run.json's content without the folders of this machine; names that are looked up stay whole."""
-    whole = {name: content[name] for name in LOOKED_UP if name in content}
-    return {**folders.published_run(content), **whole}
-
-
-def _short(value: object) -> str:
-    text = "absent" if value is None else str(value)
-    return text if len(text) <= 40 else text[:12] + "..."

@@ -1,15 +1,60 @@
-"""The door of run.json: what a run says of itself, and a stranger may have written, checked before it is read."""
+"""run.json: a run's options, code and machine, checked when read (a stranger may have written it), cut when written.
 
+Schema 2 added the optional columns of `niah.records.schema` and the distractors' labels. A run of schema 1 has nothing
+in them, so it is read as it is; opened for writing, it becomes one of schema 2, which an older niah refuses.
+"""
+
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from niah.errors import NiahError
+from niah.system import atomic, folders
 
+SCHEMA_VERSION = 2
+OLDEST_SCHEMA = 1
 DEEPEST = 32  # levels of lists and objects
 _OBJECTS = ("identity", "models", "needles", "haystacks", "variants", "arguments", "hardware")
 _OF_OBJECTS = ("models", "haystacks", "variants")
 _LISTS = {"presets": str, "notes": str, "excluded_clips": dict}
+_NAMES = ("haystacks", "variants", "presets")  # keyed by names that are looked up: never cut
+
+
+def read_run_json(file: Path) -> dict[str, Any]:
+    """Return the checked content of a run.json.
+
+    Raises:
+        NiahError: it is no run's, of a schema that is not read, or has a value of a wrong type.
+    """
+    content = atomic.read_json(file)
+    version = content.get("schema_version")
+    if not isinstance(version, int) or not isinstance(content.get("identity"), dict):
+        raise NiahError(f"{file} is not a run's: it has no schema_version and identity")
+    if version > SCHEMA_VERSION:
+        raise NiahError(
+            f"{file} has schema {version}, newer than this niah's {SCHEMA_VERSION}: update niah"
+        )
+    if version < OLDEST_SCHEMA:
+        raise NiahError(
+            f"{file} has schema {version}, older than {OLDEST_SCHEMA}, the first that was released: run again "
+            "in a new folder"
+        )
+    return checked_run_json(content, file)
+
+
+def merged_run_json(stored: Mapping[str, Any], new: Mapping[str, object]) -> dict[str, Any]:
+    """Return the content of run.json after an amendment, fit to be published.
+
+    Keys of `new` replace those of `stored`, but `schema_version` and `identity` stay and `models` is merged by name.
+    Absolute paths are cut to their last part (`niah.system.folders`).
+    """
+    plain: dict[str, Any] = json.loads(json.dumps(dict(new)))
+    fixed = {name: stored[name] for name in ("schema_version", "identity")}
+    models = {**stored.get("models", {}), **plain.get("models", {})}
+    merged = {**fixed, **stored, **plain, "models": models, **fixed}
+    uncut = {name: merged[name] for name in _NAMES if name in merged}
+    return {**folders.published_run(merged), **uncut}
 
 
 def checked_run_json(content: Mapping[str, Any], file: Path) -> dict[str, Any]:

@@ -11,9 +11,10 @@ from pathlib import Path
 from niah.errors import NiahError
 from niah.system.atomic import is_leftover
 
+LOCK = ".lock"
 FOLDERS = ("cells", "scores", "figures", "localisation")
 FILES = (
-    *("run.json", "cells.csv", "tables.md", "report.html", ".lock"),
+    *("run.json", "cells.csv", "tables.md", "report.html", LOCK),
     *("localisation.csv", "localisation.md", "causes.csv", "causes.md", "causes.png"),
 )
 
@@ -34,6 +35,26 @@ def refuse_links(run: Path) -> None:
             )
         if not (entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False)):
             raise NiahError(f"{entry.path} is neither a file nor a folder: remove it")
+
+
+def refuse_foreign(path: Path) -> None:
+    """Check that `path` is a run, or free for a new one.
+
+    Raises:
+        NiahError: it is a file, or a folder that holds something else than a run.
+    """
+    if path.exists() and not path.is_dir():
+        raise NiahError(f"{path} is a file: give a folder to write the run to")
+    if not path.is_dir() or (path / "run.json").is_file():
+        return
+    begun = {LOCK, "cells", "scores"}  # left by a kill before the first run.json
+    names = sorted(entry.name for entry in path.iterdir())
+    foreign = [name for name in names if name not in begun and not is_leftover(name)]
+    if foreign:
+        raise NiahError(
+            f"{path} is not empty and not a run (it holds {foreign[0]!r} but no run.json): "
+            "give an empty or new folder"
+        )
 
 
 def _parts(run: Path) -> Iterator["os.DirEntry[str]"]:

@@ -14,7 +14,8 @@ import pytest
 from niah.errors import NiahError
 from niah.records import schema as cells
 from niah.records import summarise as summary
-from niah.records.run_directory import SCHEMA_VERSION, RunDirectory
+from niah.records.run_directory import RunDirectory
+from niah.records.run_json import SCHEMA_VERSION
 from niah.records.schema import CELL_COLUMNS, cell_key, validate_row
 from niah.records.summarise import summarise
 from tests.helpers import examples

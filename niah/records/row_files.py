@@ -1,0 +1,68 @@
+"""One file a cell: its row, the fingerprint of the scores that its metrics come from, and the checksum of both."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from niah.errors import NiahError
+from niah.records.schema import Row, check_cell, validate_row
+from niah.system import atomic
+
+
+class DamagedRowError(NiahError):
+    """A row's file that was right once: its present content is not what was written."""
+
+
+def write_row(file: Path, row: Row, scored_from: str | None) -> None:
+    """Store a checked row with its checksum, whole or not at all.
+
+    Args:
+        file: cells/<cell>.json.
+        row: A row as `niah.records.schema.validate_row` returns it.
+        scored_from: Fingerprint of the scores that the row's metrics come from; None where it has no metrics yet.
+    """
+    content: dict[str, object] = {"row": row, "scored_from": scored_from}
+    content["sha256"] = _checksum(content)
+    atomic.write_json(file, content)
+
+
+def read_row(file: Path) -> tuple[Row, str | None]:
+    """Return the row of a cell's file and the fingerprint of the scores that its metrics come from.
+
+    Files of earlier versions have no checksum and are read as they are.
+
+    Raises:
+        DamagedRowError: the file was edited or damaged since it was written.
+        NiahError: the file is no row of this cell.
+    """
+    try:
+        content = atomic.read_json(file)
+    except NiahError as error:
+        raise DamagedRowError(
+            f"{error}: run the same command again, which makes it again"
+        ) from error
+    try:
+        if check_cell(content["row"]["cell"]) != file.stem:
+            raise NiahError(f"its cell is {content['row']['cell']}, not its file's name")
+        if "sha256" in content and content["sha256"] != _checksum(content):
+            raise DamagedRowError(
+                f"{file} was edited or damaged (its checksum is not its content's): run the same command again, which "
+                "makes it again"
+            )
+        row = validate_row(content["row"])
+        scored_from = content["scored_from"]
+        if not isinstance(scored_from, str | None):
+            raise NiahError("its scored_from is no text")
+        return row, scored_from
+    except DamagedRowError:
+        raise
+    except (KeyError, TypeError, AttributeError, NiahError) as error:
+        raise NiahError(f"{file} is not a cell's row: delete it and run again ({error})") from error
+
+
+def _checksum(content: Mapping[str, object]) -> str:
+    """SHA-256 of a row's file without its checksum, whatever its white space and order."""
+    parts = {name: value for name, value in content.items() if name != "sha256"}
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
