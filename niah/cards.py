@@ -1,8 +1,8 @@
-"""Cards: one small TOML per checkpoint or haystack recipe, holding strings and numbers only.
+"""Cards: one small TOML file per checkpoint or haystack, with strings and numbers only.
 
-They are found in `<package>/cards` (a wheel), else beside the package (a checkout). A user's own card is a path.
-Reading them imports nothing heavy. A card may be a stranger's: whatever in it becomes a file name or an address here
-is looked at when the card is read (`_RULES`).
+The package's cards are in `<package>/cards` (a wheel), else beside the package (a checkout). A user's card is a path.
+Reading cards imports nothing heavy. A card may come from a stranger: each value that becomes a file name or a URL is
+checked when the card is read (`_RULES`).
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from niah.system import plain_names
 from niah.toml_tables import build, read_toml
 
 DEFAULT_WEIGHTS = "default"
-RANDOM = "random"  # in a checkpoint's place: no file, weights drawn at the start
+RANDOM = "random"  # as a checkpoint: no file, seeded random weights
 _PACKAGE = Path(__file__).resolve().parent
 _RULES: Mapping[str, Callable[[str, str], str]] = {  # of [weights.KEY] and a haystack's [source]
     "file": plain_names.relative,
@@ -32,15 +32,15 @@ _RULES: Mapping[str, Callable[[str, str], str]] = {  # of [weights.KEY] and a ha
 
 @dataclass(frozen=True)
 class Weights:
-    """Where one checkpoint of a card lies; one of `file`, `hub`, `url`, `by_hand` is given."""
+    """The source of one checkpoint of a card: one of `file`, `hub`, `url`, `by_hand` is set."""
 
     file: str = ""  # beside the card or below: embedded weights
     hub: str = ""  # Hugging Face repository
     hub_file: str = "model.safetensors"
     revision: str = ""  # of the hub repository
     url: str = ""
-    by_hand: str = ""  # an address that only a person can fetch from
-    file_name: str = ""  # what such a file is called
+    by_hand: str = ""  # a page where only a person can download it
+    file_name: str = ""  # its name in the cache
     sha256: str = ""
     teacher: str = ""
     note: str = ""
@@ -72,31 +72,32 @@ class ModelCard:
 
     @property
     def folder(self) -> Path:
+        """Return the card's folder."""
         return self.path.parent
 
     @property
     def labels_source(self) -> str | Path:
-        """A vocabulary's name, or the path of the file of labels beside the card."""
+        """Return the vocabulary's name, or the path of the label file beside the card."""
         is_file = self.labels.endswith((".csv", ".tsv", ".txt"))
         return self.folder / self.labels if is_file else self.labels
 
     @property
     def fingerprint(self) -> str:
-        """Hash of what makes the network: adapter, configuration and labels, never the name alone."""
+        """Hash what makes the network: adapter, configuration and labels, never the name alone."""
         text = repr((self.adapter, sorted(self.config.items()), self.labels))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
 class HaystackCard:
-    """One thing to hide needles in."""
+    """One haystack: what needles are hidden in."""
 
     name: str
     builder: str
     description: str = ""
     licence: str = ""
     origin: str = ""
-    contains: tuple[str, ...] = ()  # AudioSet MIDs truly in it
+    contains: tuple[str, ...] = ()  # AudioSet MIDs of the sounds in it
     source: Mapping[str, str] = field(default_factory=dict)
     path: Path = Path()
 
@@ -105,7 +106,11 @@ Card = TypeVar("Card", ModelCard, HaystackCard)
 
 
 def cards_folder(kind: str) -> Path:
-    """The folder of `models` or `haystacks` cards."""
+    """Return the folder of the package's cards of a kind, "models" or "haystacks".
+
+    Raises:
+        NiahError: no cards are installed.
+    """
     for root in (_PACKAGE / "cards", _PACKAGE.parent):
         if any((root / kind).glob("*.toml")):
             return root / kind
@@ -113,7 +118,11 @@ def cards_folder(kind: str) -> Path:
 
 
 def published_file() -> Path:
-    """Return the file of published numbers, in the installed package or in the source tree beside it."""
+    """Return the file of published numbers, in the installed package or in the source tree beside it.
+
+    Raises:
+        NiahError: it is not installed.
+    """
     for place in (_PACKAGE / "cards" / "published", _PACKAGE.parent / "results" / "published"):
         if (place / "niah.csv").is_file():
             return place / "niah.csv"
@@ -121,10 +130,12 @@ def published_file() -> Path:
 
 
 def model_cards() -> list[ModelCard]:
+    """Read the package's model cards, by file name."""
     return [read_model_card(path) for path in sorted(cards_folder("models").glob("*.toml"))]
 
 
 def haystack_cards() -> list[HaystackCard]:
+    """Read the package's haystack cards, by file name."""
     return [read_haystack_card(path) for path in sorted(cards_folder("haystacks").glob("*.toml"))]
 
 
@@ -136,9 +147,17 @@ def known_models() -> dict[str, ModelCard]:
 def find_model(
     spec: str | Path, known: Mapping[str, ModelCard] | None = None
 ) -> tuple[ModelCard, str]:
-    """A card and which of its weights: `NAME`, `NAME:WEIGHTS`, or either with the path of a `.toml` for NAME.
+    """Find a model's card and the name of its weights.
 
-    `known`: cards that are read already (`known_models`).
+    Args:
+        spec: `NAME`, `NAME:WEIGHTS`, or either with the path of a `.toml` for NAME.
+        known: cards by name, where they are already read (`known_models`).
+
+    Returns:
+        The card, and a key of its `weights` ("" where it has none).
+
+    Raises:
+        NiahError: the model or its weights are unknown, or the card is wrong.
     """
     name, _, weights = (
         str(spec).partition(".toml:") if ".toml:" in str(spec) else str(spec).partition(":")
@@ -159,7 +178,11 @@ def find_model(
 
 
 def check_weights_name(card: ModelCard, weights: str) -> str:
-    """The key in `card.weights`; the first is the default. "" if the card has none."""
+    """Return a key of `card.weights`: `weights`, or the first where that is "" ("" if the card has none).
+
+    Raises:
+        NiahError: the card has no such weights.
+    """
     if not weights:
         return next(iter(card.weights), "")
     if weights not in card.weights:
@@ -170,6 +193,11 @@ def check_weights_name(card: ModelCard, weights: str) -> str:
 
 
 def find_haystack(name: str) -> HaystackCard:
+    """Read the package's haystack card of that name.
+
+    Raises:
+        NiahError: the name is unknown; the message has the nearest.
+    """
     known = {card.name: card for card in haystack_cards()}
     if name not in known:
         raise NiahError(
@@ -179,11 +207,11 @@ def find_haystack(name: str) -> HaystackCard:
 
 
 def read_model_card(path: Path) -> ModelCard:
-    """The card at `path`.
+    """Read a model card.
 
     Raises:
-        NiahError: no such file, not TOML, a key that is unknown, missing or of another type, or a name or an address
-            that must not be used on this machine.
+        NiahError: no such file, not TOML, a key that is unknown, missing or of another type, or a name or a URL that
+            is not safe to use on this machine.
     """
     table = _read_card(path)
     weights = table.pop("weights", {})
@@ -200,7 +228,7 @@ def read_model_card(path: Path) -> ModelCard:
 
 
 def read_haystack_card(path: Path) -> HaystackCard:
-    """The card at `path`.
+    """Read a haystack card.
 
     Raises:
         NiahError: as `read_model_card`.
@@ -218,7 +246,7 @@ def read_haystack_card(path: Path) -> HaystackCard:
 
 
 def _safe(entry: Mapping[str, Any], path: Path, prefix: str) -> dict[str, Any]:
-    """The table with its texts looked at by `_RULES`; a wrong type is left for `build` to refuse."""
+    """Check the texts of a table by `_RULES`; a wrong type is left for `build` to refuse."""
     return {
         key: _RULES[key](value, f"card {path}: key '{prefix}{key}'")
         if key in _RULES and isinstance(value, str)
@@ -229,6 +257,6 @@ def _safe(entry: Mapping[str, Any], path: Path, prefix: str) -> dict[str, Any]:
 
 def _read_card(path: Path) -> dict[str, Any]:
     table = read_toml(path, "card")
-    if "path" in table:  # a field of the dataclass, but where the card lies is not for it to say
+    if "path" in table:  # a field of the dataclass, but not a key of the file
         raise NiahError(f"card {path}: unknown key 'path'")
     return table

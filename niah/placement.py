@@ -1,15 +1,15 @@
-"""Protocols, and the places of needles in a scene: arithmetic in frames, no sound.
+"""Protocols, and the placement of needles in a scene: arithmetic in frames, without sound.
 
     dass-v1      the paper's released harness: positions are shares of the whole scene (`src/run_NIAH.py`)
-    niah-v2      positions are shares of the free room: 0 is the start, 1 the end; its rows stay readable
-    niah-v2.1    positions as in niah-v2; levels that cannot tell the class (docs/protocols.md)
+    niah-v2      positions are shares of the free room: 0 is the start, 1 the end; old runs stay readable
+    niah-v2.1    positions as in niah-v2; levels that do not reveal the class (docs/protocols.md)
 
 Several clips in one scene:
 
-    needles      the scene is cut into as many equal sections as there are needles; each needle lies in its own section
-                 at the requested position, by the protocol's rule with the section as the scene
-    distractors  one after another, each in the middle of the longest stretch that is still free (the first of equals),
-                 so that nothing overlaps and the needles lie where they would without distractors
+    needles      the scene is cut into equal sections, one a needle; each needle is placed in its own section at the
+                 requested position, by the protocol's rule with the section as the scene
+    distractors  one after another, each in the middle of the longest free gap (the first of equals), so that nothing
+                 overlaps and the needles stay where they are without distractors
 """
 
 import math
@@ -24,12 +24,12 @@ CURRENT_NIAH = "niah-v2.1"
 """The version of niah-v2 that new runs get, and the default of `niah run`."""
 
 FRAMES_PER_SECOND = 100
-NEEDLE_ALONE_S = 10  # "10 s" is the needle alone, whatever its padded frames (1024)
+NEEDLE_ALONE_S = 10  # "10 s" is the needle alone, also where it has 1024 frames
 FEWEST_HAYSTACK_FRAMES = 2
 
 
 def current_protocol(name: str) -> str:
-    """Return the protocol that a user's `name` stands for: `niah-v2` is its current version.
+    """Return the protocol of a user's `name`: `niah-v2` becomes its current version.
 
     Raises:
         NiahError: unknown name.
@@ -53,7 +53,7 @@ def check_position(position: float) -> float:
     """Return the position.
 
     Raises:
-        NiahError: it lies outside [0, 1].
+        NiahError: it is outside [0, 1].
     """
     if not 0.0 <= position <= 1.0:
         guess = "; did you give per cent or seconds?" if position > 1 else ""
@@ -62,7 +62,14 @@ def check_position(position: float) -> float:
 
 
 def total_frames(length_s: float, needle_frames: int = 1024) -> int:
-    """Compute the frames of a scene of `length_s` seconds: 100 L; `needle_frames` at L = 10, the needle alone.
+    """Compute the number of frames of a scene: 100 L, or `needle_frames` at L = 10, the needle alone.
+
+    Args:
+        length_s: L, in seconds.
+        needle_frames: frames of a 10 s needle in the model's front end.
+
+    Returns:
+        The number of 10 ms frames.
 
     Raises:
         NiahError: no whole number of frames, or fewer than 2 frames more than the needle.
@@ -87,11 +94,20 @@ def total_frames(length_s: float, needle_frames: int = 1024) -> int:
 
 
 def start_frame(total: int, needle_frames: int, position: float, protocol: str) -> int:
-    """Compute the needle's first frame in a scene of `total` frames.
+    """Compute the needle's first frame.
 
     `dass-v1`: int(total * position), moved to total - needle_frames where the needle would overrun (the released
     `src/run_NIAH.py` crashes there; the end is its intention). `niah-v2`, `niah-v2.1`: round(position *
     (total - needle_frames)).
+
+    Args:
+        total: frames of the scene.
+        needle_frames: frames of the needle.
+        position: in [0, 1].
+        protocol: one of `PROTOCOLS`.
+
+    Returns:
+        A frame in [0, total - needle_frames].
 
     Raises:
         NiahError: position outside [0, 1], unknown protocol, or a total shorter than the needle.
@@ -109,7 +125,7 @@ def start_frame(total: int, needle_frames: int, position: float, protocol: str) 
 def effective_position(
     length_s: float, position: float, protocol: str, needle_frames: int = 1024
 ) -> float:
-    """Compute where the needle really starts, as a share of its free room: start / (total - needle_frames).
+    """Compute the needle's real position, as a share of its free room: start / (total - needle_frames).
 
     `dass-v1` at 20 s plays one scene at positions 0.5, 0.75 and 1: the needle ends with the scene, and the effective
     position is 1. The needle alone (10 s) has no free room: 0.
@@ -138,7 +154,14 @@ def same_scene(
     protocol: str,
     needle_frames: int = 1024,
 ) -> bool:
-    """Return whether two requested positions put the needle at the same frame of a scene of `length_s` seconds.
+    """Return whether two requested positions put the needle at the same frame.
+
+    Args:
+        length_s: seconds of the whole scene.
+        position: in [0, 1].
+        other_position: in [0, 1].
+        protocol: one of `PROTOCOLS`.
+        needle_frames: frames of a 10 s needle in the model's front end.
 
     Raises:
         NiahError: a length, position or protocol that makes no scene.
@@ -152,7 +175,7 @@ def same_scene(
 
 @dataclass(frozen=True)
 class Arrangement:
-    """First frames of the clips in a scene, in time order; every clip is equally long."""
+    """First frames of the clips in a scene, in time order; all clips have the same length."""
 
     needles: tuple[int, ...]
     distractors: tuple[int, ...]
@@ -161,7 +184,18 @@ class Arrangement:
 def arrange(
     total: int, frames: int, position: float, protocol: str, needles: int = 1, distractors: int = 0
 ) -> Arrangement:
-    """Place `needles` and `distractors`, each of `frames` frames, in a scene of `total` frames.
+    """Place needles and distractors in a scene (module docstring).
+
+    Args:
+        total: frames of the scene.
+        frames: of each clip.
+        position: of each needle in its section, in [0, 1].
+        protocol: one of `PROTOCOLS`.
+        needles: number of needles.
+        distractors: number of distractors.
+
+    Returns:
+        The first frame of each clip.
 
     Raises:
         NiahError: they do not fit.

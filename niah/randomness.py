@@ -1,4 +1,4 @@
-"""Random numbers that depend on a key alone: never on a global seed, an order of calls, or a machine."""
+"""Random numbers that depend on a key only: not on a global seed, the order of calls, or the machine."""
 
 import hashlib
 from collections.abc import Iterator
@@ -12,7 +12,15 @@ if TYPE_CHECKING:
 
 
 def keyed_generator(*parts: object, block: int = 0) -> np.random.Generator:
-    """Philox keyed by the SHA-256 of the parts' text; `block` picks one of 2^64 streams."""
+    """Make a Philox generator keyed by the SHA-256 of the parts' text.
+
+    Args:
+        *parts: the key; each part by its `str`.
+        block: one of 2^64 independent streams of that key.
+
+    Returns:
+        The generator, at its start.
+    """
     digest = hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).digest()
     key = np.frombuffer(digest[:16], dtype="<u8").astype(np.uint64)
     counter = np.array([0, 0, 0, block], dtype=np.uint64)
@@ -21,9 +29,13 @@ def keyed_generator(*parts: object, block: int = 0) -> np.random.Generator:
 
 @contextmanager
 def torch_seed(seed: int, device: "torch.device | None" = None) -> Iterator[None]:
-    """Seed what torch draws without a generator (module starts, drop path) within the block, and nothing after it.
+    """Seed torch's global generators within the block, and restore them after it.
 
-    The CPU's global generator, and that of `device` where it is a CUDA device, are put back as they were.
+    For what torch draws without a generator of its own: initial weights, drop path.
+
+    Args:
+        seed: of the CPU's generator, and of `device`'s.
+        device: a CUDA device whose generator is seeded too.
     """
     import torch
 

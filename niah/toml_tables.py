@@ -1,4 +1,4 @@
-"""TOML files that describe one thing (a card, a preset, a recipe), checked against the dataclass that they fill."""
+"""TOML files that describe one thing (a card, a preset, a recipe), checked against a dataclass."""
 
 import dataclasses
 import tomllib
@@ -17,6 +17,9 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
     Args:
         path: the file.
         what: kind of file, for messages: "card", "recipe".
+
+    Returns:
+        Its keys and values.
 
     Raises:
         NiahError: no such file, not TOML, not UTF-8, nested too deeply, or not readable.
@@ -45,16 +48,20 @@ def build(
     prefix: str = "",
     text_as_list: bool = False,
 ) -> Described:
-    """Make a dataclass of a table.
+    """Build a dataclass from a table.
 
-    Lists become tuples, and lists of numbers tuples of floats where the field says so; other values stay as written.
+    Lists become tuples, and lists of numbers tuples of floats where the field's type says so; other values stay as they
+    are.
 
     Args:
         kind: the dataclass.
-        table: its values by field name; fields with a default may be left out.
+        table: values by field name; fields with a default may be left out.
         where: file and the like, for messages: "card mine.toml".
-        prefix: table that the keys stand in, for messages: "weights.v1.".
-        text_as_list: whether one text may stand for a list of one.
+        prefix: table of the keys, for messages: "weights.v1.".
+        text_as_list: whether one text may be written for a list of one.
+
+    Returns:
+        The dataclass.
 
     Raises:
         NiahError: a key that is unknown, missing or of another type.
@@ -75,7 +82,7 @@ def build(
 
 
 def _checked(value: Any, hint: Any, key: str, text_as_list: bool) -> Any:
-    """Return the value as the field keeps it."""
+    """Return the value as the field stores it."""
     optional = [each for each in get_args(hint) if each is not type(None)]
     if type(None) in get_args(hint):
         hint = optional[0]

@@ -1,12 +1,12 @@
 """Adapters: a checkpoint as a function from features to logits.
 
-    protocol          what the harness asks of a model;   contract: a check of it, in words
-    network_adapter   what this package's own families share; a family a file beside it
-    loading           from a card to a ready adapter, the package's own or a user's
-    weights, hub      where a card's weights come from;   checkpoints: what is in such a file
+    protocol          what the harness needs of a model;   contract: a check of it
+    network_adapter   the base class of this package's families; one file a family beside it
+    loading           from a card to a loaded adapter, the package's own or a user's
+    weights, hub      sources of a card's weights;   checkpoints: reading their files
     wrappers          adapters around an adapter: sliding windows, another pooling
 
-Names are loaded when they are used, so that listing cards and weights imports no torch.
+Names are imported when they are used, so that listing cards and weights imports no torch.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -36,7 +36,7 @@ _HUB_NAMES = (
     (r"^classifier\.layernorm\.", "mlp_head.0."),
     (r"^classifier\.dense\.", "mlp_head.1."),
 )
-_SINUSOID_TOLERANCE = 1e-2  # files may hold it in half precision
+_SINUSOID_TOLERANCE = 1e-2  # files may store it in half precision
 
 
 class Ast(NetworkAdapter):
@@ -51,7 +51,7 @@ class Ast(NetworkAdapter):
 
     @staticmethod
     def official_state(state: State, network: nn.Module) -> State:
-        """Official or hub keys to ours; the unused ImageNet heads and a stored sinusoid are left out."""
+        """Rename official or hub keys to ours; drop the unused ImageNet heads and a stored sinusoid."""
         if any(key.startswith(_HUB_PREFIX) for key in state):
             state = _from_hub(state)
         state = {key: value for key, value in state.items() if not key.startswith(_UNUSED)}
@@ -96,7 +96,7 @@ def _from_hub(state: State) -> State:
 
 
 def _check_sinusoid(positions: Tensor, network: AstNetwork) -> None:
-    """A checkpoint with learned positions must not lose them silently."""
+    """Refuse learned positions, which a sinusoidal model would silently drop."""
     stored = positions.reshape(-1, positions.shape[-1]).float()
     if network.config.positions == "sinusoidal":
         expected = sinusoid(len(stored), network.config.width)
@@ -113,6 +113,17 @@ def _check_sinusoid(positions: Tensor, network: AstNetwork) -> None:
 
 
 def largest_of_blocks(batch: int, tokens: int, width: int) -> int:
-    """Elements of the largest tensor of timm's blocks without gradients: queries, keys and values side by side."""
+    """Count the elements of the largest tensor of timm's blocks without gradients.
+
+    It is queries, keys and values side by side, or the hidden layer of an MLP.
+
+    Args:
+        batch: number of clips.
+        tokens: of each clip.
+        width: of a token.
+
+    Returns:
+        max(3 B T D, 4 t D), t <= B T the tokens that go through an MLP together.
+    """
     at_once = min(batch * tokens, max(batch, TOKENS_AT_ONCE))
     return max(3 * batch * tokens * width, 4 * at_once * width)

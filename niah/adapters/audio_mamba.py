@@ -1,4 +1,4 @@
-"""Audio Mamba (Lin and Hu): trained here alone, as its authors released neither weights nor model code."""
+"""Audio Mamba (Lin and Hu): trained by this project only, as its authors released neither weights nor model code."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -31,7 +31,7 @@ class AudioMamba(NetworkAdapter):
 
     @staticmethod
     def official_state(state: State, network: nn.Module) -> State:  # noqa: ARG004
-        """Return the state as it is: there is no layout but this project's."""
+        """Return the state as it is: this project's layout is the only one."""
         return state
 
     def _ready(self) -> None:
@@ -41,7 +41,7 @@ class AudioMamba(NetworkAdapter):
     def largest_tensor(self, batch: int, frames: int) -> int:
         """Count the first stage's map: the hidden layer of an MLP, the scans' parameters, or the image itself.
 
-        As in training; without gradients the hidden layer exists for a tile alone, and the true figure is less.
+        An upper bound: without gradients the hidden layer exists for one tile at a time.
         """
         config = self.network.config
         pixels = config.chunks(frames) * config.mels * config.side // config.patch**2

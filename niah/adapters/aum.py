@@ -1,4 +1,4 @@
-"""AuM checkpoints: the official `best_audio_model.pth`, whose keys tell the design."""
+"""AuM checkpoints: the official `best_audio_model.pth`, whose keys show the design."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -31,17 +31,17 @@ class Aum(NetworkAdapter):
         return AumNetwork(AumConfig(**{**config, "classes": classes, "design": design}))
 
     def load(self, path: Path) -> None:
-        """The network is built to the checkpoint's design and trained length first, as far as the card leaves them.
+        """Load a checkpoint; its design and trained length are used where the card leaves them open.
 
         Raises:
-            NiahError: another design than the card's, or a checkpoint that is of no design.
+            NiahError: another design than the card's, or a checkpoint of no known design.
         """
         state = read_state(path)
         built = self.network.config
-        design, asked = design_of(state, path), self.card.config.get("design", DETECT)
-        if asked not in (DETECT, design):
+        design, expected = design_of(state, path), self.card.config.get("design", DETECT)
+        if expected not in (DETECT, design):
             raise NiahError(
-                f"checkpoint {path} is {_SHOWN[design]} and model '{self.name}' is {_SHOWN[asked]}: "
+                f"checkpoint {path} is {_SHOWN[design]} and model '{self.name}' is {_SHOWN[expected]}: "
                 f'give a card with design = "{design}"'
             )
         fitted = replace(built, design=design, trained_frames=_trained_frames(state, built))
@@ -51,7 +51,7 @@ class Aum(NetworkAdapter):
 
     @staticmethod
     def official_state(state: State, network: nn.Module) -> State:  # noqa: ARG004
-        """The official keys are ours."""
+        """Return the state as it is: the official keys are ours."""
         return dict(state)
 
     @property
@@ -72,15 +72,22 @@ class Aum(NetworkAdapter):
 
 
 def design_of(state: State, path: Path) -> Design:
-    """Bi-Bi where a second convolution is stored, else Fo-Bi where a second A is, else Fo-Fo.
+    """Detect the design: Bi-Bi where a second convolution is stored, else Fo-Bi where a second A is, else Fo-Fo.
+
+    Args:
+        state: the tensors of a checkpoint.
+        path: of its file, for errors.
+
+    Returns:
+        "bi-bi", "fo-bi" or "fo-fo".
 
     Raises:
         NiahError: no mixers, or layers of different designs.
     """
     layers: dict[str, set[str]] = {}
     for key in state:
-        layer, found, parameter = key.partition(".mixer.")
-        if found:
+        layer, separator, parameter = key.partition(".mixer.")
+        if separator:
             layers.setdefault(layer, set()).add(parameter)
     if not layers:
         raise NiahError(f"checkpoint {path} is no AuM: it has no keys layers.*.mixer.*")
@@ -105,5 +112,5 @@ def _trained_frames(state: State, config: AumConfig) -> int:
     table = state.get("pos_embed.pos_embed")
     rows = config.grid(config.trained_frames)[0]
     if table is None or table.ndim != 3 or table.shape[1] <= 1 or (table.shape[1] - 1) % rows:
-        return config.trained_frames  # loading will name the key
+        return config.trained_frames  # strict loading names the key
     return int(table.shape[1] - 1) // rows * config.patch[1]

@@ -1,6 +1,6 @@
-"""BEATs checkpoints: the official files {cfg, model, label_dict}, whose classes have an order of their own.
+"""BEATs checkpoints: the official files {cfg, model, label_dict}, whose classes are not in AudioSet's order.
 
-`label_dict` maps an output to its AudioSet id (MID), in an order that is not AudioSet's list (microsoft/unilm, issue
+`label_dict` maps an output to its AudioSet id (MID) in an order that is not AudioSet's list (microsoft/unilm, issue
 1012): the rows of the predictor are put into the order of the card's vocabulary. A bare state dict or a `.safetensors`
 has no such entry: its rows are taken to be in the vocabulary's order already, as this project writes them.
 """
@@ -22,7 +22,7 @@ from niah.vocabularies import Vocabulary
 
 _POSITIONS = "relative_attention_bias.weight"  # one table, listed under every layer
 _OWN_POSITIONS = f"encoder.{_POSITIONS}"
-_DESIGN = {  # what no tensor's shape tells, and every released model has
+_DESIGN = {  # cfg entries that no tensor's shape shows, equal in every released model
     "layer_norm_first": False,
     "deep_norm": True,
     "relative_position_embedding": True,
@@ -44,7 +44,11 @@ class Beats(NetworkAdapter):
 
     @staticmethod
     def official_state(state: State, network: nn.Module) -> State:  # noqa: ARG004
-        """Official keys to ours; the position table that all layers share is kept once, and must be one."""
+        """Rename official keys to ours; the position table that all layers share is stored once.
+
+        Raises:
+            NiahError: layers with different tables, or a checkpoint that is only pre-trained.
+        """
         renamed: State = {}
         for key, value in state.items():
             name = key.replace("encoder.pos_conv.0.", "encoder.pos_conv.")
@@ -63,6 +67,11 @@ class Beats(NetworkAdapter):
         return renamed
 
     def load(self, path: Path) -> None:
+        """Load a checkpoint strictly, and put its outputs into the order of the card's labels.
+
+        Raises:
+            NiahError: no checkpoint, or one of another design, with other labels or only pre-trained.
+        """
         super().load(path)
         entries = _other_entries(path)
         _check_design(entries.get("cfg"), self.network.config, path)
@@ -76,7 +85,7 @@ class Beats(NetworkAdapter):
         return self.network.config.tokens(frames)
 
     def largest_tensor(self, batch: int, frames: int) -> int:
-        """Input, tokens, an MLP's hidden layer or a block of bias, whichever is largest."""
+        """Count the input, the tokens, an MLP's hidden layer or a block of bias, whichever is largest."""
         config = self.network.config
         tokens = max(1, config.tokens(frames))
         return max(
@@ -88,11 +97,11 @@ class Beats(NetworkAdapter):
 
 
 def _other_entries(path: Path) -> Mapping[str, Any]:
-    """Return what an official file holds beside its tensors; nothing in other formats."""
+    """Return the entries of an official file beside its tensors; none in other formats."""
     path, _ = file_and_set(path)
     if is_safetensors(path):
         return {}
-    # read a second time, but not into memory: `read_state` has found it to be safe
+    # `read_state` has already loaded the file safely; this maps it without reading the tensors
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except RuntimeError:  # a file of torch before 1.6 cannot be mapped
@@ -118,7 +127,7 @@ def _check_design(cfg: object, config: BeatsConfig, path: Path) -> None:
 
 
 def _rows(label_dict: object, labels: Vocabulary, path: Path) -> list[int]:
-    """The predictor's row of each label of the vocabulary."""
+    """Return the predictor's row of each label of the vocabulary."""
     if not isinstance(label_dict, Mapping):
         raise NiahError(f"checkpoint {path}: label_dict must map outputs to AudioSet ids")
     row_of = {str(mid): int(row) for row, mid in label_dict.items()}

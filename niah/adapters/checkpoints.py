@@ -1,11 +1,11 @@
-"""Checkpoint files: read a state dict safely, take off wrappers, and load it strictly.
+"""Checkpoint files: read a state dict safely, strip wrappers, and load it strictly.
 
-Formats: `.safetensors`, and the `.pth` / `.pt` / `.ckpt` / `.bin` pickles that authors release; which of them a file
-is, its first bytes say. Pickles load with `weights_only=True` and nothing else, so a file with code in it is refused.
-An `argparse.Namespace`, which trainers of the MAE family put beside their weights, is named to it as harmless: it holds
-values and does nothing.
+Formats: `.safetensors`, and the `.pth` / `.pt` / `.ckpt` / `.bin` pickles that authors release; the first bytes of a
+file decide, not its suffix. Pickles load with `weights_only=True`, so a file with code in it is refused. Only
+`argparse.Namespace` is allowed in them, which trainers of the MAE family store beside the weights: it holds plain
+values.
 
-A file may hold several sets of weights, the trained one and its moving average (`model` and `model_ema`, `net.` and
+A file may have several sets of weights, the trained one and its moving average (`model` and `model_ema`, `net.` and
 `net_swa.`). The trained one is read, as the authors' loaders do; `FILE:SET` names another.
 """
 
@@ -26,7 +26,7 @@ from niah.system.download import how_to_fetch_again, why_no_binary
 
 State = dict[str, Tensor]
 
-_CONTAINERS = (  # the first that is there holds the trained weights
+_CONTAINERS = (  # the first one present has the trained weights
     *("state_dict", "model", "net", "model_state_dict"),
     *("state_dict_ema", "model_ema", "ema"),
 )
@@ -37,7 +37,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The tensors of a file; `note` says which of several sets they are, "" where there is one."""
+    """The tensors of a file; `note` names the set of weights where the file has several, else ""."""
 
     state: State
     note: str = ""
@@ -49,10 +49,13 @@ def read_state(path: Path) -> State:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Return the tensors of a checkpoint, wrappers (`module.`, `_orig_mod.`, `{"model": ..}`) taken off.
+    """Read the tensors of a checkpoint and strip wrappers (`module.`, `_orig_mod.`, `{"model": ..}`).
 
     Args:
         path: of the file, or `FILE:SET` for one of several sets of weights in it.
+
+    Returns:
+        The state dict, and which set of weights it is.
 
     Raises:
         NiahError: no such file, no checkpoint, one with code in it, or no such set.
@@ -87,7 +90,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def file_and_set(path: Path) -> tuple[Path, str]:
-    """Part `FILE:SET`; the set is "" where none is named."""
+    """Split `FILE:SET`; the set is "" where none is named."""
     name, colon, wanted = path.name.rpartition(":")
     if colon and name and not path.is_file():
         return path.with_name(name), wanted
@@ -102,7 +105,7 @@ def is_safetensors(path: Path) -> bool:
 
 
 def _unpacked(loaded: Any, wanted: str) -> tuple[Any, set[str]]:
-    """Go down into the containers; also the names of the sets of weights at the level that has several."""
+    """Descend into the containers; also return the names of the sets where one level has several."""
     sets: set[str] = set()
     while isinstance(loaded, Mapping):
         here = [name for name in _CONTAINERS if isinstance(loaded.get(name), Mapping)]
@@ -118,7 +121,7 @@ def _first(sets: set[str]) -> str:
 
 
 def _unwrapped(state: State) -> State:
-    """Take off every prefix that all keys have, however they nest."""
+    """Strip every prefix that all keys share, however they nest."""
     while True:
         wrapper = next((w for w in _WRAPPERS if all(key.startswith(w) for key in state)), None)
         if wrapper is None:
@@ -127,42 +130,42 @@ def _unwrapped(state: State) -> State:
 
 
 def strip_prefix(state: Mapping[str, Tensor], prefix: str) -> State:
-    """Return the state without `prefix`, if every key has it."""
+    """Return the state without `prefix` if every key starts with it, else unchanged."""
     if all(key.startswith(prefix) for key in state):
         return {key.removeprefix(prefix): value for key, value in state.items()}
     return dict(state)
 
 
 def load_strictly(network: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
-    """Copy `state` into `network`.
+    """Copy a state dict into a network.
 
     Args:
-        network: gets the weights.
-        state: its keys and shapes.
+        network: is changed in place.
+        state: one tensor for each of its parameters and buffers.
         source: the file's name, for errors.
 
     Raises:
-        NiahError: a key is missing, extra, of another shape or kind, or not finite.
+        NiahError: a key is missing, extra, of another shape or type, or not finite.
     """
     own = network.state_dict()
-    wanted = {key: tuple(value.shape) for key, value in own.items()}
-    found = {key: tuple(value.shape) for key, value in state.items()}
+    expected = {key: tuple(value.shape) for key, value in own.items()}
+    shapes = {key: tuple(value.shape) for key, value in state.items()}
     problems = []
-    if missing := [key for key in wanted if key not in found]:
+    if missing := [key for key in expected if key not in shapes]:
         problems.append(f"{len(missing)} missing ({_some(missing)})")
-    if extra := [key for key in found if key not in wanted]:
+    if extra := [key for key in shapes if key not in expected]:
         problems.append(f"{len(extra)} not known ({_some(extra)})")
     reshaped = [
-        f"{key} is {found[key]}, not {shape}"
-        for key, shape in wanted.items()
-        if found.get(key, shape) != shape
+        f"{key} is {shapes[key]}, not {shape}"
+        for key, shape in expected.items()
+        if shapes.get(key, shape) != shape
     ]
     if reshaped:
         problems.append(f"{len(reshaped)} of another shape ({_some(reshaped)})")
     kinds = [
         f"{key} is {kind}"
         for key, value in state.items()
-        if key in own and (kind := _odd_kind(value, own[key]))
+        if key in own and (kind := _wrong_type(value, own[key]))
     ]
     if kinds:
         problems.append(f"{len(kinds)} of another kind ({_some(kinds)})")
@@ -183,8 +186,8 @@ def state_sha256(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _odd_kind(value: Tensor, own: Tensor) -> str:
-    """Return what a tensor is that cannot be a weight of a floating-point network; "" where it can."""
+def _wrong_type(value: Tensor, own: Tensor) -> str:
+    """Return the type of a tensor that cannot be a weight of a floating-point network; "" where it can."""
     if value.layout != torch.strided or value.is_meta:
         return "meta" if value.is_meta else str(value.layout).removeprefix("torch.")
     if own.is_floating_point() and not value.is_floating_point():
@@ -197,7 +200,7 @@ def _some(names: list[str]) -> str:
 
 
 def _read(path: Path) -> Any:
-    """Read a file as what its first bytes say it is."""
+    """Read a file in the format that its first bytes show."""
     if reason := why_no_binary(path):
         raise NiahError(f"checkpoint {path} holds no weights: {reason}{how_to_fetch_again(path)}")
     return _read_safetensors(path) if is_safetensors(path) else _read_pickle(path)
@@ -227,7 +230,7 @@ def _read_pickle(path: Path) -> Any:
         if named is None:
             raise NiahError(_unreadable(path, error)) from None
         raise NiahError(
-            f"checkpoint {path} is refused: it holds something else than tensors ({named[1]}). Where you trust the "
+            f"checkpoint {path} is refused: it holds something other than tensors ({named[1]}). Where you trust the "
             "file, take its state dict out once (torch.load(FILE, weights_only=False), then ['model'] or "
             "['state_dict']) and save that alone with torch.save, or as .safetensors"
             f"{how_to_fetch_again(path)}"

@@ -1,6 +1,7 @@
-"""A check of the adapter protocol (`niah.adapters.Adapter`): everything that a class lacks, in words.
+"""A check of the adapter protocol (`niah.adapters.Adapter`): each fault of a class in words.
 
-`lacking` looks at its parts; `misbehaving` runs it on two made-up 10 s clips. Neither stops at the first fault.
+`part_problems` looks at its attributes; `behaviour_problems` runs it on two noise clips of 10 s. Neither stops at the
+first fault.
 """
 
 from collections.abc import Iterator
@@ -18,8 +19,16 @@ FRONTEND_PARTS = (*(name for name in vars(Frontend) if not name.startswith("_"))
 _TOLERANCE = 1e-3  # of logits in float32, in another batch
 
 
-def lacking(adapter: Any, card: ModelCard) -> Iterator[str]:
-    """Parts that are missing or of another kind; nothing is run."""
+def part_problems(adapter: Any, card: ModelCard) -> Iterator[str]:
+    """Find parts of an adapter that are missing or of another type; nothing is run.
+
+    Args:
+        adapter: an instance of a user's class.
+        card: its card, whose labels it must have.
+
+    Yields:
+        One sentence a problem.
+    """
     missing = [name for name in PARTS if not hasattr(adapter, name)]
     if missing:
         yield f"it lacks {', '.join(missing)}"
@@ -29,48 +38,56 @@ def lacking(adapter: Any, card: ModelCard) -> Iterator[str]:
         if name not in missing and not isinstance(getattr(adapter, name), str):
             yield f"{name} must be text, not {type(getattr(adapter, name)).__name__}"
     if "frontend" not in missing:
-        yield from _frontend_lacking(adapter)
+        yield from _frontend_part_problems(adapter)
     if "labels" not in missing:
-        yield from _labels_lacking(adapter.labels, card)
+        yield from _labels_problems(adapter.labels, card)
 
 
-def misbehaving(adapter: Any, device: torch.device) -> Iterator[str]:
-    """Yield what two clips through its front end and its network bring to light."""
-    yield from _frontend_misbehaving(adapter)
+def behaviour_problems(adapter: Any, device: torch.device) -> Iterator[str]:
+    """Run two clips through the front end and the network, and check the shapes, dtypes and values that come back.
+
+    Args:
+        adapter: an instance of a user's class.
+        device: where its logits may be, beside the CPU.
+
+    Yields:
+        One sentence a problem.
+    """
+    yield from _frontend_problems(adapter)
     try:
         features = _features(adapter)
-    except Exception:  # told by `lacking` or just above: there is nothing to run the network on
+    except Exception:  # already reported by `part_problems` or just above
         yield "logits could not be checked without a front end"
         return
-    kept = features.clone()
+    original = features.clone()
     try:
-        both = adapter.logits(features)
+        logits_of_both = adapter.logits(features)
     except Exception as error:
-        yield f"logits of {_shape(features)} raised {_told(error)}"
+        yield f"logits of {_shape(features)} raised {_error_text(error)}"
         return
-    if not isinstance(both, Tensor):
-        yield f"logits must return a torch.Tensor, not {type(both).__name__}"
+    if not isinstance(logits_of_both, Tensor):
+        yield f"logits must return a torch.Tensor, not {type(logits_of_both).__name__}"
         return
-    yield from _badly_made(both, adapter, device)
-    if both.device.type not in ("cpu", device.type):
-        return  # what lies elsewhere cannot be looked at
-    both = both.detach()
-    if not torch.equal(features, kept):
-        yield "logits changed the features that it was given: work on a copy"
-    yield from _inconsistent(adapter, kept, both)
+    yield from _logits_problems(logits_of_both, adapter, device)
+    if logits_of_both.device.type not in ("cpu", device.type):
+        return  # a tensor on another device cannot be compared here
+    logits_of_both = logits_of_both.detach()
+    if not torch.equal(features, original):
+        yield "logits changed its input features in place: work on a copy"
+    yield from _consistency_problems(adapter, original, logits_of_both)
 
 
 def _features(adapter: Any) -> Tensor:
-    """Two clips of unlike loudness, as needles: (2, needle_frames, mels)."""
+    """Make two noise clips of unlike loudness, as needles: (2, needle_frames, mels)."""
     generator = torch.Generator().manual_seed(0)
     frontend = adapter.frontend
     waves = torch.randn(2, 10 * frontend.sample_rate, generator=generator)
     waves *= torch.tensor([[0.1], [0.003]])
-    made: Tensor = torch.stack([frontend.needle(wave) for wave in waves])
-    return made
+    features: Tensor = torch.stack([frontend.needle(wave) for wave in waves])
+    return features
 
 
-def _frontend_lacking(adapter: Any) -> Iterator[str]:
+def _frontend_part_problems(adapter: Any) -> Iterator[str]:
     frontend = adapter.frontend
     if missing := [name for name in FRONTEND_PARTS if not hasattr(frontend, name)]:
         yield (
@@ -82,7 +99,7 @@ def _frontend_lacking(adapter: Any) -> Iterator[str]:
         yield f"sample_rate is {rates[1]} and its front end's is {rates[0]}: they must be the same"
 
 
-def _labels_lacking(labels: Any, card: ModelCard) -> Iterator[str]:
+def _labels_problems(labels: Any, card: ModelCard) -> Iterator[str]:
     if not isinstance(labels, Vocabulary):
         yield (
             f"labels must be a Vocabulary, not {type(labels).__name__}: "
@@ -92,31 +109,31 @@ def _labels_lacking(labels: Any, card: ModelCard) -> Iterator[str]:
         yield f"labels are not those that the card names ({card.labels}), in their order"
 
 
-def _frontend_misbehaving(adapter: Any) -> Iterator[str]:
+def _frontend_problems(adapter: Any) -> Iterator[str]:
     frontend = getattr(adapter, "frontend", None)
     if frontend is None or any(not hasattr(frontend, name) for name in FRONTEND_PARTS):
         return
     shift, rate = frontend.frame_shift, frontend.sample_rate
     if rate != 100 * shift:
-        yield f"the front end's frames lie {1000 * shift / rate:g} ms apart: the harness counts 10 ms frames"
+        yield f"the front end's frames are {1000 * shift / rate:g} ms apart: the harness counts 10 ms frames"
     wave = 0.1 * torch.randn(2, 2 * rate, generator=torch.Generator().manual_seed(1))
-    wanted = {
+    expected = {
         "frontend(waveform)": (2, frontend.frames(2 * rate), frontend.mels),
         "frontend.needle(clip)": (frontend.needle_frames, frontend.mels),
     }
-    for what, shape in wanted.items():
+    for call, shape in expected.items():
         try:
-            made = frontend(wave) if len(shape) == 3 else frontend.needle(wave[0])
+            features = frontend(wave) if len(shape) == 3 else frontend.needle(wave[0])
         except Exception as error:
-            yield f"{what} raised {_told(error)}"
+            yield f"{call} raised {_error_text(error)}"
             continue
-        if tuple(made.shape) != shape or made.dtype != torch.float32:
-            yield f"{what} is {made.dtype} {tuple(made.shape)}, must be float32 {shape}"
-        elif not bool(torch.isfinite(made).all()):
-            yield f"{what} holds NaN or infinity"
+        if tuple(features.shape) != shape or features.dtype != torch.float32:
+            yield f"{call} is {features.dtype} {tuple(features.shape)}, must be float32 {shape}"
+        elif not bool(torch.isfinite(features).all()):
+            yield f"{call} holds NaN or infinity"
 
 
-def _badly_made(logits: Tensor, adapter: Any, device: torch.device) -> Iterator[str]:
+def _logits_problems(logits: Tensor, adapter: Any, device: torch.device) -> Iterator[str]:
     classes = len(adapter.labels) if hasattr(adapter, "labels") else None
     if logits.ndim != 2 or len(logits) != 2:
         yield f"logits of 2 clips are {tuple(logits.shape)}, must be (2, classes)"
@@ -132,30 +149,30 @@ def _badly_made(logits: Tensor, adapter: Any, device: torch.device) -> Iterator[
         yield "logits hold NaN or infinity"
 
 
-def _inconsistent(adapter: Any, features: Tensor, both: Tensor) -> Iterator[str]:
-    """Run again, alone and together: the same clip must score the same."""
+def _consistency_problems(adapter: Any, features: Tensor, both: Tensor) -> Iterator[str]:
+    """Run again, alone and in a batch: the same clip must score the same."""
     try:
         again, alone = (adapter.logits(x.clone()).detach() for x in (features, features[:1]))
     except Exception as error:
-        yield f"logits worked once and then raised {_told(error)}"
+        yield f"logits worked once and then raised {_error_text(error)}"
         return
-    if again.shape == both.shape and _apart(again, both) > 0:
+    if again.shape == both.shape and _largest_difference(again, both) > 0:
         yield (
-            f"logits differ by {_apart(again, both):.2g} between two runs on the same features: "
+            f"logits differ by {_largest_difference(again, both):.2g} between two runs on the same features: "
             "call .eval(), and seed what is random"
         )
     if both.ndim != 2 or alone.shape != both[:1].shape:
         if both.ndim == 2:
             yield f"logits of 1 clip are {tuple(alone.shape)}, must be (1, classes)"
-    elif (apart := _apart(alone, both[:1])) > _TOLERANCE:
+    elif (difference := _largest_difference(alone, both[:1])) > _TOLERANCE:
         yield (
-            f"logits of a clip differ by {apart:.2g} when another clip is in the batch: "
+            f"logits of a clip differ by {difference:.2g} when another clip is in the batch: "
             "clips must not see each other (batch normalisation in training mode?)"
         )
 
 
-def _apart(one: Tensor, other: Tensor) -> float:
-    """Largest difference; NaN in the same place is none, for it is told apart from this."""
+def _largest_difference(one: Tensor, other: Tensor) -> float:
+    """Return the largest difference; NaN counts as none, for NaN is reported separately."""
     return float((one.double() - other.double()).abs().nan_to_num(0.0).max())
 
 
@@ -163,5 +180,5 @@ def _shape(features: Tensor) -> str:
     return "features " + " x ".join(str(size) for size in features.shape)
 
 
-def _told(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"

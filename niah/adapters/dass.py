@@ -43,7 +43,10 @@ class Dass(NetworkAdapter):
         return f"scan-{chosen}"
 
     def largest_tensor(self, batch: int, frames: int) -> int:
-        """The first stage's map, or the hidden layer of a slab of it: all else is cut (`niah.networks.dass.tiled`)."""
+        """Count the first stage's map, or the hidden layer of one slab of it; everything else is tiled.
+
+        See `niah.networks.dass.tiled`.
+        """
         return largest_tensor(self.network.config, batch, frames, self.frontend.mels)
 
     def _forward(self, features: Tensor) -> Tensor:
@@ -52,17 +55,32 @@ class Dass(NetworkAdapter):
 
     @torch.inference_mode()
     def block_logits(self, features: FeatureBlocks) -> Tensor:
-        """`logits` of scenes that are not in memory: the stem reads each window of frames when it comes to it."""
-        found = feature_map(self.network, cast(Tensor, features))  # all that it asks of a tensor
-        return self.network.classifier.pooled(found, features.shape[1]).float()
+        """Compute `logits` of scenes that are not in memory: the stem reads one window of frames at a time.
+
+        Args:
+            features: (B, frames, mels), rendered when they are read.
+
+        Returns:
+            (B, classes) float32.
+        """
+        # `feature_map` only slices its input, and so do blocks
+        last_map = feature_map(self.network, cast(Tensor, features))
+        return self.network.classifier.pooled(last_map, features.shape[1]).float()
 
     def position_logits(self, features: Tensor) -> Tensor:
-        """(B, frames, mels) -> (B, T, F, classes) float32: the head at each position; pooled, they are `logits`."""
+        """Compute logits at each position of the last map; pooled over T and F, they are `logits`.
+
+        Args:
+            features: (B, frames, mels) normalised.
+
+        Returns:
+            (B, T, F, classes) float32.
+        """
         return self.network.position_logits(features).float()
 
     @staticmethod
     def official_state(state: State, network: nn.Module) -> State:
-        """Official keys (`v.` in front) or the port's (`dass.`) to ours; 1 x 1 convolutions become linear weights."""
+        """Rename official keys (prefix `v.`) or the port's (`dass.`); 1 x 1 convolutions become linear weights."""
         state = strip_prefix(state, "v.")
         if any(key.startswith("dass.") for key in state):
             state = {_from_hub(key): value for key, value in state.items()}
@@ -79,7 +97,7 @@ def _from_hub(key: str) -> str:
 
 
 def _viewed(value: Tensor, shape: Any) -> Tensor:
-    """Reshape where only the grouping of axes differs: (out, in, 1, 1) linear layers, flattened projections."""
+    """Reshape a tensor that differs in the grouping of axes only: (out, in, 1, 1) linear layers, flat projections."""
     if shape is None or value.shape == shape or value.numel() != shape.numel():
         return value
     squeezed = [n for n in value.shape if n != 1] == [n for n in shape if n != 1]

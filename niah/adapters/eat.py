@@ -18,7 +18,7 @@ from niah.networks.eat import EatConfig, sinusoid_2d
 from niah.networks.layers.vit import largest_tensor
 
 _POSITIONS = "fixed_positional_encoder.positions"
-_SINUSOID_TOLERANCE = 1e-2  # files may hold it in half precision
+_SINUSOID_TOLERANCE = 1e-2  # files may store it in half precision
 _NAMES = (
     (r"^model\.modality_encoders\.IMAGE\.context_encoder\.norm\.", "pre_norm."),  # fairseq
     (r"^model\.modality_encoders\.IMAGE\.", ""),
@@ -39,7 +39,13 @@ class Eat(NetworkAdapter):
 
     @staticmethod
     def official_state(state: State, network: nn.Module) -> State:
-        """Either layout to ours; the stored sinusoid is checked and left out, as it is made anew for every length."""
+        """Rename the keys of either layout to ours; check and drop the stored sinusoid.
+
+        The network computes it for each length.
+
+        Raises:
+            NiahError: a key in both layouts, or positions that are not the sinusoid.
+        """
         assert isinstance(network, EatNetwork)
         renamed: State = {}
         for key, value in state.items():
@@ -63,7 +69,7 @@ class Eat(NetworkAdapter):
 
 
 def _check_positions(stored: Tensor, config: EatConfig) -> None:
-    """(1, t f, D) must be the fixed sinusoid: a checkpoint with learned positions must not lose them silently."""
+    """Refuse positions (1, t f, D) that are not the fixed sinusoid: learned ones would be dropped silently."""
     rows = config.mels // config.patch
     whole = stored.ndim == 3 and stored.shape[1] % rows == 0 and stored.shape[2] == config.width
     expected = sinusoid_2d(stored.shape[1] // rows, rows, config.width) if whole else None

@@ -37,9 +37,10 @@ class HtsAt(NetworkAdapter):
 
     @staticmethod
     def official_state(state: State, network: nn.Module) -> State:
-        """Official keys but for those that hold constants or that nothing reads; the state dict may lack these.
+        """Drop the keys of constants and of the unused head from the official state; it may lack them.
 
-        A constant of another shape is refused.
+        Raises:
+            NiahError: a constant of another shape.
         """
         constants = {
             key: tuple(buffer.shape)
@@ -53,17 +54,17 @@ class HtsAt(NetworkAdapter):
                     f"this checkpoint's {key} is {tuple(state[key].shape)}, not {dropped[key]}: "
                     "it is of another front end or another window"
                 )
-        kept = {key: v for key, v in state.items() if key not in (*dropped, *_UNUSED_HEAD)}
-        return {_BATCHES: torch.tensor(0), **kept}
+        weights = {key: v for key, v in state.items() if key not in (*dropped, *_UNUSED_HEAD)}
+        return {_BATCHES: torch.tensor(0), **weights}
 
     def _ready(self) -> None:
         self.frontend = with_learned_mean(self.frontend, self.network.bn0)
         super()._ready()
 
     def largest_tensor(self, batch: int, frames: int) -> int:
-        """The input, the image, or in the first stage an MLP's hidden layer or the attention's scores.
+        """Count the input, the image, or in the first stage an MLP's hidden layer or the attention's scores.
 
-        Crops of a long input go one after another.
+        Crops of a long input are run one by one.
         """
         config = self.network.config
         tokens = (config.side // config.patch) ** 2
@@ -72,7 +73,15 @@ class HtsAt(NetworkAdapter):
 
 
 def with_learned_mean(frontend: Frontend, norm: nn.BatchNorm1d) -> Frontend:
-    """HTS-AT's front end with its zero row: the mean log-mel is known to the checkpoint's batch normalisation alone."""
+    """Set the zero row of HTS-AT's front end to the mean log-mel that the checkpoint's batch normalisation stores.
+
+    Args:
+        frontend: the model's; one of another kind is returned unchanged.
+        norm: the batch normalisation before the network, of one channel a mel band.
+
+    Returns:
+        The front end.
+    """
     assert norm.running_mean is not None
     if not isinstance(frontend, StftFrontend):
         return frontend

@@ -1,8 +1,8 @@
-"""One file of a Hugging Face repository, through that library's own cache.
+"""One file of a Hugging Face repository, through huggingface_hub's own cache.
 
-A quick question comes first: whether the hub answers at all (the library would ask six times, with waits between), and
-whether its answer can be believed. The library names files of its cache after what the server says, so a commit or an
-ETag that is no plain name is refused before it does.
+First one short request checks that the hub answers (the library would ask six times, with waits between) and that the
+answer is safe: the library names files of its cache after the server's commit and ETag, so values that are no plain
+names are refused.
 """
 
 import re
@@ -16,10 +16,18 @@ _ETAG = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]*(\.[0-9A-Za-z_-]+)*")
 
 
 def fetch_from_hub(repository: str, file: str, revision: str) -> Path:
-    """The file in the library's cache, fetched if need be; without an answer from the hub, what the cache has.
+    """Return a file in the library's cache, fetched if need be; if the hub does not answer, the cached file.
+
+    Args:
+        repository: OWNER/NAME.
+        file: its path in the repository.
+        revision: branch, tag or commit; "" for the default branch.
+
+    Returns:
+        The path in the cache.
 
     Raises:
-        NiahError: not cached and not to be had, or an answer that would lead out of the cache.
+        NiahError: the file is not cached and cannot be fetched, or the answer would lead out of the cache.
     """
     from huggingface_hub import constants, hf_hub_download
 
@@ -37,7 +45,7 @@ def fetch_from_hub(repository: str, file: str, revision: str) -> Path:
             return _inside(cached, repository)
         raise NiahError(f"{constants.ENDPOINT} does not give it: {_one_line(error)}") from error
     try:
-        found = hf_hub_download(
+        path = hf_hub_download(
             repository,
             file,
             revision=revision or None,
@@ -47,17 +55,17 @@ def fetch_from_hub(repository: str, file: str, revision: str) -> Path:
         )
     except Exception as error:
         raise NiahError(_one_line(error)) from error
-    return _inside(Path(found), repository)
+    return _inside(Path(path), repository)
 
 
 def cached_from_hub(repository: str, file: str, revision: str) -> Path | None:
-    """The file in the library's cache, if it is there; asks no network."""
+    """Return a file in the library's cache, if it is there; makes no request."""
     from huggingface_hub import constants, try_to_load_from_cache
 
-    found = try_to_load_from_cache(
+    path = try_to_load_from_cache(
         repository, file, revision=revision or None, cache_dir=constants.HF_HUB_CACHE
     )
-    return Path(found) if isinstance(found, str) else None
+    return Path(path) if isinstance(path, str) else None
 
 
 def stored_as(path: Path) -> str:
@@ -66,7 +74,7 @@ def stored_as(path: Path) -> str:
 
 
 def _ask(repository: str, file: str, revision: str) -> None:
-    """Ask the hub what it has, once, and look at the answer.
+    """Request the file's metadata once, and check them.
 
     Raises:
         NiahError: an answer that would lead out of the cache, or to another scheme than http(s).
@@ -86,7 +94,7 @@ def _ask(repository: str, file: str, revision: str) -> None:
 
 
 def _inside(path: Path, repository: str) -> Path:
-    """The path, if it lies in the cache: in the repository's folder there, which may itself be a link of the user's."""
+    """Return the path if it is in the cache: in the repository's folder there, which may be a symlink."""
     from huggingface_hub import constants
 
     cache = Path(constants.HF_HUB_CACHE)

@@ -1,7 +1,7 @@
-"""From a card's import string to an adapter, the package's own or a user's.
+"""Loading: from a card's import string to an adapter, the package's own or a user's.
 
-`"package.module:Class"` is imported as Python would, with the card's own folder first on the path where the module
-lies there: a card and a file beside it are all that a model of one's own needs (docs/your-model.md).
+`"package.module:Class"` is imported as Python would. Where the module is in the card's folder, that folder comes first
+on the path: a card and a Python file beside it are all that a user's model needs (docs/your-model.md).
 """
 
 import importlib
@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from niah.adapters.contract import lacking
+from niah.adapters.contract import part_problems
 from niah.adapters.network_adapter import NetworkAdapter
 from niah.adapters.protocol import Adapter, AdapterInfo
 from niah.adapters.weights import resolve
@@ -30,7 +30,7 @@ def load_model(
     dtype: str = "float32",
     seed: int = 0,
 ) -> Adapter:
-    """A ready adapter.
+    """Load a model: build its adapter and fill in its weights.
 
     Args:
         model: a card's name, `NAME:WEIGHTS`, or the path of a card (`mine.toml`).
@@ -39,6 +39,9 @@ def load_model(
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         dtype: `float32`, `bfloat16` or `float16`.
         seed: of random weights.
+
+    Returns:
+        The adapter, in evaluation mode (`niah.adapters.Adapter`).
 
     Raises:
         NiahError: unknown model, weights that do not fit or cannot be had, no such device.
@@ -56,14 +59,25 @@ def load_card(
     dtype: str = "float32",
     seed: int = 0,
 ) -> Adapter:
-    """Load `card` as `load_model` does; `weights` is a key of `card.weights`, "" where it has none.
+    """Load `card` as `load_model` does.
+
+    Args:
+        card: the model.
+        weights: a key of `card.weights`; "" where it has none.
+        checkpoint: None, "random" or a file, as in `load_model`.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        dtype: `float32`, `bfloat16` or `float16`.
+        seed: of random weights.
+
+    Returns:
+        The adapter, in evaluation mode.
 
     Raises:
         NiahError: weights that do not fit or cannot be had, no such device.
     """
-    adapter = unloaded(card, device=device, dtype=dtype)
+    adapter = make_adapter(card, device=device, dtype=dtype)
     if not isinstance(adapter, NetworkAdapter):
-        return own_adapter(adapter, card, weights, checkpoint)
+        return load_own_adapter(adapter, card, weights, checkpoint)
     if str(checkpoint) == RANDOM:
         adapter.randomise(seed)
     else:
@@ -72,11 +86,14 @@ def load_card(
 
 
 def adapter_info(adapter: Adapter, card: ModelCard | None = None) -> AdapterInfo:
-    """Collect what the record says of a loaded model: the one place that reads an adapter's optional attributes.
+    """Collect the facts about a loaded model that a run records, from the adapter's optional attributes.
 
     Args:
         adapter: of this package or a user's own.
-        card: says the number of parameters where the adapter does not.
+        card: gives the number of parameters where the adapter does not.
+
+    Returns:
+        The facts, with defaults for attributes that the adapter lacks.
     """
     optional: dict[str, Any] = {
         "weights_sha256": "",
@@ -94,8 +111,16 @@ def adapter_info(adapter: Adapter, card: ModelCard | None = None) -> AdapterInfo
     )
 
 
-def unloaded(card: ModelCard, *, device: str = "cpu", dtype: str = "float32") -> Any:
-    """Make a card's adapter without weights: its front end and labels are there.
+def make_adapter(card: ModelCard, *, device: str = "cpu", dtype: str = "float32") -> Any:
+    """Make a card's adapter without weights; its front end and labels are usable.
+
+    Args:
+        card: the model.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        dtype: `float32`, `bfloat16` or `float16`.
+
+    Returns:
+        An instance of the class that the card names.
 
     Raises:
         NiahError: an adapter that cannot be imported, no such device or dtype.
@@ -104,7 +129,11 @@ def unloaded(card: ModelCard, *, device: str = "cpu", dtype: str = "float32") ->
 
 
 def choose_device(device: str) -> torch.device:
-    """`auto` is the first CUDA device where there is one, else the CPU."""
+    """Return the torch device of a name; `auto` is the first CUDA device where there is one, else the CPU.
+
+    Raises:
+        NiahError: the name is unknown, or the device is not on this machine.
+    """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -121,7 +150,7 @@ def choose_device(device: str) -> torch.device:
 
 
 def import_adapter(card: ModelCard) -> Any:
-    """The class that a card's import string names.
+    """Import the class that a card names.
 
     Raises:
         NiahError: the string, the module or the class is wrong, or another module of that name was imported before.
@@ -135,7 +164,7 @@ def import_adapter(card: ModelCard) -> Any:
         _put_first(beside)
     try:
         module = importlib.import_module(module_name)
-        if beside is not None and not _lies_in(module, beside):
+        if beside is not None and not _is_in(module, beside):
             raise NiahError(
                 f"{where}: a module '{module_name}' from elsewhere is loaded already; give yours another name"
             )
@@ -149,7 +178,7 @@ def import_adapter(card: ModelCard) -> Any:
 
 
 def code_sha256(card: ModelCard) -> str:
-    """Checksum of the file of a user's adapter, for cell keys; "" for this package's own, which have a version."""
+    """Return the SHA-256 of a user's adapter file, for cell keys; "" for this package's own, which have a version."""
     module_name = card.adapter.partition(":")[0]
     file = getattr(sys.modules.get(module_name), "__file__", None)
     if module_name.startswith(OWN_PACKAGE) or file is None:
@@ -157,28 +186,46 @@ def code_sha256(card: ModelCard) -> str:
     return sha256_of(Path(file))
 
 
-def own_adapter(
+def load_own_adapter(
     adapter: Any, card: ModelCard, weights: str, checkpoint: str | Path | None
 ) -> Adapter:
-    """A user's adapter, its parts looked at and its weights loaded (`load_own_weights`).
+    """Check a user's adapter and load its weights (`load_own_weights`).
+
+    Args:
+        adapter: an instance of a user's class.
+        card: its card.
+        weights: a key of `card.weights`, or "".
+        checkpoint: None, "random" or a file.
+
+    Returns:
+        The adapter.
 
     Raises:
-        NiahError: the adapter is none (everything that it lacks is named), or takes no checkpoint.
+        NiahError: it does not meet the protocol (each missing part is named), or takes no checkpoint.
     """
-    if problems := list(lacking(adapter, card)):
+    if problems := list(part_problems(adapter, card)):
         raise NiahError(f"{type(adapter).__name__} is no adapter: {'; '.join(problems)}")
     load_own_weights(adapter, card, weights, checkpoint)
-    found: Adapter = adapter
-    return found
+    loaded: Adapter = adapter
+    return loaded
 
 
 def load_own_weights(
     adapter: Any, card: ModelCard, weights: str, checkpoint: str | Path | None
 ) -> None:
-    """A user's adapter loads as it likes, through `load_checkpoint(path)` if it has that.
+    """Load a user's adapter through its own `load_checkpoint(path)`.
 
-    It is given `checkpoint` (a path, or "random"), else the file of the card's own weights, else not called. The file's
-    checksum is noted on the adapter where that has none.
+    The method gets `checkpoint` (a path, or "random"), else the file of the card's weights; without either it is not
+    called. The file's checksum is set on the adapter where the adapter has none.
+
+    Args:
+        adapter: an instance of a user's class.
+        card: its card.
+        weights: a key of `card.weights`, or "".
+        checkpoint: None, "random" or a file.
+
+    Raises:
+        NiahError: the adapter has no `load_checkpoint`, or the file does not exist or cannot be fetched.
     """
     random = str(checkpoint) == RANDOM
     path = Path(checkpoint) if checkpoint and not random else None
@@ -201,26 +248,26 @@ def load_own_weights(
 
 
 def _note(adapter: Any, name: str, value: object) -> None:
-    """Set what the record wants to know, unless the adapter says it itself or takes no attributes."""
+    """Set an attribute for the record, unless the adapter has it or takes no attributes."""
     if not getattr(adapter, name, None) and hasattr(adapter, "__dict__"):
         setattr(adapter, name, value)
 
 
 def _beside(folder: Path, module_name: str) -> Path | None:
-    """The card's folder, if the module lies in it."""
+    """Return the card's folder, if the module is in it."""
     top = module_name.partition(".")[0]
     there = (folder / f"{top}.py").is_file() or (folder / top / "__init__.py").is_file()
     return folder if there else None
 
 
 def _put_first(folder: Path) -> None:
-    """On the path for good: an adapter may import its neighbours when it is first run."""
+    """Put a folder on the path for good: an adapter may import its neighbours when it is first run."""
     if sys.path[:1] != [str(folder)]:
         sys.path.insert(0, str(folder))
     importlib.invalidate_caches()
 
 
-def _lies_in(module: Any, folder: Path) -> bool:
+def _is_in(module: Any, folder: Path) -> bool:
     file = getattr(module, "__file__", None)
     return file is not None and Path(file).resolve().is_relative_to(folder)
 

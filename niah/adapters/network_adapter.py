@@ -27,13 +27,14 @@ from niah.vocabularies import vocabulary
 
 
 class NetworkAdapter(ABC):
-    """An adapter around a torch network; the families in this package give `build` and `official_state`.
+    """An adapter around a torch network; a family in this package implements `build` and `official_state`.
 
-    A card's `adapter` names a subclass. Evaluation mode, no gradients, `dtype` inside, float32 out.
+    A card's `adapter` names a subclass. The network is in evaluation mode and computes without gradients in `dtype`;
+    logits are float32.
 
-    `safe_elements` is the most that one tensor holds while 32 bits index it, and batches are taken in parts to keep to
-    it; on a CPU everything indexes with 64. torch's own kernels go past it or raise, so one longer clip is still run;
-    an adapter some of whose kernels would give wrong figures instead sets `indexes_with_32_bits`, and refuses it.
+    `safe_elements` is the largest number of elements of one tensor that its kernels can index (2^31 - 1 on a GPU);
+    larger batches are split. One clip that is larger by itself is still run, as torch's kernels handle it or raise. An
+    adapter with kernels that would give wrong results there sets `indexes_with_32_bits`, and refuses the clip.
     """
 
     kernel = "torch"
@@ -72,12 +73,33 @@ class NetworkAdapter(ABC):
     @staticmethod
     @abstractmethod
     def build(config: Mapping[str, Any], classes: int) -> nn.Module:
-        """The network of a card's [config]."""
+        """Build the network.
+
+        Args:
+            config: the card's [config].
+            classes: number of outputs.
+
+        Returns:
+            The network, with weights that are not initialised.
+        """
 
     @staticmethod
     @abstractmethod
     def official_state(state: State, network: nn.Module) -> State:
-        """A state dict in the authors' layout, renamed to this network's keys; must not drop what it does not know."""
+        """Rename the keys of a state dict in the authors' layout to this network's.
+
+        Unknown keys stay, so that strict loading reports them.
+
+        Args:
+            state: the tensors of the checkpoint.
+            network: the network that they are for.
+
+        Returns:
+            The state dict to load.
+
+        Raises:
+            NiahError: the checkpoint is for another model.
+        """
 
     def load(self, path: Path) -> None:
         """Load a checkpoint strictly, and make the network ready.
@@ -93,7 +115,7 @@ class NetworkAdapter(ABC):
         self._ready()
 
     def randomise(self, seed: int) -> None:
-        """Seeded random weights, for efficiency only."""
+        """Draw seeded random weights; for efficiency measurements only."""
         with torch_seed(seed):
             self.network = self.build(self.card.config, len(self.labels))
         self.weights_sha256 = state_sha256(self.network)
@@ -106,26 +128,39 @@ class NetworkAdapter(ABC):
 
     @property
     def parameters(self) -> int:
+        """Return the number of parameters."""
         return sum(p.numel() for p in self.network.parameters())
 
     def tokens(self, frames: int) -> int | None:  # noqa: ARG002
-        """Return the tokens of an input of `frames` frames; None for a network without any."""
+        """Return the number of tokens of an input of `frames` frames; None for a network without tokens."""
         return None
 
     def largest_tensor(self, batch: int, frames: int) -> int:
-        """Elements of the largest tensor of a forward pass; the input's own where a family does not know better."""
+        """Count the elements of the largest tensor of a forward pass without gradients; by default those of the input.
+
+        Args:
+            batch: number of clips.
+            frames: of each clip.
+
+        Returns:
+            The number of elements.
+        """
         return batch * frames * self.frontend.mels
 
     def safe_batch(self, frames: int) -> int:
-        """Most clips of that length in one forward pass: one, or as many as stay within `safe_elements`."""
+        """Return the largest batch of clips of `frames` frames within `safe_elements`; at least 1."""
         within = largest(lambda batch: self.largest_tensor(batch, frames) <= self.safe_elements)
         return max(1, within)
 
     @torch.inference_mode()
     def logits(self, features: Tensor) -> Tensor:
-        """(B, frames, mels) normalised -> (B, classes) float32.
+        """Compute logits; a batch with a tensor past `safe_elements` is split.
 
-        A batch with a tensor past `safe_elements` is taken in parts.
+        Args:
+            features: (B, frames, mels) normalised features, on any device.
+
+        Returns:
+            (B, classes) float32, on the model's device.
 
         Raises:
             NiahError: another shape, fewer frames than the network needs, or a single clip past `safe_elements` where

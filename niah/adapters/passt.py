@@ -28,7 +28,7 @@ class Passt(NetworkAdapter):
 
     @staticmethod
     def official_state(state: State, network: nn.Module) -> State:  # noqa: ARG004
-        """Return the state less the unused second head."""
+        """Return the state without the unused second head."""
         return {key: value for key, value in state.items() if key not in _UNUSED}
 
     def tokens(self, frames: int) -> int:

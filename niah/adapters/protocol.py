@@ -1,6 +1,6 @@
-"""The protocol of an adapter: what the harness needs of a model, and the parts that it uses where an adapter has them.
+"""The adapter protocol: what the harness needs of a model, and optional methods that it uses where they exist.
 
-A user's own class is named by import string in a card and needs to inherit nothing (docs/your-model.md).
+A card names a user's class by its import string; the class need not inherit from anything (docs/your-model.md).
 """
 
 from collections.abc import Callable
@@ -21,9 +21,12 @@ INDEXED_BY_64_BITS = 2**63 - 1
 class Adapter(Protocol):
     """A model as the harness sees it.
 
-    `logits` takes (B, frames, mels) normalised features on any device and gives (B, classes) float32 on the CPU's or
-    the model's device, one column a label of `labels`. `frontend` gives (B, samples) -> (B, frames, mels). `kernel`
-    names the scan or attention kernel for the record.
+    name         the card's name
+    sample_rate  Hz
+    frontend     (B, samples) waveforms -> (B, frames, mels) normalised features
+    labels       the vocabulary: one class a column of the logits
+    kernel       the scan or attention kernel, for the record
+    logits       (B, frames, mels) on any device -> (B, classes) float32, on the CPU or the model's device
     """
 
     @property
@@ -42,17 +45,17 @@ class Adapter(Protocol):
 
 @runtime_checkable
 class LimitsBatch(Protocol):
-    """An adapter that knows how many clips it may be given at once."""
+    """An adapter that limits its batch: `safe_batch` is the largest number of clips of `frames` frames."""
 
     def safe_batch(self, frames: int) -> int: ...
 
 
 @runtime_checkable
 class PositionLogits(Protocol):
-    """An adapter, or its network, with a linear head after an average: a logit at every position of its last map."""
+    """An adapter, or its network, with a linear head after average pooling: logits at each position of its last map."""
 
     def position_logits(self, features: Tensor) -> Tensor:
-        """(B, frames, mels) -> (B, T, .., classes)."""
+        """Compute logits at each position: (B, frames, mels) -> (B, T, .., classes)."""
 
 
 @runtime_checkable
@@ -64,7 +67,7 @@ class ChoosesScan(Protocol):
 
 @runtime_checkable
 class HasNetwork(Protocol):
-    """An adapter that shows its torch network."""
+    """An adapter that exposes its torch network."""
 
     @property
     def network(self) -> nn.Module: ...
@@ -90,17 +93,17 @@ class AdapterInfo:
 
 
 def network_of(adapter: object) -> nn.Module | None:
-    """Return the adapter's torch network, or None where it shows none."""
+    """Return the adapter's torch network, or None where it exposes none."""
     network = adapter.network if isinstance(adapter, HasNetwork) else None
     return network if isinstance(network, nn.Module) else None
 
 
-def largest(holds: Callable[[int], bool]) -> int:
-    """The largest n >= 0 for which `holds(n)`, which must fail for good from some n on."""
+def largest(is_possible: Callable[[int], bool]) -> int:
+    """Return the largest n >= 0 for which `is_possible(n)`; from some n on it must be False."""
     low, high = 0, 1
-    while holds(high):
+    while is_possible(high):
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if holds(middle) else (low, middle)
+        low, high = (middle, high) if is_possible(middle) else (low, middle)
     return low

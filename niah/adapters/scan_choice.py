@@ -1,4 +1,4 @@
-"""Another scan than the automatic one: what `--kernel` sets."""
+"""The choice of a scan backend: what `--kernel` sets."""
 
 from typing import get_args
 
@@ -8,7 +8,11 @@ from niah.scan import Backend
 
 
 def use_scan(adapter: Adapter, kernel: str) -> None:
-    """Make a model's scans use the backend `kernel` (`niah.scan.Backend`).
+    """Make a model's scans use one backend.
+
+    Args:
+        adapter: a loaded model.
+        kernel: a value of `niah.scan.Backend`.
 
     Raises:
         NiahError: no such backend, or a model without scans.

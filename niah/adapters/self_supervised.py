@@ -1,7 +1,7 @@
-"""The parts that SSAMBA's and SSAST's checkpoints share: released without a head, positions stored for another grid.
+"""The common part of SSAMBA and SSAST: checkpoints released without a head, positions stored for another grid.
 
-The released files are self-supervised: `v.*`, and what pre-training needs. A tagger is such a body with an `mlp_head`
-after fine-tuning, by the authors' scripts or by `niah train`; `load_body` is where fine-tuning starts.
+The released files are self-supervised: `v.*`, and the weights of pre-training. A tagger is such a body with an
+`mlp_head` after fine-tuning, by the authors' scripts or by `niah train`; `load_body` is where fine-tuning starts.
 """
 
 from pathlib import Path
@@ -33,10 +33,10 @@ class SelfSupervised(NetworkAdapter):
     class_tokens: ClassVar[int]  # rows of the table of positions before the patches'
 
     def load(self, path: Path) -> None:
-        """The network is built to the checkpoint's table of positions first.
+        """Build the network to the checkpoint's table of positions, and load it.
 
         Raises:
-            NiahError: a self-supervised checkpoint.
+            NiahError: a self-supervised checkpoint, without a head.
         """
         state = read_state(path)
         head = [key for key in self.network.state_dict() if key.startswith(_HEAD)]
@@ -59,14 +59,18 @@ class SelfSupervised(NetworkAdapter):
 
     @staticmethod
     def official_state(state: State, network: nn.Module) -> State:  # noqa: ARG004
-        """The official keys are ours; what only pre-training uses is left out, by name."""
+        """Return the state without the keys that only pre-training uses: the other official keys are ours."""
         return {k: v for k, v in state.items() if not k.startswith((*_PRETRAINING, *_UNUSED))}
 
     @classmethod
     def load_body(cls, network: nn.Module, path: Path) -> None:
-        """Start fine-tuning: the body of a checkpoint loaded strictly; its head where it has one of this size.
+        """Load the body of a checkpoint strictly, to start fine-tuning; also its head, where it has one of this size.
 
-        Positions stored for another grid are brought to the network's once, as the official fine-tuning does.
+        Positions stored for another grid are resized to the network's once, as the official fine-tuning does.
+
+        Args:
+            network: is changed in place; keeps its own head where the checkpoint has none of this size.
+            path: of the checkpoint.
 
         Raises:
             NiahError: a body that does not fit.
@@ -78,19 +82,27 @@ class SelfSupervised(NetworkAdapter):
         config: PatchGrid = network.config  # type: ignore[assignment]
         stored = stored_grid(state, network, cls.class_tokens)
         if stored != config.stored and any(stored):
-            state[_POSITIONS] = _brought(state[_POSITIONS], cls.class_tokens, stored, config.stored)
+            state[_POSITIONS] = _resized(state[_POSITIONS], cls.class_tokens, stored, config.stored)
         load_strictly(network, state, str(path))
 
 
 def stored_grid(state: State, network: nn.Module, class_tokens: int) -> Grid:
-    """Grid of the stored positions: that of the card's stride, or of the pre-training's; (0, 0) if neither.
+    """Find the grid of the stored positions: that of the card's stride, or of the pre-training's.
 
     The trained length decides where it can; a table of another length is taken for one of the card's stride first.
+
+    Args:
+        state: the tensors of a checkpoint.
+        network: its `config` is a `PatchGrid`.
+        class_tokens: rows of the table before the patches'.
+
+    Returns:
+        (rows, columns); (0, 0) if the table fits neither.
     """
     config: PatchGrid = network.config  # type: ignore[assignment]
     table = state.get(_POSITIONS)
     if table is None or table.ndim != 3 or table.shape[1] <= class_tokens:
-        return 0, 0  # loading will name the key
+        return 0, 0  # strict loading names the key
     places = int(table.shape[1]) - class_tokens
     rows = (config.mels - config.patch[0]) // config.stride[0] + 1
     before = (config.mels - config.patch[0]) // PRETRAINING_STRIDE[0] + 1
@@ -103,6 +115,6 @@ def stored_grid(state: State, network: nn.Module, class_tokens: int) -> Grid:
     return 0, 0
 
 
-def _brought(table: Tensor, class_tokens: int, stored: Grid, wanted: Grid) -> Tensor:
+def _resized(table: Tensor, class_tokens: int, stored: Grid, wanted: Grid) -> Tensor:
     patches = cut_or_resize(table[:, class_tokens:].float(), stored, wanted)
     return torch.cat([table[:, :class_tokens].float(), patches], dim=1)

@@ -26,6 +26,11 @@ class Ssamba(SelfSupervised):
         return SsambaNetwork(SsambaConfig(classes=classes, **config))
 
     def load(self, path: Path) -> None:
+        """Build the network to the checkpoint's table of positions, and load it.
+
+        Raises:
+            NiahError: a self-supervised checkpoint, or one with RMSNorm.
+        """
         state = read_state(path)
         if "v.layers.0.norm.weight" in state and "v.layers.0.norm.bias" not in state:
             raise NiahError(

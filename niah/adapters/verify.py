@@ -1,4 +1,4 @@
-"""`niah models verify`: does a checkpoint load, and does the adapter keep its promises at several lengths?"""
+"""`niah models verify`: load a checkpoint, check the adapter protocol, and run the model at several lengths."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from niah.adapters.contract import lacking, misbehaving
+from niah.adapters.contract import behaviour_problems, part_problems
 from niah.adapters.loading import choose_device, import_adapter, load_model, load_own_weights
 from niah.adapters.network_adapter import NetworkAdapter
 from niah.adapters.protocol import INDEXED_BY_32_BITS, largest
@@ -22,7 +22,7 @@ _GIB = 2**30
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing found; `met` is False where the protocol is not kept."""
+    """One result of the check; `met` is False where the protocol is broken."""
 
     text: str
     met: bool = True
@@ -34,9 +34,18 @@ class Finding:
 def verify(
     name: str, checkpoint: str | None, lengths_s: Sequence[float], device: str
 ) -> Iterator[Finding]:
-    """Yield each finding: the load, the protocol, each length in its native mode or over windows.
+    """Load a model and check it: the weights, the protocol, and each length natively or over windows.
 
-    A model of the package loads strictly or not at all; of a user's adapter everything that is wrong is listed.
+    A model of the package loads strictly or not at all; for a user's adapter every problem is listed.
+
+    Args:
+        name: a card's name or path.
+        checkpoint: None for the card's own weights, "random", or a file.
+        lengths_s: lengths to run, in seconds.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+
+    Yields:
+        The findings, in order.
 
     Raises:
         NiahError: no such card, an adapter that cannot be imported, or weights that do not load.
@@ -46,22 +55,22 @@ def verify(
     family = import_adapter(card)
     if isinstance(family, type) and issubclass(family, NetworkAdapter):
         adapter: Any = load_model(name, checkpoint, device=str(chosen))
-        yield Finding(f"{adapter.name}: loads strictly; {_described(adapter)}")
+        yield Finding(f"{adapter.name}: loads strictly; {_summary(adapter)}")
     else:
-        adapter = _made(family, card, chosen)
+        adapter = _make_own_adapter(family, card, chosen)
         load_own_weights(adapter, card, weights, checkpoint)
         loaded = "loads" if checkpoint or weights else "is made without weights"
         yield Finding(f"{card.name} ({card.adapter}): {loaded}")
-    problems = [*lacking(adapter, card), *misbehaving(adapter, chosen)]
+    problems = [*part_problems(adapter, card), *behaviour_problems(adapter, chosen)]
     yield from (Finding(problem, met=False) for problem in problems)
     if problems:
         return
     yield Finding("protocol: met (parts, shapes, float32, finite, the same again and in a batch)")
     for length_s in lengths_s:
-        yield from _at_length(adapter, length_s, chosen)
+        yield from _check_length(adapter, length_s, chosen)
 
 
-def _described(adapter: NetworkAdapter) -> str:
+def _summary(adapter: NetworkAdapter) -> str:
     classes = f"{len(adapter.labels)} classes ({adapter.labels.name})"
     frames = largest(lambda count: adapter.largest_tensor(1, count) <= INDEXED_BY_32_BITS)
     hours = frames / FRAMES_PER_SECOND / 3600
@@ -71,41 +80,41 @@ def _described(adapter: NetworkAdapter) -> str:
     )
 
 
-def _made(family: Any, card: ModelCard, device: torch.device) -> Any:
-    """A user's adapter, made as the harness makes it."""
+def _make_own_adapter(family: Any, card: ModelCard, device: torch.device) -> Any:
+    """Make a user's adapter as the harness makes it."""
     try:
         return family(card, device=device, dtype=torch.float32)
     except NiahError:
         raise
-    except Exception as error:  # a user's code may raise anything; it is told what and where
+    except Exception as error:  # a user's code may raise anything
         raise NiahError(
             f"card {card.path}: {card.adapter}(card, device=.., dtype=..) raised {type(error).__name__}: {error}"
         ) from error
 
 
-def _at_length(adapter: Any, length_s: float, device: torch.device) -> Iterator[Finding]:
-    """The native mode, or the sliding window where there is none."""
+def _check_length(adapter: Any, length_s: float, device: torch.device) -> Iterator[Finding]:
+    """Run the native mode, or the sliding window where there is none."""
     try:
-        yield _ran(adapter, length_s, device)
+        yield _run_length(adapter, length_s, device)
     except NiahError as error:
         yield Finding(f"{length_s:g} s: no native mode: {error}")
         over_windows = SlidingWindow(adapter, NEEDLE_ALONE_S)
         try:
-            found = _ran(over_windows, length_s, device)
+            finding = _run_length(over_windows, length_s, device)
         except NiahError as refused:
             yield Finding(f"{length_s:g} s, {over_windows.kernel}: {refused}", met=False)
         else:
-            yield Finding(f"{over_windows.kernel}, {found.text}", found.met)
+            yield Finding(f"{over_windows.kernel}, {finding.text}", finding.met)
 
 
-def _ran(scorer: Any, length_s: float, device: torch.device) -> Finding:
-    """One forward pass, or what became of it.
+def _run_length(scorer: Any, length_s: float, device: torch.device) -> Finding:
+    """Run one forward pass and describe it, or its failure.
 
     Raises:
         NiahError: the scorer has no mode for that length.
     """
     try:
-        return Finding(f"{length_s:g} s {_timed(scorer, length_s, device)}")
+        return Finding(f"{length_s:g} s {_time_forward(scorer, length_s, device)}")
     except NiahError:
         raise
     except Exception as error:
@@ -115,8 +124,8 @@ def _ran(scorer: Any, length_s: float, device: torch.device) -> Finding:
         return Finding(f"{length_s:g} s: out of memory")
 
 
-def _timed(scorer: Any, length_s: float, device: torch.device) -> str:
-    """One forward pass: time, memory at its peak, range of the logits."""
+def _time_forward(scorer: Any, length_s: float, device: torch.device) -> str:
+    """Run one forward pass: time, peak memory, range of the logits."""
     frontend = scorer.frontend
     frames = total_frames(length_s, frontend.needle_frames)
     generator = torch.Generator().manual_seed(0)

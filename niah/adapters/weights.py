@@ -1,9 +1,8 @@
-"""Where a card's weights come from: beside the card, the cache, the Hugging Face hub, an address, or a person.
+"""Sources of a card's weights: beside the card, the cache, the Hugging Face hub, a URL, or a manual download.
 
-Whatever is fetched shows a progress bar, comes whole or not at all, and is checked: against the card's sha256, else
-(hub) against the checksum that the hub itself stores the file under; where there is neither, a web page or other text
-is not taken for weights. Nothing waits for ever: a connection that says nothing for half a minute, or brings next to
-nothing for a minute, is given up.
+A download shows a progress bar, is complete or absent, and is checked: against the card's sha256, else (hub) against
+the checksum under which the hub stores the file. Without either, a web page or other text is refused as weights. A
+connection that is silent for half a minute, or brings next to nothing for a minute, is closed.
 """
 
 import hashlib
@@ -21,10 +20,17 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def resolve(card: ModelCard, name: str) -> Path:
-    """The local file of one of a card's weights, fetched if need be.
+    """Return the local file of a card's weights, fetched if need be.
+
+    Args:
+        card: the model.
+        name: a key of `card.weights`.
+
+    Returns:
+        The path of the checked file.
 
     Raises:
-        NiahError: none on the card, not to be had here, or another checksum.
+        NiahError: the card has no weights, they cannot be fetched here, or the checksum differs.
     """
     if not name:
         raise NiahError(
@@ -49,7 +55,7 @@ def resolve(card: ModelCard, name: str) -> Path:
 
 
 def by_hand(card: ModelCard, name: str) -> str:
-    """Return what a person must do for weights that no program can fetch."""
+    """Return instructions for weights that no program can fetch."""
     weights = card.weights[name]
     path = local_path(card, weights)
     where = (
@@ -59,16 +65,23 @@ def by_hand(card: ModelCard, name: str) -> str:
 
 
 def origin(weights: Weights) -> str:
-    """Where weights come from, in a word or two."""
+    """Return the source of weights: "embedded", "hub", "address" or "by hand"."""
     kinds = {"embedded": weights.file, "hub": weights.hub, "address": weights.url}
-    return next((kind for kind, given in kinds.items() if given), "by hand")
+    return next((kind for kind, place in kinds.items() if place), "by hand")
 
 
 def local_path(card: ModelCard, weights: Weights) -> Path | None:
-    """Where the file is, or would be, on this machine; None for the hub's own cache.
+    """Return the path that a file of weights has on this machine, whether it exists or not.
 
-    Two files of one name (AuM calls all of its checkpoints alike) lie in folders of their own. What a card of the
-    user's own fetches lies apart from what a shipped card of the same name does.
+    Files of one name (all AuM checkpoints have the same) go into separate folders, and so do downloads of a user's card
+    that has the name of a shipped one.
+
+    Args:
+        card: the model.
+        weights: one of its weights.
+
+    Returns:
+        The path; None for the hub's own cache.
 
     Raises:
         NiahError: a name on the card that leads elsewhere.
@@ -83,7 +96,7 @@ def local_path(card: ModelCard, weights: Weights) -> Path | None:
         return None
     names = [name for name, each in card.weights.items() if _file_name(each) == _file_name(weights)]
     between = [next(name for name in names if card.weights[name] is weights)] if names[1:] else []
-    for name in (card.name, *between, _file_name(weights)):  # the door looks too
+    for name in (card.name, *between, _file_name(weights)):  # also checked when the card is read
         component(name, f"card {card.path}: a name that becomes a file's")
     folder = cache_folder() / "weights" / _folder_name(card, weights)
     return folder.joinpath(*between, _file_name(weights))
@@ -101,19 +114,19 @@ def is_cached(card: ModelCard, name: str) -> bool:
 
 
 def _is_shipped(card: ModelCard) -> bool:
-    """Return whether the card is one of this package's own."""
+    """Return whether the card is one of this package's."""
     return card.folder.resolve() == cards_folder("models").resolve()
 
 
 def _folder_name(card: ModelCard, weights: Weights) -> str:
-    """The card's name; for an address on a card that is not shipped with the address's own mark."""
+    """Return the card's name; for a URL on a user's card with a hash of the URL."""
     if not weights.url or _is_shipped(card):
         return card.name
     return f"{card.name}-{hashlib.sha256(weights.url.encode()).hexdigest()[:8]}"
 
 
 def _file_name(weights: Weights) -> str:
-    """Return the name on the card, else the end of the address, where that is a plain name."""
+    """Return the card's file name, else the last part of the URL where that is a plain name."""
     if weights.file_name or not weights.url:
         return weights.file_name or "weights"
     try:
@@ -134,7 +147,7 @@ def _from_hub(card: ModelCard, weights: Weights) -> Path:
 
 
 def _checked(path: Path, card: ModelCard, weights: Weights) -> Path:
-    """The path, if its content is what the card says, or what the hub's cache named it after."""
+    """Return the path if the file has the card's checksum, or the one that the hub's cache named it after."""
     named = stored_as(path) if weights.hub else ""
     expected = weights.sha256 or (named if _SHA256.fullmatch(named) else "")
     if expected and sha256_of(path) != expected:

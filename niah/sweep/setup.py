@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from niah.adapters.loading import adapter_info, choose_device, load_card, unloaded
+from niah.adapters.loading import adapter_info, choose_device, load_card, make_adapter
 from niah.adapters.protocol import Adapter
 from niah.adapters.scan_choice import use_scan
 from niah.adapters.weights import is_cached
@@ -207,7 +207,7 @@ class EvalSetup:
     def _load(self, model: ModelSpec) -> Adapter:
         options = self.options
         if self._is_absent(model):
-            bare: Adapter = unloaded(model.card, device=str(self.device), dtype=options.dtype)
+            bare: Adapter = make_adapter(model.card, device=str(self.device), dtype=options.dtype)
             return bare
         adapter = load_card(
             model.card,

@@ -114,7 +114,7 @@ def unmet(card: Path) -> list[str]:
         ),
         (
             ("KaldiFrontend(mean=-4.27, std=4.57)", "KaldiFrontend(frame_shift=320)"),
-            "lie 20 ms apart",
+            "are 20 ms apart",
         ),
         (("len(self.labels))", "3)"), "logits have 3 columns, and there are 25 labels"),
         (("mean(dim=1)", "mean(dim=(0, 1))[None]"), "logits of 2 clips are (1, 25)"),
@@ -122,7 +122,7 @@ def unmet(card: Path) -> list[str]:
         ((".float()", ".float() / 0"), "logits hold NaN or infinity"),
         ((".float()", '.float().to("meta")'), "logits are on meta, must be on the CPU or on cpu"),
         (("@torch.inference_mode()", ""), "logits carry gradients"),
-        (("    bands = ", "    features += 1\n        bands = "), "logits changed the features"),
+        (("    bands = ", "    features += 1\n        bands = "), "logits changed its input features"),
         ((".float()", ".float() + torch.rand(1)"), "between two runs on the same features"),
         (("mean(dim=1)", "mean(dim=1) - features.mean()"), "when another clip is in the batch"),
         (("mean(dim=1)", "mean(dim=7)"), "raised IndexError"),

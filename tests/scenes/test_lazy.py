@@ -153,7 +153,7 @@ def test_who_reads_blocks_says_so() -> None:
     assert isinstance(niah.load_model("dass-nano"), ReadsBlocks)
     other = niah.load_model("ast-sin-nano")
     assert not isinstance(other, ReadsBlocks)
-    with pytest.raises(TypeError, match="reads no blocks"):
+    with pytest.raises(TypeError, match="has no block_logits"):
         InBlocks(other)
 
 

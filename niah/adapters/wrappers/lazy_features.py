@@ -1,4 +1,4 @@
-"""Scenes too long to be held whole, in blocks through a network that reads its input so."""
+"""Scenes too long for memory: blocks of features through a network that reads its input in parts."""
 
 from typing import Protocol, runtime_checkable
 
@@ -10,24 +10,24 @@ from niah.scenes.lazy import FeatureBlocks
 
 @runtime_checkable
 class ReadsBlocks(Protocol):
-    """An adapter whose network never needs its input whole (`niah.adapters.dass`)."""
+    """An adapter whose network reads its input in parts (`niah.adapters.dass`)."""
 
     def block_logits(self, features: FeatureBlocks) -> Tensor:
-        """(B, frames, mels) -> (B, classes) float32: `logits` of the whole, to the last bit."""
+        """Compute `logits` of the whole input, to the last bit: (B, frames, mels) -> (B, classes) float32."""
 
 
 class InBlocks:
-    """`adapter` on scenes whose rows are made as its network reads them; itself an adapter.
+    """`adapter` on scenes whose features are rendered when its network reads them; itself an adapter.
 
-    Its time of a forward pass has the making of the rows in it: the latency is an upper bound.
+    The time of a forward pass includes that of rendering: the latency is an upper bound.
 
     Raises:
-        TypeError: an adapter that reads no blocks.
+        TypeError: the adapter has no `block_logits`.
     """
 
     def __init__(self, adapter: Adapter) -> None:
         if not isinstance(adapter, ReadsBlocks):
-            raise TypeError(f"{adapter.name} reads no blocks")
+            raise TypeError(f"{adapter.name} has no block_logits")
         self._blocks: ReadsBlocks = adapter
         self._whole = adapter
         self.name = adapter.name
@@ -37,7 +37,7 @@ class InBlocks:
         self.kernel = f"{adapter.kernel}+blocks"
 
     def logits(self, features: Tensor | FeatureBlocks) -> Tensor:
-        """(B, frames, mels) -> (B, classes) float32."""
+        """Compute logits: (B, frames, mels), in memory or in blocks -> (B, classes) float32."""
         if isinstance(features, Tensor):
             return self._whole.logits(features)
         return self._blocks.block_logits(features)

@@ -1,4 +1,4 @@
-"""Another pooling of the same network: per-position logits of an adapter, pooled by `niah.networks.layers.pooling`."""
+"""Another pooling of the same network: an adapter's per-position logits, pooled by `niah.networks.layers.pooling`."""
 
 from collections.abc import Callable
 
@@ -11,12 +11,12 @@ from niah.networks.layers.pooling import pool
 
 
 class Pooled:
-    """`adapter` with its positions pooled by `pooling` ("max", "top-k", ..); itself an adapter.
+    """`adapter` with its positions pooled by `poolings` ("max", "top-k", ..); itself an adapter.
 
-    With several poolings, of one pass through the network: their logits side by side, in their order.
+    Several poolings share one pass through the network: their logits are concatenated, in their order.
 
     Raises:
-        NiahError: the adapter (and its network) has no `position_logits(features) -> (B, time, .., classes)`.
+        NiahError: neither the adapter nor its network has `position_logits(features) -> (B, time, .., classes)`.
     """
 
     def __init__(self, adapter: Adapter, *poolings: str) -> None:
@@ -31,14 +31,14 @@ class Pooled:
 
     @torch.inference_mode()
     def logits(self, features: Tensor) -> Tensor:
-        """(B, frames, mels) -> (B, poolings x classes) float32."""
+        """Compute logits: (B, frames, mels) -> (B, poolings x classes) float32."""
         share = min(1.0, self.frontend.needle_frames / features.shape[1])
         z = self._positions(features).float()
         return torch.cat([pool(z, pooling, share) for pooling in self.poolings], dim=1)
 
 
 def has_position_logits(adapter: Adapter) -> bool:
-    """Return whether `position_logits_of` finds any."""
+    """Return whether the adapter or its network has `position_logits`."""
     return any(isinstance(owner, PositionLogits) for owner in (adapter, network_of(adapter)))
 
 

@@ -1,7 +1,7 @@
 """The sliding window: any tagger over windows of the length it was trained on, one score a class for the whole.
 
-Windows of `frames` frames lie `hop` frames apart; the last one ends with the input. A window of 10 s has the frames
-that a needle has (`needle_frames`); an input shorter than a window is one window. With x_w the logit of a class in
+Windows of `frames` frames start `hop` frames apart; the last one ends with the input. A window of 10 s has as many
+frames as a needle (`needle_frames`); an input shorter than a window is one window. With x_w the logit of a class in
 window w of W, the pooled logit is that of the probability
 
     max         max_w sigmoid(x_w)                     the event is there if it is in any window
@@ -9,7 +9,7 @@ window w of W, the pooled logit is that of the probability
     noisy-or    1 - prod_w (1 - sigmoid(x_w))          windows as independent witnesses
 
 computed from log-probabilities in float64, which neither overflow nor lose the small end. Only noisy-or needs a clamp:
-its logit is ln(1 - e^s) - s with s = sum_w ln(1 - p_w), and s is kept at or below minus the smallest normal float64, so
+its logit is ln(1 - e^s) - s with s = sum_w ln(1 - p_w), and s is clamped to minus the smallest normal float64, so
 that no logit falls below -708.
 """
 
@@ -27,9 +27,14 @@ _LEAST = sys.float_info.min
 
 
 class SlidingWindow:
-    """`adapter` applied to windows of `window_s` seconds, `hop_s` apart (half a window); itself an adapter.
+    """`adapter` applied to windows of `window_s` seconds, `hop_s` apart; itself an adapter.
 
-    `windows_at_once` is how many go into one forward pass.
+    Args:
+        adapter: scores each window.
+        window_s: length of a window.
+        hop_s: from one window to the next; None is half a window.
+        pool: a key of `POOLS`.
+        windows_at_once: number of windows in one forward pass.
     """
 
     def __init__(
@@ -51,11 +56,11 @@ class SlidingWindow:
         self._pool = POOLS[pool]
 
     def logits(self, features: Tensor) -> Tensor:
-        """(B, frames, mels) -> (B, classes) float32."""
+        """Compute logits: (B, frames, mels) -> (B, classes) float32."""
         return self._pool(self._groups(features)).float()
 
     def _groups(self, features: Tensor) -> Iterator[Tensor]:
-        """Logits (windows, B, classes) float64 of as many windows as go into one forward pass."""
+        """Yield logits (windows, B, classes) float64, of the windows of one forward pass each."""
         batch, frames, mels = features.shape
         starts = window_starts(frames, self.frames, self.hop)
         together = max(1, self.windows_at_once // batch)
@@ -67,7 +72,16 @@ class SlidingWindow:
 
 
 def window_frames(window_s: float, hop_s: float | None, needle_frames: int) -> tuple[int, int]:
-    """Frames of a window and from one to the next. 10 s is as long as a needle; half of it by default."""
+    """Convert a window and its hop from seconds to frames.
+
+    Args:
+        window_s: 10 s is as long as a needle.
+        hop_s: None is half a window.
+        needle_frames: frames of a needle in the model's front end.
+
+    Returns:
+        (frames of a window, frames from one window to the next).
+    """
     alone = window_s == NEEDLE_ALONE_S
     frames = needle_frames if alone else round(window_s * FRAMES_PER_SECOND)
     hop = frames // 2 if hop_s is None else round(hop_s * FRAMES_PER_SECOND)
@@ -75,7 +89,16 @@ def window_frames(window_s: float, hop_s: float | None, needle_frames: int) -> t
 
 
 def window_starts(frames: int, window: int, hop: int | None = None) -> list[int]:
-    """First frames of windows `hop` apart (half a window); the last ends with the input."""
+    """Compute the first frame of each window; the last window ends with the input.
+
+    Args:
+        frames: of the input.
+        window: frames of a window.
+        hop: frames from one window to the next; None is half a window.
+
+    Returns:
+        First frames, in order.
+    """
     if frames <= window:
         return [0]
     return [*range(0, frames - window, hop or max(1, window // 2)), frames - window]
@@ -89,7 +112,7 @@ def _max(groups: Iterator[Tensor]) -> Tensor:
 
 
 def _mean(groups: Iterator[Tensor]) -> Tensor:
-    """ln(sum p) - ln(sum (1 - p)): the 1 / W of both cancel."""
+    """Compute ln(sum p) - ln(sum (1 - p)): the factors 1 / W cancel."""
     first = next(groups)
     present, absent = logsigmoid(first).logsumexp(dim=0), logsigmoid(-first).logsumexp(dim=0)
     for logits in groups:
@@ -99,7 +122,7 @@ def _mean(groups: Iterator[Tensor]) -> Tensor:
 
 
 def _noisy_or(groups: Iterator[Tensor]) -> Tensor:
-    """ln(1 - e^s) - s, s = sum ln(1 - p)."""
+    """Compute ln(1 - e^s) - s, s = sum ln(1 - p)."""
     s = logsigmoid(-next(groups)).sum(dim=0)
     for logits in groups:
         s = s + logsigmoid(-logits).sum(dim=0)
