@@ -112,7 +112,7 @@ def test_code_is_refused_by_its_name_and_not_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     torch.save({"x": Payload()}, tmp_path / "code.pth")
-    with pytest.raises(NiahError, match=r"something else than tensors \(\S*print\)"):
+    with pytest.raises(NiahError, match=r"something other than tensors \(\S*print\)"):
         read_state(tmp_path / "code.pth")
     assert "code was run" not in capsys.readouterr().out
 

@@ -122,7 +122,10 @@ def unmet(card: Path) -> list[str]:
         ((".float()", ".float() / 0"), "logits hold NaN or infinity"),
         ((".float()", '.float().to("meta")'), "logits are on meta, must be on the CPU or on cpu"),
         (("@torch.inference_mode()", ""), "logits carry gradients"),
-        (("    bands = ", "    features += 1\n        bands = "), "logits changed its input features"),
+        (
+            ("    bands = ", "    features += 1\n        bands = "),
+            "logits changed its input features",
+        ),
         ((".float()", ".float() + torch.rand(1)"), "between two runs on the same features"),
         (("mean(dim=1)", "mean(dim=1) - features.mean()"), "when another clip is in the batch"),
         (("mean(dim=1)", "mean(dim=7)"), "raised IndexError"),
