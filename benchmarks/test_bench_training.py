@@ -25,7 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from niah.adapters import import_adapter
 from niah.cards import find_model
 from niah.system.memory import PeakMemory, keep_freed_memory
-from niah.training.clips import FeatureClips
+from niah.training.data.clips import FeatureClips
 from niah.training.loop import train
 from niah.training.processes import Processes
 from niah.training.recipes import Recipe

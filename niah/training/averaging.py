@@ -9,7 +9,13 @@ State = dict[str, Tensor]
 
 
 def add_to_mean(mean: State, network: nn.Module, count: int) -> State:
-    """Return the mean of `count` states and the network's own: mean + (state - mean) / (count + 1), on the CPU."""
+    """Return the mean of `count` states and the network's own: mean + (state - mean) / (count + 1), on the CPU.
+
+    Args:
+        mean: state dict, the mean so far.
+        network: its state is added.
+        count: number of states in `mean`.
+    """
     state = {k: v.detach().cpu().clone() for k, v in network.state_dict().items()}
     if count == 0:
         return state
@@ -20,7 +26,7 @@ def add_to_mean(mean: State, network: nn.Module, count: int) -> State:
 
 
 class MovingAverage:
-    """m <- momentum m + (1 - momentum) w after every step; a network of its own, in evaluation mode."""
+    """m <- momentum m + (1 - momentum) w after every step; a separate network, in evaluation mode."""
 
     def __init__(self, network: nn.Module, momentum: float) -> None:
         self.network = copy.deepcopy(network).eval().requires_grad_(False)

@@ -45,7 +45,18 @@ def save(
     moving: State | None = None,
     clips_sha256: str = "",
 ) -> None:
-    """Write a checkpoint, with a checksum over its content."""
+    """Write a checkpoint, with a checksum over its content.
+
+    Args:
+        path: file.
+        recipe: its fingerprint is stored.
+        train_state: progress.
+        network: weights.
+        optimiser: its state.
+        scaler: loss scaler of float16, if any.
+        moving: state of the moving average, if any.
+        clips_sha256: hash of the training clips' ids.
+    """
     content: dict[str, Any] = {
         "recipe": recipe.fingerprint,
         "clips": clips_sha256,
@@ -71,10 +82,22 @@ def resume(
     moving: nn.Module | None = None,
     clips_sha256: str = "",
 ) -> TrainState:
-    """Load a checkpoint into the objects; return its state, or a fresh one where there is no file.
+    """Load a checkpoint into the objects.
+
+    Args:
+        path: file.
+        recipe: must be the checkpoint's.
+        network: changed in place.
+        optimiser: changed in place.
+        scaler: changed in place, if any.
+        moving: network of the moving average, changed in place, if any.
+        clips_sha256: must be the checkpoint's, where both are known.
+
+    Returns:
+        The checkpoint's progress, or a fresh one where there is no file.
 
     Raises:
-        NiahError: a checkpoint of another recipe or other clips, a damaged one, or one that is none.
+        NiahError: a checkpoint of another recipe or other clips, a damaged one, or a file that is no checkpoint.
     """
     if not path.is_file():
         return TrainState()

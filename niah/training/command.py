@@ -19,16 +19,18 @@ from niah.needles import NeedleSet, load_needles
 from niah.randomness import torch_seed
 from niah.system.atomic import one_line_os_errors, remove_leftovers
 from niah.system.download import cache_folder
-from niah.training.clips import LARGEST_FEATURES_GB, Clips, SoundClips, load_features
+from niah.training.data.batch import Clips
+from niah.training.data.clips import SoundClips
+from niah.training.data.labels import SparseLabels
+from niah.training.data.row_store import remove_former_leftovers
+from niah.training.data.stored_features import LARGEST_FEATURES_GB, load_features
+from niah.training.data.usable_clips import LARGEST_EXCLUDED_SHARE, usable_clips
 from niah.training.initial_weights import start_from, start_from_imagenet
-from niah.training.labels import SparseLabels
 from niah.training.loop import train as run_loop
 from niah.training.processes import Processes
 from niah.training.recipes import EMA, Recipe, read_recipe, with_settings
-from niah.training.row_store import remove_former_leftovers
 from niah.training.teachers import LiveTeachers, PrecomputedTeacher, Teacher, precompute
 from niah.training.trained_model import WEIGHTS, write_card, write_weights
-from niah.training.usable_clips import LARGEST_EXCLUDED_SHARE, usable_clips
 from niah.vocabularies import SUFFIXES, Vocabulary, vocabulary
 
 IMAGENET = "imagenet"
@@ -111,7 +113,7 @@ def train_recipe(
 
 
 def trained_card(recipe: Recipe) -> ModelCard:
-    """Return the card of what a recipe trains: its model's, with the recipe's labels and [config], without weights."""
+    """Return the card of the model that a recipe trains: with the recipe's labels and [config], without weights."""
     card, _ = find_model(recipe.model)
     return dataclasses.replace(
         card,
@@ -209,14 +211,14 @@ def _teacher(
     return LiveTeachers(teachers, frontend)
 
 
-def _workers(recipe: Recipe, given: int | None) -> int:
-    if given is not None:
-        return given
+def _workers(recipe: Recipe, workers: int | None) -> int:
+    if workers is not None:
+        return workers
     return min(MOST_WORKERS, os.cpu_count() or 1) if recipe.pipeline == "waveform" else 0
 
 
 def _ready_cache(processes: Processes) -> Path:
-    """Return the folder of features and verdicts, swept of what killed processes left."""
+    """Return the cache folder of features and verdicts, without leftovers of killed processes."""
     cache = cache_folder() / "training"
     with one_line_os_errors(cache):
         cache.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,9 @@
 """A network's weights before training: another model's, or ImageNet's (VMamba's for DASS, DeiT's for AST).
 
-Of ImageNet's, as DASS's `vmamba.py` and AST's `ast_models.py` do it:
+ImageNet weights are fitted as in DASS's `vmamba.py` and AST's `ast_models.py`:
 
 patch embedding   summed over the three colours
-head              stays as it was drawn
+head              keeps its random weights
 AST's positions   the 24 x 24 grid's middle rows, its columns resized bilinearly; sinusoids need none
 """
 
@@ -46,15 +46,15 @@ _OLDER_NAMES = (  # as VMamba's own loader renames them
 
 
 def start_from(network: nn.Module, model: str, file: str = "") -> None:
-    """Give `network` the weights of another model of its architecture; a head of another size stays as drawn.
+    """Give `network` the weights of another model of its architecture; a head of another size keeps its random weights.
 
     Args:
         network: changed in place.
         model: a card's name or path.
-        file: the weights file, where the card's own is not to be fetched.
+        file: a weights file to read instead of the card's own.
 
     Raises:
-        NiahError: another architecture, or weights that cannot be had.
+        NiahError: another architecture, or weights that cannot be fetched or read.
     """
     card, weights = find_model(model)
     family: type[NetworkAdapter] = import_adapter(card)
@@ -76,10 +76,15 @@ def start_from(network: nn.Module, model: str, file: str = "") -> None:
 
 
 def start_from_imagenet(network: nn.Module, file: str, name: str) -> None:
-    """Give `network` (a DASS or an AST) ImageNet weights, from `file` or as released.
+    """Load ImageNet weights into a DASS or an AST.
+
+    Args:
+        network: changed in place.
+        file: weights file; "" for the released one.
+        name: the model's name, for messages.
 
     Raises:
-        NiahError: a network or a size without such weights, or weights that do not fit or cannot be had.
+        NiahError: a network or a size without such weights, or weights that do not fit or cannot be fetched.
     """
     if isinstance(network, Dass):
         path = Path(file) if file else _fetched_vmamba(network, name)
@@ -92,7 +97,13 @@ def start_from_imagenet(network: nn.Module, file: str, name: str) -> None:
 
 
 def start_dass(network: Dass, state: State, source: str) -> None:
-    """Load VMamba's state dict into a DASS: strict but for the head, which the network keeps as it is."""
+    """Load VMamba's state dict into a DASS: strict, but the network keeps its own head.
+
+    Args:
+        network: changed in place.
+        state: state dict in VMamba's names, old or new.
+        source: the file, for messages.
+    """
     renamed = {}
     for key, value in state.items():
         for pattern, replacement in _OLDER_NAMES:
@@ -105,7 +116,13 @@ def start_dass(network: Dass, state: State, source: str) -> None:
 
 
 def start_ast(network: Ast, state: State, source: str) -> None:
-    """Load DeiT's state dict (timm's names) into an AST: strict but for the heads."""
+    """Load DeiT's state dict (timm's names) into an AST: strict, but the network keeps its own heads.
+
+    Args:
+        network: changed in place.
+        state: state dict in timm's names.
+        source: the file, for messages.
+    """
     body = {
         f"v.{key}": value
         for key, value in state.items()
@@ -122,9 +139,16 @@ def start_ast(network: Ast, state: State, source: str) -> None:
 
 
 def resize_positions(positions: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Fit positions (1, 2 + n n, D) of a square image to a grid (f, t): (1, 2 + f t, D).
+    """Fit position embeddings of a square image to a grid.
 
     The middle f rows and t columns are taken; an axis that is longer here is resized bilinearly.
+
+    Args:
+        positions: (1, 2 + n n, D), class tokens first.
+        grid: (f, t).
+
+    Returns:
+        (1, 2 + f t, D).
     """
     side = round((positions.shape[1] - CLASS_TOKENS) ** 0.5)
     table = positions[:, CLASS_TOKENS:].transpose(1, 2).reshape(1, -1, side, side)
@@ -139,13 +163,13 @@ def resize_positions(positions: Tensor, grid: tuple[int, int]) -> Tensor:
 
 def _load_but_head(network: nn.Module, state: State, head: str, source: str) -> None:
     own = network.state_dict()
-    kept = {key: value for key, value in own.items() if key.startswith(head)}
+    own_head = {key: value for key, value in own.items() if key.startswith(head)}
     body = {key: value for key, value in state.items() if not key.startswith(head)}
-    load_strictly(network, {**body, **kept}, source)
+    load_strictly(network, {**body, **own_head}, source)
 
 
 def _as_shaped(state: State, network: nn.Module) -> State:
-    """Return 1 x 1 convolutions as the linear layers that they are here."""
+    """Reshape 1 x 1 convolutions to the linear layers of this network."""
     shapes = {key: value.shape for key, value in network.state_dict().items()}
     return {
         key: value.reshape(shapes[key])

@@ -1,4 +1,4 @@
-"""A training's log: a line an epoch in log.csv, TensorBoard's events, and lines for a terminal that is none."""
+"""Logs of a training: a line for each epoch in log.csv, TensorBoard's events, and lines on stderr."""
 
 import csv
 import io
@@ -41,6 +41,10 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 def append_log(path: Path, line: dict[str, float]) -> None:
     """Add the epoch's line; one that a kill left without its checkpoint is replaced.
 
+    Args:
+        path: the log.
+        line: values of `COLUMNS`.
+
     Raises:
         NiahError: as `read_log`, or the disk is full.
     """
@@ -67,7 +71,12 @@ class Events:
         self._writer = SummaryWriter(str(folder), purge_step=first_step)
 
     def add(self, step: int, values: dict[str, float]) -> None:
-        """Write scalars of a step."""
+        """Write scalars of a step.
+
+        Args:
+            step: counted over all epochs.
+            values: scalars by name.
+        """
         if self._writer is None:
             return
         for name, value in values.items():
@@ -87,12 +96,22 @@ class ProgressLines:
         self._last = time.monotonic()
 
     def step(self, step: int, detail: str) -> None:
-        """Note a finished step; at times print it."""
+        """Note a finished step; print it every ten minutes.
+
+        Args:
+            step: counted over all epochs.
+            detail: text after the count.
+        """
         if time.monotonic() - self._last >= _LINE_EVERY_S:
             self._print(f"step {step}/{self._total}, {detail}")
 
     def epoch(self, line: dict[str, float], seconds: float) -> None:
-        """Print an epoch's line of the log."""
+        """Print an epoch's line of the log.
+
+        Args:
+            line: values of `COLUMNS`.
+            seconds: time that the epoch took.
+        """
         self._print(
             f"epoch {line['epoch']:.0f}/{self._epochs}, loss {line['loss']:.4f}, "
             f"validation mAP {line['validation_mAP']:.3f}, {seconds:.0f} s"

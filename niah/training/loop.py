@@ -22,12 +22,13 @@ from niah.randomness import torch_seed
 from niah.system.atomic import one_line_os_errors, remove_leftovers
 from niah.system.memory import keep_freed_memory
 from niah.system.progress import progress_bar
-from niah.training.augmentation import spec_augment
 from niah.training.averaging import MovingAverage, State, add_to_mean
-from niah.training.batch_plan import BatchPlan, BatchPlanner
 from niah.training.checkpoint import CHECKPOINT, TrainState, resume, save
-from niah.training.clips import Batch, Clips, FeatureClips, log_mel_of, normalised
-from niah.training.loading import batches
+from niah.training.data.augmentation import spec_augment
+from niah.training.data.batch import Batch, Clips, log_mel_of, normalised
+from niah.training.data.batch_plan import BatchPlan, BatchPlanner
+from niah.training.data.clips import FeatureClips
+from niah.training.data.loading import batches
 from niah.training.log import LOG, Events, ProgressLines, append_log, read_log
 from niah.training.losses import DISTILLATION_LOSSES, tagging_loss
 from niah.training.optimiser import learning_rate, make_optimiser, set_learning_rate
@@ -66,11 +67,11 @@ def train(
     """Train `network` in place; a checkpoint and a log line an epoch in `out`, resumed from there.
 
     Args:
-        recipe: how.
-        network: what is trained.
-        frontend: the network's.
+        recipe: settings of the training.
+        network: trained in place.
+        frontend: front end of the network.
         clips: training clips.
-        validation: clips that each epoch is scored on.
+        validation: clips that the network is scored on after each epoch.
         out: folder of the checkpoint and the log.
         processes: this process and its device; by default alone on the CPU.
         teacher: the student's targets beside the labels; `recipe.teacher = ["ema"]` needs none.
@@ -79,8 +80,8 @@ def train(
 
     Raises:
         NiahError: a NaN loss (the last checkpoint stays), a clip that cannot be read, a checkpoint of another recipe
-            or of other clips in `out`, or a damaged one, a log that is none, a batch that the processes cannot share
-            evenly, float16 without a GPU.
+            or of other clips in `out`, a damaged checkpoint or log, a batch that the processes cannot share evenly,
+            float16 without a GPU.
     """
     keep_freed_memory()
     processes = processes or Processes(recipe, torch.device("cpu"))
@@ -116,7 +117,7 @@ class Trainer:
         self.teacher = SelfTeacher(self.moving) if self.moving else teacher
         self.clips_sha256 = clips_sha256
         self.optimiser = make_optimiser(recipe, self.network)
-        read_log(out / LOG)  # one that cannot be gone on with is found before the first step
+        read_log(out / LOG)  # refuse a damaged log before the first step, not after an epoch
         self.state = resume(
             out / CHECKPOINT,
             recipe,

@@ -14,7 +14,12 @@ DistillationLoss = Callable[[Tensor, Tensor, float], Tensor]
 
 
 def tagging_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Binary cross-entropy, mean over batch and classes; (B, classes) each."""
+    """Return binary cross-entropy, the mean over batch and classes.
+
+    Args:
+        logits: (B, classes).
+        targets: (B, classes) in [0, 1].
+    """
     return F.binary_cross_entropy_with_logits(logits, targets)
 
 

@@ -24,8 +24,12 @@ def make_optimiser(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
     `adam` decays every parameter by an L2 term; `adamw` see `parameter_groups`. With `head_learning_rate`, groups of
     the head follow those of the body.
 
+    Args:
+        recipe: optimiser, decay and rates.
+        network: parameters.
+
     Raises:
-        NiahError: a head of its own rate in a network without one.
+        NiahError: a rate for the head in a network without one.
     """
     betas = (recipe.betas[0], recipe.betas[1])
     if recipe.optimiser == "adam":
@@ -42,9 +46,11 @@ def make_optimiser(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
 
 
 def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Part the parameters: no decay for vectors (norms, biases, D), nor for the scan's A.
+    """Group the parameters by decay: none for vectors (norms, biases, D) nor for the scan's A.
 
-    Decay would draw A towards a fixed memory.
+    Args:
+        network: parameters.
+        weight_decay: of all others.
     """
     exempt = {
         name
@@ -59,13 +65,24 @@ def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, 
 
 
 def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
-    """Give each group `rate`, times its own scale where it has one."""
+    """Set each group's rate, times the group's own scale where it has one.
+
+    Args:
+        optimiser: changed in place.
+        rate: learning rate of the body.
+    """
     for group in optimiser.param_groups:
         group["lr"] = rate * group.get(_RATE_SCALE, 1.0)
 
 
 def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
-    """Return the rate of a step: warm-up, then a cosine to zero at the last step, or a factor after each milestone."""
+    """Return the rate of a step: warm-up, then a cosine to zero at the last step, or a factor after each milestone.
+
+    Args:
+        recipe: rates and schedule.
+        step: 0, 1, .. over all epochs.
+        steps_per_epoch: number of steps.
+    """
     rate = recipe.learning_rate * _warm(recipe, step)
     if recipe.schedule == "milestones":
         passed = sum(step // steps_per_epoch >= epoch for epoch in recipe.milestones)
@@ -76,7 +93,7 @@ def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
 
 
 def _warm(recipe: Recipe, step: int) -> float:
-    """(step + 1) / warmup_steps; in stairs of `warmup_stair` steps from 0, as released, where one is given."""
+    """(step + 1) / warmup_steps; with `warmup_stair` above 1 in stairs of that many steps from 0, as released."""
     if step >= recipe.warmup_steps:
         return 1.0
     if recipe.warmup_stair > 1:

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from niah.errors import NiahError
+from niah.training.data.row_store import Share
 from niah.training.recipes import Recipe
-from niah.training.row_store import Share
 
 _PRECISIONS = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 
@@ -71,7 +71,12 @@ class Processes:
         return context
 
     def accumulating(self, model: nn.Module, *, last: bool) -> AbstractContextManager[None]:
-        """Exchange gradients in the last part of a batch only."""
+        """Exchange gradients between processes in the last part of a batch only.
+
+        Args:
+            model: network as the processes share it.
+            last: whether this is the batch's last part.
+        """
         if last or self.count == 1:
             return nullcontext()
         context: AbstractContextManager[None] = self._accelerator.no_sync(model)
@@ -82,7 +87,13 @@ class Processes:
         (self.scaler.scale(loss) if self.scaler else loss).backward()
 
     def update(self, optimiser: torch.optim.Optimizer, network: nn.Module, largest: float) -> None:
-        """Take one optimiser step, the gradient's norm limited to `largest` (0: no limit)."""
+        """Take one optimiser step.
+
+        Args:
+            optimiser: changed in place.
+            network: parameters with gradients.
+            largest: limit of the gradient's norm; 0 for none.
+        """
         if self.scaler:
             self.scaler.unscale_(optimiser)
         if largest:

@@ -174,7 +174,7 @@ def read_recipe(spec: str | Path) -> Recipe:
     """Read a recipe by name (of `models/recipes/`) or path.
 
     Raises:
-        NiahError: not found, not TOML, unknown keys, or values out of range.
+        NiahError: no such file, not TOML, unknown keys, or values out of range.
     """
     path = Path(spec)
     if path.suffix != ".toml":
@@ -192,6 +192,10 @@ def read_recipe(spec: str | Path) -> Recipe:
 def recipe_from(table: Mapping[str, Any], where: str) -> Recipe:
     """Make a recipe of a table; `where` names its source in errors.
 
+    Args:
+        table: keys and values of the TOML.
+        where: name of the source, for messages.
+
     Raises:
         NiahError: as `read_recipe`.
     """
@@ -200,6 +204,10 @@ def recipe_from(table: Mapping[str, Any], where: str) -> Recipe:
 
 def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
     """Return the recipe changed by `key=value` or `config.key=value`, the value in TOML or, failing that, as text.
+
+    Args:
+        recipe: the recipe.
+        settings: `key=value` or `config.key=value`.
 
     Raises:
         NiahError: no `=`, an unknown key, or a value of another type or out of range.

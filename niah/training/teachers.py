@@ -15,9 +15,10 @@ from niah.adapters.protocol import Adapter
 from niah.errors import NiahError
 from niah.frontends import Frontend
 from niah.training.averaging import MovingAverage
-from niah.training.batch_plan import BatchPlan
-from niah.training.clips import content_key, feature_rows, normalised
-from niah.training.row_store import ALONE, RowStore, Share
+from niah.training.data.batch import normalised
+from niah.training.data.batch_plan import BatchPlan
+from niah.training.data.row_store import ALONE, RowStore, Share
+from niah.training.data.stored_features import content_key, feature_rows
 
 if TYPE_CHECKING:
     from niah.needles import NeedleSet
@@ -94,7 +95,13 @@ def precompute(
     """Return each teacher's logits (clips, classes), through its own front end, memory-mapped from the cache.
 
     Features are made for a few clips at a time and not stored: for two million they would be half a terabyte, the
-    logits of 527 classes are 4 GB. What a killed run has computed is kept; processes share the clips.
+    logits of 527 classes are 4 GB. A killed run is resumed; processes share the clips.
+
+    Args:
+        teachers: their weights and front ends name the stores.
+        needles: training clips.
+        cache: folder of the stores.
+        share: blocks that this process computes.
 
     Raises:
         NiahError: a clip that cannot be read, no room on the disk.

@@ -19,6 +19,11 @@ WEIGHTS = "weights.safetensors"
 def write_weights(out: Path, trained: Trained, recipe: Recipe) -> Path:
     """Write the averaged weights; the file's metadata names the recipe and the last log line.
 
+    Args:
+        out: folder.
+        trained: weights and the last log line.
+        recipe: recipe of the training.
+
     Returns:
         The file.
     """
@@ -35,13 +40,13 @@ def write_weights(out: Path, trained: Trained, recipe: Recipe) -> Path:
 def write_card(card: ModelCard, out: Path, recipe: Recipe, *, parameters: int, clips: int) -> Path:
     """Write the card of the trained weights; labels of a CSV file are copied beside it.
 
-    It says of the architecture what the recipe's model says (adapter, config, paper), and of the weights only what is
-    true of these: a name after the folder, the parameters counted, the clips they were trained on.
+    The architecture's entries (adapter, config, paper) are those of the recipe's model; the entries on the weights are
+    new: a name after the folder, the number of parameters, the training clips.
 
     Args:
         card: the trained architecture's, with the recipe's labels and config.
         out: folder.
-        recipe: what was trained.
+        recipe: recipe of the training.
         parameters: number of the network's parameters.
         clips: number of training clips.
 
@@ -73,7 +78,12 @@ def write_card(card: ModelCard, out: Path, recipe: Recipe, *, parameters: int, c
 
 
 def name_of(out: Path, recipe: Recipe) -> str:
-    """Return the trained model's name: the output folder's, or the recipe's where that is no plain name."""
+    """Return the trained model's name: the output folder's, or the recipe's where that is no plain name.
+
+    Args:
+        out: output folder.
+        recipe: recipe of the training.
+    """
     try:
         return component(out.resolve().name, "the name of --out")
     except NiahError:

@@ -12,7 +12,8 @@ from niah.metrics.average_precision import (
     mean_auc,
     mean_average_precision,
 )
-from niah.training.clips import FeatureClips, normalised
+from niah.training.data.batch import normalised
+from niah.training.data.clips import FeatureClips
 from niah.training.processes import Processes
 
 BATCH = 16
@@ -22,7 +23,14 @@ BATCH = 16
 def validate(
     network: nn.Module, frontend: Frontend, clips: FeatureClips, processes: Processes
 ) -> dict[str, float]:
-    """Return mAP, mean AUC and d' of the network as it is; the processes share the clips."""
+    """Return mAP, mean AUC and d' of the network with its present weights; the processes share the clips.
+
+    Args:
+        network: switched to evaluation and back.
+        frontend: the network's.
+        clips: validation clips.
+        processes: this process and its device.
+    """
     network.eval()
     count = len(clips)
     rows = np.arange(-(-count // processes.count) * processes.count) % count  # equal shares

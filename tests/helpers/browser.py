@@ -12,7 +12,6 @@ import shutil
 import signal
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 # .ci/browser looks for the same.
@@ -64,12 +63,7 @@ class Browser:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         os.close(self._write)
         os.close(self._read)
         os.killpg(self._process, signal.SIGKILL)

@@ -7,8 +7,9 @@ kills), wide (to run out of memory) or refuse long inputs.
 import os
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import soundfile
@@ -112,3 +113,17 @@ def environment(cache: Path) -> dict[str, str]:
     found = {**os.environ, "NIAH_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
     paths = [str(REPOSITORY), os.environ.get("PYTHONPATH", "")]
     return {**found, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+
+
+@dataclass(frozen=True)
+class Material:
+    """A card, weights and six clips in a folder: the ingredients of a quick run."""
+
+    folder: Path
+    card: Path
+    weights: Path
+    clips: Path
+
+    @classmethod
+    def make(cls, folder: Path) -> Self:
+        return cls(folder, card(folder), checkpoint(folder), manifest(folder))

@@ -308,23 +308,26 @@ def test_without_a_checksum_no_text_is_taken(
     assert fetch(f"{site.url}/file", "", target).read_bytes() == CONTENT
 
 
-def test_a_server_that_drips_is_given_up(
-    site: Content, target: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("page", "limit", "message"),
+    [
+        ("drip", "niah.system.transfer.WINDOW_S", "too slow: "),
+        ("headers", "niah.system.addresses.HEADERS_S", "no whole answer in 0.2 s"),
+    ],
+)
+def test_a_server_that_drips_is_abandoned(
+    site: Content,
+    target: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    page: str,
+    limit: str,
+    message: str,
 ) -> None:
-    monkeypatch.setattr("niah.system.transfer.WINDOW_S", 0.2)
+    monkeypatch.setattr(limit, 0.2)
     begin = time.monotonic()
-    assert "too slow: " in refused(f"{site.url}/drip", "", target)
+    assert message in refused(f"{site.url}/{page}", "", target)
     assert time.monotonic() - begin < 1
     assert parts() == []
-
-
-def test_a_server_that_drips_its_headers_is_given_up(
-    site: Content, target: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("niah.system.addresses.HEADERS_S", 0.2)
-    begin = time.monotonic()
-    assert "no whole answer in 0.2 s" in refused(f"{site.url}/headers", "", target)
-    assert time.monotonic() - begin < 1
 
 
 # --- going on

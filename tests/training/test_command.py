@@ -11,10 +11,10 @@ from torch.utils.data._utils.pin_memory import pin_memory
 from niah.cards import cards_folder, read_model_card
 from niah.cli.train import train
 from niah.errors import NiahError
-from niah.training.batch_plan import BatchPlanner, sampling_weights
-from niah.training.clips import Batch
 from niah.training.command import train_recipe
-from niah.training.labels import SparseLabels
+from niah.training.data.batch import Batch
+from niah.training.data.batch_plan import BatchPlanner, sampling_weights
+from niah.training.data.labels import SparseLabels
 from niah.training.optimiser import learning_rate, make_optimiser, set_learning_rate
 from niah.training.recipes import read_recipe, recipes
 from niah.training.teachers import precompute

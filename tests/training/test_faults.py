@@ -13,14 +13,15 @@ import torch
 from niah.errors import NiahError
 from niah.frontends.kaldi import KaldiFrontend
 from niah.needles import NeedleSet, load_needles
-from niah.training import clips as clips_module
 from niah.training.checkpoint import TrainState
-from niah.training.clips import FeatureClips, load_features
 from niah.training.command import train_recipe
+from niah.training.data import stored_features
+from niah.training.data.clips import FeatureClips
+from niah.training.data.row_store import BLOCK_ROWS, RowStore
+from niah.training.data.stored_features import load_features
+from niah.training.data.usable_clips import usable_clips
 from niah.training.log import read_log
 from niah.training.loop import train
-from niah.training.row_store import BLOCK_ROWS, RowStore
-from niah.training.usable_clips import usable_clips
 from niah.vocabularies import vocabulary
 from tests.helpers import tiny
 from tests.helpers.tiny_training import clips, network, recipe
@@ -97,7 +98,7 @@ def test_a_second_start_reads_no_clip_again_until_one_changes(
         raise AssertionError("read again")
 
     with monkeypatch.context() as patched:
-        patched.setattr("niah.training.usable_clips.read_samples", unread)
+        patched.setattr("niah.training.data.usable_clips.read_samples", unread)
         assert len(usable_clips(needles, FRONTEND, tmp_path / "c", note=print)) == 2
     (tmp_path / "clip00.wav").write_text("no sound")
     with pytest.raises(NiahError, match="1 of 2"):
@@ -154,7 +155,7 @@ def test_features_past_a_size_are_refused_with_the_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     needles = tiny_needles(tiny.manifest(tmp_path, 3))
-    monkeypatch.setattr(clips_module, "feature_rows", None)
+    monkeypatch.setattr(stored_features, "feature_rows", None)
     with pytest.raises(NiahError, match=r"of 3 clips would take 0 GB .* pipeline = .waveform."):
         load_features(needles, FRONTEND, tmp_path / "cache", largest_gb=1e-4)
     assert not list(tmp_path.glob("cache/*"))

@@ -26,6 +26,10 @@ class SparseLabels:
     ) -> "SparseLabels":
         """Build from each clip's label ids.
 
+        Args:
+            label_sets: ids of each clip's labels.
+            vocabulary: gives the classes' indices.
+
         Raises:
             NiahError: a label that the vocabulary lacks.
         """

@@ -1,6 +1,6 @@
 """The changes that a step makes to clips: as log-mel features (B, frames, mels), or as waveforms (samples,).
 
-The plan (`niah.training.batch_plan`) says what; nothing is drawn here. Log-mel is not normalised yet.
+All random numbers come from the plan (`niah.training.data.batch_plan`). Log-mel is not normalised yet.
 """
 
 import math
@@ -34,7 +34,13 @@ def mixup(log_mel: Tensor, partners: Tensor, weights: Tensor) -> Tensor:
 
 
 def mix_targets(targets: Tensor, partners: Tensor, weights: Tensor) -> Tensor:
-    """Return w y_a + (1 - w) y_b; (B, classes) each, `weights` (B,)."""
+    """Return w y_a + (1 - w) y_b.
+
+    Args:
+        targets: (B, classes), y_a.
+        partners: (B, classes), y_b.
+        weights: (B,), w.
+    """
     w = weights[:, None]
     return w * targets + (1 - w) * partners
 
@@ -42,7 +48,12 @@ def mix_targets(targets: Tensor, partners: Tensor, weights: Tensor) -> Tensor:
 def mixup_waveforms(own: Samples, partner: Samples, weight: float) -> Samples:
     """Return w a + (1 - w) b less its mean, as AST's `dataloader.py` (`_wav2fbank`) does.
 
-    Both without their mean first, the partner cut or zero-padded to the clip's length.
+    Both means are removed first, and the partner is cut or zero-padded to the clip's length.
+
+    Args:
+        own: (samples,), a.
+        partner: (any number of samples,), b.
+        weight: w.
     """
     fitted = np.zeros_like(own)
     length = min(len(own), len(partner))
@@ -52,7 +63,12 @@ def mixup_waveforms(own: Samples, partner: Samples, weight: float) -> Samples:
 
 
 def roll(log_mel: Tensor, shifts: Tensor) -> Tensor:
-    """Shift each clip circularly in time by its own share (B,), in [0, 1), of its length."""
+    """Shift each clip circularly in time.
+
+    Args:
+        log_mel: (B, frames, mels).
+        shifts: (B,) in [0, 1), as a share of the clip's length.
+    """
     frames = log_mel.shape[1]
     moved = (shifts.double() * frames).long()
     index = (torch.arange(frames)[None] - moved[:, None]) % frames
@@ -60,20 +76,36 @@ def roll(log_mel: Tensor, shifts: Tensor) -> Tensor:
 
 
 def gain(log_mel: Tensor, decibels: Tensor) -> Tensor:
-    """Change each clip's level by its own number of decibels (B,)."""
+    """Change each clip's level, not below the front end's floor.
+
+    Args:
+        log_mel: (B, frames, mels), natural logarithm of power.
+        decibels: (B,).
+    """
     return (log_mel + decibels[:, None, None] * (math.log(10) / 10)).clamp(min=LOG_FLOOR)
 
 
 def move_waveform(samples: Samples, shift: float, decibels: float) -> Samples:
-    """Apply `roll` and `gain` to one waveform."""
+    """Apply `roll` and `gain` to one waveform.
+
+    Args:
+        samples: (n,) float32.
+        shift: in [0, 1), as a share of the length.
+        decibels: change of level.
+    """
     moved = np.roll(samples, int(shift * len(samples))) * 10 ** (decibels / 20)
     return moved.astype(np.float32)
 
 
 def spec_augment(log_mel: Tensor, bands: Tensor, frame_masks: Tensor) -> Tensor:
-    """Set one band of mels and one run of frames of each clip to 0; (B, 2) each: first and width.
+    """Set one band of mels and one run of frames of each clip to 0.
 
     Before normalisation, as in the official data loader: a mask is +0.467 afterwards.
+
+    Args:
+        log_mel: (B, frames, mels).
+        bands: (B, 2), first mel and number of mels.
+        frame_masks: (B, 2), first frame and number of frames.
     """
     for axis, masks in ((2, bands), (1, frame_masks)):
         place = torch.arange(log_mel.shape[axis], device=log_mel.device)[None]

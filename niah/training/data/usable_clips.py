@@ -1,7 +1,7 @@
 """A first pass over the clips of a training: those that cannot be read are all named before step 0, and left out.
 
-Silent clips stay: they are sound to train on, as in the official loaders. The verdicts are kept in the cache, under
-the files' names, sizes and times, so that a second start of the same clips reads none of them.
+Silent clips stay: they are sound to train on, as in the official loaders. The verdicts are cached under the
+files' names, sizes and times, so that a second start with the same clips reads none of them.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from niah.needles import Needle, NeedleSet
 from niah.needles.readers.synthetic import SyntheticSource
 from niah.system.atomic import one_line_os_errors, read_json, write_json
 from niah.system.progress import track
-from niah.training.clips import read_samples
+from niah.training.data.reading import read_samples
 
 LARGEST_EXCLUDED_SHARE = 0.05
 _SHOWN = 20
@@ -35,11 +35,11 @@ def usable_clips(
     """Return the set without the clips that cannot be read, each named by `note` with the reason.
 
     Args:
-        needles: the clips.
-        frontend: its sample rate and shortest clip count.
+        needles: training or validation clips.
+        frontend: front end whose sample rate and shortest clip (one frame) are demanded.
         cache: folder for the verdicts.
         largest_share: share of unreadable clips, 0 to 1, above which the set is refused; 0 refuses any.
-        note: Called with a line about what was left out.
+        note: called with a line that names the clips left out.
 
     Raises:
         NiahError: too many unreadable clips, or none left.
@@ -54,12 +54,12 @@ def usable_clips(
     if len(reasons) == total or len(reasons) > largest_share * total:
         raise NiahError(f"{text}. Mend or remove them, or leave them out with --max-excluded SHARE")
     note(f"{text}. They are left out")
-    kept = (needle for index, needle in enumerate(needles.needles) if index not in reasons)
-    return dataclasses.replace(needles, needles=tuple(kept))
+    usable = (needle for index, needle in enumerate(needles.needles) if index not in reasons)
+    return dataclasses.replace(needles, needles=tuple(usable))
 
 
 def _reasons(needles: NeedleSet, frontend: Frontend, cache: Path) -> dict[int, str]:
-    """Return why a clip cannot be used, by its place in the set."""
+    """Return the reasons why clips cannot be used, by index in the set."""
     path = cache / f"checked-{_key(needles, frontend)}.json"
     if path.is_file():
         try:
@@ -72,10 +72,10 @@ def _reasons(needles: NeedleSet, frontend: Frontend, cache: Path) -> dict[int, s
         if not isinstance(needle.source, SyntheticSource)
     ]
     reasons = {}
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:  # decoding lets go of the interpreter
-        found = pool.map(lambda each: _reason(each[1], frontend), to_read)
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:  # decoding releases the interpreter lock
+        verdicts = pool.map(lambda each: _reason(each[1], frontend), to_read)
         for (index, _), reason in track(
-            zip(to_read, found, strict=True), f"reading {needles.name}", total=len(to_read)
+            zip(to_read, verdicts, strict=True), f"reading {needles.name}", total=len(to_read)
         ):
             if reason:
                 reasons[index] = reason
@@ -103,7 +103,7 @@ def _key(needles: NeedleSet, frontend: Frontend) -> str:
 
 
 def _state(needle: Needle) -> str:
-    """Return size and time of a clip's file; "" of what is no file or is not there."""
+    """Return size and time of a clip's file; "" where it is missing or no file."""
     path = getattr(needle.source, "path", None)
     if not isinstance(path, Path):
         return ""

@@ -7,8 +7,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from niah.errors import NiahError
-from niah.training.batch_plan import BatchPlan, BatchPlanner
-from niah.training.clips import Batch, Clips
+from niah.training.data.batch import Batch, Clips
+from niah.training.data.batch_plan import BatchPlan, BatchPlanner
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,15 @@ def batches(
     workers: int,
     device: torch.device,
 ) -> Iterator[tuple[BatchPlan, Batch]]:
-    """Yield the steps from `first` on, each this process' `share` of the rows, with their clips.
+    """Yield the steps from `first` on with their clips.
+
+    Args:
+        clips: all training clips.
+        planner: plans of all steps.
+        first: first step.
+        share: rows of each batch that this process takes.
+        workers: processes that read ahead; 0 reads in this one.
+        device: pinned memory serves a CUDA device.
 
     Raises:
         NiahError: a clip that cannot be read.

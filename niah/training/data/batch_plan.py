@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from niah.training.labels import SparseLabels
+from niah.training.data.labels import SparseLabels
 from niah.training.recipes import Recipe
 
 Floats = NDArray[np.float32]
@@ -89,7 +89,11 @@ def epoch_order(
 ) -> NDArray[np.int64]:
     """Return the clips of an epoch, (n_clips,), from (seed, epoch) alone.
 
-    Each clip once, or drawn by `chances` (n_clips,) with replacement.
+    Args:
+        n_clips: number of clips.
+        seed: the recipe's.
+        epoch: 0, 1, ..
+        chances: (n_clips,) probabilities for drawing with replacement; None takes each clip once.
     """
     rng = np.random.Generator(np.random.Philox(key=[seed, epoch]))
     if chances is None:

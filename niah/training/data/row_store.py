@@ -1,7 +1,7 @@
-"""Arrays on disk that are made row by row: gone on with after a kill, shared by processes, and checked when opened.
+"""Arrays on disk that are computed row by row: resumed after a kill, shared by processes, and checked when opened.
 
-Rows are made in blocks. Beside KEY.npy lies KEY.sums with the SHA-256 of each block that is whole (zeros: not made
-yet), so a store that was left half-made is finished, and a block with a flipped bit is made again, alone.
+Rows are computed in blocks. KEY.sums beside KEY.npy has the SHA-256 of each finished block (zeros: not yet computed),
+so an unfinished store is completed, and a block with a flipped bit is computed again, alone.
 """
 
 import hashlib
@@ -61,8 +61,8 @@ class RowStore:
             share: the blocks that this process makes; it waits until the others have made theirs.
 
         Raises:
-            NiahError: the disk is full or the folder cannot be written to, and what `make` raises; blocks that were
-                made are kept.
+            NiahError: the disk is full or the folder cannot be written to, and what `make` raises; finished
+                blocks stay.
         """
         from filelock import FileLock
 
@@ -122,13 +122,18 @@ class RowStore:
             file.write(checksum)
 
     def _claim(self) -> None:
-        """Make both files where they are not there, or are not this array's; all of the disk is taken at once."""
+        """Create both files where they are missing or of another array, with all of their disk space reserved."""
         if not self._fits():
             self._sums_path.unlink(missing_ok=True)
-            np.lib.format.open_memmap(self.path, mode="w+", dtype=self.dtype, shape=self.shape)
-            if hasattr(os, "posix_fallocate"):  # writing to a mapping of a full disk is a crash
-                with self.path.open("r+b") as file:
-                    os.posix_fallocate(file.fileno(), 0, self.path.stat().st_size)
+            part = self.path.with_suffix(".part")
+            try:
+                np.lib.format.open_memmap(part, mode="w+", dtype=self.dtype, shape=self.shape)
+                if hasattr(os, "posix_fallocate"):  # writing to a mapping of a full disk is a crash
+                    with part.open("r+b") as file:
+                        os.posix_fallocate(file.fileno(), 0, part.stat().st_size)
+                part.replace(self.path)
+            finally:
+                part.unlink(missing_ok=True)
         size = self._blocks * _SUM_BYTES
         if not self._sums_path.is_file() or self._sums_path.stat().st_size != size:
             self._sums_path.write_bytes(bytes(size))
@@ -141,17 +146,22 @@ class RowStore:
 
 
 def remove_former_leftovers(folder: Path) -> None:
-    """Delete what earlier versions left of features when they were killed: KEY.PID.tmp, some of them gigabytes."""
+    """Delete KEY.PID.tmp, features of gigabytes that earlier versions left in `folder` when they were killed."""
     for file in folder.glob("*.tmp"):
         with suppress(OSError):
             file.unlink()
 
 
 def refuse_beyond(store: RowStore, largest_gb: float, instead: str) -> None:
-    """Refuse an array that would fill a disk unasked.
+    """Refuse to make a very large array unless the user allows it.
+
+    Args:
+        store: the array; one that exists is accepted.
+        largest_gb: limit in gigabytes.
+        instead: advice for the message.
 
     Raises:
-        NiahError: it takes more than `largest_gb` gigabytes, and is not there yet; `instead` says what helps.
+        NiahError: it takes more than `largest_gb` gigabytes and does not exist yet.
     """
     size_gb = store.size_bytes / 1e9
     if size_gb > largest_gb and not store.path.is_file():

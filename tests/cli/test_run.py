@@ -1,0 +1,134 @@
+"""`niah run` and `niah report`: tables, figures and page, the dry run, and folders that are left alone."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import tiny
+from tests.helpers.command_line import Material, Niah
+
+
+def test_run_ends_with_the_table_the_figures_and_the_page(
+    niah: Niah, material: Material, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    answer = niah(*material.run(out))
+    assert (answer.status, answer.stderr) == (0, "")
+    assert "tiny" in answer.stdout
+    for name in ("tables.md", "figures", "report.html"):
+        assert str(out / name) in answer.stdout
+        assert (out / name).exists()
+    assert list((out / "figures").glob("*.png"))
+
+
+def test_dry_run_lists_cells_and_writes_nothing(
+    niah: Niah, material: Material, tmp_path: Path
+) -> None:
+    answer = niah(*material.run(tmp_path / "out"), "--dry-run")
+    assert answer.status == 0
+    assert answer.stdout.splitlines() == [
+        "tiny, needle alone",
+        "tiny, zero, 12 s, position 0.5",
+        "2 cells, 0 of them done already; nothing was run",
+    ]
+    assert not (tmp_path / "out").exists()
+
+
+def test_dry_run_lists_what_is_done(niah: Niah, material: Material, tmp_path: Path) -> None:
+    arguments = material.run(tmp_path / "out")
+    niah(*arguments)
+    answer = niah(*arguments, "--lengths", "12,20", "--dry-run")
+    assert answer.stdout.splitlines() == [
+        "tiny, needle alone (done)",
+        "tiny, zero, 12 s, position 0.5 (done)",
+        "tiny, zero, 20 s, position 0.5",
+        "3 cells, 2 of them done already; nothing was run",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["--checkpoint", "nothere.pth"], "nothere.pth"),
+        (["--needles", "nothere.csv"], "nothere.csv"),
+        (["--haystack", "babbel"], "unknown haystack 'babbel'. Did you mean 'babble'"),
+        (["--model", "dass-small", "--needles", "synthetic"], "label"),
+    ],
+)
+def test_dry_run_refuses_what_the_run_would(
+    given: list[str], told: str, niah: Niah, tmp_path: Path
+) -> None:
+    model = [] if "--model" in given else ["--model", "dass-nano"]
+    answer = niah("run", *model, *given, "--limit", "2", "--out", tmp_path / "out", "--dry-run")
+    assert answer.status == 2
+    assert told in answer.stderr
+    assert answer.stdout == ""
+
+
+def test_a_failed_cell_is_exit_status_1(niah: Niah, material: Material, tmp_path: Path) -> None:
+    card = tiny.card(tmp_path, "short", longest=1100)
+    arguments = [card if each == material.card else each for each in material.run(tmp_path / "out")]
+    answer = niah(*arguments)
+    assert answer.status == 1
+    assert (
+        "note: short, zero, 12 s, position 0.5: error: this tagger takes at most 1100 frames"
+        in (answer.stderr)
+    )
+    assert "1 cell failed" in answer.stderr.splitlines()[-1]
+    assert (tmp_path / "out" / "report.html").exists()
+
+
+def test_report_redoes_what_run_made(niah: Niah, material: Material, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    first = niah(*material.run(out))
+    cells = (out / "cells.csv").read_bytes()
+    tables = (out / "tables.md").read_bytes()
+    (out / "tables.md").unlink()
+    assert niah("report", out).stdout == first.stdout
+    assert (out / "tables.md").read_bytes() == tables
+    assert (out / "cells.csv").read_bytes() == cells
+
+
+def test_verify_loads_and_runs(niah: Niah, material: Material) -> None:
+    answer = niah(
+        *("models", "verify", material.card, "--checkpoint", material.weights, "--lengths", "10,20")
+    )
+    assert answer.status == 0
+    assert "tiny: loads strictly" in answer.stdout
+    assert "20 s (2000 frames)" in answer.stdout
+
+
+def test_a_checkpoint_of_another_shape_says_which_keys(
+    niah: Niah, material: Material, tmp_path: Path
+) -> None:
+    arguments = material.run(tmp_path / "out")
+    for weights, told in (
+        (tiny.checkpoint(tmp_path, hidden=8), "hidden.weight is (8, 128), not (16, 128)"),
+        (tiny.checkpoint(tmp_path, classes=5), "head.weight is (5, 16), not (3, 16)"),
+    ):
+        given = [weights if each == material.weights else each for each in arguments]
+        line = niah(*given).refusal()
+        assert str(weights) in line
+        assert told in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_of_something_else_is_left_alone(
+    niah: Niah, material: Material, tmp_path: Path
+) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    assert "is not empty and not a run" in niah(*material.run(tmp_path)).refusal()
+    assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
+    line = niah(*material.run(tmp_path / "thesis.txt")).refusal()
+    assert "is a file" in line
+    assert (tmp_path / "thesis.txt").read_text() == "mine"
+
+
+def test_a_folder_of_another_run_is_left_alone(
+    niah: Niah, material: Material, tmp_path: Path
+) -> None:
+    assert niah(*material.run(tmp_path)).status == 0
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    line = niah(*material.run(tmp_path), "--protocol", "dass-v1").refusal()
+    assert "protocol is niah-v2.1 there, dass-v1 now" in line
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before

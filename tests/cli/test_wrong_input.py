@@ -1,0 +1,123 @@
+"""Wrong input: one clear line, exit status 2, nothing written."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.command_line import Material, Niah
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("clips.csv", b"path,labels\na.wav,/t/lo\n", "line 2: label '/t/lo' is not in vocabulary"),
+        ("clips.csv", b"\xff\xfe\x00\x01", "is not UTF-8 text"),
+        ("clips.json", b"{", "is not JSON"),
+        ("clips.parquet", b"PAR1 or not", "is not a Parquet file"),
+    ],
+)
+def test_malformed_needles(
+    niah: Niah, material: Material, tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    """One of each layout; the readers' own tests have the other ways in which a file can be malformed."""
+    clips = tmp_path / name
+    clips.write_bytes(content)
+    line = niah(*material.run(tmp_path / "out", clips)).refusal()
+    assert str(clips) in line
+    assert message in line
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--foo"], "No such option: --foo"),
+        (["--model", "dass-nan"], "unknown model 'dass-nan'. Did you mean 'dass-nano'"),
+        (["--haystack", "babbel"], "unknown haystack 'babbel'. Did you mean 'babble'"),
+        (["--haystack", "no/where.wav"], "haystack no/where.wav: no such file"),
+        (["--protocol", "dass-v2"], "protocol 'dass-v2': unknown. Did you mean 'dass-v1'"),
+        (["--needles", "synthetik"], "needles synthetik: no such file or folder. Did you mean"),
+        (["--needles", "no/where.csv"], "needles no/where.csv: no such file or folder"),
+        (["--lengths", "5"], "length 5 s: shorter than the needle"),
+        (["--lengths", "10,ten"], "'10,ten' must be numbers, separated by commas"),
+        (["--lengths", ""], "at least one of lengths"),
+        (["--positions", "1.5"], "position 1.5: must lie in [0, 1]"),
+        (["--positions=-0.1"], "position -0.1: must lie in [0, 1]"),
+        (["--snr", "loud"], "'loud' must be numbers"),
+        (["--snr", "nan"], "--snr must be a number of decibels, got nan"),
+        (["--limit", "0"], "--limit must be 1 or more"),
+        (["--limit", "some"], "Invalid value for '--limit'"),
+        (["--batch-size", "big"], "--batch-size must be 'auto' or a whole number, got 'big'"),
+        (["--batch-size", "0"], "--batch-size"),
+        (["--window", "0"], "--window"),
+        (["--dtype", "float8"], "unknown dtype 'float8'"),
+        (["--device", "cuda:99"], "device 'cuda:99' is not on this machine"),
+        (["--haystack", "babble", "--babble", "nowhere.wav"], "nowhere.wav: no such file"),
+        (["--checkpoint", "nowhere.pth"], "nowhere.pth"),
+        (["--protocol", "dass-v1", "--haystack", "silence"], "'silence' is not part of dass-v1"),
+        (["extra"], "extra"),
+    ],
+)
+def test_wrong_options_of_run(
+    niah: Niah,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    told: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = ["--model", "dass-nano", "--checkpoint", "random", "--device", "cpu", "--limit", "2"]
+    given = ["--model", "dass-nano"] if "--checkpoint" in arguments else given
+    given = given[2:] if "--model" in arguments else given
+    given += [] if "--lengths" in arguments else ["--lengths", "12"]
+    given += [] if "--haystack" in arguments else ["--haystack", "zero"]  # talkers take seconds
+    line = niah("run", *given, "--out", "out", *arguments).refusal()
+    assert told in line
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["rnu"], "No such command 'rnu'. Did you mean 'run'?"),
+        (["report"], "Missing argument"),
+        (["report", "nowhere"], "nowhere is not a run directory"),
+        (["check", "nowhere"], "nowhere is no cells.csv and no run directory"),
+        (["models", "show", "dass-smal"], "unknown model 'dass-smal'. Did you mean 'dass-small'"),
+        (["models", "verify", "ast-sin-base"], "has no released weights: give --checkpoint FILE"),
+        (["train", "dass-nan", "--out", "x"], "unknown recipe 'dass-nan'. Did you mean"),
+        (["data", "verify", "nowhere.csv"], "needles nowhere.csv: no such file or folder"),
+        (["data", "verify", "x.csv", "--labels", "audioset"], "vocabulary 'audioset' is unknown"),
+        (["preview", "--needle", "no.wav", "--out", "x"], "no.wav: no such file"),
+        (["preview", "--out", "x"], "Missing option '--needle'"),
+    ],
+)
+def test_wrong_input_of_other_commands(
+    niah: Niah,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    told: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert told in niah(*arguments).refusal()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--position", "1.5"], "position 1.5"),
+        (["--length", "5"], "length 5 s: shorter than the needle"),
+        (["--haystack", "babble", "--babble", "nowhere.wav"], "nowhere.wav: no such file"),
+        (["--protocol", "niah-v3"], "Did you mean 'niah-v2'"),
+        (["--protocol", "dass-v1", "--haystack", "silence"], "'silence' is not part of dass-v1"),
+    ],
+)
+def test_preview_writes_nothing_for_wrong_input(
+    niah: Niah, material: Material, tmp_path: Path, arguments: list[str], told: str
+) -> None:
+    needle = material.clips.parent / "clip00.wav"
+    line = niah("preview", "--needle", needle, "--out", tmp_path / "out", *arguments).refusal()
+    assert told in line
+    assert not (tmp_path / "out").exists()

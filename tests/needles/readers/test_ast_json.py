@@ -1,0 +1,66 @@
+"""Data JSON of AST and DASS."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from niah.errors import NiahError
+from niah.needles import load_needles, waveform
+from tests.helpers.clip_files import (
+    AUDIOSET,
+    RATE,
+    by_id,
+    tone,
+    write_tone,
+)
+
+
+def test_ast_json(tmp_path: Path) -> None:
+    write_tone(tmp_path / "audio" / "a.flac")
+    outside = write_tone(tmp_path / "elsewhere" / "b.wav")
+    items = [
+        {"wav": "audio/a.flac", "labels": "/m/09x0r,/m/0jbk", "video_id": "x"},
+        {"wav": str(outside), "labels": "/m/04rlf,/m/04rlf"},
+    ]
+    file = tmp_path / "eval.json"
+    file.write_text(json.dumps({"data": items}))
+    found = by_id(load_needles(file, vocabulary=AUDIOSET))
+    assert found["a"].labels == ("/m/09x0r", "/m/0jbk")
+    assert found["b"].labels == ("/m/04rlf",)
+    for needle in found.values():
+        np.testing.assert_allclose(waveform(needle, RATE).samples, tone(), atol=1e-4)
+
+
+def test_equal_names_are_told_apart_by_their_paths(tmp_path: Path) -> None:
+    items = [{"wav": f"{folder}/x.wav", "labels": "/m/09x0r"} for folder in "ab"]
+    file = tmp_path / "eval.json"
+    file.write_text(json.dumps({"data": [*items, {"wav": "a/y.wav", "labels": "/m/09x0r"}]}))
+    assert set(by_id(load_needles(file, vocabulary=AUDIOSET))) == {"a/x.wav", "b/x.wav", "y"}
+    file.write_text(json.dumps({"data": [items[0], items[0]]}))
+    with pytest.raises(
+        NiahError, match=r"item 1: clip 'a/x.wav' is listed twice \(before: .*item 0"
+    ):
+        load_needles(file, vocabulary=AUDIOSET)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("", "is empty"),
+        ("{", "line 1: is not JSON"),
+        ("[]", "must be"),
+        ('{"data": 3}', "must be"),
+        ('{"data": []}', "no items"),
+        ('{"data": ["x.wav"]}', "item 0: must be"),
+        ('{"data": [{"wav": "x.wav"}]}', "item 0: lacks the text 'labels'"),
+        ('{"data": [{"wav": "x.wav", "labels": ","}]}', "item 0: has no label"),
+        ('{"data": [{"wav": "x.wav", "labels": "Dgo"}]}', "item 0: .*'Dgo' is not in .*mean 'Dog'"),
+    ],
+)
+def test_malformed_json(tmp_path: Path, content: str, told: str) -> None:
+    file = tmp_path / "bad.json"
+    file.write_text(content)
+    with pytest.raises(NiahError, match=told):
+        load_needles(file, vocabulary=AUDIOSET)

@@ -1,0 +1,53 @@
+"""The ESC-50 folder."""
+
+from pathlib import Path
+
+import pytest
+
+from niah.errors import NiahError
+from niah.needles import load_needles, waveform
+from niah.vocabularies import vocabulary
+from tests.helpers.clip_files import AUDIOSET, ESC10, ESC50, RATE, by_id, groups, write_tone
+
+ESC_META = """filename,fold,target,category,esc10,src_file,take
+1-100032-A-0.wav,1,0,dog,True,100032,A
+1-100038-A-6.wav,1,6,hen,False,100038,A
+4-100210-A-34.wav,4,34,can_opening,False,100210,A
+"""
+
+
+def test_esc50_folder(tmp_path: Path) -> None:
+    (tmp_path / "meta").mkdir()
+    (tmp_path / "meta" / "esc50.csv").write_text(ESC_META)
+    write_tone(tmp_path / "audio" / "1-100032-A-0.wav")
+    own = load_needles(tmp_path, vocabulary=ESC50)
+    assert by_id(own)["1-100038-A-6"].labels == ("hen",)
+    assert "BY-NC" in own.licence
+    audioset = load_needles(tmp_path, vocabulary=AUDIOSET)
+    assert list(by_id(audioset)) == ["1-100032-A-0"]
+    assert audioset.needles[0].labels[0] == "/m/0bt9lr"
+    assert "CC BY 3.0" in audioset.licence  # only an ESC-10 clip is left
+    assert len(load_needles(tmp_path, vocabulary=AUDIOSET, broader=True)) == 2
+    assert len(waveform(audioset.needles[0], RATE).samples) == RATE // 10
+    assert len(load_needles(f"{tmp_path}/meta/esc50.csv?fold=4", vocabulary=ESC50)) == 1
+    with pytest.raises(NiahError, match="no clip is left"):
+        load_needles(f"{tmp_path}/meta/esc50.csv?fold=4", vocabulary=ESC10)
+    with pytest.raises(NiahError, match="neither ESC-50's categories nor"):
+        load_needles(tmp_path, vocabulary=vocabulary("synthetic"))
+
+
+def test_clips_of_one_esc50_recording_are_a_group(tmp_path: Path) -> None:
+    (tmp_path / "meta").mkdir()
+    (tmp_path / "meta" / "esc50.csv").write_text(
+        ESC_META + "1-100032-B-0.wav,1,0,dog,True,100032,B\n"
+    )
+    found = groups(load_needles(tmp_path, vocabulary=ESC50))
+    assert found["1-100032-A-0"] == found["1-100032-B-0"] == "100032"
+    assert len(set(found.values())) == 3
+    plain = tmp_path / "plain.csv"  # the names alone tell it too
+    plain.write_text("path,labels\na/1-7-A-0.wav,dog\na/1-7-B-0.wav,dog\na/1-7-C.wav,dog\n")
+    assert groups(load_needles(plain, vocabulary=ESC50)) == {
+        "1-7-A-0": "7",
+        "1-7-B-0": "7",
+        "1-7-C": "1-7-C",
+    }

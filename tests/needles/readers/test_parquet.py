@@ -1,0 +1,107 @@
+"""Parquet files with embedded audio."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from niah.audio import AudioError
+from niah.errors import NiahError
+from niah.needles import load_needles, waveform
+from tests.helpers.clip_files import (
+    AUDIOSET,
+    ESC10,
+    ESC50,
+    RATE,
+    by_id,
+    flac_bytes,
+    groups,
+    tone,
+    write_parquet,
+)
+
+
+def test_audioset_parquet_shards(tmp_path: Path) -> None:
+    pitches = {f"id{i:02d}": 300.0 + 50 * i for i in range(25)}
+    for shard, ids in enumerate((list(pitches)[:20], list(pitches)[20:])):
+        audio = [
+            {"bytes": flac_bytes(tmp_path, pitches[id_]), "path": f"audio/{id_}.flac"}
+            for id_ in ids
+        ]
+        write_parquet(
+            tmp_path / "data" / f"{shard:02d}.parquet",
+            {
+                "video_id": ids,
+                "audio": audio,
+                "labels": [["/m/09x0r", "/m/0jbk"]] * len(ids),
+                "human_labels": [["Speech", "Animal"]] * len(ids),
+            },
+            group=12,
+        )
+    found = load_needles(tmp_path / "data", vocabulary=AUDIOSET)
+    assert set(by_id(found)) == set(pitches)
+    for needle in found.needles:
+        assert needle.labels == ("/m/09x0r", "/m/0jbk")
+        sound = waveform(needle, RATE).samples
+        np.testing.assert_allclose(sound, tone(pitches[needle.id]), atol=1e-4)
+    digests = {needle.source.digest() for needle in found.needles}
+    assert len(digests) == 25
+    one = load_needles(tmp_path / "data" / "01.parquet", vocabulary=AUDIOSET)
+    assert set(by_id(one)) == set(list(pitches)[20:])
+    expected = hashlib.sha256(flac_bytes(tmp_path, pitches["id20"])).hexdigest()
+    assert by_id(one)["id20"].source.digest() == expected
+
+
+def test_esc50_parquet(tmp_path: Path) -> None:
+    content = flac_bytes(tmp_path, 440)
+    write_parquet(
+        tmp_path / "esc.parquet",
+        {
+            "filename": ["1-a.wav", "2-b.wav", "2-c.wav"],
+            "fold": [1, 2, 2],
+            "category": ["dog", "rain", "hen"],
+            "esc10": [True, True, False],
+            "audio": [{"bytes": content, "path": None}, {"bytes": None, "path": "x"}, None],
+        },
+    )
+    found = by_id(load_needles(f"{tmp_path}/esc.parquet?fold=2", vocabulary=ESC10))
+    assert set(found) == {"2-b"}
+    every = by_id(load_needles(tmp_path / "esc.parquet", vocabulary=ESC50))
+    assert len(waveform(every["1-a"], RATE).samples) == RATE // 10
+    for id_ in ("2-b", "2-c"):
+        with pytest.raises(AudioError, match="no audio bytes"):
+            waveform(every[id_], RATE)
+
+
+def test_parquet_names_recordings(tmp_path: Path) -> None:
+    audio = [{"bytes": b"", "path": None}] * 2
+    labels = [["/m/09x0r"]] * 2
+    columns: dict[str, Sequence[object]] = {"id": ["a", "b"], "audio": audio, "labels": labels}
+    write_parquet(tmp_path / "a.parquet", columns)
+    assert groups(load_needles(tmp_path / "a.parquet", vocabulary=AUDIOSET)) == {"a": "a", "b": "b"}
+    write_parquet(tmp_path / "b.parquet", {**columns, "group": ["x", "x"]})
+    assert groups(load_needles(tmp_path / "b.parquet", vocabulary=AUDIOSET)) == {"a": "x", "b": "x"}
+    write_parquet(tmp_path / "c.parquet", {**columns, "video_id": ["v", "w"]})
+    assert groups(load_needles(tmp_path / "c.parquet", vocabulary=AUDIOSET)) == {"v": "v", "w": "w"}
+
+
+def test_broken_parquet(tmp_path: Path) -> None:
+    file = tmp_path / "x.parquet"
+    file.write_bytes(b"not parquet")
+    with pytest.raises(NiahError, match="is not a Parquet file"):
+        load_needles(file, vocabulary=AUDIOSET)
+    audio: list[object] = [{"bytes": b"x", "path": None}]
+    broken: list[tuple[dict[str, list[object]], str]] = [
+        ({"video_id": ["a"], "labels": [["/m/09x0r"]]}, "lacks the column 'audio'"),
+        ({"video_id": ["a"], "audio": ["path.wav"], "labels": [["x"]]}, "embedded 'bytes'"),
+        ({"video_id": ["a"], "audio": audio}, "lacks a column 'labels'"),
+        ({"audio": audio, "labels": [["/m/09x0r"]]}, "column of clip ids"),
+        ({"video_id": ["a"], "audio": audio, "labels": [["/m/zzz"]]}, "row 0: label '/m/zzz'"),
+        ({"video_id": ["a"], "audio": audio, "labels": [[]]}, "row 0: has no label"),
+    ]
+    for columns, told in broken:
+        write_parquet(file, columns)
+        with pytest.raises(NiahError, match=told):
+            load_needles(file, vocabulary=AUDIOSET)

@@ -1,0 +1,113 @@
+"""Tables of paths and labels, with manifest columns and filters."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from niah.errors import NiahError
+from niah.needles import load_needles
+from niah.needles.needle import FileSource
+from tests.helpers.clip_files import AUDIOSET, ESC10, ESC50, by_id, groups
+
+
+def test_csv_of_paths_and_labels(tmp_path: Path) -> None:
+    file = tmp_path / "eval.csv"
+    file.write_text('path,labels\na.wav,"/m/09x0r,/m/0jbk"\nb/c.wav,/m/04rlf;/m/09x0r\n')
+    found = by_id(load_needles(file, vocabulary=AUDIOSET))
+    assert found["a"].labels == ("/m/09x0r", "/m/0jbk")
+    assert found["c"].labels == ("/m/04rlf", "/m/09x0r")
+    assert found["c"].source == FileSource(tmp_path / "b" / "c.wav")
+    moved = by_id(load_needles(file, vocabulary=AUDIOSET, audio_root=Path("elsewhere")))
+    assert moved["c"].source == FileSource(Path("elsewhere/b/c.wav"))
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("", "is empty"),
+        ("\n \n", "is empty"),
+        ("path,labels\n", "has a header but no rows"),
+        ("file,labels\na.wav,/m/09x0r\n", "lacks the column 'path'"),
+        ("path,what\na.wav,/m/09x0r\n", "lacks a column 'labels'"),
+        ("path,labels\na.wav\n", "line 2: has 1 cells"),
+        ("path,labels\na.wav,\n", "line 2: has no label"),
+        ("path,labels\n,/m/09x0r\n", "line 2: has no path"),
+        (
+            "path,labels\na.wav,/m/yyy\nb.wav,/m/zzz\n",
+            "line 2: label '/m/yyy' is not in .*--labels",
+        ),
+        ("path,labels\na.wav,Dgo\n", "line 2: label 'Dgo' is not in .*Did you mean 'Dog'"),
+        ("path,labels\na.wav,/m/09x0r\na.wav,/m/09x0r\n", "'a.wav' is listed twice"),
+        ("path,label,audioset_mid,match\na.wav,x,/m/09x0r,so-so\n", "line 2: match must be"),
+    ],
+)
+def test_malformed_csv(tmp_path: Path, content: str, told: str) -> None:
+    file = tmp_path / "bad.csv"
+    file.write_text(content)
+    with pytest.raises(NiahError, match=told):
+        load_needles(file, vocabulary=AUDIOSET)
+
+
+MANIFEST = """path,label,audioset_mid,match,also_true_mids,fold,esc10
+1-a.wav,dog,/m/0bt9lr,exact,/m/05tny_;/m/0jbk,1,True
+1-b.wav,hen,/m/09b5t,broader,/m/0jbk,1,False
+2-c.wav,can_opening,,none,,2,False
+2-d.wav,rain,/m/06mb1,exact,,2,True
+"""
+
+
+def test_manifest_gives_exact_labels_unless_asked(tmp_path: Path) -> None:
+    file = tmp_path / "manifest.csv"
+    file.write_text(MANIFEST)
+    exact = load_needles(file, vocabulary=AUDIOSET)
+    assert set(by_id(exact)) == {"1-a", "2-d"}
+    assert by_id(exact)["1-a"].labels == ("/m/0bt9lr", "/m/05tny_", "/m/0jbk")
+    assert "2 of 4 clips left out" in exact.notes[0]
+    assert "hen (1)" in exact.notes[0]
+    assert set(by_id(load_needles(file, vocabulary=AUDIOSET, broader=True))) == {
+        "1-a",
+        "1-b",
+        "2-d",
+    }
+    own = by_id(load_needles(file, vocabulary=ESC50))
+    assert {id_: needle.labels for id_, needle in own.items()} == {
+        "1-a": ("dog",),
+        "1-b": ("hen",),
+        "2-c": ("can_opening",),
+        "2-d": ("rain",),
+    }
+    assert set(by_id(load_needles(tmp_path, vocabulary=ESC10))) == {"1-a", "2-d"}
+
+
+def test_filters_keep_rows_by_any_column(tmp_path: Path) -> None:
+    file = tmp_path / "manifest.csv"
+    file.write_text(MANIFEST)
+    found = load_needles(f"{file}?fold=2&esc10=true", vocabulary=ESC50)
+    assert list(by_id(found)) == ["2-d"]
+    assert found.name == f"{tmp_path.name}/manifest.csv?esc10=true&fold=2"
+    assert len(load_needles(f"{file}?fold=1,2", vocabulary=ESC50)) == 4
+    with pytest.raises(NiahError, match="no row passes"):
+        load_needles(f"{file}?fold=9", vocabulary=ESC50)
+    with pytest.raises(NiahError, match="Did you mean 'fold'"):
+        load_needles(f"{file}?folds=1", vocabulary=ESC50)
+    with pytest.raises(NiahError, match=r"must read \?column=value"):
+        load_needles(f"{file}?fold", vocabulary=ESC50)
+
+
+def test_a_table_and_a_json_name_recordings(tmp_path: Path) -> None:
+    table = tmp_path / "eval.csv"
+    table.write_text("path,labels,group\na.wav,dog,tape 1\nb.wav,dog, tape 1\nc.wav,dog,\n")
+    assert groups(load_needles(table, vocabulary=ESC50)) == {
+        "a": "tape 1",
+        "b": "tape 1",
+        "c": "c",
+    }
+    file = tmp_path / "eval.json"
+    items = [
+        {"wav": "a.wav", "labels": "dog", "group": "x", "video_id": "v"},
+        {"wav": "b.wav", "labels": "dog", "video_id": "v"},
+        {"wav": "c.wav", "labels": "dog"},
+    ]
+    file.write_text(json.dumps({"data": items}))
+    assert groups(load_needles(file, vocabulary=ESC50)) == {"a": "x", "b": "v", "c": "c"}

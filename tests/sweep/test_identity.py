@@ -1,0 +1,124 @@
+"""The identity of a run: other clips, labels, sounds, parts, seeds or protocols do not go into its folder."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import soundfile
+
+from niah.errors import NiahError
+from niah.records.run_directory import RunDirectory
+from tests.helpers import tiny
+from tests.helpers.tiny_sweep import (
+    Material,
+    state_of,
+)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"protocol": "niah-v2"}, "protocol is dass-v1 there, niah-v2.1 now"),
+        ({"seed": 1}, "seed is 0 there, 1 now"),
+        ({"limit": 3}, r"holds another run \(other clips: 6 there, 3 now\)"),
+        ({"noise_seed": 1}, "noise_seed is absent there, 1 now"),
+    ],
+)
+def test_another_run_does_not_go_in_the_same_folder(
+    done: Path, material: Material, given: dict[str, Any], told: str
+) -> None:
+    before = state_of(done)
+    run_json = (done / "run.json").read_bytes()
+    with pytest.raises(NiahError, match=told):
+        material.run(done, **given)
+    assert state_of(done) == before
+    assert (done / "run.json").read_bytes() == run_json
+
+
+def test_another_sound_under_the_same_name_is_refused(tmp_path: Path, material: Material) -> None:
+    """The ids of the clips are the same: it is their content that the run's numbers rest on."""
+    clips = tiny.manifest(tmp_path / "clips", clips=3)
+    given = {"needles": clips, "haystack": "zero", "lengths": [10]}
+    material.run(tmp_path / "out", **given)
+    before = state_of(tmp_path / "out")
+    run_json = json.loads((tmp_path / "out" / "run.json").read_text())
+    soundfile.write(tmp_path / "clips" / "clip01.wav", tiny.tone(7), tiny.SAMPLE_RATE)
+    with pytest.raises(NiahError, match="the sound or the labels of its clips have changed since"):
+        material.run(tmp_path / "out", **given)
+    assert state_of(tmp_path / "out") == before
+    identity = run_json["identity"]
+    assert identity["content_sha256"] == run_json["needles"]["content_sha256"]
+    del identity["content_sha256"]  # a run of before there was a hash is taken up by its ids
+    (tmp_path / "out" / "run.json").write_text(json.dumps(run_json))
+    material.run(tmp_path / "out", **given)
+
+
+def test_other_labels_under_the_same_names_are_refused(tmp_path: Path, material: Material) -> None:
+    clips = tiny.manifest(tmp_path / "clips", clips=3)
+    given = {"needles": clips, "haystack": "zero", "lengths": [10]}
+    material.run(tmp_path / "out", **given)
+    before = state_of(tmp_path / "out")
+    original = clips.read_text()
+    for label in tiny.IDS[1:]:  # of these some move the clips in their order, and some do not
+        clips.write_text(original.replace(f"clip00.wav,{tiny.IDS[0]}", f"clip00.wav,{label}"))
+        with pytest.raises(
+            NiahError,
+            match=r"holds another run .*(labels of its clips have changed|other labels of them)",
+        ):
+            material.run(tmp_path / "out", **given)
+    with pytest.raises(NiahError, match="other clips: 3 there, 2 now"):
+        material.run(tmp_path / "out", **given, limit=2)
+    assert state_of(tmp_path / "out") == before
+
+
+def test_the_part_that_is_hidden_is_of_the_runs_identity(
+    tmp_path: Path, material: Material
+) -> None:
+    clips = tiny.manifest(tmp_path / "clips", clips=3)
+    soundfile.write(tmp_path / "clips" / "clip01.wav", tiny.tone(1, seconds=14), tiny.SAMPLE_RATE)
+    given = {"needles": clips, "haystack": "gaussian", "lengths": [12]}
+    first = material.run(tmp_path / "first", **given)
+    centre = material.run(tmp_path / "centre", **given, needle_part="centre")
+    assert not set(first["cell"]) & set(centre["cell"])
+    content = {
+        name: json.loads((tmp_path / name / "run.json").read_text()) for name in ("first", "centre")
+    }
+    assert "needle_part" not in content["first"]["identity"]
+    assert content["centre"]["identity"]["needle_part"] == "centre"
+    noted = [any("over the whole clip" in n for n in each["notes"]) for each in content.values()]
+    assert noted == [True, False]
+    with pytest.raises(NiahError, match="needle_part is "):
+        material.run(tmp_path / "first", **given, needle_part="centre")
+
+
+def test_the_seed_of_noise_is_apart_from_the_choice_of_clips(
+    tmp_path: Path, material: Material
+) -> None:
+    first = material.run(tmp_path / "a", haystack="gaussian", lengths=[12], limit=4)
+    other = material.run(tmp_path / "b", haystack="gaussian", lengths=[12], limit=4, noise_seed=3)
+    identities = [
+        json.loads((tmp_path / name / "run.json").read_text())["identity"] for name in ("a", "b")
+    ]
+    assert "noise_seed" not in identities[0]
+    assert identities[1].pop("noise_seed") == 3
+    assert identities[0] == identities[1]
+    ids = [set(table["cell"]) for table in (first, other)]
+    assert len(ids[0] & ids[1]) == 1  # the needle alone knows no noise
+    noisy = [
+        RunDirectory(tmp_path / name).read_scores(table.query("length_s == 12")["cell"].iloc[0])
+        for name, table in (("a", first), ("b", other))
+    ]
+    assert noisy[0].ids == noisy[1].ids
+    assert (noisy[0].logits != noisy[1].logits).any(axis=1).all()
+
+
+def test_the_same_clips_in_another_order_have_one_hash(tmp_path: Path, material: Material) -> None:
+    needles = []
+    for seed in (0, 2):
+        material.run(tmp_path / str(seed), haystack="zero", lengths=[10], seed=seed)
+        needles.append(json.loads((tmp_path / str(seed) / "run.json").read_text()))
+    identities = [each["identity"] for each in needles]
+    assert identities[0]["ids_sha256"] != identities[1]["ids_sha256"]
+    assert needles[0]["needles"] == needles[1]["needles"]
+    assert len(needles[0]["needles"]["clips_sha256"]) == 64

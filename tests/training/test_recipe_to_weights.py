@@ -1,0 +1,142 @@
+"""`train_recipe`: from a recipe to weights that a run takes."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+import niah
+from niah.errors import NiahError
+from niah.training.command import train_recipe
+from niah.training.initial_weights import start_from
+from tests.helpers import tiny
+from tests.helpers.tiny_training import (
+    Material,
+    network,
+    own_weights,
+)
+
+
+def test_what_is_trained_can_be_run(material: Material, tmp_path: Path) -> None:
+    weights = train_recipe(str(material.recipe(epochs=25)), tmp_path / "trained", device="cpu")
+    assert {file.name for file in (tmp_path / "trained").iterdir()} == {
+        "card.toml",
+        "labels.csv",
+        "log.csv",
+        "tensorboard",
+        "checkpoint.pt",
+        "weights.safetensors",
+    }
+    table: Any = niah.run(
+        models=str(material.card),
+        checkpoint=str(weights),
+        needles=str(material.clips),
+        haystack="zero",
+        lengths=[10, 12],
+        device="cpu",
+        out=tmp_path / "run",
+    )
+    assert set(table["status"]) == {"ok"}
+    last = list(csv.DictReader((tmp_path / "trained" / "log.csv").open()))[-1]
+    # training reads float16 features and averages ties alike: the same mAP but for rounding
+    base = table.iloc[0].to_dict()
+    assert base["mAP"] == pytest.approx(float(last["averaged_mAP"]), abs=0.02)
+    assert base["mAP"] > base["chance_mAP"] + 0.2
+    again: Any = niah.run(  # the card written beside the weights says it all
+        models=str(tmp_path / "trained" / "card.toml"),
+        needles=str(material.clips),
+        haystack="zero",
+        lengths=[10, 12],
+        device="cpu",
+        out=tmp_path / "again",
+    )
+    assert again["mAP"].tolist() == table["mAP"].tolist()
+
+
+def test_a_recipe_may_change_the_cards_labels_and_size(material: Material, tmp_path: Path) -> None:
+    labels = material.folder / "other.csv"
+    labels.write_text((material.folder / "labels.csv").read_text() + "3,/t/none,none\n")
+    given = material.recipe("changed", labels=str(labels), epochs=2)
+    weights = train_recipe(str(given), tmp_path, settings=["config.hidden=24"], device="cpu")
+    assert load_file(weights)["hidden.weight"].shape == (24, 128)
+    assert load_file(weights)["head.weight"].shape == (4, 24)
+    adapter = niah.load_model(str(tmp_path / "card.toml"))
+    assert len(adapter.labels) == 4
+    with pytest.raises(
+        NiahError, match=r"\[config\] of the card and the recipe does not fit .*TinyTagger"
+    ):
+        train_recipe(str(given), tmp_path / "no", settings=["config.hiden=24"], device="cpu")
+
+
+def test_weights_carry_their_recipe_and_last_log_line(material: Material, tmp_path: Path) -> None:
+    weights = train_recipe(str(material.recipe()), tmp_path, settings=["epochs=2"], device="cpu")
+    with safe_open(weights, framework="pt") as file:
+        told = json.loads(file.metadata()["training"])
+    assert told["recipe"]["epochs"] == 2
+    assert told["log"]["epoch"] == 2
+
+
+def test_a_student_learns_from_a_teacher(material: Material, tmp_path: Path) -> None:
+    """With the distillation loss alone the student's softmax becomes the teacher's."""
+    teacher = own_weights(tiny.card(tmp_path, "teacher", hidden=8), tiny.checkpoint(tmp_path, 3, 8))
+    given = material.recipe(teacher=str(teacher), distillation_weight=1.0, epochs=40)
+    train_recipe(str(given), tmp_path / "out", device="cpu")
+    losses = [float(line["loss"]) for line in csv.DictReader((tmp_path / "out/log.csv").open())]
+    assert losses[-1] < 0.05 * losses[0]
+
+
+def test_a_teacher_of_other_labels_is_refused(material: Material, tmp_path: Path) -> None:
+    teacher = tiny.card(
+        tmp_path, "teacher", labels="synthetic", hidden=8
+    )  # its weights are nowhere
+    with pytest.raises(NiahError, match="scores synthetic, the student labels: they must be the"):
+        train_recipe(str(material.recipe(teacher=str(teacher))), tmp_path / "out", device="cpu")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_start_from_another_model_keeps_a_fresh_head(tmp_path: Path) -> None:
+    weights = tiny.checkpoint(tmp_path, 5)
+    other = own_weights(tiny.card(tmp_path, "other"), weights)
+    student = network()
+    before = {key: value.clone() for key, value in student.state_dict().items()}
+    start_from(student, str(other))
+    after = student.state_dict()
+    assert torch.equal(after["hidden.weight"], load_file(weights)["hidden.weight"])
+    assert torch.equal(after["head.weight"], before["head.weight"])
+    wide = own_weights(tiny.card(tmp_path, "wide"), tiny.checkpoint(tmp_path, 3, 32))
+    with pytest.raises(NiahError, match=r"of another architecture: .* differ"):
+        start_from(network(), str(wide))
+
+
+def test_teachers_scores_can_be_computed_beforehand(material: Material, tmp_path: Path) -> None:
+    """Two teachers' mean; without augmentation, what they say live is what was computed."""
+    cards = [
+        own_weights(
+            tiny.card(tmp_path / str(h), "teacher", hidden=h),
+            tiny.checkpoint(tmp_path / str(h), 3, h),
+        )
+        for h in (8, 24)
+    ]
+    losses = []
+    for teaching in ("live", "precomputed"):
+        given = material.recipe(
+            teaching,
+            teacher=[str(card) for card in cards],
+            teaching=teaching,
+            distillation_weight=1.0,
+            roll=False,
+            frequency_mask=0,
+            time_mask=0,
+            epochs=3,
+        )
+        train_recipe(str(given), tmp_path / teaching, device="cpu")
+        losses.append(pd.read_csv(tmp_path / teaching / "log.csv")["loss"])
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-3)
+    assert losses[0].iloc[0] > 1e-3
