@@ -9,11 +9,16 @@ from collections.abc import Iterable
 
 
 class NiahError(Exception):
-    """Wrong input, told in one line: what, where, and the fix."""
+    """Wrong input, in one line: what, where, and the fix."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """`" Did you mean 'x' or 'y'?"` for a misspelt name, else a list of what there is."""
+    """`" Did you mean 'x' or 'y'?"` for a misspelt name, else a list of what there is.
+
+    Args:
+        name: the misspelt name.
+        known: names that exist.
+    """
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     if close:

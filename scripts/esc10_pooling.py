@@ -22,21 +22,21 @@ POSITIONS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 def main() -> None:
-    found = length_curves(RunDirectory(FOLDER).cells())
+    curves = length_curves(RunDirectory(FOLDER).cells())
     parts = (
-        ("Trained for each pooling", _by_pooling([line for line in found if not line.pool])),
+        ("Trained for each pooling", _by_pooling([line for line in curves if not line.pool])),
         ("Trained for the average, pooled afterwards", _by_pooling(
-            [line for line in found if line.model.partition(",")[0] == TRAINED]
+            [line for line in curves if line.model.partition(",")[0] == TRAINED]
         )),
     )  # fmt: skip
     (FOLDER / "pooling.md").write_text("\n".join(_table(*part).markdown() for part in parts))
     draw(parts)
 
 
-def _by_pooling(found: Sequence[LengthCurve]) -> dict[str, dict[float, LengthCurve]]:
+def _by_pooling(curves: Sequence[LengthCurve]) -> dict[str, dict[float, LengthCurve]]:
     """By name, the lines by position."""
     by: dict[str, dict[float, LengthCurve]] = {}
-    for line in found:
+    for line in curves:
         name = line.pool or line.model.removeprefix(TRAINED).removeprefix("-") or "average"
         if line.position is not None:
             by.setdefault(name, {})[line.position] = line

@@ -6,9 +6,9 @@
     python scripts/precision.py --table    write the page from the CSV, without measuring
     python scripts/precision.py --check    exit 1 if the page is stale
 
-Rows of backends that were not measured (Triton's without a CUDA device) are kept as they are. Errors are largest error
+Rows of backends that were not measured (Triton's without a CUDA device) stay as they are. Errors are largest error
 over largest value of y. The truth is the recurrence in float64 by plain numba loops, written here and nowhere else, on
-the same rounded inputs: what a backend loses, not what rounding its inputs loses.
+the same rounded inputs, so the rounding of inputs does not count as an error of the backend.
 """
 
 import csv
@@ -38,6 +38,8 @@ MEMORIES = {"short": -2.0, "long": -1e-4, "undamped": -1e-6}
 
 @dataclass(frozen=True)
 class Row:
+    """One line of precision.csv: the largest error of a backend over the largest value."""
+
     scan: str  # map (four directions, one state) or sequence (sixteen states)
     backend: str
     dtype: str  # of the inputs
@@ -50,6 +52,7 @@ class Row:
 def measured(
     backends: tuple[str, ...], lengths: tuple[int, ...], memories: tuple[str, ...]
 ) -> Iterator[Row]:
+    """Measure each backend on each memory, length and input type."""
     import torch
 
     machine = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
@@ -73,24 +76,25 @@ def measured(
 
 
 def error_of(scan: str, backend: str, args: list[Any], expected: Any) -> float:
-    """A backend gets the inputs as they are if it takes them, else in float32, as the networks hand them over."""
+    """Return the relative error of a backend; all but Triton get float32 inputs, as from the networks."""
     import torch
 
     from niah.scan import cross_scan, selective_scan
 
-    given = args if backend == "triton" else [x.float() for x in args]
+    inputs = args if backend == "triton" else [x.float() for x in args]
     if backend == "triton" and not INTERPRETED:
-        given = [x.cuda() for x in args]
+        inputs = [x.cuda() for x in args]
     call: Any = cross_scan if scan == "map" else selective_scan
     with torch.no_grad():
-        y = call(*given, backend=backend)
+        y = call(*inputs, backend=backend)
     if args[0].dtype == torch.bfloat16:
         y = y.bfloat16()
-    found = y.double().cpu().numpy()
-    return float(abs(found - expected).max() / abs(expected).max())
+    outputs = y.double().cpu().numpy()
+    return float(abs(outputs - expected).max() / abs(expected).max())
 
 
 def map_inputs(steps: int, decay: float) -> list[Any]:
+    """Random inputs (u, p, weight, bias, A, D) of `niah.scan.cross_scan`; every entry of A is `decay`."""
     import torch
 
     generator = torch.Generator().manual_seed(0)
@@ -108,6 +112,7 @@ def map_inputs(steps: int, decay: float) -> list[Any]:
 
 
 def sequence_inputs(steps: int, decay: float) -> list[Any]:
+    """Random inputs (u, z, B, C, A, D) of `niah.scan.selective_scan`; A is `decay` times 1 to STATES."""
     import torch
 
     generator = torch.Generator().manual_seed(1)
@@ -121,6 +126,7 @@ def sequence_inputs(steps: int, decay: float) -> list[Any]:
 
 
 def map_truth(u: Any, p: Any, weight: Any, bias: Any, A: Any, D: Any) -> Any:
+    """The scan of a map in four directions, in float64."""
     y = u * D.sum(0)
     for k in range(4):
         delta = np.logaddexp(0, p[..., k, :RANK] @ weight[k].T + bias[k])
@@ -137,6 +143,7 @@ def map_truth(u: Any, p: Any, weight: Any, bias: Any, A: Any, D: Any) -> Any:
 
 
 def sequence_truth(u: Any, z: Any, B: Any, C: Any, A: Any, D: Any) -> Any:
+    """The scan of a sequence, in float64."""
     y = u * D
     _loop(u[0], np.logaddexp(0, z)[0], B[0], C[0], A, y[0], np.arange(u.shape[1]))
     return y
@@ -160,6 +167,7 @@ def _steps(u, delta, B, C, A, y, order):  # type: ignore[no-untyped-def]
 
 
 def read() -> list[Row]:
+    """Read precision.csv."""
     with CSV.open(newline="") as file:
         return [
             Row(
@@ -176,6 +184,7 @@ def read() -> list[Row]:
 
 
 def write(rows: list[Row]) -> None:
+    """Write precision.csv."""
     CSV.parent.mkdir(parents=True, exist_ok=True)
     with CSV.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -184,7 +193,7 @@ def write(rows: list[Row]) -> None:
 
 
 def tables(rows: list[Row]) -> str:
-    """One table a kind of scan and memory: backends and input types down, lengths across."""
+    """Render a Markdown table for each kind of scan and memory: backends and input types down, lengths across."""
     parts = []
     for scan, memory in sorted({(row.scan, row.memory) for row in rows}):
         own = [row for row in rows if (row.scan, row.memory) == (scan, memory)]
@@ -202,6 +211,7 @@ def tables(rows: list[Row]) -> str:
 
 
 def rendered(text: str) -> str:
+    """Return the page with its tables made again."""
     begin, end = "<!-- tables: scripts/precision.py -->", "<!-- end of tables -->"
     before, _, rest = text.partition(begin)
     _, _, after = rest.partition(end)
@@ -221,8 +231,8 @@ def main(arguments: list[str]) -> int:
         if "--memory" in arguments:
             memories = (arguments[arguments.index("--memory") + 1],)
         before = read() if CSV.exists() else []
-        kept = [r for r in before if r.backend not in backends or r.memory not in memories]
-        write([*kept, *measured(backends, lengths, memories)])
+        others = [r for r in before if r.backend not in backends or r.memory not in memories]
+        write([*others, *measured(backends, lengths, memories)])
     text = PAGE.read_text()
     fresh = rendered(text)
     if "--check" in arguments:

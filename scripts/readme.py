@@ -41,52 +41,53 @@ def results() -> str:
 
 
 def performance() -> str:
+    """Render the seconds of scenes and filter bank, beside those of the plain way."""
     measured = json.loads(BENCHMARKS.read_text())
     medians = {each["name"]: each["stats"]["median"] for each in measured["benchmarks"]}
     plain = medians["test_scene_the_plain_way"]
     rows = [
-        f"| {told} | {medians[name]:.2f} s | {plain / medians[name]:.1f} x |"
-        for name, told in SHOWN.items()
+        f"| {title} | {medians[name]:.2f} s | {plain / medians[name]:.1f} x |"
+        for name, title in SHOWN.items()
     ]
     return "\n".join(["| what | median | against the plain way |", "| --- | --- | --- |", *rows])
 
 
 def speed() -> str:
-    """DASS whole, and the scans beside others'; every ratio is of one run."""
+    """Render the speed of DASS, and of the scans beside other implementations; both sides of a ratio are of one run."""
     measured = json.loads(BENCHMARKS.read_text())
-    told = {each["name"]: each["extra_info"] for each in measured["benchmarks"]}
+    figures = {each["name"]: each["extra_info"] for each in measured["benchmarks"]}
     rows = []
     for seconds, name in ((10, "10-1024-3.0"), (50, "50-5000-3.5")):
-        of = told[f"test_dass_small_against_the_plain_loop[{name}]"]
+        own = figures[f"test_dass_small_against_the_plain_loop[{name}]"]
         rows.append(
-            f"| DASS-small, {seconds} s | {of['niah s']:.2f} s | {of['times faster']:.1f} x the plain loop's speed; "
-            f"{of['times its matrix work']:.2f} x the time of its matrix products alone |"
+            f"| DASS-small, {seconds} s | {own['niah s']:.2f} s | {own['times faster']:.1f} x the plain loop's speed; "
+            f"{own['times its matrix work']:.2f} x the time of its matrix products alone |"
         )
     for model in ("dass-small", "dass-medium"):
-        (of,) = (
+        (own,) = (
             v
-            for k, v in told.items()
+            for k, v in figures.items()
             if k.startswith(f"test_two_and_a_half_hours_in_one_pass[{model}")
         )
         rows.append(
-            f"| {model.replace('dass', 'DASS')}, 2.5 h in one pass | {of['9000 s']['wall']:.0f} s | "
-            f"{of['peak GiB']:.2f} GiB at the peak; "
-            f"{of['time a second grows']['wall']:.2f} x the time per second of 300 s |"
+            f"| {model.replace('dass', 'DASS')}, 2.5 h in one pass | {own['9000 s']['wall']:.0f} s | "
+            f"{own['peak GiB']:.2f} GiB at the peak; "
+            f"{own['time a second grows']['wall']:.2f} x the time per second of 300 s |"
         )
     peers = {
         "first_stage_against_the_official_reference": "mamba-ssm's `selective_scan_ref`",
         "first_stage_against_mambapy": "mambapy's pscan",
     }
     for name, peer in peers.items():
-        of = told[f"test_{name}"]
+        own = figures[f"test_{name}"]
         rows.append(
-            f"| scan of DASS's first stage, 300 s | {of['sequence ns an element']:.1f} ns an element | "
-            f"{of['times faster']:.0f} x {peer} |"
+            f"| scan of DASS's first stage, 300 s | {own['sequence ns an element']:.1f} ns an element | "
+            f"{own['times faster']:.0f} x {peer} |"
         )
     for model, title in (("aum-base", "AuM-base"), ("ssamba-tiny", "SSAMBA-tiny")):
-        of = told[f"test_models_at_300_s_against_mambapy[{model}]"]
+        own = figures[f"test_models_at_300_s_against_mambapy[{model}]"]
         rows.append(
-            f"| {title}, two layers, 300 s | | {of['times faster']:.1f} x the same through mambapy's pscan |"
+            f"| {title}, two layers, 300 s | | {own['times faster']:.1f} x the same through mambapy's pscan |"
         )
     return "\n".join(["| what | time | beside |", "| --- | --- | --- |", *rows])
 

@@ -5,7 +5,12 @@ _CONVERT = "which libsndfile cannot read: convert it, as with `ffmpeg -i {name} 
 
 
 def description(content: bytes, name: str) -> str:
-    """Return why `content` is no sound file, in words that do not differ from run to run."""
+    """Return why a file is no sound file, in words that are equal in every run.
+
+    Args:
+        content: the file's first bytes, 512 or more.
+        name: the file's name, for the advice.
+    """
     begin = content[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if begin.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
         return "is a web page, not a sound file: fetch it again"

@@ -209,7 +209,7 @@ def _decode_stream(content: bytes, name: str, longest_s: float) -> _Stream:
 
 @cache
 def _forward_only() -> type["SoundFile"]:
-    """Return a reader that is read from its start to its end and never asked where it is.
+    """Return a reader that reads from start to end and does not support tell.
 
     `SoundFile` seeks after each block, which fails where a length is not known (FLAC from a pipe) or damaged.
     """

@@ -36,6 +36,7 @@ class Frame:
 
     @property
     def samples(self) -> int:
+        """Samples per channel of one frame (ISO 11172-3, ISO 13818-3)."""
         if self.layer == 1:
             return 384
         return 576 if self.layer == 3 and self.version != 3 else 1152
@@ -47,6 +48,7 @@ class Frame:
         return self.start + 4 + side
 
     def is_like(self, other: "Frame") -> bool:
+        """Return whether both frames may belong to one stream: equal version, layer and rate."""
         return (self.version, self.layer, self.rate) == (other.version, other.layer, other.rate)
 
 
@@ -61,6 +63,7 @@ class Stream:
 
     @property
     def is_cut(self) -> bool:
+        """True where frames are missing that the header counts."""
         return self.promised is not None and self.frames < self.promised - 1
 
     def with_length(self) -> bytes:

@@ -30,6 +30,7 @@ class Waveform:
 
     @property
     def duration_s(self) -> float:
+        """Length in seconds."""
         return len(self.samples) / self.sample_rate
 
 

@@ -1,12 +1,12 @@
 """Haystacks: zero, silence, Gaussian noise, babble, or any recording, to hide needles in.
 
-haystack            a constant, or a sound without an end, with its name and fingerprint
-loading             from a user's word to a haystack
-naming              names that tell a run's haystacks apart
-builders            what the cards' import strings `niah.haystacks:<builder>` name
-sources             sounds without an end; synthetic_talkers: voices for babble without recordings
+haystack            a constant or an endless sound, with its name and fingerprint
+loading             from a name, kind or file to a haystack
+naming              distinct names for the haystacks of a run
+builders            targets of the cards' import strings `niah.haystacks:<builder>`
+sources             endless sounds; synthetic_talkers: voices for babble without recordings
 energy_bank         a sound's mel energies, computed once
-segments            the parts of a bank that one clip hears
+segments            the parts of a bank that one clip's noise consists of
 clip_noise          one clip's noise at its level, as features or as samples
 """
 

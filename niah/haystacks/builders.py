@@ -1,8 +1,12 @@
 """Builders that haystack cards name by import string, `niah.haystacks:<builder>`.
 
-A card of one's own may name a builder of one's own, with this signature:
+A user's card may name a user's builder. All have this signature:
 
     builder(card: HaystackCard, *, babble: Path | None, seed: int) -> Haystack
+
+card      the card, with its name and the labels audible in it
+babble    file or folder of voices that the user gives
+seed      of the noise
 """
 
 import functools
@@ -52,8 +56,8 @@ def gaussian(card: HaystackCard, *, babble: Path | None, seed: int) -> Haystack:
 def babble(card: HaystackCard, *, babble: Path | None, seed: int) -> Haystack:
     """Build many people talking at once: a file as it is, 30 voices mixed, or 30 synthetic talkers.
 
-    Named "babble" only with the official file; else "babble-<file>", "babble-voices" or
-    "babble-synthetic", for tables must not mix them.
+    The name is "babble" only with the official file; else "babble-<file>", "babble-voices" or "babble-synthetic", so
+    that tables do not mix them.
     """
     if babble is None:
         return _talkers(f"{card.name}-synthetic", card.contains, seed)
@@ -111,6 +115,11 @@ def _source(card: HaystackCard) -> Path:
 
 def of_recording(path: Path, name: str, contains: tuple[str, ...] = ()) -> Haystack:
     """Build a recording, or a folder's recordings joined in the order of their names, looped for ever.
+
+    Args:
+        path: a sound file or a folder of them.
+        name: name of the haystack in tables.
+        contains: labels that are audible in it.
 
     Raises:
         NiahError: a file that is missing or no sound, or a folder without sound.

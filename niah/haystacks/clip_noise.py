@@ -70,6 +70,13 @@ class ClipNoise:
     ) -> Noise:
         """Return noise of `frames` frames for a clip, `snr_db` below the needle over its first `measured` frames.
 
+        Args:
+            needle: level and size of the needle.
+            clip_id: picks the clip's part of the haystack.
+            snr_db: needle over noise, in dB.
+            frames: length of the noise.
+            measured: leading frames over which the noise's rms is taken.
+
         Raises:
             NiahError: no finite SNR, or the noise is silent there.
         """
@@ -90,6 +97,10 @@ class ClipNoise:
     def at_fixed_level(self, clip_id: str, frames: int) -> Noise:
         """Return noise of `frames` frames for a clip, the haystack as a whole at `HAYSTACK_DBFS`.
 
+        Args:
+            clip_id: picks the clip's part of the haystack.
+            frames: length of the noise.
+
         Raises:
             NiahError: the haystack is silent.
         """
@@ -99,7 +110,13 @@ class ClipNoise:
         return Noise(self._path(clip_id, frames + self.overlap), gain)
 
     def elsewhere(self, noise: Noise, clip_id: str, frames: int) -> Noise:
-        """Return another part of the same haystack, at the same gain."""
+        """Return another part of the same haystack, at the same gain.
+
+        Args:
+            noise: the noise whose gain is taken.
+            clip_id: picks the clip's part of the haystack.
+            frames: length of the new part.
+        """
         path = patchwork(self._bank, frames + self.overlap, *self._key, clip_id, "sham")
         return Noise(path, noise.gain)
 
@@ -113,10 +130,15 @@ class ClipNoise:
             raise NiahError(f"haystack '{self._name}' needs an SNR in dB (--snr); got {snr_db}")
 
     def fill(self, rows: Tensor, noise: Noise, first: int) -> None:
-        """Write normalised features of the noise's frames from `first` on into rows (frames, mels).
+        """Write normalised features of a noise.
 
         Where two segments of the bank meet, frames across the seam are those of one side, but under niah-v2.1 those of
         the sound.
+
+        Args:
+            rows: (frames, mels) float32 to write into.
+            noise: path and gain.
+            first: frame of the noise that goes into the first row.
         """
         written = 0
         for stream_hop, run in self._hops(first, len(rows)):
@@ -127,7 +149,13 @@ class ClipNoise:
             self._fill_seams(rows, noise, first)
 
     def samples(self, noise: Noise, first_hop: int, count: int) -> NDArray[np.float32]:
-        """Return `count` scaled samples of the noise from its hop `first_hop` on."""
+        """Return (count,) float32 scaled samples of a noise.
+
+        Args:
+            noise: path and gain.
+            first_hop: hop of the noise to begin at.
+            count: number of samples.
+        """
         shift = self._frontend.frame_shift
         pieces = list(noise.path.pieces(first_hop, -(-count // shift)))
         parts = [self._bank.samples(hop, hops * shift) for hop, hops in pieces]

@@ -21,10 +21,10 @@ from niah.frontends import Frontend
 from niah.haystacks.sources import Sound
 
 ENDLESS_HOPS = 1 << 18
-"""Hops kept of a sound without a period: 43.7 minutes, 134 MB of energies once all are read."""
+"""Hops in the bank of a sound without a period: 43.7 minutes, 134 MB of energies once all are read."""
 
 MOST_HOPS = 1 << 20
-"""Hops kept of a recording with random offsets: 2.9 hours."""
+"""Hops in the bank of a recording with random offsets: 2.9 hours."""
 
 RMS_S = 120
 """Seconds over which the level of a sound without a period is measured."""
@@ -66,10 +66,12 @@ class NoiseBank:
         return math.sqrt(total / count)
 
     def fill(self, out: Tensor, hop: int, gain: float) -> None:
-        """Write normalised features of `len(out)` frames from `hop` on, at that gain.
+        """Write normalised features of frames of the bank.
 
-        out (frames, mels) float32, CPU: level + what the gain adds, floored (Kaldi:
-        max(level + ln(gain) / std, (ln eps - mean) / (2 std))).
+        Args:
+            out: (frames, mels) float32 to write into.
+            hop: first frame.
+            gain: factor on the waveform; energies scale with its square.
         """
         shift = self.frontend.gain_level(gain)
         rows = out.numpy()  # one thread is as fast as two here, and never waits for the other
@@ -81,7 +83,12 @@ class NoiseBank:
             written += high - low
 
     def square_sum(self, hop: int, samples: int) -> float:
-        """Sum x^2 over `samples` samples from sample hop * frame_shift on, in float64."""
+        """Return the sum of x^2 over samples, in float64.
+
+        Args:
+            hop: first sample / frame_shift.
+            samples: number of samples.
+        """
         whole, rest = divmod(samples, self.frontend.frame_shift)
         total = sum(
             float(block.squares[high] - block.squares[low])
@@ -93,7 +100,12 @@ class NoiseBank:
         return total
 
     def samples(self, hop: int, count: int) -> NDArray[np.float32]:
-        """Return `count` samples from `hop` on; past the bank's end the sound itself goes on."""
+        """Return (count,) float32 samples; past the bank's end those of the sound itself.
+
+        Args:
+            hop: first sample / frame_shift.
+            count: number of samples.
+        """
         return self.sound.samples(hop % self.hops * self.frontend.frame_shift, count)
 
     def _pieces(self, hop: int, count: int) -> Iterator[tuple[_Block, int, int]]:

@@ -33,7 +33,12 @@ class NoisePath:
         return list(accumulate((length for _, length in self.segments), initial=0))
 
     def pieces(self, first: int, count: int) -> Iterator[tuple[int, int]]:
-        """Yield (hop in the bank, hops) for the stream's hops `first` to `first + count`."""
+        """Yield the parts of the bank, (first hop in the bank, hops), behind a part of the stream.
+
+        Args:
+            first: first hop of the stream.
+            count: number of hops.
+        """
         for index in range(max(0, bisect_right(self._starts, first) - 1), len(self.segments)):
             (hop, length), start = self.segments[index], self._starts[index]
             low, high = max(first, start), min(first + count, start + length)
@@ -43,7 +48,12 @@ class NoisePath:
                 yield hop + low - start, high - low
 
     def seams(self, first: int, last: int) -> list[int]:
-        """Return the stream hops in [first, last) at which a segment other than the first begins."""
+        """Return the stream hops at which a segment other than the first begins.
+
+        Args:
+            first: first hop of the range.
+            last: one past its last hop.
+        """
         inner = self._starts[1:-1]
         return inner[bisect_left(inner, first) : bisect_left(inner, last)]
 
@@ -75,10 +85,17 @@ def patchwork(bank: NoiseBank, hops: int, *key: object) -> NoisePath:
 def official_hops(
     first: int, count: int, frame_length: int, shift: int, sample_rate: int = 16000
 ) -> Iterator[tuple[int, int]]:
-    """Yield (first hop, hops) of the stream behind `count` frames from `first` on, in official blocks.
+    """Yield (first hop, hops) of the stream behind some frames, in the released loader's blocks.
 
     A block of 400 s holds 40,000 hops but, with Kaldi's frames of 25 ms, only 39,998 whole frames; the next block's
-    frames follow at once. Front ends that the released loader does not know keep the rule with their own frames.
+    frames follow at once. Other front ends follow the same rule with their own frames.
+
+    Args:
+        first: first frame.
+        count: number of frames.
+        frame_length: samples of a frame.
+        shift: samples between frames.
+        sample_rate: Hz.
     """
     block_samples = OFFICIAL_BLOCK_S * sample_rate
     block_hops = block_samples // shift

@@ -25,7 +25,12 @@ class Sound(Protocol):
         """Samples after which it repeats; None if it never does."""
 
     def samples(self, start: int, count: int) -> NDArray[np.float32]:
-        """Return (count,) float32 from sample `start` >= 0 on; not to be written to."""
+        """Return (count,) float32 samples, not to be written to.
+
+        Args:
+            start: first sample, >= 0.
+            count: number of samples.
+        """
 
 
 class GaussianNoise:
@@ -41,6 +46,7 @@ class GaussianNoise:
         return keyed_generator(*self._key, block=block).standard_normal(_BLOCK, dtype=np.float32)
 
     def samples(self, start: int, count: int) -> NDArray[np.float32]:
+        """Draw samples; see `Sound.samples`."""
         if count <= _FEW:
             return self._few(start, count)
         first, last = start // _BLOCK, (start + count - 1) // _BLOCK
@@ -48,7 +54,7 @@ class GaussianNoise:
         return joined[start - first * _BLOCK :][:count]
 
     def _few(self, start: int, count: int) -> NDArray[np.float32]:
-        """Draw no more of a block than is needed, and keep none of it."""
+        """Draw only the needed start of each block, without caching it."""
         parts = [np.empty(0, dtype=np.float32)]
         while count > 0:
             block, low = divmod(start, _BLOCK)
@@ -67,9 +73,11 @@ class Tiled:
 
     @property
     def period(self) -> int:
+        """Samples of the recording."""
         return len(self._recording)
 
     def samples(self, start: int, count: int) -> NDArray[np.float32]:
+        """Return samples of the repeated recording; see `Sound.samples`."""
         first = start % self.period
         if first + count <= self.period:
             return self._recording[first : first + count]
@@ -106,6 +114,7 @@ class VoiceMix:
             self._parts.append((_unit_rms(voice), period, int(rng.integers(period))))
 
     def samples(self, start: int, count: int) -> NDArray[np.float32]:
+        """Mix samples of all talkers; see `Sound.samples`."""
         out = np.zeros(count, dtype=np.float32)
         for voice, period, offset in self._parts:
             _cycle_add(out, voice, period, (start + offset) % period)

@@ -51,7 +51,17 @@ class _Controls:
 def talker(
     number: int, seed: int, sample_rate: int, duration_s: float = 12.0
 ) -> NDArray[np.float32]:
-    """One voice: (duration_s * sample_rate,) float32, rms 0.1; a pure function of its arguments."""
+    """Synthesise one voice, a pure function of the arguments.
+
+    Args:
+        number: of the talker.
+        seed: of the haystack.
+        sample_rate: Hz.
+        duration_s: length.
+
+    Returns:
+        (duration_s * sample_rate,) float32, rms 0.1.
+    """
     rng = keyed_generator("niah-talker-1", seed, number)
     n_points = round(duration_s * _CONTROL_RATE)
     controls = _articulate(rng, n_points)

@@ -16,6 +16,11 @@ _FORMULA = ("=", "+", "-", "@")  # a spreadsheet would take such a path for a fo
 def write_clean_list(path: Path, needles: NeedleSet, ids: Collection[str]) -> None:
     """Write `path,labels,group` of the clips whose id is among `ids`; paths are relative to the list's folder.
 
+    Args:
+        path: CSV to write.
+        needles: the set.
+        ids: clip ids to list.
+
     Raises:
         NiahError: clips that are no files of their own (Parquet, the embedded ones), none, or no place to write.
     """

@@ -31,6 +31,10 @@ class Distractors:
     def of(self, index: int, count: int) -> Sequence[int]:
         """Return the indices of `count` distractors for the clip `index`, the nearest first.
 
+        Args:
+            index: place of the clip in the set.
+            count: number of distractors.
+
         Raises:
             NiahError: the set has too few clips that share no label with it.
         """
@@ -48,6 +52,11 @@ class Distractors:
         return [int(each) for each in chosen]
 
     def labels(self, index: int, count: int) -> tuple[str, ...]:
-        """Return the labels of a clip's distractors, each once."""
-        found = (label for i in self.of(index, count) for label in self.needles[i].labels)
-        return tuple(dict.fromkeys(found))
+        """Return the labels of a clip's distractors, each once.
+
+        Args:
+            index: place of the clip in the set.
+            count: number of distractors.
+        """
+        labels = (label for i in self.of(index, count) for label in self.needles[i].labels)
+        return tuple(dict.fromkeys(labels))

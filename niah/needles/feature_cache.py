@@ -39,6 +39,10 @@ class FeatureCache:
     ) -> Arrays:
         """Return the entry, made and stored if it is not there or cannot be read.
 
+        Args:
+            key: name of the entry.
+            make: computes its arrays.
+
         Raises:
             NiahError: it cannot be written (full disk); and what `make` raises.
         """

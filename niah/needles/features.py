@@ -1,4 +1,4 @@
-"""A needle as scenes take it: its features, its level, and where its loudest segment lies."""
+"""A needle in the form that scenes need: its features, its level, and its loudest segment."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from niah.frontends import Frontend
 
 @dataclass(frozen=True)
 class NeedleFeatures:
-    """A clip as scenes take it.
+    """A clip in the form that scenes need.
 
     `features` (needle_frames, mels) float32 normalised, padded or cut as the front end does; `rms` of the
     whole waveform before its mean was removed; its `samples`; its `frames` before padding. `waveform`
@@ -53,11 +53,11 @@ def needle_features(
     mean = waveform.mean(dtype=np.float64) if frontend.removes_mean else 0.0
     under = frontend.samples(frontend.needle_frames)
     centred = (waveform[: under - frontend.lead] - mean).astype(np.float32)
-    kept = None
+    mixable = None
     if keep_waveform:
-        kept = np.pad(centred, (frontend.lead, under - frontend.lead - len(centred)))
+        mixable = np.pad(centred, (frontend.lead, under - frontend.lead - len(centred)))
     features = frontend.needle(torch.from_numpy(centred))
-    return NeedleFeatures(features, rms(waveform), len(waveform), frames, kept)
+    return NeedleFeatures(features, rms(waveform), len(waveform), frames, mixable)
 
 
 def shortest_ms(frontend: Frontend) -> float:
@@ -71,6 +71,10 @@ def loudest_segment(needle: NeedleFeatures, count: int) -> int:
     Loudness of a segment = mean over its frames and mel bins of the normalised log-mel. A front end's normalisation is
     monotone, so this is the mean level in decibels; frames that only pad the clip do not count, for raw zeros are
     louder than quiet sound. A clip of no more than `count` frames starts at 0; of equal segments the first is taken.
+
+    Args:
+        needle: features (frames, mels) of the clip.
+        count: frames of the segment.
     """
     sounding = min(needle.frames, len(needle.features))
     if sounding <= count:

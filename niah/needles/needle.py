@@ -46,6 +46,7 @@ class FileSource:
 
     @property
     def name(self) -> str:
+        """Return the path, for messages."""
         return str(self.path)
 
     def read(self) -> Path:
@@ -53,9 +54,11 @@ class FileSource:
         return self.path
 
     def waveform(self, sample_rate: int) -> Waveform:
+        """Read the sound; see `Source.waveform`."""
         return load(self.path, sample_rate, longest_s=LONGEST_CLIP_S)
 
     def digest(self) -> str:
+        """Return the SHA-256 of the file's content."""
         return digest(self.path)
 
 
@@ -116,7 +119,7 @@ class NeedleSet:
         return ids_sha256(sorted(lines))
 
     def targets(self) -> NDArray[np.bool_]:
-        """(clips, classes) bool, a row a clip in order."""
+        """Return (clips, classes) bool, a row a clip in order."""
         return self.vocabulary.targets([needle.labels for needle in self.needles])
 
 
@@ -126,7 +129,11 @@ def ids_sha256(ids: Sequence[str]) -> str:
 
 
 def waveform(needle: Needle, sample_rate: int) -> Waveform:
-    """Read a needle's sound, mono float32 (samples,) at `sample_rate`.
+    """Read a needle's sound, mono float32 (samples,).
+
+    Args:
+        needle: the clip.
+        sample_rate: Hz.
 
     Raises:
         AudioError: it is unusable.

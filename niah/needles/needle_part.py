@@ -25,9 +25,11 @@ class PartSource:
 
     @property
     def name(self) -> str:
+        """Return the whole source's name."""
         return self.source.name
 
     def waveform(self, sample_rate: int) -> Waveform:
+        """Read the part; see `Source.waveform`."""
         whole = self.source.waveform(sample_rate)
         size = round(PART_S * sample_rate)
         if len(whole.samples) <= size:
@@ -41,11 +43,18 @@ class PartSource:
         return replace(whole, samples=samples, notes=(*whole.notes, note))
 
     def digest(self) -> str:
+        """Return a hash of the part's name and the whole source's content."""
         return hashlib.sha256(f"{self.part}\n{self.source.digest()}".encode()).hexdigest()
 
 
 def loudest_start(samples: NDArray[np.float32], size: int, hop: int) -> int:
-    """Return the first sample, a multiple of `hop`, of the `size` samples with the most energy; the first of equals."""
+    """Return the first sample, a multiple of `hop`, of the `size` samples with the most energy; the first of equals.
+
+    Args:
+        samples: (n,) float32, n >= size.
+        size: samples of the part.
+        hop: grid of its start, in samples.
+    """
     energy = np.concatenate([[0.0], np.cumsum(np.square(samples, dtype=np.float64))])
     starts = np.arange(0, len(samples) - size + 1, hop)
     return int(starts[np.argmax(energy[starts + size] - energy[starts])])
@@ -53,6 +62,10 @@ def loudest_start(samples: NDArray[np.float32], size: int, hop: int) -> int:
 
 def with_part(needles: NeedleSet, part: str) -> NeedleSet:
     """Return the same clips, of which `part` is hidden.
+
+    Args:
+        needles: the set.
+        part: one of `PARTS`.
 
     Raises:
         NiahError: an unknown part.

@@ -1,7 +1,7 @@
 """A needle set ready for scenes: features from the cache, bad clips named and left out.
 
-A first pass reads every clip, so that the list of clips is settled before the first cell: all cells of a run are of
-the same clips, also where its models have several front ends.
+A first pass reads every clip, so that the list of clips is fixed before the first cell: all cells of a run have the
+same clips, also where its models have several front ends.
 """
 
 import dataclasses
@@ -82,7 +82,14 @@ def prepare_alike(
     keep_waveform: bool = False,
     strict: bool = False,
 ) -> dict[str, PreparedNeedles]:
-    """Prepare the same clips for each front end; those that one of them cannot use are left out of all.
+    """Prepare the same clips for each front end; clips that one of them cannot use are left out of all.
+
+    Args:
+        needles: the clips, in the order of the results.
+        frontends: front ends by model.
+        cache: store of features.
+        keep_waveform: store the clips' samples too, for level "mix".
+        strict: refuse a bad or converted clip.
 
     Raises:
         NiahError: as `prepare`.
@@ -92,7 +99,7 @@ def prepare_alike(
         prepared[name] = prepare(
             needles, frontend, cache, keep_waveform=keep_waveform, strict=strict
         )
-        needles = prepared[name].needles  # the next need not try what is out already
+        needles = prepared[name].needles  # the next front end need not read excluded clips
     ids = frozenset(needle.id for needle in needles.needles)
     return {name: each.only(ids) for name, each in prepared.items()}
 
@@ -157,9 +164,8 @@ def prepare(
     if excluded:
         reasons = _some([clip.reason for clip in excluded])
         notes.insert(0, f"{len(excluded)} of {len(needles.needles)} clips left out: {reasons}")
-    kept = dataclasses.replace(needles, needles=tuple(usable))
     return PreparedNeedles(
-        kept,
+        dataclasses.replace(needles, needles=tuple(usable)),
         tuple(excluded),
         tuple(notes),
         tuple(keys),
@@ -172,6 +178,10 @@ def prepare(
 
 def usable_waveform(needle: Needle, frontend: Frontend) -> Waveform:
     """Read a clip for a front end, mono float32 (samples,).
+
+    Args:
+        needle: the clip.
+        frontend: the model's front end.
 
     Raises:
         AudioError: it is unreadable, shorter than a frame, or silent where it is hidden.
@@ -186,7 +196,12 @@ def usable_waveform(needle: Needle, frontend: Frontend) -> Waveform:
 
 
 def length_note(n_samples: int, frontend: Frontend) -> str:
-    """Return what is done to a clip that is longer or shorter than a needle's 10 s; "" if nothing."""
+    """Return a note on a clip that is longer or shorter than a needle's 10 s; "" on others.
+
+    Args:
+        n_samples: samples of the clip.
+        frontend: the model's front end.
+    """
     difference = n_samples - _hidden_samples(frontend)
     if difference > _CUT_S * frontend.sample_rate:
         return f"{_LONGER}; the first 10 s are hidden"

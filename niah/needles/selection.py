@@ -22,6 +22,11 @@ def select(needles: Sequence[Needle], limit: int | None, seed: int = 0) -> tuple
 
     Costs O(labels log classes).
 
+    Args:
+        needles: clips in any order.
+        limit: number of clips.
+        seed: of the order.
+
     Raises:
         NiahError: `limit` is below 1.
     """

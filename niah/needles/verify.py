@@ -1,4 +1,4 @@
-"""`niah data verify`: reads every clip of a needle set, and reports what is worth knowing of it."""
+"""`niah data verify`: read every clip of a needle set, and report durations, rates, levels and faults."""
 
 import re
 import textwrap
@@ -25,8 +25,7 @@ _LISTED = 20  # unreadable clips named per reason; the count is always whole
 class FeatureStatistics:
     """Log-mel mean and standard deviation over all frames and bins, beside the front end's own.
 
-    A set far from the constants that a model was trained with is heard at another level than its
-    training data. Padding is left out.
+    Clips of a set far from these constants have another level than the model's training data. Padding is left out.
     """
 
     mean: float
@@ -38,7 +37,7 @@ class FeatureStatistics:
 
 @dataclass(frozen=True)
 class DataReport:
-    """The findings of `verify`. Durations are in seconds, of the readable clips."""
+    """Report of `verify`. Durations are in seconds, of the readable clips."""
 
     name: str
     licence: str
@@ -59,7 +58,7 @@ class DataReport:
     readable_ids: frozenset[str] = frozenset()
 
     def markdown(self) -> str:
-        """The report as Markdown, one screen for a sound set."""
+        """Format the report as Markdown, one screen for a sound set."""
         lines = [
             f"# {plain(self.name)}",
             "",
@@ -92,22 +91,27 @@ class DataReport:
         return "\n".join(lines) + "\n"
 
     def _feature_lines(self) -> list[str]:
-        found = self.features
-        if found is None:
+        features = self.features
+        if features is None:
             return []
         return [
-            f"- log-mel: mean {found.mean:.3f}, deviation {found.std:.3f} over {found.frames} "
-            f"frames (the front end normalises by {found.expected_mean:.3f}, "
-            f"{found.expected_std:.3f})"
+            f"- log-mel: mean {features.mean:.3f}, deviation {features.std:.3f} over {features.frames} "
+            f"frames (the front end normalises by {features.expected_mean:.3f}, "
+            f"{features.expected_std:.3f})"
         ]
 
 
 def verify(
     needles: NeedleSet, sample_rate: int, frontend: "KaldiFrontend | None" = None
 ) -> DataReport:
-    """Read every clip at `sample_rate`; with a front end also the features' mean and deviation.
+    """Read every clip of a set.
 
-    Unusable clips are collected by reason, never raised. With a front end they are those that a run leaves out.
+    Unusable clips are collected by reason, never raised. With a front end they are the clips that a run leaves out.
+
+    Args:
+        needles: the set.
+        sample_rate: Hz.
+        frontend: also measure the mean and deviation of its features.
     """
     from niah.needles.prepared import length_note
 

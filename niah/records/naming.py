@@ -10,7 +10,12 @@ NO_HAYSTACK = "none"
 
 
 def scene_name(haystack: str, snr_db: float | None) -> str:
-    """Return the kind of scene: "babble, 10 dB"; haystacks without a level have none."""
+    """Return the kind of scene: "babble, 10 dB"; haystacks without a level have none.
+
+    Args:
+        haystack: name of the haystack.
+        snr_db: None for haystacks without a level.
+    """
     return haystack if snr_db is None else f"{haystack}, {snr_db:g} dB"
 
 
@@ -26,12 +31,17 @@ def pool_of(row: Mapping[str, object]) -> str:
 
 
 def window_name(window_s: float | None, pool: str) -> str:
-    """ "whole"; "whole, max" for pooled positions; "10 s" for windows pooled by their maximum; "10 s, mean"."""
+    """Name a cell's windows: "whole", "whole, max" (pooled positions), "10 s" (pooled by their maximum), "10 s, mean".
+
+    Args:
+        window_s: length of the windows; None without any.
+        pool: see `pool_of`.
+    """
     if window_s is None:
         return f"whole, {pool}" if pool else "whole"
     return f"{length_name(window_s)}, {pool}" if pool not in ("", "max") else length_name(window_s)
 
 
 def length_name(length_s: float) -> str:
-    """ "50 s" below an hour, "2.5 h" from there."""
+    """Name a length: "50 s" below an hour, "2.5 h" from there."""
     return f"{length_s:g} s" if length_s < 3600 else f"{length_s / 3600:.3g} h"

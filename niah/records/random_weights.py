@@ -1,4 +1,4 @@
-"""Models of random weights in a run: they are there for speed and memory, so their accuracy is shown nowhere."""
+"""Models with random weights in a run: they measure speed and memory, and their accuracy is never shown."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -21,14 +21,24 @@ def random_models(run_json: Mapping[str, Any]) -> list[str]:
 
 
 def without_accuracy(cells: Iterable[Point], run_json: Mapping[str, Any]) -> Iterator[Point]:
-    """Yield the cells, those of random weights without their metrics."""
+    """Yield the cells, with blank metrics where the model has random weights.
+
+    Args:
+        cells: rows of cells.csv.
+        run_json: content of run.json, which names the models with random weights.
+    """
     random = set(random_models(run_json))
     for cell in cells:
         yield {**cell, **_BLANK} if cell["model"] in random else cell
 
 
 def table_without_accuracy(cells: "pd.DataFrame", run_json: Mapping[str, Any]) -> "pd.DataFrame":
-    """Return the table of cells, those of random weights without their metrics."""
+    """Return the table of cells, with blank metrics where the model has random weights.
+
+    Args:
+        cells: rows of cells.csv.
+        run_json: content of run.json, which names the models with random weights.
+    """
     is_random = cells["model"].isin(random_models(run_json))
     blank = [name for name in _BLANK if name in cells.columns]
     return cells.assign(**{name: cells[name].mask(is_random) for name in blank})

@@ -13,7 +13,6 @@ makes it again. Rows of earlier versions have neither and are read as they are.
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -137,12 +136,7 @@ class RunDirectory:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def run_json(self) -> dict[str, Any]:
@@ -201,14 +195,19 @@ class RunDirectory:
         """Read one cell's scores.
 
         Raises:
-            NiahError: they are missing, damaged, or not those that the cell's row is of.
+            NiahError: they are missing, damaged, or not those that the cell's row was computed from.
         """
         if reason := self._changed(cell, self._expected(cell)):
             raise NiahError(f"{reason}: run the same command again, which makes it again")
         return clip_scores.read(self._scores_file(cell))
 
     def has_scores(self, cell: str, clips: int | None = None) -> bool:
-        """Return whether the cell's scores are there, are those that its row is of, and of `clips` clips."""
+        """Return whether the cell has the scores that its row was computed from.
+
+        Args:
+            cell: key of the cell.
+            clips: number of clips that they must have; None for any.
+        """
         if self._changed(cell, self._expected(cell)):
             return False
         count = clip_scores.count(self._scores_file(cell))

@@ -48,6 +48,10 @@ def merged_run_json(stored: Mapping[str, Any], new: Mapping[str, object]) -> dic
 
     Keys of `new` replace those of `stored`, but `schema_version` and `identity` stay and `models` is merged by name.
     Absolute paths are cut to their last part (`niah.system.folders`).
+
+    Args:
+        stored: present content.
+        new: keys to replace.
     """
     plain: dict[str, Any] = json.loads(json.dumps(dict(new)))
     fixed = {name: stored[name] for name in ("schema_version", "identity")}
@@ -60,8 +64,12 @@ def merged_run_json(stored: Mapping[str, Any], new: Mapping[str, object]) -> dic
 def checked_run_json(content: Mapping[str, Any], file: Path) -> dict[str, Any]:
     """Check the types of the keys that are read, and the depth of everything.
 
+    Args:
+        content: object read from the file.
+        file: its path, for messages.
+
     Returns:
-        The content, with half surrogates, which no file can be written with, spelt out ("\\udcff").
+        The content, with half surrogates, which no file can be written with, spelt out ("\udcff").
 
     Raises:
         NiahError: something is not as it must be; names the file and the key.

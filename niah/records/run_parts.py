@@ -20,7 +20,7 @@ FILES = (
 
 
 def refuse_links(run: Path) -> None:
-    """Check that every part of the run in `run`, and all that its folders hold, is a file or folder of its own.
+    """Check that every part of the run in `run`, and all that its folders hold, is a regular file or folder.
 
     Raises:
         NiahError: a part is a symbolic link, or neither a file nor a folder; names it.

@@ -36,7 +36,7 @@ BASE_LENGTH_S = 10.0  # the needle alone, what every drop is relative to
 
 @dataclass(frozen=True)
 class Column:
-    """One column of cells.csv: its unit ("" for text and counts) and what it says."""
+    """One column of cells.csv: its unit ("" for text and counts) and its meaning."""
 
     name: str
     type: type
@@ -222,7 +222,13 @@ def validate_row(row: Mapping[str, object]) -> Row:
 
 
 def window_pool_name(pool: str, window_s: float, hop_s: float | None) -> str:
-    """Return the `window_pool` of windows `hop_s` apart: "max" for half a window, else "max, hop 2.5 s"."""
+    """Return the entry of column `window_pool`: "max" for windows half a window apart, else "max, hop 2.5 s".
+
+    Args:
+        pool: how windows' scores are pooled.
+        window_s: length of a window.
+        hop_s: from one window to the next; None for half a window.
+    """
     return pool if hop_s in (None, window_s / 2) else f"{pool}, hop {hop_s:g} s"
 
 

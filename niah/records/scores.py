@@ -119,6 +119,10 @@ def refusal(logits: NDArray[Any]) -> str | None:
 def write(file: Path, scored: ClipScores) -> None:
     """Store `scored`, whole or not at all.
 
+    Args:
+        file: target.
+        scored: logits with the clips' ids and labels.
+
     Raises:
         NiahError: logits that are NaN or infinite; a full disk.
     """

@@ -171,7 +171,7 @@ class _Beside:
 
 
 class _Computed:
-    """Metrics from scores; the last base is kept, resampled, since cells come model by model."""
+    """Metrics from scores; the last base stays in memory, resampled, since cells come model by model."""
 
     def __init__(self, run: "RunDirectory") -> None:
         self.run = run

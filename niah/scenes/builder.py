@@ -130,6 +130,15 @@ class SceneBuilder:
     ) -> Scene:
         """Return the scene that `scene` computes, its rows rendered when they are read.
 
+        Args:
+            needle: the clip to hide; None for a control without one.
+            clip_id: picks the noise of this clip.
+            length_s: seconds in all.
+            position: in [0, 1].
+            snr_db: needle over noise, in dB; only for haystacks of noise.
+            sham: (without a needle) splice another part of the haystack into the needle's place.
+            like: (without a needle) the needle that sets the noise's level.
+
         Raises:
             NiahError: as `scene`.
         """
@@ -167,6 +176,12 @@ class SceneBuilder:
         Under `niah-v2.1` each clip is scaled to the SNR; before it, the noise is scaled to the whole clip of the first
         piece, measured over the haystack's frames ("mix": over all). One piece of a whole clip is the plain scene.
 
+        Args:
+            pieces: parts of clips and their places in the scene.
+            clip_id: picks the noise.
+            length_s: seconds in all.
+            snr_db: needle over noise, in dB; only for haystacks of noise.
+
         Raises:
             NiahError: length or SNR that make no scene, no piece, or pieces that overlap or stick out.
         """
@@ -200,6 +215,10 @@ class SceneBuilder:
         There it brings the rms of the clip's active part (`niah.needles.active_part`) to `snr_db` above the haystack's
         -30 dB. Only the part that is hidden counts: its first 10.24 s for AST and DASS.
 
+        Args:
+            needle: the clip.
+            snr_db: needle over noise, in dB.
+
         Raises:
             NiahError: no finite SNR, a needle without its waveform, or one that is silent.
         """
@@ -230,6 +249,14 @@ class SceneBuilder:
         `niah-v2.1` fixes the level. Before it, the SNR is measured over the haystack's frames, all but `hidden` ones
         (the needle's; "mix": over all); a control without a needle has the level of the scene with one.
 
+        Args:
+            needle: the clip, None in a control.
+            clip_id: picks the noise.
+            total: frames of the scene.
+            snr_db: needle over noise, in dB.
+            like: the needle that sets the level of a control's noise.
+            hidden: frames that the needle takes from the noise.
+
         Raises:
             NiahError: no finite SNR, or noise that is silent there.
         """
@@ -245,6 +272,11 @@ class SceneBuilder:
 
     def noise_samples(self, noise: Noise, first_hop: int, count: int) -> NDArray[np.float32]:
         """Return (count,) float32 scaled samples of a clip's noise, from its hop `first_hop` on.
+
+        Args:
+            noise: path and gain of a clip's noise.
+            first_hop: first hop of the stream.
+            count: number of samples.
 
         Raises:
             NiahError: the haystack is a constant.

@@ -19,7 +19,7 @@ _RENDERING = threading.Lock()
 """Held while blocks are read: a haystack's bank is computed once, not by every thread that reads it first."""
 
 Render = Callable[[Tensor, int], None]
-"""Write rows (n, mels), the segment's frames from the given one on."""
+"""Write rows (n, mels), the segment's frames from `first` on."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,12 @@ class Segment:
 
     @classmethod
     def of_rows(cls, start: int, rows: Tensor) -> "Segment":
-        """Make a segment of rows (n, mels) that are in memory, from the scene's frame `start` on."""
+        """Make a segment of rows (n, mels) that are in memory, from the scene's frame `start` on.
+
+        Args:
+            start: frame of the scene.
+            rows: (n, mels) float32.
+        """
 
         def render(out: Tensor, first: int) -> None:
             out.copy_(rows[first : first + len(out)])
@@ -61,7 +66,12 @@ class Scene:
         return self.segments[-1].stop, self.mels
 
     def render(self, out: Tensor, first: int = 0) -> Tensor:
-        """Write the frames from `first` on into `out` (n, mels) float32, on the CPU, and return it."""
+        """Write frames of the scene into `out`, on the CPU, and return it.
+
+        Args:
+            out: (n, mels) float32.
+            first: frame of the scene that goes into the first row.
+        """
         last = first + len(out)
         for each in self.segments:
             low, high = max(first, each.start), min(last, each.stop)

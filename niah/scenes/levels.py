@@ -1,7 +1,7 @@
 """Levels of a scene: whether the noise goes on under the needle, and which combinations have a meaning. No torch.
 
 surround    the needle replaces the haystack's frames, which are cut open for it
-mix         the noise goes on under the needle: frame for frame, the front end hears their sum
+mix         the noise goes on under the needle: frame for frame, the front end gets their sum
 """
 
 from collections.abc import Iterable
@@ -22,7 +22,12 @@ def default_level(protocol: str) -> Level:
 
 
 def needs_waveforms(protocol: str, levels: Iterable[str]) -> bool:
-    """Return whether scenes of these levels need the clips' samples beside their features."""
+    """Return whether scenes of these levels need the clips' samples beside their features.
+
+    Args:
+        protocol: one of `niah.placement.PROTOCOLS`.
+        levels: "surround", "mix".
+    """
     return protocol == "niah-v2.1" or "mix" in levels
 
 

@@ -31,6 +31,10 @@ class Piece:
 def in_order(pieces: Sequence[Piece], total: int) -> list[Piece]:
     """Return the pieces in time order.
 
+    Args:
+        pieces: parts of clips.
+        total: frames of the scene.
+
     Raises:
         NiahError: no piece, or pieces that overlap or stick out of a scene of `total` frames.
     """
@@ -51,7 +55,12 @@ class Run:
 
 
 def runs_of(ordered: Sequence[Piece], head: int) -> list[Run]:
-    """Return the runs of frames that reach into pieces, each piece with up to `head` frames before it."""
+    """Return the runs of frames that reach into pieces, each piece with up to `head` frames before it.
+
+    Args:
+        ordered: pieces in time order.
+        head: frames before a piece whose windows reach into it.
+    """
     runs: list[Run] = []
     for piece in ordered:
         low = max(0, piece.start - head)
@@ -64,7 +73,13 @@ def runs_of(ordered: Sequence[Piece], head: int) -> list[Run]:
 
 
 def spliced(frontend: Frontend, piece: Piece, gain: float) -> Tensor:
-    """Return the features (count, mels) of a piece without noise, its clip's waveform times `gain`."""
+    """Return the features (count, mels) of a piece without noise, its clip's waveform times `gain`.
+
+    Args:
+        frontend: the model's front end.
+        piece: part of a clip.
+        gain: factor on the clip's waveform.
+    """
     needle = piece.needle
     features = needle.features
     if gain != 1.0:

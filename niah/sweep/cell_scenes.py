@@ -1,4 +1,4 @@
-"""The scenes of a run: one builder a haystack, level and front end, shared by all models of it, and a cell's scenes.
+"""Scenes of a run's cells: one builder for each haystack, level and front end, shared by all models.
 
 A control's scene is that of the same clip without its needle, at the level that the clip would set.
 """
@@ -21,7 +21,7 @@ from niah.sweep.plan import Cell, piece_frames
 
 @dataclass
 class Scenes:
-    """Builders of a run's haystacks for one front end, each made when first needed; their energies are kept."""
+    """Builders of a run's haystacks for one front end, each made when first needed; their energies stay in memory."""
 
     options: RunOptions
     haystacks: dict[str, Haystack]
@@ -30,7 +30,11 @@ class Scenes:
     _chooser: Distractors | None = None
 
     def builder(self, haystack: str, level: str | None = None) -> SceneBuilder:
-        """Return the scene builder of a haystack at a level, the run's own if None; constants have no level.
+        """Return the scene builder of a haystack at a level.
+
+        Args:
+            haystack: its name.
+            level: "surround" or "mix"; None for the run's own. Constants have surround alone.
 
         Raises:
             NiahError: a haystack that the protocol or the front end does not have.
@@ -58,11 +62,16 @@ class Scenes:
         return [self.builder(haystack, level) for level in self.options.levels]
 
     def can_play(self, haystack: str) -> bool:
-        """Return whether the front end can give this haystack: zeros are a mean log-mel, which not every one has."""
+        """Return whether the front end has this haystack: zeros are a mean log-mel, which not every one defines."""
         return self.haystacks[haystack].fill != "zero" or bool(self.frontend.zero_row)
 
     def of_cell(self, cell: Cell, prepared: PreparedNeedles) -> Iterator[Scene]:
-        """The scene of every clip, in order; their rows are not in memory yet."""
+        """Yield the scene of every clip, in order; their rows are not in memory yet.
+
+        Args:
+            cell: the cell.
+            prepared: the run's clips.
+        """
         if cell.is_base:
             for index in range(len(prepared)):
                 yield Scene.of_rows(prepared.features(index).features)
@@ -88,7 +97,12 @@ class Scenes:
         return cell.control is not None and not self.haystacks[cell.haystack].needs_snr
 
     def distractor_labels(self, cell: Cell, prepared: PreparedNeedles) -> list[tuple[str, ...]]:
-        """Return the labels of every clip's distractors, in order; empty where the cell has none."""
+        """Return the labels of every clip's distractors, in order; empty where the cell has none.
+
+        Args:
+            cell: the cell.
+            prepared: the run's clips.
+        """
         if not cell.distractors:
             return []
         chooser = self._distractors(prepared)

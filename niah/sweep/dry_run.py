@@ -1,4 +1,4 @@
-"""A run without running: everything is checked and every clip read as a run would, nothing is scored or written."""
+"""Dry run: check everything and read every clip as a run does, without scoring or writing."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,8 +24,12 @@ def planned_cells(options: RunOptions, note: Callable[[str], None]) -> list[Plan
     Weights that the run would fetch are not fetched: such a model is checked but for them, and none of its cells counts
     as done.
 
+    Args:
+        options: options of the run.
+        note: called with each note on the clips.
+
     Raises:
-        NiahError: what the run would be refused for.
+        NiahError: the run would be refused.
     """
     setup = EvalSetup(options, fetch=False)
     for text in setup.notes:

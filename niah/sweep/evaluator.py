@@ -1,4 +1,4 @@
-"""One model in a sweep: its cells' keys, its batches, its rows and scores."""
+"""One model in a sweep: keys of its cells, batches, rows and scores."""
 
 import traceback
 from collections.abc import Callable, Sequence
@@ -54,7 +54,7 @@ class ModelEvaluator:
             )
 
     def key(self, cell: Cell) -> str:
-        """Hash of all that decides a cell's scores; the base depends on no haystack."""
+        """Return the hash of everything that a cell's scores depend on; the base depends on no haystack."""
         haystack = None if cell.is_base else self.scenes.haystacks[cell.haystack]
         determinants: dict[str, Value] = {
             "model": self.card.fingerprint,
@@ -84,19 +84,24 @@ class ModelEvaluator:
             determinants["needle_part"] = self.options.needle_part
         if code := code_sha256(self.card):
             determinants["adapter_code"] = code
-        # neither is the scan that is taken anyway
+        # the default scan is no determinant either
         if kernel := other_than_auto(self.options.kernel, self.device):
             determinants["kernel"] = kernel
         return cell_key(determinants)
 
     def run(self, cells: Sequence[Cell], directory: RunDirectory, advance: Advance) -> list[Row]:
-        """Score the clips of cells of the same scenes and store what the model says of them.
+        """Score the clips of cells and store the logits.
 
-        The cells differ in their pooling alone, so that one pass through the network scores them all: the latency is
-        its. Whatever goes wrong in a cell is its row's `error`: the run goes on.
+        One pass through the network scores all cells, since they differ in pooling alone; its latency is theirs. An
+        exception becomes the rows' `error`, and the run goes on.
+
+        Args:
+            cells: cells of the same scenes.
+            directory: run directory, open for writing.
+            advance: called with the number of clips that were scored.
 
         Returns:
-            One row a cell, without metrics.
+            One row for each cell, without metrics.
 
         Raises:
             NiahError: the scores cannot be written.
@@ -120,7 +125,7 @@ class ModelEvaluator:
     def _infer(
         self, cells: Sequence[Cell], advance: Advance
     ) -> tuple[InferenceResult, list[tuple[str, ...]]]:
-        """Logits of all clips, and the labels of their distractors."""
+        """Return the logits of all clips, and the labels of their distractors."""
         cell = cells[0]
         distractors = self.scenes.distractor_labels(cell, self.prepared)
         scenes = self.scenes.of_cell(cell, self.prepared)
@@ -154,7 +159,7 @@ class ModelEvaluator:
             )
 
     def _failure(self, error: Exception) -> Row:
-        """Columns of a row for an exception. Rows are published, so no folder of this machine is in it."""
+        """Return a row's columns for an exception, without folders of this machine: rows are published."""
         if is_out_of_memory(error):
             free_cached(self.device)
             return {"status": "oom", "error": "out of memory"}
@@ -162,7 +167,7 @@ class ModelEvaluator:
         return {"status": "error", "error": without_folders(text, roots_of(vars(self.options)))}
 
     def described(self) -> dict[str, Any]:
-        """The model's entry in run.json."""
+        """Return the model's entry in run.json."""
         info = adapter_info(self.adapter, self.card)
         return {
             "checkpoint_sha256": info.weights_sha256,
@@ -175,7 +180,7 @@ class ModelEvaluator:
         }
 
     def _probed(self) -> int:
-        """Clips at once, or windows at once."""
+        """Return the batch size: clips, or windows."""
         if self.windows is not None:
             many = len(self.prepared) * self._windows_of(max(self.options.lengths_s))
             return probe_batch_size(self.adapter, [self.windows.frames], many, self.device)
@@ -183,7 +188,7 @@ class ModelEvaluator:
         return probe_batch_size(self.adapter, lengths, len(self.prepared), self.device)
 
     def _scorer(self, cells: Sequence[Cell], batch_size: int) -> tuple[Adapter, int]:
-        """The adapter that scores the scenes, and how many at once: a batch of windows is of few long scenes."""
+        """Return the adapter that scores the scenes, and scenes a batch: few long scenes fill a batch of windows."""
         poolings = [cell.pooling for cell in cells if cell.pooling is not None]
         if poolings:
             return Pooled(self.adapter, *poolings), batch_size
@@ -237,7 +242,7 @@ class ModelEvaluator:
 
 
 def _with_place(error: Exception) -> str:
-    """An unexpected exception in one line: its kind, its message, and the line of the adapter that it comes from."""
+    """Format an unexpected exception in one line: its kind, message, and the line of the adapter that raised it."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if "site-packages" not in frame.filename]
     place = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""

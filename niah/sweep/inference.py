@@ -46,19 +46,26 @@ def infer(
     advance: Callable[[int], None],
     ahead: bool | None = None,
 ) -> InferenceResult:
-    """Logits of scenes, all of one length, in batches.
+    """Compute the logits of scenes of one length, in batches.
 
-    The latency is the median over batches of wall time / clips in the batch, transfer to the device included, the
-    making of the scene not; the first batch (kernels are loaded, memory is mapped) counts only when it is the only one.
+    The latency is the median over batches of wall time / clips in the batch. It includes the transfer to the device and
+    excludes the making of scenes; the first batch (kernels are loaded, memory is mapped) counts only when it is alone.
 
-    With `ahead` the fifth batch and those after it are prepared by a thread while the one before is scored. Logits are
-    the same bits, one batch more is in memory, and only the first four are timed, since what runs beside a forward pass
-    slows it. By default that is done on a GPU alone, for batches that are not large (`is_large`): on a CPU scenes
-    are made on the cores that the model needs.
+    With `ahead` a thread prepares the fifth and later batches while the one before is scored. Logits are the same bits,
+    one batch more is in memory, and only the first four batches are timed, since the thread slows a forward pass. On a
+    CPU scenes are made on the cores that the model needs, so the default there is off.
+
+    Args:
+        adapter: the model.
+        scenes: (frames, mels) each.
+        batch_size: scenes a batch.
+        device: the model's.
+        advance: called with the number of clips of each finished batch.
+        ahead: prepare batches in a thread; by default on a GPU, unless batches are large (`is_large`).
     """
     free_cached(device)
     memory = PeakMemory(device)
-    found: list[Tensor] = []
+    logits_by_batch: list[Tensor] = []
     seconds: list[float] = []
     groups = _groups(scenes, batch_size)
     first = next(groups)
@@ -71,27 +78,35 @@ def infer(
             logits = adapter.logits(batch).float().cpu()  # the copy waits for the device
             if not ahead or len(seconds) < ALONE:
                 seconds.append((time.perf_counter() - begin) / len(logits))
-            found.append(logits)
+            logits_by_batch.append(logits)
             advance(len(logits))
             del batch  # the next one takes its place
-    return InferenceResult(torch.cat(found), median(seconds[1:] or seconds), memory.bytes())
+    return InferenceResult(
+        torch.cat(logits_by_batch), median(seconds[1:] or seconds), memory.bytes()
+    )
 
 
 def probe_batch_size(
     adapter: Adapter, lengths: Sequence[int], clips: int, device: torch.device
 ) -> int:
-    """The batch size for a whole run, found at the longest of `lengths` (frames) that the adapter takes at all.
+    """Measure the batch size for a whole run, at the longest length that the adapter accepts.
 
-    On a CPU 1, the reference mode. On a GPU the largest power of two up to 64 whose forward pass fits in memory,
-    halved once for headroom, and never more than the adapter's `safe_batch` of that length, where it has one; 1 if not
+    On a CPU 1, the reference mode. On a GPU the largest power of two up to 64 whose forward pass fits in memory, halved
+    once for headroom, and never more than the adapter's `safe_batch` of that length, where it has one; 1 if not
     even one clip fits (that cell then records its running out of memory).
+
+    Args:
+        adapter: the model.
+        lengths: frames of the run's scenes.
+        clips: number of clips, an upper limit.
+        device: the model's.
     """
     if device.type == "cpu":
         return 1
     for frames in sorted(lengths, reverse=True):
         try:
             return _probe(adapter, frames, min(LARGEST_PROBED_BATCH, clips), device)
-        except NiahError:  # a length that the model has no mode for: its cell will say so
+        except NiahError:  # the model does not accept this length: its cell records the reason
             continue
     return 1
 
@@ -114,7 +129,13 @@ def _probe(adapter: Adapter, frames: int, most: int, device: torch.device) -> in
 
 
 def is_large(clips: int, frames: int, mels: int) -> bool:
-    """Return whether so many whole scenes would take more than an eighth of this machine's memory."""
+    """Return whether whole scenes would take more than an eighth of this machine's memory.
+
+    Args:
+        clips: number of scenes.
+        frames: frames of each.
+        mels: mel bins of each frame.
+    """
     memory_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return clips * frames * mels * _FLOAT32_BYTES > memory_bytes / LARGE_SHARE
 
@@ -126,17 +147,21 @@ def _groups(scenes: Iterable[Scene], size: int) -> Iterator[list[Scene]]:
 
 
 def _batches(adapter: Adapter, groups: Iterable[list[Scene]]) -> Generator[Any, None, None]:
-    """Each group as what the adapter takes; nothing is kept of a batch that was handed out."""
+    """Yield each group as a batch for the adapter; no reference to a yielded batch stays here."""
     for group in groups:
         yield FeatureBlocks(group) if isinstance(adapter, InBlocks) else stack(group)
 
 
 def one_ahead(items: Iterable[Item], alone: int = 0) -> Generator[Item, None, None]:
-    """The same items in the same order, each made while the one before it is with the caller.
+    """Yield the same items in the same order, each made while the caller works on the one before it.
 
-    The first `alone` items are made when they are asked for. Never more than two are alive, if the caller lets go of
-    one before it asks for the next. What goes wrong in the making is raised where the item would have come; the thread
-    is over when the generator is closed or has ended. Where no thread can be started, items are made when asked for.
+    The first `alone` items are made on request. Never more than two are alive, if the caller drops one before it asks
+    for the next. An error in the making is raised in the item's place; the thread ends when the generator is closed or
+    has ended. Where no thread can be started, items are made on request.
+
+    Args:
+        items: made one by one, in another thread.
+        alone: number of first items that are made in the caller's thread.
     """
     iterator = iter(items)
     yield from islice(iterator, alone)

@@ -23,7 +23,11 @@ class ModelSpec:
 
 
 def resolve_models(specs: Sequence[str], checkpoint: str | None = None) -> tuple[ModelSpec, ...]:
-    """Resolve each of `specs`, in order; the package's cards are read once.
+    """Resolve names and card files to models, in order; the package's cards are read once.
+
+    Args:
+        specs: names or card files.
+        checkpoint: weights for all of them; None for the cards' own.
 
     Raises:
         NiahError: an unknown model, or one that is given twice.

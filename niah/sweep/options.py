@@ -161,11 +161,12 @@ class RunOptions:
 
     @property
     def levels(self) -> tuple[str, ...]:
+        """The levels that `level` lists, in order."""
         return tuple(level.strip() for level in self.level.split(",") if level.strip())
 
     @property
     def own_level(self) -> str:
-        """The run's own: of its identity, and of rows that say no other."""
+        """The level of the run's identity, and of rows without another."""
         return "surround" if "surround" in self.levels else self.levels[0]
 
     @property
@@ -175,4 +176,5 @@ class RunOptions:
 
     @property
     def clips_limit(self) -> int | None:
+        """Number of clips: `limit`, or the default of the synthetic set."""
         return DEFAULT_LIMIT if self.limit is None and self.needles == "synthetic" else self.limit

@@ -2,20 +2,20 @@
 
 A cell is one model x haystack x SNR x length x position. The needle alone (10 s) is every model's base: it is
 measured once a model (and pooling), whatever the run varies. Under niah-v2.1 the needle alone is also measured in each
-noise that goes on under it: the shortest scene at that SNR, which tells what masking costs apart from length.
+noise that goes on under it: the shortest scene at that SNR, which separates the cost of masking from that of length.
 
 Further axes, each plain by default:
 
     pooling        of per-position logits (`niah.networks.layers.pooling`): as another model, with a base of its own
     level          surround, or mix; where a run has both, constants, into which nothing mixes, have surround alone
-    needle_s       the clip's loudest stretch of so many seconds is hidden, the rest is haystack
-    needle_count   the clip so many times, each in its own equal section of the scene
-    distractors    so many clips of other classes beside it (`niah.placement`, `niah.needles.distractors`)
+    needle_s       the loudest needle_s seconds of the clip are hidden, the rest is haystack
+    needle_count   copies of the clip, each in an equal section of the scene
+    distractors    number of clips of other classes beside it (`niah.placement`, `niah.needles.distractors`)
     control        the plain scenes once more without their needle; see `_controls`
 
-needle_s, needle_count, distractors and the level mix are `niah-v2`'s: the paper's harness has nothing like them. The
-base stays the whole clip alone, so their relative scores tell what the cut (or the crowd) and the haystack cost
-together.
+needle_s, needle_count, distractors and the level mix belong to `niah-v2`; the paper's harness has no such axes. The
+base stays the whole clip alone, so their relative scores give the cost of the cut (or of the crowd) and of the
+haystack together.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,7 +30,7 @@ from niah.records.naming import NO_HAYSTACK, axes_name
 from niah.records.schema import BASE_LENGTH_S
 from niah.sweep.options import CONSTANT_HAYSTACKS, RunOptions
 
-LONGEST_NEEDLE_FRAMES = 1024  # that a front end gives a 10 s clip: AST's and DASS's
+LONGEST_NEEDLE_FRAMES = 1024  # of a 10 s clip: AST's and DASS's front end
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class Cell(Axes):
 
     @property
     def is_base(self) -> bool:
+        """Return whether it is the needle alone."""
         return self.haystack == NO_HAYSTACK
 
     @property
@@ -64,9 +65,13 @@ class Cell(Axes):
 
 
 def plan(options: RunOptions, models: Sequence[str]) -> list[Cell]:
-    """All cells, the shortest first within a model, each once; poolings of the same scenes side by side.
+    """List the cells, the shortest first within a model, each once; poolings of the same scenes side by side.
 
-    What does not fit in its scene is left out.
+    Scenes whose pieces do not fit are left out.
+
+    Args:
+        options: grid of the run.
+        models: names of the models, in order.
     """
     poolings = dict.fromkeys(options.poolings) or (None,)
     return [
@@ -78,17 +83,17 @@ def plan(options: RunOptions, models: Sequence[str]) -> list[Cell]:
 
 
 def left_out(options: RunOptions) -> list[str]:
-    """Return what of the options was not planned, in words."""
-    found = []
+    """Return a sentence on each scene that is not planned because its pieces do not fit."""
+    notes = []
     for length in sorted(set(options.lengths_s) - {BASE_LENGTH_S}):
         for position in dict.fromkeys(options.positions):
             for cell in _arranged(options, Cell("", "", length, position=position)):
                 if not _fits(cell, options.protocol):
                     what = axes_name(asdict(cell))
-                    found.append(
+                    notes.append(
                         f"{what}: no room in {length:g} s, position {position:g}; left out"
                     )
-    return found
+    return notes
 
 
 def _cells_of(options: RunOptions, model: str) -> Iterator[Cell]:
@@ -131,8 +136,8 @@ def _arranged(options: RunOptions, plain: Cell) -> Iterator[Cell]:
 
 
 def _controls(options: RunOptions, place: Cell) -> Iterator[Cell]:
-    """The needle-free scene: the haystack goes on, so that no position matters: one cell, also at 10 s. The sham: the
-    needle's place holds another stretch of the haystack, a cell a position; a constant has no seam, so none."""
+    """Yield the controls of a place: needle-free, one cell, since the haystack goes on and no position matters; sham,
+    a cell a position, with another part of the haystack in the needle's place; a constant has no seam, so no sham."""
     if NEEDLE_FREE in options.controls:
         yield replace(place, control=NEEDLE_FREE)
     seams = place.haystack not in CONSTANT_HAYSTACKS and place.length_s != BASE_LENGTH_S
@@ -156,5 +161,10 @@ def _fits(cell: Cell, protocol: str) -> bool:
 
 
 def piece_frames(cell: Cell, needle_frames: int) -> int:
-    """Frames of each clip in a cell's scenes, where the front end gives a whole one `needle_frames`."""
+    """Return the frames of each clip in a cell's scenes.
+
+    Args:
+        cell: the cell.
+        needle_frames: frames of a whole clip, by the front end.
+    """
     return needle_frames if cell.needle_s is None else round(cell.needle_s * FRAMES_PER_SECOND)

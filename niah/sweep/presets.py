@@ -1,8 +1,8 @@
 """Presets: the runs behind the paper's figures, as data (`results/published/presets/*.toml`).
 
 A preset is one or more parts, each a full grid of models x haystacks x SNRs x positions x lengths x poolings; all go
-into one run directory. What the user gives beside `--preset` goes before what the preset says, in every part. What the
-paper says of the figure in words is carried along for the report, and so is what had to be assumed.
+into one run directory. Options beside `--preset` override the preset's, in every part. The paper's statements on the
+figure are carried along for the report, and so are our assumptions.
 """
 
 from collections.abc import Mapping
@@ -32,13 +32,14 @@ class Part:
     poolings: tuple[str, ...] | None = None
 
     def options(self) -> dict[str, Any]:
+        """Return the fields of `RunOptions` that this part sets."""
         values = {name: getattr(self, name) for name in PART_OPTIONS}
         return {name: value for name, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True)
 class Preset:
-    """One figure. `states`: what the paper says of it; `assumed`: what it does not say and we chose."""
+    """One figure. `states`: the paper's statements on it; `assumed`: our choices where the paper is silent."""
 
     name: str
     title: str
@@ -50,7 +51,7 @@ class Preset:
 
 
 def presets() -> list[Preset]:
-    """All of them, by name."""
+    """Read the presets of the package, sorted by name."""
     return [
         read_preset(path) for path in sorted((published_file().parent / "presets").glob("*.toml"))
     ]
@@ -86,22 +87,22 @@ def read_preset(path: Path) -> Preset:
     return build(Preset, {**table, "parts": built, "path": path}, where)
 
 
-def options_of(given: Mapping[str, Any]) -> list[RunOptions]:
-    """Make `RunOptions` from the fields in `given`: one, or one a part of the preset that `given` names.
+def options_of(settings: Mapping[str, Any]) -> list[RunOptions]:
+    """Make `RunOptions` from a mapping of its fields: one, or one for each part of the preset that it names.
 
     Raises:
-        NiahError: as `RunOptions` does, or for an unknown preset, or when none of its models has weights to be had.
+        NiahError: as `RunOptions` does, or for an unknown preset, or when none of its models has weights on its card.
     """
-    if given.get("protocol") is not None:
-        given = {**given, "protocol": current_protocol(given["protocol"])}
-    if given.get("preset") is None:
-        return [RunOptions(**given)]
-    preset, absent = find_preset(str(given["preset"])), without_weights(given)
+    if settings.get("protocol") is not None:
+        settings = {**settings, "protocol": current_protocol(settings["protocol"])}
+    if settings.get("preset") is None:
+        return [RunOptions(**settings)]
+    preset, absent = find_preset(str(settings["preset"])), without_weights(settings)
     runs = []
     for part in preset.parts:
         models = tuple(model for model in part.models if model not in absent)
         own = {"models": models, "protocol": PAPERS_PROTOCOL, "out": Path("runs") / preset.name}
-        options = {**part.options(), **own, **given}
+        options = {**part.options(), **own, **settings}
         if options["models"]:
             runs.append(RunOptions(**options))
     if not runs:
@@ -111,10 +112,14 @@ def options_of(given: Mapping[str, Any]) -> list[RunOptions]:
     return runs
 
 
-def without_weights(given: Mapping[str, Any]) -> list[str]:
-    """Return the models of the preset in `given` that are left out, for their cards have no weights."""
-    if given.get("preset") is None or "models" in given or given.get("checkpoint") is not None:
+def without_weights(settings: Mapping[str, Any]) -> list[str]:
+    """Return the models of the preset in `settings` that are left out because their cards have no weights."""
+    if (
+        settings.get("preset") is None
+        or "models" in settings
+        or settings.get("checkpoint") is not None
+    ):
         return []
-    models = (m for part in find_preset(str(given["preset"])).parts for m in part.models)
+    models = (m for part in find_preset(str(settings["preset"])).parts for m in part.models)
     cards = known_models()
     return [model for model in dict.fromkeys(models) if not find_model(model, cards)[0].weights]

@@ -19,6 +19,7 @@ _PACKAGES = (
 
 
 def hardware(device: torch.device) -> dict[str, Any]:
+    """Describe this machine and `device` for run.json."""
     entries: dict[str, Any] = {
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
@@ -33,15 +34,16 @@ def hardware(device: torch.device) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
+    """Return the versions of Python and of the packages that results depend on, where installed."""
+    installed = {"python": platform.python_version()}
     for name in _PACKAGES:
         with suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found
+            installed[name] = importlib.metadata.version(name)
+    return installed
 
 
 def git() -> dict[str, Any]:
-    """Commit of the checkout that this package is run from, and whether it was changed; empty for an installed one."""
+    """Return the commit of the checkout that this package runs from, and whether it was changed; empty if installed."""
     folder = (
         Path(version.__file__).resolve().parent
     )  # the package, whichever folder of it this file is in
@@ -49,7 +51,7 @@ def git() -> dict[str, Any]:
         "commit": ["rev-parse", "HEAD"],
         "dirty": ["status", "--porcelain", "--untracked-files=no", "."],
     }
-    found: dict[str, Any] = {}
+    state: dict[str, Any] = {}
     for name, arguments in commands.items():
         try:
             result = subprocess.run(
@@ -62,9 +64,9 @@ def git() -> dict[str, Any]:
             )
         except (OSError, subprocess.SubprocessError):
             return {}
-        found[name] = result.stdout.strip()
-    found["dirty"] = bool(found["dirty"])
-    return found
+        state[name] = result.stdout.strip()
+    state["dirty"] = bool(state["dirty"])
+    return state
 
 
 def _processor() -> str:

@@ -48,10 +48,12 @@ class LoadedModel:
 
     @property
     def name(self) -> str:
+        """The card's name."""
         return self.spec.name
 
     @property
     def weights_sha256(self) -> str:
+        """Hash of the weights in memory."""
         return adapter_info(self.adapter).weights_sha256
 
     def key(self, haystack: str | None, **determinants: str | float | None) -> str:
@@ -73,7 +75,7 @@ class LoadedModel:
 class EvalSetup:
     """Everything that `options` name, checked and made ready.
 
-    Every model is loaded once here: a checkpoint that does not fit the third model must not be found after hours with
+    Every model is loaded once here: a checkpoint that does not fit the third model must not be noticed after hours with
     the first two. Every clip is read once, so that the list of clips is settled before the first result.
 
     Raises:
@@ -152,7 +154,7 @@ class EvalSetup:
         return identity
 
     def record(self) -> dict[str, Any]:
-        """Return what run.json says of how the results were made."""
+        """Return the content of run.json on code, machine, models and clips."""
         arguments = {
             name: str(value) if isinstance(value, Path) else value
             for name, value in asdict(self.options).items()

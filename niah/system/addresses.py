@@ -1,6 +1,6 @@
 """Open an http(s) address, and nothing else: other schemes are refused, also where a server redirects to.
 
-A server that says nothing is given up after `timeout_s`; one that sends its headers drop by drop, after
+A silent server is abandoned after `timeout_s`; one that sends its headers drop by drop, after
 `HEADERS_S`.
 """
 
@@ -21,11 +21,16 @@ _LEFT_AS_THEY_ARE = "/%:@!$&'()*+,;=~"
 
 
 def opened(url: str, headers: Mapping[str, str], timeout_s: float) -> HTTPResponse:
-    """The answer to a GET of `url`, whose body is still to be read.
+    """Send a GET request and return the answer, its body unread.
+
+    Args:
+        url: http or https.
+        headers: of the request.
+        timeout_s: seconds without any bytes after which a server is abandoned.
 
     Raises:
         OSError: no connection, a refusal by the server, or another scheme (`URLError` is one).
-        HTTPException, ValueError: an answer that is not HTTP, or an address that is none.
+        HTTPException, ValueError: an answer that is not HTTP, or no address.
     """
     request = urllib.request.Request(quoted(url), headers=dict(headers))
     _only_http(request.full_url)
@@ -45,7 +50,7 @@ def opened(url: str, headers: Mapping[str, str], timeout_s: float) -> HTTPRespon
 
 
 def quoted(url: str) -> str:
-    """The address in ASCII: a host in its international form, other letters percent-quoted."""
+    """Return the address in ASCII: a host in its international form, other letters percent-quoted."""
     split = urlsplit(url)
     host = split.netloc if split.netloc.isascii() else split.netloc.encode("idna").decode()
     path = quote(split.path, safe=_LEFT_AS_THEY_ARE)
@@ -64,6 +69,7 @@ class Redirects(urllib.request.HTTPRedirectHandler):
         headers: HTTPMessage,
         newurl: str,
     ) -> urllib.request.Request | None:
+        """Return the request that follows a redirection; see `urllib.request`."""
         _only_http(newurl)
         if urlsplit(req.full_url).scheme == "https" and urlsplit(newurl).scheme != "https":
             raise URLError("the server redirects from https to http, which is not followed")

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and what the disk refuses told in one line.
+"""Files written whole or not at all, and errors of the disk in one line.
 
 The content goes to a hidden file beside the target, is flushed to the disk, and is renamed over
 the target: a reader, or a kill at any moment, meets the old file or the new one, never a part.
@@ -81,7 +81,12 @@ def _pass_through(file: Path, content: memoryview) -> None:
 
 
 def write_json(file: Path, content: Mapping[str, object]) -> None:
-    """Write `content` as indented UTF-8 JSON, whole or not at all."""
+    """Write indented UTF-8 JSON, whole or not at all.
+
+    Args:
+        file: target.
+        content: an object of JSON's types.
+    """
     with atomic_write(file) as stream:
         stream.write((json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
 
@@ -104,7 +109,7 @@ def read_json(file: Path) -> dict[str, Any]:
 
 
 def is_leftover(name: str) -> bool:
-    """Return whether a file of this name is what a killed writer left behind."""
+    """Return whether a file name is that of a killed writer's temporary file."""
     return name.startswith(".") and name.endswith(SUFFIX)
 
 
@@ -116,7 +121,11 @@ def remove_leftovers(folder: Path) -> None:
 
 @contextmanager
 def one_line_os_errors(folder: Path) -> Iterator[None]:
-    """Turn a full disk, a read-only folder and the like into one line about `folder`."""
+    """Turn a full disk, a read-only folder and the like into one line about `folder`.
+
+    Raises:
+        NiahError: an `OSError` in the block.
+    """
     try:
         yield
     except OSError as error:

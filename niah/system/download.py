@@ -42,7 +42,7 @@ def sha256_of(path: Path) -> str:
 def fetch(url: str, sha256: str, destination: Path, *, instead: str = "") -> Path:
     """Bring `url` to `destination`, unless a file with that checksum is there already.
 
-    Without a checksum (`""`) any complete file is taken that is not text, and a file that is there already is kept.
+    Without a checksum (`""`) any complete file that is not text is accepted, and an existing file stays.
 
     The file appears under its name only when complete and verified. A progress bar goes to stderr.
 
@@ -108,11 +108,11 @@ def _fetch(url: str, sha256: str, part: Path, destination: Path, instead: str) -
         if gone_on and sha256 and sha256_of(part) != sha256:  # the server has another file now
             discard(part)
             transfer(url, part, verified=True, shown=destination.name)
-    found = sha256_of(part)
-    if sha256 and found != sha256:
+    actual = sha256_of(part)
+    if sha256 and actual != sha256:
         discard(part)
         raise NiahError(
-            f"{url}: has sha256 {found[:12]}.., not the expected {sha256[:12]}..; {instead}"
+            f"{url}: has sha256 {actual[:12]}.., not the expected {sha256[:12]}..; {instead}"
         )
     if not sha256 and (reason := why_no_binary(part)):
         discard(part)

@@ -6,10 +6,14 @@ from pathlib import Path
 
 
 def files_below(folder: Path, suffixes: Collection[str]) -> list[Path]:
-    """List the regular files with one of `suffixes` (small letters), in the order of their relative paths.
+    """List the regular files with certain suffixes, in the order of their relative paths.
 
-    What begins with a dot is passed over (macOS writes `._x.wav` beside `x.wav`, downloaders keep `.cache`), and so is
-    `__MACOSX` of ZIP archives. Linked folders are not entered.
+    Names that begin with a dot are left out (macOS writes `._x.wav` beside `x.wav`, downloaders make `.cache`), and so
+    is `__MACOSX` of ZIP archives. Linked folders are not entered.
+
+    Args:
+        folder: folder to walk.
+        suffixes: in small letters, with the dot.
     """
     files = []
     for parent, folders, names in os.walk(folder):

@@ -1,7 +1,7 @@
-"""Folders of the user's machine, cut from what is made to be published: of an absolute path the last part is shown.
+"""Privacy of published files: of an absolute path only the last part is shown, the user's folders are cut.
 
-What a later command needs the whole path for (`niah locate` opens the clips again) is kept in the user's cache by
-`remember`, under what the published form says: the run directory can be moved or renamed, and tells nothing.
+Later commands need whole paths (`niah locate` opens the clips again). `remember` stores them in the user's cache under
+a hash of the published arguments, so the run directory can be moved or renamed and discloses nothing.
 """
 
 import hashlib
@@ -28,9 +28,11 @@ _WHOLE = re.compile(r"(?!/[mgt]/)(?:[A-Za-z]:[\\/]|\\\\|~|/).*[\\/]([^\\/]+)[\\/
 
 
 def without_folders(text: str, roots: Sequence[str] = ()) -> str:
-    """`text` with absolute paths cut to their last part.
+    """Cut the absolute paths in a text to their last part.
 
-    `roots`: folders that may occur in it and have spaces in their names, where no pattern sees a path's end.
+    Args:
+        text: a sentence.
+        roots: folders that may occur in it; needed where their names have spaces, which no pattern recognises.
     """
     for root in sorted({root.rstrip("/") for root in roots} - {""}, key=len, reverse=True):
         text = text.replace(f"{root}/", f"/{MARK}/")
@@ -40,12 +42,18 @@ def without_folders(text: str, roots: Sequence[str] = ()) -> str:
 
 def last_part(text: str) -> str:
     """ "…/name" of a text that is one absolute path and nothing else; any other text as `without_folders` has it."""
-    found = _WHOLE.fullmatch(text)
-    return f"{MARK}/{found.group(1)}" if found else without_folders(text)
+    match = _WHOLE.fullmatch(text)
+    return f"{MARK}/{match.group(1)}" if match else without_folders(text)
 
 
 def published(value: Any, roots: Sequence[str] = (), *, paths: bool = False) -> Any:
-    """`value` of JSON with every text in it cut; `paths`: its texts are paths or names, not sentences."""
+    """Cut the absolute paths in every text of a JSON value.
+
+    Args:
+        value: nested mappings, lists, texts and numbers.
+        roots: see `without_folders`.
+        paths: the texts are paths or names, not sentences.
+    """
     if isinstance(value, str):
         return last_part(value) if paths else without_folders(value, roots)
     if isinstance(value, Mapping):
@@ -56,7 +64,7 @@ def published(value: Any, roots: Sequence[str] = (), *, paths: bool = False) -> 
 
 
 def published_run(content: Mapping[str, Any]) -> dict[str, Any]:
-    """A run.json as it may be shown to all."""
+    """Cut the absolute paths in the content of a run.json."""
     arguments = content.get("arguments")
     roots = roots_of(arguments) if isinstance(arguments, Mapping) else []
     return {
@@ -65,7 +73,7 @@ def published_run(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def numbered(names: Iterable[str]) -> list[str]:
-    """The names, "run" as "run (2)" where an earlier one is "run": told apart without the folders above."""
+    """Make equal names distinct: the second "run" becomes "run (2)"."""
     stated: list[str] = []
     for name in names:
         ways = (name if n == 1 else f"{name} ({n})" for n in count(1))
@@ -74,33 +82,42 @@ def numbered(names: Iterable[str]) -> list[str]:
 
 
 def roots_of(arguments: Mapping[str, Any]) -> list[str]:
-    """The folders of the absolute paths among what a command was asked."""
-    found: list[str] = []
+    """Return the absolute paths among a command's arguments, and their folders."""
+    roots: list[str] = []
     for value in arguments.values():
         for each in value if isinstance(value, list | tuple) else (value,):
             text = str(each) if isinstance(each, str | Path) else ""
             if text.startswith(("/", "~")):
-                found += [text, text.rpartition("/")[0]]
-    return found
+                roots += [text, text.rpartition("/")[0]]
+    return roots
 
 
-def remember(asked: Mapping[str, Any], ids_sha256: str) -> None:
-    """Keep the whole paths of what a run was asked, for `recalled`. A cache that cannot be written is no harm."""
-    asked = json.loads(json.dumps(asked))  # lists, as run.json has them
-    stated = published(asked, paths=True)
-    if stated == asked:
+def remember(arguments: Mapping[str, Any], ids_sha256: str) -> None:
+    """Store a run's arguments with their whole paths in the cache, for `recalled`; an unwritable cache is ignored.
+
+    Args:
+        arguments: arguments of the run, by name.
+        ids_sha256: hash of the run's clip ids.
+    """
+    arguments = json.loads(json.dumps(arguments))  # lists, as in run.json
+    stated = published(arguments, paths=True)
+    if stated == arguments:
         return
     file = _file(stated, ids_sha256)
     with suppress(NiahError, OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        atomic.write_json(file, asked)
+        atomic.write_json(file, arguments)
 
 
 def recalled(stated: Mapping[str, Any], ids_sha256: str) -> dict[str, Any]:
-    """Return the arguments with their whole paths, from the published form in a run.json.
+    """Return a run's arguments with their whole paths.
+
+    Args:
+        stated: arguments in its run.json, paths cut.
+        ids_sha256: hash of the run's clip ids.
 
     Raises:
-        NiahError: a path is cut, and this machine's cache does not know it.
+        NiahError: a path is cut, and this machine's cache lacks the whole one.
     """
     cut = [name for name, value in stated.items() if name != "out" and _is_cut(value)]
     if not cut:
@@ -109,7 +126,7 @@ def recalled(stated: Mapping[str, Any], ids_sha256: str) -> dict[str, Any]:
     if file.is_file():
         return atomic.read_json(file)
     raise NiahError(
-        f"run.json tells of {', '.join(cut)} only the last part ({stated[cut[0]]}), and this machine has not run it: "
+        f"run.json has only the last part of {', '.join(cut)} ({stated[cut[0]]}), and this machine has not run it: "
         "give the same `niah run` command again (it resumes)"
     )
 

@@ -25,7 +25,12 @@ class CacheFolderLocator(UserProvidedCacheLocator):
 
     @classmethod
     def from_function(cls, py_func: Any, py_file: str) -> Any:
-        """Return a locator, or None where the folder cannot be written."""
+        """Return a locator, or None where the folder cannot be written.
+
+        Args:
+            py_func: the function to cache.
+            py_file: its source file.
+        """
         skipped: Any = super(UserProvidedCacheLocator, cls)  # its own looks at NUMBA_CACHE_DIR
         return skipped.from_function(py_func, py_file)
 

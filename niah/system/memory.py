@@ -27,6 +27,7 @@ class PeakMemory:
             _CLEAR_REFS.write_text("5")  # resets VmHWM, see proc(5)
 
     def bytes(self) -> int:
+        """Return the peak in bytes."""
         if self.device.type == "cuda":
             return int(torch.cuda.max_memory_allocated(self.device))
         if _STATUS.exists():

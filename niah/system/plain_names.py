@@ -1,8 +1,8 @@
 """The names that a card may have: a card is data from strangers, and becomes file names and addresses on this machine.
 
-Each check takes the value and where it stands, and returns it or raises a `NiahError` of one line. `component` is the
-rule for all that becomes one name in a folder; `relative` for a file below a folder that is known. `below` follows
-links, so it is asked where a file is read or written, after the names were found plain.
+Each check returns the value or raises a `NiahError` of one line. `component` is for values that become one name in a
+folder, `relative` for a file below a known folder. `below` follows
+links, so it is called where a file is read or written, after the names were checked.
 """
 
 import re
@@ -19,10 +19,14 @@ _REVISION = re.compile(r"[0-9A-Za-z_][0-9A-Za-z._-]*(/[0-9A-Za-z_][0-9A-Za-z._-]
 
 
 def component(value: str, where: str) -> str:
-    """One plain name: no folder, not hidden, of letters that print, at most `MOST_BYTES` long.
+    """Check one plain name: no folder, not hidden, of letters that print, at most `MOST_BYTES` long.
+
+    Args:
+        value: text from a card.
+        where: its place, for the message.
 
     Raises:
-        NiahError: it is none.
+        NiahError: the value is no such name.
     """
     if reason := _not_plain(value):
         raise NiahError(f"{where} is {_shown(value)}, {reason}: write one plain name, as in 'mine'")
@@ -30,7 +34,11 @@ def component(value: str, where: str) -> str:
 
 
 def relative(value: str, where: str) -> str:
-    """The path of a file below a known folder: plain names with `/` between them.
+    """Check the path of a file below a known folder: plain names with `/` between them.
+
+    Args:
+        value: text from a card.
+        where: its place, for the message.
 
     Raises:
         NiahError: it is absolute, climbs out with `..`, or has a name that is not plain.
@@ -45,7 +53,11 @@ def relative(value: str, where: str) -> str:
 
 
 def address(value: str, where: str) -> str:
-    """An http or https address with a host; "" is none.
+    """Check an http or https address with a host; "" stands for none.
+
+    Args:
+        value: text from a card.
+        where: its place, for the message.
 
     Raises:
         NiahError: another scheme, no host, a bad port, or letters that do not print.
@@ -63,10 +75,14 @@ def address(value: str, where: str) -> str:
 
 
 def checksum(value: str, where: str) -> str:
-    """A SHA-256 of 64 hexadecimal digits, in small letters; "" is none.
+    """Check a SHA-256 of 64 hexadecimal digits and return it in small letters; "" stands for none.
+
+    Args:
+        value: text from a card.
+        where: its place, for the message.
 
     Raises:
-        NiahError: it is something else.
+        NiahError: the value is something else.
     """
     if value and not _SHA256.fullmatch(value.lower()):
         raise NiahError(f"{where} is {_shown(value)}: a sha256 has 64 hexadecimal digits")
@@ -74,10 +90,14 @@ def checksum(value: str, where: str) -> str:
 
 
 def hub(value: str, where: str) -> str:
-    """A repository of the Hugging Face hub, `OWNER/NAME`; "" is none.
+    """Check the name of a Hugging Face repository, `OWNER/NAME`; "" stands for none.
+
+    Args:
+        value: text from a card.
+        where: its place, for the message.
 
     Raises:
-        NiahError: it is something else.
+        NiahError: the value is something else.
     """
     if value and (not _HUB.fullmatch(value) or ".." in value or "--" in value):
         raise NiahError(f"{where} is {_shown(value)}: a hub repository reads OWNER/NAME")
@@ -85,10 +105,14 @@ def hub(value: str, where: str) -> str:
 
 
 def revision(value: str, where: str) -> str:
-    """A commit, branch or tag of a repository; "" is none.
+    """Check the name of a commit, branch or tag; "" stands for none.
+
+    Args:
+        value: text from a card.
+        where: its place, for the message.
 
     Raises:
-        NiahError: it is something else.
+        NiahError: the value is something else.
     """
     if value and not _REVISION.fullmatch(value):
         raise NiahError(f"{where} is {_shown(value)}: a revision is a commit, a branch or a tag")
@@ -96,10 +120,14 @@ def revision(value: str, where: str) -> str:
 
 
 def text(value: str, where: str) -> str:
-    """Something shown to a person: letters that print.
+    """Check text that is shown to a person: letters that print.
+
+    Args:
+        value: text from a card.
+        where: its place, for the message.
 
     Raises:
-        NiahError: it holds control characters.
+        NiahError: it has control characters.
     """
     if not value.isprintable():
         raise NiahError(f"{where} is {_shown(value)}: it must be one line of text")
@@ -107,10 +135,16 @@ def text(value: str, where: str) -> str:
 
 
 def below(folder: Path, path: Path, where: str, fix: str) -> Path:
-    """`path`, which with all links followed lies below `folder`.
+    """Check that a path is below a folder, all links followed.
+
+    Args:
+        folder: the folder.
+        path: the path, which is returned.
+        where: place of the path in a card, for the message.
+        fix: advice for the message.
 
     Raises:
-        NiahError: it does not, or its links run in a circle.
+        NiahError: it is not, or its links run in a circle.
     """
     try:
         inside = path.resolve().is_relative_to(folder.resolve())

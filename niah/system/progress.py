@@ -1,4 +1,4 @@
-"""One look for every progress bar: what, how far, how long still. On stderr, and only on a terminal."""
+"""Progress bars: task, progress and time left, on stderr and only on a terminal."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
@@ -17,6 +17,7 @@ Item = TypeVar("Item")
 
 
 def progress_bar() -> Progress:
+    """Make a progress bar on stderr, which shows on a terminal only."""
     console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}"),
@@ -34,7 +35,13 @@ def progress_bar() -> Progress:
 def track(
     items: Sequence[Item] | Iterable[Item], what: str, total: int | None = None
 ) -> Iterator[Item]:
-    """Iterate with a bar."""
+    """Iterate with a progress bar.
+
+    Args:
+        items: any iterable.
+        what: text before the bar.
+        total: number of items, where `items` has no length.
+    """
     with progress_bar() as bar:
         length = len(items) if isinstance(items, Sequence) else total
         task = bar.add_task(what, total=length, detail="")

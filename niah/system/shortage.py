@@ -1,4 +1,4 @@
-"""Want of memory or threads, told apart from a damaged file: under another job's pressure whole files fail to read."""
+"""Want of memory or threads, as opposed to a damaged file: under another job's pressure whole files fail to read."""
 
 import errno
 

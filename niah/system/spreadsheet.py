@@ -1,7 +1,7 @@
 """Tables as CSV, for people: the one writer, which lets no text run as a formula in a spreadsheet.
 
 A text that begins (after white space) with = + - @, one of their wide forms, a tab or a carriage return gets an
-apostrophe in front; so does one with apostrophes before such a beginning, or it could not be told from a guarded one.
+apostrophe in front; so does one with apostrophes before such a beginning, or it would read as a guarded one.
 `unguarded` takes it away again, so that names read back are the names that were written. Numbers are as they are.
 """
 
@@ -20,7 +20,12 @@ _QUOTED = re.compile(r'[",\r\n]')
 
 
 def text(header: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
-    """A CSV with a line a row; None and NaN are empty fields, numbers are written in full."""
+    """Return a CSV; None and NaN are empty fields, numbers are written in full.
+
+    Args:
+        header: names of the columns.
+        rows: a line each.
+    """
     lines = (",".join(map(_field, row)) for row in (header, *rows))
     return "".join(f"{line}\n" for line in lines)
 
@@ -42,7 +47,7 @@ def rows_text(
 
 
 def frame_text(frame: "pd.DataFrame") -> str:
-    """A data frame without its index."""
+    """Return a data frame as CSV, without its index."""
     columns = [_plain(frame[name]) for name in frame.columns]
     return text(map(str, frame.columns), zip(*columns, strict=True))
 

@@ -72,7 +72,12 @@ def delimiter_of(text: str) -> str:
 
 
 def delimiter_note(path: Path, delimiter: str) -> tuple[str, ...]:
-    """Return a sentence on a delimiter other than the comma."""
+    """Return a sentence on a delimiter other than the comma.
+
+    Args:
+        path: the table.
+        delimiter: as `delimiter_of` returns it.
+    """
     if delimiter == ",":
         return ()
     return (f"{path.name} is read with {_DELIMITERS[delimiter]} between cells",)

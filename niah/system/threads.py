@@ -1,13 +1,12 @@
 """Worker threads whose jobs do not start threads of their own.
 
 A tile of work runs on one thread from end to end, so that what it makes stays in that thread's cache. torch and numba
-let go of the interpreter lock inside a kernel; BLAS inside a job is held to one thread, otherwise two jobs on two
+release the interpreter lock inside a kernel; BLAS inside a job is limited to one thread, otherwise two jobs on two
 cores would ask for four.
 
-What calls the jobs has a team of threads too, torch's OpenMP threads, which spin for about a millisecond after each
-parallel operation in case of another, on the cores that the jobs then wait for: 0.8 ms a call of `run_jobs` where one
-such operation went before. So where jobs follow one another, what lies between them is done by one thread, under
-`single_threaded_torch`.
+torch's own OpenMP threads spin for about a millisecond after each parallel operation, on the cores that the jobs then
+wait for: 0.8 ms a call of `run_jobs` after one such operation. So the work between successive calls runs on one thread,
+under `single_threaded_torch`.
 """
 
 import os
@@ -21,17 +20,17 @@ from typing import Any
 import torch
 
 Job = tuple[Any, ...]
-_LENT = threading.local()  # .threads: how many the jobs have while torch is held to one
+_LENT = threading.local()  # .threads: number of jobs at a time while torch is limited to one
 
 
 def threads_of_jobs() -> int:
-    """On how many threads `run_jobs` would run jobs now: as many as torch would use, were it not held."""
+    """Return the number of threads of `run_jobs` now: those that torch would use without our limit."""
     return int(getattr(_LENT, "threads", 0)) or torch.get_num_threads()
 
 
 @contextmanager
 def single_threaded_torch() -> Iterator[None]:
-    """torch itself keeps to this thread, and leaves its others to the jobs."""
+    """Limit torch to this thread within the block, and leave its other threads to the jobs."""
     threads = threads_of_jobs()
     before, own = getattr(_LENT, "threads", 0), torch.get_num_threads()
     _pool(threads)  # its making sets torch's number
@@ -45,10 +44,14 @@ def single_threaded_torch() -> Iterator[None]:
 
 
 def run_jobs(function: Callable[..., None], jobs: Iterable[Job]) -> None:
-    """Call `function` with each job's arguments, on as many threads as torch would use; the first error is raised.
+    """Call a function with each job's arguments in parallel; the first error is raised.
 
     Jobs must not depend on each other. Every job that has begun is over when this returns or raises, so that memory
     they write to may be freed.
+
+    Args:
+        function: runs in the threads of `threads_of_jobs`.
+        jobs: its arguments, a tuple each.
     """
     listed = list(jobs)
     threads = threads_of_jobs()
@@ -76,7 +79,7 @@ def _run(mode: tuple[bool, bool], function: Callable[..., None], job: Job) -> No
 
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
-    """Workers, each with torch and BLAS held to one thread; kept for the life of the process."""
+    """Workers that live as long as the process, each with torch and BLAS limited to one thread."""
     ready, own = threading.Barrier(threads + 1), torch.get_num_threads()
 
     def alone() -> None:

@@ -2,7 +2,7 @@
 
 A part can be gone on from where its content is known to be the same: the card gives a checksum, which is looked at in
 the end, or the server gave an ETag, which lies beside the part in `<part>.tag`. Any other part is begun anew.
-A server that says nothing for `TIMEOUT_S`, or brings less than `LEAST_BYTES_PER_S` over `WINDOW_S`, is given up.
+A server that is silent for `TIMEOUT_S`, or sends less than `LEAST_BYTES_PER_S` over `WINDOW_S`, is abandoned.
 """
 
 import errno
@@ -159,5 +159,5 @@ def _size(response: HTTPResponse) -> int | None:
 
 def _first_byte(response: HTTPResponse) -> int:
     """Return the byte where a partial answer begins; -1 where it does not say."""
-    found = re.match(r"bytes ([0-9]{1,18})-", response.headers.get("Content-Range", ""))
-    return int(found[1]) if found else -1
+    match = re.match(r"bytes ([0-9]{1,18})-", response.headers.get("Content-Range", ""))
+    return int(match[1]) if match else -1

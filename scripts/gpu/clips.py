@@ -22,10 +22,12 @@ def clips(manifest: Path) -> Iterator[tuple[dict[str, str], Clip]]:
                 yield row, (str((manifest.parent / row["path"]).resolve()), row["audioset_mid"])
 
 
-def write(file: Path, found: list[Clip]) -> None:
+def write(file: Path, clips_found: list[Clip]) -> None:
     with file.open("w", newline="", encoding="utf-8") as stream:
-        csv.writer(stream, lineterminator="\n").writerows([("path", "labels"), *sorted(found)])
-    print(f"{file}: {len(found)} clips, {len({labels for _, labels in found})} classes")
+        csv.writer(stream, lineterminator="\n").writerows(
+            [("path", "labels"), *sorted(clips_found)]
+        )
+    print(f"{file}: {len(clips_found)} clips, {len({labels for _, labels in clips_found})} classes")
 
 
 def main(data: Path, out: Path) -> None:

@@ -2,8 +2,8 @@
 
     python scripts/gpu/goldens.py OUT.csv [--device cuda] [--dtypes float32,bfloat16,float16] [--only NAME,..]
 
-Models with goldens in tests/golden are held against them; the others, with seeded random weights, against their own
-float32 logits on the CPU, which the CPU suite holds against goldens. float32 is meant: TF32 is off. The error is the
+Models with goldens in tests/golden are compared with them; the others, with seeded random weights, against their own
+float32 logits on the CPU, which the CPU suite compares with goldens. float32 is meant: TF32 is off. The error is the
 largest one, absolute for float32 and over the largest logit for 16 bits.
 """
 

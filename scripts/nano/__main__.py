@@ -31,25 +31,25 @@ def main() -> None:
         description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,
     )
-    parser.add_argument("what", choices=("train", "sweep", "tables", "claims"))
+    parser.add_argument("step", choices=("train", "sweep", "tables", "claims"))
     parser.add_argument(
         "--only", nargs="+", default=[], choices=names, metavar="RUN", help=", ".join(names)
     )
     parser.add_argument("--work", type=Path, default=ROOT / "runs" / "nano", metavar="DIR")
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "nano", metavar="DIR")
-    given = parser.parse_args()
-    if given.what == "train":
-        runs.train(given.work, given.only)
-    elif given.what == "sweep":
-        runs.sweep(given.work, given.only)
-    elif given.what == "tables":
-        run = RunDirectory(given.work / "run")
-        tables.write(given.out, *score(run))
+    options = parser.parse_args()
+    if options.step == "train":
+        runs.train(options.work, options.only)
+    elif options.step == "sweep":
+        runs.sweep(options.work, options.only)
+    elif options.step == "tables":
+        run = RunDirectory(options.work / "run")
+        tables.write(options.out, *score(run))
         for name in ("cells.csv", "run.json"):
-            shutil.copyfile(run.path / name, given.out / name)
-        claims.write(given.out)
+            shutil.copyfile(run.path / name, options.out / name)
+        claims.write(options.out)
     else:
-        claims.write(given.out)
+        claims.write(options.out)
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ class Quantity:
 
     @property
     def seeds_variance(self) -> float:
+        """Squared standard error of the mean by the choice of seeds."""
         return variance(self.values) / len(self.values)
 
 
@@ -55,6 +56,7 @@ class Claim:
 
     @property
     def holds(self) -> bool:
+        """True where the difference is significant after Holm's correction."""
         return self.p_holm < LEVEL
 
 
@@ -90,7 +92,7 @@ def retention_table(results: Path) -> Table:
             half = sqrt(T**2 * own.seeds_variance + (Z * own.clips_se) ** 2)
             seeds = ", ".join(f"{value:.2f}" for value in own.values)
             texts.append(f"{mean(own.values):.2f} ± {half:.2f} ({seeds})")
-        body.append((variant.told, *texts))
+        body.append((variant.title, *texts))
     caption = (
         "Chance-adjusted retention, (mAP - chance) / (mAP at 10 s - chance): mean over "
         f"{len(SEEDS)} seeds ± half the 95 % interval, of clips and of training (each seed)"
@@ -100,7 +102,7 @@ def retention_table(results: Path) -> Table:
 
 def claim_table(tested: Sequence[Claim]) -> Table:
     """Return the claims as rows, those that hold after correction first."""
-    titles = {variant.name: variant.told for variant in VARIANTS}
+    titles = {variant.name: variant.title for variant in VARIANTS}
     body = [
         (
             f"{titles[claim.changed]} against {titles[claim.reference]}",
@@ -149,7 +151,7 @@ def _quantity(
 
 
 def _clips_se(row: dict[str, str], kind: str) -> float:
-    """Return what of a half interval in scores.csv is of clips: half^2 = (z SE)^2 + t^2 SD^2 / seeds."""
+    """Return the clips' part (SE) of a half interval in scores.csv: half^2 = (z SE)^2 + t^2 SD^2 / seeds."""
     seeds = [float(row[f"{kind}_seed{seed}"]) for seed in SEEDS]
     rest = float(row[f"{kind}_half"]) ** 2 - T**2 * variance(seeds) / len(seeds)
     return sqrt(max(rest, 0.0)) / Z

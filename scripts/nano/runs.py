@@ -1,4 +1,4 @@
-"""Train every run, and sweep all of them in one `niah run`, over clips that nothing is chosen by."""
+"""Train every run, and sweep all of them in one `niah run`, over clips that no choice was made on."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ NEEDLES = "synthetic:comparison"
 
 
 def train(work: Path, only: Sequence[str]) -> None:
-    """Seed by seed, so that an early look compares like with like; a finished run is not done again."""
+    """Train all runs, or those of `only`, seed by seed, so that early results compare; finished ones are skipped."""
     for place, seed in enumerate(SEEDS):
         for variant in VARIANTS:
             name = variant.runs[place]
@@ -25,7 +25,7 @@ def train(work: Path, only: Sequence[str]) -> None:
 
 
 def sweep(work: Path, only: Sequence[str]) -> None:
-    """Zeros, needle in the middle: cells that are there are not done again."""
+    """Sweep all runs, or those of `only`: zeros, needle in the middle; finished cells are skipped."""
     names = [name for variant in VARIANTS for name in variant.runs if not only or name in only]
     models = [part for name in names for part in ("--model", f"{name}/card.toml")]
     _niah(
@@ -37,6 +37,6 @@ def sweep(work: Path, only: Sequence[str]) -> None:
 
 
 def _niah(work: Path, *arguments: str) -> None:
-    """`niah` in `work`, so that what a run notes of itself names no machine's folders."""
+    """Run `niah` in `work`, so that run.json has relative paths."""
     work.mkdir(parents=True, exist_ok=True)
     subprocess.run([sys.executable, "-m", "niah", *arguments], check=True, cwd=work)

@@ -3,7 +3,8 @@ r"""A variant's score and its share of the 10 s score, as means over seeds, with
     half^2 = (z SE_clips)^2 + t^2 SD_seeds^2 / seeds         z = 1.96, t Student's with seeds - 1 degrees of freedom
 
 SE_clips is the standard error of the mean over seeds under the bootstrap over clips (`niah.metrics`: all seeds and
-variants on the same draws, so differences are paired). Three seeds tell SD_seeds roughly, which t pays for (4.30).
+variants on the same draws, so differences are paired). Three seeds estimate SD_seeds roughly,
+which t accounts for (4.30).
 """
 
 from collections.abc import Callable, Sequence
@@ -33,6 +34,7 @@ class Estimate:
 
     @property
     def value(self) -> float:
+        """The mean itself."""
         return self.of_clips.estimate
 
     @property
@@ -52,30 +54,31 @@ class Scored:
 
 
 def difference(one: Estimate, other: Estimate) -> tuple[float, float]:
-    """other - one and half its interval: clips paired, seeds not (they share nothing but a number)."""
+    """Return other - one and half its interval: clips paired, seeds not (they share nothing but a number)."""
     clips = paired(lambda a, b: b - a, one.of_clips, other.of_clips)
     return clips.estimate, _half(clips, (one.seeds, other.seeds))
 
 
 def score(run: RunDirectory) -> tuple[list[Scored], float]:
-    """Every variant at every length, and the mAP of guessing.
+    """Return every variant at every length, and the mAP of guessing.
 
-    Raises KeyError where a run's cell is missing: a mean over fewer seeds is another number.
+    Raises:
+        KeyError: a cell of a run is missing: a mean over fewer seeds is another number.
     """
     cells = {
         (str(point["model"]), float(point["length_s"])): point
         for point in points(run.cells())
         if point["status"] == "ok"
     }
-    found = []
+    scored = []
     for variant in VARIANTS:
         base = _resampled(run, [cells[name, BASE_LENGTH_S] for name in variant.runs])
         for length in map(float, LENGTHS):
             own = _resampled(run, [cells[name, length] for name in variant.runs])
             shares = [paired(_share, *pair) for pair in zip(own, base, strict=True)]
-            found.append(Scored(variant, length, _mean(own), _mean(shares)))
+            scored.append(Scored(variant, length, _mean(own), _mean(shares)))
     (chance,) = {float(point["chance_mAP"]) for point in cells.values()}
-    return found, chance
+    return scored, chance
 
 
 def _resampled(run: RunDirectory, cells: Sequence[Any]) -> list[Resampled]:
@@ -93,7 +96,7 @@ def _mean(each: Sequence[Resampled]) -> Estimate:
 
 
 def _half(clips: Resampled, groups: Sequence[Sequence[float]]) -> float:
-    """`groups` of seeds, as many each, enter with one variance."""
+    """Half the 95 % interval; `groups` of seeds, equal in number, enter with one variance."""
     variance = float(np.mean([np.var(seeds, ddof=1) for seeds in groups]))
     t = T[sum(len(seeds) - 1 for seeds in groups)]
     return hypot(Z * clips.standard_error, t * sqrt(variance * len(groups) / len(groups[0])))

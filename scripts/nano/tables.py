@@ -15,31 +15,35 @@ from niah.tables.table import Table
 LONGER = LENGTHS[1:]
 
 
-def write(out: Path, found: Sequence[Scored], chance: float) -> None:
+def write(out: Path, scored: Sequence[Scored], chance: float) -> None:
+    """Write scores.csv, tables.md and scores.png into `out`; `chance` is the mAP of guessing."""
     out.mkdir(parents=True, exist_ok=True)
     with (out / "scores.csv").open("w", newline="") as stream:
-        written = list(rows(found))
-        writer = csv.DictWriter(stream, list(written[0]), lineterminator="\n")
+        lines = list(rows(scored))
+        writer = csv.DictWriter(stream, list(lines[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(written)
-    parts = (score_table(found, chance), difference_table(found))
+        writer.writerows(lines)
+    parts = (score_table(scored, chance), difference_table(scored))
     (out / "tables.md").write_text("\n".join(part.markdown() for part in parts))
-    draw(found, chance, out / "scores.png")
+    draw(scored, chance, out / "scores.png")
 
 
-def rows(found: Sequence[Scored]) -> Iterator[dict[str, object]]:
-    for each in found:
+def rows(scored: Sequence[Scored]) -> Iterator[dict[str, object]]:
+    """Yield the lines of scores.csv: mAP and share, their half intervals, and the value of each seed."""
+    for each in scored:
         row: dict[str, object] = {"variant": each.variant.name, "length_s": each.length_s}
-        for name, of in (("mAP", each.score), ("share", each.share)):
-            row |= {name: round(of.value, 5), f"{name}_half": round(of.half, 5)}
-            row |= {f"{name}_seed{s}": round(v, 5) for s, v in zip(SEEDS, of.seeds, strict=True)}
+        for name, estimate in (("mAP", each.score), ("share", each.share)):
+            row |= {name: round(estimate.value, 5), f"{name}_half": round(estimate.half, 5)}
+            seeds = zip(SEEDS, estimate.seeds, strict=True)
+            row |= {f"{name}_seed{seed}": round(value, 5) for seed, value in seeds}
         yield row
 
 
-def score_table(found: Sequence[Scored], chance: float) -> Table:
+def score_table(scored: Sequence[Scored], chance: float) -> Table:
+    """Return the table of mAP at 10 s and the share of it at longer lengths, a row a variant."""
     body = []
     for variant in VARIANTS:
-        base, *longer = _of(variant, found)
+        base, *longer = _of(variant, scored)
         seeds = ", ".join(f"{value:.3f}" for value in base.score.seeds)
         texts = [f"{base.score.value:.3f} ± {base.score.half:.3f} ({seeds})"]
         for each in longer:
@@ -47,19 +51,20 @@ def score_table(found: Sequence[Scored], chance: float) -> Table:
             texts.append(f"{100 * each.share.value:.0f} % ± {100 * each.share.half:.0f} ({seeds})")
         texts.append(f"{longer[-1].score.value:.3f} ± {longer[-1].score.half:.3f}")
         texts.append(f"{100 * chance / base.score.value:.0f} %")
-        body.append((variant.told, *texts))
+        body.append((variant.title, *texts))
     caption = (
         f"mAP at 10 s and the share of it that is kept: zeros, needle in the middle, {CLIPS} clips, {EPOCHS} epochs "
         f"of training; mean over {len(SEEDS)} seeds ± half the 95 % interval, of clips and of training (each seed). "
         f"Guessing: {chance:.3f} mAP"
     )
-    kept = (f"kept at {length} s" for length in LONGER)
-    head = ("model", "mAP at 10 s", *kept, f"mAP at {LONGER[-1]} s", "guessing keeps")
+    shares = (f"kept at {length} s" for length in LONGER)
+    head = ("model", "mAP at 10 s", *shares, f"mAP at {LONGER[-1]} s", "guessing keeps")
     return Table(caption, head, tuple(body))
 
 
-def difference_table(found: Sequence[Scored]) -> Table:
-    by = {variant.name: _of(variant, found) for variant in VARIANTS}
+def difference_table(scored: Sequence[Scored]) -> Table:
+    """Return the differences of the pairs in `variants.COMPARED`."""
+    by = {variant.name: _of(variant, scored) for variant in VARIANTS}
     body = []
     for a, b in COMPARED:
         texts = []
@@ -70,7 +75,7 @@ def difference_table(found: Sequence[Scored]) -> Table:
             else:
                 delta, half = difference(one.share, other.share)
                 texts.append(f"{100 * delta:+.0f} ± {100 * half:.0f} points")
-        body.append((f"{by[b][0].variant.told} against {by[a][0].variant.told}", *texts))
+        body.append((f"{by[b][0].variant.title} against {by[a][0].variant.title}", *texts))
     return Table(
         "Differences, clips paired, ± half the 95 % interval of clips and of training",
         ("comparison", "mAP at 10 s", *(f"kept at {length} s" for length in LONGER)),
@@ -78,15 +83,15 @@ def difference_table(found: Sequence[Scored]) -> Table:
     )
 
 
-def draw(found: Sequence[Scored], chance: float, file: Path) -> None:
-    """A line a variant, a panel a length: each seed, their mean and its interval, and what guessing scores."""
+def draw(scored: Sequence[Scored], chance: float, file: Path) -> None:
+    """Draw a line a variant, a panel a length: each seed, their mean and its interval, and the score of guessing."""
     import matplotlib as mpl
 
     with mpl.rc_context(STYLE):
         canvas, panels = new_panels(len(LENGTHS), width=3.6)
         for length, axes in zip(LENGTHS, panels, strict=True):
             for place, variant in enumerate(VARIANTS):
-                base, *longer = _of(variant, found)
+                base, *longer = _of(variant, scored)
                 own = next((e.share for e in longer if e.length_s == length), base.score)
                 guess = chance if own is base.score else chance / base.score.value
                 colour = COLOURS[variant.group]
@@ -97,7 +102,7 @@ def draw(found: Sequence[Scored], chance: float, file: Path) -> None:
             axes.set_xlim(left=0)
             axes.set_yticks(range(len(VARIANTS)), [""] * len(VARIANTS))
             axes.invert_yaxis()
-        panels[0].set_yticklabels([variant.told for variant in VARIANTS])
+        panels[0].set_yticklabels([variant.title for variant in VARIANTS])
         panels[0].set_xlabel("mAP")
         for axes in panels[1:]:
             axes.set_xlabel("share of its own 10 s mAP")
@@ -105,5 +110,5 @@ def draw(found: Sequence[Scored], chance: float, file: Path) -> None:
         save(canvas, file, title, "")
 
 
-def _of(variant: Variant, found: Sequence[Scored]) -> list[Scored]:
-    return [each for each in found if each.variant == variant]
+def _of(variant: Variant, scored: Sequence[Scored]) -> list[Scored]:
+    return [each for each in scored if each.variant == variant]

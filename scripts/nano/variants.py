@@ -1,4 +1,4 @@
-"""The runs that are compared: eight ways to train under a million parameters, alike in all else."""
+"""The compared runs: eight ways to train models of under a million parameters, alike in all else."""
 
 from dataclasses import dataclass
 
@@ -10,27 +10,28 @@ DISTILLED = "dass-nano-distilled"  # from the embedded ast-sin2d-nano
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to train one model: a recipe, and what is set over it."""
+    """One way to train one model: a recipe and settings over it."""
 
     name: str
     recipe: str
     settings: tuple[str, ...]
-    told: str
-    group: int  # those of a colour in the figure
+    title: str
+    group: int  # variants of one group have one colour in the figure
 
     @property
     def runs(self) -> tuple[str, ...]:
+        """Names of its runs, one a seed."""
         return tuple(f"{self.name}-{seed}" for seed in SEEDS)
 
 
-def _pair(name: str, recipe: str, told: str, group: int, *settings: str) -> tuple[Variant, ...]:
+def _pair(name: str, recipe: str, title: str, group: int, *settings: str) -> tuple[Variant, ...]:
     """DASS by `recipe` with the usual memory at the start, and with a shorter one."""
     return tuple(
         Variant(
             f"{name}-A{initial_A}",
             recipe,
             (f"config.initial_A={initial_A}.0", *settings),
-            f"DASS, {told}, {memory} memory",
+            f"DASS, {title}, {memory} memory",
             group,
         )
         for initial_A, memory in ((1, "usual"), (10, "shorter"))
@@ -49,7 +50,7 @@ VARIANTS = (
     Variant("aum", "aum-nano", (), "AuM, Fo-Bi", 4),
 )
 
-# What is set beside what: the first of each pair is what is changed.
+# Pairs of (reference, changed).
 COMPARED = (
     ("dass-A1", "dass-A10"),
     ("dass-kd-A1", "dass-kd-A10"),

@@ -24,6 +24,10 @@ from niah.system.text_files import read_json
 def read(path: Path, request: Request) -> NeedleRows:
     """Read the clips of a JSON.
 
+    Args:
+        path: the file.
+        request: vocabulary, audio folder, filters and strictness.
+
     Raises:
         NiahError: it is malformed; file and item are named.
     """

@@ -29,7 +29,7 @@ from niah.system.text_files import read_text
 
 FOREIGN_SUFFIXES = frozenset(
     (".m4a", ".mp4", ".aac", ".webm", ".mkv", ".wma")
-)  # downloads that libsndfile lacks
+)  # of downloads, which libsndfile does not read
 LICENCE = "labels CC BY 4.0 (AudioSet); audio from YouTube, no open licence"
 _FIELDS = 4
 
@@ -45,7 +45,7 @@ class Segment:
     labels: str
 
     def stems(self) -> list[str]:
-        """File names (without suffix) in use for it, the likeliest first."""
+        """Return the file names (without suffix) in use for it, the likeliest first."""
         times = [(f"{t:.3f}", f"{t:g}", f"{round(1000 * t)}") for t in (self.start_s, self.end_s)]
         names = [self.video, *(f"{self.video}_{start}" for start in times[0])]
         names += [f"{self.video}_{start}_{end}" for start, end in zip(*times, strict=True)]
@@ -62,10 +62,16 @@ def looks_like(path: Path) -> bool:
 
 
 def read(path: Path, request: Request) -> NeedleRows:
-    """Clips of a segment list; the audio is below `audio_root`, by default the list's folder.
+    """Read the clips of a segment list; the audio is below `audio_root`, by default the list's folder.
 
-    Segments without a file stay in the set (the run names and counts them). NiahError if a line is
-    malformed, or if no segment has a file.
+    Segments without a file stay in the set (the run names and counts them).
+
+    Args:
+        path: the file.
+        request: vocabulary, audio folder, filters and strictness.
+
+    Raises:
+        NiahError: a malformed line, or no segment has a file.
     """
     request.no_filters(path)
     folder = request.audio_root or path.parent
@@ -92,7 +98,7 @@ def read(path: Path, request: Request) -> NeedleRows:
 
 
 def source_exists(entry: NeedleRow, files: dict[str, Path]) -> bool:
-    """Return whether the entry's file was found when the folder was listed."""
+    """Return whether the entry's file is among the listed files, {stem: file}."""
     return Path(entry.source.name).stem in files
 
 
@@ -100,8 +106,8 @@ def _entry(
     segment: Segment, files: dict[str, Path], folder: Path, labels: LabelReader
 ) -> NeedleRow:
     ids = labels.ids(labels.split(segment.labels), segment.where)
-    found = next((files[stem] for stem in segment.stems() if stem in files), None)
-    source = FileSource(found or folder / f"{segment.video}.*")
+    file = next((files[stem] for stem in segment.stems() if stem in files), None)
+    source = FileSource(file or folder / f"{segment.video}.*")
     full = f"{segment.video}_{segment.start_s:g}"
     return NeedleRow(segment.video, full, ids, source, segment.where, group=segment.video)
 
@@ -140,8 +146,8 @@ def _audio_files(folder: Path) -> dict[str, Path]:
     """Return {stem: file} of all audio below a folder: what can be decoded first, then the first in path order."""
     if not folder.is_dir():
         raise NiahError(f"{folder}: no such folder of audio")
-    found: dict[str, Path] = {}
+    by_stem: dict[str, Path] = {}
     for suffixes in (AUDIO_SUFFIXES, FOREIGN_SUFFIXES):
         for file in files_below(folder, suffixes):
-            found.setdefault(file.stem, file)
-    return found
+            by_stem.setdefault(file.stem, file)
+    return by_stem

@@ -1,7 +1,7 @@
 """ESC-50 as its authors lay it out: meta/esc50.csv and audio/{fold}-{id}-{take}-{target}.wav.
 
 A clip's label is its category where the vocabulary has ESC-50's (or ESC-10's) categories, else
-what the category is in AudioSet: exact labels only, unless broader ones are wanted. Clips whose
+the category's AudioSet labels: exact ones only, unless broader ones are wanted. Clips whose
 category has none are left out and counted in the notes (Piczak 2015; niah/vocabularies/esc-50-to-audioset.csv).
 """
 
@@ -12,7 +12,14 @@ from pathlib import Path
 from niah.errors import NiahError, nearest
 from niah.needles.needle import FileSource, Source
 from niah.needles.readers.path_label_csv import left_out_note
-from niah.needles.readers.rows import NeedleRows, Request, file_entry, kept, needles_of, read_rows
+from niah.needles.readers.rows import (
+    NeedleRows,
+    Request,
+    file_entry,
+    filtered,
+    needles_of,
+    read_rows,
+)
 from niah.vocabularies import esc50_to_audioset
 
 COLUMNS = ("filename", "fold", "target", "category", "esc10")
@@ -29,11 +36,16 @@ class EscClip:
     esc10: bool
     source: Source
     where: str
-    recording: str = ""  # id of the Freesound recording; "" where only the file's name tells it
+    recording: str = ""  # id of the Freesound recording; "" where only the file's name has it
 
 
 def read(path: Path, request: Request) -> NeedleRows:
-    """Read the clips of `meta/esc50.csv`; its audio is in `../audio` or `audio_root`."""
+    """Read the clips of `meta/esc50.csv`; its audio is in `../audio` or `audio_root`.
+
+    Args:
+        path: the file.
+        request: vocabulary, audio folder, filters and strictness.
+    """
     folder = request.audio_root or path.resolve().parent.parent / "audio"
     rows, notes = read_rows(path, COLUMNS)
     clips = [
@@ -45,7 +57,7 @@ def read(path: Path, request: Request) -> NeedleRows:
             row.where,
             row.get("src_file").strip(),
         )
-        for row in kept(rows, request, path)
+        for row in filtered(rows, request, path)
     ]
     loaded = labelled(clips, request, path)
     return replace(loaded, notes=(*notes, *loaded.notes))
@@ -54,18 +66,23 @@ def read(path: Path, request: Request) -> NeedleRows:
 def labelled(clips: Sequence[EscClip], request: Request, path: Path) -> NeedleRows:
     """Return the clips that have a label in the vocabulary.
 
+    Args:
+        clips: rows of ESC-50's table.
+        request: vocabulary, and whether broader labels count.
+        path: the table, for messages.
+
     Raises:
-        NiahError: none has.
+        NiahError: no clip has one.
     """
     labels = [labels_of(clip.category, request, clip.where) for clip in clips]
-    pairs = [(clip, found) for clip, found in zip(clips, labels, strict=True) if found]
-    left_out = [clip.category for clip, found in zip(clips, labels, strict=True) if not found]
+    pairs = [(clip, ids) for clip, ids in zip(clips, labels, strict=True) if ids]
+    left_out = [clip.category for clip, ids in zip(clips, labels, strict=True) if not ids]
     notes = left_out_note(left_out, request, len(clips))
     if not pairs:
         raise NiahError(f"{path}: no clip is left ({'; '.join(notes)})")
     entries = [
-        file_entry(clip.filename, found, clip.source, clip.where, clip.recording)
-        for clip, found in pairs
+        file_entry(clip.filename, ids, clip.source, clip.where, clip.recording)
+        for clip, ids in pairs
     ]
     licence = LICENCE_ESC10 if all(clip.esc10 for clip, _ in pairs) else LICENCE
     return NeedleRows(needles_of(entries), licence, notes)
@@ -73,6 +90,11 @@ def labelled(clips: Sequence[EscClip], request: Request, path: Path) -> NeedleRo
 
 def labels_of(category: str, request: Request, where: str) -> tuple[str, ...]:
     """Return a category's labels in the vocabulary; () if it has none there.
+
+    Args:
+        category: name of ESC-50's.
+        request: vocabulary, and whether broader labels count.
+        where: place of the row, for messages.
 
     Raises:
         NiahError: a category that ESC-50 lacks, or a vocabulary of neither kind.

@@ -19,7 +19,7 @@ from niah.needles.readers.rows import (
     NeedleRows,
     Request,
     counted,
-    kept,
+    filtered,
     needles_of,
     read_rows,
 )
@@ -60,12 +60,16 @@ def _uploaders(table: Path) -> dict[str, str]:
 def read(path: Path, request: Request) -> NeedleRows:
     """Read the clips of `eval.csv` or `dev.csv`.
 
+    Args:
+        path: the file.
+        request: vocabulary, audio folder, filters and strictness.
+
     Raises:
         NiahError: no clip has a label in the vocabulary.
     """
     folder = request.audio_root or path.resolve().parent.parent / f"FSD50K.{path.stem}_audio"
     every, table_notes = read_rows(path, COLUMNS)
-    rows = kept(every, request, path)
+    rows = filtered(every, request, path)
     uploaders = _uploaders(path)
     labels = LabelReader(request)
     entries, dropped, unlabelled = [], [], 0

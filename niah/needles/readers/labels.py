@@ -1,4 +1,4 @@
-"""Labels as tables give them: split, looked up in the vocabulary, and noted where it does not have them.
+"""Labels of a table: split, looked up in the vocabulary, and noted where it lacks them.
 
 One rule for every layout: a label that the vocabulary lacks is left out and noted, a clip without any label left is
 left out and noted, and under `strict` either is refused with its line.
@@ -16,7 +16,7 @@ _OWN = (
 
 
 class LabelReader:
-    """The labels of one table's clips; collects what is to be noted."""
+    """The labels of one table's clips; collects notes on labels that were changed or left out."""
 
     def __init__(self, request: Request) -> None:
         self._vocabulary = request.vocabulary
@@ -68,7 +68,12 @@ class LabelReader:
         return tuple(ids)
 
     def notes(self, n_clips: int, n_left: int) -> tuple[str, ...]:
-        """Return a sentence on each kind of change; `n_left` of `n_clips` clips have a label."""
+        """Return a sentence on each kind of change.
+
+        Args:
+            n_clips: clips of the table.
+            n_left: clips with a label.
+        """
         name = self._vocabulary.name
         notes = []
         if self._names:
@@ -86,7 +91,7 @@ class LabelReader:
         """Check that there is a clip left.
 
         Raises:
-            NiahError: none; has the first problem.
+            NiahError: no clip is left; the message has the first problem.
         """
         if not entries:
             end = "" if self._first_problem.endswith((".", "?")) else "."

@@ -26,7 +26,7 @@ from niah.needles.readers.rows import (
     Request,
     Row,
     esc50_recording,
-    kept,
+    filtered,
     needles_of,
 )
 from niah.system.folder_walk import files_below
@@ -35,7 +35,7 @@ ID_COLUMNS = ("video_id", "id", "filename", "fname")
 _ROWS_AT_ONCE = 8  # about 10 MB of 24-bit FLAC: what one read holds in memory
 _MOST_ROWS = 8_000_000  # of a set: AudioSet has 2 million
 _TEXT_ROWS_AT_ONCE = 1024  # of the small columns
-_MOST_TEXT_BYTES = 1 << 26  # of so many rows: a small file may unpack to terabytes
+_MOST_TEXT_BYTES = 1 << 26  # of those rows: a small file may unpack to terabytes
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class ParquetSource:
 
     @property
     def name(self) -> str:
+        """Return the shard and the clip's id, for messages."""
         return f"{self.path}, clip {self.id}"
 
     def read(self) -> bytes:
@@ -68,14 +69,20 @@ class ParquetSource:
         return content
 
     def waveform(self, sample_rate: int) -> Waveform:
+        """Decode the sound; see `Source.waveform`."""
         return load(self.read(), sample_rate, name=self.name, longest_s=LONGEST_CLIP_S)
 
     def digest(self) -> str:
+        """Return the SHA-256 of the embedded file."""
         return hashlib.sha256(self.read()).hexdigest()
 
 
 def read(path: Path, request: Request) -> NeedleRows:
     """Read the clips of a shard, or of the shards of one split below a folder, in path order.
+
+    Args:
+        path: the file, or (Parquet) a folder of shards.
+        request: vocabulary, audio folder, filters and strictness.
 
     Raises:
         NiahError: shards of several splits, or one that is malformed.
@@ -89,11 +96,11 @@ def read(path: Path, request: Request) -> NeedleRows:
     n_rows = sum(_opened(shard).metadata.num_rows for shard in shards)
     if n_rows > _MOST_ROWS:
         raise NiahError(f"{path}: has {n_rows} rows; a needle set has at most {_MOST_ROWS}")
-    found = [each for shard in shards for each in _rows(shard)]
-    if not found:
+    pairs = [each for shard in shards for each in _rows(shard)]
+    if not pairs:
         raise NiahError(f"{path}: has no rows")
-    rows = kept([row for row, _ in found], request, path)
-    sources = {row.where: source for row, source in found}
+    rows = filtered([row for row, _ in pairs], request, path)
+    sources = {row.where: source for row, source in pairs}
     if "category" in rows[0].cells:
         clips = [
             esc50.EscClip(

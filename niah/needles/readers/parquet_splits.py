@@ -1,6 +1,6 @@
 """The splits that the shards of a folder belong to: training and evaluation clips are not to be mixed.
 
-A shard's name, or else its folder's, tells its split, as on the Hugging Face hub: `bal_train00.parquet`,
+The split is read from a shard's name, or else from its folder's, as on the Hugging Face hub: `bal_train00.parquet`,
 `test-00000-of-00001.parquet`, `validation/0.parquet`.
 """
 
@@ -19,17 +19,27 @@ _SPLIT = re.compile(
 
 
 def split_of(shard: Path, folder: Path) -> str:
-    """Return the split that a shard's path below `folder` tells; "(none)" if it tells none."""
+    """Return the split named in a shard's path below `folder`; "(none)" if none is.
+
+    Args:
+        shard: a Parquet file.
+        folder: folder of the set.
+    """
     parts = shard.relative_to(folder).with_suffix("").parts
     matches = (_SPLIT.search(part.casefold()) for part in reversed(parts))
     return next((match[1] for match in matches if match), "(none)")
 
 
 def of_one_split(shards: Sequence[Path], folder: Path, request: Request) -> list[Path]:
-    """Return the shards of the split that the user asks for, or all where there is but one.
+    """Return the shards of the wanted split, or all where there is but one.
+
+    Args:
+        shards: all Parquet files of the set.
+        folder: folder of the set.
+        request: its filter `split`, if any, names the wanted split.
 
     Raises:
-        NiahError: shards of several splits and none is asked for, or one that is not there.
+        NiahError: shards of several splits and no filter on one, or no shard of the wanted split.
     """
     splits = {shard: split_of(shard, folder) for shard in shards}
     names = sorted(set(splits.values()))

@@ -21,7 +21,7 @@ from niah.needles.readers.rows import (
     Row,
     counted,
     file_entry,
-    kept,
+    filtered,
     needles_of,
     read_rows,
 )
@@ -32,11 +32,15 @@ LICENCE_COLUMNS = ("dataset_licence", "licence", "clip_licence")
 def read(path: Path, request: Request) -> NeedleRows:
     """Read the clips of a CSV.
 
+    Args:
+        path: the file.
+        request: vocabulary, audio folder, filters and strictness.
+
     Raises:
         NiahError: it is malformed (file and line are named), or no clip has a label.
     """
     every, table_notes = read_rows(path, ("path",))
-    rows = kept(every, request, path)
+    rows = filtered(every, request, path)
     labels = LabelReader(request)
     labels_of = _labels_column(every, path, request, labels)
     pairs = [(row, labels_of(row)) for row in rows]
@@ -57,7 +61,7 @@ def read(path: Path, request: Request) -> NeedleRows:
 def _labels_column(
     rows: list[Row], path: Path, request: Request, labels: LabelReader
 ) -> Callable[[Row], list[str] | None]:
-    """Return how a row's labels are read (None: an inexact match, to be left out), by the table's header."""
+    """Return the function that reads a row's labels (None: an inexact match, to be left out), by the table's header."""
     columns = set(rows[0].cells)
     if "labels" in columns:
         return lambda row: labels.split(row["labels"])
@@ -80,9 +84,7 @@ def _one_a_clip(pairs: list[tuple[Row, NeedleRow]]) -> tuple[list[NeedleRow], tu
         if before is None:
             entries[key] = entry
         elif set(before.labels) & set(entry.labels):
-            entries[row["path"], row.where] = (
-                entry  # listed twice, which is refused where ids are given
-            )
+            entries[row["path"], row.where] = entry  # listed twice: `needles_of` refuses it
         else:
             entries[key] = replace(before, labels=(*before.labels, *entry.labels))
             n_joined += 1
@@ -91,7 +93,13 @@ def _one_a_clip(pairs: list[tuple[Row, NeedleRow]]) -> tuple[list[NeedleRow], tu
 
 
 def left_out_note(categories: list[str], request: Request, total: int) -> tuple[str, ...]:
-    """One line on the clips that have no label in the vocabulary."""
+    """Return a sentence on the clips that have no label in the vocabulary; () without any.
+
+    Args:
+        categories: category of each clip that is left out.
+        request: vocabulary, and whether broader labels count.
+        total: clips of the table.
+    """
     if not categories:
         return ()
     kind = "label" if request.broader else "exact label"
@@ -122,7 +130,7 @@ def _entry(
 
 def _licence(rows: list[Row]) -> str:
     for column in LICENCE_COLUMNS:
-        found = [row.get(column) for row in rows if row.get(column)]
-        if found:
-            return counted(found)
+        licences = [row.get(column) for row in rows if row.get(column)]
+        if licences:
+            return counted(licences)
     return "not stated by the table"

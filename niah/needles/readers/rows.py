@@ -1,4 +1,4 @@
-"""Parts that all layouts share: a request, the rows of a table, filters on its columns, unique ids."""
+"""Parts common to all layouts: a request, the rows of a table, filters on its columns, unique ids."""
 
 import re
 from collections import Counter
@@ -26,10 +26,12 @@ class Request:
     filters: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def audio(self, text: str, folder: Path) -> Path:
-        """A path as a table gives it: relative to `audio_root` or else to `folder`.
+        """Return the file of a path in a table.
 
-        An absolute path that is not there is looked for by its name in `audio_root`: tables made
-        on another machine.
+        Args:
+            text: relative to `audio_root` or else to `folder`. An absolute path without a file (a table made on another
+                machine) is looked up by its name in `audio_root`.
+            folder: the table's folder.
         """
         path = Path(text)
         if path.is_absolute() and self.audio_root is not None and not path.exists():
@@ -37,7 +39,11 @@ class Request:
         return (self.audio_root or folder) / path
 
     def no_filters(self, path: Path) -> None:
-        """For layouts without columns."""
+        """Refuse filters, for layouts without columns.
+
+        Raises:
+            NiahError: the user filters by a column.
+        """
         if self.filters:
             raise NiahError(f"{path}: has no columns to filter by ('?{', '.join(self.filters)}=')")
 
@@ -62,13 +68,13 @@ class Row:
         return self.cells[column]
 
     def get(self, column: str) -> str:
-        """The cell, or "" if the table lacks the column."""
+        """Return the cell, or "" if the table lacks the column."""
         return self.cells.get(column, "")
 
 
 @dataclass(frozen=True)
 class NeedleRow:
-    """A clip before its id is settled: `short` if no other clip has it, else `full`.
+    """A clip before its id is chosen: `short` if no other clip has it, else `full`.
 
     `group` names the clip's recording; "" if unknown.
     """
@@ -84,6 +90,10 @@ class NeedleRow:
 def read_rows(path: Path, columns: Sequence[str] = ()) -> tuple[list[Row], tuple[str, ...]]:
     """Read a table with a header; return its rows, and notes on how it was read.
 
+    Args:
+        path: CSV.
+        columns: names that the header must have.
+
     Raises:
         NiahError: missing columns, no rows, or a row of another length.
     """
@@ -97,8 +107,17 @@ def read_rows(path: Path, columns: Sequence[str] = ()) -> tuple[list[Row], tuple
     return rows, table.notes
 
 
-def kept(rows: list[Row], request: Request, path: Path) -> list[Row]:
-    """The rows that pass every filter `?column=value,value`; compared as text, case ignored."""
+def filtered(rows: list[Row], request: Request, path: Path) -> list[Row]:
+    """Return the rows that pass every filter `?column=value,value`; compared as text, case ignored.
+
+    Args:
+        rows: rows of a table.
+        request: its filters.
+        path: the table, for messages.
+
+    Raises:
+        NiahError: a filter on a column that the table lacks, or no row passes.
+    """
     for column in request.filters:
         if column not in rows[0].cells:
             known = nearest(column, rows[0].cells)
@@ -114,7 +133,7 @@ def kept(rows: list[Row], request: Request, path: Path) -> list[Row]:
 
 
 def described(filters: Mapping[str, frozenset[str]]) -> str:
-    """The filters as they are written, in one order: `?esc10=true&fold=4`."""
+    """Format filters as a user writes them, in one order: `?esc10=true&fold=4`."""
     query = "&".join(f"{c}={','.join(sorted(values))}" for c, values in sorted(filters.items()))
     return f"?{query}" if query else ""
 
@@ -124,7 +143,14 @@ def file_entry(
 ) -> NeedleRow:
     """Return the row of a file: its stem is the id, or its path in the table where stems repeat.
 
-    Without a `group`, a name of ESC-50's pattern tells the recording.
+    Without a `group`, the recording is read from a name of ESC-50's pattern.
+
+    Args:
+        text: path in the table.
+        labels: ids of the vocabulary.
+        source: the sound.
+        where: place of the row, for messages.
+        group: recording that the clip is cut from; "" if unknown.
     """
     stem = PurePath(text).stem
     return NeedleRow(stem, text, labels, source, where, group or esc50_recording(stem))
@@ -155,7 +181,7 @@ def needles_of(entries: Sequence[NeedleRow]) -> tuple[Needle, ...]:
 
 
 def counted(things: Iterable[str]) -> str:
-    """`hen (40), insects (40)`: the commonest few, with their counts."""
+    """Format the commonest few with their counts: `hen (40), insects (40)`."""
     counts = Counter(things)
     commonest = ", ".join(f"{thing} ({n})" for thing, n in counts.most_common(SHOWN))
     return commonest + (f" and {len(counts) - SHOWN} more" if len(counts) > SHOWN else "")

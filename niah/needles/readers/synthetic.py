@@ -24,18 +24,26 @@ class SyntheticSource:
 
     @property
     def name(self) -> str:
+        """Return the clip's id."""
         return synthetic.clip_id(self.split, self.index)
 
     def waveform(self, sample_rate: int) -> Waveform:
+        """Synthesise the sound at `sample_rate` (Hz)."""
         samples, _ = synthetic.clip(self.split, self.index, sample_rate=sample_rate)
         return Waveform(samples, sample_rate)
 
     def digest(self) -> str:
+        """Return a hash of the clip's id, which determines its sound."""
         return hashlib.sha256(self.name.encode()).hexdigest()
 
 
 def read(split: str, request: Request, limit: int | None) -> NeedleRows:
-    """Make clips 0, 1, ... of a split: as many as `SIZES` says, or `limit` if that is more.
+    """Make clips 0, 1, ... of a split.
+
+    Args:
+        split: a key of `SIZES`.
+        request: its vocabulary must be the synthetic one.
+        limit: number of clips where more than `SIZES` says are wanted.
 
     Raises:
         NiahError: unknown split, or a vocabulary of other classes.

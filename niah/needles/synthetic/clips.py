@@ -83,7 +83,13 @@ CLASSES = (
 
 
 def clip_id(split: str, index: int, seed: int = 0) -> str:
-    """The clip's name in records, and the text its key is hashed from."""
+    """Return a clip's name in records, from which its generator's key is hashed.
+
+    Args:
+        split: "train", "validation", "evaluation" or "comparison".
+        index: 0, 1, ..
+        seed: of the whole set.
+    """
     return f"{RECIPE}/{split}/{seed}/{index}"
 
 
@@ -102,7 +108,15 @@ def _amplitude(dbfs: float) -> float:
 
 
 def event(kind: EventClass, rng: Rng) -> Samples:
-    """One event (n,), faded, with its loudest 50 ms at an RMS of 1."""
+    """Make one event, faded, with its loudest 50 ms at an RMS of 1.
+
+    Args:
+        kind: the sound class.
+        rng: all randomness.
+
+    Returns:
+        (n,) samples.
+    """
     shortest, longest = kind.shortest_s, kind.longest_s
     n = max(1, round(log_uniform(rng, shortest, longest) * SAMPLE_RATE / STEP)) * STEP
     attack_s = 0.0005 if kind.struck else log_uniform(rng, 0.002, 0.1)
@@ -150,18 +164,35 @@ def _label_ids(chosen: list[EventClass]) -> tuple[str, ...]:
 
 @lru_cache(maxsize=20_000)  # 2 ms a clip, mostly its background's draws
 def labels(split: str, index: int, seed: int = 0) -> tuple[str, ...]:
-    """The label ids that `clip` returns, in class order, without making the sound."""
+    """Return the label ids of `clip`, in class order, without making the sound.
+
+    Args:
+        split: as in `clip_id`.
+        index: as in `clip_id`.
+        seed: as in `clip_id`.
+    """
     return _label_ids(_draw(_generator(split, index, seed))[1])
 
 
 def clip(
     split: str, index: int, seed: int = 0, sample_rate: int = SAMPLE_RATE
 ) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-    """Clip `index` of a split: samples (10 s,) float32, |x| < 1, and label ids in class order.
+    """Make a clip of a split.
 
-    Made at 16 kHz; another sample rate is resampled from that (soxr HQ). Equal on every machine up
-    to the last bits of sin, exp and the FFT. Raises NiahError for an unknown split or a negative
-    index.
+    Made at 16 kHz; another sample rate is resampled from that (soxr HQ). Equal on every machine up to the last bits of
+    sin, exp and the FFT.
+
+    Args:
+        split: "train", "validation", "evaluation" or "comparison".
+        index: 0, 1, ..
+        seed: of the whole set.
+        sample_rate: Hz.
+
+    Returns:
+        (10 s,) float32 samples, |x| < 1, and the label ids in class order.
+
+    Raises:
+        NiahError: an unknown split or a negative index.
     """
     rng = _generator(split, index, seed)
     noise, chosen = _draw(rng)

@@ -70,8 +70,8 @@ def pluck(rng: Rng, n: int) -> Samples:
             continue
         k = np.arange(period // 2 + 1)
         first = np.fft.rfft(rng.uniform(-1, 1, period)) * (k > 0)
-        kept = loss * np.abs(np.cos(np.pi * k / period)) ** brightness
-        line = np.fft.irfft(first * kept ** np.arange(rounds)[:, None], period)
+        remaining = loss * np.abs(np.cos(np.pi * k / period)) ** brightness
+        line = np.fft.irfft(first * remaining ** np.arange(rounds)[:, None], period)
         out[start:stop] = line.reshape(-1)[: stop - start]
     return out
 
