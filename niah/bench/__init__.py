@@ -1,9 +1,9 @@
-"""The cost of a forward pass, one idea a file.
+"""The cost of a forward pass.
 
-point      one measurement: a model at a length, and how it is run
-bench      `niah bench`: rows of points in bench.csv, and what of them is still to be measured
-measuring  a point, in a process of its own
-roofline   what it must cost at least: operations, bytes, and this machine's rates
+point      one measurement: a model, a length and its settings
+bench      `niah bench`: measure the points that bench.csv does not have yet
+measuring  one point, in a process of its own
+roofline   a lower bound: operations, bytes, and this machine's rates
 claims     the papers' claims as points, and as ratios of rows
-report     rows as tables and pictures
+report     rows as tables and figures
 """

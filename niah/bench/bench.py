@@ -1,10 +1,10 @@
 """The cost of a forward pass against the length of its input: latency, real-time factor, peak memory, roofline.
 
-Every point (a model at a length) is measured in a process of its own: where it runs out of memory the row says `oom`,
-and longer inputs of that model are not tried. Rows are written as they come; the same command again goes on after the
-last, and tries again what failed.
+Every point (a model at a length) is measured in a separate process: if it runs out of memory its row has the status
+`oom`, and longer inputs of that model are not tried. Each row is written when it is measured; the same command again
+resumes after the last one and retries errors.
 
-    latency_s    seconds of a forward pass a clip, host to scores: the median of the repeats after the warm-up
+    latency_s    seconds of a forward pass a clip, from host memory to scores: the median of the repeats after warm-up
     rtf          seconds of audio a second of wall clock (higher is faster)
     peak_memory_bytes   of the CUDA allocator, else resident set of the process, weights and input included
 """
@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from niah.bench.measuring import in_a_process
+from niah.bench.measuring import measure_in_process
 from niah.bench.point import RATES, BenchPoint
 from niah.errors import NiahError
 from niah.system import atomic, spreadsheet
@@ -34,28 +34,35 @@ COLUMNS = (
 def bench(
     points: Sequence[BenchPoint],
     out: Path,
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
     measure: Callable[[BenchPoint], dict[str, Any]] | None = None,
 ) -> "pd.DataFrame":
-    """Measure what `out`/bench.csv lacks, shortest first; writes it and machine.json. Returns the points' rows.
+    """Measure the points that `out`/bench.csv lacks, shortest first; write bench.csv and machine.json.
 
-    `measure` is for tests; by default a process a point.
+    Args:
+        points: what to measure.
+        out: the folder of both files.
+        report: gets a line before each measurement.
+        measure: returns the row of one point; by default in a separate process.
+
+    Returns:
+        The rows of `points`, with `COLUMNS`.
     """
-    measure = measure or in_a_process
+    measure = measure or measure_in_process
     with atomic.one_line_os_errors(out):
         out.mkdir(parents=True, exist_ok=True)
     rows = [row for row in read(out / "bench.csv") if row["status"] != "error"]
-    found = {row["point"] for row in rows}
+    measured = {row["point"] for row in rows}
     rates: dict[str, Any] = {}
     for point in sorted(points, key=lambda p: (p.length_s, p.tokens)):
-        if point.key in found:
+        if point.key in measured:
             continue
         rate_key = f"{point.device} {point.dtype}"
         if rate_key not in rates:
-            tell(f"measuring this machine's rates ({rate_key})")
+            report(f"measuring this machine's rates ({rate_key})")
             rates[rate_key] = measure(_rates_point(point))
             _write_machine(out / "machine.json", rate_key, rates[rate_key])
-        tell(point.name)
+        report(point.name)
         row = _too_long(point, points, rows) or measure(point)
         rows.append(_row(point, row, rates[rate_key].get("rates", {})))
         write(out / "bench.csv", rows)
@@ -63,18 +70,24 @@ def bench(
 
 
 def frame(rows: Iterable[dict[str, Any]]) -> "pd.DataFrame":
+    """Return rows as a table with `COLUMNS`."""
     import pandas as pd
 
     return pd.DataFrame(list(rows), columns=list(COLUMNS))
 
 
 def write(file: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Write rows to a bench.csv."""
     with atomic.atomic_write(file) as stream:
         stream.write(spreadsheet.frame_text(frame(rows)).encode())
 
 
 def read(file: Path) -> list[dict[str, Any]]:
-    """The rows of a bench.csv; none where there is none. Raises NiahError for another version's."""
+    """Read the rows of a bench.csv; an empty list if there is none.
+
+    Raises:
+        NiahError: the file cannot be read, or is of another version.
+    """
     if not file.exists():
         return []
     import pandas as pd
@@ -94,7 +107,6 @@ def read(file: Path) -> list[dict[str, Any]]:
 
 
 def _row(point: BenchPoint, measured: dict[str, Any], rates: dict[str, float]) -> dict[str, Any]:
-
     row = {**asdict(point), "point": point.key, "niah_version": __version__, **measured}
     if "matrix_gflop" in row and rates:
         row["matrix_rate_gflops"] = rates["matrix_flops"] / 1e9
@@ -110,7 +122,7 @@ def _row(point: BenchPoint, measured: dict[str, Any], rates: dict[str, float]) -
 def _too_long(
     point: BenchPoint, points: Sequence[BenchPoint], rows: Sequence[dict[str, Any]]
 ) -> dict[str, Any] | None:
-    """A row for what is longer than what ran out of memory."""
+    """Return a row for a point that is longer than one that ran out of memory, else None."""
     same = {p.key: p for p in points if p.series == point.series}
     for row in rows:
         if row["status"] == "oom" and row["point"] in same:

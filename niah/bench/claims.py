@@ -4,8 +4,8 @@
     SSAMBA    92.7 % faster and 95.4 % less memory than SSAST, tiny, 22k tokens  (abstract; batch 4, 48 GB card)
 
 As published: attention with full matrices (timm 0.4.5 had no other), no warm-up, and for SSAMBA's script training mode,
-since eval() was never called. Fair: fused attention, warm, evaluation mode. On a CPU the second pair runs at batch 1,
-which its row says: its full matrices alone are 6 GB a clip. "x % faster" is read as 1 - t / t_other, as the figures in
+since eval() was never called. Fair: fused attention, after a warm-up, evaluation mode. On a CPU the second pair runs at
+batch 1: its full matrices alone are 6 GB a clip. "x % faster" is read as 1 - t / t_other, as the figures in
 the paper have it.
 """
 
@@ -18,7 +18,7 @@ from niah.bench.point import FAIR, PUBLISHED, BenchPoint
 
 @dataclass(frozen=True)
 class Claim:
-    """`model` against `other`, at as many tokens; published figures, where there are some."""
+    """`model` against `other`, with equal numbers of tokens; the published ratios, where there are some."""
 
     model: str
     other: str
@@ -30,6 +30,7 @@ class Claim:
 
 
 def claims(on_cpu: bool) -> tuple[Claim, ...]:
+    """Return the claims; on a CPU all at batch 1."""
     batch = 1 if on_cpu else 4
     saved_time, saved_memory = 0.927, 0.954
     return (
@@ -41,10 +42,20 @@ def claims(on_cpu: bool) -> tuple[Claim, ...]:
     )  # fmt: skip
 
 
-def points_of(found: Iterable[Claim], device: str, dtype: str, repeats: int) -> list[BenchPoint]:
-    """Both models of each claim, as published and fair."""
+def points_of(wanted: Iterable[Claim], device: str, dtype: str, repeats: int) -> list[BenchPoint]:
+    """List both models of each claim, as published and fair.
+
+    Args:
+        wanted: the claims.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        dtype: of the fair points; published ones are float32.
+        repeats: timed passes.
+
+    Returns:
+        Four points a claim.
+    """
     points = []
-    for claim in found:
+    for claim in wanted:
         for model in (claim.model, claim.other):
             for variant in (PUBLISHED, FAIR):
                 published = variant == PUBLISHED
@@ -65,12 +76,20 @@ def points_of(found: Iterable[Claim], device: str, dtype: str, repeats: int) -> 
 
 
 def table(
-    found: Iterable[Claim], rows: Sequence[dict[str, Any]]
+    wanted: Iterable[Claim], rows: Sequence[dict[str, Any]]
 ) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Header and lines: the ratios measured beside those published."""
+    """Tabulate the measured ratios beside the published ones.
+
+    Args:
+        wanted: the claims.
+        rows: of bench.csv.
+
+    Returns:
+        Header and lines.
+    """
     header = ("pair", "tokens", "setting", "speed", "published", "memory", "published ")
     lines: list[tuple[str, ...]] = []
-    for claim in found:
+    for claim in wanted:
         for variant in (PUBLISHED, FAIR):
             pair = [_row(rows, name, variant, claim) for name in (claim.model, claim.other)]
             speed, memory = (

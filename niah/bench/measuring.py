@@ -1,4 +1,4 @@
-"""A point measured in a process of its own, so that its peak is its own and running out of memory ends only that.
+"""One point in a separate process: its peak memory is its own, and running out of memory ends only that process.
 
 `python -m niah.bench.measuring POINT.json ROW.json` measures one point.
 """
@@ -19,32 +19,33 @@ from niah.bench.point import PUBLISHED, RATES, BenchPoint
 from niah.errors import NiahError
 
 
-def in_a_process(point: BenchPoint) -> dict[str, Any]:
-    """`measure_point` in a fresh interpreter; `status` tells how it ended."""
+def measure_in_process(point: BenchPoint) -> dict[str, Any]:
+    """Run `measure_point` in a fresh interpreter; return its row, with a `status` also where it crashed."""
     with tempfile.TemporaryDirectory() as folder:
-        asked, answer = Path(folder) / "point.json", Path(folder) / "row.json"
-        asked.write_text(json.dumps(asdict(point)))
-        command = [sys.executable, "-m", "niah.bench.measuring", str(asked), str(answer)]
-        ended = subprocess.run(command, capture_output=True, text=True, check=False)
-        if answer.exists():
-            row: dict[str, Any] = json.loads(answer.read_text())
+        point_file, row_file = Path(folder) / "point.json", Path(folder) / "row.json"
+        point_file.write_text(json.dumps(asdict(point)))
+        command = [sys.executable, "-m", "niah.bench.measuring", str(point_file), str(row_file)]
+        process = subprocess.run(command, capture_output=True, text=True, check=False)
+        if row_file.exists():
+            row: dict[str, Any] = json.loads(row_file.read_text())
             return row
-    if ended.returncode == -9:  # Linux ends the process that asks for more than there is
+    if process.returncode == -9:  # Linux's out-of-memory killer
         return {"status": "oom", "error": "killed: the machine is out of memory"}
-    last = (ended.stderr.strip() or f"exit status {ended.returncode}").splitlines()[-1]
+    last = (process.stderr.strip() or f"exit status {process.returncode}").splitlines()[-1]
     return {"status": "error", "error": last}
 
 
-def main(asked: str, answer: str) -> None:
-    """Measure the point in a JSON file and write its row as JSON."""
-    with suppress(OSError):  # if memory runs out, it is this process that must go
+def main(point_file: str, row_file: str) -> None:
+    """Read a point from a JSON file, measure it, and write its row to another."""
+    with suppress(OSError):  # if memory runs out, Linux kills this process first
         Path("/proc/self/oom_score_adj").write_text("1000")
-    point = BenchPoint(**json.loads(Path(asked).read_text()))
+    point = BenchPoint(**json.loads(Path(point_file).read_text()))
     row = measure_machine(point) if point.model == RATES else measure_point(point)
-    Path(answer).write_text(json.dumps(row))
+    Path(row_file).write_text(json.dumps(row))
 
 
 def measure_machine(point: BenchPoint) -> dict[str, Any]:
+    """Measure this machine's rates for the point's device and dtype, and describe it."""
     import torch
 
     from niah.adapters.loading import choose_device
@@ -59,11 +60,11 @@ def measure_machine(point: BenchPoint) -> dict[str, Any]:
 
 
 def measure_point(point: BenchPoint) -> dict[str, Any]:
-    """The row of a point, measured in this process; out of memory and refusals are rows too."""
+    """Measure a point in this process and return its row; out of memory and refusals are rows too."""
     from niah.system.memory import is_out_of_memory
 
     try:
-        return _measured(point)
+        return _measure(point)
     except NiahError as error:
         return {"status": "error", "error": str(error)}
     except Exception as error:
@@ -75,7 +76,7 @@ def measure_point(point: BenchPoint) -> dict[str, Any]:
         }
 
 
-def _measured(point: BenchPoint) -> dict[str, Any]:
+def _measure(point: BenchPoint) -> dict[str, Any]:
     import torch
 
     from niah.adapters.loading import adapter_info, choose_device, load_model
@@ -111,7 +112,7 @@ def _measured(point: BenchPoint) -> dict[str, Any]:
             seconds.append(time.perf_counter() - begin)
     if not bool(torch.isfinite(scores).all()):
         raise NiahError(f"{point.name}: the scores are not finite")
-    kept = [s / point.batch_size for s in seconds[point.warmup :]]
+    seconds_a_clip = [s / point.batch_size for s in seconds[point.warmup :]]
     return {
         "status": "ok",
         "kernel": _kernel(scorer.kernel, point),
@@ -120,9 +121,9 @@ def _measured(point: BenchPoint) -> dict[str, Any]:
         "tokens": _tokens(adapter, frames),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
-        "latency_s": median(kept),
-        "latency_min_s": min(kept),
-        "rtf": length_s / median(kept),
+        "latency_s": median(seconds_a_clip),
+        "latency_min_s": min(seconds_a_clip),
+        "rtf": length_s / median(seconds_a_clip),
         "peak_memory_bytes": memory.bytes(),
         "loaded_memory_bytes": loaded,
         "checkpoint_sha256": adapter_info(adapter).weights_sha256,
@@ -131,7 +132,7 @@ def _measured(point: BenchPoint) -> dict[str, Any]:
 
 
 def _work(adapter: Any, frames: int) -> dict[str, float]:
-    """Count the work of one clip; None where a network cannot be counted."""
+    """Count the work of one clip; empty where a network cannot be counted."""
     from niah.bench.roofline import work_of
 
     try:
@@ -150,7 +151,7 @@ def _kernel(kernel: str, point: BenchPoint) -> str:
 
 
 def _attention(point: BenchPoint) -> Any:
-    """Full attention matrices for what was published, else whatever fused kernel torch takes."""
+    """Use full attention matrices for published settings, else the fused kernel that torch chooses."""
     if point.variant != PUBLISHED:
         return nullcontext()
     from torch.nn.attention import SDPBackend, sdpa_kernel

@@ -1,4 +1,4 @@
-"""One measurement of `niah bench`: a model at a length, and how it is run."""
+"""One measurement of `niah bench`: a model, a length and its settings."""
 
 import hashlib
 import json
@@ -10,10 +10,10 @@ RATES = "rates"
 
 @dataclass(frozen=True)
 class BenchPoint:
-    """One measurement. `published` is as the seeds' scripts ran: full attention matrices, training mode."""
+    """One measurement. `published` is as the papers' scripts ran: full attention matrices, training mode."""
 
     model: str
-    length_s: float  # 0: as long as `tokens` says
+    length_s: float  # 0: the length that gives `tokens`
     tokens: int = 0
     variant: str = FAIR
     checkpoint: str = "random"
@@ -28,14 +28,16 @@ class BenchPoint:
 
     @property
     def key(self) -> str:
+        """Return a hash of all settings."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
 
     @property
     def name(self) -> str:
+        """Return the point in words: "dass-small 300 s"."""
         size = f"{self.tokens} tokens" if self.tokens else f"{self.length_s:g} s"
         return f"{self.model} {size}" + (f" ({self.variant})" if self.variant != FAIR else "")
 
     @property
     def series(self) -> "BenchPoint":
-        """The same at no length: what one curve is drawn of."""
+        """Return the point without its length: points of one curve have the same."""
         return BenchPoint(**{**asdict(self), "length_s": 0.0, "tokens": 0})

@@ -1,4 +1,4 @@
-"""Rows of `niah bench` as tables and as two pictures: latency and peak memory against length."""
+"""Rows of `niah bench` as tables and as two figures: latency and peak memory against length."""
 
 from collections.abc import Sequence
 from math import isnan
@@ -21,7 +21,7 @@ Table = tuple[tuple[str, ...], list[tuple[str, ...]]]  # header, lines
 
 
 def rows_of(table: "pd.DataFrame") -> list[dict[str, Any]]:
-    """Missing values as None."""
+    """Return a table's rows, with None for missing values."""
     return [
         {str(k): None if isinstance(v, float) and isnan(v) else v for k, v in row.items()}
         for row in table.to_dict("records")
@@ -29,6 +29,7 @@ def rows_of(table: "pd.DataFrame") -> list[dict[str, Any]]:
 
 
 def lines(rows: Rows) -> list[tuple[str, ...]]:
+    """Return rows as texts under `HEADER`, by curve and length."""
     return [_line(row) for row in sorted(rows, key=lambda r: (series(r), r["length_s"] or 0))]
 
 
@@ -51,7 +52,7 @@ def _line(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def series(row: dict[str, Any]) -> str:
-    """Return the name of a curve: the model, and what of its setting is not the default."""
+    """Return the name of a curve: the model, and its settings other than the default."""
     parts = [str(row["model"])]
     if row["window_s"]:
         parts.append(f"{row['window_s']:g} s windows")
@@ -65,6 +66,7 @@ def series(row: dict[str, Any]) -> str:
 
 
 def seconds(value: float | None) -> str:
+    """Return a time with three digits, in seconds or milliseconds."""
     if value is None:
         return ""
     return f"{value:.3g} s" if value >= 1 else f"{1e3 * value:.3g} ms"
@@ -75,6 +77,8 @@ def _number(value: float | None, form: str, unit: float = 1.0) -> str:
 
 
 def markdown(title: str, header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """Return a titled Markdown table."""
+
     def line(cells: Sequence[str]) -> str:
         return "| " + " | ".join(map(plain, cells)) + " |"
 
@@ -82,7 +86,15 @@ def markdown(title: str, header: Sequence[str], body: Sequence[Sequence[str]]) -
 
 
 def draw(rows: Rows, folder: Path) -> Path | None:
-    """`efficiency.png`: both quantities against length, both axes logarithmic; None without two lengths."""
+    """Draw `efficiency.png`: latency and peak memory against length, with logarithmic axes.
+
+    Args:
+        rows: of bench.csv.
+        folder: of the file.
+
+    Returns:
+        The file; None with fewer than two lengths.
+    """
     import matplotlib as mpl
 
     from niah.plots.style import COLOURS, DASHES, MARKERS, STYLE, legend, new_panels, save
@@ -117,7 +129,7 @@ def draw(rows: Rows, folder: Path) -> Path | None:
 
 
 def _mark_end(axes: "Axes", rows: Rows, name: str, colour: str) -> None:
-    """Where memory ran out."""
+    """Mark the length at which memory ran out."""
     over = [row["length_s"] for row in rows if row["status"] == "oom" and series(row) == name]
     if over and min(over):
         axes.axvline(min(over), color=colour, linestyle=":", linewidth=1)

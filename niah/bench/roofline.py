@@ -1,16 +1,16 @@
-"""The least cost of a forward pass: its operations and bytes, and this machine's measured rates for them.
+"""A lower bound on the cost of a forward pass: its operations and bytes, and this machine's measured rates for them.
 
     roofline = max(matrix operations / matrix product rate, bytes / copy bandwidth)
 
 Operations are counted, not timed: the network runs once on torch's `meta` device, which has shapes and no data, and
-`FlopCounterMode` adds up matrix products, convolutions and attention (2 for a multiply-add). Scans are left out there
-and counted beside (`niah.scan.shapes`): 20 operations for a position, channel and direction of a map, 6 for a state of
-a sequence.
+`FlopCounterMode` adds up matrix products, convolutions and attention (2 for a multiply-add). It does not see scans,
+which are counted separately (`niah.scan.shapes`): 20 operations for a position, channel and direction of a map, 6 for
+a state of a sequence.
 
-Bytes are the least that a fused implementation moves through memory: weights and input once, and in each block so many
-elements for each of its input's (`elements_moved` of the block): 19 in DASS, 28 in a Mamba mixer's, 14 in a
-transformer's (residual, norm, projections and attention once each, the MLP's hidden layer never). Rates: copying
-256 MiB, read and write counted; a product of 4096 x 384 with 384 x 1536, the shape of DASS's widest work.
+Bytes are a minimum for a fused implementation: weights and input are read once, and each block moves a fixed number of
+elements per element of its input (its `elements_moved`): 19 in DASS, 28 in a Mamba mixer's, 14 in a transformer's
+(residual, norm, projections and attention once each, the MLP's hidden layer never). Rates: a copy of 256 MiB, reads
+and writes counted; a product of 4096 x 384 with 384 x 1536, the shape of DASS's widest layers.
 """
 
 import copy
@@ -31,14 +31,14 @@ PRODUCT = (4096, 384, 1536)
 
 @runtime_checkable
 class MovesElements(Protocol):
-    """A block that says how many elements it moves through memory, at least, for each of its input's."""
+    """A block that states the minimum of elements that it moves through memory per element of its input."""
 
     elements_moved: int
 
 
 @runtime_checkable
 class Tiled(Protocol):
-    """A network whose forward pass goes by tiles; `whole` is the same without, which repeats no work."""
+    """A network whose forward pass runs in tiles; `whole` is the same without tiles, which repeats no work."""
 
     def whole(self, x: Tensor) -> Tensor: ...
 
@@ -54,22 +54,27 @@ class Work:
 
 @dataclass(frozen=True)
 class Rates:
-    """Measured on this machine, for one device and dtype."""
+    """Rates of this machine, for one device and dtype."""
 
     matrix_flops: float  # per second
     copy_bytes: float  # per second
 
 
 def work_of(network: nn.Module, batch: int, frames: int, mels: int, dtype: torch.dtype) -> Work:
-    """Count one forward pass of (batch, frames, mels) features, without doing it.
+    """Count the work of one forward pass without running it.
 
     Args:
         network: on any device; it is copied to one without data.
-        batch, frames, mels: of the features.
+        batch: number of clips.
+        frames: of each clip.
+        mels: mel bands of the features.
         dtype: of the weights and the features, for the bytes.
 
+    Returns:
+        Operations and bytes.
+
     Raises:
-        Exception: whatever the network raises on a device without data.
+        Exception: the network does not run on a device without data.
     """
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -85,11 +90,20 @@ def work_of(network: nn.Module, batch: int, frames: int, mels: int, dtype: torch
 
 
 def roofline_s(work: Work, rates: Rates) -> float:
+    """Return the least time of the work, in seconds."""
     return max(work.matrix_flop / rates.matrix_flops, work.bytes / rates.copy_bytes)
 
 
 def measure_rates(device: torch.device, dtype: torch.dtype) -> Rates:
-    """The best of several tries each; takes about a second."""
+    """Measure copy bandwidth and matrix product rate, the best of 20 tries each; takes about a second.
+
+    Args:
+        device: where to measure.
+        dtype: of the arrays.
+
+    Returns:
+        Both rates.
+    """
     size = COPIED_BYTES // dtype.itemsize
     source, target = (torch.ones(size, device=device, dtype=dtype) for _ in range(2))
     copying = _seconds(lambda: target.copy_(source), device)
@@ -115,7 +129,7 @@ def _seconds(work: Callable[[], Any], device: torch.device, tries: int = 20) -> 
 
 @contextmanager
 def _blocks(network: nn.Module) -> Iterator[list[float]]:
-    """Elements moved in the blocks of a network while it runs."""
+    """Collect the elements that each block of a network moves while it runs."""
     moved: list[float] = []
 
     def hook(block: nn.Module, inputs: tuple[Any, ...]) -> None:

@@ -1,6 +1,6 @@
-"""The command line: one file a command. Every wrong input is one line and exit status 2.
+"""The command line: one file a command. Wrong input gives one line and exit status 2.
 
-Heavy imports happen inside the commands, so that listing and help never load torch.
+Heavy imports are inside the commands, so that listings and help never import torch.
 """
 
 import sys
@@ -80,7 +80,7 @@ app.add_typer(data.app, name="data")
 
 
 def main() -> None:
-    """Entry point of `niah`."""
+    """Run `niah`."""
     status: int | None = None
     try:
         status = app(prog_name="niah", standalone_mode=False)
@@ -92,15 +92,15 @@ def main() -> None:
         fail(f"{error.filename or ''}: {error.strerror or error}".removeprefix(": "))
     except Exception as error:
         _fail_usage(error)
-    if status == INTERRUPTED:  # typer turns Ctrl-C into this status, and says nothing
+    if status == INTERRUPTED:  # typer turns Ctrl-C into this status without a message
         fail("interrupted; the same command goes on from what is finished", status=status)
     sys.exit(status or 0)
 
 
 def _fail_usage(error: Exception) -> None:
-    """One line for what typer refuses (an unknown option, a missing argument); anything else is a bug.
+    """Report a usage error of typer (an unknown option, a missing argument) in one line; raise anything else, a bug.
 
-    The base class of typer's own errors is not public, and is another one in every few versions.
+    The base class of typer's errors is not public, and differs between versions.
     """
     format_message: Callable[[], str] | None = getattr(error, "format_message", None)
     if format_message is None:
@@ -108,7 +108,7 @@ def _fail_usage(error: Exception) -> None:
     message = format_message()
     if not message or message.lstrip().startswith(
         "Usage:"
-    ):  # `niah` alone: the help is out already
+    ):  # `niah` alone: the help is already printed
         print(message, end="")
         sys.exit(0)
     context = getattr(error, "ctx", None)

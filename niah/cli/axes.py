@@ -1,4 +1,4 @@
-"""An option for each further axis of a run, from its declaration in `niah.records.axes`."""
+"""Options for the further axes of a run, from their declaration in `niah.records.axes`."""
 
 import inspect
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ PANEL = "Further axes (several values: repeat, or separate by commas)"
 
 
 def with_axes(command: Callable[..., None]) -> Callable[..., None]:
-    """Give `command` an option for each axis; what the user typed comes as `axes`, by field of `RunOptions`."""
+    """Add an option for each axis to `command`, which gets their values as `axes`, by field of `RunOptions`."""
 
     @wraps(command)
     def wrapper(**options: Any) -> None:
@@ -22,7 +22,7 @@ def with_axes(command: Callable[..., None]) -> Callable[..., None]:
         axes = {AXES[name].values: _parsed(name, texts) for name, texts in typed.items() if texts}
         command(**options, axes=axes)
 
-    kept = [p for p in inspect.signature(command).parameters.values() if p.name != "axes"]
+    own = [p for p in inspect.signature(command).parameters.values() if p.name != "axes"]
     added = [
         inspect.Parameter(
             name,
@@ -35,7 +35,7 @@ def with_axes(command: Callable[..., None]) -> Callable[..., None]:
         )
         for name, axis in AXES.items()
     ]
-    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in kept] + added
+    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own] + added
     wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
     return wrapper

@@ -27,7 +27,7 @@ def bench(
     ] = "random",
     batch_size: Annotated[int, typer.Option(min=1, help="Clips in a forward pass.")] = 1,
     repeats: Annotated[int, typer.Option(min=1, help="Timed passes; the median counts.")] = 5,
-    warmup: Annotated[int, typer.Option(min=0, help="Passes before them.")] = 1,
+    warmup: Annotated[int, typer.Option(min=0, help="Passes before the timed ones.")] = 1,
     dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     kernel: Annotated[
@@ -37,29 +37,31 @@ def bench(
         ),
     ] = "auto",
     window: Annotated[
-        float | None, typer.Option(help="Sliding windows of so many seconds instead of the whole.")
+        float | None, typer.Option(help="Run sliding windows of N seconds instead of whole inputs.")
     ] = None,
     preset: Annotated[
         str | None,
-        typer.Option(help="claims: the papers' efficiency claims, as published and fair."),
+        typer.Option(
+            help="claims: the papers' efficiency claims, in their settings and in fair ones."
+        ),
     ] = None,
     out: Annotated[
         Path, typer.Option(help="Folder of bench.csv, bench.md, machine.json and the figure.")
     ] = Path("runs/bench"),
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the points and stop.")] = False,
 ) -> None:
-    """Latency, real-time factor and peak memory against length, beside the machine's roofline."""
+    """Measure latency, real-time factor and peak memory against length, beside the machine's roofline."""
     from niah.bench import claims as papers
-    from niah.bench import report as shown
+    from niah.bench import report
     from niah.bench.bench import bench as measure
     from niah.bench.bench import frame, read
     from niah.bench.point import BenchPoint
     from niah.sweep.options import DEFAULT_MODELS
 
     if preset not in (None, "claims"):
-        raise NiahError(f"unknown preset '{preset}': the one there is is 'claims'")
-    found = papers.claims(_is_cpu(device)) if preset else ()
-    points = papers.points_of(found, device, dtype, repeats)
+        raise NiahError(f"unknown preset '{preset}': the only one is 'claims'")
+    claims = papers.claims(_is_cpu(device)) if preset else ()
+    points = papers.points_of(claims, device, dtype, repeats)
     if not preset:
         points = [
             BenchPoint(
@@ -81,16 +83,16 @@ def bench(
         for point in points:
             print(point.name)
         return
-    rows = shown.rows_of(measure(points, out, note))
-    tables: list[shown.Table] = [(shown.HEADER, shown.lines(rows))]
-    if found:
-        tables.append(papers.table(found, rows))
+    rows = report.rows_of(measure(points, out, note))
+    tables: list[report.Table] = [(report.HEADER, report.lines(rows))]
+    if claims:
+        tables.append(papers.table(claims, rows))
     for header, body in tables:
         print_table(header, body)
-    # the folder's page is of all that was measured into it, by this command and those before
-    everything = shown.rows_of(frame(read(out / "bench.csv")))
-    tables[0] = (shown.HEADER, shown.lines(everything))
-    _write(out, tables, shown.draw(everything, out))
+    # bench.md shows all rows of the folder, also those of earlier commands
+    everything = report.rows_of(frame(read(out / "bench.csv")))
+    tables[0] = (report.HEADER, report.lines(everything))
+    _write(out, tables, report.draw(everything, out))
     failed = sum(row["status"] == "error" for row in rows)
     if failed:
         fail(f"{failed} points failed, see {out / 'bench.csv'}", status=1)

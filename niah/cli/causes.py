@@ -14,28 +14,29 @@ def causes(
         typer.Option(
             "--model",
             "-m",
-            help="An AST whose positions go on beyond 10 s, DASS, or another state-space model; repeat for several. "
+            help="An AST with positions beyond 10 s, DASS, or another state-space model; repeat for several. "
             "[default: dass-nano, ast-sin-nano, aum-nano]",
         ),
     ] = None,
     checkpoint: Annotated[str | None, typer.Option(help="Weights file for the model.")] = None,
     lengths: Annotated[
-        str, typer.Option(help="Seconds in all, comma-separated; 10 s is always measured.")
+        str,
+        typer.Option(help="Scene lengths in seconds, comma-separated; 10 s is always measured."),
     ] = "20,50,100",
     needles: Annotated[str, typer.Option(help=NEEDLES_HELP)] = "synthetic",
     limit: Annotated[int, typer.Option(help="Use N clips: a fixed, stratified choice.")] = 100,
-    haystack: Annotated[str, typer.Option(help="As in `niah run`; one.")] = "zero",
+    haystack: Annotated[str, typer.Option(help="One haystack, as in `niah run`.")] = "zero",
     snr: Annotated[float, typer.Option(help="Needle over noise in dB.")] = 10.0,
     position: Annotated[float, typer.Option(help="Where the needle starts, 0 to 1.")] = 0.5,
     protocol: Annotated[str, typer.Option(help=PROTOCOL_HELP)] = "niah-v2",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    seed: Annotated[int, typer.Option(help="Of noise and of the choice of clips.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the noise and of the choice of clips.")] = 0,
     out: Annotated[
         Path,
         typer.Option(help="Folder. The same command again resumes; more lengths or models amend."),
     ] = Path("runs/causes"),
 ) -> None:
-    """Why does it drop with length? Each model's loss split into its causes, one thing changed at a time."""
+    """Split each model's loss with length into its causes, one change at a time."""
     from rich.console import Console
 
     from niah.diagnosis.causes.measuring import CauseOptions

@@ -46,7 +46,7 @@ def check(
         typer.Option(
             "--model",
             "-m",
-            help="Check only this one (NAME or NAME@SHA256 of its weights); repeat.",
+            help="Check only this model (NAME or NAME@SHA256 of its weights); repeat for several.",
         ),
     ] = None,
     form: Annotated[
@@ -55,10 +55,12 @@ def check(
     ] = "markdown",
     out: Annotated[
         Path | None,
-        typer.Option(help="File to write it to; the verdict is then printed. [default: print it]"),
+        typer.Option(
+            help="File for the result; then only the verdict is printed. [default: print all]"
+        ),
     ] = None,
 ) -> None:
-    """Regression gate: every cell of a reference against the run's.
+    """Compare every cell of a reference with the run's: a regression gate.
 
     Against another run the two are paired: the difference of mAP comes from the stored scores of both on the same
     clips. A cell is off when the difference is larger than --tolerance and the p-value of "no difference", corrected

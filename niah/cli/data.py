@@ -7,9 +7,7 @@ import typer
 
 from niah.cli.options import NEEDLES_HELP
 
-app = typer.Typer(
-    help="Needle sets: check what is there.", no_args_is_help=True, rich_markup_mode=None
-)
+app = typer.Typer(help="Check needle sets.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.command("verify")
@@ -26,9 +24,9 @@ def data_verify(
     audio_root: Annotated[
         Path | None, typer.Option(help="Folder of the clips that a Google segment CSV names.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(help="Check N clips only.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Check only N clips.")] = None,
     broader: Annotated[
-        bool, typer.Option(help="Also labels that cover other sounds besides.")
+        bool, typer.Option(help="Also use labels that cover other sounds too.")
     ] = False,
     strict: Annotated[
         bool, typer.Option(help="Refuse labels outside the vocabulary and clips without a label.")
@@ -40,7 +38,7 @@ def data_verify(
 ) -> None:
     """Check a needle set: ids, labels, sample rates, unreadable files, feature mean and deviation, licence.
 
-    Exits with 1 if no clip is readable. Clips count as they do in a run.
+    Exits with 1 if no clip is readable. Clips are counted as in a run.
     """
     from niah.frontends.kaldi import KaldiFrontend
     from niah.needles import load_needles

@@ -19,10 +19,10 @@ def leaderboard(
         Path, typer.Option(help="Folder for index.html, leaderboard.csv and leaderboard.md.")
     ] = Path("runs/leaderboard"),
 ) -> None:
-    """Many runs on one static page: rank, sort, filter, curves, heat maps, speed. No server, no network.
+    """Write many runs on one static page: rank, sort, filter, curves, heat maps, speed. No server, no network.
 
-    Folders with nothing to rank are passed over with a note. A damaged run is named and left out of the page, and the
-    exit status is 2.
+    Folders with nothing to rank are skipped with a note. A damaged run is named and left out of the page, and the exit
+    status is 2.
     """
     from niah.cli.messages import fail, note
     from niah.pages.leaderboard import collect, write_collection
@@ -40,6 +40,4 @@ def leaderboard(
     print(f"tables   {out / 'leaderboard.csv'}, {out / 'leaderboard.md'}")
     if collection.refused:
         count = len(collection.refused)
-        fail(
-            f"{count} of what was given cannot be read and is not on the page (see the notes above)"
-        )
+        fail(f"{count} of the inputs cannot be read and are not on the page (see the notes above)")

@@ -17,24 +17,26 @@ def locate(
     method: Annotated[
         str,
         typer.Option(
-            help="positions (exact, for DASS), occlusion (any model), both, or auto: positions where there are any."
+            help="positions (exact, for DASS), occlusion (any model), both, or auto: positions if the model has them."
         ),
     ] = "auto",
-    limit: Annotated[int, typer.Option(help="The first N clips of the run.")] = 20,
+    limit: Annotated[int, typer.Option(help="Use the first N clips of the run.")] = 20,
     haystack: Annotated[
         list[str] | None, typer.Option("--haystack", help="[default: the run's]")
     ] = None,
     snr: Annotated[str, typer.Option(help="[default: the run's]")] = "",
     positions: Annotated[str, typer.Option(help="[default: the run's]")] = "",
     lengths: Annotated[str, typer.Option(help="[default: the run's]")] = "",
-    window: Annotated[float, typer.Option(help="Occlusion: seconds hidden at a time.")] = 10.0,
+    window: Annotated[
+        float, typer.Option(help="Occlusion: seconds that are hidden at once.")
+    ] = 10.0,
     hop: Annotated[float, typer.Option(help="Occlusion: seconds between windows.")] = 5.0,
-    batch_size: Annotated[int, typer.Option(help="Occlusion: windows at a time.")] = 1,
+    batch_size: Annotated[int, typer.Option(help="Occlusion: windows in one forward pass.")] = 1,
     device: Annotated[
         str | None, typer.Option(help="auto, cpu, cuda or cuda:N. [default: the run's]")
     ] = None,
 ) -> None:
-    """Where did each model hear it? Hit rate and error of the peak, against length and position."""
+    """Find where each model heard the needle: hit rate and error of the peak, against length and position."""
     from rich.console import Console
 
     from niah.diagnosis.localisation.locate import LocateOptions

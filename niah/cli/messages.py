@@ -1,27 +1,30 @@
-"""Output of commands: errors on one line, notes, tables."""
+"""Output of commands: one-line errors, notes, tables."""
 
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-PIPED_WIDTH = 200  # columns of a table that goes to a file or a pipe
+PIPED_WIDTH = 200  # characters of a table in a file or a pipe
 
 
 def fail(message: str, status: int = 2) -> NoReturn:
+    """Print an error in one line and exit with `status`."""
     print(f"niah: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(status)
 
 
 def note(message: str) -> None:
+    """Print a note on stderr."""
     print(f"note: {message}", file=sys.stderr)
 
 
 def plural(count: int, noun: str) -> str:
-    """ "1 cell", "2 cells"."""
+    """Return a count with its noun: "1 cell", "2 cells"."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def print_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """Print a table without lines, as wide as the terminal."""
     from rich.console import Console
     from rich.table import Table
 

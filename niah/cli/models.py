@@ -10,19 +10,19 @@ from niah.cli.options import numbers
 if TYPE_CHECKING:
     from niah.cards import ModelCard
 
-app = typer.Typer(help="The models there are: list, show, verify.", rich_markup_mode=None)
+app = typer.Typer(help="List, show and verify models.", rich_markup_mode=None)
 
 
 @app.callback(invoke_without_command=True)
 def models(context: typer.Context) -> None:
-    """All model cards: parameters, trained-on seconds, published mAP, licence, weights."""
+    """List all models: parameters, seconds of training clips, published mAP, licence, weights."""
     if context.invoked_subcommand is not None:
         return
     from niah.cards import model_cards
 
     rows = []
     for card in model_cards():
-        published = ", ".join(map(_score_told, card.published.items()))
+        published = ", ".join(map(_score_text, card.published.items()))
         rows.append(
             (
                 card.name,
@@ -32,7 +32,7 @@ def models(context: typer.Context) -> None:
                 card.labels,
                 published or "-",
                 card.licence,
-                weights_told(card),
+                weights_text(card),
             )
         )
     print_table(
@@ -43,7 +43,7 @@ def models(context: typer.Context) -> None:
 
 @app.command("show")
 def models_show(name: Annotated[str, typer.Argument(help="A model's name or card.")]) -> None:
-    """Everything on one card."""
+    """Print one card."""
     from niah.cards import find_model
 
     card, _ = find_model(name)
@@ -57,12 +57,14 @@ def models_show(name: Annotated[str, typer.Argument(help="A model's name or card
 def models_verify(
     name: Annotated[str, typer.Argument(help="A model's name or card.")],
     checkpoint: Annotated[
-        str | None, typer.Option(help="Weights file; without it the card's own.")
+        str | None, typer.Option(help="Weights file. [default: the card's own]")
     ] = None,
-    lengths: Annotated[str, typer.Option(help="Seconds to run, comma-separated.")] = "10,50,300",
+    lengths: Annotated[
+        str, typer.Option(help="Lengths to run in seconds, comma-separated.")
+    ] = "10,50,300",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
 ) -> None:
-    """Load strictly, check the protocol and run at several lengths; says all that it found, exit 2 if it is not met."""
+    """Load strictly, check the adapter protocol and run at several lengths; exit status 2 if it is not met."""
     from niah.adapters.verify import verify
 
     unmet = 0
@@ -73,15 +75,15 @@ def models_verify(
         fail(f"{name}: {unmet} points of the adapter protocol are not met (docs/your-model.md)")
 
 
-def _score_told(published: tuple[str, float]) -> str:
-    """AudioSet's mAP as a number, another one with what it is of."""
+def _score_text(published: tuple[str, float]) -> str:
+    """Return AudioSet's mAP as a number, another score with its metric."""
     name, value = published
     of = name.removesuffix("_mAP")
     return f"{value:g}" if of == "audioset" else f"{value:g} ({of})"
 
 
-def weights_told(card: "ModelCard") -> str:
-    """In the list: each of a card's weights, where from, and whether they are here."""
+def weights_text(card: "ModelCard") -> str:
+    """Return the names of a card's weights, their sources, and whether they are on this machine."""
     from niah.adapters.weights import is_cached, origin
 
     descriptions = []
@@ -94,7 +96,7 @@ def weights_told(card: "ModelCard") -> str:
 
 
 def weights_lines(card: "ModelCard") -> list[str]:
-    """For one card: each of its weights, its address, and where it is or would be."""
+    """Return a line for each of a card's weights: source, address, and path on this machine."""
     from niah.adapters.weights import by_hand, is_cached, local_path, origin
 
     lines = []

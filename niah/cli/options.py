@@ -7,7 +7,14 @@ import typer
 
 
 def listed(kind: Callable[[str], Any]) -> Callable[[str], Any]:
-    """Parser of comma-separated values; the list is kept as the text's own parts."""
+    """Make a parser of comma-separated values.
+
+    Args:
+        kind: converts one value.
+
+    Returns:
+        A function from text to a tuple; it refuses values that `kind` does.
+    """
 
     def parse(text: str) -> tuple[Any, ...]:
         try:
@@ -23,8 +30,8 @@ counts = listed(int)
 words = listed(str)
 
 BABBLE_HELP = (
-    "Babble to hide in: a file (used as it is, tiled) or a folder of voices (30 are mixed). "
-    "Without it: synthetic talkers."
+    "Source of babble: a file (repeated as it is) or a folder of voices (30 are mixed). "
+    "[default: synthetic talkers]"
 )
 NEEDLES_HELP = (
     "Labelled clips: 'synthetic' (embedded), an AST/DASS .json, a .csv (path,labels; Google segments; ESC-50's), "

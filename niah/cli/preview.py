@@ -10,17 +10,19 @@ from niah.cli.options import BABBLE_HELP
 
 
 def preview(
-    needle: Annotated[Path, typer.Option(help="The sound to hide.")],
+    needle: Annotated[Path, typer.Option(help="Sound file to hide.")],
     out: Annotated[
         Path,
         typer.Option(
             help="Folder for features.npy, spectrogram.png, scene.wav and, with a model, curve.csv."
         ),
     ],
-    haystack: Annotated[str, typer.Option(help="As in `niah run`.")] = "zero",
+    haystack: Annotated[str, typer.Option(help="Haystack, as in `niah run`.")] = "zero",
     babble: Annotated[Path | None, typer.Option(help=BABBLE_HELP)] = None,
     snr: Annotated[float, typer.Option(help="Needle over noise in dB.")] = 10.0,
-    length: Annotated[float, typer.Option(help="Seconds in all; 10 is the needle alone.")] = 50.0,
+    length: Annotated[
+        float, typer.Option(help="Scene length in seconds; 10 is the needle alone.")
+    ] = 50.0,
     position: Annotated[float, typer.Option(help="Where the needle starts, 0 to 1.")] = 0.5,
     protocol: Annotated[
         str, typer.Option(help="niah-v2 (its current version), or dass-v1 (the paper's harness).")
@@ -31,26 +33,29 @@ def preview(
             help="mix (noise under the needle too) or surround. [default: the protocol's own]"
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
     model: Annotated[
         str,
         typer.Option(
-            help="A model's name or card: its front end, and where it heard its top classes. "
-            "[default: the front end of AST and DASS alone]"
+            help="A model's name or card, for its front end and a curve of where it heard its top classes. "
+            "[default: the front end of AST and DASS, no curve]"
         ),
     ] = "",
     checkpoint: Annotated[Path | None, typer.Option(help="Weights file for the model.")] = None,
     method: Annotated[
         str,
         typer.Option(
-            help="Of the curve: positions (exact, for DASS), occlusion (any model), auto."
+            help="Method of the curve: positions (exact, for DASS), occlusion (any model) or auto."
         ),
     ] = "auto",
     curve: Annotated[
-        bool, typer.Option(help="Draw where the model heard it, if its weights are at hand.")
+        bool,
+        typer.Option(
+            help="Draw where the model heard the needle, if its weights are on this machine."
+        ),
     ] = True,
 ) -> None:
-    """Write one scene to see and to hear, as the model gets it."""
+    """Write one scene as the model gets it: features, picture and sound."""
     from niah.preview.files import frontend_of, weights_at_hand
     from niah.preview.files import preview as write_preview
 

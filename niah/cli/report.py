@@ -10,12 +10,17 @@ from niah.cli.messages import note
 
 
 def report(directory: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
-    """Tables, figures and report.html of a run again, from its stored scores."""
+    """Write tables, figures and report.html of a run again, from its stored scores."""
     show_report(directory, note)
 
 
 def show_report(directory: Path, warn: Callable[[str], None] = lambda _: None) -> None:
-    """Write tables, figures and report.html, and print the summary table with the paths."""
+    """Write tables, figures and report.html of a run, and print the summary tables and the paths.
+
+    Args:
+        directory: of the run.
+        warn: gets each note.
+    """
     from rich.console import Console
 
     from niah.pages.run_report import write

@@ -31,7 +31,7 @@ def run(
         typer.Option(
             "--model",
             "-m",
-            help="Model name or card.toml; repeat for several. NAME:v2 for other weights. "
+            help="Model name or card.toml; repeat for several. NAME:v2 selects other weights. "
             "[default: dass-nano, ast-sin-nano, aum-nano]",
         ),
     ] = None,
@@ -39,7 +39,7 @@ def run(
     lengths: Annotated[
         str,
         typer.Option(
-            help="Seconds in all, comma-separated; 10 is the needle alone. [default: 10,20,50,100]"
+            help="Scene lengths in seconds, comma-separated; 10 is the needle alone. [default: 10,20,50,100]"
         ),
     ] = "",
     haystack: Annotated[
@@ -65,7 +65,9 @@ def run(
     ] = None,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Check everything, list the cells and those done, stop."),
+        typer.Option(
+            "--dry-run", help="Check everything, list the cells and which are done, and stop."
+        ),
     ] = False,
     checkpoint: Annotated[
         str | None,
@@ -90,7 +92,7 @@ def run(
     broader: Annotated[
         bool,
         typer.Option(
-            help="Also use labels that cover other sounds besides (ESC-50 to AudioSet).",
+            help="Also use labels that cover other sounds too (ESC-50 to AudioSet).",
             rich_help_panel=CLIPS,
         ),
     ] = False,
@@ -145,21 +147,21 @@ def run(
     window: Annotated[
         float | None,
         typer.Option(
-            help="Score windows of N seconds (10: the model's own needle) and pool their scores.",
+            help="Score windows of N seconds (10: as long as a needle) and pool their scores.",
             rich_help_panel=WINDOWS,
         ),
     ] = None,
     hop: Annotated[
         float | None,
         typer.Option(
-            help="Seconds from a window to the next. [default: half the window]",
+            help="Seconds from one window to the next. [default: half the window]",
             rich_help_panel=WINDOWS,
         ),
     ] = None,
     window_pool: Annotated[
         str | None,
         typer.Option(
-            help="How windows become one score: max, mean or noisy-or. [default: max]",
+            help="Pool the windows' scores by max, mean or noisy-or. [default: max]",
             rich_help_panel=WINDOWS,
         ),
     ] = None,
@@ -179,12 +181,15 @@ def run(
     ] = "auto",
     batch_size: Annotated[
         str,
-        typer.Option(help="auto (1 on a CPU, probed on a GPU) or N.", rich_help_panel=RUNNING),
+        typer.Option(
+            help="Clips in a forward pass: N, or auto (1 on a CPU, probed on a GPU).",
+            rich_help_panel=RUNNING,
+        ),
     ] = "auto",
     *,
     axes: dict[str, Any],
 ) -> None:
-    """Sweep models over lengths, haystacks and positions; tables, figures and report.html in --out."""
+    """Measure models over lengths, haystacks and positions; write tables, figures and report.html into --out."""
     from niah.sweep.presets import options_of, without_weights
 
     typed = {
@@ -200,7 +205,7 @@ def run(
         "out": out,
     }
     _refuse_empty(context, typed)
-    given = {
+    options = {
         **{name: value for name, value in typed.items() if value not in (None, ())},
         **axes,
         "preset": preset,
@@ -219,8 +224,8 @@ def run(
         "strict": strict,
         "needle_part": needle_part,
     }
-    parts = options_of(given)
-    for absent in without_weights(given):
+    parts = options_of(options)
+    for absent in without_weights(options):
         note(
             f"{absent} is left out: its card has no weights; give --model {absent} --checkpoint FILE"
         )
@@ -237,7 +242,7 @@ def run(
 
 
 def _print_plan(parts: "Sequence[RunOptions]") -> None:
-    """List the cells of the run, those that are done marked."""
+    """List the cells of the run; mark those that are done."""
     from niah.sweep.dry_run import planned_cells
 
     cells = dict.fromkeys(each for part in parts for each in planned_cells(part, note))

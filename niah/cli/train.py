@@ -15,7 +15,7 @@ _INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
 def train(
     recipe: Annotated[
         str | None,
-        typer.Argument(help="A recipe's name (`niah train --list`) or a .toml of your own."),
+        typer.Argument(help="A recipe's name (`niah train --list`) or your own .toml."),
     ] = None,
     out: Annotated[
         Path | None,
@@ -31,13 +31,13 @@ def train(
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="key=value over the recipe; repeat for several."),
+        typer.Option("--set", help="key=value that overrides the recipe; repeat for several."),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     workers: Annotated[
         int | None,
         typer.Option(
-            help="Processes that read sound ahead (pipeline = waveform). [default: a core each]"
+            help="Processes that read sound ahead (pipeline = waveform). [default: one a core]"
         ),
     ] = None,
     strict: Annotated[
@@ -45,9 +45,7 @@ def train(
     ] = False,
     max_excluded: Annotated[
         float,
-        typer.Option(
-            min=0.0, max=1.0, help="Share of unreadable clips that is left out; more is refused."
-        ),
+        typer.Option(min=0.0, max=1.0, help="Largest share of unreadable clips; more is refused."),
     ] = 0.05,
     features_gb: Annotated[
         float,
@@ -55,7 +53,7 @@ def train(
     ] = 100.0,
     show: Annotated[bool, typer.Option("--list", help="List the shipped recipes.")] = False,
 ) -> None:
-    """Train or distil; writes weights that `niah run --checkpoint` takes.
+    """Train or distil a model, and write weights for `niah run --checkpoint`.
 
     On several GPUs: accelerate launch -m niah train RECIPE --out DIR.
     """
@@ -83,12 +81,12 @@ def train(
             "interrupted; the same command goes on from the last finished epoch",
             status=_INTERRUPTED,
         )
-    if os.environ.get("RANK", "0") == "0":  # of several processes the first
-        _tell_result(weights)
+    if os.environ.get("RANK", "0") == "0":  # the first of several processes
+        _print_result(weights)
 
 
-def _tell_result(weights: Path) -> None:
-    """Print the weights' path, and on stderr the score and the command that comes next."""
+def _print_result(weights: Path) -> None:
+    """Print the path of the weights, and on stderr the score and the next command."""
     from niah.training.log import LOG, read_log
     from niah.training.trained_model import CARD
 

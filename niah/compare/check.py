@@ -37,7 +37,10 @@ def check(
         one_sided: only a loss fails.
         allow_missing: cells of the reference that the run lacks are skipped instead of failed.
         unpaired: compare the numbers of cells.csv, without scores or run.json.
-        models: NAME or NAME@SHA256 of the run's systems that are meant; none for all.
+        models: NAME or NAME@SHA256 of the run's systems to compare; none for all.
+
+    Returns:
+        One row a comparison, and the verdict.
 
     Raises:
         NiahError: either cannot be read, or they are not comparable; the message has the reason.
@@ -49,7 +52,7 @@ def check(
         return check_published(run, tolerance, models)
     if not Path(against).exists():
         raise NiahError(
-            f"{against} is no cells.csv and no run directory: give 'published' or these"
+            f"{against} is neither a run directory nor a cells.csv: give one of them, or 'published'"
         )
     gate = Gate(tolerance, one_sided, allow_missing, unpaired)
     return check_run(run, StoredRun(against), gate, models)

@@ -16,7 +16,14 @@ _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def formatted(result: CheckResult, form: str) -> str:
-    """Return the result in the format of that name.
+    """Format a result.
+
+    Args:
+        result: of a gate.
+        form: a key of `FORMATS`.
+
+    Returns:
+        The text.
 
     Raises:
         NiahError: an unknown format.
@@ -32,7 +39,7 @@ def junit(result: CheckResult) -> str:
     skipped = [row for row in rows if row.verdict == "skipped"]
     empty = not result.n_compared and all(
         row.ok for row in rows
-    )  # that nothing was compared is a failure
+    )  # a result without comparisons is a failure
     counts = {
         "tests": str(len(rows) + empty),
         "failures": str(sum(not row.ok for row in rows) + empty),
@@ -69,7 +76,7 @@ def _fail(case: ElementTree.Element, message: str, kind: str) -> None:
 
 
 def _xml(text: str) -> str:
-    """Replace the characters that XML 1.0 has no way to hold."""
+    """Replace the characters that XML 1.0 cannot represent."""
     return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
@@ -95,7 +102,7 @@ def _property(text: str) -> str:
 
 
 def _sentence(row: CheckRow) -> str:
-    """ "dass-small, 10 s: mAP is 0.4600, not 0.4720 (tolerance 0.0050, p 0.0012)"."""
+    """Return a row in words: "dass-small, 10 s: mAP is 0.4600, not 0.4720 (tolerance 0.0050, p 0.0012)"."""
     if row.status == "missing":
         return f"{row.cell}: the run lacks this cell of the reference ({row.reference:.4f})"
     name = row.quantity.removesuffix("_below")

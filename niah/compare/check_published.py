@@ -1,8 +1,8 @@
 """A run against published numbers: the papers' (`results/published/niah.csv`) and the model cards'.
 
-They are scores of AudioSet's evaluation list, so only a run on that list is comparable: macro mAP rises when there are
-fewer clips, by 0.02 from 20,000 to 1,000. A difference may be as large as the number's own tolerance (rounding,
-digitising) and the gate's together, whatever the run's interval: the clips are the same, but for the few that are gone.
+They are scores on AudioSet's evaluation list, so only a run on that list is comparable: macro mAP rises with fewer
+clips, by 0.02 from 20,000 to 1,000. The tolerance of a number is its own (rounding, digitising) plus the gate's,
+whatever the run's interval: the clips are the same, but for the few that are no longer available.
 """
 
 import csv
@@ -24,11 +24,11 @@ LABELS = "audioset-527"
 FEWEST_CLIPS, MOST_CLIPS = (
     15_000,
     20_383,
-)  # evaluation segments that are still there, and that ever were
-FEWEST_IDS = 0.95  # share of clip ids that hold a YouTube id
+)  # evaluation segments: still available, and published
+FEWEST_IDS = 0.95  # share of clip ids with a YouTube id in them
 FEWEST_CLASSES = 500  # the evaluation list has clips of all 527
 CARD_SCORE = "audioset_mAP"  # per cent
-ROUNDING = "0.05"  # of such a score, which is given to one decimal
+ROUNDING = "0.05"  # of such a score, which has one decimal
 HOW = (
     "A number is off when it differs by more than its own tolerance (rounding, digitising) and {tolerance:g} "
     "together; the clips are the published ones but for those that are gone."
@@ -45,8 +45,11 @@ def check_published(
     Args:
         run: on AudioSet's evaluation list, by dass-v1.
         tolerance: of mAP and of the share of the 10 s score, beside the number's own.
-        models: NAME or NAME@SHA256 of the systems that are meant; none for all.
+        models: NAME or NAME@SHA256 of the systems to compare; none for all.
         file: the papers' numbers; results/published/niah.csv if None.
+
+    Returns:
+        One row a comparison, and the verdict.
 
     Raises:
         NiahError: the run is not comparable with them; the message has the reason.
@@ -81,13 +84,13 @@ def check_published(
         notes.append(f"There are published numbers of {names}: none matches a cell of the run.")
     elif not _first_ids(run):
         notes.append(
-            "No clip ids are stored: that this is the evaluation list is taken from its count and labels."
+            "No clip ids are stored: that this is the evaluation list is inferred from its count and labels."
         )
     return CheckResult(tuple(rows), tuple(notes), HOW.format(tolerance=tolerance))
 
 
 def not_evaluation_list(run: StoredRun) -> str | None:
-    """Return why a run is not of AudioSet's evaluation list by the paper's protocol; None when nothing says so."""
+    """Return the reason why a run is not on AudioSet's evaluation list by the paper's protocol; None if it may be."""
     rows = [point for point in run.points if point["protocol"] == PROTOCOL]
     if not rows:
         protocols = ", ".join(sorted({str(point["protocol"]) for point in run.points}))
@@ -119,10 +122,10 @@ def _first_ids(run: StoredRun) -> tuple[str, ...]:
 
 
 def _other_weights(run: StoredRun, model: str, sha: str) -> str | None:
-    """Return why the weights are not known to be those of the published number; None when they are, or any may be.
+    """Return the reason why the weights may not be those of the published number; None if they are, or any may be.
 
-    A card with several checkpoints gives the published one first, and an "official" file of the same; a card
-    without any leaves the weights to the user.
+    A card with several checkpoints lists the published one first, and an "official" file of the same; a card without
+    any leaves the weights to the user.
     """
     card = next((card for card in model_cards() if card.name == model), None)
     if card is None or not card.weights:
@@ -141,7 +144,7 @@ def _other_weights(run: StoredRun, model: str, sha: str) -> str | None:
         return f"run.json does not say from which file its weights are ({_versions(card)})"
     checkpoint = run.run_json.get("arguments", {}).get("checkpoint")
     if checkpoint is None:
-        return None  # the card's first
+        return None  # the first on the card
     name = Path(str(checkpoint)).name
     if name in {weights.file_name for weights in published.values() if weights.file_name}:
         return None
@@ -158,8 +161,10 @@ def _rows_of(file: Path) -> list[dict[str, str]]:
 
 
 def _card_scores(papers: Collection[str]) -> list[dict[str, str]]:
-    """10 s scores from cards, as rows like niah.csv's: of models that the papers lack and whose
-    card has one checkpoint, so that it is clear which the score is of."""
+    """Return 10 s scores from cards as rows like niah.csv's.
+
+    Only of models that the papers lack and whose card has one checkpoint, so that it is clear which the score is of.
+    """
     alone = {"haystack": "", "snr_db": "", "position": "", "length_s": f"{BASE_LENGTH_S}"}
     return [
         {**alone, "model": card.name, "metric": "mAP", "value": f"{score}", "tolerance": ROUNDING}
@@ -176,7 +181,7 @@ def _is_plain(point: Point) -> bool:
 
 
 def _is_measured(point: Point, reference: Mapping[str, str]) -> bool:
-    """A share needs the 10 s cell: without it there is nothing to compare. A cell that failed is compared."""
+    """Return whether there is a value to compare: a share needs the 10 s cell. A failed cell is compared."""
     return point["status"] != "ok" or point[_column(reference)] is not None
 
 

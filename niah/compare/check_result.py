@@ -1,4 +1,4 @@
-"""The result of a gate: one row a comparison, its verdict, and the table of all."""
+"""The result of a gate: one row a comparison, its verdict, and the table of them."""
 
 from dataclasses import dataclass
 from math import isnan, nan
@@ -7,7 +7,7 @@ from typing import Literal
 from niah.system.markdown_text import plain
 from niah.tables.table import Table
 
-LEVEL = 0.05  # of the corrected p-value, from which a difference is beyond chance
+LEVEL = 0.05  # a difference with a corrected p-value below is beyond chance
 BELOW = "mAP_below"
 Verdict = Literal["ok", "OFF", "missing", "skipped"]
 ORDER: tuple[Verdict, ...] = ("OFF", "missing", "ok", "skipped")
@@ -45,12 +45,12 @@ class CheckRow:
 
     @property
     def difference(self) -> float:
-        """Measured - reference."""
+        """Return measured - reference."""
         return self.measured - self.reference
 
     @property
     def verdict(self) -> Verdict:
-        """ "ok"; "OFF" beyond the tolerance and, where paired, beyond chance; "missing" or "skipped" without a cell."""
+        """Return "OFF" beyond the tolerance (if paired, and chance); "missing" or "skipped" without a cell; or "ok"."""
         if self.status == "missing":
             return "skipped" if self.allow_missing else "missing"
         if isnan(self.measured):
@@ -71,13 +71,13 @@ class CheckRow:
 
     @property
     def measured_text(self) -> str:
-        """The measured value, or why there is none."""
+        """Return the measured value, or the status of a cell without one."""
         return self.status if isnan(self.measured) else f"{self.measured:.4f}"
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """All comparisons that were made, how, and what the reader must know."""
+    """All comparisons, how they were made, and notes for the reader."""
 
     rows: tuple[CheckRow, ...]
     notes: tuple[str, ...] = ()
@@ -85,12 +85,12 @@ class CheckResult:
 
     @property
     def ok(self) -> bool:
-        """False when any row fails, or when nothing was compared."""
+        """Return False when any row fails, or when nothing was compared."""
         return self.n_compared > 0 and all(row.ok for row in self.rows)
 
     @property
     def n_compared(self) -> int:
-        """Return how many rows have a cell on both sides."""
+        """Return the number of rows with a cell on both sides."""
         return sum(row.status != "missing" for row in self.rows)
 
     def table(self) -> Table:
@@ -111,7 +111,7 @@ class CheckResult:
         return table + "".join(f"\n- {plain(note)}" for note in notes) + "\n" * bool(notes)
 
     def verdict(self) -> str:
-        """ "2 of 12 comparisons are off; 1 cell of the reference is missing."."""
+        """Return the counts in a sentence: "2 of 12 comparisons are off; 1 cell of the reference is missing"."""
         missing = sum(row.verdict == "missing" for row in self.rows)
         skipped = sum(row.verdict == "skipped" for row in self.rows)
         if not self.n_compared:
@@ -132,12 +132,12 @@ class CheckResult:
 
 
 def counted(number: int, noun: str) -> str:
-    """ "1 cell", "2 cells"."""
+    """Return a count with its noun: "1 cell", "2 cells"."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def p_text(value: float) -> str:
-    """A p-value with four decimals; "" for NaN."""
+    """Return a p-value with four decimals; "" for NaN."""
     return "" if isnan(value) else "< 0.0001" if value < 1e-4 else f"{value:.4f}"
 
 

@@ -28,12 +28,12 @@ HOW_PAIRED = (
     "Paired over the clips: a cell is off when its difference is larger than the tolerance and p, corrected for "
     "all cells by Holm, is below 0.05 ({sides})."
 )
-HOW_UNPAIRED = "Unpaired: a cell is off when its difference is larger than the tolerance; nothing is said of chance."
+HOW_UNPAIRED = "Unpaired: a cell is off when its difference is larger than the tolerance; chance is not tested."
 
 
 @dataclass(frozen=True)
 class Gate:
-    """The settings by which a run is judged.
+    """The settings of a gate.
 
     Attributes:
         tolerance: mAP that may differ whatever the significance.
@@ -55,30 +55,33 @@ def check_run(
 
     Args:
         run: the run under test.
-        reference: what it should be like.
-        gate: how it is judged.
-        models: NAME or NAME@SHA256 of the systems of `run` that are meant; none for all.
+        reference: the run with the expected scores.
+        gate: tolerance and tests.
+        models: NAME or NAME@SHA256 of the systems of `run` to compare; none for all.
+
+    Returns:
+        One row a comparison, and the verdict.
 
     Raises:
-        NiahError: other clips, protocol, level or labels; scores or run.json are missing and the gate
-            is not unpaired; the reference has several checkpoints of a model and none is the run's.
+        NiahError: other clips, protocol, level or labels; scores or run.json are missing and the gate is not unpaired;
+            the reference has several checkpoints of a model and none is the run's.
     """
     if not gate.unpaired:
         for each in (run, reference):
             _refuse_bare(each)
     refuse_other_runs(run, reference)
-    found, wanted = run.systems(models), reference.systems()
+    systems, others = run.systems(models), reference.systems()
     if models:
-        names = {system.model for system in found}
-        wanted = {system: cells for system, cells in wanted.items() if system.model in names}
-    pairs, notes = _pairs(list(found), list(wanted))
-    labels = system_names(found)
+        names = {system.model for system in systems}
+        others = {system: cells for system, cells in others.items() if system.model in names}
+    pairs, notes = _pairs(list(systems), list(others))
+    labels = system_names(systems)
     rows: list[CheckRow] = []
     for system, other in pairs:
         label = labels[system]
-        rows += _rows(run, found[system], reference, wanted[other], gate, label)
+        rows += _rows(run, systems[system], reference, others[other], gate, label)
     compared = {other for _, other in pairs}
-    for other, cells in wanted.items():
+    for other, cells in others.items():
         if other not in compared:
             rows += [_missing(point, other.short_name, gate) for point in _scored(cells)]
     if seeds := seeds_note(run, reference):
@@ -91,12 +94,15 @@ def check_run(
 
 
 def compared_row(scores: PairedScores, gate: Gate, cell: str) -> CheckRow:
-    """Return the comparison of one cell, whose `p_corrected` is still to be filled in.
+    """Compare the scores of one cell; `p_corrected` is filled in later (`corrected`).
 
     Args:
         scores: of the run (a) and of the reference (b).
-        gate: how it is judged.
+        gate: tolerance and tests.
         cell: its name.
+
+    Returns:
+        The row.
     """
     if np.array_equal(scores.a, scores.b):
         own = mean_average_precision(average_precision(scores.targets, scores.a))
@@ -111,7 +117,7 @@ def compared_row(scores: PairedScores, gate: Gate, cell: str) -> CheckRow:
 
 
 def corrected(rows: Sequence[CheckRow]) -> tuple[CheckRow, ...]:
-    """Return the rows with their p-values corrected by Holm for how many there are."""
+    """Return the rows with their p-values corrected by Holm for the number of rows."""
     p = adjusted([row.p for row in rows], "holm")
     return tuple(replace(row, p_corrected=float(value)) for row, value in zip(rows, p, strict=True))
 
@@ -119,7 +125,7 @@ def corrected(rows: Sequence[CheckRow]) -> tuple[CheckRow, ...]:
 def _refuse_bare(run: StoredRun) -> None:
     if run.directory is None:
         raise NiahError(
-            f"{run.path} has no run.json beside it: its clips, level and seed are not known, and it has no scores "
+            f"{run.path} has no run.json beside it: its clips, level and seed are unknown, and it has no scores "
             "to pair; give the run's directory, or --unpaired to compare the numbers alone"
         )
 
@@ -127,7 +133,7 @@ def _refuse_bare(run: StoredRun) -> None:
 def _pairs(
     ours: list[System], theirs: list[System]
 ) -> tuple[list[tuple[System, System]], list[str]]:
-    """Match each system of the run with the reference's: the same weights, else its only ones of that model."""
+    """Match each system of the run with the reference's of the same weights, else with its only one of that model."""
     pairs, notes = [], []
     for system in ours:
         alike = [each for each in theirs if each.model == system.model]

@@ -1,4 +1,4 @@
-"""Scores of two systems on the same clips, resampled together: what a difference of mAP rests on."""
+"""Scores of two systems on the same clips, resampled together: the basis of a difference of mAP."""
 
 from dataclasses import dataclass
 from math import nan
@@ -17,7 +17,7 @@ from niah.records.scores import ClipScores
 class PairedScores:
     """Two score sets of the same clips, in the same order of clips and classes.
 
-    `targets` (n, c) bool, `a` and `b` (n, c), `groups` (n,): clips of one recording, which are resampled together.
+    `targets` (n, c) bool; `a` and `b` (n, c) float32; `groups` (n,): the recording of each clip, drawn as a whole.
     """
 
     targets: NDArray[np.bool_]
@@ -32,7 +32,16 @@ class PairedScores:
 
 
 def paired_scores(a: StoredRun, point_a: Point, b: StoredRun, point_b: Point) -> PairedScores:
-    """Read the scores of a cell in two runs; the second's clips are put in the first's order.
+    """Read the scores of a cell in two runs; the second's clips and classes are put in the first's order.
+
+    Args:
+        a: the first run.
+        point_a: its cell.
+        b: the second run.
+        point_b: its cell.
+
+    Returns:
+        Both score sets.
 
     Raises:
         NiahError: scores are missing or damaged, or of other clips, labels or classes.
@@ -53,7 +62,7 @@ def difference(a: Resampled, b: Resampled) -> Resampled:
 
 
 def one_sided_p(delta: Resampled) -> float:
-    """Return the p-value of "it is not below 0": Phi(estimate / SE)."""
+    """Return the p-value of "the difference is not below 0": Phi(estimate / SE)."""
     p = delta.p_value()
     if np.isnan(p):
         return nan
@@ -69,7 +78,7 @@ def _read(run: StoredRun, point: Point) -> ClipScores:
 
 
 def _order(first: tuple[str, ...], second: tuple[str, ...]) -> NDArray[np.intp] | None:
-    """Where each of `first` is in `second`; None when they do not hold the same names."""
+    """Return the index in `second` of each name of `first`; None when the names differ."""
     if sorted(first) != sorted(second):
         return None
     if first == second:

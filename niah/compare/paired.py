@@ -1,17 +1,16 @@
-"""Is A better than B? Two models or checkpoints on the same clips, cell by cell, from stored scores.
+"""Paired comparison of two models or checkpoints on the same clips, cell by cell, from stored scores.
 
-A cell of A is matched with B's of the same haystack, SNR, length, position, window and pooling. For
-each, on the same resampled lists of clips (paired):
+A cell of A is matched with B's of the same haystack, SNR, length, position, window and pooling. For each, on the same
+resampled lists of clips (paired):
 
     mAP        mAP_A - mAP_B
-    relative   mAP_A / mAP_A(10 s)  -  mAP_B / mAP_B(10 s)     (who loses less; beyond 10 s only)
+    relative   mAP_A / mAP_A(10 s)  -  mAP_B / mAP_B(10 s)     (beyond 10 s only: which of them loses less)
 
 with a 95 % interval and a two-sided p-value of "no difference", both from the standard error of
-`niah.metrics.resampling`. p-values are corrected for the number of cells compared, mAP and
-relative each by themselves (`niah.metrics.multiple_testing`); intervals are of one cell each.
-Positions that play one and the same scene are one cell.
+`niah.metrics.resampling`. p-values are corrected for the number of cells, separately for mAP and relative
+(`niah.metrics.multiple_testing`); an interval is of one cell. Positions that give the same scene are one cell.
 
-Runs of other clips, protocol or level mode are refused: a difference would be the clips'.
+Runs with other clips, protocol or level mode are refused: the difference would be due to them.
 """
 
 from collections.abc import Iterable
@@ -44,9 +43,9 @@ from niah.tables.table import Table
 
 @dataclass(frozen=True)
 class Difference:
-    """One comparison of one cell; scores in 0..1, `p` as it is and corrected.
+    """One comparison of one cell; scores in 0..1, `p` before and after correction.
 
-    `effective_position`: where the needle really starts, as a share of the free room.
+    `effective_position`: the needle's real position, as a share of the free room.
     """
 
     haystack: str
@@ -67,7 +66,7 @@ class Difference:
 
     @property
     def scene(self) -> str:
-        """ "babble, 10 dB, at 0.5, 50 s, windows of 10 s"."""
+        """Return the scene in words: "babble, 10 dB, at 0.5, 50 s, windows of 10 s"."""
         parts = [length_name(self.length_s)]
         if self.length_s != BASE_LENGTH_S or self.snr_db is not None:
             position = shown_position(self.position, self.effective_position)
@@ -78,7 +77,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """`a` and `b` in words, every difference, how p was corrected, and what was left out."""
+    """The names of A and B, every difference, the correction of p-values, and notes."""
 
     a: str
     b: str
@@ -123,9 +122,12 @@ def compare(
     Args:
         a: a run directory.
         b: another, on the same clips.
-        models: which (NAME, or NAME@SHA256 of its weights); one for both runs, or A's and B's. Needed
+        models: NAME, or NAME@SHA256 of its weights; one for both runs, or A's and B's. Needed
             where a run has several.
         correction: of p-values, one of `niah.metrics.multiple_testing.METHODS`.
+
+    Returns:
+        The differences of all cells that both have.
 
     Raises:
         NiahError: it is not clear what to compare; the clips, protocol or level differ; scores are
@@ -159,7 +161,7 @@ def _names(models: tuple[str, ...], *, one_run: bool) -> tuple[str | None, str |
 
 
 class _Side:
-    """One system of one run: its scored cells of whole clips, once, at the run's level."""
+    """One system of one run: its scored cells of whole clips, at the run's level."""
 
     def __init__(self, run: StoredRun, wanted: str | None) -> None:
         self.run = run
@@ -191,13 +193,13 @@ def _chosen(run: StoredRun, systems: list[System], wanted: str | None) -> System
 
 
 def _differences(a: _Side, b: _Side) -> tuple[list[Difference], list[str]]:
-    found: list[Difference] = []
+    differences: list[Difference] = []
     matched = a.cells.keys() & b.cells.keys()
     bases: dict[Key, tuple[Resampled, Resampled]] = {}
     for key in sorted(matched, key=lambda key: (str(key[3:]), str(key[2]), key[1])):
         point = a.cells[key]
         pair = _scores(a, b, key).maps()
-        found.append(_difference(point, "mAP", *pair))
+        differences.append(_difference(point, "mAP", *pair))
         base_key = (key[0], BASE_LENGTH_S, None, *key[3:])
         if key == base_key:
             bases[key] = pair
@@ -208,9 +210,9 @@ def _differences(a: _Side, b: _Side) -> tuple[list[Difference], list[str]]:
                 paired(lambda m, n: m / n, own, base)
                 for own, base in zip(pair, bases[base_key], strict=True)
             ]
-            found.append(_difference(point, "relative", *shares))
+            differences.append(_difference(point, "relative", *shares))
     notes = [_alone(len(side.cells) - len(matched), name) for side, name in ((a, "A"), (b, "B"))]
-    return found, [note for note in (*notes, seeds_note(a.run, b.run)) if note]
+    return differences, [note for note in (*notes, seeds_note(a.run, b.run)) if note]
 
 
 def _alone(count: int, name: str) -> str:
@@ -246,7 +248,7 @@ def _difference(point: Point, quantity: str, a: Resampled, b: Resampled) -> Diff
 
 
 def _corrected(rows: Iterable[Difference], correction: str) -> tuple[Difference, ...]:
-    """Correct each quantity's p-values for how many there are of it."""
+    """Correct the p-values of each quantity for the number of its cells."""
     differences = list(rows)
     corrected: dict[int, float] = {}
     for quantity in dict.fromkeys(each.quantity for each in differences):

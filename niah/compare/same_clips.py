@@ -1,4 +1,4 @@
-"""The conditions for comparing two runs at all: protocol, level, labels and clips, by what both state."""
+"""The conditions for comparing two runs: equal protocol, level, labels and clips, as far as both state them."""
 
 import hashlib
 from collections.abc import Mapping
@@ -16,6 +16,10 @@ CHANCE_APART = 1e-6  # of chance mAP, which follows from the clips' labels alone
 def refuse_other_runs(a: StoredRun, b: StoredRun) -> None:
     """Refuse two runs whose scores differ for another reason than their models.
 
+    Args:
+        a: a run.
+        b: the other.
+
     Raises:
         NiahError: other protocol, level, labels or clips.
     """
@@ -28,7 +32,7 @@ def refuse_other_runs(a: StoredRun, b: StoredRun) -> None:
 
 
 def seeds_note(a: StoredRun, b: StoredRun) -> str | None:
-    """Return a sentence where the noise of two runs is drawn with different seeds, None where it is the same."""
+    """Return a sentence where the noise of two runs has different seeds; None where it is the same."""
     ours, theirs = (each.identity.get("noise_seed", each.identity.get("seed")) for each in (a, b))
     if None in (ours, theirs) or ours == theirs:
         return None
@@ -36,7 +40,7 @@ def seeds_note(a: StoredRun, b: StoredRun) -> str | None:
 
 
 def clips_sha256(run: StoredRun) -> str | None:
-    """Return SHA-256 of the sorted clip ids joined by newlines: as run.json states it, else of stored scores."""
+    """Return the SHA-256 of the sorted clip ids joined by newlines, from run.json or from stored scores."""
     stated = run.run_json.get("needles")
     if isinstance(stated, Mapping) and stated.get("clips_sha256"):
         return str(stated["clips_sha256"])
@@ -56,9 +60,7 @@ def _refuse_other_clips(a: StoredRun, b: StoredRun) -> None:
         return
     hashes = [clips_sha256(run) for run in (a, b)]
     if None in hashes:
-        if (
-            None not in ordered
-        ):  # other lists, or one list in another order: nothing stored can tell
+        if None not in ordered:  # other clips or another order: without ids it is unknown
             _refuse(a, b, "clips")
     elif hashes[0] != hashes[1]:
         counts = [run.points[0]["n_clips"] if run.points else 0 for run in (a, b)]
@@ -66,19 +68,19 @@ def _refuse_other_clips(a: StoredRun, b: StoredRun) -> None:
 
 
 def _refuse_other_rows(a: StoredRun, b: StoredRun) -> None:
-    """Compare what the rows themselves show of the clips, for tables that state no list."""
+    """Compare protocol, clip counts and chance in the rows, for tables without a list of clips."""
     for name in SAME_ROWS:
         values = [sorted({str(point[name]) for point in run.points}) for run in (a, b)]
         if all(values) and not set(values[0]) & set(values[1]):
-            what = "clips" if name == "n_clips" else name
-            _refuse(a, b, f"{what} ({', '.join(values[0])} and {', '.join(values[1])})")
+            quantity = "clips" if name == "n_clips" else name
+            _refuse(a, b, f"{quantity} ({', '.join(values[0])} and {', '.join(values[1])})")
     floors = [_chance(run) for run in (a, b)]
     if None not in floors and abs((floors[0] or 0.0) - (floors[1] or 0.0)) > CHANCE_APART:
         _refuse(a, b, f"clips or labels (chance is {floors[0]:.6f} and {floors[1]:.6f} mAP)")
 
 
 def _chance(run: StoredRun) -> float | None:
-    """The lowest floor: distractors, which mask entries, only raise it."""
+    """Return the lowest chance mAP: distractors, which mask entries, only raise it."""
     plain = [p["chance_mAP"] for p in run.points if p["chance_mAP"] and not p.get("distractors")]
     return min(map(float, plain)) if plain else None
 
@@ -88,7 +90,7 @@ def _needles(run: StoredRun) -> Mapping[str, Any]:
     return stated if isinstance(stated, Mapping) else {}
 
 
-def _refuse(a: StoredRun, b: StoredRun, what: str) -> None:
+def _refuse(a: StoredRun, b: StoredRun, quantity: str) -> None:
     raise NiahError(
-        f"{a.path} and {b.path} differ in {what}: their scores cannot be compared; run both alike"
+        f"{a.path} and {b.path} differ in {quantity}: their scores cannot be compared; run both alike"
     )

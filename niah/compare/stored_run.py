@@ -1,7 +1,7 @@
-"""The cells of a run or of a published table, with identity and scores where these lie beside; and its systems.
+"""The cells of a run or of a published table, with its identity and scores where they are stored; and its systems.
 
-A system is one model with its weights and precision. Two checkpoints of one model are two systems. A cell is
-known by its key: everything that must be equal before two scores may be compared.
+A system is one model with its weights and precision: two checkpoints of one model are two systems. The key of a cell
+is everything that must be equal before two scores may be compared.
 """
 
 from collections import Counter, defaultdict
@@ -40,11 +40,11 @@ class System:
 
     @property
     def short_name(self) -> str:
-        """ "dass-small@4a3a4fb7"."""
+        """Return the model with its weights: "dass-small@4a3a4fb7"."""
         return f"{self.model}@{self.checkpoint_sha256[:8]}"
 
     def is_meant_by(self, name: str) -> bool:
-        """Return whether NAME, NAME@SHA256 (cut short or not) or either with ",DTYPE" means this system."""
+        """Return whether NAME, NAME@SHA256 (whole or a prefix) or either with ",DTYPE" names this system."""
         weights, _, dtype = name.partition(",")
         model, _, sha = weights.strip().partition("@")
         same_weights = model == self.model and self.checkpoint_sha256.startswith(sha)
@@ -75,18 +75,18 @@ class StoredRun:
             if (self.path / "run.json").is_file():
                 self.directory = directory
         else:
-            raise NiahError(f"{path} is no cells.csv and no run directory")
+            raise NiahError(f"{path} is neither a run directory nor a cells.csv")
         self.run_json = {} if self.directory is None else self.directory.run_json()
         self.identity: dict[str, Any] = self.run_json.get("identity", {})
 
     def systems(self, names: Iterable[str] = ()) -> dict[System, Cells]:
-        """Return the cells of every system by key; those of equal scenes once.
+        """Return the cells of every system by key; cells of equal scenes once.
 
         Args:
-            names: NAME or NAME@SHA256 of the systems that are meant; none for all.
+            names: NAME or NAME@SHA256 of the systems to return; none for all.
 
         Raises:
-            NiahError: a name that means none of them, or two cells with one key.
+            NiahError: a name that matches no system, or two cells with one key.
         """
         grouped: dict[System, list[Point]] = defaultdict(list)
         for point in self.points:
@@ -110,10 +110,10 @@ class StoredRun:
 
     @staticmethod
     def key(point: Point) -> Key:
-        """Return what must be equal before the cell's score may be compared with another's.
+        """Return everything that must be equal before the cell's score may be compared with another's.
 
-        The run's own level is no part of it: it is the same for all of a run
-        (`niah.compare.same_clips`). The needle alone counts for every haystack and position.
+        The run's level is not part of it: it is the same for a whole run (`niah.compare.same_clips`). The needle alone
+        has one key for every haystack and position.
         """
         length_s = float(point["length_s"])
         scene: Key | None = None
@@ -125,7 +125,7 @@ class StoredRun:
 
     def _by_key(self, rows: Iterable[Point]) -> Cells:
         cells: Cells = {}
-        # an order of its own: the table's must not decide which of equal scenes is taken
+        # sorted: the order of the table must not decide which of equal scenes is used
         for point in sorted(
             rows, key=lambda p: (p["mAP"] is None, p["position"] or 0.0, p["cell"])
         ):
@@ -135,28 +135,28 @@ class StoredRun:
             if not alone and first["position"] == point["position"] and first is not point:
                 raise NiahError(
                     f"{self.path} has two cells of {cell_name(point)} ({first['cell']}, {point['cell']}): "
-                    "what sets them apart has no name in the table; run them in two folders"
+                    "their difference has no column in the table; run them in two folders"
                 )
         return cells
 
 
 def is_alone(point: Point) -> bool:
-    """Return whether a cell is of the needle alone: 10 s, without noise."""
+    """Return whether a cell is the needle alone: 10 s, without noise."""
     return bool(point["length_s"] == BASE_LENGTH_S) and not is_noise_base(point)
 
 
 def system_of(point: Point) -> System:
-    """Return the system that a row is of."""
+    """Return the system of a row."""
     return System(point["model"], point["checkpoint_sha256"] or "", point["dtype"] or "")
 
 
 def pooling_of(point: Point) -> tuple[Any, ...]:
-    """Return the window in seconds and how windows or positions are pooled."""
+    """Return the window in seconds, and the pooling of windows or positions."""
     return (point["window_s"], pool_of(point))
 
 
 def system_names(systems: Iterable[System]) -> dict[System, str]:
-    """Name each system by its model, with its weights and precision where there are several."""
+    """Name each system by its model, with weights and precision where there are several."""
     unique = list(systems)
     weights = Counter(system.short_name for system in unique)
     several_weights = Counter({system.short_name: system.model for system in unique}.values())
@@ -168,9 +168,11 @@ def system_names(systems: Iterable[System]) -> dict[System, str]:
 
 
 def cell_name(point: Point, model: str | None = None) -> str:
-    """ "dass-small, babble, 10 dB, at 0.5, 50 s"; "dass-small (windows of 10 s), 10 s".
+    """Return a cell in words: "dass-small, babble, 10 dB, at 0.5, 50 s"; "dass-small (windows of 10 s), 10 s".
 
-    `model` names the system where its model's name alone is not enough.
+    Args:
+        point: the cell.
+        model: the system's name, where the model's is ambiguous.
     """
     model = model or point["model"]
     windows = window_words(point["window_s"], pool_of(point))
@@ -184,7 +186,7 @@ def cell_name(point: Point, model: str | None = None) -> str:
 
 
 def window_words(window_s: float | None, pool: str) -> str:
-    """ "windows of 10 s, mean", "pooled by top-k" for whole scenes; "" for whole scenes as the model pools them."""
+    """Return "windows of 10 s, mean", or "pooled by top-k" for whole scenes; "" for the model's own pooling of them."""
     if window_s is None:
         return f"pooled by {pool}" if pool else ""
     return f"windows of {window_name(window_s, pool)}"

@@ -1,4 +1,4 @@
-"""One scene to see and to hear: what a model gets, as an array, a picture and a sound.
+"""One scene to see and to hear: a model's input as an array, a picture and a sound.
 
 files     `niah preview`: all files of one scene, written at once
 scene     the scene with its parts

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Where a model heard its classes: its `curve`; columns, names and scores (0..1) of the classes to show."""
+    """A model's evidence along time: its curve; columns, names and scores (0..1) of the classes to show."""
 
     model: str
     curve: "Curve"
@@ -35,7 +35,13 @@ def _short(value: float) -> float:
 
 
 def draw_evidence(axes: "Axes", evidence: Evidence, needle_s: Sequence[float]) -> None:
-    """One line a class, a mark at each peak, the needle's extent shaded."""
+    """Draw one line a class, a mark at each peak, and the needle's extent shaded.
+
+    Args:
+        axes: of the figure.
+        evidence: the curves.
+        needle_s: first and last second of the needle.
+    """
     curve = evidence.curve
     axes.axvspan(
         needle_s[0], needle_s[1], color="tab:cyan", alpha=0.15, linewidth=0, label="needle"

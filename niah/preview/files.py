@@ -1,9 +1,9 @@
 """`niah preview`: the files of one scene.
 
-`features.npy` is exactly what an adapter is given. `scene.wav` is the same scene as sound: the
-clip spliced into (or mixed with) the scaled noise; a `zero` haystack, which is no sound, plays as
-silence. With a model, `curve.csv` and a panel below the picture show where in the scene it heard the
-classes that it scores highest (`niah.diagnosis.localisation.evidence`).
+`features.npy` is the adapter's exact input. `scene.wav` is the same scene as sound: the clip spliced
+into (or mixed with) the scaled noise; a `zero` haystack, which is no sound, plays as silence. With a
+model, `curve.csv` and a panel below the picture show where in the scene it heard the classes that it
+scores highest (`niah.diagnosis.localisation.evidence`).
 """
 
 from contextlib import ExitStack
@@ -58,7 +58,7 @@ def preview(
 
     Args:
         needle: the sound file to hide.
-        haystack: as in `niah run`, or one that is made already.
+        haystack: as in `niah run`, or a loaded one.
         snr_db: needle over noise in dB; constants need none.
         length_s: seconds of the whole scene.
         position: of the needle, in [0, 1].
@@ -73,9 +73,12 @@ def preview(
         method: of the curve: `positions`, `occlusion`, or `auto`: positions where the model has
             them.
 
+    Returns:
+        The files.
+
     Raises:
-        NiahError: a bad needle, haystack, length, position or SNR, a method that the model has
-            not, or a folder that cannot be written.
+        NiahError: a bad needle, haystack, length, position or SNR, a method that the model does not
+            have, or a folder that cannot be written.
     """
     protocol = current_protocol(protocol)
     total = total_frames(length_s, frontend.needle_frames)
@@ -120,7 +123,7 @@ def preview(
 
 
 def frontend_of(model: str) -> Drawable:
-    """The front end of a model's family, AST's without a name; no weights are loaded.
+    """Return the front end of a model's family, AST's without a name; loads no weights.
 
     Raises:
         NiahError: no such model, or one whose adapter class has no `default_frontend` of this package.
@@ -141,7 +144,7 @@ def frontend_of(model: str) -> Drawable:
 
 
 def weights_at_hand(model: str, checkpoint: Path | None) -> bool:
-    """Return whether a model can be loaded without fetching anything: a preview is not worth a long download."""
+    """Return whether a model can be loaded without a download: a preview is not worth a long one."""
     from niah.adapters.loading import import_adapter
     from niah.adapters.network_adapter import NetworkAdapter
     from niah.adapters.weights import is_cached
@@ -151,5 +154,5 @@ def weights_at_hand(model: str, checkpoint: Path | None) -> bool:
         return True
     if weights:
         return is_cached(card, weights)
-    adapter = import_adapter(card)  # one of the user's own may need no file
+    adapter = import_adapter(card)  # a user's adapter may need no file
     return not (isinstance(adapter, type) and issubclass(adapter, NetworkAdapter))

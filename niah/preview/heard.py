@@ -1,4 +1,4 @@
-"""Where in the scene a model heard its highest classes."""
+"""Evidence of where a model heard its highest classes in the scene."""
 
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,20 @@ _HIDDEN_S, _MOST_WINDOWS = 5.0, 50  # of occlusion: finer than for a hit rate, a
 def evidence_in(
     adapter: "Adapter", scene: PreviewScene, features: NDArray[np.float32], method: str
 ) -> "Evidence":
-    """The curve of the scene, and its highest classes."""
+    """Compute a model's evidence along the scene, for its highest classes.
+
+    Args:
+        adapter: the model.
+        scene: what is shown.
+        features: (frames, mels) float32 of the scene.
+        method: `positions`, `occlusion`, or `auto`: positions where the model has them.
+
+    Returns:
+        The curve and the classes to show.
+
+    Raises:
+        NiahError: an unknown method, or one that the model does not have.
+    """
     import torch
 
     from niah.diagnosis.localisation import evidence

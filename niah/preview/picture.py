@@ -1,4 +1,4 @@
-"""The scene's spectrogram, the needle marked, and below it where a model heard its top classes."""
+"""The scene's spectrogram with the needle marked, and a model's evidence below it."""
 
 from typing import IO, TYPE_CHECKING, Any
 
@@ -23,7 +23,14 @@ def draw(
     features: NDArray[np.float32],
     evidence: "Evidence | None",
 ) -> None:
-    """Draw the whole scene with the needle marked, a closer look at it, and the model's evidence, as a PNG."""
+    """Draw a PNG: the whole scene with the needle marked, a closer view of a long one's needle, and a model's evidence.
+
+    Args:
+        stream: of the file.
+        scene: what is shown.
+        features: (frames, mels) float32, normalised.
+        evidence: of a model along time; None for none.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -55,7 +62,7 @@ def draw(
 
 
 def _below(axis: "Axes", scene: PreviewScene, evidence: "Evidence") -> None:
-    """The evidence of the whole scene, on the time axis of its picture."""
+    """Draw the evidence of the whole scene on the time axis of its picture."""
     from niah.preview.evidence import draw_evidence
 
     step_s = scene.frontend.frame_shift / scene.frontend.sample_rate
@@ -88,7 +95,9 @@ def _panel(
         vmin=limits[0],
         vmax=limits[1],
     )
-    axis.xaxis.set_major_locator(AutoLocator())  # specshow leaves an axis without a type bare
+    axis.xaxis.set_major_locator(
+        AutoLocator()
+    )  # specshow removes the ticks of an axis without a type
     axis.xaxis.set_major_formatter(ScalarFormatter())
     axis.set_yticks([frontend.row_of(f) for f in _TICKS_HZ], [str(f) for f in _TICKS_HZ])
     axis.set_ylabel("frequency (Hz, mel scale)")

@@ -1,4 +1,4 @@
-"""The scene that a preview's files show."""
+"""The scene that the files of a preview show."""
 
 from dataclasses import dataclass
 
@@ -12,12 +12,12 @@ from niah.scenes.builder import SceneBuilder
 
 Drawable = (
     KaldiFrontend | StftFrontend
-)  # front ends that know their features in decibels and mels in hertz
+)  # front ends with decibels of features and hertz of mel bands
 
 
 @dataclass(frozen=True)
 class PreviewScene:
-    """One scene with its parts; `total` and `start` in frames."""
+    """One scene with its parts; `total` and `start` are in frames."""
 
     title: str
     frontend: Drawable
@@ -32,9 +32,9 @@ class PreviewScene:
 
     @property
     def padding(self) -> tuple[int, int] | None:
-        """Frames (first, after the last) of the scene that only pad a clip shorter than the needle; None without any.
+        """Return the frames (first, after the last) that pad a clip shorter than the needle; None without padding.
 
-        Under the level "mix" there are none: the noise goes on there.
+        Under the level "mix" there are none, as noise fills them.
         """
         alone = self.total == self.frontend.needle_frames and self.snr_db is None
         sounding = self.needle.frames

@@ -13,7 +13,12 @@ _LOUDEST = 0.99
 
 
 def play(stream: IO[bytes], scene: PreviewScene) -> None:
-    """Write the scene as a 16-bit WAV, in chunks; twice through, for the peak comes first."""
+    """Write the scene as a 16-bit WAV, in chunks, scaled down as a whole if it would clip.
+
+    Args:
+        stream: of the file.
+        scene: is rendered twice, first for its peak.
+    """
     import soundfile
 
     peak = max(float(np.abs(chunk).max()) for chunk in _chunks(scene))

@@ -173,7 +173,7 @@ def test_a_killed_process_is_out_of_memory(tmp_path: Path, monkeypatch: pytest.M
     shot.write_text(f"#!{sys.executable}\nimport os\nos.kill(os.getpid(), {int(signal.SIGKILL)})\n")
     shot.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(shot))
-    assert measuring.in_a_process(BenchPoint("a", 10))["status"] == "oom"
+    assert measuring.measure_in_process(BenchPoint("a", 10))["status"] == "oom"
 
 
 def test_refusals_and_lack_of_memory_are_rows(tmp_path: Path) -> None:
@@ -270,9 +270,9 @@ def test_the_command_measures_and_writes(
     def here(point: BenchPoint) -> dict[str, Any]:
         return in_a_process(point) if point.model == RATES else measuring.measure_point(point)
 
-    in_a_process = measuring.in_a_process
+    in_a_process = measuring.measure_in_process
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
-    monkeypatch.setattr("niah.bench.bench.in_a_process", here)
+    monkeypatch.setattr("niah.bench.bench.measure_in_process", here)
     out = tmp_path / "out"
     short = tiny.card(tmp_path / "short", longest=1024)
     arguments = ("--model", tiny.card(tmp_path), "--model", short, "--lengths", "20")
@@ -287,7 +287,9 @@ def test_the_command_measures_and_writes(
     text = (out / "bench.md").read_text()
     assert text.count("| ok |") == 1
     assert "this tagger takes at most 1024 frames" in text
-    monkeypatch.setattr("niah.bench.bench.in_a_process", lambda _: pytest.fail("measured again"))
+    monkeypatch.setattr(
+        "niah.bench.bench.measure_in_process", lambda _: pytest.fail("measured again")
+    )
     assert niah(monkeypatch, *arguments[:2], *arguments[4:], "--repeats", "2", "--out", out) == 0
     whole = (out / "bench.md").read_text()
     assert whole == text  # of all that the folder holds, not of the last command

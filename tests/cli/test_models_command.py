@@ -8,7 +8,7 @@ import pytest
 from niah.adapters.weights import local_path
 from niah.cards import find_model, model_cards, read_model_card
 from niah.cli import main
-from niah.cli.models import weights_lines, weights_told
+from niah.cli.models import weights_lines, weights_text
 from tests.helpers import tiny
 
 SOURCES = """
@@ -40,7 +40,7 @@ def test_the_list_says_where_weights_come_from_and_whether_they_are_here(tmp_pat
     path = tiny.card(tmp_path)
     path.write_text(path.read_text() + SOURCES)
     card = read_model_card(path)
-    assert weights_told(card) == (
+    assert weights_text(card) == (
         "embedded (embedded, not here), released (address, to fetch), drive (by hand, not here), port (hub, to fetch)"
     )
     (tmp_path / "here.safetensors").write_bytes(b"x")
@@ -48,8 +48,8 @@ def test_the_list_says_where_weights_come_from_and_whether_they_are_here(tmp_pat
     assert best is not None
     best.parent.mkdir(parents=True)
     best.write_bytes(b"x")
-    assert weights_told(card).startswith("embedded (embedded, here), ")
-    assert "drive (by hand, here)" in weights_told(card)
+    assert weights_text(card).startswith("embedded (embedded, here), ")
+    assert "drive (by hand, here)" in weights_text(card)
     best.unlink()
 
 

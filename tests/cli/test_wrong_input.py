@@ -82,7 +82,7 @@ def test_wrong_options_of_run(
         (["rnu"], "No such command 'rnu'. Did you mean 'run'?"),
         (["report"], "Missing argument"),
         (["report", "nowhere"], "nowhere is not a run directory"),
-        (["check", "nowhere"], "nowhere is no cells.csv and no run directory"),
+        (["check", "nowhere"], "nowhere is neither a run directory nor a cells.csv"),
         (["models", "show", "dass-smal"], "unknown model 'dass-smal'. Did you mean 'dass-small'"),
         (["models", "verify", "ast-sin-base"], "has no released weights: give --checkpoint FILE"),
         (["train", "dass-nan", "--out", "x"], "unknown recipe 'dass-nan'. Did you mean"),
