@@ -8,24 +8,24 @@ Tokens run row by row in frequency: token 2 + row * t + column; 0 is the class t
 Frames that do not fill a patch are dropped by the convolution.
 
 Positions
-- `learned`: the trained grid and no other length.
+- `learned`: a table for the trained grid; other lengths are refused.
 - `interpolated`: the official `audioset_pretrain` path: fewer columns are cut from the middle of the trained grid,
-  more are resized bilinearly (align_corners False); mel rows likewise never change.
-- `sinusoidal`: what the DASS paper compares with: row p is sin(p w_i), cos(p w_i) interleaved, w_i = 10000^(-2i/D),
-  made anew for every length. As tokens are frequency-major, a longer input renumbers every mel row but the first.
+  more are resized bilinearly (align_corners False); likewise for mel rows, which do not change.
+- `sinusoidal`: the baseline of the DASS paper: row p is sin(p w_i), cos(p w_i) interleaved, w_i = 10000^(-2i/D),
+  computed for each length. As tokens are frequency-major, a longer input renumbers every mel row but the first.
 - `sinusoidal-2d` (ours): the first half of the channels is the sinusoid of the column, the second that of the mel
   row; the class tokens get zeros. A longer input keeps the position of every token that a shorter one has.
 
-Why does it drop with length? Three options take it apart; all off as released:
-- `positions_as_if_s`: the input carries the positions of the first columns of one of that many seconds (renumbering
+Four options separate the causes of a drop with length; all are off in the released models:
+- `positions_as_if_s`: the input gets the positions of the first columns of an input of that many seconds (renumbering
   without dilution);
-- `repeat_positions`: column c carries the position of column c mod (trained columns) (dilution without renumbering);
-- `first_column` (with either): the input's first column is taken for that one, so that a needle that does not begin the
-  longer input gets the positions that it has there, or, negative, those that it has alone;
-- `log_length_scale`: attention logits times log N / log(N trained), which keeps its entropy about constant.
+- `repeat_positions`: column c gets the position of column c mod (trained columns) (dilution without renumbering);
+- `first_column` (with either): the column that the input starts at. A needle later in the longer input gets its
+  positions there, or, with a negative value, those that it has alone;
+- `log_length_scale`: attention logits times log N / log(N trained), which keeps the attention's entropy about constant.
 
-Attention is torch's fused kernel and the MLP goes by stretches of tokens where no gradient is wanted, so memory is
-linear in N; timm's own block, with the released LayerNorm eps 1e-6.
+Attention is torch's fused kernel, and without gradients the MLP runs on part of the tokens at a time, so memory is
+linear in N. Blocks are timm's, with the released LayerNorm eps 1e-6.
 """
 
 import math
@@ -41,7 +41,7 @@ from torch import Tensor, nn
 
 from niah.errors import NiahError
 from niah.networks.layers.positions import cut_or_resize, sinusoid, sinusoid_at
-from niah.networks.layers.vit import by_stretches
+from niah.networks.layers.vit import in_token_parts
 from niah.placement import FRAMES_PER_SECOND
 
 __all__ = ["Ast", "AstConfig", "PatchEmbed", "TokenMlp", "sinusoid", "transformer_blocks"]
@@ -63,7 +63,7 @@ class AstConfig:
     trained_frames: int = 1024
     classes: int = 527
     positions: Positions = "learned"
-    positions_as_if_s: float = 0.0  # 0: as long as the input is
+    positions_as_if_s: float = 0.0  # 0: off
     repeat_positions: bool = False
     first_column: int = 0
     log_length_scale: bool = False
@@ -82,7 +82,11 @@ class AstConfig:
             raise ValueError("learned positions are known for one length: no positions_as_if_s")
 
     def grid(self, frames: int) -> tuple[int, int]:
-        """Patch rows and columns of an input of that many frames."""
+        """Return the patch rows and columns of an input of `frames` frames.
+
+        Raises:
+            NiahError: fewer frames than one patch has.
+        """
         if frames < self.patch[1]:
             raise NiahError(f"AST needs at least {self.patch[1]} frames (one patch), got {frames}")
         rows = (self.mels - self.patch[0]) // self.stride[0] + 1
@@ -90,11 +94,14 @@ class AstConfig:
         return rows, columns
 
     def tokens(self, frames: int) -> int:
+        """Return the number of tokens of an input of `frames` frames."""
         rows, columns = self.grid(frames)
         return CLASS_TOKENS + rows * columns
 
 
 class PatchEmbed(nn.Module):
+    """The convolution over patches: (B, T0, M) -> (B, f t, D), frequency-major."""
+
     def __init__(self, width: int, patch: tuple[int, int], stride: tuple[int, int]) -> None:
         super().__init__()
         self.proj = nn.Conv2d(1, width, patch, stride=stride)
@@ -104,7 +111,7 @@ class PatchEmbed(nn.Module):
         return self._convolved(image).flatten(2).transpose(1, 2)
 
     def _convolved(self, image: Tensor) -> Tensor:  # (B, 1, M, T0) -> (B, D, f, t)
-        """In float32 on a CPU: torch's bfloat16 convolution gives wrong values where t = 1."""
+        """Convolve in float32 on a CPU: torch's bfloat16 convolution gives wrong values where t = 1."""
         proj = self.proj
         if image.device.type != "cpu" or image.element_size() != 2:
             out: Tensor = proj(image)
@@ -114,16 +121,16 @@ class PatchEmbed(nn.Module):
 
 
 class TokenMlp(Mlp):
-    """timm's MLP; without gradients a stretch of tokens at a time, so that its 4 D wide middle is never held whole."""
+    """timm's MLP; without gradients on part of the tokens at a time, to limit its hidden layer of width 4 D."""
 
     def forward(
         self, x: Tensor
-    ) -> Tensor:  # (B, N, D) -> (B, N, D), in the place of x: the block's own norm(..)
-        return by_stretches(super().forward, x)
+    ) -> Tensor:  # (B, N, D) -> (B, N, D), in place: x is the block's norm(..)
+        return in_token_parts(super().forward, x)
 
 
 class LengthScale(nn.Module):
-    """Queries times log N / log(N trained): on queries, because the fused kernel's own scale is fixed."""
+    """Scale queries by log N / log(N trained); queries, as the scale of the fused kernel is fixed."""
 
     def __init__(self, trained_tokens: int) -> None:
         super().__init__()
@@ -136,13 +143,20 @@ class LengthScale(nn.Module):
 class Block(TimmBlock):
     """timm's pre-norm block."""
 
-    elements_moved = (
-        14  # for each of its input's, by a fused implementation (`niah.bench.roofline`)
-    )
+    elements_moved = 14  # per input element (`niah.bench.roofline`)
 
 
 def transformer_blocks(width: int, depth: int, heads: int) -> nn.Sequential:
-    """timm's pre-norm blocks as the AST family has them: qkv bias, exact GELU, LayerNorm eps 1e-6."""
+    """Make the AST family's blocks: timm's, pre-norm, with qkv bias, exact GELU and LayerNorm eps 1e-6.
+
+    Args:
+        width: D.
+        depth: number of blocks.
+        heads: of the attention.
+
+    Returns:
+        The blocks, (B, N, D) -> (B, N, D).
+    """
     norm = partial(nn.LayerNorm, eps=1e-6)
     return nn.Sequential(
         *[
@@ -153,7 +167,7 @@ def transformer_blocks(width: int, depth: int, heads: int) -> nn.Sequential:
 
 
 class Transformer(nn.Module):
-    """The part that the official state dict calls `v`."""
+    """The encoder, `v` in the official state dict: (B, T0, M) -> (B, D)."""
 
     def __init__(self, config: AstConfig) -> None:
         super().__init__()
@@ -162,7 +176,10 @@ class Transformer(nn.Module):
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
         self.dist_token = nn.Parameter(torch.zeros(1, 1, width))
         self.patch_embed = PatchEmbed(width, config.patch, config.stride)
-        self._made: tuple[int, Tensor] = (0, torch.empty(0))  # the sinusoid of so many columns
+        self._sinusoid: tuple[int, Tensor] = (
+            0,
+            torch.empty(0),
+        )  # of the last input: columns, positions
         trained = config.tokens(config.trained_frames)
         if not config.positions.startswith("sinusoidal"):
             self.pos_embed = nn.Parameter(torch.zeros(1, trained, width))
@@ -179,17 +196,17 @@ class Transformer(nn.Module):
             nn.init.trunc_normal_(token, std=0.02)
 
     def positions(self, frames: int) -> Tensor:
-        """(1, N, D) position embeddings for an input of that many frames."""
+        """Return the position embeddings (1, N, D) of an input of `frames` frames."""
         columns = self.config.grid(frames)[1]
         if not self.config.positions.startswith("sinusoidal"):
             return self._learned(columns)
         device = self.cls_token.device
-        if self._made[0] != columns or self._made[1].device != device:
-            self._made = columns, self._sinusoidal(columns).to(device)
-        return self._made[1]
+        if self._sinusoid[0] != columns or self._sinusoid[1].device != device:
+            self._sinusoid = columns, self._sinusoidal(columns).to(device)
+        return self._sinusoid[1]
 
     def _numbered(self, columns: int) -> int:
-        """Columns of the grid whose positions are used."""
+        """Return the number of columns of the grid whose positions are used."""
         config = self.config
         if config.repeat_positions:
             return config.grid(config.trained_frames)[1]
@@ -199,7 +216,7 @@ class Transformer(nn.Module):
         if not 0 <= config.first_column <= as_if - columns:
             raise NiahError(
                 f"positions_as_if_s = {config.positions_as_if_s:g} has {as_if} patch columns, "
-                f"the input {columns}: give a shorter input, or a longer one to be taken for"
+                f"the input {columns}: give a shorter input, or a larger positions_as_if_s"
             )
         return as_if
 
@@ -239,7 +256,7 @@ class Transformer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:  # (B, T0, M) -> (B, D)
         batch, frames = x.shape[:2]
-        self.config.grid(frames)  # there is a patch
+        self.config.grid(frames)  # refuses an input without a patch
         tokens = [
             self.cls_token.expand(batch, -1, -1),
             self.dist_token.expand(batch, -1, -1),
@@ -251,7 +268,7 @@ class Transformer(nn.Module):
 
 
 class Ast(nn.Module):
-    """(B, T0, M) normalised log-mel -> (B, classes) logits."""
+    """The tagger: (B, T0, M) normalised log-mel -> (B, classes) logits."""
 
     def __init__(self, config: AstConfig) -> None:
         super().__init__()
@@ -267,6 +284,11 @@ class Ast(nn.Module):
 
 
 def initialise_linear(linear: nn.Linear, std: float) -> None:
-    """timm's DeiT start: truncated normal, std 0.02, no bias."""
+    """Initialise a linear layer as timm's DeiT does: truncated normal, no bias.
+
+    Args:
+        linear: is changed in place.
+        std: of the weights; 0 is 1 / sqrt(inputs).
+    """
     nn.init.trunc_normal_(linear.weight, std=std or linear.in_features**-0.5)
     nn.init.zeros_(linear.bias)

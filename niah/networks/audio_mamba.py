@@ -7,18 +7,18 @@
 Glossary: B batch, T frames, M mels, S frames a chunk, n chunks, C channels. Folding, stretching and the order in time
 are HTS-AT's (`niah.networks.htsat`), the backbone is DASS's (`niah.networks.dass`).
 
-What is known: 64 mels at 32 kHz, 1024 frames folded as HTS-AT does, a VMamba backbone that began with ImageNet weights,
+Published: 64 mels at 32 kHz, 1024 frames folded as HTS-AT does, a VMamba backbone initialised from ImageNet weights,
 about 40 million parameters, mAP 0.440; the authors' configuration adds HTS-AT's token-semantic head, drop path 0.2 and
-a clip-wise binary cross-entropy. No model code and no weights are public, so there is nothing to agree with.
+a clip-wise binary cross-entropy. No model code and no weights are public, so there is nothing to compare with.
 
-Chosen here, where that is silent:
-- The blocks are VMamba's `v05_noz` as in DASS (state size 1, no expansion, an MLP) and the depths 2, 2, 13, 2: the
-  backbone of that kind that comes to 40 million.
-- Any length: an input longer than 1024 frames is stretched to the next whole number of chunks (which at the lengths of
-  the benchmark stretches it as the needle alone, 2.4 %, or less) and folded into a taller image. Nothing else depends
-  on the length: scans run on over the chunks, and the head takes the mean over as many columns as there are.
-- The backbone gets the image with rows outermost, its own place for time, as it is the rows that grow. Kernels and
-  scans see rows as time therefore: of no consequence but for a start from images.
+Our choices, where the paper is silent:
+- The blocks are VMamba's `v05_noz` as in DASS (state size 1, no expansion, an MLP), with depths 2, 2, 13, 2, which
+  gives 40 million parameters.
+- Any length: an input longer than 1024 frames is stretched to the next whole number of chunks (at the benchmark's
+  lengths by 2.4 %, as the needle alone, or less) and folded into a taller image. Nothing else depends on the length:
+  scans run across the chunks, and the head takes the mean over all columns.
+- The backbone gets the image with rows outermost, in the place of time, as the rows grow with the length. Kernels and
+  scans therefore treat rows as time, which matters only for a start from image weights.
 """
 
 from collections.abc import Callable
@@ -36,11 +36,11 @@ from niah.scan import Backend
 
 @dataclass(frozen=True)
 class AudioMambaConfig:
-    """Defaults come to about 40 million parameters."""
+    """Settings; the defaults give about 40 million parameters."""
 
     mels: int = 64
     side: int = 256
-    least_chunks: int = 4  # shorter inputs are stretched to so many: 1024 frames
+    least_chunks: int = 4  # shorter inputs are stretched to this many: 1024 frames
     patch: int = 4
     dims: tuple[int, ...] = (96, 192, 384, 768)
     depths: tuple[int, ...] = (2, 2, 13, 2)
@@ -60,14 +60,15 @@ class AudioMambaConfig:
 
     @property
     def reduction(self) -> int:
-        """Rows or columns of the image to one of the last map."""
+        """Return the number of image rows, or columns, per row or column of the last map."""
         return self.patch << (len(self.dims) - 1)
 
     def chunks(self, frames: int) -> int:
-        """Chunks that an input is stretched to."""
+        """Return the number of chunks that an input of `frames` frames is stretched to."""
         return max(self.least_chunks, -(-frames // self.side))
 
     def backbone(self) -> DassConfig:
+        """Return the settings of the backbone."""
         return DassConfig(
             depths=self.depths,
             dims=self.dims,
@@ -81,7 +82,7 @@ class AudioMambaConfig:
 
 
 class AudioMamba(nn.Module):
-    """(B, T, M) log-mel in decibels -> (B, classes) logits, any length."""
+    """The tagger: (B, T, M) log-mel in decibels -> (B, classes) logits, any length."""
 
     def __init__(self, config: AudioMambaConfig) -> None:
         super().__init__()
@@ -98,9 +99,11 @@ class AudioMamba(nn.Module):
 
     @property
     def scan_backend(self) -> Backend:
+        """Return the backend of the scans."""
         return self.backbone.scan_backend
 
     def set_scan_backend(self, backend: Backend) -> None:
+        """Set the backend of all scans."""
         self.backbone.set_scan_backend(backend)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -109,7 +112,7 @@ class AudioMamba(nn.Module):
         return self.whole(x)
 
     def whole(self, x: Tensor) -> Tensor:
-        """`forward` with every map whole: differentiable, and what a forward pass's work is counted on."""
+        """Run `forward` without tiles: differentiable, and the pass on which operations are counted."""
         return self._logits(x, self._whole_map)
 
     def _logits(self, x: Tensor, feature_map: Callable[[Tensor], Tensor]) -> Tensor:

@@ -4,13 +4,13 @@
 
 Glossary: B batch, T0 frames, M mels, t x f patch grid (time x mel), N = 1 + t f tokens, D width.
 
-Tokens run frame by frame in time: token 1 + column * f + mel row; token 0 is the class token, which takes part in
-attention and is left out of the mean. There is no LayerNorm after the last block but the one after the mean.
+Tokens are time-major: token 1 + column * f + mel row; token 0 is the class token, which takes part in attention but
+not in the mean. The only LayerNorm after the last block is the one after the mean.
 
-Other lengths than the trained 1024 frames. The authors' code refuses them. This is timm's `dynamic_img_size` rule, the
-same in kind as AST's: the trained 64 x 8 table is resized to t x 8 with bicubic interpolation and antialiasing, the
-class token's row kept. An input that does not fill its last patch is padded with zeros, that is with the data set's
-mean log-mel, as timm's `dynamic_img_pad` does: no frame is dropped.
+Other lengths than the trained 1024 frames: the authors' code refuses them. Ours is timm's `dynamic_img_size` rule,
+similar to AST's: the trained 64 x 8 table is resized to t x 8 with bicubic interpolation and antialiasing, the
+class token's row kept. An input that does not fill its last patch is padded with zeros (the data set's
+mean log-mel), as timm's `dynamic_img_pad` does: no frame is dropped.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from niah.networks.layers.vit import Block, embed_patches
 
 @dataclass(frozen=True)
 class AudioMaeConfig:
-    """Defaults are the released ViT-B, fine-tuned on AudioSet-2M (47.3 mAP)."""
+    """Settings; the defaults are the released ViT-B, fine-tuned on AudioSet-2M (47.3 mAP)."""
 
     width: int = 768
     depth: int = 12
@@ -39,15 +39,18 @@ class AudioMaeConfig:
             raise ValueError(f"mels and trained_frames must be multiples of patch {self.patch}")
 
     def grid(self, frames: int) -> tuple[int, int]:
-        """Patch columns and rows (t, f) of an input of that many frames, padded to whole patches."""
+        """Return the patch columns and rows (t, f) of an input of `frames` frames, padded to whole patches."""
         return -(-frames // self.patch), self.mels // self.patch
 
     def tokens(self, frames: int) -> int:
+        """Return the number of tokens of an input of `frames` frames."""
         columns, rows = self.grid(frames)
         return 1 + columns * rows
 
 
 class PatchEmbed(nn.Module):
+    """Patches as tokens: (B, T0, M) -> (B, t f, D), zeros after the last frame."""
+
     def __init__(self, width: int, patch: int) -> None:
         super().__init__()
         self.proj = nn.Conv2d(1, width, patch, stride=patch)
@@ -58,7 +61,7 @@ class PatchEmbed(nn.Module):
 
 
 class AudioMae(nn.Module):
-    """(B, T0, M) normalised log-mel -> (B, classes) logits."""
+    """The tagger: (B, T0, M) normalised log-mel -> (B, classes) logits."""
 
     def __init__(self, config: AudioMaeConfig) -> None:
         super().__init__()
@@ -73,7 +76,7 @@ class AudioMae(nn.Module):
         self.head = nn.Linear(width, config.classes)
 
     def positions(self, frames: int) -> Tensor:
-        """(1, N, D) position embeddings for an input of that many frames."""
+        """Return the position embeddings (1, N, D) of an input of `frames` frames."""
         trained, wanted = self.config.grid(self.config.trained_frames), self.config.grid(frames)
         if wanted == trained:
             return self.pos_embed

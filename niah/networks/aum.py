@@ -4,8 +4,8 @@
 
 Glossary: B batch, T0 frames, M mels, f x t patch grid (mel rows x time columns), L = 1 + f t tokens, D width.
 
-Patches run row by row in frequency, and the class token stands between patch L // 2 - 1 and L // 2, that is between
-the last column of one mel row and the first of the next; its position embedding is row 0 of the table all the same.
+Patches run row by row in frequency. The class token is inserted between patches L // 2 - 1 and L // 2, that is between
+the last column of one mel row and the first of the next; its position embedding is still row 0 of the table.
 A block is r <- r + h, h <- mixer(norm(r)), without an MLP; the class token is read from norm(r + h).
 
 Other lengths: the 8 x 64 table is resized bilinearly with antialias, as the official constructor does from a trained
@@ -28,7 +28,7 @@ NORM_EPS = 1e-5
 
 @dataclass(frozen=True)
 class AumConfig:
-    """Defaults are AuM-base as trained from scratch."""
+    """Settings; the defaults are AuM-base as trained from scratch."""
 
     width: int = 768
     depth: int = 24
@@ -48,18 +48,23 @@ class AumConfig:
             raise ValueError(f"design '{self.design}' is none of fo-fo, fo-bi, bi-bi")
 
     def grid(self, frames: int) -> tuple[int, int]:
-        """Patch rows and columns of an input of that many frames."""
+        """Return the patch rows and columns of an input of `frames` frames.
+
+        Raises:
+            NiahError: fewer frames than one patch has.
+        """
         if frames < self.patch[1]:
             raise NiahError(f"AuM needs at least {self.patch[1]} frames (one patch), got {frames}")
         return self.mels // self.patch[0], frames // self.patch[1]
 
     def tokens(self, frames: int) -> int:
+        """Return the number of tokens of an input of `frames` frames."""
         rows, columns = self.grid(frames)
         return 1 + rows * columns
 
 
 class PosEmbed(nn.Module):
-    """The table under its official key, `pos_embed.pos_embed`: row 0 the class token's, then the patches'."""
+    """The position table under its official key, `pos_embed.pos_embed`: the class token's row, then the patches'."""
 
     def __init__(self, tokens: int, width: int) -> None:
         super().__init__()
@@ -68,9 +73,9 @@ class PosEmbed(nn.Module):
 
 
 class Block(nn.Module):
-    elements_moved = (
-        28  # for each of its input's, by a fused implementation (`niah.bench.roofline`)
-    )
+    """One pre-norm mixer without its residual: (B, L, D) -> (B, L, D)."""
+
+    elements_moved = 28  # per input element (`niah.bench.roofline`)
 
     def __init__(self, config: AumConfig, drop_path: float) -> None:
         super().__init__()
@@ -84,7 +89,7 @@ class Block(nn.Module):
 
 
 class Aum(nn.Module):
-    """(B, T0, M) normalised log-mel -> (B, classes) logits."""
+    """The tagger: (B, T0, M) normalised log-mel -> (B, classes) logits."""
 
     def __init__(self, config: AumConfig) -> None:
         super().__init__()
@@ -100,14 +105,14 @@ class Aum(nn.Module):
         self._initialise()
 
     def _initialise(self) -> None:
-        """Vim's start: small class token and head, and blocks that together add no more than one would."""
+        """Initialise as Vim does: small class token and head, and outputs of all blocks that add up to one block's."""
         for weight in (self.cls_token, self.head.weight):
             nn.init.trunc_normal_(weight, std=0.02)
         nn.init.zeros_(self.head.bias)
         shrink_output(self, self.config.depth)
 
     def embed(self, x: Tensor) -> tuple[Tensor, int]:
-        """(B, T0, M) -> (B, L, D) tokens with their positions, and where the class token stands."""
+        """Return the tokens (B, L, D) of features (B, T0, M) with their positions, and the class token's index."""
         config, table = self.config, self.pos_embed.pos_embed
         grid = config.grid(x.shape[1])
         places = resize_smoothly(table[:, 1:], config.grid(config.trained_frames), grid)

@@ -10,14 +10,13 @@ D width, h heads, d = D / h, i query, j key.
     gate_i   = a (b g - 1) + 2,   (a, b) = sigmoid of two sums of four of a linear map of q_i,   g learned per head
     x <- LayerNorm(alpha x + attention(x)),  x <- LayerNorm(alpha x + mlp(x)),   alpha = (2 depth)^(1/4)   (deep norm)
 
-The buckets are T5's: exact to 79 tokens, then logarithmic to `max_distance` = 800, then one for all that is further:
-positions are relative, and those past 800 tokens (100 columns, 16 s) are one, so any length has a meaning.
+The buckets are T5's: exact up to 79 tokens, then logarithmic up to `max_distance` = 800, then one for all larger
+distances. Positions are relative, and all past 800 tokens (100 columns, 16 s) are equal, so any length is defined.
 
-Cost. The gate makes the bias differ for every query, key and head, so that no fused kernel holds it. Here it is made
-for a block of queries at a time: memory is O(block N), where the official code holds several arrays of (h, N, N); at
-2.5 h (N = 450,000) a block of `LEAST_ROWS` queries is 0.7 GB. The work stays O(N^2): it is the dense attention, with
-h N elements of bias written and read for each query. The official code scales scores by 1/32 and back: the same
-softmax.
+Cost. The gate makes the bias differ for every query, key and head, which no fused kernel supports. It is computed for
+a block of queries at a time: memory is O(block N), where the official code has several arrays of (h, N, N); at 2.5 h
+(N = 450,000) a block of `LEAST_ROWS` queries is 0.7 GB. The work stays O(N^2): dense attention, with h N elements of
+bias written and read for each query. The official code scales scores by 1/32 and back, which gives the same softmax.
 """
 
 import math
@@ -31,15 +30,15 @@ from torch import Tensor, nn
 from niah.errors import NiahError
 
 NORM_EPS = 1e-5
-BLOCK_ELEMENTS = 1 << 24  # of bias held at a time, if so few queries do: 64 MiB in float32
-LEAST_ROWS = 32  # queries in a block all the same: fewer would starve a matrix product
-MLP_TOKENS = 1 << 15  # tokens in the hidden layer at a time
+BLOCK_ELEMENTS = 1 << 24  # of bias in memory: 64 MiB in float32
+LEAST_ROWS = 32  # queries in a block, even if it is then larger: fewer make matrix products slow
+MLP_TOKENS = 1 << 15  # tokens of the hidden layer in memory
 GATE_PARTS = 4  # outputs that are summed to each half of the gate
 
 
 @dataclass(frozen=True)
 class BeatsConfig:
-    """Defaults are every released base model (iterations 1 to 3+)."""
+    """Settings; the defaults are those of every released base model (iterations 1 to 3+)."""
 
     width: int = 768
     depth: int = 12
@@ -56,21 +55,29 @@ class BeatsConfig:
 
     @property
     def alpha(self) -> float:
-        """Weight of the residual (deep norm)."""
+        """Return the weight of the residual (deep norm)."""
         return float((2 * self.depth) ** 0.25)
 
     def tokens(self, frames: int) -> int:
-        """Tokens of an input; frames that do not fill a patch are dropped."""
+        """Return the number of tokens of an input; frames that do not fill a patch are dropped."""
         return frames // self.patch * (self.mels // self.patch)
 
     def block_rows(self, batch: int, tokens: int) -> int:
-        """Queries whose bias is held at a time."""
+        """Return the number of queries whose bias is in memory at a time."""
         rows = max(LEAST_ROWS, BLOCK_ELEMENTS // (batch * self.heads * tokens))
         return min(rows, tokens)
 
 
 def bucket(offset: Tensor, config: BeatsConfig) -> Tensor:
-    """Row of the bias table for offsets j - i, any shape, int64: T5's bidirectional rule."""
+    """Compute the row of the bias table for each offset, by T5's bidirectional rule.
+
+    Args:
+        offset: j - i, any shape, int64.
+        config: number of buckets, and the largest distance.
+
+    Returns:
+        Rows in [0, buckets), in the shape of `offset`.
+    """
     half = config.buckets // 2
     exact = half // 2
     distance = offset.abs()
@@ -81,9 +88,9 @@ def bucket(offset: Tensor, config: BeatsConfig) -> Tensor:
 
 
 class PositionConv(nn.Module):
-    """x + GELU(grouped convolution over tokens), weights normalised per kernel tap: w = g v / |v|.
+    """x + GELU(grouped convolution over tokens), with weights normalised per kernel tap: w = g v / |v|.
 
-    The kernel is even: padded by half of it on both sides, the last output is dropped.
+    The kernel is even: the input is padded by half of it on both sides, and the last output is dropped.
     """
 
     def __init__(self, config: BeatsConfig) -> None:
@@ -110,6 +117,8 @@ class PositionConv(nn.Module):
 
 
 class Attention(nn.Module):
+    """Self-attention with gated relative positions (module docstring)."""
+
     def __init__(self, config: BeatsConfig) -> None:
         super().__init__()
         width, heads = config.width, config.heads
@@ -122,9 +131,16 @@ class Attention(nn.Module):
         self.grep_a = nn.Parameter(torch.ones(1, heads, 1, 1))
 
     def forward(self, x: Tensor, by_offset: Tensor) -> Tensor:
-        """(B, N, D) and the bias (h, 2 N - 1) of offsets N - 1 .. -(N - 1) -> (B, N, D).
+        """Attend, a block of queries at a time.
 
-        Keys are taken from the last to the first: then row i of the bias is `by_offset` from i on, a view.
+        Keys are taken from the last to the first: row i of the bias is then the view of `by_offset` from i on.
+
+        Args:
+            x: (B, N, D).
+            by_offset: (h, 2 N - 1) bias of offsets N - 1 .. -(N - 1).
+
+        Returns:
+            (B, N, D).
         """
         batch, tokens, width = x.shape
         backwards = x.flip(1)
@@ -161,9 +177,9 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    elements_moved = (
-        14  # for each of its input's, by a fused implementation (`niah.bench.roofline`)
-    )
+    """A post-norm layer with deep norm: (B, N, D) -> (B, N, D)."""
+
+    elements_moved = 14  # per input element (`niah.bench.roofline`)
 
     def __init__(self, config: BeatsConfig) -> None:
         super().__init__()
@@ -185,7 +201,16 @@ class Block(nn.Module):
 
 
 def in_parts(function: Callable[[Tensor], Tensor], x: Tensor, tokens: int) -> Tensor:
-    """A function of single tokens of (B, N, D), so many at a time."""
+    """Apply a function that treats each token by itself to part of the tokens at a time.
+
+    Args:
+        function: (B, n, D) -> (B, n, D).
+        x: (B, N, D).
+        tokens: most tokens of the batch in one call.
+
+    Returns:
+        (B, N, D).
+    """
     if x.shape[0] * x.shape[1] <= tokens:
         return function(x)
     parts = torch.split(x, max(1, tokens // x.shape[0]), dim=1)
@@ -193,6 +218,8 @@ def in_parts(function: Callable[[Tensor], Tensor], x: Tensor, tokens: int) -> Te
 
 
 class Encoder(nn.Module):
+    """Positions and blocks: (B, N, D) -> (B, N, D)."""
+
     def __init__(self, config: BeatsConfig) -> None:
         super().__init__()
         self.config = config
@@ -213,7 +240,7 @@ class Encoder(nn.Module):
 
 
 class Beats(nn.Module):
-    """(B, T, M) normalised log-mel -> (B, classes) logits, any length from one patch on."""
+    """The tagger: (B, T, M) normalised log-mel -> (B, classes) logits, of any length from one patch on."""
 
     def __init__(self, config: BeatsConfig) -> None:
         super().__init__()

@@ -5,15 +5,15 @@
 
 Glossary: B batch, T0 frames, M mels, t x f patch grid (time x mel), N = 1 + t f tokens, D width.
 
-Tokens run frame by frame in time: token 1 + column * f + mel row; token 0 is the class token, which has no position.
+Tokens are time-major: token 1 + column * f + mel row; token 0 is the class token, which has no position.
 
-Positions are a fixed two-dimensional sinusoid: of the D channels the first half encodes the mel row r, the second half
+Positions are a fixed two-dimensional sinusoid: the first half of the D channels encodes the mel row r, the second half
 the time column c, each as [sin(r w_i), cos(r w_i)] with w_i = 10000^(-i / (D / 4)), i < D / 4. The authors store it for
-768 columns (122.88 s) and their code ends there; the network was fine-tuned on 64 columns (10.24 s). It is made anew
-here for every length: the same values to 768 columns, the same formula past them. Nothing is rescaled.
+768 columns (122.88 s), the longest input of their code; the network was fine-tuned on 64 columns (10.24 s). Here it is
+computed for each length: the same values up to 768 columns, the same formula past them. Nothing is rescaled.
 
-The authors ask for whole patches; an input that does not fill its last one is padded with zeros, that is with the data
-set's mean log-mel: no frame is dropped.
+The authors' code needs whole patches; here an input that does not fill its last one is padded with zeros (the data
+set's mean log-mel): no frame is dropped.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from niah.networks.layers.vit import Block, embed_patches
 
 @dataclass(frozen=True)
 class EatConfig:
-    """Defaults are EAT-base and SSLAM as on the Hugging Face hub."""
+    """Settings; the defaults are EAT-base and SSLAM as on the Hugging Face hub."""
 
     width: int = 768
     depth: int = 12
@@ -42,16 +42,27 @@ class EatConfig:
             raise ValueError("mels must be a multiple of patch, width of 4")
 
     def grid(self, frames: int) -> tuple[int, int]:
-        """Patch columns and rows (t, f) of an input of that many frames, padded to whole patches."""
+        """Return the patch columns and rows (t, f) of an input of `frames` frames, padded to whole patches."""
         return -(-frames // self.patch), self.mels // self.patch
 
     def tokens(self, frames: int) -> int:
+        """Return the number of tokens of an input of `frames` frames."""
         columns, rows = self.grid(frames)
         return 1 + columns * rows
 
 
 def sinusoid_2d(columns: int, rows: int, width: int, device: torch.device | None = None) -> Tensor:
-    """(columns, rows, width) float32: the mel row's sines and cosines, then the time column's."""
+    """Compute the positions: the mel row's sines and cosines, then the time column's.
+
+    Args:
+        columns: t.
+        rows: f.
+        width: D, a multiple of 4.
+        device: of the result.
+
+    Returns:
+        (columns, rows, width) float32.
+    """
     index = torch.arange(width // 4, dtype=torch.float64, device=device)
     frequency = 10000.0 ** (-index / (width // 4))
 
@@ -64,6 +75,8 @@ def sinusoid_2d(columns: int, rows: int, width: int, device: torch.device | None
 
 
 class LocalEncoder(nn.Module):
+    """Patches: (B, T0, M) -> (B, t, f, D), zeros after the last frame."""
+
     def __init__(self, width: int, patch: int) -> None:
         super().__init__()
         self.proj = nn.Conv2d(1, width, patch, stride=patch)
@@ -76,7 +89,7 @@ class LocalEncoder(nn.Module):
 
 
 class Eat(nn.Module):
-    """(B, T0, M) normalised log-mel -> (B, classes) logits."""
+    """The tagger: (B, T0, M) normalised log-mel -> (B, classes) logits."""
 
     def __init__(self, config: EatConfig) -> None:
         super().__init__()

@@ -7,14 +7,14 @@
 Glossary: B batch, T frames, M mels, S side of the image and frames a chunk, n = S / M chunks, H x W patch grid,
 w window side, N = w w tokens a window, C channels, h heads.
 
-Long input, the authors' rule: of T frames, n S < T <= 2 n S + 2, two or three crops of (T - 1) // 2 frames, every
-(T - 1) // 4 frames, each stretched to n S, are scored; their class probabilities are averaged. (Where T - 1 is a
-multiple of 4 there are two crops, and the last quarter goes unheard.) Beyond that the official code stops
-(`AssertionError`), and so does this: there is no native mode. The logit of a mean of sigmoids is
-had without a sigmoid, log sum s(x) - log sum s(-x), so that sure classes do not saturate.
+Long input, by the authors' rule: if n S < T <= 2 n S + 2, two or three crops of (T - 1) // 2 frames, one every
+(T - 1) // 4 frames, are each stretched to n S and scored; their class probabilities are averaged. (If T - 1 is a
+multiple of 4 there are two crops, and the last quarter is not used.) For longer input the official code raises an
+`AssertionError`, and this one a `NiahError`: there is no native mode. The logit of a mean of sigmoids is computed
+without a sigmoid, log sum s(x) - log sum s(-x), so that confident classes do not saturate.
 
-Attention is torch's fused kernel, the relative position bias and the mask of shifted windows being added to its scores.
-The mask, the index into the bias table and the front end's kernels lie in official files; they are made here.
+Attention is torch's fused kernel, with the relative position bias and the mask of shifted windows added to its scores.
+The mask, the index into the bias table and the front end's kernels, which official files store, are computed here.
 """
 
 from collections.abc import Iterator
@@ -29,12 +29,12 @@ from niah.networks.layers.mlp import Mlp
 
 NORM_EPS = 1e-5
 APART = -100.0
-"""Added to the score of two tokens that only a cyclic shift brought into one window."""
+"""Added to the score of two tokens that are in one window only because of the cyclic shift."""
 
 
 @dataclass(frozen=True)
 class HtsAtConfig:
-    """Defaults are the released model (0.471 mAP)."""
+    """Settings; the defaults are the released model (0.471 mAP)."""
 
     mels: int = 64
     side: int = 256
@@ -56,21 +56,22 @@ class HtsAtConfig:
 
     @property
     def chunks(self) -> int:
+        """Return n, the chunks of an image."""
         return self.side // self.mels
 
     @property
     def frames(self) -> int:
-        """Frames of an image."""
+        """Return the frames of an image, n S."""
         return self.side * self.chunks
 
     @property
     def longest(self) -> int:
-        """Most frames that the authors' rule for long input covers."""
+        """Return the most frames that the authors' rule for long input covers."""
         return 2 * self.frames + 2
 
 
 def stretch(x: Tensor, frames: int) -> Tensor:
-    """(B, T, M) -> (B, frames, M): bicubic in time, first and last frame kept; as it is where T = frames."""
+    """Resize in time to `frames` frames: (B, T, M) -> (B, frames, M), bicubic, the first and last frame unchanged."""
     if x.shape[1] == frames:
         return x
     size = (frames, x.shape[2])
@@ -79,41 +80,41 @@ def stretch(x: Tensor, frames: int) -> Tensor:
 
 
 def fold(x: Tensor, side: int) -> Tensor:
-    """(B, n side, M) -> (B, n M, side): chunks in time below each other, each with its mels from low to high."""
+    """Fold time into an image: (B, n side, M) -> (B, n M, side), chunks below each other, mels from low to high."""
     batch, frames, mels = x.shape
     chunks = x.view(batch, frames // side, side, mels)
     return chunks.transpose(2, 3).reshape(batch, frames // side * mels, side)
 
 
 def in_time_order(x: Tensor, chunks: int) -> Tensor:
-    """A folded map (B, n H', W, C) -> (B, C, H', n W): H' mel rows, the columns of all chunks in time."""
+    """Unfold a map (B, n H', W, C) -> (B, C, H', n W): H' mel rows, the columns of all chunks in time order."""
     batch, rows, columns, channels = x.shape
     apart = x.view(batch, chunks, rows // chunks, columns, channels)
     return apart.permute(0, 4, 2, 1, 3).reshape(batch, channels, rows // chunks, chunks * columns)
 
 
 def crops(frames: int) -> Iterator[slice]:
-    """The authors' crops of a long input."""
+    """Yield the authors' crops of an input of `frames` frames."""
     length, hop = (frames - 1) // 2, (frames - 1) // 4
     for first in range(0, frames - length - 1, hop):
         yield slice(first, first + length)
 
 
 def logit_of_mean(logits: Tensor) -> Tensor:
-    """logit(mean over axis 0 of sigmoid(x)), (K, ...) -> (...), float32."""
+    """Compute logit(mean over axis 0 of sigmoid(x)): (K, ...) -> (...), float32."""
     sure, unsure = F.logsigmoid(logits.float()), F.logsigmoid(-logits.float())
     return torch.logsumexp(sure, dim=0) - torch.logsumexp(unsure, dim=0)
 
 
 def split_windows(x: Tensor, window: int) -> Tensor:
-    """(B, H, W, C) -> (B, H W / N, N, C)."""
+    """Split a map into windows: (B, H, W, C) -> (B, H W / N, N, C)."""
     batch, height, width, channels = x.shape
     tiles = x.view(batch, height // window, window, width // window, window, channels)
     return tiles.transpose(2, 3).reshape(batch, -1, window * window, channels)
 
 
 def join_windows(x: Tensor, height: int, width: int) -> Tensor:
-    """Inverse of `split_windows`."""
+    """Join windows to a map, the inverse of `split_windows`: (B, H W / N, N, C) -> (B, H, W, C)."""
     batch, _, tokens, channels = x.shape
     window = int(tokens**0.5)
     tiles = x.view(batch, height // window, width // window, window, window, channels)
@@ -121,7 +122,7 @@ def join_windows(x: Tensor, height: int, width: int) -> Tensor:
 
 
 def position_index(window: int) -> Tensor:
-    """(N, N) int64: row of the bias table for a query and a key, (dy + w - 1)(2w - 1) + dx + w - 1."""
+    """Compute the row of the bias table for a query and a key, (dy + w - 1)(2w - 1) + dx + w - 1: (N, N) int64."""
     y, x = torch.meshgrid(torch.arange(window), torch.arange(window), indexing="ij")
     dy = y.flatten()[:, None] - y.flatten()
     dx = x.flatten()[:, None] - x.flatten()
@@ -129,7 +130,16 @@ def position_index(window: int) -> Tensor:
 
 
 def shift_mask(resolution: int, window: int, shift: int) -> Tensor:
-    """(windows, N, N): 0 between tokens of one region of the shifted map, `APART` between regions."""
+    """Compute the mask of shifted windows: 0 between tokens of one region of the shifted map, `APART` between regions.
+
+    Args:
+        resolution: side of the map.
+        window: side of a window.
+        shift: of the map, in patches.
+
+    Returns:
+        (windows, N, N) float32.
+    """
     place = torch.arange(resolution)
     region = (place >= resolution - window).long() + (place >= resolution - shift).long()
     regions = (3 * region[:, None] + region).view(1, resolution, resolution, 1)
@@ -138,6 +148,8 @@ def shift_mask(resolution: int, window: int, shift: int) -> Tensor:
 
 
 class WindowAttention(nn.Module):
+    """Attention inside windows, with relative positions: (B, windows, N, C) -> the same shape."""
+
     relative_position_index: Tensor
 
     def __init__(self, channels: int, heads: int, window: int) -> None:
@@ -166,9 +178,7 @@ class WindowAttention(nn.Module):
 class Block(nn.Module):
     """x + attention(norm1(x)) in windows, shifted by half a window in odd blocks; then x + mlp(norm2(x))."""
 
-    elements_moved = (
-        14  # for each of its input's, by a fused implementation (`niah.bench.roofline`)
-    )
+    elements_moved = 14  # per input element (`niah.bench.roofline`)
 
     attn_mask: Tensor | None
 
@@ -196,7 +206,7 @@ class Block(nn.Module):
 
 
 class PatchMerging(nn.Module):
-    """Four neighbours side by side in channels (down, then right), normalised, and twice the channels of them."""
+    """Concatenate the channels of four neighbours, normalise, and project to twice the channels."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -210,6 +220,8 @@ class PatchMerging(nn.Module):
 
 
 class Stage(nn.Module):
+    """Blocks at one resolution, then a patch merging (none after the last stage)."""
+
     def __init__(self, index: int, config: HtsAtConfig) -> None:
         super().__init__()
         channels, resolution = config.width << index, config.side // config.patch >> index
@@ -228,6 +240,8 @@ class Stage(nn.Module):
 
 
 class PatchEmbed(nn.Module):
+    """Patches of the image: (B, n M, S) -> (B, H, W, C)."""
+
     def __init__(self, config: HtsAtConfig) -> None:
         super().__init__()
         self.proj = nn.Conv2d(1, config.width, config.patch, stride=config.patch)
@@ -239,7 +253,7 @@ class PatchEmbed(nn.Module):
 
 
 class HtsAt(nn.Module):
-    """(B, T, M) log-mel in decibels -> (B, classes) logits; NiahError past `HtsAtConfig.longest` frames."""
+    """The tagger: (B, T, M) log-mel in decibels -> (B, classes) logits, up to `HtsAtConfig.longest` frames."""
 
     def __init__(self, config: HtsAtConfig) -> None:
         super().__init__()

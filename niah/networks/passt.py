@@ -1,19 +1,19 @@
-"""PaSST-S: DeiT-B distilled on overlapping patches, mel and time positions apart (arXiv 2110.05069; `models/passt.py`).
+"""PaSST-S: DeiT-B distilled on overlapping patches, mel and time positions (arXiv 2110.05069; `models/passt.py`).
 
     (B, T0, M) features -> patches + mel position + time position -> two class tokens in front -> blocks -> LayerNorm
     -> mean of the class tokens -> LayerNorm -> linear
 
 Glossary: B batch, T0 frames, M mels, f x t patch grid (mel x time), N = 2 + f t tokens, D width.
 
-Tokens run row by row in mel: token 2 + row * t + column; 0 is the class token, 1 the distillation token, each with a
-position of its own. Frames that do not fill a patch are dropped by the convolution, at most 9. Patchout is training
-only. The authors' `head_dist` is not used for these logits.
+Tokens run row by row in mel: token 2 + row * t + column; 0 is the class token, 1 the distillation token, each with its
+own position. Frames that do not fill a patch, at most 9, are dropped by the convolution. Patchout is for training only.
+The authors' `head_dist` is not used for these logits.
 
-Lengths. The time table has trained_frames // stride columns: 99 of the 10 s checkpoints, 200 and 300 of those trained
-on 20 s and 30 s. A shorter input takes the table's first columns, as the authors' code does in evaluation. A longer
-one the authors' code cuts to the table with a warning. Here nothing is cut: the table is stretched to the input's
-columns, bicubic along time, which is how the authors made it from an image's table. That rule is OURS, nobody's
-published evaluation; the authors' answer to long input is the 20 s and 30 s checkpoints, and windows.
+Lengths. The time table has trained_frames // stride columns: 99 in the 10 s checkpoints, 200 and 300 in those trained
+on 20 s and 30 s. A shorter input uses the table's first columns, as the authors' code does in evaluation. A longer
+input is cut to the table by the authors' code, with a warning. Here it is not cut: the table is resized to the input's
+columns, bicubic along time, as the authors made it from an image model's table. This rule is ours, not a published
+evaluation; the authors' way to long input is the 20 s and 30 s checkpoints, and windows.
 """
 
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ CLASS_TOKENS = 2
 
 @dataclass(frozen=True)
 class PasstConfig:
-    """Defaults are the released PaSST-S for 10 s."""
+    """Settings; the defaults are the released PaSST-S for 10 s."""
 
     width: int = 768
     depth: int = 12
@@ -43,19 +43,27 @@ class PasstConfig:
 
     @property
     def rows(self) -> int:
+        """Return the patch rows."""
         return (self.mels - self.patch) // self.stride + 1
 
     def columns(self, frames: int) -> int:
-        """Patch columns of an input of that many frames."""
+        """Return the patch columns of an input of `frames` frames.
+
+        Raises:
+            NiahError: fewer frames than one patch has.
+        """
         if frames < self.patch:
             raise NiahError(f"PaSST needs at least {self.patch} frames (one patch), got {frames}")
         return (frames - self.patch) // self.stride + 1
 
     def tokens(self, frames: int) -> int:
+        """Return the number of tokens of an input of `frames` frames."""
         return CLASS_TOKENS + self.rows * self.columns(frames)
 
 
 class PatchEmbed(nn.Module):
+    """Overlapping patches: (B, T0, M) -> (B, f, t, D)."""
+
     def __init__(self, config: PasstConfig) -> None:
         super().__init__()
         self.proj = nn.Conv2d(1, config.width, config.patch, stride=config.stride)
@@ -65,7 +73,7 @@ class PatchEmbed(nn.Module):
 
 
 class Passt(nn.Module):
-    """(B, T0, M) normalised log-mel -> (B, classes) logits."""
+    """The tagger: (B, T0, M) normalised log-mel -> (B, classes) logits."""
 
     def __init__(self, config: PasstConfig) -> None:
         super().__init__()
@@ -86,7 +94,7 @@ class Passt(nn.Module):
         self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, config.classes))
 
     def time_positions(self, columns: int) -> Tensor:
-        """(1, D, 1, t): the table's first columns, or the table stretched."""
+        """Return the time positions (1, D, 1, t): the table's first columns, or the table resized."""
         table = self.time_new_pos_embed
         if columns <= table.shape[-1]:
             return table[..., :columns]

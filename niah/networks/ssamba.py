@@ -4,14 +4,14 @@
 
 Glossary: B batch, T0 frames, M mels, f x t patch grid (mel rows x time columns), L = 1 + f t tokens, D width.
 
-The class token comes first; patches run row by row in frequency. What the authors' scripts train and not what the
-class's defaults or the paper's figure say: LayerNorm, and blocks in pairs, the second of which sees the sequence
-flipped:
+The class token comes first; patches run row by row in frequency. The authors' training scripts differ from the class's
+defaults and from the paper's figure, and are followed here: LayerNorm, and blocks in pairs, the second of which gets
+the flipped sequence:
 
     r <- r + h;   h <- mixer_2i(norm_2i(r)) + flip(mixer_2i+1(norm_2i+1(flip r)));   r <- 2 r
 
-The residual is doubled because each block of a pair carries its own copy and the two are added. The last norm is
-applied twice. Every norm acts on one token, so nothing is flipped here: the second mixer runs from the end.
+The residual is doubled because each block of a pair has its own copy and the two are added. The last norm is
+applied twice. Every norm acts on one token, so nothing is flipped here: the second mixer runs backwards.
 
 Other lengths and strides: `niah.networks.layers.positions.cut_or_resize` on the stored 8 x 64 table.
 """
@@ -32,7 +32,7 @@ NORM_EPS = 1e-5
 
 @dataclass(frozen=True)
 class SsambaConfig(PatchGrid):
-    """Defaults are SSAMBA-base."""
+    """Settings; the defaults are SSAMBA-base."""
 
     width: int = 768
     depth: int = 24
@@ -47,9 +47,9 @@ class SsambaConfig(PatchGrid):
 
 
 class Block(nn.Module):
-    elements_moved = (
-        28  # for each of its input's, by a fused implementation (`niah.bench.roofline`)
-    )
+    """One pre-norm mixer without its residual: (B, L, D) -> (B, L, D)."""
+
+    elements_moved = 28  # per input element (`niah.bench.roofline`)
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class Block(nn.Module):
 
 
 class VisionMamba(nn.Module):
-    """The part that the official state dict calls `v`."""
+    """The encoder, `v` in the official state dict: (B, T0, M) -> (B, D)."""
 
     def __init__(self, config: SsambaConfig) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ class VisionMamba(nn.Module):
         shrink_output(self, config.depth)
 
     def embed(self, x: Tensor) -> Tensor:
-        """(B, T0, M) -> (B, L, D) tokens with their positions."""
+        """Return the tokens (B, L, D) of features (B, T0, M), with their positions."""
         config, table = self.config, self.pos_embed
         places = cut_or_resize(table[:, 1:], config.stored, config.grid(x.shape[1]))
         patches = added(self.patch_embed(x), places)
@@ -104,6 +104,8 @@ class VisionMamba(nn.Module):
 
 
 class Ssamba(Tagger):
+    """The tagger: (B, T0, M) normalised log-mel -> (B, classes) logits."""
+
     v: VisionMamba
 
     def __init__(self, config: SsambaConfig) -> None:

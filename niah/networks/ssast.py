@@ -4,10 +4,10 @@
 
 Glossary: B batch, T0 frames, M mels, f x t patch grid (mel rows x time columns), N = 2 + f t tokens, D width.
 
-The network of `niah.networks.ast` but for two things: where the score is read (`avgtok`: the mean of the patches, as
-the authors fine-tune for tagging; `cls`: the mean of the two class tokens), and patches that do not overlap in
-pre-training and do in fine-tuning, so that the stored table of positions may be of another grid than the input's:
-`niah.networks.layers.positions.cut_or_resize`, also for other lengths.
+The network of `niah.networks.ast` with two differences. The head reads the mean of the patches (`avgtok`, as the
+authors fine-tune for tagging) or of the two class tokens (`cls`). And patches overlap in fine-tuning but not in
+pre-training, so that the stored positions may be of another grid than the input's;
+`niah.networks.layers.positions.cut_or_resize` resizes them, also for other lengths.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ Pooling = Literal["avgtok", "cls"]
 
 @dataclass(frozen=True)
 class PatchGrid:
-    """Patches of SSAST and SSAMBA; the frame models of SSAST have patches of 128 x 2."""
+    """Settings of the patches of SSAST and SSAMBA; SSAST's frame models have patches of 128 x 2."""
 
     patch: tuple[int, int] = (16, 16)  # mels, frames
     stride: tuple[int, int] = (
@@ -44,7 +44,11 @@ class PatchGrid:
             raise ValueError(f"pooling '{pooling}' is none of avgtok, cls")
 
     def grid(self, frames: int) -> Grid:
-        """Patch rows and columns of an input of that many frames."""
+        """Return the patch rows and columns of an input of `frames` frames.
+
+        Raises:
+            NiahError: fewer frames than one patch has.
+        """
         if frames < self.patch[1]:
             raise NiahError(
                 f"this model needs at least {self.patch[1]} frames (one patch), got {frames}"
@@ -54,12 +58,13 @@ class PatchGrid:
 
     @property
     def stored(self) -> Grid:
+        """Return the grid of the stored positions."""
         return self.table if any(self.table) else self.grid(self.trained_frames)
 
 
 @dataclass(frozen=True)
 class SsastConfig(PatchGrid):
-    """Defaults are SSAST-Base-Patch as pre-trained."""
+    """Settings; the defaults are SSAST-Base-Patch as pre-trained."""
 
     width: int = 768
     depth: int = 12
@@ -69,7 +74,7 @@ class SsastConfig(PatchGrid):
 
 
 class Transformer(nn.Module):
-    """The part that the official state dict calls `v`."""
+    """The encoder, `v` in the official state dict: (B, T0, M) -> (B, D)."""
 
     def __init__(self, config: SsastConfig) -> None:
         super().__init__()
@@ -89,7 +94,7 @@ class Transformer(nn.Module):
                 initialise_linear(module, 0.02)
 
     def embed(self, x: Tensor) -> Tensor:
-        """(B, T0, M) -> (B, N, D) tokens with their positions."""
+        """Return the tokens (B, N, D) of features (B, T0, M), with their positions."""
         config, table = self.config, self.pos_embed
         places = cut_or_resize(table[:, CLASS_TOKENS:], config.stored, config.grid(x.shape[1]))
         patches = self.patch_embed(x) + places
@@ -104,7 +109,7 @@ class Transformer(nn.Module):
 
 
 class Tagger(nn.Module):
-    """(B, T0, M) normalised log-mel -> (B, classes) logits: encoder `v`, LayerNorm, linear. SSAMBA's too."""
+    """A tagger of an encoder `v`, LayerNorm and linear layer: (B, T0, M) normalised log-mel -> (B, classes) logits."""
 
     def __init__(self, v: nn.Module, width: int, classes: int) -> None:
         super().__init__()
@@ -119,6 +124,8 @@ class Tagger(nn.Module):
 
 
 class Ssast(Tagger):
+    """The tagger: (B, T0, M) normalised log-mel -> (B, classes) logits."""
+
     v: Transformer
 
     def __init__(self, config: SsastConfig) -> None:

@@ -1,5 +1,5 @@
-"""DASS, from the features down: `network` is the model as one reads it, `blocks` what its stages are made of.
+"""DASS. `network` is the model, top to bottom; `blocks` has its layers.
 
-`tiled` computes the same in bounded memory where no gradient is needed, with `windows` (convolutions of a part of a
-map) and `depthwise` (the fused convolution of a CPU).
+`tiled` computes the same in bounded memory where no gradient is needed, with `windows` (convolutions of part of a map)
+and `depthwise` (a fused convolution for CPUs).
 """

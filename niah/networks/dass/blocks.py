@@ -42,7 +42,7 @@ def convolve(x: Tensor, conv: nn.Conv2d) -> Tensor:
 
 
 class OutNorm(nn.LayerNorm):
-    """LayerNorm computed in float32 at least and given in its weights' dtype: scans may exceed float16."""
+    """LayerNorm computed in at least float32, with outputs in its weights' dtype: scans may exceed float16."""
 
     def forward(self, x: Tensor) -> Tensor:
         dtype = self.weight.dtype
@@ -71,7 +71,7 @@ class SS2D(nn.Module):
         self._initialise()
 
     def _initialise(self) -> None:
-        """VMamba's start: steps log-uniform in [1e-3, 1e-1] through the bias, uniform projections."""
+        """Initialise as VMamba does: steps log-uniform in [1e-3, 1e-1] through the bias, uniform projections."""
         channels, rank = self.dt_projs_weight.shape[1:]
         nn.init.uniform_(self.x_proj_weight, -(channels**-0.5), channels**-0.5)
         nn.init.uniform_(self.dt_projs_weight, -(rank**-0.5), rank**-0.5)
@@ -90,7 +90,7 @@ class SS2D(nn.Module):
         return self.close(y)  # (B, T, F, C)
 
     def project(self, u: Tensor) -> Tensor:
-        """(.., C) -> (.., 4, R + 2): of each direction R coordinates of the step, B, C."""
+        """Project (.., C) -> (.., 4, R + 2): R coordinates of the step, B and C, for each direction."""
         p = F.linear(u, self.x_proj_weight.flatten(0, 1))  # (.., 4 (R + 2))
         return p.view(*p.shape[:-1], DIRECTIONS, self.rank + 2)
 
@@ -100,11 +100,19 @@ class SS2D(nn.Module):
         return self.dt_projs_weight, self.dt_projs_bias, A, self.Ds.view(DIRECTIONS, -1)
 
     def scan(self, u: Tensor, p: Tensor) -> Tensor:
-        """(B, T, F, C) and (B, T, F, 4, R + 2) -> (B, T, F, C); float32 for float16 maps."""
+        """Scan a map in four directions.
+
+        Args:
+            u: (B, T, F, C).
+            p: (B, T, F, 4, R + 2) from `project`.
+
+        Returns:
+            (B, T, F, C), float32 for float16 maps.
+        """
         return cross_scan(u, p, *self.scan_parameters(), backend=self.backend)
 
     def close(self, y: Tensor) -> Tensor:
-        """(.., C) -> (.., C): what follows the scans."""
+        """Normalise and project the scans' output: (.., C) -> (.., C)."""
         out: Tensor = self.out_proj(self.out_norm(y))
         return out
 
@@ -112,9 +120,7 @@ class SS2D(nn.Module):
 class Block(nn.Module):
     """x + op(norm(x)), then x + mlp(norm2(x)); one drop-path rate for both."""
 
-    elements_moved = (
-        19  # for each of its input's, by a fused implementation (`niah.bench.roofline`)
-    )
+    elements_moved = 19  # per input element (`niah.bench.roofline`)
 
     def __init__(
         self, channels: int, *, mlp_ratio: float, initial_A: float, drop_path: float

@@ -1,9 +1,9 @@
-"""SiLU of a depthwise 3 x 3 convolution on a channels-last map, on a CPU: one pass, no other map in memory.
+"""SiLU of a depthwise 3 x 3 convolution on a channels-last map, on a CPU: one pass, without temporary maps.
 
     out[t, f, c] = silu( sum_{i, j in 0..2} kernel[i, j, c] x[t + i, f + j - 1, c] ),   silu(a) = a / (1 + exp(-a))
 
-x holds a column more on each side than `out`; rows beyond the map are zeros. torch's convolution brings such a map into
-a layout of its own and back, which costs more than the nine products.
+x has one column more than `out` on each side; rows outside the map are zeros. torch's convolution would copy such a map
+to another memory layout and back, which costs more than the nine products.
 """
 
 import numpy as np
@@ -43,5 +43,11 @@ def _depthwise_silu(x, kernel, out):  # type: ignore[no-untyped-def]
 
 
 def depthwise_silu(x: Tensor, kernel: Tensor, out: Tensor) -> None:
-    """x (T + 2, F, C), kernel (3, 3, C) with time first, out (T, F, C); contiguous float32 on the CPU."""
+    """Convolve one map and apply SiLU; all arrays are contiguous float32 on the CPU.
+
+    Args:
+        x: (T + 2, F, C).
+        kernel: (3, 3, C), time first.
+        out: (T, F, C), is overwritten.
+    """
     _depthwise_silu(x.numpy(), kernel.numpy(), out.numpy())

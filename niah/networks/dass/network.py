@@ -23,17 +23,17 @@ from niah.networks.dass.blocks import NORM_EPS, SS2D, Block, convolve
 from niah.networks.layers.pooling import POOLINGS, pool
 from niah.scan import Backend
 
-NEEDLE_FRAMES = 1024  # of the 10 s clips it is trained on; what "top-k" takes as one needle's share
+NEEDLE_FRAMES = 1024  # of the 10 s training clips; "top-k" pools this share of a scene
 
 
 @dataclass(frozen=True)
 class DassConfig:
-    """Defaults are DASS-small; medium has depths (2, 2, 20, 2)."""
+    """Settings; the defaults are DASS-small, and medium has depths (2, 2, 20, 2)."""
 
     depths: tuple[int, ...] = (2, 2, 8, 2)
     dims: tuple[int, ...] = (96, 192, 384, 768)
     stem: tuple[int, ...] = (48, 96)  # channels after each halving before the first stage
-    patch: int = 0  # instead of halvings: one convolution over patches of so many mels and frames
+    patch: int = 0  # side of patches, which then replace the stem's halvings; 0 for none
     mlp_ratio: float = 4.0
     classes: int = 527
     drop_path: float = 0.2  # largest rate, reached linearly at the last block; training only
@@ -58,7 +58,7 @@ def halving(channels_in: int, channels_out: int) -> nn.Conv2d:
 
 
 class MapLayers(nn.Sequential):
-    """A Sequential over (B, T, F, C) maps; Identity entries only hold the official key numbers."""
+    """A Sequential over (B, T, F, C) maps; Identity entries keep the official key numbers."""
 
     def forward(self, x: Tensor) -> Tensor:  # (B, T, F, C) -> (B, T', F', C')
         for layer in self:
@@ -77,7 +77,7 @@ def stem(channels: Sequence[int]) -> MapLayers:
 
 
 def patch_stem(patch: int, channels: int) -> MapLayers:
-    """Return a convolution over patches side by side; frames that do not fill one are dropped. Keys 0 conv, 2 norm."""
+    """Return a convolution over adjacent patches; frames that do not fill one are dropped. Keys 0 conv, 2 norm."""
     conv = nn.Conv2d(1, channels, patch, stride=patch)
     return MapLayers(conv, nn.Identity(), nn.LayerNorm(channels, eps=NORM_EPS))
 
@@ -97,7 +97,7 @@ class Stage(nn.Module):
 
 
 class Classifier(nn.Module):
-    """LayerNorm, a linear head and a pooling; the head is linear, so that it may come before the pooling."""
+    """LayerNorm, a linear head and a pooling; as the head is linear, it may come before the pooling."""
 
     def __init__(self, channels: int, classes: int, pooling: str = "average") -> None:
         super().__init__()
@@ -127,7 +127,7 @@ class Classifier(nn.Module):
 
 
 class Dass(nn.Module):
-    """(B, T0, M) normalised log-mel -> (B, classes) logits."""
+    """The tagger: (B, T0, M) normalised log-mel -> (B, classes) logits."""
 
     def __init__(self, config: DassConfig) -> None:
         super().__init__()
@@ -165,7 +165,7 @@ class Dass(nn.Module):
         return out
 
     def last_map(self, x: Tensor) -> Tensor:
-        """Return the map after the last stage, every map on the way held whole.
+        """Return the map after the last stage; every map on the way is in memory as a whole.
 
         Args:
             x: (B, T0, M).
@@ -183,16 +183,18 @@ class Dass(nn.Module):
 
     @property
     def scan_backend(self) -> Backend:
+        """Return the backend of the scans."""
         return next(module.backend for module in self.modules() if isinstance(module, SS2D))
 
     def set_scan_backend(self, backend: Backend) -> None:
+        """Set the backend of all scans."""
         for module in self.modules():
             if isinstance(module, SS2D):
                 module.backend = backend
 
 
 def _initialise_linear(linear: nn.Linear, std: float) -> None:
-    """VMamba's start; its 0.02 is too small for narrow networks, whose blocks then stay silent for long."""
+    """Initialise as VMamba does; its std of 0.02 is too small for narrow networks, which then start to learn late."""
     nn.init.trunc_normal_(linear.weight, std=std or linear.in_features**-0.5)
     if linear.bias is not None:
         nn.init.zeros_(linear.bias)

@@ -1,18 +1,19 @@
-"""DASS without gradients in bounded memory: the same network a tile of time at a time.
+"""DASS without gradients in bounded memory: the same network on one tile of time at a time.
 
-Two buffers of the first stage's map are all that grows with the length: the residual map x, which every block updates
-in place, and u, the input of its scans. A block is two passes over time:
+Only two buffers of the size of the first stage's map grow with the length: the residual map x, which every block
+updates in place, and u, the input of its scans. A block is two passes over time:
 
-    front   u = SiLU(depthwise(in_proj(norm(x))))        a column of halo on each side; x is not touched
+    front   u = SiLU(depthwise(in_proj(norm(x))))        a column of halo on each side; x is not changed
     back    y = the four scans of u;  x += out_proj(out_norm(y));  x += mlp(norm2(x))
 
-All else (projections p, y, the MLP's hidden layer, four times as wide as the map) exists for one tile only. Scans are
-summarised chunk by chunk in the first pass and run in the second (`niah.scan.cpu.map`). The projections are made in
-both, which costs 3 % of the matrix work and saves a third of a map. Halvings and the stem read the columns they need
-(`niah.networks.dass.windows`) and write into the buffer that u has left.
+Everything else (projections p, y, the MLP's hidden layer, four times as wide as the map) exists for one tile only.
+Scans are summarised chunk by chunk in the first pass and run in the second (`niah.scan.cpu.map`). The projections are
+computed in both, which costs 3 % of the matrix work and saves a third of a map. Halvings and the stem read the columns
+that they need (`niah.networks.dass.windows`) and write into the buffer of u, which is then free.
 
-On a CPU in float32 every worker thread takes chunks of time from end to end, with BLAS held to that thread. Elsewhere,
-or with another scan, u, p and y exist whole (`niah.scan.cross_scan` takes them so) and all else is cut into slabs.
+On a CPU in float32 every worker thread processes chunks of time from start to end, with single-threaded BLAS.
+Elsewhere, or with another scan, u, p and y are whole maps (the input of `niah.scan.cross_scan`) and everything else is
+cut into slabs.
 
 Glossary as in `niah.networks.dass.network`; L = columns x F, the positions of a tile.
 """
@@ -38,22 +39,23 @@ Chunk = tuple[int, int, int, int]  # batch items from, to; columns from, to
 
 @dataclass(frozen=True)
 class Tiling:
-    """Sizes in positions (columns x mel rows) or elements. The result depends on them by rounding only."""
+    """Sizes in positions (columns x mel rows) or elements. They change the result by rounding only."""
 
     chunk: int = 4096  # of a job on a CPU, and of a summary of the scans
     tile: int = 512  # at least, of a matrix product on a CPU
-    hidden: int = 1 << 17  # elements of a tile's hidden layer: half of a second-level cache; more
-    # positions than `tile` where the network is narrow, whose time else goes into the calls
-    job: int = 1 << 14  # elements (positions x channels) that are worth a thread's start, at least
-    slab: int = 1 << 16  # of a matrix product elsewhere
-    short: int = 2500  # columns up to which a map is scanned in one go
+    # elements of a tile's hidden layer, half of a second-level cache; a narrow network then has more positions in
+    # a tile than `tile`, as call overhead would dominate
+    hidden: int = 1 << 17
+    job: int = 1 << 14  # least elements (positions x channels) of a thread's job
+    slab: int = 1 << 16  # of a matrix product on other devices
+    short: int = 2500  # columns up to which a map is scanned in one pass
 
 
 DEFAULT = Tiling()
 
 
 class TiledDass(Dass):
-    """Dass, a tile of time at a time wherever no gradient is needed; the same weights, rounding apart."""
+    """DASS on one tile of time at a time wherever no gradient is needed; equal to `Dass` up to rounding."""
 
     def forward(self, x: Tensor) -> Tensor:  # (B, T0, M) -> (B, classes)
         if self.training or torch.is_grad_enabled():
@@ -61,45 +63,58 @@ class TiledDass(Dass):
         return self.classifier.pooled(self.feature_map(x), x.shape[1])
 
     def whole(self, x: Tensor) -> Tensor:
-        """Run `Dass.forward`, every map whole: differentiable, and what the tiles are tested against."""
+        """Run `Dass.forward` without tiles: differentiable, and the reference in tests of the tiles."""
         return super().forward(x)
 
     @torch.no_grad()
     def feature_map(self, x: Tensor) -> Tensor:
-        """(B, T0, M) -> the last map (B, T, F, C) after the classifier's norm, in bounded memory, without gradients."""
+        """Return the last map (B, T, F, C) of features (B, T0, M), after the classifier's norm, in bounded memory."""
         return feature_map(self, x)
 
     @torch.no_grad()
     def position_logits(self, x: Tensor) -> Tensor:
-        """(B, T0, M) -> (B, T, F, classes): the head at every position of the last map; pooled, they are the logits."""
+        """Compute the head's logits at every position of the last map; pooled, they are the model's logits.
+
+        Args:
+            x: (B, T0, M) features.
+
+        Returns:
+            (B, T, F, classes).
+        """
         out: Tensor = self.classifier.head(self.feature_map(x))
         return out
 
 
 def feature_map(network: Dass, features: Tensor, tiling: Tiling = DEFAULT) -> Tensor:
-    """Return the last map (B, T, F, C) after the classifier's norm, of features (B, T0, M).
+    """Compute the last map after the classifier's norm.
 
-    Features may lie on another device or have another dtype than the network: they are brought over a tile at a time.
+    Args:
+        network: is not changed.
+        features: (B, T0, M), of any device and dtype: one tile at a time is converted to the network's.
+        tiling: sizes of the tiles.
+
+    Returns:
+        (B, T, F, C).
     """
     threaded = _is_threaded(network)
     with single_threaded_torch() if threaded else nullcontext():
-        walk = _Walk(network, features, tiling, threaded=threaded)
+        tiled_pass = _TiledPass(network, features, tiling, threaded=threaded)
         for stage in network.layers:
             assert isinstance(stage, Stage)
             for block in stage.blocks:
                 assert isinstance(block, Block)
-                walk.advance(block)
-            walk.convolve(Windowed(stage.downsample.children()))
-        return walk.normalised()
+                tiled_pass.advance(block)
+            tiled_pass.convolve(Windowed(stage.downsample.children()))
+        return tiled_pass.normalised()
 
 
 def _is_threaded(network: Dass) -> bool:
-    """Return whether the work is cut into jobs of one thread each, or goes to torch in large pieces."""
+    """Return whether each job runs in one thread, rather than as large operations of torch."""
     like = next(network.parameters())
     return choose_backend(like, network.scan_backend) == "cpu" and like.dtype == torch.float32
 
 
-class _Walk:
+class _TiledPass:
     """The residual map x (B, T, F, C) on its way through the network, in one of two buffers."""
 
     def __init__(self, network: Dass, features: Tensor, tiling: Tiling, *, threaded: bool) -> None:
@@ -107,12 +122,12 @@ class _Walk:
         self.tiling = tiling
         self.threaded = threaded
         self.like = next(network.parameters())
-        self.holding = self.spare = self.like.new_empty(0)
+        self.buffer = self.spare = self.like.new_empty(0)
         self.x = features.unsqueeze(-1)
         self.convolve(Windowed(network.patch_embed))
 
     def convolve(self, layers: Windowed) -> None:
-        """Put a stack of convolutions in the place of x."""
+        """Replace x by the output of a stack of convolutions."""
         if not layers.kernels:
             return
         x, columns = self.x, self.x.shape[1]
@@ -121,19 +136,19 @@ class _Walk:
 
         def window(start: int, stop: int, first: int, last: int) -> None:
             low, high = layers.needs(first, last, columns)
-            for item in range(start, stop):  # keeps the window's columns in one piece
+            for item in range(start, stop):  # one item's window is contiguous
                 needed = x[item : item + 1, low:high].to(self.like)
                 out[item : item + 1, first:last] = layers.window(needed, first, last, columns)
 
         self._do(window, self._chunks(out))
-        self.x, self.holding, self.spare = out, self.spare, self.holding
+        self.x, self.buffer, self.spare = out, self.spare, self.buffer
 
     def advance(self, block: Block) -> None:
-        """One block, x in place."""
+        """Run one block, with x in place."""
         u = self._room(*self.x.shape)
         work = _BlockWork(block, self.x, u, fused=self.threaded)
         if self.threaded and self._is_short(u):
-            self._scan_at_once(work, self._chunks(self.x, self._items(work)))
+            self._scan_whole(work, self._chunks(self.x, self._items(work)))
             return
         chunks = self._chunks(self.x)
         if self.threaded:
@@ -146,12 +161,12 @@ class _Walk:
             work.back(start, stop, first, last, y[start:stop, first:last])
 
     def _is_short(self, u: Tensor) -> bool:
-        """Return whether one pass, which has two jobs an item, beats two passes by any number of threads."""
+        """Return whether one pass of two jobs an item is faster than two passes on all threads."""
         jobs = min(2 * len(u), threads_of_jobs())
         return u.shape[1] <= self.tiling.short and 2 * jobs > threads_of_jobs()
 
     def _scan_by_chunk(self, work: "_BlockWork", chunks: list[Chunk]) -> None:
-        """Two passes over the chunks; the scans are summarised in the first and run in the second."""
+        """Run two passes over the chunks: the first summarises the scans, the second runs them."""
         op, u = work.block.op, work.u
         batch, _, rows, _ = u.shape
         count = len(chunks) // batch
@@ -176,8 +191,8 @@ class _Walk:
         run_jobs(ChunkedMapScan.carry, [(scan,) for scan in scans])
         run_jobs(second_pass, indices)
 
-    def _scan_at_once(self, work: "_BlockWork", chunks: list[Chunk]) -> None:
-        """Short maps: p and y whole, each way of each item scanned in one go."""
+    def _scan_whole(self, work: "_BlockWork", chunks: list[Chunk]) -> None:
+        """Scan short maps in one pass: p and y are whole maps, and each direction of time of an item is one job."""
         op, u = work.block.op, work.u
         parameters = Parameters.of(*op.scan_parameters())
         p = u.new_empty(*u.shape[:3], op.x_proj_weight.shape[:2].numel())
@@ -209,7 +224,7 @@ class _Walk:
             work.back(start, stop, a, b, y[:, a - first : b - first])
 
     def _tile(self, work: "_BlockWork") -> int:
-        """Columns of a matrix product."""
+        """Return the columns of a matrix product."""
         return self._positions(work) // work.x.shape[2]
 
     def _positions(self, work: "_BlockWork") -> int:
@@ -217,13 +232,13 @@ class _Walk:
         return max(self.tiling.tile, self.tiling.hidden // work.block.mlp.fc1.out_features)
 
     def _items(self, work: "_BlockWork") -> int:
-        """Return how many whole items one matrix product takes, at least one; no more than leave each thread some."""
+        """Return the number of whole items in one matrix product: at least one, and some for each thread."""
         batch, columns, rows = work.x.shape[:3]
         share = -(-batch // threads_of_jobs())
         return max(1, min(self._positions(work) // (columns * rows), share))
 
     def normalised(self) -> Tensor:
-        """x after the classifier's norm, in memory of its own; the walk is over."""
+        """Return x after the classifier's norm, as a new tensor; x is then no longer valid."""
         self.spare = self.spare.new_empty(0)
         out = torch.empty_like(self.x)
         for start, stop, first, last in self._chunks(self.x):
@@ -231,14 +246,14 @@ class _Walk:
         return out
 
     def _room(self, *shape: int) -> Tensor:
-        """A map in the buffer that does not hold x."""
+        """Return a map in the buffer that is free."""
         count = torch.Size(shape).numel()
         if self.spare.numel() < count:
             self.spare = self.like.new_empty(count)
         return self.spare[:count].view(shape)
 
     def _chunks(self, x: Tensor, items: int = 1) -> list[Chunk]:
-        """Return the units of work: chunks of `items` items on a CPU (as many for each), else slabs of the batch."""
+        """Return the jobs: chunks of `items` items on a CPU, of equal size, else slabs of the whole batch."""
         batch, columns, rows, channels = x.shape
         if not self.threaded:
             return [
@@ -259,7 +274,7 @@ class _Walk:
 
 
 class _BlockWork:
-    """One block's work on a window of columns, before and after the scans; x and u are whole maps."""
+    """One block on a window of columns, before and after the scans; x and u are whole maps."""
 
     def __init__(self, block: Block, x: Tensor, u: Tensor, fused: bool) -> None:
         self.block, self.x, self.u = block, x, u
@@ -275,7 +290,7 @@ class _BlockWork:
         if not self.fused:
             u.copy_(F.silu(self.depthwise.window(v, first, last, columns)))
             return
-        if high - low < last - first + 2:  # the true ends of the map
+        if high - low < last - first + 2:  # the ends of the map
             v = F.pad(v, (0, 0, 0, 0, first - 1 < 0, last + 1 > columns))
         for item in range(stop - start):
             depthwise_silu(v[item], self.kernel, u[item])
@@ -288,13 +303,23 @@ class _BlockWork:
 
 
 def spans(first: int, last: int, size: int) -> list[tuple[int, int]]:
-    """Cut columns `first`..`last` into stretches of at most `size`, at least one."""
+    """Cut columns `first`..`last` into ranges of at most `size` columns, and at least one."""
     size = max(1, size)
     return [(start, min(start + size, last)) for start in range(first, last, size)]
 
 
 def largest_tensor(config: DassConfig, batch: int, frames: int, mels: int) -> int:
-    """Elements of the largest tensor of `feature_map`: a map, or what is made of a slab of one."""
+    """Count the elements of the largest tensor of `feature_map`: a map, or the hidden layer of a slab.
+
+    Args:
+        config: of the network.
+        batch: number of clips.
+        frames: of each clip.
+        mels: of the features.
+
+    Returns:
+        The number of elements.
+    """
     columns, rows = frames, mels
     largest = batch * columns * rows
     halvings = 0 if config.patch else len(config.stem)

@@ -1,8 +1,8 @@
-"""Convolution stacks over a window of columns, exactly as over the whole map.
+"""Stacks of convolutions on a window of columns, with the same result as on the whole map.
 
-Column t of the output of a convolution with kernel K, stride S and padding P is made from the input columns
-tS - P .. tS - P + K - 1. `Windowed` walks a stack of layers back to the input columns that a window needs, and forward
-again; zeros stand in for columns beyond the true ends of each layer's input, and only for those.
+Column t of the output of a convolution with kernel K, stride S and padding P depends on the input columns
+tS - P .. tS - P + K - 1. `Windowed` goes back through a stack of layers to the input columns that a window needs, and
+then forward; zeros replace columns beyond the ends of each layer's input, and only those.
 
 Maps are (B, T, F, C); convolution kernels are as released, (out, in, mel, time).
 """
@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 
 class Windowed:
-    """Layers whose output at a column depends on few input columns: convolutions, and what works on each position.
+    """Layers whose output at a column depends on few input columns: convolutions and pointwise layers.
 
-    Kernels are brought to the map's axis order once, so one object serves all windows of a forward.
+    Kernels are transposed to the map's axis order once, so that one object serves all windows of a forward pass.
     """
 
     def __init__(self, layers: Iterable[nn.Module]) -> None:
@@ -29,24 +29,35 @@ class Windowed:
         }
 
     def size(self, columns: int) -> int:
-        """Output columns of so many input columns; kernels are square, so also rows of rows."""
+        """Return the output columns of `columns` input columns; kernels are square, so also rows of rows."""
         for conv in self.kernels:
             columns = _after(conv, columns)
         return columns
 
     @property
     def channels(self) -> int:
+        """Return the output channels."""
         return list(self.kernels)[-1].out_channels
 
     def needs(self, first: int, last: int, columns: int) -> tuple[int, int]:
-        """Input columns, as a range, for the output columns first..last - 1 of an input of `columns`."""
+        """Return the range of input columns for output columns first..last - 1, of an input of `columns` columns."""
         for conv, length in reversed(self._lengths(columns)):
             first, last = self._span(conv, first, last)
             first, last = max(first, 0), min(last, length)
         return first, last
 
     def window(self, x: Tensor, first: int, last: int, columns: int) -> Tensor:
-        """Output columns first..last - 1, from the input columns that `needs` names."""
+        """Compute a window of output columns.
+
+        Args:
+            x: (B, t, F, C), the input columns that `needs` returns.
+            first: output column.
+            last: the output column after the last.
+            columns: input columns of the whole map.
+
+        Returns:
+            (B, last - first, F', C').
+        """
         lengths = dict(self._lengths(columns))
         spans = {}
         for conv in reversed(self.kernels):
@@ -61,12 +72,12 @@ class Windowed:
         return x
 
     def _lengths(self, columns: int) -> list[tuple[nn.Conv2d, int]]:
-        """Each convolution with its number of input columns."""
-        found = []
+        """Return each convolution with its number of input columns."""
+        lengths = []
         for conv in self.kernels:
-            found.append((conv, columns))
+            lengths.append((conv, columns))
             columns = _after(conv, columns)
-        return found
+        return lengths
 
     @staticmethod
     def _span(conv: nn.Conv2d, first: int, last: int) -> tuple[int, int]:
@@ -76,7 +87,7 @@ class Windowed:
     def _convolve(self, x: Tensor, conv: nn.Conv2d, before: int, after: int) -> Tensor:
         if before or after:
             x = F.pad(x, (0, 0, 0, 0, before, after))
-        padding = (0, _geometry(conv)[2])  # along time it is there already
+        padding = (0, _geometry(conv)[2])  # time is padded above
         kernel = self.kernels[conv]
         y = F.conv2d(
             x.permute(0, 3, 1, 2), kernel, conv.bias, conv.stride, padding, groups=conv.groups
@@ -90,5 +101,5 @@ def _after(conv: nn.Conv2d, columns: int) -> int:
 
 
 def _geometry(conv: nn.Conv2d) -> tuple[int, int, int]:
-    """Kernel, stride and padding, the same along both axes."""
+    """Return kernel size, stride and padding, the same along both axes."""
     return int(conv.kernel_size[1]), int(conv.stride[1]), int(conv.padding[1])

@@ -1,6 +1,6 @@
-"""Networks made without their random start, where a checkpoint takes its place at once.
+"""Networks without random initial weights, for models whose checkpoint is loaded next.
 
-Drawing the weights of a ViT-B takes seconds, more than reading them from a file.
+Drawing the weights of a ViT-B takes seconds, longer than reading them from a file.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +20,7 @@ _DRAWING = frozenset(
 
 
 class _Undrawn(TorchFunctionMode):
-    """Sets a tensor to zero where torch would draw its values: some draw again what is out of bounds."""
+    """A mode that sets a tensor to zero where torch would draw its values."""
 
     def __torch_function__(
         self,
@@ -38,5 +38,5 @@ class _Undrawn(TorchFunctionMode):
 
 
 def without_random_start() -> AbstractContextManager[object]:
-    """Return a context in which weights that would be drawn are zero."""
+    """Return a context in which random initial weights are zero."""
     return _Undrawn()

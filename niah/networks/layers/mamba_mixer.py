@@ -7,17 +7,17 @@
     out  = (y SiLU(z)) W_out^T                                                               (L, D)
 
 Glossary: B batch, L tokens, D width, E = 2 D channels, N states a channel, R = ceil(D / 16) rank of the step.
-Sequences are (B, L, channels), channels last; the scan runs either way by index, never over a flipped copy.
+Sequences are (B, L, channels), channels last; a scan runs backwards by index, without a flipped copy.
 
 Designs, by AuM's names (Vim's `bimamba_type`):
 - `fo-fo` (none): the above.
-- `fo-bi` (v1): c and p once, looking back; a second scan with A_b runs over them from the end. The two are summed
-  (no / 2), with the same D, which so counts twice.
-- `bi-bi` (v2): a second set of everything between W_in and W_out works from the end, its convolution looking ahead;
-  the mean of the two.
+- `fo-bi` (v1): one c and p, looking back; a second scan with A_b runs over them backwards. The two are summed
+  (not halved), with the same D, which therefore counts twice.
+- `bi-bi` (v2): a second set of all layers between W_in and W_out runs backwards, its convolution looking ahead; the
+  result is the mean of the two.
 
-Without gradients a long sequence goes by tiles: three neighbours for the convolution, the scan's state carried. What
-is held whole is (L, D) twice, and (L, E) once where there are two directions.
+Without gradients a long sequence is processed in tiles, with three neighbours for the convolution and the scan's state
+carried over. Only (L, D) twice, and with two directions (L, E) once, are in memory as a whole.
 """
 
 import math
@@ -32,13 +32,13 @@ from niah.scan import Backend, choose_backend, selective_scan
 
 Design = Literal["fo-fo", "fo-bi", "bi-bi"]
 STATES, TAPS = 16, 4
-TILE = 2048  # tokens, at least the halo; a few of its (tile, E) tensors stay in a cache, larger ones gain nothing
+TILE = 2048  # tokens, at least the halo; a few (tile, E) tensors fit a cache, larger tiles are no faster
 HALVES = (torch.bfloat16, torch.float16)
 IN_ITS_INPUTS_DTYPE = (
     "reference",
     "chunked",
     "cpu",
-)  # scans that do not turn to float32 by themselves
+)  # scans that do not convert to float32 themselves
 _HALO = TAPS - 1
 
 
@@ -55,7 +55,7 @@ class Direction(NamedTuple):
 
 
 class MambaMixer(nn.Module):
-    """(B, L, D) -> (B, L, D); keys and shapes of the state dict are the official ones."""
+    """The mixer, (B, L, D) -> (B, L, D); keys and shapes of the state dict are the official ones."""
 
     def __init__(self, width: int, design: Design, initial_A: float = 1.0) -> None:
         super().__init__()
@@ -80,18 +80,23 @@ class MambaMixer(nn.Module):
         self.out_proj = nn.Linear(channels, width, bias=False)
 
     def directions(self, from_end: bool = False) -> list[Direction]:
-        """The scans; `from_end`: those of the mixer on the flipped sequence, in the unflipped one's order."""
+        """Return the scans; with `from_end` those of the mixer on the flipped sequence, without flipping it."""
         forward = self.conv1d, self.x_proj, self.dt_proj
-        found = [Direction(*forward, self.A_log, self.D, from_end, from_end)]
+        scans = [Direction(*forward, self.A_log, self.D, from_end, from_end)]
         if self.design == "fo-bi":
-            found.append(Direction(*forward, self.A_b_log, self.D, from_end, not from_end))
+            scans.append(Direction(*forward, self.A_b_log, self.D, from_end, not from_end))
         if self.design == "bi-bi":
             second = self.conv1d_b, self.x_proj_b, self.dt_proj_b
-            found.append(Direction(*second, self.A_b_log, self.D_b, not from_end, not from_end))
-        return found
+            scans.append(Direction(*second, self.A_b_log, self.D_b, not from_end, not from_end))
+        return scans
 
     def forward(self, h: Tensor, from_end: bool = False) -> Tensor:
-        """`from_end`: as flip(mixer(flip(h))). Without gradients a long `h` is overwritten by the result."""
+        """Mix tokens: (B, L, D) -> (B, L, D).
+
+        Args:
+            h: is overwritten by the result if it is long and no gradient is needed.
+            from_end: compute flip(mixer(flip(h))) instead.
+        """
         if h.shape[1] > self.tile and not torch.is_grad_enabled():
             return self._by_tiles(h, from_end)
         x, z = self.in_proj(h).chunk(2, dim=-1)
@@ -137,28 +142,28 @@ class MambaMixer(nn.Module):
         return y.to(c.dtype), state
 
     def _by_tiles(self, h: Tensor, from_end: bool) -> Tensor:
-        """Compute `forward` in place: a scan from the end first, whose outputs are kept for the one from the start."""
+        """Compute `forward` in place: the scan from the end first, whose outputs are stored, then the other."""
         directions = sorted(self.directions(from_end), key=lambda d: not d.reverse)
-        kept: Tensor | None = None
+        backward: Tensor | None = None
         for direction in directions[:-1]:
-            kept = h.new_empty(*h.shape[:2], len(direction.D))
+            backward = h.new_empty(*h.shape[:2], len(direction.D))
             for tile, _, y in self._tiles(h, direction, gate=False):
-                kept[:, tile] = y
-        held: tuple[slice, Tensor] | None = (
-            None  # the last tile's result: its input is the next one's halo
+                backward[:, tile] = y
+        pending: tuple[slice, Tensor] | None = (
+            None  # the last tile's result; its input is still needed as the next tile's halo
         )
         for tile, z, y in self._tiles(h, directions[-1], gate=True):
-            if held is not None:
-                h[:, held[0]] = held[1]
-            held = tile, self._gated(y if kept is None else y.add_(kept[:, tile]), z)
-        assert held is not None
-        h[:, held[0]] = held[1]
+            if pending is not None:
+                h[:, pending[0]] = pending[1]
+            pending = tile, self._gated(y if backward is None else y.add_(backward[:, tile]), z)
+        assert pending is not None
+        h[:, pending[0]] = pending[1]
         return h
 
     def _tiles(
         self, h: Tensor, direction: Direction, gate: bool
     ) -> Iterator[tuple[slice, Tensor, Tensor]]:
-        """(place, z, y) of every tile, in the order of the scan; z only where it is asked for."""
+        """Yield (place, z, y) of every tile, in the order of the scan; z is empty unless `gate`."""
         length, channels = h.shape[1], len(direction.D)
         weight = self.in_proj.weight
         state: Tensor | None = None
@@ -175,14 +180,14 @@ class MambaMixer(nn.Module):
 
 
 def _padded(x: Tensor, before: int = _HALO, after: int = _HALO) -> Tensor:
-    """Zeros where the sequence has no neighbours."""
+    """Pad with zeros where the sequence has no neighbours."""
     return F.pad(x, (0, 0, before, after))
 
 
 def _convolve(x: Tensor, direction: Direction) -> Tensor:
-    """(B, L + 6, E) -> (B, L, E): y_t = b + sum_k w_k x_(t - 3 + k), or x_(t + 3 - k) looking ahead.
+    """Convolve (B, L + 6, E) -> (B, L, E): y_t = b + sum_k w_k x_(t - 3 + k), or x_(t + 3 - k) looking ahead.
 
-    As a two-dimensional convolution of height one: that one takes channels last, the one-dimensional one copies.
+    A two-dimensional convolution of height one, as it takes channels last; the one-dimensional one copies.
     """
     weight = direction.conv.weight.flip(2) if direction.ahead else direction.conv.weight
     x = x[:, _HALO:] if direction.ahead else x[:, :-_HALO]
@@ -196,13 +201,13 @@ def _convolve(x: Tensor, direction: Direction) -> Tensor:
 
 
 def _initial_decay(channels: int, initial_A: float) -> Tensor:
-    """Mamba's start, -A = 1 .. N in every channel, times `initial_A`."""
+    """Initialise as Mamba does, -A = 1 .. N in every channel, times `initial_A`."""
     states = torch.arange(1, STATES + 1, dtype=torch.float32)
     return torch.log(initial_A * states).repeat(channels, 1)
 
 
 def _initialise_step(dt_proj: nn.Linear) -> None:
-    """Mamba's start: steps log-uniform in [1e-3, 1e-1] through the bias, at least 1e-4."""
+    """Initialise as Mamba does: steps log-uniform in [1e-3, 1e-1] through the bias, at least 1e-4."""
     nn.init.uniform_(dt_proj.weight, -(dt_proj.in_features**-0.5), dt_proj.in_features**-0.5)
     step = torch.exp(torch.empty_like(dt_proj.bias).uniform_(math.log(1e-3), math.log(1e-1))).clamp(
         min=1e-4
@@ -213,14 +218,14 @@ def _initialise_step(dt_proj: nn.Linear) -> None:
 
 @torch.no_grad()
 def shrink_output(network: nn.Module, depth: int) -> None:
-    """Mamba's start: `depth` mixers together add to the residual what one would."""
+    """Initialise as Mamba does: `depth` mixers together add as much to the residual as one would."""
     for module in network.modules():
         if isinstance(module, MambaMixer):
             module.out_proj.weight /= depth**0.5
 
 
 def normed(norm: nn.LayerNorm | nn.RMSNorm, residual: Tensor) -> Tensor:
-    """norm(residual) in the norm's dtype; computed in the residual's, which stays float32 in a float16 network."""
+    """Return norm(residual) in the norm's dtype, computed in the residual's: float32 also in a float16 network."""
     weight = norm.weight
     if residual.dtype == weight.dtype:
         out: Tensor = norm(residual)
@@ -234,22 +239,30 @@ def normed(norm: nn.LayerNorm | nn.RMSNorm, residual: Tensor) -> Tensor:
 
 
 def added(residual: Tensor, h: Tensor) -> Tensor:
-    """residual + h, in place where no gradient needs the old one."""
+    """Return residual + h, computed in place where no gradient needs the residual."""
     return residual + h if torch.is_grad_enabled() else residual.add_(h)
 
 
 def backend_of(network: nn.Module) -> Backend:
+    """Return the backend of a network's mixers."""
     return next(m.backend for m in network.modules() if isinstance(m, MambaMixer))
 
 
 def use_backend(network: nn.Module, backend: Backend) -> None:
-    """The scan of every mixer of a network."""
+    """Set the backend of every mixer of a network."""
     for module in network.modules():
         if isinstance(module, MambaMixer):
             module.backend = backend
 
 
 def largest_of_mixer(width: int, tokens: int) -> int:
-    """Elements a clip of the largest tensor of a forward without gradients: a direction's outputs, or a tile's x, z."""
+    """Count the elements a clip of the largest tensor of a forward pass without gradients.
+
+    It is the outputs of one direction, or x and z of a tile.
+
+    Args:
+        width: D.
+        tokens: L.
+    """
     of_tile = max(4 * width, math.ceil(width / 16) + 2 * STATES)
     return max(2 * width * tokens, of_tile * min(tokens, TILE + 2 * _HALO))

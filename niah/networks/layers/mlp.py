@@ -1,4 +1,4 @@
-"""The two linear layers between which most blocks have a GELU."""
+"""The MLP of most blocks: two linear layers with a GELU between them."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn

@@ -1,8 +1,8 @@
-"""Per-position logits as one logit a class: how much of a drop is pooling, how much is the network?
+"""Pooling of per-position logits, to separate the part of a drop that is due to pooling from the network's.
 
 A tagger whose head is linear after average pooling scores every position of its last map by itself: z (T, F, classes)
-for T columns of time and F rows of mel, z (T, classes) where positions are of time alone; N positions in all. Average
-pooling of z is then the model's own logit, and any other pooling needs no training:
+for T columns of time and F rows of mel, z (T, classes) where positions are along time only; N positions in all. The
+average of z is then the model's own logit, and any other pooling needs no training:
 
     average        mean over positions of z
     max            max over positions of z
@@ -16,8 +16,8 @@ pooling of z is then the model's own logit, and any other pooling needs no train
                                           column), N // 2 and N - 1; of one row the two readings are the same
 
 Figure 3 of the DASS paper (arXiv:2407.04082) compares average, max, sum, first, mid and last; the released code has
-only the average, and does not say which map order was meant. It may have pooled the map before the head: for max that
-is another thing, for the others the same (sum: but for the head's bias, which AP does not see).
+only the average, and the order of positions is not stated. The authors may have pooled the map before the head: that
+differs for max, but not for the others (for sum only by the head's bias, which does not change AP).
 """
 
 import math
@@ -32,9 +32,15 @@ TEMPERATURE = 1.0
 
 
 def pool(logits: Tensor, pooling: str, share: float) -> Tensor:
-    """Per-position logits (B, T, .., classes) -> (B, classes), same dtype.
+    """Pool per-position logits.
 
-    `share`: needle frames / scene frames, at most 1; for "top-k" only.
+    Args:
+        logits: (B, T, .., classes).
+        pooling: a key of `POOLINGS`.
+        share: needle frames / scene frames, at most 1; for "top-k" only.
+
+    Returns:
+        (B, classes), of the same dtype.
 
     Raises:
         NiahError: an unknown pooling, or no positions.
@@ -50,7 +56,7 @@ def pool(logits: Tensor, pooling: str, share: float) -> Tensor:
 
 
 def top_k_positions(positions: int, share: float) -> int:
-    """k of "top-k": how many of `positions` a needle covers, at least 1."""
+    """Return k of "top-k": the number of `positions` that a needle covers, at least 1."""
     return min(positions, max(1, round(positions * share)))
 
 

@@ -1,7 +1,7 @@
-"""Position embeddings of patch grids: sinusoids made for any place, and learned tables brought to another grid.
+"""Position embeddings of patch grids: sinusoids of any position, and learned tables resized to another grid.
 
 Glossary: f x t patch grid (mel rows x time columns), P = f t places, D width. Tables are (1, P, D), row by row in
-frequency: place row * t + column. Class tokens have rows of their own, which no rule here touches.
+frequency: place row * t + column. Class tokens have separate rows, which are not resized.
 """
 
 import torch
@@ -9,11 +9,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Grid = tuple[int, int]
-_BLOCK = 1 << 16  # rows of a sinusoid made at once in float64
+_BLOCK = 1 << 16  # rows of a sinusoid in float64 at a time
 
 
 def sinusoid_at(places: Tensor, width: int) -> Tensor:
-    """(n,) places -> (n, width) float32: even columns sin(p w_i), odd ones cos(p w_i), w_i = 10000^(-2i/width)."""
+    """Compute sinusoids: even columns sin(p w_i), odd ones cos(p w_i), w_i = 10000^(-2i/width).
+
+    Args:
+        places: (n,) p.
+        width: D.
+
+    Returns:
+        (n, width) float32.
+    """
     frequency = 10000.0 ** (-torch.arange(0, width, 2, dtype=torch.float64) / width)
     table = torch.empty(len(places), width)
     for block, out in zip(torch.split(places, _BLOCK), torch.split(table, _BLOCK), strict=True):
@@ -23,15 +31,23 @@ def sinusoid_at(places: Tensor, width: int) -> Tensor:
 
 
 def sinusoid(tokens: int, width: int) -> Tensor:
-    """(tokens, width) float32: `sinusoid_at` the places 0, 1, 2, .."""
+    """Return `sinusoid_at` the places 0, 1, 2, ..: (tokens, width) float32."""
     return sinusoid_at(torch.arange(tokens), width)
 
 
 def cut_or_resize(table: Tensor, stored: Grid, wanted: Grid) -> Tensor:
-    """The rule of AST, SSAST and SSAMBA: (1, stored places, D) -> (1, wanted places, D).
+    """Resize a table by the rule of AST, SSAST and SSAMBA, in the two steps of the official code.
 
     Fewer columns are cut from the middle of the stored ones, more are resized bilinearly (align_corners False, no
-    antialias); then rows are resized where their number differs. The two steps are the official code's.
+    antialias); then rows are resized where their number differs.
+
+    Args:
+        table: (1, stored places, D).
+        stored: its grid.
+        wanted: the grid of the input.
+
+    Returns:
+        (1, wanted places, D).
     """
     if stored == wanted:
         return table
@@ -48,24 +64,33 @@ def cut_or_resize(table: Tensor, stored: Grid, wanted: Grid) -> Tensor:
 
 
 def resize_smoothly(table: Tensor, stored: Grid, wanted: Grid) -> Tensor:
-    """The rule of AuM: bilinear with antialias, which changes only a shrinking."""
+    """Resize a table by the rule of AuM: bilinear with antialias, which changes only a reduction.
+
+    Args:
+        table: (1, stored places, D).
+        stored: its grid.
+        wanted: the grid of the input.
+
+    Returns:
+        (1, wanted places, D).
+    """
     if stored == wanted:
         return table
     return to_table(_bilinear(to_map(table, stored), wanted, antialias=True))
 
 
 def to_map(table: Tensor, grid: Grid) -> Tensor:
-    """(1, f t, D) -> (1, D, f, t)."""
+    """Reshape a table to a map: (1, f t, D) -> (1, D, f, t)."""
     return table.transpose(1, 2).reshape(1, -1, *grid)
 
 
 def to_table(places: Tensor) -> Tensor:
-    """(1, D, f, t) -> (1, f t, D)."""
+    """Reshape a map to a table: (1, D, f, t) -> (1, f t, D)."""
     return places.flatten(2).transpose(1, 2)
 
 
 def _bilinear(places: Tensor, size: Grid, antialias: bool = False) -> Tensor:
-    """In float32 at least: a CPU has no 16-bit antialias."""
+    """Resize in at least float32: CPUs have no 16-bit antialias."""
     wide = torch.promote_types(places.dtype, torch.float32)
     resized = F.interpolate(
         places.to(wide), size=size, mode="bilinear", align_corners=False, antialias=antialias

@@ -1,4 +1,4 @@
-"""Parts that Audio-MAE, PaSST, EAT and SSLAM share: patches, and a transformer block of bounded memory.
+"""Common parts of Audio-MAE, PaSST, EAT and SSLAM: patches, and a transformer block of bounded memory.
 
     pre-norm  (ViT, DeiT):    y = x + attention(norm1(x));    y + mlp(norm2(y))
     post-norm (data2vec 2):   y = norm1(x + attention(x));    norm2(y + mlp(y))
@@ -6,13 +6,13 @@
 Glossary: B batch, T0 frames, M mels, t x f patch grid (time x mel) of p x p patches, N tokens, D width, H heads,
 d = D / H.
 
-Names and layouts of the parameters are timm's, which is what the authors' files hold. It is not timm's module because
-of memory: timm's holds queries, keys and values as one tensor of 3 B N D elements and the hidden layer as one of
-4 B N D, which at 2.5 h of PaSST's overlapping patches (N = 1,079,990) are past 2^31 elements. Here attention projects
-the three apart and, where no gradient is asked for, everything that acts on a token alone runs over stretches of
-tokens, so that no tensor is larger than B N D. Attention itself is torch's fused kernel: no N x N matrix anywhere.
+Names and layouts of the parameters are timm's, as in the authors' files. timm's module is not used because of memory:
+it has queries, keys and values in one tensor of 3 B N D elements and the hidden layer in one of 4 B N D, which at 2.5 h
+of PaSST's overlapping patches (N = 1,079,990) exceed 2^31 elements. Here the three are projected separately and,
+without gradients, pointwise layers run on part of the tokens at a time, so that no tensor is larger than B N D.
+Attention is torch's fused kernel: no N x N matrix is stored.
 
-Initial weights are torch's own; these networks are for released weights.
+Initial weights are torch's defaults; these networks are for released weights.
 """
 
 from collections.abc import Callable
@@ -49,11 +49,9 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """One layer, (B, N, D) -> (B, N, D); `eps` of both LayerNorms, hidden layer of 4 D."""
+    """A transformer layer, (B, N, D) -> (B, N, D); `eps` of both LayerNorms, hidden layer of 4 D."""
 
-    elements_moved = (
-        14  # for each of its input's, by a fused implementation (`niah.bench.roofline`)
-    )
+    elements_moved = 14  # per input element (`niah.bench.roofline`)
 
     def __init__(
         self, width: int, heads: int, *, eps: float = 1e-6, post_norm: bool = False
@@ -67,11 +65,11 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.post_norm:
-            return by_stretches(self._feed_forward, x + self.attn(x))
-        return by_stretches(self._feed_forward, x + self.attn(self.norm1(x)))
+            return in_token_parts(self._feed_forward, x + self.attn(x))
+        return in_token_parts(self._feed_forward, x + self.attn(self.norm1(x)))
 
     def _feed_forward(self, y: Tensor) -> Tensor:
-        """All after the first sum; a token's result depends on that token alone."""
+        """Apply everything after the first sum; it treats each token by itself."""
         if self.post_norm:
             y = self.norm1(y)
             out: Tensor = self.norm2(y + self.mlp(y))
@@ -80,25 +78,36 @@ class Block(nn.Module):
         return out
 
 
-def by_stretches(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """`function` of (B, N, D) -> (B, N, D), a token at a time in its effect, over stretches of tokens.
+def in_token_parts(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Apply a function that treats each token by itself to part of the tokens at a time; with gradients in one call.
 
-    The result takes the place of `x` stretch by stretch, so `x` is to be the caller's own. With gradients it is one
-    call, as the backward pass would keep every stretch anyway.
+    Args:
+        function: (B, n, D) -> (B, n, D).
+        x: (B, N, D), is overwritten by the result if it is long and no gradient is needed.
+
+    Returns:
+        (B, N, D).
     """
     batch, tokens, _ = x.shape
     if torch.is_grad_enabled() or batch * tokens <= TOKENS_AT_ONCE:
         return function(x)
-    for stretch in torch.split(x, max(1, TOKENS_AT_ONCE // batch), dim=1):
-        stretch.copy_(function(stretch))
+    for part in torch.split(x, max(1, TOKENS_AT_ONCE // batch), dim=1):
+        part.copy_(function(part))
     return x
 
 
 def embed_patches(x: Tensor, projection: nn.Conv2d, *, mel_first: bool = False) -> Tensor:
-    """The convolution of `projection` (p x p, one channel) as one matrix product, its result in token order.
+    """Apply a convolution over patches as one matrix product, with its result in token order.
 
-    (B, T0, M) -> (B, t, f, D), or (B, f, t, D) for `mel_first`, where the kernel's first axis is mel. Frames that do
-    not fill a patch are dropped, as by a convolution. The transposed maps that a convolution leaves are not made.
+    Frames that do not fill a patch are dropped, as by a convolution.
+
+    Args:
+        x: (B, T0, M).
+        projection: p x p, one input channel.
+        mel_first: whether the first axis of the kernel and of the result is mel.
+
+    Returns:
+        (B, t, f, D), or (B, f, t, D) for `mel_first`.
     """
     side, stride = projection.kernel_size[0], projection.stride[0]
     patches = x.unfold(1, side, stride).unfold(2, side, stride)  # (B, t, f, p frames, p mels)
@@ -108,6 +117,16 @@ def embed_patches(x: Tensor, projection: nn.Conv2d, *, mel_first: bool = False) 
 
 
 def largest_tensor(batch: int, tokens: int, width: int, patch: int) -> int:
-    """Elements of the largest tensor of a forward without gradients, N counted with the class tokens."""
+    """Count the elements of the largest tensor of a forward pass without gradients.
+
+    Args:
+        batch: B.
+        tokens: N, with the class tokens.
+        width: D.
+        patch: p.
+
+    Returns:
+        The number of elements.
+    """
     at_once = min(batch * tokens, max(batch, TOKENS_AT_ONCE))
     return max(batch * tokens * max(width, patch * patch), at_once * 4 * width)
