@@ -3,9 +3,9 @@
     kaldi   AST (AST, DASS, SSAST, SSAMBA, AuM, Audio-MAE), EAT (EAT, SSLAM), BEATS
     stft    PASST, HTSAT
 
-Scenes need more of a front end than a model does: a haystack's mel *energies* are computed once and played at any
-gain, so the logarithm is a stage of its own, with its own floor or offset. `Frontend` is all that scenes, needles and
-adapters use; the classes of this package are frozen and have it.
+Scenes need more of a front end than a model does: a haystack's mel *energies* are computed once and used at any gain,
+so the logarithm, with its floor or offset, is a separate step. `Frontend` is the interface that scenes, needles and
+adapters use; the classes of this package are frozen dataclasses.
 """
 
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -20,10 +20,10 @@ __all__ = ["Frontend"]
 
 @runtime_checkable
 class Frontend(Protocol):
-    """A front end as the harness uses it. Frames lie 10 ms apart; features are float32, normalised.
+    """A front end as the harness uses it. Frames are 10 ms apart; features are normalised float32.
 
     A *level* is a normalised log energy before the floor: features = finish(levels(E) + gain_level(g)) for energies E
-    of a sound played at gain g.
+    of a sound at gain g.
     """
 
     @property
@@ -32,62 +32,62 @@ class Frontend(Protocol):
     def mels(self) -> int: ...
     @property
     def frame_length(self) -> int:
-        """Samples under one whole frame."""
+        """Return the samples of one frame."""
 
     @property
     def frame_shift(self) -> int:
-        """Samples from a frame to the next: 10 ms."""
+        """Return the samples from one frame to the next: 10 ms."""
 
     @property
     def lead(self) -> int:
-        """Samples by which a clip's first frame begins before the clip: half a window where frames are centred."""
+        """Return by how many samples the first frame begins before the clip: half a window where frames are centred."""
 
     @property
     def needle_frames(self) -> int:
-        """Frames that a 10 s clip is given to the model as."""
+        """Return the frames of a 10 s clip in the model's input."""
 
     @property
     def removes_mean(self) -> bool:
-        """Return whether a clip's mean is taken off its waveform first."""
+        """Return whether a clip's mean is subtracted from its waveform first."""
 
     @property
     def silence(self) -> float:
-        """A feature of digital silence."""
+        """Return the feature of digital silence."""
 
     @property
     def zero_row(self) -> tuple[float, ...]:
-        """The data set's mean log-mel as features, one value or one a mel; () where only a checkpoint knows it."""
+        """Return the data set's mean log-mel as features, one value or one a mel; () where only a checkpoint has it."""
 
     @property
     def fingerprint(self) -> str:
-        """Stable hash of all parameters, for cache keys and cell keys."""
+        """Return a stable hash of all parameters, for cache keys and cell keys."""
 
     def frames(self, samples: int) -> int:
-        """Frames of a clip of that many samples, as the call gives them; 0 if it is too short."""
+        """Return the frames that the call makes of a clip of `samples` samples; 0 if it is too short."""
 
     def samples(self, frames: int) -> int:
-        """Fewest samples under that many whole frames."""
+        """Return the fewest samples that have `frames` whole frames."""
 
     def energies(self, waveform: "Tensor") -> "Tensor":
-        """Mel power of whole frames, no padding: (B, samples) -> (B, frames, mels)."""
+        """Compute the mel power of whole frames, without padding: (B, samples) -> (B, frames, mels)."""
 
     def log_mel(self, energies: "Tensor") -> "Tensor":
-        """Logarithm of energies, with its floor or offset; any shape."""
+        """Compute the logarithm of energies of any shape, with its floor or offset."""
 
     def normalise(self, log_mel: "Tensor") -> "Tensor":
-        """Features of log-mel values; any shape."""
+        """Normalise log-mel values of any shape to features."""
 
     def levels(self, energies: "Tensor") -> "Tensor":
-        """Normalised log energies without floor or offset, -inf where E is 0; may overwrite its argument."""
+        """Compute normalised log energies without floor or offset, -inf where E is 0; may overwrite its argument."""
 
     def gain_level(self, gain: float) -> float:
-        """Return what a gain of the waveform adds to a level."""
+        """Return the level that a gain of the waveform adds."""
 
     def finish(self, levels: "NDArray[np.float32]", lowest: float) -> None:
-        """Levels to features, in place: the floor. No level is below `lowest`, which may make it needless."""
+        """Apply the floor: levels to features, in place. No level is below `lowest`, which may make it unnecessary."""
 
     def needle(self, waveform: "Tensor") -> "Tensor":
-        """A clip (samples,) padded or cut to a needle: (needle_frames, mels). Its mean is the caller's to remove."""
+        """Pad or cut a clip (samples,) to a needle (needle_frames, mels); the caller subtracts its mean before."""
 
     def __call__(self, waveform: "Tensor") -> "Tensor":
-        """Features of whole clips, unpadded in time: (B, samples) -> (B, frames, mels)."""
+        """Compute the features of whole clips, not padded in time: (B, samples) -> (B, frames, mels)."""

@@ -1,4 +1,4 @@
-"""Mel power of a long waveform, block by block: what all front ends share."""
+"""Mel power of a long waveform, block by block, for all front ends."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,11 +19,20 @@ def mel_power(
     shift: int,
     length: int,
 ) -> Tensor:
-    """Compute power(samples) @ bank for each block of whole frames: (B, samples) -> (B, frames, mels).
+    """Compute power(samples) @ bank, a block of whole frames at a time.
 
-    `power` takes (samples,) of n whole frames, `length` samples each and `shift` apart, and gives |FFT|^2 (n, bins);
-    `bank` is (bins, mels). Computed in blocks of frames: beside the result it takes a few megabytes on a CPU at any
-    length.
+    Beside the result it needs a few megabytes on a CPU, at any length.
+
+    Args:
+        waveform: (B, samples).
+        power: |FFT|^2 (n, bins) of the samples (m,) of n whole frames.
+        bank: (bins, mels).
+        frames: number of frames.
+        shift: samples from one frame to the next.
+        length: samples of a frame.
+
+    Returns:
+        (B, frames, mels), of the waveform's dtype and device.
     """
     out = waveform.new_empty((waveform.shape[0], frames, bank.shape[1]))
     block = _BLOCK_FRAMES_GPU if waveform.is_cuda else _BLOCK_FRAMES
@@ -38,15 +47,17 @@ def mel_power(
 
 
 def squared_spectrum(frames: Tensor) -> Tensor:
-    """|FFT|^2 of padded frames (n, fft_size) -> (n, fft_size / 2); not Nyquist, whose mel weight is 0."""
+    """Compute |FFT|^2 of padded frames (n, fft_size) -> (n, fft_size / 2), without Nyquist, whose mel weight is 0."""
     spectrum = torch.view_as_real(torch.fft.rfft(frames))[:, :-1]
     return spectrum[..., 0].square().addcmul_(spectrum[..., 1], spectrum[..., 1])
 
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Torch on one CPU thread: blocks this small gain nothing from more, and waiting for another
-    thread at each step costs tenfold when the machine is busy."""
+    """Run torch on one CPU thread: blocks this small are no faster on more.
+
+    On a busy machine, waiting for another thread at each step makes them ten times slower.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -12,8 +12,8 @@ torchaudio.compliance.kaldi.fbank with use_energy=False, num_mel_bins=128, dithe
 SSAMBA, AuM, Audio-MAE, EAT and SSLAM (DASS: `dataloader_niah.py`), window_type="povey" on a waveform times 2^15
 that of BEATs (microsoft/unilm, beats/BEATs.py).
 
-Energies are kept apart from their logarithm because they scale exactly with the square of a gain:
-a noise's energies are computed once and serve every SNR.
+Energies and their logarithm are separate steps because energies scale exactly with the square of a gain:
+a noise's energies are computed once for all SNRs.
 """
 
 import functools
@@ -47,9 +47,9 @@ class KaldiFrontend:
     """Front end with fixed parameters; the defaults are those of the AST and DASS family.
 
     `needle_frames` is the length that a clip is padded or cut to (10.24 s); `mean` and `std` are
-    the data set's log-mel statistics. `padding` says with what: zeros in place of log energies (AST's
-    loader; they are normalised like the others), or samples of zeros. Equal front ends compare equal
-    and may share cached features.
+    the data set's log-mel statistics. `padding` is of zeros in place of log energies (AST's loader; they
+    are normalised like the others), or of samples of zeros. Equal front ends compare equal and may
+    share cached features.
     """
 
     sample_rate: int = 16000
@@ -60,18 +60,18 @@ class KaldiFrontend:
     std: float = 4.5689974
     needle_frames: int = 1024
     window: Window = "hanning"
-    gain: float = 1.0  # of the waveform, which others hold in full scale 1
+    gain: float = 1.0  # of the waveform, for models that do not use full scale 1
     removes_mean: bool = True
     padding: Padding = "log-zeros"
 
     @property
     def fft_size(self) -> int:
-        """The power of two that holds a frame."""
+        """Return the smallest power of two that is no shorter than a frame."""
         return 1 << (self.frame_length - 1).bit_length()
 
     @property
     def fingerprint(self) -> str:
-        """Stable hash of all parameters, for cache keys and cell keys."""
+        """Return a stable hash of all parameters, for cache keys and cell keys."""
         known = {field.name: (getattr(self, field.name), field.default) for field in fields(self)}
         first = list(known)[:_FIRST_FIELDS]
         included = {k: v for k, (v, default) in known.items() if k in first or v != default}
@@ -80,38 +80,38 @@ class KaldiFrontend:
 
     @property
     def lead(self) -> int:
-        """0: a clip's first frame begins with the clip."""
+        """Return 0: a clip's first frame begins with the clip."""
         return 0
 
     @property
     def silence(self) -> float:
-        """(log eps - mean) / (2 std): a feature of digital silence, and the least there is."""
+        """Return (log eps - mean) / (2 std), the feature of digital silence and the lowest possible."""
         return (math.log(EPS) - self.mean) / (2 * self.std)
 
     @property
     def zero_row(self) -> tuple[float, ...]:
-        """The data set's mean log-mel, normalised: 0."""
+        """Return the data set's mean log-mel, normalised: 0."""
         return (0.0,)
 
     def frames(self, samples: int) -> int:
-        """Whole frames in that many samples (snip edges): 1 + (n - length) // shift, or 0."""
+        """Return the whole frames of `samples` samples (snip edges): 1 + (n - length) // shift, or 0."""
         if samples < self.frame_length:
             return 0
         return 1 + (samples - self.frame_length) // self.frame_shift
 
     def samples(self, frames: int) -> int:
-        """Fewest samples that give that many frames."""
+        """Return the fewest samples that give `frames` frames."""
         return self.frame_length + (frames - 1) * self.frame_shift if frames > 0 else 0
 
     def row_of(self, hertz: float) -> float:
-        """Mel row (fractional, 0 to mels) that lies at that frequency, for pictures' axes."""
+        """Return the mel row (fractional, 0 to mels) of a frequency, for the axes of pictures."""
         return row_of(hertz, self.mels, LOW_HZ, self.sample_rate / 2, "kaldi")
 
     def energies(self, waveform: Tensor) -> Tensor:
-        """Mel power: (B, samples) -> (B, frames, mels) of the same (floating) dtype and device.
+        """Compute mel power: (B, samples) -> (B, frames, mels) of the same (floating) dtype and device.
 
-        No logarithm, no floor, no removal of the waveform's mean (a frame's own mean is removed,
-        which makes that of the waveform immaterial but for rounding).
+        There is no logarithm, no floor, and no subtraction of the waveform's mean (a frame's own mean is subtracted, so
+        that of the waveform matters only for rounding).
         """
         return mel_power(
             waveform,
@@ -123,36 +123,36 @@ class KaldiFrontend:
         )
 
     def log_mel(self, energies: Tensor) -> Tensor:
-        """log(max(E, eps)), any shape."""
+        """Compute log(max(E, eps)), any shape."""
         return energies.clamp_min(EPS).log_()
 
     def normalise(self, log_mel: Tensor) -> Tensor:
-        """(x - mean) / (2 std), any shape."""
+        """Compute (x - mean) / (2 std), any shape."""
         return (log_mel - self.mean) / (2 * self.std)
 
     def denormalise(self, features: Tensor) -> Tensor:
-        """Inverse of `normalise`: log-mel of features, any shape."""
+        """Invert `normalise`: features of any shape to log-mel."""
         return features * (2 * self.std) + self.mean
 
     def decibels(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """10 log10 of the mel energies behind features, for pictures."""
+        """Compute 10 log10 of the mel energies of features, for pictures."""
         return (features * (2 * self.std) + self.mean) * np.float32(10 / math.log(10))
 
     def levels(self, energies: Tensor) -> Tensor:
-        """(log E - mean) / (2 std) without a floor, in place."""
+        """Compute (log E - mean) / (2 std) without a floor, in place."""
         return energies.log_().sub_(self.mean).div_(2 * self.std)
 
     def gain_level(self, gain: float) -> float:
-        """ln(g) / std, since energies scale with g^2."""
+        """Return ln(g) / std, since energies scale with g^2."""
         return math.log(gain) / self.std
 
     def finish(self, levels: NDArray[np.float32], lowest: float) -> None:
-        """max(level, silence), in place."""
+        """Compute max(level, silence), in place."""
         if lowest < self.silence + 1e-3:
             np.maximum(levels, np.float32(self.silence), out=levels)
 
     def needle(self, waveform: Tensor) -> Tensor:
-        """(samples,) -> (needle_frames, mels): cut, or padded as `padding` says."""
+        """Cut or pad (by `padding`) a clip: (samples,) -> (needle_frames, mels)."""
         wanted = self.samples(self.needle_frames)
         waveform = waveform[:wanted]
         if self.padding == "silence":
@@ -162,9 +162,13 @@ class KaldiFrontend:
         return self.normalise(torch.nn.functional.pad(log_mel, (0, 0, 0, missing)))
 
     def __call__(self, waveform: Tensor) -> Tensor:
-        """Normalised features of whole waveforms, each less its own mean if `removes_mean`.
+        """Compute the normalised features of whole waveforms, less their mean if `removes_mean`; no padding.
 
-        (B, samples) at `sample_rate` -> (B, frames, mels), no padding.
+        Args:
+            waveform: (B, samples) at `sample_rate`.
+
+        Returns:
+            (B, frames, mels).
         """
         if self.removes_mean:
             waveform = waveform - waveform.mean(dim=-1, keepdim=True)
@@ -172,10 +176,10 @@ class KaldiFrontend:
         return features.sub_(self.mean).div_(2 * self.std)
 
     def _power(self, samples: Tensor) -> Tensor:
-        """|FFT|^2 of each frame: (samples,) -> (frames, bins)."""
+        """Compute |FFT|^2 of each frame: (samples,) -> (frames, bins)."""
         # The window is 0 at a frame's first sample, so its predecessor never matters and
-        # pre-emphasis may run over all samples; removing the mean first equals taking (1 -
-        # 0.97) m off afterwards.
+        # pre-emphasis may run over all samples; removing the mean first equals subtracting
+        # (1 - 0.97) m afterwards.
         emphasised = samples.clone()
         emphasised[1:] -= PREEMPHASIS * samples[:-1]
         frames = emphasised.unfold(0, self.frame_length, self.frame_shift)
@@ -204,7 +208,7 @@ class KaldiFrontend:
 def _window(
     length: int, name: Window, gain: float, dtype: torch.dtype, device: torch.device
 ) -> Tensor:
-    """Symmetric Hann window (length,), or its power 0.85 (Povey), times the gain."""
+    """Return the symmetric Hann window (length,), or its power 0.85 (Povey), times the gain."""
     window = torch.hann_window(length, periodic=False, dtype=torch.float64)
     if name == "povey":
         window = window.pow(_POVEY_POWER)
@@ -220,11 +224,11 @@ EAT = KaldiFrontend(mean=-4.268, std=4.569)
 BEATS = KaldiFrontend(
     mean=15.41663,
     std=6.55582,
-    needle_frames=998,  # 10 s: BEATs takes any length and pads nothing
+    needle_frames=998,  # 10 s: BEATs takes any length without padding
     window="povey",
     gain=2.0**15,
     removes_mean=False,
     padding="silence",
 )
-"""BEATs: waveform in 16-bit units, Povey window. A clip below 10 s is padded with zeros in the waveform: ours, for the
-authors mask what they pad and publish no rule for a single clip."""
+"""BEATs: waveform in 16-bit units, Povey window. A clip below 10 s is padded with zeros in the waveform. This is our
+rule, as the authors mask their padding and publish none for a single clip."""

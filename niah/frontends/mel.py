@@ -1,7 +1,7 @@
 """Mel scales and their triangular filters.
 
-kaldi    mel = 1127 ln(1 + f / 700); triangles straight on the mel axis, peak 1 (HTK, Kaldi, torchaudio)
-slaney   mel = 3 f / 200 below 1 kHz, 15 + 27 ln(f / 1000) / ln 6.4 above; triangles straight in Hz, area 1
+kaldi    mel = 1127 ln(1 + f / 700); triangles linear on the mel axis, peak 1 (HTK, Kaldi, torchaudio)
+slaney   mel = 3 f / 200 below 1 kHz, 15 + 27 ln(f / 1000) / ln 6.4 above; triangles linear in Hz, area 1
          (Slaney's Auditory Toolbox, librosa's default)
 """
 
@@ -20,7 +20,7 @@ _LOG_STEP = math.log(6.4) / 27
 
 
 def mel_of(hertz: float, scale: Scale) -> float:
-    """A frequency on the mel scale."""
+    """Convert a frequency to mel."""
     if scale == "kaldi":
         return 1127.0 * math.log1p(hertz / 700.0)
     if hertz < _KNEE_HZ:
@@ -29,7 +29,18 @@ def mel_of(hertz: float, scale: Scale) -> float:
 
 
 def row_of(hertz: float, mels: int, low_hz: float, high_hz: float, scale: Scale) -> float:
-    """Mel row (fractional, 0 to mels) that lies at that frequency, for pictures' axes."""
+    """Return the mel row of a frequency, for the axes of pictures.
+
+    Args:
+        hertz: the frequency.
+        mels: number of rows.
+        low_hz: lower edge of the lowest filter.
+        high_hz: upper edge of the highest filter.
+        scale: the mel scale.
+
+    Returns:
+        A fractional row, 0 to `mels`.
+    """
     low, high = mel_of(low_hz, scale), mel_of(high_hz, scale)
     return (mel_of(hertz, scale) - low) / (high - low) * (mels + 1) - 0.5
 
@@ -45,7 +56,21 @@ def mel_bank(
     dtype: torch.dtype,
     device: torch.device,
 ) -> Tensor:
-    """Weights (fft_size / 2, mels): triangles equally spaced in mel that overlap by half."""
+    """Make a bank of triangular filters, equally spaced in mel, that overlap by half.
+
+    Args:
+        mels: number of filters.
+        fft_size: even.
+        sample_rate: Hz.
+        low_hz: lower edge of the lowest filter.
+        high_hz: upper edge of the highest filter.
+        scale: the mel scale.
+        dtype: of the weights.
+        device: of the weights.
+
+    Returns:
+        Weights (fft_size / 2, mels), without Nyquist.
+    """
     low, high = mel_of(low_hz, scale), mel_of(high_hz, scale)
     edges = torch.linspace(low, high, mels + 2, dtype=torch.float64)
     hertz = torch.arange(fft_size // 2, dtype=torch.float64) * (sample_rate / fft_size)
@@ -65,6 +90,6 @@ def _triangles(points: Tensor, edges: Tensor) -> Tensor:
 
 
 def _slaney_hertz(mel: Tensor) -> Tensor:
-    """Inverse of the Slaney scale."""
+    """Invert the Slaney scale."""
     above = _KNEE_HZ * torch.exp(_LOG_STEP * (mel - _KNEE_MEL))
     return torch.where(mel < _KNEE_MEL, mel * _HZ_PER_MEL, above)

@@ -7,10 +7,10 @@
 
 PaSST (kkoutini/PaSST, models/preprocess.py in evaluation): symmetric Hann of 800 samples, Kaldi's mel bank of 128 from
 0 to 15 kHz. HTS-AT (RetroCirce/HTS-Audio-Transformer, torchlibrosa): periodic Hann of 1024, librosa's Slaney bank of 64
-from 50 Hz to 14 kHz; the network's own batch normalisation does what a mean and deviation do elsewhere.
+from 50 Hz to 14 kHz; the network's batch normalisation replaces mean and deviation.
 
-Padding is for the true ends of a clip. `energies` pads nothing: a haystack is made of whole frames. The frames that
-a window shorter than the FFT is padded to differ from the official ones in phase only.
+Only the ends of a clip are padded. `energies` pads nothing: a haystack consists of whole frames. A window shorter than
+the FFT is padded at its end, which differs from the official code in phase only.
 """
 
 import dataclasses
@@ -61,18 +61,18 @@ class StftFrontend:
 
     @property
     def fingerprint(self) -> str:
-        """Stable hash of all parameters, for cache keys and cell keys."""
+        """Return a stable hash of all parameters, for cache keys and cell keys."""
         parts = sorted(f"{field.name}={getattr(self, field.name)!r}" for field in fields(self))
         return hashlib.sha256("\n".join(["stft-log-mel-1", *parts]).encode()).hexdigest()[:16]
 
     @property
     def frame_length(self) -> int:
-        """The window, and one sample more where pre-emphasis takes the one before."""
+        """Return the samples of a frame: the window, and one more before it for pre-emphasis."""
         return self.window_length + self._taken
 
     @property
     def lead(self) -> int:
-        """Half the window."""
+        """Return half the window."""
         return self.window_length // 2
 
     @property
@@ -82,11 +82,12 @@ class StftFrontend:
 
     @property
     def removes_mean(self) -> bool:
+        """Return False: the waveform's mean stays."""
         return False
 
     @property
     def silence(self) -> float:
-        """A feature of digital silence: that of the floor."""
+        """Return the feature of digital silence, that of the floor."""
         return (self.unit * math.log(self.floor) - self.mean) / self.scale
 
     @property
@@ -94,58 +95,62 @@ class StftFrontend:
         return 1 if self.preemphasis else 0
 
     def with_zero_row(self, row: Sequence[float]) -> "StftFrontend":
-        """The same, with the mean log-mel that a checkpoint has learned (HTS-AT: `bn0.running_mean`)."""
+        """Return the front end with the mean log-mel that a checkpoint has learned (HTS-AT: `bn0.running_mean`).
+
+        Raises:
+            NiahError: not one value, or one a mel.
+        """
         if len(row) not in (1, self.mels):
             raise NiahError(f"a mean log-mel must have {self.mels} values, got {len(row)}")
         return dataclasses.replace(self, zero_row=tuple(float(value) for value in row))
 
     def frames(self, samples: int) -> int:
-        """Centred frames of a clip: 1 + n // shift of the samples that pre-emphasis leaves; 0 if too few to reflect."""
+        """Return the centred frames of a clip, 1 + n // shift after pre-emphasis; 0 if it is too short."""
         left = samples - self._taken
         return 1 + left // self.frame_shift if left > self.lead else 0
 
     def samples(self, frames: int) -> int:
-        """Fewest samples under that many whole frames."""
+        """Return the fewest samples that have `frames` whole frames."""
         return self.frame_length + (frames - 1) * self.frame_shift if frames > 0 else 0
 
     def row_of(self, hertz: float) -> float:
-        """Mel row (fractional, 0 to mels) that lies at that frequency, for pictures' axes."""
+        """Return the mel row (fractional, 0 to mels) of a frequency, for the axes of pictures."""
         return row_of(hertz, self.mels, self.low_hz, self.high_hz, self.mel_scale)
 
     def energies(self, waveform: Tensor) -> Tensor:
-        """Mel power of whole frames, unpadded: (B, samples) -> (B, frames, mels)."""
+        """Compute the mel power of whole frames, without padding: (B, samples) -> (B, frames, mels)."""
         return self._mel_power(self._emphasised(waveform))
 
     def log_mel(self, energies: Tensor) -> Tensor:
-        """unit * ln(E + floor), or of max(E, floor); any shape."""
+        """Compute unit * ln(E + floor), or of max(E, floor); any shape."""
         staged = energies + self.floor if self.adds_floor else energies.clamp_min(self.floor)
         return staged.log_().mul_(self.unit)
 
     def normalise(self, log_mel: Tensor) -> Tensor:
-        """(x - mean) / scale, any shape."""
+        """Compute (x - mean) / scale, any shape."""
         return (log_mel - self.mean) / self.scale
 
     def denormalise(self, features: Tensor) -> Tensor:
-        """Inverse of `normalise`: log-mel of features, any shape."""
+        """Invert `normalise`: features of any shape to log-mel."""
         return features * self.scale + self.mean
 
     def decibels(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """10 log10 of the mel energies behind features, for pictures."""
+        """Compute 10 log10 of the mel energies of features, for pictures."""
         per_unit = np.float32(DECIBELS_PER_NEPER / self.unit)
         return (features * np.float32(self.scale) + np.float32(self.mean)) * per_unit
 
     def levels(self, energies: Tensor) -> Tensor:
-        """(unit ln E - mean) / scale without floor or offset, in place."""
+        """Compute (unit ln E - mean) / scale without floor or offset, in place."""
         return energies.log_().mul_(self.unit).sub_(self.mean).div_(self.scale)
 
     def gain_level(self, gain: float) -> float:
-        """2 unit ln(g) / scale, since energies scale with g^2."""
+        """Return 2 unit ln(g) / scale, since energies scale with g^2."""
         return 2 * self.unit * math.log(gain) / self.scale
 
     def finish(self, levels: NDArray[np.float32], lowest: float) -> None:
-        """max(level, silence), in place; where the floor is added, silence + s ln(1 + exp((level - silence) / s)).
+        """Compute max(level, silence), in place; for an offset, silence + s ln(1 + exp((level - silence) / s)).
 
-        s = unit / scale is what a neper of energy is in features.
+        s = unit / scale is one neper of energy in features.
         """
         step = self.unit / self.scale
         if not self.adds_floor:
@@ -159,13 +164,13 @@ class StftFrontend:
             levels += np.float32(self.silence)
 
     def needle(self, waveform: Tensor) -> Tensor:
-        """(samples,) -> (needle_frames, mels): cut to 10 s, or padded with zeros, then as any clip."""
+        """Cut a clip to 10 s or pad it with zeros: (samples,) -> (needle_frames, mels)."""
         wanted = CLIP_S * self.sample_rate
         waveform = waveform[:wanted]
         return self(torch.nn.functional.pad(waveform, (0, wanted - len(waveform)))[None])[0]
 
     def __call__(self, waveform: Tensor) -> Tensor:
-        """Features of whole clips, ends reflected: (B, samples) at `sample_rate` -> (B, frames, mels)."""
+        """Compute the features of whole clips, ends reflected: (B, samples) at `sample_rate` -> (B, frames, mels)."""
         if self.frames(waveform.shape[-1]) == 0:
             return waveform.new_empty((waveform.shape[0], 0, self.mels))
         emphasised = self._emphasised(waveform)
@@ -173,7 +178,7 @@ class StftFrontend:
         return self.normalise(self.log_mel(self._mel_power(padded[:, 0])))
 
     def _emphasised(self, waveform: Tensor) -> Tensor:
-        """(B, n) -> (B, n - 1), or unchanged without pre-emphasis."""
+        """Apply pre-emphasis: (B, n) -> (B, n - 1), or unchanged without."""
         if not self.preemphasis:
             return waveform
         return waveform[:, 1:] - self.preemphasis * waveform[:, :-1]
@@ -190,7 +195,7 @@ class StftFrontend:
         )
 
     def _power(self, samples: Tensor) -> Tensor:
-        """|FFT|^2 of each frame: (samples,) -> (frames, bins)."""
+        """Compute |FFT|^2 of each frame: (samples,) -> (frames, bins)."""
         frames = samples.unfold(0, self.window_length, self.frame_shift)
         padded = samples.new_zeros((frames.shape[0], self.fft_size))
         window = _hann(self.window_length, self.periodic, samples.dtype, samples.device)
@@ -231,7 +236,7 @@ PASST = StftFrontend(
     scale=5.0,
     zero_row=(0.0,),
 )
-"""PaSST: (ln(E + 1e-5) + 4.5) / 5, 1000 frames a 10 s clip."""
+"""PaSST: (ln(E + 1e-5) + 4.5) / 5, 1000 frames for 10 s."""
 
 HTSAT = StftFrontend(
     mels=64,
@@ -248,5 +253,5 @@ HTSAT = StftFrontend(
     scale=1.0,
     zero_row=(),
 )
-"""HTS-AT: decibels, 1001 frames a 10 s clip. Its normalisation is in the network, so the mean log-mel that the haystack
-`zero` plays is the checkpoint's: an adapter gives `HTSAT.with_zero_row(bn0.running_mean)`."""
+"""HTS-AT: decibels, 1001 frames a 10 s clip. Its normalisation is in the network, so the mean log-mel of the haystack
+`zero` is the checkpoint's: the adapter uses `HTSAT.with_zero_row(bn0.running_mean)`."""

@@ -1,13 +1,13 @@
-"""Measures of how well scores rank the clips that have a label above those that have not.
+"""Ranking metrics: how well scores rank the clips that have a label above those that do not.
 
 Goal
-    One number a class and one a cell for multi-label audio tagging, equal to what
-    `sklearn.metrics.average_precision_score` and `roc_auc_score` give, ties included.
+    One number a class and one a cell for multi-label audio tagging, equal to those of
+    `sklearn.metrics.average_precision_score` and `roc_auc_score`, ties included.
 
 Conventions
     `targets` is bool (clips, classes); `scores` is any real dtype (clips, classes), higher means
-    "more likely there". Only the order of the scores of one class matters, so logits and their
-    sigmoids give the same result as long as rounding ties none of them. All results are float64 in
+    "more likely present". Only the order of the scores of one class matters, so logits and their
+    sigmoids give the same result as long as rounding creates no ties. All results are float64 in
     natural units (0..1, not per cent); a class for which a metric is undefined is NaN.
 
 Formulas
@@ -40,10 +40,14 @@ Mask = NDArray[np.bool_]
 
 
 def validate(targets: Targets, scores: Scores) -> None:
-    """Check that both are (clips, classes), `targets` bool and `scores` finite.
+    """Check the shapes and dtypes of targets and scores.
+
+    Args:
+        targets: (clips, classes) bool.
+        scores: (clips, classes), finite.
 
     Raises:
-        NiahError: they are not; says which clips.
+        NiahError: they are wrong; the message has the first clip.
     """
     if targets.ndim != 2 or targets.shape != scores.shape:
         raise NiahError(
@@ -80,7 +84,7 @@ def rank(targets: Mask, scores: NDArray[Any], excluded: Mask | None = None) -> R
     Args:
         targets: Clips that have the class, (n,).
         scores: Any real dtype, (n,).
-        excluded: Clips that are left out, (n,); None for none.
+        excluded: Clips to leave out, (n,); None for none.
 
     Returns:
         The ranking of the other clips, whose indices are those of `targets`.
@@ -89,7 +93,7 @@ def rank(targets: Mask, scores: NDArray[Any], excluded: Mask | None = None) -> R
         counted = np.flatnonzero(~excluded)
         part = rank(targets[counted], scores[counted])
         return Ranking(counted[part.order], part.hits, part.first, part.last)
-    # float64 holds every float16/32 exactly, so no new tie appears, and negation cannot overflow
+    # float64 represents every float16/32 exactly, so no new tie appears, and negation cannot overflow
     negated = -np.asarray(scores, dtype=np.float64)
     order = np.argsort(negated, kind="stable")
     ordered = negated[order]
@@ -100,16 +104,39 @@ def rank(targets: Mask, scores: NDArray[Any], excluded: Mask | None = None) -> R
 
 
 def rankings(targets: Targets, scores: Scores, excluded: Mask | None = None) -> list[Ranking]:
-    """Rank every class of `targets` and `scores` (clips, classes)."""
+    """Rank the clips of every class.
+
+    Args:
+        targets: (clips, classes) bool.
+        scores: (clips, classes) of any real dtype.
+        excluded: (clips, classes) bool, entries to leave out; None for none.
+
+    Returns:
+        One ranking a class.
+
+    Raises:
+        NiahError: shapes that disagree, or scores that are not finite.
+    """
     validate(targets, scores)
     masks = [None] * targets.shape[1] if excluded is None else list(excluded.T)
     return [rank(t, s, m) for t, s, m in zip(targets.T, scores.T, masks, strict=True)]
 
 
 def average_precision(targets: Targets, scores: Scores, excluded: Mask | None = None) -> Float64:
-    """AP of each class, (classes,) float64; NaN where a class has no positive clip.
+    """Compute the AP of each class.
 
     AP = 1/P sum over positives i of precision at the end of i's tie group.
+
+    Args:
+        targets: (clips, classes) bool.
+        scores: (clips, classes) of any real dtype.
+        excluded: (clips, classes) bool, entries to leave out; None for none.
+
+    Returns:
+        (classes,) float64; NaN where a class has no positive clip.
+
+    Raises:
+        NiahError: shapes that disagree, or scores that are not finite.
     """
     return np.array([_one_ap(each) for each in rankings(targets, scores, excluded)])
 
@@ -123,14 +150,25 @@ def _one_ap(ranking: Ranking) -> float:
 
 
 def mean_average_precision(ap: Float64) -> float:
-    """Mean of `average_precision` over the classes that have one; NaN when none has."""
+    """Return the mean of `average_precision` over the classes that have one; NaN when none has."""
     return _mean_defined(ap)
 
 
 def auc(targets: Targets, scores: Scores, excluded: Mask | None = None) -> Float64:
-    """Area under the ROC curve of each class, (classes,); NaN without both positives and negatives.
+    """Compute the area under the ROC curve of each class.
 
     Midranks: AUC = (sum over positives of the number of negatives below, ties one half) / (P N).
+
+    Args:
+        targets: (clips, classes) bool.
+        scores: (clips, classes) of any real dtype.
+        excluded: (clips, classes) bool, entries to leave out; None for none.
+
+    Returns:
+        (classes,) float64; NaN without both positives and negatives.
+
+    Raises:
+        NiahError: shapes that disagree, or scores that are not finite.
     """
     return np.array([_one_auc(each) for each in rankings(targets, scores, excluded)])
 
@@ -147,7 +185,7 @@ def _one_auc(ranking: Ranking) -> float:
 
 
 def mean_auc(class_auc: Float64) -> float:
-    """Mean of `auc` over the classes that have one; NaN when none has."""
+    """Return the mean of `auc` over the classes that have one; NaN when none has."""
     return _mean_defined(class_auc)
 
 
@@ -167,12 +205,19 @@ def d_prime(area: float) -> float:
 def chance_average_precision(
     positives: NDArray[np.int64], clips: NDArray[np.int64] | int
 ) -> Float64:
-    """Return E[AP] of a uniformly random order of `clips` clips, for each count of positives; NaN for 0.
+    """Compute E[AP] of a uniformly random order of clips, for each count of positives.
 
-    With P positives among n, rank k holds a positive with probability P/n, and then each of the
-    k - 1 ranks above holds another with probability (P-1)/(n-1). So
+    With P positives among n, rank k has a positive with probability P/n, and then each of the
+    k - 1 ranks above has another with probability (P-1)/(n-1). So
     E[AP] = 1/P sum_k P/n (1 + (k-1)(P-1)/(n-1)) / k = 1/n [H_n + (P-1)/(n-1) (n - H_n)],
     where H_n is the n-th harmonic number. It exceeds P/n, by much when clips are few.
+
+    Args:
+        positives: P, any shape.
+        clips: n, one number or in the shape of `positives`.
+
+    Returns:
+        float64 in the shape of `positives`; NaN for 0 positives.
     """
     most = int(np.max(clips, initial=0))
     harmonic = np.r_[0.0, np.cumsum(1.0 / np.arange(1, most + 1))][clips]
@@ -182,7 +227,15 @@ def chance_average_precision(
 
 
 def chance_mAP(targets: Targets, excluded: Mask | None = None) -> float:  # noqa: N802 - the field writes mAP
-    """Return the expected mAP of random scores on these clips: the floor of every table and figure."""
+    """Compute the expected mAP of random scores on these clips: the floor of every table and figure.
+
+    Args:
+        targets: (clips, classes) bool.
+        excluded: (clips, classes) bool, entries to leave out; None for none.
+
+    Returns:
+        A share in 0..1; NaN without positives.
+    """
     clips: NDArray[np.int64] | int = targets.shape[0]
     if excluded is not None:
         clips = targets.shape[0] - excluded.sum(axis=0, dtype=np.int64)

@@ -1,11 +1,11 @@
-"""The part of macro mAP that is there because clips are few, from a run's own chance floor.
+"""The part of macro mAP that is due to few clips, computed from a run's chance mAP.
 
 The expected AP of random scores is linear in the number of positives P of a class
-(`niah.metrics.average_precision.chance_average_precision`), so its mean over classes gives the mean of P back:
+(`niah.metrics.average_precision.chance_average_precision`), so the mean of P follows from its mean over classes:
 
     chance = 1/n [H_n + (P-1)/(n-1) (n - H_n)],    excess = chance - P/n
 
-P/n is what random scores get on many clips; the excess is there only because clips are few.
+P/n is the score of random scores on many clips; the excess is due to few clips.
 """
 
 from typing import TYPE_CHECKING
@@ -15,11 +15,19 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
-EXCESS = 0.01  # of mAP: from here on it changes what a table says
+EXCESS = 0.01  # of mAP, from which a table needs a warning
 
 
 def mean_positives(chance_mAP: float, clips: int) -> float:
-    """Return the positives of a scored class, averaged over classes, from `chance_mAP` on `clips` clips."""
+    """Compute the mean number of positives of a scored class.
+
+    Args:
+        chance_mAP: expected mAP of random scores, 0..1.
+        clips: number of clips.
+
+    Returns:
+        The mean over classes.
+    """
     harmonic = float(np.sum(1.0 / np.arange(1, clips + 1)))
     if clips < 2:
         return float(clips)
@@ -27,12 +35,20 @@ def mean_positives(chance_mAP: float, clips: int) -> float:
 
 
 def chance_excess(chance_mAP: float, clips: int) -> float:
-    """Return how far `chance_mAP` lies above that of many clips with as large a share of positives."""
+    """Compute by how much `chance_mAP` exceeds that of many clips with the same share of positives.
+
+    Args:
+        chance_mAP: expected mAP of random scores, 0..1.
+        clips: number of clips.
+
+    Returns:
+        The difference, 0..1.
+    """
     return chance_mAP - mean_positives(chance_mAP, clips) / clips
 
 
 def few_clips_warning(cells: "pd.DataFrame") -> str | None:
-    """Return what the reader of these cells must know, None when there are clips enough."""
+    """Return a warning for the reader of these cells; None when there are enough clips."""
     scored = cells.dropna(subset=["chance_mAP"])
     if scored.empty:
         return None

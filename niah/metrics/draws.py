@@ -1,7 +1,7 @@
-"""Lists of clips by resampling: how often each clip is in each, whole groups of clips (recordings) at a time.
+"""Resampled lists of clips, as multiplicities: the count of each clip in each list. Recordings (groups) stay whole.
 
-drawn      as many groups as there are, with replacement; one generator, so that all scores see the same lists
-left out   all clips but one group's; above `LEFT_OUT` groups, but one of `LEFT_OUT` random blocks of groups
+drawn      as many groups as exist, with replacement; one generator, so that all scores get the same lists
+left out   all clips except one group's; above `LEFT_OUT` groups except one of `LEFT_OUT` random blocks of groups
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,14 @@ Groups = NDArray[np.intp]
 
 
 def group_indices(groups: Sequence[str] | None, clips: int) -> Groups:
-    """Return the number of each clip's group, (clips,); 0, 1, 2 .. where each clip is its own.
+    """Number the groups.
+
+    Args:
+        groups: the group of each clip by name, (clips,); None if each clip is its own group.
+        clips: number of clips.
+
+    Returns:
+        The number of each clip's group, (clips,).
 
     Raises:
         NiahError: not one group a clip.
@@ -36,17 +43,35 @@ def group_count(of: Groups) -> int:
 
 
 def drawn(of: Groups, draws: int, block: int, seed: int) -> Iterator[Counts]:
-    """Yield (clips, up to `block`) multiplicities of the drawn lists, `draws` columns in all."""
+    """Yield the drawn lists, block by block.
+
+    Args:
+        of: the number of each clip's group, (clips,).
+        draws: number of lists in all.
+        block: most lists in a block.
+        seed: of the draws.
+
+    Yields:
+        (clips, lists) int32 multiplicities.
+    """
     count = group_count(of)
     if block >= draws:
-        blocks = iter([_kept_multiplicities(count, draws, seed)])
+        blocks = iter([_cached_multiplicities(count, draws, seed)])
     else:
         blocks = multiplicity_blocks(count, draws, block, seed)
     return (counts if count == of.size else counts[of] for counts in blocks)
 
 
 def left_out(of: Groups, block: int) -> Iterator[Counts]:
-    """Yield (clips, up to `block`) multiplicities, 0 or 1, of the lists without each group in turn."""
+    """Yield the lists without each group in turn, block by block.
+
+    Args:
+        of: the number of each clip's group, (clips,).
+        block: most lists in a block.
+
+    Yields:
+        (clips, lists) int32 multiplicities, 0 or 1.
+    """
     count = group_count(of)
     if count > LEFT_OUT:
         shuffled = np.random.Generator(np.random.Philox(count)).permutation(count)
@@ -57,18 +82,37 @@ def left_out(of: Groups, block: int) -> Iterator[Counts]:
 
 
 def multiplicities(units: int, draws: int, seed: int) -> Counts:
-    """Return how often each unit is in each draw: (units, draws) int32, each column summing to `units`."""
+    """Count how often each unit is in each draw.
+
+    Args:
+        units: number of units, and of units in a draw.
+        draws: number of draws.
+        seed: of the draws.
+
+    Returns:
+        (units, draws) int32, each column summing to `units`.
+    """
     return np.concatenate(list(multiplicity_blocks(units, draws, draws, seed)), axis=1)
 
 
 @lru_cache(maxsize=4)
-def _kept_multiplicities(units: int, draws: int, seed: int) -> Counts:
-    """`multiplicities`, remembered: the many cells of a small run all have the same draws."""
+def _cached_multiplicities(units: int, draws: int, seed: int) -> Counts:
+    """Return `multiplicities`, cached: the many cells of a small run have the same draws."""
     return multiplicities(units, draws, seed)
 
 
 def multiplicity_blocks(units: int, draws: int, block: int, seed: int) -> Iterator[Counts]:
-    """Yield `multiplicities` in column blocks; one draw at a time, so blocks do not change the draws."""
+    """Yield `multiplicities` in blocks of columns; the block size does not change the draws.
+
+    Args:
+        units: number of units, and of units in a draw.
+        draws: number of draws in all.
+        block: most draws in a block.
+        seed: of the draws.
+
+    Yields:
+        (units, draws) int32.
+    """
     random = np.random.Generator(np.random.Philox(seed))
     for start in range(0, draws, block):
         counts = np.empty((min(block, draws - start), units), dtype=np.int32)

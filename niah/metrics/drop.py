@@ -1,17 +1,18 @@
-"""mAP, drop and chance-adjusted retention of one cell with intervals, and the smallest drop that its clips can show.
+"""mAP, drop and chance-adjusted retention of one cell with intervals, and the smallest detectable drop.
 
     drop       (b - m) / b                    m the cell's mAP, b the 10 s score: same clips, same draws
-    adjusted   (m - c) / (b - c)              c what random scores get: 1 keeps all, 0 keeps nothing
+    adjusted   (m - c) / (b - c)              c the mAP of random scores: 1 for an unchanged score, 0 at chance
 
-A share of b says little where c is a large part of it: at c = 0.15, a fall from 0.30 to guessing "keeps half".
+A share of b is misleading where c is a large part of it: at c = 0.15, a fall from 0.30 to chance "keeps half".
 
-Interval of a drop d with standard error SE. Where some clips are not heard at all in the long scene, a list with few
-of them shows a small drop and a small spread: symmetric bounds miss the truth on the high side (89 % instead of 95).
-Bounds on a scale that is logarithmic in d are wider on that side. d may also be 0 or negative, so the scale is
+Interval of a drop d with standard error SE. If some clips are missed completely in the long scene, a list with few of
+them shows a small drop and a small spread: symmetric bounds miss the truth on the high side (89 % instead of 95).
+Bounds on a scale that is logarithmic in d are wider on that side. As d may also be 0 or negative, the scale is
 
     u = asinh(d / 3 SE)        bounds  3 SE sinh(u -+ z SE / sqrt(d^2 + 9 SE^2))
 
-which is d exp(-+ z SE / d) for d >> 3 SE. It is taken where d is told from 0; else the bounds are d -+ z SE.
+which is d exp(-+ z SE / d) for d >> 3 SE. It is used where d differs significantly from 0; else the bounds are
+d -+ z SE.
 """
 
 from collections.abc import Iterable
@@ -21,13 +22,13 @@ from statistics import NormalDist
 
 from niah.metrics.resampling import CONFIDENCE, Resampled, paired
 
-POWER = 0.8  # of a test at 5 %: how often a drop of the detectable size is found
+POWER = 0.8  # of a test at 5 %: how often it detects a drop of the detectable size
 LINEAR_WITHIN = 3.0  # standard errors of 0, where the scale turns from linear to logarithmic
 
 
 @dataclass(frozen=True)
 class Intervals:
-    """95 % bounds of mAP, of drop and of chance-adjusted retention; NaN where there is no base."""
+    """95 % bounds of mAP, of drop and of chance-adjusted retention; NaN without a base."""
 
     mAP_lo: float
     mAP_hi: float
@@ -39,18 +40,21 @@ class Intervals:
 
 
 def intervals(own: Resampled, base: Resampled | None, chance: float = nan) -> Intervals:
-    """Return the bounds of a cell.
+    """Compute the bounds of a cell.
 
     Args:
         own: mAP of the cell.
-        base: mAP of the needle alone on the same clips and draws; None where it was not measured.
-        chance: Expected mAP of random scores on these clips; NaN leaves `adjusted` NaN, and so does a base that is
-            not told from it.
+        base: mAP of the needle alone on the same clips and draws; None if it was not measured.
+        chance: expected mAP of random scores on these clips. `adjusted` is NaN where it is NaN, or where the base does
+            not differ significantly from it.
+
+    Returns:
+        The bounds.
     """
     mAP_lo, mAP_hi = own.unit_interval()
     if base is None:
         return Intervals(mAP_lo, mAP_hi, *(nan,) * 5)
-    if own is base:  # its own base: a drop of 0 by definition, not by measurement
+    if own is base:  # the base itself: its drop is 0 by definition
         return Intervals(mAP_lo, mAP_hi, 0.0, 0.0, 1.0, 1.0, 1.0)
     drop_lo, drop_hi = drop_interval(drop(own, base))
     adjusted = (nan, nan, nan)
@@ -62,14 +66,29 @@ def intervals(own: Resampled, base: Resampled | None, chance: float = nan) -> In
 
 
 def drop(own: Resampled, base: Resampled) -> Resampled:
-    """Return 1 - mAP / base mAP."""
+    """Compute 1 - mAP / base mAP, draw by draw.
+
+    Args:
+        own: mAP of the cell.
+        base: mAP of the needle alone, resampled alike.
+
+    Returns:
+        The drop, resampled.
+    """
     return paired(lambda m, b: 1.0 - m / b, own, base)
 
 
 def drop_interval(drop: Resampled, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Return the bounds of a drop, on the scale of the module's docstring; never of zero width.
+    """Compute the bounds of a drop, on the scale in the module's docstring.
 
-    A drop without any spread gets what a proportion of as many recordings allows, on both sides.
+    A drop without spread gets the bounds of a proportion of as many recordings, on both sides.
+
+    Args:
+        drop: resampled.
+        confidence: of the interval.
+
+    Returns:
+        (lower, upper), never equal; NaN where the drop is undefined.
     """
     d, error = drop.estimate, drop.standard_error
     if isnan(error) or isnan(d):
@@ -86,10 +105,18 @@ def drop_interval(drop: Resampled, confidence: float = CONFIDENCE) -> tuple[floa
 
 
 def detectable_drop(drop_lo: float, drop_hi: float, power: float = POWER) -> float:
-    """Return the smallest true drop that a test at 5 % on these clips finds with `power`.
+    """Compute the smallest true drop that a test at 5 % on these clips detects with a given power.
 
     (z_0.975 + z_power) SE, SE = (drop_hi - drop_lo) / (2 z_0.975): 1.43 half widths at 80 % power. The spread grows
     with the drop, so the bounds should be those of a small one (`smallest_drop`).
+
+    Args:
+        drop_lo: lower bound.
+        drop_hi: upper bound.
+        power: of the test.
+
+    Returns:
+        A drop, as a share.
     """
     z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
     return (z + NormalDist().inv_cdf(power)) / (2 * z) * (drop_hi - drop_lo)
@@ -98,5 +125,5 @@ def detectable_drop(drop_lo: float, drop_hi: float, power: float = POWER) -> flo
 def smallest_drop(
     bounds: Iterable[tuple[float, float, float]],
 ) -> tuple[float, float, float] | None:
-    """Return, of (drop, drop_lo, drop_hi), the one whose drop is nearest to 0; None without any."""
+    """Return the (drop, drop_lo, drop_hi) whose drop is nearest to 0; None without any."""
     return min(bounds, key=lambda each: abs(each[0]), default=None)

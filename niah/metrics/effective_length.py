@@ -1,14 +1,14 @@
 """Effective length: the longest length at which a model keeps a share of its own 10 s score.
 
-L85 and L50 are of the curve of relative score against length, linear in log length between the
-lengths that were measured:
+L85 and L50 are read from the curve of relative score against length, linear in log length between
+the measured lengths:
 
     L_s = sup { L : r(L) >= s },    r linear in ln L between measured lengths
 
-Its 95 % interval is that of the curve turned round: from the longest length at which the lower
-bound of r is at least s to the longest at which the upper bound is. Each bound is the paired
-bootstrap's at its length, so the interval holds L_s as often as theirs hold r, and an end that the
-measured lengths do not reach is censored, not guessed.
+The 95 % interval reaches from the longest length at which the lower bound of r is at least s to the
+longest at which the upper bound is. Each bound is the paired bootstrap's at its length, so the
+interval covers L_s as often as the bounds cover r. An end beyond the measured lengths is censored,
+not extrapolated.
 """
 
 from collections.abc import Sequence
@@ -24,8 +24,13 @@ LEVELS = (0.85, 0.5)
 
 @dataclass(frozen=True)
 class Reached:
-    """A length in seconds: crossed there (""), below the share everywhere measured ("<" the
-    shortest), or not below it at the longest (">=" the longest)."""
+    """The last length at which a curve is at least a share.
+
+    Attributes:
+        length_s: seconds.
+        censored: "" for a crossing; "<" if the curve is below the share at the shortest length already; ">=" if it is
+            not below it at the longest.
+    """
 
     length_s: float
     censored: Censored = ""
@@ -33,8 +38,10 @@ class Reached:
 
 @dataclass(frozen=True)
 class EffectiveLength:
-    """L_`share` with its interval (None without bounds of r). `dips`: the curve fell below the
-    share before `at` and came back, so that the length alone says too little."""
+    """L_`share` with its interval (None without bounds of r).
+
+    `dips`: the curve fell below the share before `at` and recovered, so that the length alone is misleading.
+    """
 
     share: float
     at: Reached
@@ -49,16 +56,19 @@ def effective_length(
     share: float,
     bounds: tuple[Sequence[float], Sequence[float]] | None = None,
 ) -> EffectiveLength:
-    """Return L_`share` of a curve of relative score against length.
+    """Compute L_`share` of a curve of relative score against length.
 
     Args:
         lengths_s: Measured lengths, in any order.
-        relative: The score there as a share of the 10 s score.
-        share: The share that is to be kept.
-        bounds: (lower, upper) of `relative`, NaN where unknown (those lengths then do not bound).
+        relative: The score at each length, as a share of the 10 s score.
+        share: The least share, in 0..1.
+        bounds: (lower, upper) of `relative`, NaN where unknown (those lengths are then ignored).
+
+    Returns:
+        The length and its interval.
 
     Raises:
-        NiahError: no length, a length that is not positive or comes twice, different numbers of lengths and values.
+        NiahError: no length, a length that is not positive or is repeated, different numbers of lengths and values.
     """
     curve = _curve(lengths_s, relative)
     low = high = None
@@ -75,7 +85,7 @@ def _curve(lengths_s: Sequence[float], values: Sequence[float]) -> list[tuple[fl
             f"{len(lengths_s)} lengths for {len(values)} scores: one each, at least one"
         )
     if len(set(lengths_s)) < len(lengths_s) or min(lengths_s) <= 0:
-        raise NiahError(f"lengths must be positive and each given once but are {list(lengths_s)}")
+        raise NiahError(f"lengths must be positive and different but are {list(lengths_s)}")
     return sorted(zip(map(float, lengths_s), map(float, values), strict=True))
 
 
@@ -87,7 +97,7 @@ def _bound(lengths_s: Sequence[float], values: Sequence[float], share: float) ->
 
 
 def _last_reached(curve: list[tuple[float, float]], share: float) -> Reached:
-    """The last place where the curve is at least `share`."""
+    """Return the last place where the curve is at least `share`."""
     if curve[-1][1] >= share:
         return Reached(curve[-1][0], ">=")
     for (s0, v0), (s1, v1) in zip(reversed(curve[:-1]), reversed(curve[1:]), strict=True):

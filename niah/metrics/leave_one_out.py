@@ -7,7 +7,7 @@ less, and TP too if i was positive:
     i negative:  1/P     [ sum_{p above i} TP_p / N_p  +  sum_{p not above i} TP_p / (N_p - 1) ]
     i positive:  1/(P-1) [ sum_{p above i} TP_p / N_p  +  sum_{p not above i, not i} (TP_p - 1) / (N_p - 1) ]
 
-A class whose only positive is left out is left out of the mean, as mAP does.
+A class whose only positive is left out is not in the mean, as in mAP.
 """
 
 from collections.abc import Sequence
@@ -19,9 +19,14 @@ from niah.metrics.average_precision import Float64, Ranking
 
 
 def leave_one_out_map(rankings: Sequence[Ranking], clips: int) -> tuple[float, Float64]:
-    """Return mAP of the whole list, and without each clip: (clips,), NaN where no class is left.
+    """Compute mAP of the whole list, and without each clip.
 
-    `rankings`: of the classes with a positive.
+    Args:
+        rankings: of the classes with a positive.
+        clips: number of clips.
+
+    Returns:
+        mAP, and (clips,) float64; NaN where no class is left.
     """
     if not rankings:
         return nan, np.full(clips, nan)
@@ -38,28 +43,34 @@ def leave_one_out_map(rankings: Sequence[Ranking], clips: int) -> tuple[float, F
 
 
 def leave_one_out_ap(ranking: Ranking, clips: int) -> tuple[float, Float64]:
-    """AP of a class that has a positive, and without each of `clips` clips (0 when no positive is left).
+    """Compute AP of a class, and without each clip; a clip that is not in the ranking changes nothing.
 
-    A clip that is not in the ranking changes nothing.
+    Args:
+        ranking: of a class with a positive.
+        clips: number of clips.
+
+    Returns:
+        AP, and (clips,) float64; 0 when no positive is left.
     """
     ends = ranking.last[ranking.hits]  # ascending
     true_positives = np.cumsum(ranking.hits)[ends]
     seen = ends + 1
-    fewer = np.maximum(seen - 1, 1)  # 0 only for the best positive left out itself: unused
-    kept = np.r_[0.0, np.cumsum(true_positives / seen)]
+    # 0 only for the best positive without itself, which is not used
+    fewer = np.maximum(seen - 1, 1)
+    summed = np.r_[0.0, np.cumsum(true_positives / seen)]
     above = np.searchsorted(ends, ranking.last, side="left")  # positives above each clip's group
-    without = kept[above]
+    without = summed[above]
     positives = ends.size
     negative, others = true_positives / fewer, (true_positives - 1) / fewer
     without = without + np.where(ranking.hits, _from(others)[above], _from(negative)[above])
     without[ranking.hits] -= others
     without /= np.where(ranking.hits, max(positives - 1, 1), positives)
-    ap = float(kept[-1] / positives)
+    ap = float(summed[-1] / positives)
     by_clip = np.full(clips, ap)
     by_clip[ranking.order] = without
     return ap, by_clip
 
 
 def _from(values: Float64) -> Float64:
-    """Sums of values[k:] for k = 0 .. size."""
+    """Return the sums of values[k:] for k = 0 .. size."""
     return np.asarray(np.r_[np.cumsum(values[::-1])[::-1], 0.0])

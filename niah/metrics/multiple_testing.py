@@ -1,8 +1,8 @@
-"""Many differences at once: p-values corrected for the number of questions.
+"""Multiple testing: p-values corrected for the number of comparisons.
 
-Holm keeps the chance of even one false finding below the level, whatever the dependence; Benjamini
-and Hochberg keep the expected share of false findings among the findings below it (positively
-dependent tests, as cells of one run are).
+Holm bounds the probability of even one false finding by the level, whatever the dependence. Benjamini
+and Hochberg bound the expected share of false findings among all findings, for positively dependent
+tests, as cells of one run are.
 """
 
 from collections.abc import Sequence
@@ -16,10 +16,17 @@ METHODS = ("holm", "bh", "none")
 
 
 def adjusted(p_values: Sequence[float], method: str = "holm") -> NDArray[np.float64]:
-    """Return the p-values to compare with the level directly, in their order; NaN stay NaN, uncounted.
+    """Correct p-values, for comparison with the level.
 
     Holm (1979): max over j <= i of min(1, (m - j + 1) p_(j)). Benjamini-Hochberg (1995): min over
     j >= i of min(1, m p_(j) / j).
+
+    Args:
+        p_values: in 0..1; NaN are not counted.
+        method: one of `METHODS`.
+
+    Returns:
+        float64, in the same order; NaN stay NaN.
 
     Raises:
         NiahError: another method, or a p outside 0..1.

@@ -18,7 +18,15 @@ _STEPS = 60  # bisections: to 1e-18
 def proportion_interval(
     successes: int, trials: int, confidence: float = 0.95
 ) -> tuple[float, float]:
-    """Return the Clopper-Pearson bounds of `successes` of `trials` in 0..1; NaN without a trial.
+    """Compute the Clopper-Pearson bounds of a proportion.
+
+    Args:
+        successes: k.
+        trials: n.
+        confidence: c.
+
+    Returns:
+        (lower, upper) in 0..1; NaN without a trial.
 
     Raises:
         NiahError: fewer than 0 or more than `trials` successes.
@@ -35,7 +43,7 @@ def proportion_interval(
 
 
 def _at_least(k: int, n: int, p: float) -> float:
-    """P(X >= k) of Binomial(n, p), 0 < p < 1."""
+    """Return P(X >= k) of Binomial(n, p), 0 < p < 1."""
     whole = lgamma(n + 1)
     logs = (
         whole - lgamma(i + 1) - lgamma(n - i + 1) + i * log(p) + (n - i) * log(1.0 - p)
@@ -45,7 +53,7 @@ def _at_least(k: int, n: int, p: float) -> float:
 
 
 def _where(reached: Callable[[float], bool]) -> float:
-    """The smallest p in 0..1 at which a condition that stays true becomes true."""
+    """Return the smallest p in 0..1 at which a monotone condition becomes true."""
     low, high = 0.0, 1.0
     for _ in range(_STEPS):
         middle = (low + high) / 2.0

@@ -1,28 +1,27 @@
-"""Paired resampling of clips: what a score would be on other lists of clips like this one.
+"""Paired resampling of clips: the distribution of a score over other lists of similar clips.
 
 A draw takes n clips with replacement out of n. All score sets of a comparison are evaluated on the
-same draws (paired), because the clips' difficulty is shared: the interval of a drop is then much
-narrower than that of either mAP. A class whose positives a draw misses is left out of that draw's
-mean, for all sets alike, which is what mAP does on the full list.
+same draws (paired), because they share the clips' difficulty: the interval of a drop is then much
+narrower than that of either mAP. A class without a positive in a draw is left out of that draw's
+mean, for all sets alike, as mAP does on the full list.
 
-What an interval is of: the expected score on a list of this many clips, which is what cells on the
-same list are compared by. Drawn mAPs lie above it, because a positive drawn twice outranks with
-itself and a draw holds only 63 % of the clips (macro mAP rises when there are fewer), so the draws
-tell the spread and not the place: intervals are put around the estimate.
+Intervals are for the expected score on a list of this many clips, which is how cells on the same
+list are compared. Drawn mAPs are higher, because a positive drawn twice ties with itself and a draw
+has only 63 % of the clips (macro mAP rises with fewer clips). Therefore the draws determine the
+width of an interval but not its centre, which is the estimate:
 
     SE = (1 - w) SD of the draws + w SE of the jackknife        interval = estimate -+ 1.96 SE
 
-Clips of one recording are alike, so what is drawn, and left out, are recordings with all their clips (groups). A clip
-whose recording is not known is a group of its own. Above `LEFT_OUT` groups the jackknife leaves out blocks of them.
+Clips of one recording are alike, so recordings with all their clips (groups) are drawn, and left out. A clip of an
+unknown recording is its own group. Above `LEFT_OUT` groups the jackknife leaves out blocks of them.
 
-With few clips the draws understate the spread (the same clip twice adds nothing new), by up to 8 %
-at 80 clips, and the jackknife overstates it (Efron and Stein 1981), by 8 to 17 %; with many both
-are right: w is 1/2. Where many classes have one clip only, a draw misses whole classes and understates the spread by a
-quarter, the jackknife overstates it by 5 to 12 %: w rises by half the share of such classes above a tenth.
-`tests/metrics/test_coverage.py` names the simulated worlds and measures how
-often 95 % intervals hold the truth in each. mAP's interval is taken on the logit scale, which keeps it in 0..1 and is
-skewed as mAP is. A score of exactly 0 or 1 without spread gets the exact interval of a proportion of as many groups:
-what was not missed in n recordings may still be missed in 3.7 / n of others.
+With few clips the draws understate the spread (a repeated clip adds nothing new), by up to 8 % at 80 clips, and the
+jackknife overstates it (Efron and Stein 1981), by 8 to 17 %; with many both are right: w is 1/2. Where many classes
+have one clip only, a draw misses whole classes and understates the spread by a quarter, the jackknife overstates it by
+5 to 12 %: w rises by half the share of such classes above a tenth. `tests/metrics/test_coverage.py` has the simulated
+populations and measures the coverage of 95 % intervals in each. mAP's interval is computed on the logit scale, which
+limits it to 0..1 and makes it skewed as mAP is. A score of exactly 0 or 1 without spread gets the exact interval of a
+proportion of as many groups: an error that did not occur in n recordings may still occur in 3.7 / n of others.
 """
 
 import os
@@ -51,18 +50,22 @@ from niah.metrics.weighted_precision import Counts, Walk, walk_of, weighted_maps
 DRAWS = 1000
 SEED = 0  # one for all, so that every cell of a run is paired with every other
 CONFIDENCE = 0.95
-FEW_SINGLE = 0.1  # share of classes with one clip (or recording) up to which the draws are right
-COMPILE_ABOVE = 10**9  # clips x classes x draws from which compiling pays
+FEW_SINGLE = 0.1  # share of single-clip (or -recording) classes up to which the draws are right
+COMPILE_ABOVE = 10**9  # clips x classes x draws, from which compilation is worth its time
 BLOCK = 64  # draws at a time, compiled: a clip's multiplicities fill one cache line
-PLAIN_BLOCK_BYTES = 4 * 2**20  # of multiplicities at a time, in numpy: what a core's cache holds
+PLAIN_BLOCK_BYTES = 4 * 2**20  # multiplicities of a block in numpy: the size of a core's cache
 
 
 @dataclass(frozen=True)
 class Resampled:
-    """A score: its `estimate`, on each draw (draws,), and without each group in turn (groups or blocks of them,).
+    """A score and its resampled values; NaN where it is undefined (a draw without any class).
 
-    NaN where it is undefined (a draw without any class). `units`: groups of clips; 0 for as many as are left out.
-    `jackknife_share`: w of the module's docstring.
+    Attributes:
+        estimate: on the list itself.
+        drawn: on each draw, (draws,).
+        left_out: without each group, or block of groups, in turn: (groups,).
+        units: number of groups of clips; 0 for the number of values in `left_out`.
+        jackknife_share: w of the module's docstring.
     """
 
     estimate: float
@@ -73,13 +76,13 @@ class Resampled:
 
     @property
     def missed_at_most(self) -> float:
-        """Share of recordings that may be missed though none of these was: 1 - 0.025^(1/n)."""
+        """Return the share of recordings that may be missed though none of these was: 1 - 0.025^(1/n)."""
         n = self.units or self.left_out.size
         return 1.0 - proportion_interval(n, n, CONFIDENCE)[0]
 
     @property
     def standard_error(self) -> float:
-        """Mean of the bootstrap's and the jackknife's, weighted; NaN when nothing is defined.
+        """Return the weighted mean of the bootstrap's and the jackknife's standard error; NaN when nothing is defined.
 
         Jackknife: sqrt((n-1)/n sum (theta_i - mean theta)^2), theta_i without group i.
         """
@@ -92,14 +95,14 @@ class Resampled:
         return (1.0 - share) * float(drawn.std(ddof=1)) + share * jackknife
 
     def interval(self, confidence: float = CONFIDENCE) -> tuple[float, float]:
-        """estimate -+ z SE, symmetric: for differences, ratios, drops."""
+        """Return estimate -+ z SE, symmetric: for differences, ratios, drops."""
         half = _z(confidence) * self.standard_error
         return self.estimate - half, self.estimate + half
 
     def unit_interval(self, confidence: float = CONFIDENCE) -> tuple[float, float]:
-        """The same on the logit scale, so inside 0..1: logit(m) -+ z SE / (m (1 - m)).
+        """Return the interval on the logit scale, inside 0..1: logit(m) -+ z SE / (m (1 - m)).
 
-        Without spread, as of a perfect score: what a proportion of so many groups allows.
+        A score without spread, such as a perfect one, gets the interval of a proportion of as many groups.
         """
         m, error = self.estimate, self.standard_error
         if np.isnan(error):
@@ -112,7 +115,7 @@ class Resampled:
         return _expit(place - half), _expit(place + half)
 
     def p_value(self) -> float:
-        """Two-sided, of "it is truly 0": 2 Phi(-|estimate| / SE). 1 for exactly 0 without spread."""
+        """Return the two-sided p-value of "it is truly 0": 2 Phi(-|estimate| / SE); 1 for exactly 0 without spread."""
         if self.estimate == 0.0:
             return 1.0
         error = self.standard_error
@@ -122,9 +125,16 @@ class Resampled:
 
 
 def paired(function: Callable[..., object], *scores: Resampled) -> Resampled:
-    """Apply `function` to scores on the same clips and draws, draw by draw and group by group.
+    """Apply a function to scores on the same clips and draws, draw by draw and group by group.
 
     `paired(lambda m, b: 1 - m / b, score, base)` is the drop.
+
+    Args:
+        function: of arrays, one a score; element by element.
+        *scores: resampled alike.
+
+    Returns:
+        The function's values, as a resampled score.
 
     Raises:
         NiahError: scores that were not resampled alike.
@@ -152,12 +162,15 @@ def resample(
     """Compute the mAP of each score set, resampled alike.
 
     Args:
-        targets: Clips that have each class, (clips, classes).
-        score_sets: Arrays (clips, classes), all of the same clips.
-        draws: Lists drawn.
-        seed: Of the draws.
-        groups: The recording of each clip, (clips,): drawn and left out as one; None where each clip is its own.
-        excluded: Entries that no set is scored on, (clips, classes).
+        targets: (clips, classes) bool.
+        score_sets: arrays (clips, classes), all of the same clips.
+        draws: number of drawn lists.
+        seed: of the draws.
+        groups: the recording of each clip, (clips,), drawn and left out as a whole; None if each clip is its own.
+        excluded: (clips, classes) bool, entries that no set is scored on.
+
+    Returns:
+        One score a set.
 
     Raises:
         NiahError: shapes that disagree, scores that are not finite, fewer draws than 1.
@@ -172,7 +185,7 @@ def resample(
     whole, left = zip(*(leave_one_out_map(each, clips) for each in ranked), strict=True)
     of = group_indices(groups, clips)
     walks = [[walk_of(each) for each in one] for one in ranked]
-    del ranked  # the walks are what is left to do
+    del ranked  # memory: only the walks are needed
     lists = _maps(walks, clips, draws, lambda block: drawn(of, draws, block, seed))
     if group_count(of) < clips:
         left = tuple(_maps(walks, clips, min(clips, LEFT_OUT), lambda block: left_out(of, block)))
@@ -182,7 +195,7 @@ def resample(
 
 
 def _jackknife_share(targets: Targets, of: Groups) -> float:
-    """1/2, and more where many classes have all their positives in one group."""
+    """Return w: 1/2, and more where many classes have all their positives in one group."""
     single = [np.ptp(of[hits]) == 0 for hits in targets.T]
     return 0.5 + max(0.0, float(np.mean(single)) - FEW_SINGLE) / 2 if single else 0.5
 
@@ -193,7 +206,7 @@ def _maps(
     lists: int,
     blocks_of: Callable[[int], Iterator[Counts]],
 ) -> Float64:
-    """mAP of each score set on every list: (sets, lists). `blocks_of`: the lists, so many at a time."""
+    """Compute mAP of each score set on every list, (sets, lists); `blocks_of(size)` yields blocks of lists."""
     classes = len(walks[0]) if walks else 0
     if classes == 0:
         return np.full((len(walks), lists), nan)
@@ -205,13 +218,13 @@ def _maps(
 
 
 def _compiled_maps(walks: Sequence[Sequence[Walk]], blocks: Iterator[Counts]) -> Float64:
-    """`weighted_maps` by the compiled kernel, a block of lists a thread; same to rounding."""
+    """Compute `weighted_maps` by the compiled kernel, one block of lists a thread; equal to rounding."""
     from niah.metrics.weighted_precision_numba import PackedRanking, pack_ranking, walk_maps
 
     packed: list[PackedRanking] = [pack_ranking(each) for each in walks]
 
     def maps(counts: Counts) -> Float64:
-        # numba takes what dtype comes: one byte a count is a quarter of the memory to walk over
+        # one byte a count is a quarter of the memory traffic
         narrow = counts.astype(np.uint8) if counts.max() < 256 else counts
         return np.stack([walk_maps(each, narrow) for each in packed])
 

@@ -1,13 +1,13 @@
-"""AP of many lists at once, each stated as multiplicities: how often every clip is in it.
+"""AP of many lists at once, each stated as multiplicities: the count of every clip in it.
 
-Instead of gathering the clips of a list and sorting them again, each class is sorted once for all
-lists. With clips in descending order and e(i) the last rank of clip i's tie group,
+Instead of sorting the clips of each list again, each class is sorted once for all lists. With clips
+in descending order and e(i) the last rank of clip i's tie group,
 
     AP(w) = sum over positives i of  w_i  TP(e(i)) / N(e(i))  /  sum over positives of w_i
     TP(r) = sum of w over positives ranked up to r,   N(r) = sum of w over all ranked up to r
 
-Counts are integers and exact; AP is float64. Equal to evaluating the lists outright to rounding
-(1e-12). `niah.metrics.weighted_precision_numba` is the same, faster.
+Counts are integers and exact; AP is float64. Equal to the AP of each list to rounding (1e-12).
+`niah.metrics.weighted_precision_numba` computes the same, faster.
 """
 
 from collections.abc import Sequence
@@ -23,12 +23,14 @@ Counts = NDArray[np.int32]
 
 @dataclass(frozen=True)
 class Walk:
-    """One class, sorted once for all lists: what AP(w) needs of its `Ranking`.
+    """One class, sorted once for all lists: the data of its `Ranking` that AP(w) needs.
 
-    `order`: clips in descending order, down to the last tie group with a positive; `starts`: ranks
-    at which its segments start, each ending with a tie group that has positives (the ends e);
-    `positives`: clip indices, best first; `group`: the segment of each positive; `last`: the last
-    positive of each segment.
+    Attributes:
+        order: clips in descending order, down to the last tie group with a positive.
+        starts: ranks at which its segments start, each ending with a tie group that has positives (the ends e).
+        positives: clip indices, best first.
+        group: the segment of each positive.
+        last: the last positive of each segment.
     """
 
     order: NDArray[np.int32]
@@ -39,7 +41,7 @@ class Walk:
 
 
 def walk_of(ranking: Ranking) -> Walk:
-    """The walk of a class that has a positive."""
+    """Make the walk of a class that has a positive."""
     ends, group = np.unique(ranking.last[ranking.hits], return_inverse=True)
     return Walk(
         order=ranking.order[: ends[-1] + 1].astype(np.int32),
@@ -51,8 +53,15 @@ def walk_of(ranking: Ranking) -> Walk:
 
 
 def weighted_maps(walks: Sequence[Walk], counts: Counts) -> Float64:
-    """mAP for each column of `counts` (clips, lists): the mean over the classes that it has a
-    positive of, (lists,); NaN where it has none."""
+    """Compute the mAP of each list: the mean over the classes with a positive in it.
+
+    Args:
+        walks: of all classes.
+        counts: multiplicities (clips, lists).
+
+    Returns:
+        (lists,) float64; NaN for a list without positives.
+    """
     total = np.zeros(counts.shape[1])
     classes = np.zeros(counts.shape[1])
     for walk in walks:
@@ -64,12 +73,20 @@ def weighted_maps(walks: Sequence[Walk], counts: Counts) -> Float64:
 
 
 def weighted_ap(walk: Walk, counts: Counts) -> tuple[Float64, NDArray[np.bool_]]:
-    """AP(w) of one class for each column w of `counts`; and where it has positives (else 0)."""
+    """Compute AP(w) of one class for each list.
+
+    Args:
+        walk: of the class.
+        counts: multiplicities (clips, lists).
+
+    Returns:
+        (lists,) float64, 0 where the list has no positive; and (lists,) bool, whether it has one.
+    """
     weights = counts[walk.positives]  # (P, lists)
-    found = np.cumsum(weights, axis=0)  # TP at each positive
+    hits = np.cumsum(weights, axis=0)  # TP at each positive
     segments = np.add.reduceat(counts[walk.order], walk.starts, axis=0)  # (groups, lists)
     seen = np.cumsum(segments, axis=0)  # N(e)
-    # where a list has nobody up to e it has no positive there either: any precision will do
-    precision = found[walk.last] / np.maximum(seen, 1)
+    # a list without clips up to e has no positive there either: the precision has weight 0
+    precision = hits[walk.last] / np.maximum(seen, 1)
     gained = np.einsum("pd,pd->d", weights, precision[walk.group])
-    return gained / np.maximum(found[-1], 1), found[-1] > 0
+    return gained / np.maximum(hits[-1], 1), hits[-1] > 0

@@ -1,6 +1,6 @@
-"""`weighted_precision` in one pass over the ranks, compiled: for thousands of clips and classes.
+"""`weighted_precision` in one compiled pass over the ranks, for thousands of clips and classes.
 
-All classes' walks lie end to end in one `PackedRanking`. At each rank the row of the clip's multiplicities
+All classes' walks are concatenated in one `PackedRanking`. At each rank the row of the clip's multiplicities
 is added to N; at a positive also to its tie group's weight G; at the end of a group that has
 positives, TP += G and the class gains G TP / N. The inner loops run over the lists of a block and
 are vectorised; a row of 64 one-byte counts is one cache line.
@@ -23,8 +23,13 @@ _NONE, _HIT, _CLOSES = 0, 1, 2  # bits of `mark`
 
 @dataclass(frozen=True)
 class PackedRanking:
-    """`clips` (R,): every class's clips in descending order, end to end; `mark` (R,): bit 0 for a
-    positive, bit 1 for the end of a tie group with positives; `starts` (classes + 1,)."""
+    """The walks of all classes, concatenated.
+
+    Attributes:
+        clips: (R,) every class's clips in descending order.
+        mark: (R,) bit 0 for a positive, bit 1 for the end of a tie group with positives.
+        starts: (classes + 1,) the first rank of each class.
+    """
 
     clips: NDArray[np.int32]
     mark: NDArray[np.uint8]
@@ -32,7 +37,7 @@ class PackedRanking:
 
 
 def pack_ranking(walks: Sequence[Walk]) -> PackedRanking:
-    """The walks end to end."""
+    """Concatenate walks."""
     sizes = [walk.order.size for walk in walks]
     return PackedRanking(
         clips=np.concatenate([walk.order for walk in walks]),
@@ -50,7 +55,15 @@ def _mark(walk: Walk) -> NDArray[np.uint8]:
 
 
 def walk_maps(path: PackedRanking, counts: NDArray[Any]) -> Float64:
-    """mAP for each column of `counts` (clips, lists), unsigned bytes or int32; NaN without class."""
+    """Compute the mAP of each list.
+
+    Args:
+        path: all classes.
+        counts: multiplicities (clips, lists), unsigned bytes or int32.
+
+    Returns:
+        (lists,) float64; NaN for a list without positives.
+    """
     total, classes = _walk(path.clips, path.mark, path.starts, counts)
     with np.errstate(invalid="ignore"):
         return np.asarray(total / classes)
@@ -61,11 +74,11 @@ def walk_maps(path: PackedRanking, counts: NDArray[Any]) -> Float64:
 def _walk(clips, mark, starts, counts):  # type: ignore[no-untyped-def]
     lists = counts.shape[1]
     total, classes = np.zeros(lists), np.zeros(lists)
-    seen, found = np.zeros(lists, np.int32), np.zeros(lists, np.int32)
+    seen, hits = np.zeros(lists, np.int32), np.zeros(lists, np.int32)
     group = np.zeros(lists, np.int32)
     gained = np.zeros(lists)
     for c in range(starts.size - 1):
-        seen[:], found[:], group[:], gained[:] = 0, 0, 0, 0.0
+        seen[:], hits[:], group[:], gained[:] = 0, 0, 0, 0.0
         for place in range(starts[c], starts[c + 1]):
             row = counts[clips[place]]
             for d in range(lists):
@@ -75,12 +88,12 @@ def _walk(clips, mark, starts, counts):  # type: ignore[no-untyped-def]
                     group[d] += row[d]
             if mark[place] & 2:
                 for d in range(lists):
-                    found[d] += group[d]
-                    # a list with nobody so far gains 0 of any precision
-                    gained[d] += group[d] * (found[d] / max(seen[d], 1))
+                    hits[d] += group[d]
+                    # a list without clips so far gains 0
+                    gained[d] += group[d] * (hits[d] / max(seen[d], 1))
                     group[d] = 0
         for d in range(lists):
-            if found[d] > 0:
-                total[d] += gained[d] / found[d]
+            if hits[d] > 0:
+                total[d] += gained[d] / hits[d]
                 classes[d] += 1.0
     return total, classes

@@ -176,10 +176,8 @@ class Transformer(nn.Module):
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
         self.dist_token = nn.Parameter(torch.zeros(1, 1, width))
         self.patch_embed = PatchEmbed(width, config.patch, config.stride)
-        self._sinusoid: tuple[int, Tensor] = (
-            0,
-            torch.empty(0),
-        )  # of the last input: columns, positions
+        # columns and positions of the last input
+        self._sinusoid: tuple[int, Tensor] = (0, torch.empty(0))
         trained = config.tokens(config.trained_frames)
         if not config.positions.startswith("sinusoidal"):
             self.pos_embed = nn.Parameter(torch.zeros(1, trained, width))

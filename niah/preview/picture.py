@@ -95,9 +95,8 @@ def _panel(
         vmin=limits[0],
         vmax=limits[1],
     )
-    axis.xaxis.set_major_locator(
-        AutoLocator()
-    )  # specshow removes the ticks of an axis without a type
+    # specshow removes the ticks of an axis without a type
+    axis.xaxis.set_major_locator(AutoLocator())
     axis.xaxis.set_major_formatter(ScalarFormatter())
     axis.set_yticks([frontend.row_of(f) for f in _TICKS_HZ], [str(f) for f in _TICKS_HZ])
     axis.set_ylabel("frequency (Hz, mel scale)")

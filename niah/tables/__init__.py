@@ -1,1 +1,1 @@
-"""Cells as curves against length and as tables of text."""
+"""Cells as curves against length and as text tables."""

@@ -1,9 +1,9 @@
-"""Retention above chance: (mAP - chance) / (10 s mAP - chance), and the mAP that no needle is needed for.
+"""Retention above chance, (mAP - chance) / (10 s mAP - chance), and the mAP of scenes without a needle.
 
 A share of the 10 s score has a floor, because random scores have an mAP too: of two models at that floor the weaker
-keeps the larger share. The chance-adjusted share is 1 for an unchanged score and 0 for a score at chance.
-The empirical floor is the mAP of scenes without a needle against the labels that the needle would have had: where it is
-above chance, the haystack itself tells the class.
+keeps the larger share. The chance-adjusted share is 1 for an unchanged score and 0 for a score at chance. The empirical
+floor is the mAP of scenes without a needle against the labels of the missing needle: if it is above chance, the
+haystack itself reveals the class.
 """
 
 from collections.abc import Callable
@@ -22,9 +22,9 @@ Entry = Callable[[Point], str]
 
 
 def adjusted_share(point: Point) -> float | None:
-    """Return the chance-adjusted share of a cell: the stored one, else of its mAP, 10 s mAP and chance.
+    """Return the chance-adjusted share of a cell: the stored one, else from its mAP, 10 s mAP and chance.
 
-    None where these are not known, or where the 10 s score itself is at chance.
+    None where these are unknown, or where the 10 s score itself is at chance.
     """
     if point.get("adjusted") is not None:
         return float(point["adjusted"])
@@ -51,10 +51,10 @@ def adjusted_table(cells: "pd.DataFrame") -> Table | None:
 
 
 def needle_free_table(cells: "pd.DataFrame") -> Table | None:
-    """Return the mAP of the same scenes without their needle by length, where it was measured.
+    """Return the mAP of the same scenes without their needle, by length.
 
     Returns:
-        None when it was not.
+        None when it was not measured.
 
     Raises:
         NiahError: the cells are of different protocols or clips.
@@ -81,8 +81,8 @@ def _table(cells: "pd.DataFrame", caption: str, entry: Entry) -> Table | None:
 
 
 def _texts(curve: LengthCurve, longer_s: list[float], entry: Entry) -> list[str]:
-    found = (curve.by_length.get(length_s) for length_s in longer_s)
-    return ["" if point is None else entry(point) for point in found]
+    cells = (curve.by_length.get(length_s) for length_s in longer_s)
+    return ["" if point is None else entry(point) for point in cells]
 
 
 def _adjusted_text(point: Point) -> str:

@@ -1,7 +1,7 @@
-"""The curves that tables and figures are made of: one model in one kind of scene, by length.
+"""Curves of tables and figures: one model in one kind of scene, by length.
 
-A `LengthCurve` holds fixed all but the length: model (its weights and precision), haystack, SNR, position,
-window, how windows or positions are pooled, and the further axes (level, needle's duration and
+A `LengthCurve` fixes everything but the length: model (its weights and precision), haystack, SNR, position,
+window, pooling of windows or positions, and the further axes (level, the needle's duration and
 count, distractors). Controls, which have no needle, are on no curve. The first point is the needle
 alone (10 s), which the model's curves share, since at 10 s there is no haystack.
 """
@@ -25,42 +25,42 @@ SAME_CLIPS = ("classes_scored", "chance_mAP")  # they follow from the clips' lab
 
 @dataclass(frozen=True)
 class LengthCurve:
-    """The fixed setting, and the cells by length (a cell that was not run is not there)."""
+    """The fixed settings, and the cells by length (without those that were not run)."""
 
     model: str
     haystack: str
     snr_db: float | None
     position: float | None
     window_s: float | None
-    pool: str  # how the scores of windows became one, "" for whole scenes
+    pool: str  # pooling of the windows' scores, "" for whole scenes
     by_length: dict[float, Point] = field(hash=False)
     axes: str = ""  # "needle 5 s, 2 distractors"; "" for the whole clip once at the run's level
     also_at: tuple[float, ...] = ()  # further positions that play the same scenes at every length
 
     @property
     def scene(self) -> str:
-        """ "babble, 10 dB", "zero", "zero, needle 5 s"."""
+        """Return the scene in words: "babble, 10 dB", "zero", "zero, needle 5 s"."""
         return ", ".join(filter(None, (scene_name(self.haystack, self.snr_db), self.axes)))
 
     @property
     def positions(self) -> str:
-        """ "0.5"; "0.5 = 0.75 = 1" where the protocol plays one scene for all of them; "" without any."""
+        """Return "0.5"; "0.5 = 0.75 = 1" where these give one scene by the protocol; "" without positions."""
         own = () if self.position is None else (self.position, *self.also_at)
         return " = ".join(f"{position:g}" for position in own)
 
     @property
     def window(self) -> str:
-        """ "whole", "10 s", "10 s, mean" (see `window_name`)."""
+        """Return "whole", "10 s", "10 s, mean" (`window_name`)."""
         return window_name(self.window_s, self.pool)
 
     @property
     def base(self) -> Point | None:
-        """The cell of the needle alone, None when it was not run."""
+        """Return the cell of the needle alone; None when it was not run."""
         return self.by_length.get(BASE_LENGTH_S)
 
     @property
     def chance_share(self) -> float | None:
-        """The share of the 10 s score that random scores get, None where it is not known."""
+        """Return the score of random scores as a share of the 10 s score; None where it is unknown."""
         base = self.base or {}
         known = base.get("chance_mAP") is not None and base.get("mAP")
         return float(base["chance_mAP"] / base["mAP"]) if known else None
@@ -80,7 +80,7 @@ def length_curves(cells: "pd.DataFrame") -> list[LengthCurve]:
     _refuse_mixed(cells)
     scenes = [p for p in points(cells) if not p.get("control") and not is_noise_base(p)]
     if not scenes:
-        raise NiahError("there are only controls yet, no scene with its needle: nothing to show")
+        raise NiahError("there are only controls, no scene with a needle: nothing to show")
     names = _model_names(scenes)
     grouped: dict[tuple[Any, ...], dict[float, Point]] = {}
     alone: dict[tuple[Any, ...], Point] = {}
@@ -107,7 +107,7 @@ def length_curves(cells: "pd.DataFrame") -> list[LengthCurve]:
 
 
 def distinct_curves(curves: Iterable[LengthCurve]) -> list[LengthCurve]:
-    """Return the curves with those merged whose positions play one and the same scene at every length.
+    """Merge the curves whose positions give the same scene at every length.
 
     Under `dass-v1` the positions 0.5, 0.75 and 1 are one scene at 20 s (`niah.tables.positions`).
     """
@@ -119,7 +119,7 @@ def distinct_curves(curves: Iterable[LengthCurve]) -> list[LengthCurve]:
             if length_s != BASE_LENGTH_S
         }
         others = (curve.model, curve.scene, curve.window_s, curve.pool)
-        # a curve without longer scenes has no place to tell it by
+        # curves without longer scenes differ in nothing but their position
         key = (*others, tuple(sorted(places.items()))) if places else (*others, curve.position)
         first = merged.get(key)
         if first is None or curve.position is None:
@@ -130,7 +130,7 @@ def distinct_curves(curves: Iterable[LengthCurve]) -> list[LengthCurve]:
 
 
 def points(cells: "pd.DataFrame") -> list[Point]:
-    """Return the rows as dictionaries, None where nothing is known."""
+    """Return the rows as dictionaries, with None for missing values."""
     import pandas as pd
 
     return [
@@ -162,18 +162,16 @@ def _refuse_mixed(cells: "pd.DataFrame") -> None:
         if len(values) > 1:
             raise NiahError(
                 f"cells of {column} {' and '.join(values)} cannot be in one table: their scores "
-                "are not comparable; report them apart"
+                "are not comparable; report them separately"
             )
     whole = cells[cells["distractors"].isna()] if "distractors" in cells else cells
-    for (
-        column
-    ) in SAME_CLIPS:  # a distractor's labels are no negatives of its clip: chance is another there
+    for column in SAME_CLIPS:  # not with distractors, whose labels are masked: their chance differs
         levels = sorted({f"{float(value):.6g}" for value in whole[column].dropna()})
         if len(levels) > 1:
             raise NiahError(
                 f"cells of different clips cannot be in one table ({column} is "
                 f"{' and '.join(levels)}, though all name {cells['n_clips'].iloc[0]} clips): "
-                "run them on the same list, or report them apart"
+                "run them on the same list, or report them separately"
             )
 
 
@@ -185,7 +183,7 @@ def _variant(point: Point) -> Variant:
 
 
 def _model_names(scenes: Iterable[Point]) -> dict[Variant, str]:
-    """Name each model, by weights and precision too where there are several of them."""
+    """Name each model, with weights and precision where there are several of them."""
     variants = {_variant(point) for point in scenes}
     weights = {(model, sha) for model, sha, _ in variants}
     models = [model for model, _ in weights]
@@ -198,7 +196,7 @@ def _model_names(scenes: Iterable[Point]) -> dict[Variant, str]:
 
 
 def _order(curve: LengthCurve) -> tuple[Any, ...]:
-    # haystacks without a level first, then by falling SNR, which is rising difficulty
+    # haystacks without an SNR first, then by falling SNR, that is rising difficulty
     quiet = curve.snr_db is None
     level = 0.0 if curve.snr_db is None else -curve.snr_db
     place = (curve.position or 0.0, curve.window_s or 0.0, curve.pool)

@@ -1,7 +1,7 @@
-"""A run's cells as tables by length: the drop from the 10 s score, and the share of it that is left.
+"""Tables of a run's cells by length: the drop from the 10 s score, and the share of it that is left.
 
-Only cells of one protocol and one list of clips go into a table. Every table shows the chance floor
-(the expected mAP of random scores), because a fall can only be read against it.
+A table has cells of one protocol and one list of clips. Every table shows the chance floor (the expected mAP of random
+scores), because a drop can only be read against it.
 """
 
 from collections.abc import Iterable
@@ -68,7 +68,7 @@ def _by_length(cells: "pd.DataFrame", entry: "Entry", entries: str) -> Table:
 
 
 def position_notes(curves: Iterable[LengthCurve]) -> tuple[str, ...]:
-    """Return what the reader must know of where the needle lies: effective positions, and the mark of moved ones."""
+    """Return notes on the needles' positions: effective positions, and the mark of moved needles."""
     scenes = [point for curve in curves for point in curve.by_length.values()]
     moved = MOVED_NOTE if any(map(is_moved, scenes)) else None
     return tuple(note for note in (positions_note(scenes), moved) if note)
@@ -79,13 +79,18 @@ def _marked(text: str, point: Point | None) -> str:
 
 
 def scene_columns(curves: Iterable[LengthCurve]) -> tuple[str, ...]:
-    """Return the first columns of a table of curves; "window" where a curve is the sliding window's."""
+    """Return the first columns of a table of curves, with "window" if a curve is of sliding windows."""
     windows = any(curve.window != "whole" for curve in curves)
     return ("model", "haystack", "position", *(["window"] if windows else []))
 
 
 def scene_texts(curve: LengthCurve, columns: tuple[str, ...]) -> tuple[str, ...]:
-    """Return what a curve holds fixed, as texts of `scene_columns`."""
+    """Return the fixed settings of a curve as texts.
+
+    Args:
+        curve: the curve.
+        columns: from `scene_columns`.
+    """
     return (
         curve.model,
         curve.scene,
@@ -113,14 +118,14 @@ def _chance_row(
 
 
 def about(cells: "pd.DataFrame") -> str:
-    """Return what a table's numbers are of: "mAP of dass-v1 on 80 clips of esc-10"."""
+    """Return the metric, protocol and clips of a table: "mAP of dass-v1 on 80 clips of esc-10"."""
     first = cells.iloc[0]
     clips = "clip" if first["n_clips"] == 1 else "clips"
     return f"mAP of {first['protocol']} on {first['n_clips']} {clips} of {first['needles']}"
 
 
 class Entry(Protocol):
-    """A function from one cell (None when it was not run) at one length to text."""
+    """A function from one cell (None when it was not run) at one length to its text."""
 
     def __call__(self, point: Point | None, length_s: float) -> str: ...
 
@@ -151,7 +156,7 @@ def _unscored(point: Point | None) -> str:
 
 
 def _change(drop: float | None) -> float | None:
-    """The change in per cent of a drop, None where it is not known."""
+    """Return a drop as a change in per cent; None where it is unknown."""
     return None if drop is None else -100 * drop
 
 
@@ -160,7 +165,7 @@ def _changes(low: float | None, high: float | None) -> str:
 
 
 def _signed(per_cent: float | None) -> str:
-    """ "+3", "-12", and "0" for what rounds to it, without a sign."""
+    """Return "+3" or "-12", and "0" without a sign for values that round to it."""
     text = f"{per_cent or 0.0:+.0f}"
     return "0" if float(text) == 0 else text
 

@@ -1,8 +1,8 @@
-"""Effective lengths of each model in each kind of scene: L85 and L50, and what the clips could show.
+"""Effective lengths of each model in each kind of scene: L85 and L50, and the smallest detectable drop.
 
-L85 and L50 come from the `relative` and `drop` columns of the cells, so a table that was published
-without scores has them too. `niah.metrics.effective_length` defines them. The report's table and the
-leaderboard both take them from `effective_lengths`.
+L85 and L50 come from the `relative` and `drop` columns of the cells, so they also exist for a table that was published
+without scores. `niah.metrics.effective_length` defines them. The report's table and the leaderboard both use
+`effective_lengths`.
 """
 
 from dataclasses import dataclass
@@ -34,8 +34,8 @@ BRIEF = "Longest length at which 85 % (L85) and 50 % (L50) of the 10 s score is 
 class KeptLength:
     """An effective length of one curve, in numbers and in words.
 
-    `at_chance`: random scores keep as large a share, so that the length says nothing. `rests_on_moved`: it is
-    interpolated from a scene whose needle the protocol moved to the end, so that length and position are mixed.
+    `at_chance`: random scores keep as large a share, so that the length has no meaning. `rests_on_moved`: it is
+    interpolated from a scene whose needle the protocol moved to the end, so that length and position are confounded.
     """
 
     length: EffectiveLength
@@ -44,7 +44,7 @@ class KeptLength:
 
     @property
     def text(self) -> str:
-        """ "53 s", "≥ 300 s", "53 s *" for a curve that came back, "12 s †" for `rests_on_moved`; "chance"."""
+        """Return "53 s", "≥ 300 s", "53 s *" for a curve that recovered, "12 s †" for `rests_on_moved`, or "chance"."""
         if self.at_chance:
             return CHANCE
         marks = " *" * self.length.dips + f" {MOVED}" * self.rests_on_moved
@@ -52,7 +52,7 @@ class KeptLength:
 
     @property
     def bounds(self) -> tuple[str, str] | None:
-        """The ends of the 95 % interval; None without one, or when only the longest length is in it."""
+        """Return the ends of the 95 % interval; None without one, or when it is only the longest length."""
         low, high = self.length.low, self.length.high
         if self.at_chance or low is None or high is None or low == high:
             return None
@@ -60,12 +60,12 @@ class KeptLength:
 
     @property
     def interval(self) -> str:
-        """ "41 s to 70 s"; "" without `bounds`."""
+        """Return "41 s to 70 s"; "" without `bounds`."""
         return "" if self.bounds is None else " to ".join(self.bounds)
 
     @property
     def text_with_interval(self) -> str:
-        """ "53 s [41 s, 70 s]", "≥ 300 s [210 s, ≥ 300 s]"."""
+        """Return "53 s [41 s, 70 s]" or "≥ 300 s [210 s, ≥ 300 s]"."""
         return self.text if self.bounds is None else f"{self.text} [{', '.join(self.bounds)}]"
 
 
@@ -75,7 +75,7 @@ def effective_lengths(curve: LengthCurve) -> dict[str, KeptLength | None]:
 
 
 def level_name(share: float) -> str:
-    """ "L85" for 0.85."""
+    """Return "L85" for 0.85."""
     return f"L{100 * share:.0f}"
 
 
@@ -96,7 +96,7 @@ def kept_length(curve: LengthCurve, share: float) -> KeptLength | None:
 
 
 def _rests_on_moved(curve: LengthCurve, length: EffectiveLength) -> bool:
-    """Return whether either of the cells that the length lies between has a needle that was moved."""
+    """Return whether one of the two cells that the length is interpolated from has a moved needle."""
     at_s, scored = length.at.length_s, curve.scored()
     before = [point for s, point in scored if s <= at_s][-1:]
     after = [point for s, point in scored if s >= at_s][:1]
@@ -104,7 +104,15 @@ def _rests_on_moved(curve: LengthCurve, length: EffectiveLength) -> bool:
 
 
 def length_of(curve: LengthCurve, share: float) -> EffectiveLength | None:
-    """Return the same in numbers only, without regard to chance."""
+    """Return the effective length in numbers only, regardless of chance.
+
+    Args:
+        curve: cells by length; those with a share (`relative`) count.
+        share: in 0..1, of the 10 s score.
+
+    Returns:
+        None without the 10 s score or without a longer one.
+    """
     shares = [(s, p) for s, p in curve.scored() if p["relative"] is not None]
     if curve.base is None or len(shares) < FEWEST_LENGTHS:
         return None
@@ -137,12 +145,12 @@ def lengths_table(cells: "pd.DataFrame", *, brief: bool = False) -> Table | None
     columns = scene_columns(curves)
     rows = []
     for curve in curves:
-        kept = [each for each in effective_lengths(curve).values() if each is not None]
+        kept_lengths = [each for each in effective_lengths(curve).values() if each is not None]
         scene = scene_texts(curve, columns)
         if brief:
-            rows.append((*scene, *(each.text for each in kept)))
+            rows.append((*scene, *(each.text for each in kept_lengths)))
         else:
-            texts = [each.text_with_interval for each in kept]
+            texts = [each.text_with_interval for each in kept_lengths]
             rows.append((*scene, *_ten_seconds(curve), *texts, _detectable(curve)))
     names = tuple(map(level_name, LEVELS))
     moved = any(f" {MOVED}" in text for row in rows for text in row)
@@ -157,7 +165,7 @@ def _reached(reached: Reached) -> str:
     sign = {"": "", "<": "< ", ">=": "≥ "}[reached.censored]
     seconds = reached.length_s
     if not reached.censored and seconds < 3600:
-        seconds = float(f"{seconds:.3g}")  # three digits of what is interpolated
+        seconds = float(f"{seconds:.3g}")  # an interpolated value has three digits
     return f"{sign}{length_name(seconds)}"
 
 
@@ -169,7 +177,7 @@ def _ten_seconds(curve: LengthCurve) -> tuple[str, ...]:
 
 
 def _detectable(curve: LengthCurve) -> str:
-    """From the spread at the length with the smallest drop: it grows with the drop."""
+    """Return the detectable drop from the spread at the length with the smallest drop, as it grows with the drop."""
     longer = [p for _, p in curve.scored() if curve.base is not None and p is not curve.base]
     bounds = [(p["drop"], p["drop_lo"], p["drop_hi"]) for p in longer]
     smallest = smallest_drop(each for each in bounds if None not in each)

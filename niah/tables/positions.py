@@ -1,8 +1,8 @@
-"""Where the needle really lies: `dass-v1` moves one that would overrun the scene to its end.
+"""Real positions of needles: `dass-v1` moves a needle that would overrun the scene to its end.
 
-Under `dass-v1` a position is a share of the whole scene, so that 0.5, 0.75 and 1 at 20 s are one and the same
-scene, with the needle last. Tables say so: the effective position is the share of the free room before the needle
-(`niah.placement.effective_position`), and equal scenes count once.
+Under `dass-v1` a position is a share of the whole scene, so that 0.5, 0.75 and 1 at 20 s are the same scene, with the
+needle last. Tables show the effective position, the share of the free room before the needle
+(`niah.placement.effective_position`), and list equal scenes once.
 """
 
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ MOVED_NOTE = (
 
 
 def needle_position(point: Point) -> float | None:
-    """Return the share of the free room before the needle; the nominal position where that is not known.
+    """Return the share of the free room before the needle; the nominal position where that is unknown.
 
     None for the needle alone.
     """
@@ -37,18 +37,23 @@ def needle_position(point: Point) -> float | None:
 
 
 def is_moved(point: Point) -> bool:
-    """Return whether the needle lies at the scene's end though its position is before that."""
+    """Return whether the needle is at the scene's end though its nominal position is earlier."""
     return needle_position(point) == 1.0 and float(point["position"]) < 1.0
 
 
 def position_text(point: Point) -> str:
-    """ "0.5", "0.5 (effectively 0.63)", "" without a position."""
+    """Return "0.5", or "0.5 (effectively 0.63)"; "" without a position."""
     position = None if point["position"] is None else float(point["position"])
     return shown_position(position, needle_position(point))
 
 
 def shown_position(position: float | None, effective: float | None) -> str:
-    """The same of a nominal and an effective position."""
+    """Return a nominal position in words, with the effective one where they differ.
+
+    Args:
+        position: nominal, in [0, 1].
+        effective: share of the free room before the needle.
+    """
     if position is None:
         return ""
     if effective is None or f"{effective:.2f}" == f"{position:.2f}":
@@ -57,9 +62,9 @@ def shown_position(position: float | None, effective: float | None) -> str:
 
 
 def positions_note(points: Iterable[Point]) -> str | None:
-    """Return a sentence on every position that is not where its number says; None where all are.
+    """Return a sentence on every position that differs from the effective one; None where none does.
 
-    "Position 0.5 starts the needle after 1 of the free room at 20 s, 0.63 at 50 s."
+    "Effective positions, as shares of the free room: 0.5 is 1 at 20 s, 0.63 at 50 s."
     """
     apart: dict[float, dict[float, str]] = {}
     for point in points:

@@ -1,4 +1,4 @@
-"""The published numbers of a preset's figure: its curves in numbers, where there are any, and its text."""
+"""The published numbers of a preset's figure: its curves, where there are numbers, and its text."""
 
 import csv
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ FEWEST_POINTS = 3  # of a curve
 
 @dataclass(frozen=True)
 class PublishedCurve:
-    """Share of the model's own 10 s score against length (s), in zeros, noise or babble."""
+    """The share of the model's 10 s score against length (s), in zeros, noise or babble."""
 
     model: str
     haystack: str
@@ -26,13 +26,20 @@ class PublishedCurve:
 
 
 def curves_of(preset: Preset, file: Path | None = None) -> list[PublishedCurve]:
-    """The published curves of the models, scenes and lengths of a preset's parts, as `file` (niah.csv) has them.
+    """Read the published curves of a preset's models, scenes and lengths.
 
-    A share is the published one where the paper gives it, else mAP / mAP at 10 s.
+    A share is the published one where the paper has it, else mAP / mAP at 10 s.
+
+    Args:
+        preset: a figure.
+        file: the published numbers; results/published/niah.csv if None.
+
+    Returns:
+        The curves with enough points.
     """
     with (file or published_file()).open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
-    found = []
+    curves = []
     for part in preset.parts:
         for model in part.models:
             for haystack in part.haystacks:
@@ -44,8 +51,8 @@ def curves_of(preset: Preset, file: Path | None = None) -> list[PublishedCurve]:
                         and float(row["position"]) == position
                         and float(row["length_s"]) in part.lengths_s
                     ]
-                    found += _curve(own)
-    return [curve for curve in found if len(curve.shares) >= FEWEST_POINTS]
+                    curves += _curve(own)
+    return [curve for curve in curves if len(curve.shares) >= FEWEST_POINTS]
 
 
 def _curve(rows: list[dict[str, str]]) -> list[PublishedCurve]:
@@ -69,7 +76,7 @@ def _curve(rows: list[dict[str, str]]) -> list[PublishedCurve]:
 
 
 def statements(names: Iterable[str]) -> list[Table]:
-    """Return, for each preset by name, what the paper says of its figure and what was assumed: a table of sentences."""
+    """Return, for each preset by name, a table of the paper's statements on its figure and of our assumptions."""
     tables = []
     for preset in map(find_preset, names):
         rows = [("the paper says", text) for text in preset.states]

@@ -1,4 +1,4 @@
-"""A table of texts, and the forms it is shown in: Markdown, HTML, CSV, LaTeX and a terminal."""
+"""A table of texts, as Markdown, HTML, CSV, LaTeX or on a terminal."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
 CHANCE = "chance"  # first text of a row that shows the floor of random scores
-_GAP = 1  # columns of a terminal between two columns of the table
+_GAP = 1  # characters between two columns on a terminal
 _LATEX = {
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
     **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
@@ -24,7 +24,7 @@ _LATEX = {
 
 @dataclass(frozen=True)
 class Table:
-    """A caption in words, a header, rows of as many texts, and notes that belong below."""
+    """A caption, a header, rows of as many texts, and notes below."""
 
     caption: str
     header: tuple[str, ...]
@@ -33,18 +33,18 @@ class Table:
 
     @property
     def n_text_columns(self) -> int:
-        """Return how many leading columns hold words; the others hold numbers and are set to the right."""
+        """Return the number of leading columns with words; the others have numbers and are right-aligned."""
         return self.header.index("position") if "position" in self.header else 1
 
     def markdown(self) -> str:
-        """Return GitHub Markdown, the caption above, with every text shown as it is, whatever it holds."""
+        """Return GitHub Markdown with the caption above; every text is escaped."""
         rule = ["---"] * len(self.header)
         body = [_markdown_row(row) for row in (self.header, rule, *self.rows)]
         notes = [line for note in self.notes for line in (f"> {plain(note)}", "")]
         return "\n".join([plain(self.caption), "", *body, "", *notes])
 
     def html(self) -> str:
-        """Return an escaped `<table>` and a paragraph a note; the caption is left to the page.
+        """Return an escaped `<table>` and a paragraph for each note, without the caption.
 
         Words have the class "text", the row of the chance floor the class "chance".
         """
@@ -64,7 +64,7 @@ class Table:
             yield f"<{tag}{kind}>{escape(text)}</{tag}>"
 
     def csv(self) -> str:
-        """Return the header and rows as CSV that no spreadsheet takes for formulas."""
+        """Return the header and rows as CSV; no text is a formula to a spreadsheet."""
         return spreadsheet.text(self.header, self.rows)
 
     def latex(self) -> str:
@@ -87,7 +87,7 @@ class Table:
         )
 
     def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "RenderResult":
-        """Draw the table within the terminal's width, in several parts where it must be."""
+        """Draw the table within the terminal's width, in several parts if necessary."""
         from rich.markup import escape as escape_markup
 
         keys = list(range(self._n_key_columns))
@@ -120,20 +120,20 @@ class Table:
 
     @property
     def _n_key_columns(self) -> int:
-        """Return how many leading columns say what a row is of; each part of a wide table repeats them."""
+        """Return the number of leading columns that name a row; each part of a wide table repeats them."""
         if "position" not in self.header:
             return 1
         return self.header.index("position") + (2 if "window" in self.header else 1)
 
     def _widths(self) -> list[int]:
-        """Columns of a terminal that each column needs, with its gap."""
+        """Return the width of each column on a terminal, with its gap."""
         from rich.cells import cell_len
 
         columns = zip(self.header, *self.rows, strict=True)
         return [max(map(cell_len, column)) + _GAP for column in columns]
 
     def _without_constant(self, keys: list[int]) -> tuple[str, list[int]]:
-        """Move the key columns that are the same in every row, but for the first, into the caption."""
+        """Move key columns that are the same in every row into the caption, except the first."""
         rows = [row for row in self.rows if row[0] != CHANCE]
         constant = [i for i in keys[1:] if len(rows) > 1 and len({row[i] for row in rows}) == 1]
         said = [f"{self.header[i]} {rows[0][i]}" for i in constant if rows[0][i]]
@@ -153,7 +153,7 @@ class Table:
 
 
 def latex_text(text: str) -> str:
-    """Return `text` for a LaTeX cell: every sign that LaTeX takes for a command is escaped."""
+    """Escape `text` for a LaTeX cell."""
     signs = "".join(_LATEX.get(sign, sign) for sign in " ".join(text.split()))
     return re.sub(r"(?<![\w.$])([+-])(?=\d)", r"$\1$", signs)
 
