@@ -1,1 +1,1 @@
-"""Further questions about a run's scenes: controls without a needle, localisation, causes of a drop."""
+"""Diagnosis of a run: controls without a needle, localisation, causes of a drop."""

@@ -1,8 +1,8 @@
-"""Pages from templates: everything from outside is text, and nothing but the page's own script runs.
+"""Pages from templates: everything from outside is text, and only the page's own script runs.
 
-The templates in `templates/` are filled by jinja2 with autoescape on. A page's content security policy lets run exactly
-the style and script that are in it (by their hash) and nothing be fetched, so that even a mistake in escaping could
-neither run nor call out.
+The templates in `templates/` are filled by jinja2 with autoescape on. A page's content security policy allows exactly
+the style and script in it (by their hash) and no requests, so that even a mistake in escaping could neither run code
+nor send data.
 """
 
 import base64
@@ -53,12 +53,22 @@ def table_html(table: "Table") -> Any:
 
 
 def part(folder: str, name: str) -> str:
-    """Return a style or script that is shipped beside the pages."""
+    """Read a style or script that is shipped beside the pages.
+
+    Args:
+        folder: in this package.
+        name: of the file.
+    """
     return files("niah.pages").joinpath(*folder.split("/"), name).read_text("utf-8")
 
 
 def policy(style: str, script: str) -> str:
-    """Return the policy of a page whose one <style> and one <script> hold exactly these texts."""
+    """Return the content security policy of a page with exactly this style and this script.
+
+    Args:
+        style: the content of its one <style>.
+        script: the content of its one <script>.
+    """
     return (
         f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; "
         f"script-src '{_hash(script)}'; base-uri 'none'; form-action 'none'"

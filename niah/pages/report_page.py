@@ -52,15 +52,18 @@ def page(
     warnings: Sequence[str],
     provenance: Mapping[str, Any],
 ) -> str:
-    """Return report.html.
+    """Fill the template of report.html.
 
     Args:
         cells: rows of one protocol and one list of clips.
         drop: the main table.
-        further: the tables after it, folded but for the effective lengths.
+        further: the tables after it, folded except for the effective lengths.
         figures: in their order.
-        warnings: what the reader must know before the numbers.
+        warnings: shown before the numbers.
         provenance: run.json, without the folders of its author.
+
+    Returns:
+        The HTML.
     """
     return html.page(
         "report.html",
@@ -79,7 +82,7 @@ def page(
 
 
 def summary(cells: "pd.DataFrame") -> list[str]:
-    """Return a sentence a model: its score alone, and what is left of it in its longest scenes."""
+    """Return a sentence a model: its score on the clips alone, and the share left in its longest scenes."""
     curves: dict[tuple[str, str], list[LengthCurve]] = {}
     for curve in length_curves(cells):
         if not curve.axes:
@@ -135,7 +138,7 @@ def _lead(cells: "pd.DataFrame") -> str:
 
 
 def headed(table: Table) -> tuple[str, str]:
-    """Return a caption "What it is: how to read it" as a heading and a sentence."""
+    """Split a caption "Heading: how to read it" into a heading and a sentence."""
     heading, _, text = table.caption.partition(": ")
     return heading, text[:1].upper() + text[1:]
 
@@ -150,7 +153,7 @@ def _figure(figure: Figure) -> dict[str, str]:
 
 
 def _cells(cells: "pd.DataFrame") -> dict[str, Any]:
-    """All columns, scores first, with the exact value as the sort key and a short one to read."""
+    """Return all columns, scores first, with the exact value as the sort key and a short one to show."""
     further = [name for name in OPTIONAL_METRICS if name in cells.columns]
     names = list(dict.fromkeys((*SHOWN_FIRST, *further, *map(str, cells.columns))))
     return {
@@ -183,7 +186,7 @@ def _provenance(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _flat(name: str, value: object) -> list[tuple[str, str]]:
-    """Nested mappings as (dotted name, text) pairs."""
+    """Flatten nested mappings to (dotted name, text) pairs."""
     if isinstance(value, Mapping):
         return [
             (key if inner == "" else f"{key}.{inner}", text)

@@ -1,7 +1,7 @@
-"""The report of a run, made again from what it stored: metrics, tables, figures, one HTML page.
+"""The report of a run from its stored scores: metrics, tables, figures, one HTML page.
 
-`report.html` is self-contained (figures inside, no network; its content security policy allows no more), all that
-comes from outside (names, labels, paths, errors) is escaped, and absolute paths are cut to their last part. Nothing
+`report.html` is self-contained (figures inside, no network; its content security policy allows no more), everything
+from outside (names, labels, paths, errors) is escaped, and absolute paths are shortened to their last part. Nothing
 here imports torch.
 """
 
@@ -37,13 +37,13 @@ if TYPE_CHECKING:
 
 
 def write(run_dir: Path | str, note: Callable[[str], None] = lambda _: None) -> Path:
-    """Redo metrics, `tables.md`, `figures/*.png` and `report.html` of a run.
+    """Write metrics, `tables.md`, `figures/*.png` and `report.html` of a run again.
 
-    Metrics come from the stored scores; a published run that has none keeps those of its cells.csv.
+    Metrics are computed from the stored scores; a published run without scores keeps those in its cells.csv.
 
     Args:
-        run_dir: The run's folder.
-        note: Called with each warning about its scores.
+        run_dir: the run's folder.
+        note: gets each warning about its scores.
 
     Returns:
         The page.
@@ -55,7 +55,7 @@ def write(run_dir: Path | str, note: Callable[[str], None] = lambda _: None) -> 
     warnings = summarise(run) if (run.path / "cells").is_dir() else []
     for text in warnings:
         note(text)
-    provenance = published_run(run.run_json())  # an older one tells whole paths
+    provenance = published_run(run.run_json())  # older ones have whole paths
     if warnings:
         names = [text.replace(f"{run.path}/", "") for text in warnings]
         provenance = {**provenance, "notes": [*provenance.get("notes", []), *names]}
@@ -81,7 +81,7 @@ def _write_text(file: Path, text: str) -> None:
 
 
 def _warnings(cells: "pd.DataFrame", provenance: Mapping[str, Any]) -> list[str]:
-    """Notes that the reader must know before the numbers."""
+    """Return the notes that a reader needs before the numbers."""
     warnings = [str(note) for note in provenance.get("notes", [])]
     warnings += [
         f"{name} has random weights: its accuracy is not reported, only its speed."
@@ -92,7 +92,7 @@ def _warnings(cells: "pd.DataFrame", provenance: Mapping[str, Any]) -> list[str]
 
 
 def _further(run: RunDirectory, cells: "pd.DataFrame") -> list[Table]:
-    """Tables after the scores: those that the run has the numbers or the scores for."""
+    """Return the tables after the scores for which the run has numbers or scores."""
     made = (
         lengths_table(cells),
         overlap_table(run, cells),

@@ -19,18 +19,18 @@ __all__ = ["Figure", "draw"]
 
 
 def draw(cells: "pd.DataFrame", folder: Path) -> list[Figure]:
-    """Draw every figure that the cells have the points for.
+    """Draw every figure for which the cells have enough points.
 
     `length-<scene>.png` for scenes with two lengths or more, `positions-<scene>.png` where a length has two positions
-    or more, `snr-<position>.png` where a haystack has two levels or more: of plain scenes.
+    or more, `snr-<position>.png` where a haystack has two levels or more, each without further axes;
     `axis-<axis>-<scene>-<position>.png` for each further axis.
 
     Args:
         cells: rows of one protocol and one list of clips.
-        folder: where the PNGs go; made if need be.
+        folder: of the PNGs; created if needed.
 
     Returns:
-        The figures in the order in which a report shows them.
+        The figures in the order of a report.
 
     Raises:
         NiahError: the cells cannot be in one figure, or the folder cannot be written to.

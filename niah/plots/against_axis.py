@@ -83,7 +83,7 @@ def _figure(axis: str, here: Sequence[LengthCurve], looks: Looks, folder: Path) 
 
 
 def _varies(curve: LengthCurve, axis: str) -> bool:
-    """Return whether the curve is plain but for `axis`."""
+    """Return whether the curve has the plain value on every axis except `axis`."""
     points = list(_longer(curve))
     return bool(points) and not any(
         p.get(other) for p in points for other in SCENE_AXES if other != axis
@@ -91,7 +91,7 @@ def _varies(curve: LengthCurve, axis: str) -> bool:
 
 
 def _value(curve: LengthCurve, axis: str) -> str | float:
-    """The curve's value on an axis; the plain one where its cells name none."""
+    """Return the curve's value on an axis; the plain one where its cells have none."""
     value: str | float = next(_longer(curve)).get(axis) or AXES[axis].plain or 0
     return value
 

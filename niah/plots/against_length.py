@@ -100,19 +100,19 @@ def _has(curves: Iterable[LengthCurve], value: Value) -> bool:
 def _looks_by_label(
     curves: Sequence[LengthCurve], panels: Sequence[Panel], looks: Looks
 ) -> dict[str, dict[str, Any]]:
-    """A model's own look where a label is of one model; else, with a panel a model, one by number."""
+    """Return the model's look for a label of one model; else, with a panel a model, a look by number."""
     by_label: dict[str, list[LengthCurve]] = {}
     for panel in panels:
         for index, label in panel.labels.items():
             by_label.setdefault(label, []).append(curves[index])
-    found = {}
+    styles = {}
     for number, (label, own) in enumerate(by_label.items()):
         if len({who(curve) for curve in own}) > 1:
-            found[label] = look(number)
+            styles[label] = look(number)
         else:
             solid = {"linestyle": "-"} if len(own) > 1 else {}
-            found[label] = {**looks.of(own[0]), **solid}
-    return found
+            styles[label] = {**looks.of(own[0]), **solid}
+    return styles
 
 
 def _draw_panel(axes: "Axes", here: Drawn, value: Value) -> None:
@@ -125,7 +125,7 @@ def _draw_panel(axes: "Axes", here: Drawn, value: Value) -> None:
         mark_chance(axes, here)
     if value is relative_of:
         _mark_relative_chance(axes, here)
-        for share in LEVELS:  # where L85 and L50 are read off
+        for share in LEVELS:  # the levels of L85 and L50
             axes.axhline(share, color=CHANCE_COLOUR, linestyle=":", linewidth=0.8, zorder=0)
     if value is adjusted_of:
         axes.axhline(0, color=CHANCE_COLOUR, linestyle="--", linewidth=1.2, zorder=0)
@@ -142,7 +142,7 @@ def _length_alt(scene: str, curves: list[LengthCurve]) -> str:
 
 
 def _mark_needle_free(axes: "Axes", here: Drawn) -> None:
-    """The score of the same scenes without their needle: small crosses in the model's colour."""
+    """Draw the score of the same scenes without their needle, as small crosses in the model's colour."""
     labelled = False
     for curve, (_, style) in here.items():
         floor = [(s, p["needle_free_mAP"]) for s, p in curve.scored() if p.get("needle_free_mAP")]
@@ -154,7 +154,7 @@ def _mark_needle_free(axes: "Axes", here: Drawn) -> None:
 
 
 def _mark_relative_chance(axes: "Axes", here: Drawn) -> None:
-    """Chance as a share of each model's own 10 s score, in the model's colour."""
+    """Draw chance as a share of each model's 10 s score, in the model's colour."""
     level = chance(here)
     bases = {style["color"]: curve.base for curve, (_, style) in here.items()}
     for colour, base in bases.items():
@@ -164,7 +164,7 @@ def _mark_relative_chance(axes: "Axes", here: Drawn) -> None:
 
 
 def _mark_failures(axes: "Axes", here: Drawn) -> None:
-    """A cross on the axis at the shortest length of each model that failed so, and the word."""
+    """Mark the shortest length at which each model failed with a cross on the axis, and the reason."""
     failed: dict[tuple[str, str], float] = {}
     for curve, (_, style) in here.items():
         for length, point in curve.by_length.items():
@@ -183,7 +183,7 @@ def _mark_failures(axes: "Axes", here: Drawn) -> None:
 
 
 def _length_axis(axes: "Axes", ticks: Sequence[float]) -> None:
-    """Logarithmic, with the measured lengths as ticks, thinned where they would overlap."""
+    """Make the axis logarithmic, with the measured lengths as ticks, thinned where they would overlap."""
     axes.set_xscale("log")
     shown: list[float] = []
     for tick in ticks:

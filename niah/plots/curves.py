@@ -1,4 +1,4 @@
-"""The cells of a length curve as points with a band, and how they are drawn."""
+"""The cells of a length curve as points with a band, and their drawing."""
 
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ Value = Callable[[Point], tuple[float, float, float] | None]
 
 
 def mAP_of(point: Point) -> tuple[float, float, float] | None:  # noqa: N802 - the column's name
-    """Return a cell's mAP with the bounds of its interval, None where it was not scored."""
+    """Return a cell's mAP with the bounds of its interval; None where it was not scored."""
     if point["mAP"] is None:
         return None
     return point["mAP"], _or(point["mAP_lo"], point["mAP"]), _or(point["mAP_hi"], point["mAP"])
@@ -36,7 +36,7 @@ def relative_of(point: Point) -> tuple[float, float, float] | None:
 def adjusted_of(point: Point) -> tuple[float, float, float] | None:
     """Return the chance-adjusted retention (mAP - chance) / (mAP at 10 s - chance) with its bounds.
 
-    None where it was not scored, or where the 10 s score is itself no better than chance.
+    None where it was not scored, or where the 10 s score itself is at chance.
     """
     value = adjusted_share(point)
     if value is None:
@@ -49,14 +49,21 @@ def _or(value: float | None, otherwise: float) -> float:
 
 
 def curve_of(values: Iterable[tuple[float, tuple[float, float, float] | None]]) -> Curve:
-    """Return (x, y, low, high) of the points that have a value, in the order given."""
+    """Return (x, y, low, high) of the points that have a value, in their order."""
     known = [(x, *value) for x, value in values if value is not None]
     x, y, low, high = (list(column) for column in zip(*known, strict=True)) if known else ([],) * 4
     return x, y, low, high
 
 
 def draw_curve(axes: "Axes", curve: Curve, name: str, look: dict[str, Any]) -> None:
-    """Draw a curve with its 95 % band."""
+    """Draw a curve with its 95 % band.
+
+    Args:
+        axes: of the panel.
+        curve: x, y, and the bounds of y.
+        name: its legend entry.
+        look: matplotlib's keywords.
+    """
     x, y, low, high = curve
     axes.plot(x, y, label=name, markersize=5, linewidth=1.8, **look)
     axes.fill_between(x, low, high, color=look["color"], alpha=0.15, linewidth=0)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Shares = dict[tuple[float, float], float]  # relative score by (position, length)
 MOST_IN_A_ROW = 3  # panels
-FIELD_IN, LABELS_IN = 0.6, 1.4  # width of one field, and of what is beside the fields
+FIELD_IN, LABELS_IN = 0.6, 1.4  # width of one field, and of the labels beside the fields
 
 
 def position_figure(
@@ -76,7 +76,7 @@ def _number_fields(
 
 
 def _moved(curves: Iterable[LengthCurve]) -> set[tuple[float, float]]:
-    """(position, length) where the protocol plays the scene of position 1."""
+    """Return each (position, length) whose needle the protocol moved to the end."""
     return {
         (curve.position, length)
         for curve in curves
@@ -86,7 +86,7 @@ def _moved(curves: Iterable[LengthCurve]) -> set[tuple[float, float]]:
 
 
 def _shares(curves: Iterable[LengthCurve]) -> Shares:
-    """Relative score at each (position, length)."""
+    """Return the relative score at each (position, length)."""
     return {
         (curve.position, length): float(point["relative"])
         for curve in curves
@@ -96,7 +96,7 @@ def _shares(curves: Iterable[LengthCurve]) -> Shares:
 
 
 def _compared(share: Shares) -> set[float]:
-    """Lengths at which two positions or more were measured."""
+    """Return the lengths at which two positions or more were measured."""
     measured = [length for _, length in share]
     return {length for length in measured if measured.count(length) >= 2}
 

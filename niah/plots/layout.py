@@ -1,8 +1,8 @@
-"""The last step before a figure is written: every title, label and legend fits the room it has.
+"""The layout of a figure before it is written: every title, label and legend fits its space.
 
-matplotlib's constrained layout keeps texts apart but does not break one that is wider than its panel. Here titles are
-wrapped to their panel, the legend takes as many columns as the figure is wide, and the figure grows with both, so that
-the panels keep their size.
+matplotlib's constrained layout separates texts but does not break one that is wider than its panel. Here titles are
+wrapped to their panel, the legend has as many columns as fit the figure, and the figure grows with both, so that the
+panels keep their size.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -18,14 +18,14 @@ TITLE_PT = 12.0
 MARGIN_IN = 0.25
 LINE_IN = 0.2  # height of one line of a title or a legend
 HANDLE_IN = 0.75  # of a legend's entry: its line sample and the gaps
-LINES_HAD = 2  # of the legend, for which a panel's usual height leaves room
+LINES_HAD = 2  # lines of the legend that fit into a panel's usual height
 
 
 def fit(canvas: "Canvas", title: str) -> None:
     """Add the heading to a figure and fit all its texts; the figure may become higher.
 
     Args:
-        canvas: the figure, drawn but for its heading.
+        canvas: the figure, complete except for its heading.
         title: the heading, of any length.
     """
     heading = wrapped(title, canvas.get_figwidth() - MARGIN_IN, TITLE_PT, bold=True)
@@ -35,14 +35,14 @@ def fit(canvas: "Canvas", title: str) -> None:
     for legend in list(canvas.legends):
         more += max(0.0, _refit_legend(canvas, legend) - LINES_HAD) * LINE_IN
     canvas.set_figheight(canvas.get_figheight() + more)
-    draw_as_plain_text(canvas)  # the legend's texts are new
+    draw_as_plain_text(canvas)  # also the texts of the new legend
     canvas.draw_without_rendering()
     for axes in canvas.axes:
         _wrap_labels(axes)
 
 
 def _refit_legend(canvas: "Canvas", legend: "Legend") -> float:
-    """Place a legend again in as many columns as fit; returns its number of lines."""
+    """Place a legend again in as many columns as fit; return its number of lines."""
     names = [text.get_text() for text in legend.get_texts()]
     handles = [handle for handle in legend.legend_handles if handle is not None]
     width = canvas.get_figwidth() - MARGIN_IN

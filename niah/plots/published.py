@@ -1,4 +1,4 @@
-"""Curves of a figure of the paper beside those of a run: share of the own 10 s score against length."""
+"""Curves of a figure of the paper beside those of a run: share of the 10 s score against length."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -36,8 +36,11 @@ def draw_published(cells: "pd.DataFrame", presets: Iterable[str], folder: Path) 
 
     Args:
         cells: rows of one protocol and one list of clips.
-        presets: names of presets that the run followed.
-        folder: where the PNGs go; made if need be.
+        presets: names of the run's presets.
+        folder: of the PNGs; created if needed.
+
+    Returns:
+        The figures.
 
     Raises:
         NiahError: the cells cannot be in one figure, a preset is unknown, or the folder cannot be written to.
@@ -95,7 +98,7 @@ def _names(curve: Either) -> tuple[str, ...]:
 
 
 def _draw(axes: "Axes", curve: Either, label: str, index: int, looks: Looks) -> str:
-    """Draw a curve; returns it in words."""
+    """Draw a curve; return it in words."""
     name = ", ".join(filter(None, _names(curve)))
     if isinstance(curve, LengthCurve):
         points = curve_of([(s, relative_of(p)) for s, p in curve.scored()])

@@ -1,4 +1,4 @@
-"""Which curves share a panel: beyond eight a panel is split, by the part of the names that needs the fewest panels."""
+"""Small multiples: more than eight curves are split into panels by the part of their names that needs fewest panels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ class Panel:
     """Curves that are drawn together.
 
     Attributes:
-        title: what they have in common, "" where all curves are in one panel.
-        labels: by the curve's place in the list that was split, what differs within the panel.
+        title: the common part of their names, "" where all curves are in one panel.
+        labels: the rest of each name, by the curve's index in the list that was split.
     """
 
     title: str
@@ -27,8 +27,8 @@ def split(names: Sequence[Names]) -> list[Panel]:
         names: for each curve the parts of its name, equally many.
 
     Returns:
-        One panel where eight curves or fewer are given. Else one for each value of the part of the names that makes
-        the fewest panels; where a value has more than eight curves, or one part alone varies, in pieces of eight.
+        One panel for up to eight curves. Else one for each value of the part of the names that makes the fewest
+        panels; where a value has more than eight curves, or only one part varies, in pieces of eight.
     """
     parts = range(len(names[0])) if names else range(0)
     varying = [part for part in parts if len({name[part] for name in names}) > 1]

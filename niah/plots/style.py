@@ -1,7 +1,7 @@
-"""The style that all figures share: colours, markers, panels, the legend, the chance line, and the way to disk.
+"""The common style of all figures: colours, markers, panels, the legend, the chance line, and writing to disk.
 
-A model keeps its colour (Okabe and Ito's palette, told apart without colour vision) and its marker in every figure of
-a run; bands are 95 % intervals; the grey dashes are chance.
+A model has the same colour (Okabe and Ito's palette, distinguishable without colour vision) and marker in every figure
+of a run; bands are 95 % intervals; grey dashes are chance.
 """
 
 import warnings
@@ -47,7 +47,7 @@ class Figure:
     Attributes:
         file: the PNG.
         title: its heading.
-        alt: what it shows, in words and numbers.
+        alt: its content in words and numbers.
     """
 
     file: Path
@@ -65,7 +65,9 @@ class Looks:
         # most curves have the needle in the middle: these are drawn solid
         self.positions.sort(key=lambda position: (position != 0.5, position))
         scenes = list(dict.fromkeys(curve.scene for curve in curves))
-        names = folders.numbered(map(slug, scenes))  # two scenes may differ in odd letters alone
+        names = folders.numbered(
+            map(slug, scenes)
+        )  # two scenes may differ only in letters that slugs replace
         self._slugs = {s: n.replace(" ", "-") for s, n in zip(scenes, names, strict=True)}
 
     def of(self, curve: LengthCurve) -> dict[str, Any]:
@@ -74,12 +76,12 @@ class Looks:
         return {**look(self.models.index(who(curve))), "linestyle": DASHES[dash % len(DASHES)]}
 
     def slug(self, scene: str) -> str:
-        """Return the scene's part of a file name, another one for each scene of the run."""
+        """Return the scene's part of a file name, different for each scene of the run."""
         return self._slugs.get(scene) or slug(scene)
 
 
 def look(index: int) -> dict[str, Any]:
-    """Return colour and marker of the curve of that number; 49 pairs differ."""
+    """Return colour and marker of the curve with that number; 49 pairs differ."""
     turn = index // len(COLOURS)
     return {
         "color": COLOURS[index % len(COLOURS)],
@@ -88,7 +90,7 @@ def look(index: int) -> dict[str, Any]:
 
 
 def who(curve: LengthCurve) -> str:
-    """Return the model and how its windows or positions were pooled, as curves are labelled."""
+    """Return the label of a curve: the model, and the pooling of its windows or positions."""
     model = short_name(curve.model)
     if curve.window_s is None:
         return f"{model}, {curve.pool}" if curve.pool else model
@@ -97,19 +99,27 @@ def who(curve: LengthCurve) -> str:
 
 
 def scene_label(curve: LengthCurve) -> str:
-    """Return the scene as a title shows it: the haystack's name cut where it is long."""
+    """Return the scene for a title, with a long haystack name shortened."""
     return curve.scene.replace(curve.haystack, short_name(curve.haystack), 1)
 
 
 def mark_chance(axes: "Axes", curves: Iterable[LengthCurve]) -> None:
-    """Draw the expected mAP of random scores as grey dashes."""
+    """Draw the expected mAP of random scores on the curves' clips as grey dashes."""
     level = chance(curves)
     if level is not None:
         axes.axhline(level, color=CHANCE_COLOUR, linestyle="--", linewidth=1.2, label=CHANCE)
 
 
 def new_panels(count: int, width: float | None = None) -> "tuple[Canvas, list[Axes]]":
-    """Return a figure with one row of `count` panels, each `width` inches wide (4.6 if None)."""
+    """Make a figure with one row of panels.
+
+    Args:
+        count: number of panels.
+        width: of each in inches; 4.6 if None.
+
+    Returns:
+        The figure and its panels.
+    """
     canvas, rows = new_grid(1, count, (width or PANEL_IN[0], PANEL_IN[1]))
     return canvas, rows[0]
 
@@ -117,12 +127,21 @@ def new_panels(count: int, width: float | None = None) -> "tuple[Canvas, list[Ax
 def new_grid(
     rows: int, columns: int, panel_in: tuple[float, float]
 ) -> "tuple[Canvas, list[list[Axes]]]":
-    """Return a figure with `rows` x `columns` panels of `panel_in` (width, height) inches."""
+    """Make a figure with a grid of panels.
+
+    Args:
+        rows: of panels.
+        columns: of panels.
+        panel_in: (width, height) of a panel in inches.
+
+    Returns:
+        The figure and its panels by row.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Canvas
 
     canvas = Canvas(figsize=(max(4.0, panel_in[0] * columns), panel_in[1] * rows))
-    FigureCanvasAgg(canvas)  # draws without a display, and leaves the user's pyplot alone
+    FigureCanvasAgg(canvas)  # draws without a display and without pyplot's state
     return canvas, [list(row) for row in canvas.subplots(rows, columns, squeeze=False)]
 
 
@@ -151,13 +170,16 @@ def slug(scene: str) -> str:
 
 
 def save(canvas: "Canvas", file: Path, title: str, alt: str) -> Figure:
-    """Write a figure as PNG, whole or not at all, with nothing cut off.
+    """Write a figure as PNG, atomically and with all its texts inside.
 
     Args:
         canvas: the figure, without its heading.
         file: where to write it.
         title: its heading.
-        alt: what it shows, in words.
+        alt: its content in words.
+
+    Returns:
+        The figure on disk.
 
     Raises:
         NiahError: the file cannot be written.

@@ -1,7 +1,7 @@
-"""Names from outside in figures: cut, wrapped to a width, and drawn as plain text.
+"""Names from outside in figures: shortened, wrapped to a width, and drawn as plain text.
 
-Model, haystack and needle names are whatever a user calls a file. In a figure they may not be read as mathematics,
-may not fail for want of a glyph, and may not run out of the panel.
+Model, haystack and needle names are file names of users. In a figure they must not be parsed as mathematics, fail for a
+missing glyph, or leave the panel.
 """
 
 import textwrap
@@ -18,7 +18,15 @@ POINTS_PER_INCH = 72.0
 
 
 def short_name(name: str, letters: int = NAME_LENGTH) -> str:
-    """Return `name` in at most `letters` letters: its start and its end, where names usually differ."""
+    """Shorten a name to its start and its end, where names usually differ.
+
+    Args:
+        name: any text.
+        letters: most letters of the result.
+
+    Returns:
+        A printable name.
+    """
     name = printable(name)
     if len(name) <= letters:
         return name
@@ -39,13 +47,16 @@ def printable(text: str) -> str:
 
 
 def wrapped(text: str, width_in: float, size_pt: float, *, bold: bool = False) -> str:
-    """Break `text` into at most three lines of `width_in` inches, the last one cut where it does not fit.
+    """Break `text` into at most three lines of `width_in` inches; the last one is cut if it does not fit.
 
     Args:
         text: a title or label, of one line.
-        width_in: the room in inches.
+        width_in: the available width in inches.
         size_pt: font size in points.
         bold: whether it is drawn bold, which is wider.
+
+    Returns:
+        The lines, joined by newlines.
     """
     text = " ".join(printable(text).split())
     letters = max(len(text), 1)
@@ -71,7 +82,7 @@ def _lines(text: str, letters: int, size_pt: float, bold: bool) -> list[Measured
 
 @cache
 def _width(measured: Measured) -> float:
-    """Width in inches of one line of text."""
+    """Return the width in inches of one line of text."""
     from matplotlib.font_manager import FontProperties
 
     line, size_pt, bold = measured

@@ -173,7 +173,7 @@ def test_a_cell_handed_in_twice_counts_once(tmp_path: Path) -> None:
     assert len(board.cells) == 2
     assert board.entries[0].runs == ("a",)
     assert board.notes == (
-        "2 cells were handed in more than once; each counts once, the first time.",
+        "2 cells were submitted more than once; each counts once, the first time.",
     )
 
 
@@ -249,7 +249,7 @@ def test_folders_of_runs_are_searched_and_named_apart(tmp_path: Path) -> None:
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NiahError, match="does not exist"):
         leaderboard.read([tmp_path / "nothing"])
-    with pytest.raises(NiahError, match="holds no run"):
+    with pytest.raises(NiahError, match="has no run"):
         leaderboard.read([tmp_path])
     with pytest.raises(NiahError, match="at least one"):
         leaderboard.read([])

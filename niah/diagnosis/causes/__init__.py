@@ -1,7 +1,7 @@
-"""Why does the score drop with length? One idea a file.
+"""Causes of a drop with length.
 
-interventions  a loaded tagger with one thing changed
-passes         the changes that take a family apart, and what each tells
+interventions  a loaded tagger with one change
+passes         the changes for each family of models, and what each measures
 measuring      `niah causes`: the same scenes under each change
-table          the drop split into its causes, from stored logits;   figure, outputs: as drawn and written
+table          the drop split into its causes, from stored logits;   figure, outputs: drawn and written
 """

@@ -16,7 +16,15 @@ _TOTAL, _REST = "#4d4d4d", "#b0b0b0"  # the drop, and what no single cause expla
 
 
 def draw(rows: Sequence[CauseRow], file: Path) -> Figure:
-    """One picture: a row a model, curves on the left, the longest length's bars on the right."""
+    """Draw one figure: a row a model, curves on the left, bars of the longest length on the right.
+
+    Args:
+        rows: of all models, with the same scenes.
+        file: the PNG.
+
+    Returns:
+        The figure on disk.
+    """
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Canvas
@@ -51,10 +59,10 @@ def _longest(rows: Sequence[CauseRow]) -> list[CauseRow]:
 
 def _colours(rows: Sequence[CauseRow]) -> dict[str, str]:
     names = dict.fromkeys(row.variant for row in rows if row.kind in ("part", "remedy"))
-    found = {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(names)}
-    found.update({row.variant: _TOTAL for row in rows if row.kind == "released"})
-    found.update({row.variant: _REST for row in rows if row.kind == "remainder"})
-    return found
+    colours = {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(names)}
+    colours.update({row.variant: _TOTAL for row in rows if row.kind == "released"})
+    colours.update({row.variant: _REST for row in rows if row.kind == "remainder"})
+    return colours
 
 
 def _curves(axes: "Axes", rows: Sequence[CauseRow], colours: dict[str, str]) -> None:
@@ -86,7 +94,7 @@ def _curves(axes: "Axes", rows: Sequence[CauseRow], colours: dict[str, str]) -> 
 
 
 def _bars(axes: "Axes", rows: Sequence[CauseRow], colours: dict[str, str]) -> None:
-    """From the top: the drop; its parts, each starting where the last one ended; what each remedy still loses."""
+    """Draw bars from the top: the drop; its parts, each starting at the end of the last; the loss with each remedy."""
     begin, names = 0.0, []
     for place, row in enumerate(rows):
         lost, low, high = _lost(row)
@@ -107,7 +115,7 @@ def _bars(axes: "Axes", rows: Sequence[CauseRow], colours: dict[str, str]) -> No
 
 
 def _lost(row: CauseRow) -> tuple[float, float, float]:
-    """Per cent lost, with its interval."""
+    """Return the per cent lost, with its interval."""
     if row.kind == "remedy":
         return (
             100 * (1 - row.relative),

@@ -1,19 +1,19 @@
-"""Interventions: a loaded tagger with one thing changed, its weights otherwise as they are.
+"""Interventions: a loaded tagger with one change, and otherwise the same weights.
 
 Transformers with numbered positions (`niah.networks.ast` has the options)
-    renumbered     the needle alone carries the positions that it has in a longer scene
-    repeated       positions start again every trained length, so that the needle in a scene has those it has alone
+    renumbered     the needle alone gets the positions that it has in a longer scene
+    repeated       positions repeat every trained length, so that the needle in a scene has the positions it has alone
     log-length     attention logits times log N / log(N trained)
 
 State-space models: h_s = exp(delta_s A) h_{s-1} + delta_s B_s u_s,  y_s = C_s h_s + D u_s
-    memory         A times f: the state is forgotten f times as fast, after 1/f of the time
-    direction      one direction's C is zero: what it carries is not read, its skip path D u stays
+    memory         A times f: the state decays f times as fast, to memory of 1/f of the time
+    direction      C of one direction is zero: its state is not read, its skip path D u stays
 
-Linear head after an average (DASS): the logits at every position can be put together in other ways
-    average, max, top-k    as `niah.networks.layers.pooling` has them
+Linear head after an average (DASS): other poolings of the logits at every position
+    average, max, top-k    as in `niah.networks.layers.pooling`
     needle                 mean over the columns centred inside the needle: a pooling that knows the answer
 
-Each returns a changed copy and leaves the adapter alone.
+Each returns a changed copy; the adapter is not changed.
 """
 
 import copy
@@ -36,21 +36,27 @@ from niah.networks.layers.pooling import pool
 from niah.placement import FRAMES_PER_SECOND, total_frames
 from niah.scan import DIRECTIONS
 
-DECAYS = ("A_logs", "A_log", "A_b_log")  # parameters that hold log |A|
+DECAYS = ("A_logs", "A_log", "A_b_log")  # parameters of log |A|
 
 
 def with_ast_config(adapter: NetworkAdapter, **changes: Any) -> NetworkAdapter:
-    """The AST with other options of `AstConfig` that need no weights of their own."""
+    """Return the AST with other options of `AstConfig`, which need no weights."""
     network = adapter.network
     assert isinstance(network, Ast)
-    with torch.random.fork_rng(devices=[]):  # the new network's own start is thrown away
+    with torch.random.fork_rng(devices=[]):  # its initial weights are overwritten
         changed = Ast(replace(network.config, **changes))
     changed.load_state_dict(network.state_dict())
     return _with_network(adapter, changed)
 
 
 def renumbered(adapter: NetworkAdapter, length_s: float, start: int) -> NetworkAdapter:
-    """For the needle alone: its positions in a scene of `length_s` seconds where it starts at frame `start`."""
+    """Return a model for the needle alone, with its positions in a longer scene.
+
+    Args:
+        adapter: an AST.
+        length_s: seconds of the scene.
+        start: the needle's first frame in the scene.
+    """
     config = _ast_config(adapter)
     total = total_frames(length_s, config.trained_frames)
     last = config.grid(total)[1] - config.grid(config.trained_frames)[1]
@@ -59,9 +65,14 @@ def renumbered(adapter: NetworkAdapter, length_s: float, start: int) -> NetworkA
 
 
 def repeated(adapter: NetworkAdapter, start: int, **further: Any) -> NetworkAdapter:
-    """For a scene where the needle starts at frame `start`: its columns have the positions of the needle alone.
+    """Return a model for a scene, in which the needle's columns have the positions of the needle alone.
 
-    To the nearest patch: a needle need not start with one.
+    To the nearest patch, as a needle may start between two.
+
+    Args:
+        adapter: an AST.
+        start: the needle's first frame in the scene.
+        further: other changes of `AstConfig`.
     """
     first = -round(start / _ast_config(adapter).stride[1])
     return with_ast_config(adapter, repeat_positions=True, first_column=first, **further)
@@ -73,7 +84,7 @@ def _ast_config(adapter: NetworkAdapter) -> AstConfig:
 
 
 def with_memory(adapter: NetworkAdapter, factor: float) -> NetworkAdapter:
-    """Multiply every |A| by `factor`, through log |A| + ln factor."""
+    """Return the model with every |A| multiplied by `factor`, as log |A| + ln factor."""
 
     def change(network: nn.Module) -> None:
         for parameter in _decays(network):
@@ -83,7 +94,7 @@ def with_memory(adapter: NetworkAdapter, factor: float) -> NetworkAdapter:
 
 
 def without_direction(adapter: NetworkAdapter, direction: int) -> NetworkAdapter:
-    """C of one direction zero in every block: 0..3 of DASS's scans (`niah.scan`), 0 and 1 of a Bi-Bi mixer's."""
+    """Return the model with C of one direction zero: 0..3 of DASS's scans (`niah.scan`), 0 and 1 of Bi-Bi."""
 
     def change(network: nn.Module) -> None:
         for module in network.modules():
@@ -97,11 +108,12 @@ def without_direction(adapter: NetworkAdapter, direction: int) -> NetworkAdapter
 
 
 def has_memory(network: nn.Module) -> bool:
+    """Return whether the network is a state-space model."""
     return any(True for _ in _decays(network))
 
 
 def directions(network: nn.Module) -> int:
-    """Count the directions that can be taken out one by one."""
+    """Count the directions that can be removed one by one."""
     if any(isinstance(module, SS2D) for module in network.modules()):
         return DIRECTIONS
     mixers = [module for module in network.modules() if isinstance(module, MambaMixer)]
@@ -109,9 +121,15 @@ def directions(network: nn.Module) -> int:
 
 
 def pooled(adapter: Adapter, features: Tensor, start: int) -> dict[str, Tensor]:
-    """Logits (classes,) of one scene (T0, M) by pooling: average, max, top-k, needle.
+    """Compute the logits of one scene by several poolings; the average is the model's own logit.
 
-    `start`: the needle's first frame. The average is the model's own logit.
+    Args:
+        adapter: has logits at each position.
+        features: (T0, M) of the scene.
+        start: the needle's first frame.
+
+    Returns:
+        (classes,) by name: average, max, top-k, needle.
     """
     with torch.inference_mode():
         z = position_logits_of(adapter)(features[None]).float().cpu()  # (1, T, F, classes)

@@ -1,4 +1,4 @@
-"""Why does it drop with length? A model's own loss taken apart by changing one thing at a time, on the same scenes."""
+"""`niah causes`: the loss of a model with length split into its causes, by one change at a time on the same scenes."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ class CauseOptions:
         if not any(length_s != BASE_LENGTH_S for length_s in self.lengths_s):
             raise NiahError("--lengths must name at least one length beyond 10 s")
         if self.checkpoint == RANDOM:
-            raise NiahError("random weights hear nothing: give trained ones")
+            raise NiahError("random weights have no accuracy: give trained ones")
 
     def run_options(self) -> RunOptions:
         """Return the same as options of a run, for its set-up and run.json."""
@@ -71,10 +71,13 @@ class CauseOptions:
 
 
 def causes(options: CauseOptions) -> list[Path]:
-    """Measure every variant that is not there yet; write causes.csv, causes.md and the figure; return their paths.
+    """Measure every variant that is not stored yet; write causes.csv, causes.md and the figure.
+
+    Returns:
+        The files.
 
     Raises:
-        NiahError: a model of a family that cannot be taken apart, or anything wrong in the options.
+        NiahError: a model of a family without such changes, or a wrong option.
     """
     setup = EvalSetup(options.run_options())
     haystack = setup.haystacks[options.haystack]
@@ -99,9 +102,9 @@ class _Measuring:
     snr_db: float | None
 
     def all_models(self) -> dict[str, dict[str, Any]]:
-        """Measure what is not there; return the variant, model and length of every stored result, by key."""
+        """Measure variants that are not stored; return name, model and length of every stored result, by key."""
         lengths_s = sorted({BASE_LENGTH_S, *self.options.lengths_s})
-        found: dict[str, dict[str, Any]] = {}
+        results: dict[str, dict[str, Any]] = {}
         with progress_bar() as bar:
             task = bar.add_task("causes", total=None, detail="")
             for model in self.setup.loaded():
@@ -118,19 +121,19 @@ class _Measuring:
                         advance = partial(bar.advance, task, self._seconds(each, length_s))
                         self._measure(model, each, length_s, keys, advance)
                     for reading, key in keys.items():
-                        found[key] = {
+                        results[key] = {
                             "model": model.name,
                             "checkpoint_sha256": model.weights_sha256,
                             "length_s": length_s,
                             **vars(each.variants[reading]),
                         }
-        return found
+        return results
 
     def _seconds(self, each: Pass, length_s: float) -> float:
         return BASE_LENGTH_S if each.alone else length_s
 
     def _keys(self, model: LoadedModel, each: Pass, length_s: float) -> dict[str, str]:
-        """Keys by reading, of those that mean something at this length."""
+        """Return keys by reading, of the variants that are defined at this length."""
         base = length_s == BASE_LENGTH_S
         haystack = None if base or each.alone else self.options.haystack
         return {
@@ -165,8 +168,8 @@ class _Measuring:
                     read = {"": changed.logits(features[None])[0]}
                 else:
                     read = change.pooled(changed, features, start)
-            for reading, found in logits.items():
-                found.append(read[reading].float().cpu().numpy())
+            for reading, rows in logits.items():
+                rows.append(read[reading].float().cpu().numpy())
             advance()
         needles = model.prepared.needles.needles
         for reading, key in keys.items():
@@ -180,13 +183,13 @@ class _Measuring:
             )
 
     def _start(self, model: LoadedModel, length_s: float) -> int:
-        """The needle's first frame."""
+        """Return the needle's first frame."""
         frames, options = model.adapter.frontend.needle_frames, self.options
         total = total_frames(length_s, frames)
         return start_frame(total, frames, options.position, options.protocol)
 
     def _scenes(self, model: LoadedModel, length_s: float) -> Iterator[tuple[torch.Tensor, int]]:
-        """Each clip's scene (T0, M) with the needle's first frame."""
+        """Yield each clip's scene (T0, M) with the needle's first frame."""
         builder, position = model.scenes.builder(self.options.haystack), self.options.position
         start = self._start(model, length_s)
         for index, needle in enumerate(model.prepared.needles.needles):

@@ -1,4 +1,4 @@
-"""The files that `niah causes` writes from all that its folder holds: the table as CSV and Markdown, and the figure."""
+"""The files of `niah causes`: the table as CSV and Markdown, and the figure."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def write(run: RunDirectory) -> list[Path]:
     """Write causes.csv, causes.md and causes.png into the run's folder; return their paths.
 
     Raises:
-        NiahError: the folder holds no variants, or cannot be written.
+        NiahError: the folder has no variants, or cannot be written.
     """
     rows = cause_rows(run)
     texts = {CSV_FILE: csv_text(rows), MARKDOWN_FILE: markdown(rows)}

@@ -1,23 +1,23 @@
-"""The ways to take a model apart: one thing changed at a time.
+"""Changes that separate the causes of a drop, one at a time, for each family of models.
 
-Transformer with numbered positions (AST). A longer input does two things at once: its tokens get other positions, and
-more tokens share the attention. Each is done without the other:
+Transformer with numbered positions (AST). In a longer input tokens get other positions, and more tokens share the
+attention. Each is measured without the other:
 
     renumbering   the 10 s needle alone, with the positions that it has in the scene of L seconds
     dilution      the L second scene, its positions repeated so that the needle has those that it has alone
-    remainder     drop - renumbering - dilution: what only both together do (it can be negative); with it goes that a
-                  needle in a scene need not start with a patch
+    remainder     drop - renumbering - dilution: the loss that needs both (it can be negative). It includes that a
+                  needle in a scene may start between two patches
 
-State-space model with averaged logits (DASS). A longer input changes the needle's own map, through the scans' state,
-and puts other positions beside it in the average:
+State-space model with averaged logits (DASS). A longer input changes the needle's part of the map, through the scans'
+state, and adds other positions to the average:
 
-    network       the L second scene, averaged over the needle's own columns only: all that is lost before pooling
+    network       the L second scene, averaged over the needle's columns only: all loss before pooling
     remainder     drop - network: pooling
 
 Parts are shares of the released model's 10 s score, and with the remainder they sum to its drop. Remedies are changed
-models with a 10 s score of their own, which their share is of: shorter memory, other pooling, one scan direction less,
-attention scaled by log length. Nothing is trained again, so a remedy tells what the weights can do, not what a model
-trained that way would. A model that differs in training (two-dimensional positions) is a `--model` of its own.
+models, with shares of their own 10 s scores: shorter memory, other pooling, one scan direction less, attention scaled
+by log length. Nothing is trained again, so a remedy shows what the weights can do, not what a model trained with the
+change would do. A model that differs in training (two-dimensional positions) is another `--model`.
 """
 
 from collections.abc import Callable
@@ -45,23 +45,23 @@ Change = Callable[
 
 @dataclass(frozen=True)
 class Pass:
-    """One changed model: the variants that its forward pass gives, by pooling ("" for the model's own logits)."""
+    """One changed model, and the variants that its forward pass gives, by pooling ("" for the model's logits)."""
 
     variants: dict[str, Variant]
     change: Change = lambda adapter, length_s, start: adapter  # noqa: ARG005
-    alone: bool = False  # of the needle alone, at every length
+    alone: bool = False  # runs the needle alone, at every length
 
     @property
     def has_base(self) -> bool:
-        """Return whether it says anything at 10 s, where a part is the released model itself."""
+        """Return whether it is defined at 10 s, where a part equals the released model."""
         return any(variant.kind != "part" for variant in self.variants.values())
 
 
 def passes_of(model: LoadedModel) -> list[Pass]:
-    """Return the passes that take a model apart.
+    """Return the passes for a model's family.
 
     Raises:
-        NiahError: nothing is known of its family.
+        NiahError: there are none for its family.
     """
     network = network_of(model.adapter)
     if isinstance(network, Ast) and network.config.positions != "learned":
@@ -77,7 +77,7 @@ def passes_of(model: LoadedModel) -> list[Pass]:
     if isinstance(network, torch.nn.Module) and change.has_memory(network):
         return [Pass({"": RELEASED}), *_of_memory(network)]
     raise NiahError(
-        f"model '{model.name}' cannot be taken apart: give an AST whose positions go on beyond 10 s, or a state-space "
+        f"no causes are defined for model '{model.name}': give an AST with positions beyond 10 s, or a state-space "
         "model of this package"
     )
 
@@ -102,7 +102,7 @@ def _of_ast() -> list[Pass]:
 
 
 def _of_memory(network: torch.nn.Module) -> list[Pass]:
-    """Memory length and scan directions of a state-space model."""
+    """Return the passes for memory length and scan directions of a state-space model."""
 
     def memory(factor: float) -> Change:
         return lambda adapter, _length_s, _start: change.with_memory(adapter, factor)

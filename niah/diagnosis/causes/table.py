@@ -1,23 +1,23 @@
-"""A model's drop split into its causes: from stored logits to the rows and tables of causes. No torch.
+"""Tables of the causes of a drop, from stored logits. No torch.
 
 With m(v, L) the mAP of variant v at L seconds and r the released model:
 
     relative    m(v, L) / m(v, 10)            of a released model or a remedy: the share of its own 10 s score
                 m(v, L) / m(r, 10)            of a part
-    effect      1 - m(r, L) / m(r, 10)        released: the drop, all that is to be explained
-                1 - m(v, L) / m(r, 10)        part: what is lost to this cause alone
+    effect      1 - m(r, L) / m(r, 10)        released: the drop, which the parts explain
+                1 - m(v, L) / m(r, 10)        part: the loss due to this cause alone
                 drop - sum of the parts       remainder
-                relative(v) - relative(r)     remedy: what it gives back (negative: it makes things worse)
+                relative(v) - relative(r)     remedy: its gain (negative: a loss)
 
-Two parts of one drop (an AST's renumbering and dilution) interact, so what a part costs depends on which goes first:
+Two parts of one drop (an AST's renumbering and dilution) interact, so the loss due to one depends on their order:
 
     alone       1 - m(v, L) / m(r, 10)        its effect: this cause without the other
-    last        drop - alone of the other     what goes when this cause is taken away after the other
+    last        drop - alone of the other     the gain from removing this cause after the other
     Shapley     (alone + last) / 2            the mean over both orders; the pair sums to the drop
 
-Of DASS's two parts only one order is measured (the network, then pooling), so it has no such table.
+For DASS's two parts only one order is measured (the network, then pooling), so it has no such table.
 
-Intervals (95 %) are of paired resampling of the clips (`niah.metrics`): the causes of one model at one length are
+Intervals (95 %) are from paired resampling of the clips (`niah.metrics`): the causes of one model at one length are
 compared on the same draws.
 """
 
@@ -53,12 +53,12 @@ RELEASED = Variant("released", "as released", "released")
 
 
 def part(name: str, how: str) -> Variant:
-    """Make a variant that keeps one cause of the drop alone."""
+    """Make a variant with only one cause of the drop."""
     return Variant(name, how, "part")
 
 
 def remedy(name: str) -> Variant:
-    """Make a variant that changes how the same weights are run."""
+    """Make a variant that runs the same weights in another way."""
     return Variant(name, name, "remedy")
 
 
@@ -105,12 +105,12 @@ def cause_rows(run: RunDirectory) -> list[CauseRow]:
     """Return every stored variant, model by model, length by length, with the remainders.
 
     Raises:
-        NiahError: the folder holds no variants, or variants of different clips.
+        NiahError: the folder has no variants, or variants of different clips.
     """
     content = run.run_json()
     entries: Mapping[str, Mapping[str, Any]] = content.get("variants", {})
     if not entries:
-        raise NiahError(f"{run.path} holds no causes yet: run `niah causes --out {run.path}`")
+        raise NiahError(f"{run.path} has no causes yet: run `niah causes --out {run.path}`")
     scene = {name: content["identity"][name] for name in ("haystack", "snr_db", "position")}
     models = dict.fromkeys((e["model"], e["checkpoint_sha256"]) for e in entries.values())
     rows: list[CauseRow] = []
@@ -125,7 +125,7 @@ def cause_rows(run: RunDirectory) -> list[CauseRow]:
 
 
 class _Model:
-    """One model's scores, resampled once each."""
+    """One model's scores, each resampled once."""
 
     def __init__(
         self, run: RunDirectory, entries: Mapping[str, Mapping[str, Any]], same: Mapping[str, Any]
@@ -140,10 +140,10 @@ class _Model:
                 raise NiahError(f"{run.path}: variants of different clips; give another folder")
             scores.append(stored.logits)
         self.clips, self.chance = len(first.ids), chance_mAP(first.targets)
-        found = resample(first.targets, scores, groups=first.groups)
+        resampled = resample(first.targets, scores, groups=first.groups)
         self.of = {
             (entry["name"], float(entry["length_s"])): each
-            for entry, each in zip(entries.values(), found, strict=True)
+            for entry, each in zip(entries.values(), resampled, strict=True)
         }
 
     def rows(self) -> list[CauseRow]:
@@ -209,7 +209,7 @@ class _Model:
 
 
 def _with_orders(row: CauseRow, parts: Mapping[str, Resampled], drop: Resampled) -> CauseRow:
-    """Fill in what one of two parts costs last, and on the mean of both orders."""
+    """Fill in the loss due to one of two parts when it is last, and the mean over both orders."""
     if row.kind != "part":
         return row
     alone = parts[row.variant]
@@ -233,12 +233,12 @@ _KINDS = ("released", "part", "remainder", "remedy")
 
 
 def csv_text(rows: Sequence[CauseRow]) -> str:
-    """One row a variant and length, numbers in full, nothing where a number is not defined."""
+    """Return one row a variant and length, numbers in full, empty where a number is not defined."""
     return spreadsheet.rows_text(CauseRow, rows)
 
 
 def markdown(rows: Sequence[CauseRow]) -> str:
-    """A table a model, the figure, and how to read them."""
+    """Return a table a model, how to read it, and the figure."""
     parts = ["# Why does it drop?\n"]
     parts += [table.markdown() for table in tables(rows)]
     parts += [table.markdown() for table in order_tables(rows)]
@@ -257,7 +257,7 @@ def tables(rows: Sequence[CauseRow]) -> list[Table]:
 
 
 def order_tables(rows: Sequence[CauseRow]) -> list[Table]:
-    """Make a table for each model whose drop has two parts: what each costs alone, last, and on the mean of both."""
+    """Make a table for each model whose drop has two parts: the loss due to each alone, last, and on average."""
     of_parts = [[row for row in mine if isfinite(row.shapley)] for mine in _by_model(rows)]
     return [_order_table(mine) for mine in of_parts if mine]
 
@@ -298,11 +298,11 @@ def _table(rows: Sequence[CauseRow]) -> Table:
     by = {(row.variant, row.length_s): row for row in rows}
     body = []
     for kind, variant, how in sorted(variants, key=lambda each: _KINDS.index(each[0])):
-        found = [by.get((variant, length_s)) for length_s in lengths_s]
-        base = next(row.base_mAP for row in found if row is not None)
+        cells = [by.get((variant, length_s)) for length_s in lengths_s]
+        base = next(row.base_mAP for row in cells if row is not None)
         named = variant if how == variant else f"{variant}: {how}"
         own = "" if kind in ("part", "remainder") else f"{base:.3f}"
-        body.append((named, kind, own, *map(_entry, found)))
+        body.append((named, kind, own, *map(_entry, cells)))
     scene = scene_name(first.haystack, first.snr_db)
     caption = (
         f"{first.model}: {first.n_clips} clips in {scene}, needle at {first.position:g}; per cent of the 10 s score "

@@ -1,7 +1,7 @@
-"""Controls: what the scores would be if they meant nothing. One idea a file.
+"""Controls: scores where there is nothing to recognise, or where the haystack has labels itself.
 
 needle_free  thresholds, false alarms and drift on scenes without a needle
-overlap      scores where the haystack itself truly contains labelled sounds
-calibration  rank kept but scale lost, or lost
-table        the controls of a run, as shown
+overlap      scores where the haystack contains labelled sounds
+calibration  whether scores lose their rank or only their scale
+table        the controls of a run as tables
 """

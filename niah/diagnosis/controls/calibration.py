@@ -1,17 +1,17 @@
-"""Is a score still a probability in long scenes? Rank kept but scale lost, or both lost.
+"""Calibration in long scenes: is the rank of scores kept while their scale is lost, or are both lost?
 
-mAP asks for the order of the clips alone. A user has thresholds. Over all clips and classes
-(p the sigmoid score, y whether the label is there, N = clips x classes):
+mAP depends only on the order of the clips, but applications use thresholds. Over all clips and classes
+(p the sigmoid score, y whether the label is present, N = clips x classes):
 
     ECE     sum over 15 equal bins of p of  n_bin / N  |mean y - mean p|     (Guo et al. 2017)
     NLL     -1/N sum of y ln p + (1 - y) ln(1 - p), in nats
-    refit   p' = sigmoid(a logit p + b) with the a, b of least NLL (Platt 1999): the order of a
-            class's clips is as before, only the scale changes
+    refit   p' = sigmoid(a logit p + b) with the a, b of least NLL (Platt 1999): it changes only the
+            scale, not the order of a class's clips
 
-What a longer scene does to the scale is what a refit there repairs of the scale fixed at 10 s (the
+The change of scale in a longer scene is what a refit there gains over the scale fixed at 10 s (the
 refit of the 10 s cell): `lost` = 1 - NLL(refit here) / NLL(refit at 10 s, used here), 0 where the
-10 s scale is still the best one. Scores are stored as float16, which has few distinct values in
-0..1, so all sums run over those (exact, and a matter of milliseconds for 20,000 clips x 527).
+10 s scale is still the best one. Scores in float16 have few distinct values in 0..1, so all sums run
+over these values (exact, and milliseconds for 20,000 clips x 527).
 """
 
 from dataclasses import dataclass, replace
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from niah.records.run_directory import RunDirectory
 
 BINS = 15
-KEPT = 0.85  # of the 10 s mAP, as L85: the rank is kept
-SCALE_LOST = 0.1  # of the NLL: the scale is lost
-LOWEST, HIGHEST = 2.0**-25, 1.0 - 2.0**-12  # where float16 rounds a probability to 0 and to 1
+RANK_KEPT = 0.85  # share of the 10 s mAP, as in L85
+SCALE_LOST = 0.1  # share of the NLL
+LOWEST, HIGHEST = 2.0**-25, 1.0 - 2.0**-12  # probabilities that float16 rounds to 0 and to 1
 CAPTION = (
     "Calibration: expected calibration error and negative log likelihood (nats) over all clips and "
     "classes as the scores are; slope of their logistic refit (1: right, below: too sure); lost: "
@@ -47,8 +47,16 @@ Verdict = Literal["kept", "scale lost", "rank lost", "both lost"]
 
 @dataclass(frozen=True)
 class Calibration:
-    """`ece`, `nll` of the scores as they are; the refit's `scale` (a, b), `ece_refit`, `nll_refit`;
-    `nll_fixed` at the scale that was fixed before, the refit's own where none was given."""
+    """The calibration of one cell.
+
+    Attributes:
+        ece: of the scores.
+        nll: of the scores, nats.
+        scale: (a, b) of the refit.
+        ece_refit: of the refit scores.
+        nll_refit: of the refit scores, nats.
+        nll_fixed: nats at the scale that was fixed before; the refit's own without one.
+    """
 
     ece: float
     nll: float
@@ -59,17 +67,22 @@ class Calibration:
 
     @property
     def lost(self) -> float:
-        """Share of the NLL that is there only because the scale is the fixed one, 0..1."""
+        """Return the share of the NLL that is due to the fixed scale, 0..1."""
         return 1.0 - self.nll_refit / self.nll_fixed if self.nll_fixed > 0 else 0.0
 
 
 def calibration(
     targets: Targets, scores: Scores, fixed: tuple[float, float] | None = None
 ) -> Calibration:
-    """Compute the calibration of sigmoid scores in [0, 1] (clips, classes); `fixed`: the `scale` of the 10 s cell.
+    """Compute the calibration of sigmoid scores.
+
+    Args:
+        targets: (clips, classes) bool.
+        scores: (clips, classes) in [0, 1].
+        fixed: the `scale` of the 10 s cell; None for the refit's own.
 
     Raises:
-        NiahError: scores outside [0, 1].
+        NiahError: scores outside [0, 1], or no clips.
     """
     validate(targets, scores)
     if scores.size == 0 or scores.min() < 0 or scores.max() > 1:
@@ -90,36 +103,48 @@ def calibration(
 
 
 def verdict(relative: float, here: Calibration) -> Verdict:
-    """Return what became of rank (`relative`: share of the 10 s mAP) and of the scale fixed at 10 s."""
+    """Judge rank and scale.
+
+    Args:
+        relative: share of the 10 s mAP.
+        here: calibration, with the scale fixed at 10 s.
+    """
     scale_lost = here.lost > SCALE_LOST
-    if relative < KEPT:
+    if relative < RANK_KEPT:
         return "both lost" if scale_lost else "rank lost"
     return "scale lost" if scale_lost else "kept"
 
 
 def calibration_table(run: "RunDirectory", cells: "pd.DataFrame") -> Table | None:
-    """A row for each of the run's `cells` with stored scores and a 10 s base; None if there is none
-    beyond 10 s."""
-    found = length_curves(cells)
-    columns = scene_columns(found)
-    alone: dict[str, Calibration] = {}  # a model's lines share the needle alone: one row
+    """Tabulate the calibration of each cell with stored scores and a 10 s base.
+
+    Args:
+        run: the scores.
+        cells: of the run.
+
+    Returns:
+        None if there is no such cell beyond 10 s.
+    """
+    curves = length_curves(cells)
+    columns = scene_columns(curves)
+    alone: dict[str, Calibration] = {}  # a model's curves share the needle alone: one row
     rows = []
-    for line in found:
-        scored = [(s, p) for s, p in line.scored() if p["relative"] is not None]
-        longer = [(s, p) for s, p in scored if p is not line.base and run.has_scores(p["cell"])]
-        if not longer or line.base is None or not run.has_scores(line.base["cell"]):
+    for curve in curves:
+        scored = [(s, p) for s, p in curve.scored() if p["relative"] is not None]
+        longer = [(s, p) for s, p in scored if p is not curve.base and run.has_scores(p["cell"])]
+        if not longer or curve.base is None or not run.has_scores(curve.base["cell"]):
             continue
-        base = line.base["cell"]
+        base = curve.base["cell"]
         if base not in alone:
             alone[base] = _of_cell(run, base)
-            needle = replace(line, haystack=NO_HAYSTACK, snr_db=None, position=None)
+            needle = replace(curve, haystack=NO_HAYSTACK, snr_db=None, position=None)
             ten = length_name(BASE_LENGTH_S)
             rows.append((*scene_texts(needle, columns), ten, *_texts(alone[base]), ""))
         for length, point in longer:
             here = _of_cell(run, point["cell"], alone[base].scale)
             judgement = verdict(point["relative"], here)
             rows.append(
-                (*scene_texts(line, columns), length_name(length), *_texts(here), judgement)
+                (*scene_texts(curve, columns), length_name(length), *_texts(here), judgement)
             )
     header = (*columns, "length", "ECE", "NLL", "slope", "lost", "rank and scale")
     return Table(CAPTION, header, tuple(rows)) if rows else None
@@ -137,15 +162,15 @@ def _texts(of: Calibration) -> tuple[str, ...]:
 
 
 def _by_value(targets: Targets, scores: Scores) -> tuple[Float64, Float64, Float64]:
-    """Distinct p (kept off 0 and 1), how many have each, and how many of those are positive."""
+    """Return the distinct p (clipped off 0 and 1), their counts, and how many of each are positive."""
     flat, hits = scores.ravel(), targets.ravel()
-    if scores.dtype == np.float16:  # its bits are its index: no sort
+    if scores.dtype == np.float16:  # its bits are an index, which needs no sort
         bits = np.ascontiguousarray(flat).view(np.uint16)
         every = np.bincount(bits, minlength=2**16)
-        found = np.bincount(bits[hits], minlength=2**16)
+        positive_counts = np.bincount(bits[hits], minlength=2**16)
         place = np.flatnonzero(every)
         values = place.astype(np.uint16).view(np.float16).astype(np.float64)
-        counts, positives = every[place], found[place]
+        counts, positives = every[place], positive_counts[place]
     else:
         values, inverse, counts = np.unique(flat, return_inverse=True, return_counts=True)
         positives = np.bincount(inverse, weights=hits, minlength=values.size)
@@ -160,12 +185,12 @@ def _ece(p: Float64, clips: Float64, positives: Float64) -> float:
 
 
 def _nll(logit: Float64, clips: Float64, positives: Float64) -> float:
-    """ln(1 + e^z) - y z, summed by value."""
+    """Return ln(1 + e^z) - y z, averaged over clips and classes."""
     return float((clips * np.logaddexp(0.0, logit) - positives * logit).sum() / clips.sum())
 
 
 def _refit(logit: Float64, clips: Float64, positives: Float64) -> tuple[float, float]:
-    """(a, b) of least NLL by Newton's method; a faint pull towards (1, 0) where there is no optimum."""
+    """Return (a, b) of least NLL by Newton's method, with a weak prior at (1, 0) where there is no optimum."""
     x = np.stack([logit, np.ones_like(logit)], axis=1)
     start = np.array([1.0, 0.0])
     pull = 1e-9 * clips.sum()

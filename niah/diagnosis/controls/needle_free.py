@@ -1,14 +1,14 @@
-"""Scenes without a needle: what does a model say when there is nothing to say?
+"""Scenes without a needle: false alarms and drift of scores with length.
 
-A score that survives in long scenes is worth little if the model says the same of an empty one. On
+A score that survives in long scenes means little if the model gives it to an empty scene too. On
 needle-free scenes of every length, (scenes, classes) scores in 0..1:
 
-    threshold    of a class, fixed at 10 s: the highest at which it finds a stated share (recall) of
-                 its positives there
+    threshold    of a class, fixed at 10 s: the highest at which a stated share (recall) of its
+                 positives there is detected
     false alarm  a needle-free scene scored at or above it, for a label that its haystack does not
                  contain; `share` = alarms / scenes. A tagger names a label at most once a scene, so
-                 alarms per hour of sound fall with length by themselves and say nothing of a model:
-                 they are for comparing models at one length
+                 alarms per hour of sound fall with length for any model: use them to compare models
+                 at one length
     drift        mean log odds of a class at one length less that at another: 0 when length alone
                  changes nothing
 """
@@ -33,7 +33,7 @@ def thresholds(targets: Targets, scores: Scores, recall: float = RECALL) -> Floa
     Args:
         targets: of the 10 s cell, (clips, classes) bool.
         scores: of the 10 s cell, (clips, classes) in 0..1.
-        recall: share of the positives that the threshold finds.
+        recall: share of the positives that the threshold detects.
 
     Returns:
         (classes,) float64, NaN without a positive.
@@ -44,34 +44,38 @@ def thresholds(targets: Targets, scores: Scores, recall: float = RECALL) -> Floa
     validate(targets, scores)
     if not 0.0 < recall <= 1.0:
         raise NiahError(f"recall must be in (0, 1] but is {recall}")
-    found = np.full(targets.shape[1], np.nan)
+    lowest = np.full(targets.shape[1], np.nan)
     for index, (hits, column) in enumerate(zip(targets.T, scores.T, strict=True)):
         if hits.any():
             ordered = np.sort(column[hits].astype(np.float64))[::-1]
-            found[index] = ordered[ceil(recall * ordered.size - 1e-9) - 1]
-    return found
+            lowest[index] = ordered[ceil(recall * ordered.size - 1e-9) - 1]
+    return lowest
 
 
 @dataclass(frozen=True)
 class FalseAlarms:
-    """Per class (classes,): `share` of scenes with an alarm, `per_hour` of sound; NaN where the
-    class has no threshold or is truly in the haystack."""
+    """False alarms of each class; NaN where it has no threshold or is in the haystack.
+
+    Attributes:
+        share: of scenes with an alarm, (classes,).
+        per_hour: alarms an hour of sound, (classes,).
+    """
 
     share: Float64
     per_hour: Float64
 
     @property
     def mean_per_hour(self) -> float:
-        """Mean over the classes that count; NaN when none does."""
+        """Return the mean over the classes that count; NaN when none does."""
         return _mean_of_counted(self.per_hour)
 
     @property
     def mean_share(self) -> float:
-        """Alarms a scene: mean share over the classes that count; NaN when none does."""
+        """Return the alarms a scene, the mean share over the classes that count; NaN when none does."""
         return _mean_of_counted(self.share)
 
     def worst(self, classes: Sequence[str], count: int = 5) -> list[tuple[str, float]]:
-        """Return the classes that are named in most scenes, with their share; those in none are left out."""
+        """Return the classes with alarms in most scenes, with their share; only those with any."""
         order = np.argsort(-np.nan_to_num(self.share), kind="stable")[:count]
         return [(classes[i], float(self.share[i])) for i in order if self.share[i] > 0]
 
@@ -93,7 +97,10 @@ def false_alarms(
         scores: (scenes, classes) in 0..1.
         fixed: threshold of each class, (classes,), NaN where it has none.
         length_s: seconds of each scene.
-        contained: (classes,) bool, labels truly in the haystack, for which an alarm is not false.
+        contained: (classes,) bool, labels that are in the haystack, for which an alarm is not false.
+
+    Returns:
+        The alarms of each class.
 
     Raises:
         NiahError: no scene, a length that is not positive, or other numbers of classes.
@@ -113,12 +120,22 @@ def false_alarms(
 
 
 def score_drift(scores: Scores, reference: Scores) -> Float64:
-    """Mean log odds of `scores` less those of `reference`, both (scenes, classes): (classes,).
+    """Compute the mean log odds of scores less those of a reference; scores are clipped where float16 rounds to 0 or 1.
 
-    Scores are kept off 0 and 1 where float16 rounds to them.
+    Args:
+        scores: (scenes, classes) in 0..1.
+        reference: (scenes, classes) in 0..1.
+
+    Returns:
+        (classes,) float64.
+
+    Raises:
+        NiahError: other numbers of classes.
     """
     if scores.ndim != 2 or reference.ndim != 2 or scores.shape[1] != reference.shape[1]:
-        raise NiahError(f"scores of {scores.shape} and {reference.shape} have not the same classes")
+        raise NiahError(
+            f"scores of {scores.shape} and {reference.shape} do not have the same classes"
+        )
     return np.asarray(_log_odds(scores).mean(axis=0) - _log_odds(reference).mean(axis=0))
 
 

@@ -1,16 +1,15 @@
-"""Is a false alarm false? Scores where the haystack itself truly contains labelled sounds.
+"""Overlap-aware scores, where the haystack itself contains labelled sounds.
 
-Babble is speech. A tagger that says "Speech" of a needle in babble is right, and plain mAP marks it
-down for every clip whose needle has no speech. Three ways of scoring tell the two apart:
+Babble is speech. A tagger that says "Speech" for a needle in babble is right, but plain mAP counts it
+as wrong for every clip whose needle has no speech. Three scores separate the two:
 
-    all      mAP over all classes, as always
+    all      mAP over all classes, as usual
     apart    mAP over the classes that the haystack does not contain
     counted  mAP with the haystack's labels counted as positive in every scene: the AP of such a
-             class is then 1, for there is no negative left to rank above
+             class is then 1, as it has no negatives
 
-What is truly in a haystack its card says (`contains`). A model whose `all` falls and whose `apart`
-does not has heard the haystack, not lost the needle; one that only ever says "Speech" has an `apart`
-at chance.
+The haystack's card states the labels (`contains`). A model whose `all` falls while `apart` does not
+has recognised the haystack, not lost the needle; one that always says "Speech" has `apart` at chance.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -49,7 +48,7 @@ CAPTION = (
 
 @dataclass(frozen=True)
 class OverlapScores:
-    """mAP in 0..1 by the three ways; NaN where no class is left."""
+    """mAP in 0..1 computed in the three ways; NaN where no class is left."""
 
     all: float
     apart: float
@@ -57,7 +56,12 @@ class OverlapScores:
 
 
 def overlap_scores(targets: Targets, scores: Scores, contained: NDArray[np.bool_]) -> OverlapScores:
-    """`targets` and `scores` (clips, classes); `contained` (classes,): what the haystack holds.
+    """Compute the three scores of one cell.
+
+    Args:
+        targets: (clips, classes) bool.
+        scores: (clips, classes).
+        contained: (classes,) bool, labels that are in the haystack.
 
     Raises:
         NiahError: `contained` is not one flag a class.
@@ -79,10 +83,14 @@ def contained_classes(classes: Sequence[str], labels: Iterable[str]) -> NDArray[
 
 
 def labels_in(haystack: str, provenance: Mapping[str, Any]) -> tuple[str, ...]:
-    """Labels truly in the haystack that rows call by this name.
+    """Return the labels that are in a haystack, from run.json if it has them, else from its card.
 
-    From `haystacks` in run.json (name: {contains: [..]}) if it is there, else from the card of that
-    name or of its beginning ("babble-synthetic" is made by the card "babble"). Empty if not known.
+    Args:
+        haystack: its name in rows. The card may have the first part of it only ("babble" for "babble-synthetic").
+        provenance: run.json; its `haystacks` are {name: {contains: [..]}}.
+
+    Returns:
+        Labels, empty if unknown.
     """
     entry = provenance.get("haystacks", {}).get(haystack)
     if entry is not None:
@@ -94,41 +102,46 @@ def labels_in(haystack: str, provenance: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def overlap_table(run: "RunDirectory", cells: "pd.DataFrame") -> Table | None:
-    """The three scores of each of the run's `cells` with stored scores whose haystack contains a scored class.
+    """Tabulate the three scores of each cell with stored scores whose haystack contains a scored class.
 
-    None when there is no such cell.
+    Args:
+        run: the scores.
+        cells: of the run.
+
+    Returns:
+        None when there is no such cell.
     """
     provenance = run.run_json()
-    found = length_curves(cells)
-    columns = scene_columns(found)
+    curves = length_curves(cells)
+    columns = scene_columns(curves)
     rows = [
-        (*scene_texts(line, columns), *row)
-        for line in found
-        for row in _line_rows(run, line, labels_in(line.haystack, provenance))
+        (*scene_texts(curve, columns), *row)
+        for curve in curves
+        for row in _curve_rows(run, curve, labels_in(curve.haystack, provenance))
     ]
     header = (*columns, "length", "all", "apart", "counted")
     return Table(CAPTION, header, tuple(rows)) if rows else None
 
 
-def _line_rows(
-    run: "RunDirectory", line: LengthCurve, labels: tuple[str, ...]
+def _curve_rows(
+    run: "RunDirectory", curve: LengthCurve, labels: tuple[str, ...]
 ) -> Iterable[tuple[str, ...]]:
-    scored = [(s, p) for s, p in line.scored() if labels and run.has_scores(p["cell"])]
+    scored = [(s, p) for s, p in curve.scored() if labels and run.has_scores(p["cell"])]
     base: OverlapScores | None = None
     for length, point in scored:
         clips = run.read_scores(point["cell"])
         contained = contained_classes(clips.classes, labels)
         if not contained.any():
             return
-        found = overlap_scores(clips.targets, clips.logits, contained)
-        base = found if length == BASE_LENGTH_S else base
-        yield length_name(length), *_texts(found, None if base is found else base)
+        overlap = overlap_scores(clips.targets, clips.logits, contained)
+        base = overlap if length == BASE_LENGTH_S else base
+        yield length_name(length), *_texts(overlap, None if base is overlap else base)
 
 
-def _texts(found: OverlapScores, base: OverlapScores | None) -> tuple[str, ...]:
+def _texts(overlap: OverlapScores, base: OverlapScores | None) -> tuple[str, ...]:
     texts = []
     for name in ("all", "apart", "counted"):
-        value = getattr(found, name)
+        value = getattr(overlap, name)
         share = nan if base is None else value / getattr(base, name)
         text = "" if value != value else f"{value:.3f}"
         texts.append(text if share != share else f"{text} ({100 * share:.0f} %)")

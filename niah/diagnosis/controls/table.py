@@ -1,12 +1,12 @@
-"""The controls of a run, from stored scores: scenes without their needle, against length.
+"""Tables of a run's controls, from stored scores: scenes without their needle, against length.
 
-needle-free   the haystack goes on through the needle's place: what is said when there is nothing to say? False alarms
-              at thresholds fixed at the 10 s cell (`needle_free.thresholds`), and drift against the
-              shortest needle-free scenes, where there is as little to hear as in the long ones
-sham          the needle's place holds another stretch of the haystack, at the same two seams: its drift is against the
-              needle-free scene of the same length, so it is what splicing alone does
+needle-free   the haystack continues in the needle's place: what does the model report when there is nothing to
+              report? False alarms at thresholds fixed at the 10 s cell (`needle_free.thresholds`), and drift from the
+              shortest needle-free scenes, which contain as little as the long ones
+sham          another part of the haystack is in the needle's place, with the same two seams: its drift is from the
+              needle-free scene of the same length, so it is the effect of splicing alone
 
-A constant haystack is the same scene for every clip: it is scored once and stored once a clip. Controls have no mAP:
+A constant haystack gives the same scene for every clip: it is scored once and stored once a clip. Controls have no mAP:
 their clips' labels are not in them.
 """
 
@@ -55,8 +55,16 @@ SHAM_CAPTION = (
 
 @dataclass(frozen=True)
 class Control:
-    """Needle-free scenes of one length: alarms at the 10 s thresholds, `drift` (classes,) in log odds
-    from the shortest length, `any_alarm` share of scenes with at least one false alarm."""
+    """Needle-free scenes of one length.
+
+    Attributes:
+        length_s: seconds of a scene.
+        scenes: number of scenes.
+        classes: their ids.
+        alarms: at the 10 s thresholds.
+        any_alarm: share of scenes with at least one false alarm.
+        drift: (classes,) log odds from the shortest length.
+    """
 
     length_s: float
     scenes: int
@@ -72,21 +80,29 @@ def needle_free_control(
     labels: Iterable[str] = (),
     recall: float = RECALL,
 ) -> list[Control]:
-    """`base`: a model's 10 s cell; `free`: its needle-free scores by length in seconds, all of one
-    haystack, which truly contains `labels`. In order of length.
+    """Evaluate a model's needle-free scenes in one haystack.
+
+    Args:
+        base: the model's 10 s cell.
+        free: its needle-free scores, by length in seconds.
+        labels: that are in the haystack.
+        recall: of the thresholds.
+
+    Returns:
+        One control a length, in order.
 
     Raises:
-        NiahError: there is none, or they are of other classes than the base.
+        NiahError: there are no scenes, or they have other classes than the base.
     """
     if not free or any(each.classes != base.classes for each in free.values()):
         raise NiahError("needle-free scores must be there, and of the classes of the 10 s cell")
     fixed = thresholds(base.targets, base.probabilities, recall)
     contained = contained_classes(base.classes, labels)
     shortest = free[min(free)].probabilities
-    found = []
+    controls = []
     for length_s, each in sorted(free.items()):
         counted = (each.probabilities.astype(np.float64) >= fixed) & ~contained
-        found.append(
+        controls.append(
             Control(
                 length_s,
                 len(each.ids),
@@ -96,7 +112,7 @@ def needle_free_control(
                 score_drift(each.probabilities, shortest),
             )
         )
-    return found
+    return controls
 
 
 def _texts(of: Control) -> tuple[str, ...]:
@@ -116,31 +132,38 @@ Kind = tuple[Any, ...]  # model, weights, precision, window, seed, pool, haystac
 
 
 def control_tables(run: RunDirectory, cells: "pd.DataFrame") -> list[Table]:
-    """A table of the needle-free scenes and one of the sham seams, a row a model, scene and length; none without any.
+    """Tabulate the needle-free scenes and the sham seams, a row a model, scene and length.
 
     A model without a 10 s cell has no thresholds, and so no needle-free rows.
+
+    Args:
+        run: the scores.
+        cells: of the run.
+
+    Returns:
+        The tables that have rows.
     """
-    found = [p for p in points(cells) if p["status"] == "ok" and run.has_scores(p["cell"])]
-    free = _by_kind(point for point in found if point.get("control") == NEEDLE_FREE)
+    scored = [p for p in points(cells) if p["status"] == "ok" and run.has_scores(p["cell"])]
+    free = _by_kind(point for point in scored if point.get("control") == NEEDLE_FREE)
     alone = {
         _system(point): point
-        for point in found
+        for point in scored
         if point["length_s"] == BASE_LENGTH_S
         and not point.get("control")
         and not is_noise_base(point)
     }
     provenance = run.run_json()
     alarms: list[tuple[str, ...]] = []
-    for kind, held in sorted(free.items(), key=lambda each: _about(each[0])):
-        first = held[0]
+    for kind, group in sorted(free.items(), key=lambda each: _about(each[0])):
+        first = group[0]
         base = alone.get(_system(first))
         if base is None or first["model"] in random_models(provenance):
             continue
-        scores = {float(point["length_s"]): run.read_scores(point["cell"]) for point in held}
+        scores = {float(point["length_s"]): run.read_scores(point["cell"]) for point in group}
         labels = labels_in(first["haystack"] or NO_HAYSTACK, provenance)
-        made = needle_free_control(run.read_scores(base["cell"]), scores, labels)
-        alarms += [(_about(kind), *_texts(each)) for each in made]
-    sham = [row for p in found if p.get("control") == SHAM for row in _seam(run, p, free)]
+        controls = needle_free_control(run.read_scores(base["cell"]), scores, labels)
+        alarms += [(_about(kind), *_texts(each)) for each in controls]
+    sham = [row for p in scored if p.get("control") == SHAM for row in _seam(run, p, free)]
     caption = FREE_CAPTION.format(recall=100 * RECALL)
     tables = [
         Table(caption, ("model and scene", *HEADER), tuple(alarms)),
@@ -152,7 +175,7 @@ def control_tables(run: RunDirectory, cells: "pd.DataFrame") -> list[Table]:
 def _seam(
     run: RunDirectory, point: Point, free: Mapping[Kind, list[Point]]
 ) -> Iterator[tuple[str, ...]]:
-    """The row of one sham cell, if its scenes without a seam were run."""
+    """Yield the row of one sham cell, if its scenes without a seam were run."""
     plain = [p for p in free.get(_kind(point), []) if p["length_s"] == point["length_s"]]
     for each in plain[:1]:
         scores, reference = run.read_scores(point["cell"]), run.read_scores(each["cell"])
@@ -169,9 +192,9 @@ def _seam(
         )
 
 
-def _by_kind(found: Iterable[Point]) -> dict[Kind, list[Point]]:
+def _by_kind(controls: Iterable[Point]) -> dict[Kind, list[Point]]:
     grouped: dict[Kind, list[Point]] = {}
-    for point in found:
+    for point in controls:
         grouped.setdefault(_kind(point), []).append(point)
     return grouped
 

@@ -1,18 +1,18 @@
 """Evidence of a class along the time of a scene.
 
-Two ways to a curve v_t of each class, one value a place in time:
+Two methods give a curve v_t for each class, one value a place in time:
 
-    positions   the head is linear and stands after an average, so a logit is the mean of the logits at every position
-                of the last map: v_t = mean over mel rows of the logits of time column t, and mean_t v_t is the logit.
-                Exact and free, but only for such models (DASS).
-    occlusion   d_w = logit(scene) - logit(scene whose window w is filled with its haystack), what the window was worth;
-                v_t = mean of d_w over the windows that cover place t, places being one hop wide (Zeiler and Fergus,
-                arXiv 1311.2901, section 4.2, along time alone). For any adapter, at a forward pass a window.
+    positions   if the head is linear and follows an average, a logit is the mean of the logits at every position of the
+                last map: v_t = mean over mel rows of the logits of time column t, and mean_t v_t is the logit. Exact
+                and free, but only for such models (DASS).
+    occlusion   d_w = logit(scene) - logit(scene whose window w is replaced by its haystack), the contribution of the
+                window; v_t = mean of d_w over the windows that cover place t, with places one hop wide (Zeiler and
+                Fergus, arXiv 1311.2901, section 4.2, along time only). For any adapter; costs a forward pass a window.
 
-The model heard it where its curve is highest. A hit is a peak at most `TOLERANCE_S` from the centre of the clip's own
-sound (its frames before padding); the error is that distance in seconds. Where several places share the highest value,
-hit and error are their means, so that a curve without a peak scores as a guess does. A guess takes every place of the
-same curve with equal chance: its hit rate and its median error are told beside the model's.
+The model heard the needle where its curve is highest. A hit is a peak at most `TOLERANCE_S` from the centre of the
+clip's sound (its frames before padding); the error is that distance in seconds. If several places share the highest
+value, hit and error are their means, so that a flat curve scores as a guess does. A guess takes every place of the same
+curve with equal probability: its hit rate and its median error are reported beside the model's.
 
 Glossary: B batch, T0 frames, M mels, T time columns, W windows; times in seconds from the scene's start.
 """
@@ -38,14 +38,14 @@ TOLERANCE_S = 5.0
 WINDOW_S, HOP_S = (
     10.0,
     5.0,
-)  # of occlusion: as long as a needle, and no place farther than 2.5 s from a window's centre
+)  # occlusion: as long as a needle; every place is within 2.5 s of a window's centre
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Curve:
-    """`values` (places, classes) at `centres_s` (places,), each place `width_s` seconds wide."""
+    """Evidence `values` (places, classes) at `centres_s` (places,), each place `width_s` seconds wide."""
 
     method: Method
     centres_s: Floats
@@ -54,8 +54,8 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Found:
-    """The peak of one class in one scene: `hit` in 0..1 (a share where places tie), and what a guess would get."""
+class Peak:
+    """The peak of one class in one scene: `hit` in 0..1 (a share where places tie), and the values of a guess."""
 
     peak_s: float
     hit: float
@@ -65,17 +65,22 @@ class Found:
 
 
 def has_positions(adapter: Adapter) -> bool:
-    """Return whether the adapter has a logit for every position of its last map."""
+    """Return whether the adapter has logits at every position of its last map."""
     return has_position_logits(adapter)
 
 
 def position_curve(adapter: Adapter, scene: Tensor) -> Curve:
-    """The exact curve of all classes in one scene (T0, M).
+    """Compute the exact curve of all classes in one scene.
 
-    The adapter, or its network, has `position_logits(features (B, T0, M)) -> (B, T, .., classes)`.
+    Args:
+        adapter: it, or its network, has `position_logits(features (B, T0, M)) -> (B, T, .., classes)`.
+        scene: (T0, M) features.
+
+    Returns:
+        One place a time column.
 
     Raises:
-        NiahError: it has not.
+        NiahError: the adapter has no such logits.
     """
     if not has_positions(adapter):
         raise NiahError(
@@ -98,13 +103,22 @@ def occlusion_curve(
     batch_size: int = 1,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Curve:
-    """The occlusion curve of all classes in one scene (T0, M); windows `hop_s` apart.
+    """Compute the occlusion curve of all classes in one scene.
 
-    Windows reach past both ends of the scene, so that every place is covered by equally many: else the outermost places
-    would be what one window alone is worth, and peak where a short clip is not.
+    Windows extend past both ends of the scene, so that equally many cover every place: otherwise the outermost places
+    would depend on one window only, and could be the peak without a sound there.
 
-    `filling` (T0, M): what a hidden window shows instead, the same frames of the scene without its needle; or one row
-    (M,). `advance` is told the windows done.
+    Args:
+        adapter: the model.
+        scene: (T0, M) features.
+        filling: (T0, M) features in place of a hidden window, of the same scene without its needle; or one row (M,).
+        window_s: seconds of a window.
+        hop_s: seconds from one window to the next.
+        batch_size: windows in one forward pass.
+        advance: gets the number of windows done.
+
+    Returns:
+        One place a hop.
 
     Raises:
         NiahError: a filling of another shape, or not one frame <= hop <= window.
@@ -136,7 +150,7 @@ def occlusion_curve(
 
 
 def _cover(starts: NDArray[np.int64], frames: int, centres: Floats) -> Floats:
-    """(places, windows): row by row the weights of the mean over the windows that cover a place's centre."""
+    """Return weights (places, windows): each row is the mean over the windows that cover a place's centre."""
     offset = centres[:, None] - starts[None]
     covers = ((offset >= 0) & (offset < frames)).astype(np.float64)
     return np.asarray(covers / covers.sum(axis=1, keepdims=True))
@@ -147,8 +161,14 @@ def find(
     values: NDArray[Any],
     target_s: float,
     tolerance_s: float = TOLERANCE_S,
-) -> Found:
-    """Peak of one class's curve (places,) against the true time `target_s` (module docstring).
+) -> Peak:
+    """Find the peak of one class's curve, and compare it with the true time (module docstring).
+
+    Args:
+        centres_s: (places,) seconds.
+        values: (places,) evidence.
+        target_s: centre of the clip's sound, in seconds.
+        tolerance_s: largest distance of a hit.
 
     Raises:
         NiahError: no place, or a value that is not finite.
@@ -159,7 +179,7 @@ def find(
         )
     off = np.abs(centres_s - target_s)
     highest = values == values.max()
-    return Found(
+    return Peak(
         peak_s=float(centres_s[highest][0]),
         hit=float((off[highest] <= tolerance_s).mean()),
         error_s=float(off[highest].mean()),
@@ -169,10 +189,18 @@ def find(
 
 
 def column_centres(network: object, frames: int, columns: int) -> tuple[Floats, float]:
-    """Centres, in frames, of the time columns of a last map, and the frames from one to the next.
+    """Compute the centres of the time columns of a last map.
 
     DASS: column j of a convolution with kernel K, stride S and padding P is centred on input column
-    S j + (K - 1) / 2 - P. Of other networks all that is known is that their columns share the scene equally.
+    S j + (K - 1) / 2 - P. Columns of other networks are taken to share the scene equally.
+
+    Args:
+        network: of the model.
+        frames: of the scene.
+        columns: of the map.
+
+    Returns:
+        Centres (columns,) in frames, and frames from one to the next.
     """
     if not isinstance(network, Dass):
         step = frames / columns
@@ -188,7 +216,7 @@ def column_centres(network: object, frames: int, columns: int) -> tuple[Floats, 
 
 
 def _convolutions_along(network: Dass) -> Iterator[nn.Conv2d]:
-    """Iterate over those that lead from one map to the next; the blocks' own keep the columns where they are."""
+    """Iterate over the convolutions between maps; those inside blocks do not move columns."""
     parts: list[nn.Module] = [network.patch_embed]
     parts += [stage.downsample for stage in network.layers if isinstance(stage, Stage)]
     return (layer for part in parts for layer in part.modules() if isinstance(layer, nn.Conv2d))

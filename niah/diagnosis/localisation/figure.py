@@ -1,4 +1,4 @@
-"""Hit rate and error of localisation against length, a picture a kind of scene; dashes are a guess."""
+"""Hit rate and error of localisation against length, one figure a kind of scene; dashes are a guess."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,11 +22,11 @@ from niah.system import atomic
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LengthCurve = tuple[str, str, float]  # model, method, position
+CurveKey = tuple[str, str, float]  # model, method, position
 
 
 def draw(rows: Sequence[Located], folder: Path) -> list[Figure]:
-    """`localisation-<scene>.png` for every kind of scene."""
+    """Draw `localisation-<scene>.png` for every kind of scene."""
     import matplotlib as mpl
 
     with atomic.one_line_os_errors(folder):
@@ -40,12 +40,12 @@ def draw(rows: Sequence[Located], folder: Path) -> list[Figure]:
 
 def _figure(scene: str, rows: Sequence[Located], folder: Path) -> Figure:
     canvas, (left, right) = new_panels(2)
-    lines: dict[LengthCurve, list[Located]] = {}
+    curves: dict[CurveKey, list[Located]] = {}
     for row in rows:
-        lines.setdefault((row.model, row.method, row.position), []).append(row)
-    models = list(dict.fromkeys((model, method) for model, method, _ in lines))
-    positions = sorted({position for _, _, position in lines}, key=lambda p: (p != 0.5, p))
-    for (model, method, position), found in lines.items():
+        curves.setdefault((row.model, row.method, row.position), []).append(row)
+    models = list(dict.fromkeys((model, method) for model, method, _ in curves))
+    positions = sorted({position for _, _, position in curves}, key=lambda p: (p != 0.5, p))
+    for (model, method, position), own in curves.items():
         index = models.index((model, method))
         look: dict[str, Any] = {
             "color": COLOURS[index % len(COLOURS)],
@@ -53,7 +53,7 @@ def _figure(scene: str, rows: Sequence[Located], folder: Path) -> Figure:
             "linestyle": DASHES[positions.index(position) % len(DASHES)],
         }
         at = f", needle at {position:g}" if len(positions) > 1 else ""
-        _draw(left, right, found, f"{model}, {method}{at}", look)
+        _draw(left, right, own, f"{model}, {method}{at}", look)
     _chance(left, right, rows)
     lengths = sorted({row.length_s for row in rows})
     for axes in (left, right):
@@ -68,25 +68,25 @@ def _figure(scene: str, rows: Sequence[Located], folder: Path) -> Figure:
     handles, names = left.get_legend_handles_labels()
     canvas.legend(handles, names, loc="outside lower center", ncols=2, handlelength=3)
     title = f"Where was it heard? Haystack: {scene}"
-    return save(canvas, folder / f"localisation-{slug(scene)}.png", title, _alt(title, lines))
+    return save(canvas, folder / f"localisation-{slug(scene)}.png", title, _alt(title, curves))
 
 
 def _draw(
-    left: "Axes", right: "Axes", found: Sequence[Located], name: str, look: dict[str, Any]
+    left: "Axes", right: "Axes", rows: Sequence[Located], name: str, look: dict[str, Any]
 ) -> None:
-    lengths = [row.length_s for row in found]
-    left.plot(lengths, [100 * row.hit_rate for row in found], label=name, markersize=5, **look)
-    low, high = ([100 * value for value in bound] for bound in _bounds(found))
+    lengths = [row.length_s for row in rows]
+    left.plot(lengths, [100 * row.hit_rate for row in rows], label=name, markersize=5, **look)
+    low, high = ([100 * value for value in bound] for bound in _bounds(rows))
     left.fill_between(lengths, low, high, color=look["color"], alpha=0.15, linewidth=0)
-    right.plot(lengths, [row.median_error_s for row in found], markersize=5, **look)
+    right.plot(lengths, [row.median_error_s for row in rows], markersize=5, **look)
 
 
-def _bounds(found: Sequence[Located]) -> tuple[list[float], list[float]]:
-    return [row.hit_lo for row in found], [row.hit_hi for row in found]
+def _bounds(rows: Sequence[Located]) -> tuple[list[float], list[float]]:
+    return [row.hit_lo for row in rows], [row.hit_hi for row in rows]
 
 
 def _chance(left: "Axes", right: "Axes", rows: Sequence[Located]) -> None:
-    """The mean of what a guess gets over the lines, which differ by the width of a place and the position."""
+    """Draw the mean over curves of a guess, which depends on the width of a place and the position."""
     lengths = sorted({row.length_s for row in rows})
     look: dict[str, Any] = {"color": CHANCE_COLOUR, "linestyle": "--", "linewidth": 1.2}
 
@@ -98,15 +98,15 @@ def _chance(left: "Axes", right: "Axes", rows: Sequence[Located]) -> None:
     right.plot(lengths, [mean("chance_error_s", s) for s in lengths], **look)
 
 
-def _alt(title: str, lines: dict[LengthCurve, list[Located]]) -> str:
+def _alt(title: str, curves: dict[CurveKey, list[Located]]) -> str:
     sentences = [
         f"{title} Per cent of peaks near the needle and median error in seconds, by length."
     ]
-    for (model, method, position), found in lines.items():
+    for (model, method, position), rows in curves.items():
         values = ", ".join(
             f"{100 * row.hit_rate:.0f} % and {row.median_error_s:.1f} s at {length_name(row.length_s)} "
             f"(a guess: {100 * row.chance_hit:.0f} %)"
-            for row in found
+            for row in rows
         )
         sentences.append(f"{model}, {method}, needle at {position:g}: {values}.")
     return " ".join(sentences)

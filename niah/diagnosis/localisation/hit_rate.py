@@ -33,6 +33,9 @@ def hit_rate(clips: Sequence[str], hits: Sequence[float]) -> HitRate:
     Args:
         clips: id of each pair's clip.
         hits: hit of each (clip, label) pair in 0..1, a share where several places tie.
+
+    Returns:
+        The rate and its interval.
     """
     ids = {clip: index for index, clip in enumerate(dict.fromkeys(clips))}
     totals, counts = np.zeros(len(ids)), np.zeros(len(ids))
@@ -49,7 +52,15 @@ def hit_rate(clips: Sequence[str], hits: Sequence[float]) -> HitRate:
 
 
 def wilson_interval(rate: float, trials: float) -> tuple[float, float]:
-    """Return the bounds of the 95 % Wilson interval of a share `rate` of `trials` trials, within 0..1."""
+    """Compute the bounds of the 95 % Wilson interval.
+
+    Args:
+        rate: the share of successes, in 0..1.
+        trials: number of trials; need not be whole.
+
+    Returns:
+        (lower, upper) in 0..1.
+    """
     square = Z**2 / trials
     middle = (rate + square / 2) / (1 + square)
     half = Z * sqrt(rate * (1 - rate) / trials + Z**2 / (4 * trials**2)) / (1 + square)

@@ -1,4 +1,4 @@
-"""`niah locate`: where each model of a run heard each needle, in the run's own scenes; resumed cell by cell."""
+"""`niah locate`: where each model of a run heard each needle, in the run's scenes; resumed cell by cell."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -30,13 +30,13 @@ from niah.sweep.setup import EvalSetup, LoadedModel
 from niah.system.folders import recalled
 from niah.system.progress import progress_bar
 
-OCCLUSION_GRID = 2  # of windows: part of a result's key
-DEFAULT_CLIPS = 20  # occlusion takes a forward pass a window
+OCCLUSION_GRID = 2  # version of the windows' grid, in a result's key
+DEFAULT_CLIPS = 20  # few, as occlusion needs a forward pass a window
 
 
 @dataclass(frozen=True)
 class LocateOptions:
-    """The options of `niah locate`; () and None take the run's."""
+    """The options of `niah locate`; () and None are the run's values."""
 
     run: Path
     models: tuple[str, ...] = ()
@@ -69,10 +69,13 @@ class _Cell:
 
 
 def locate(options: LocateOptions) -> list[Path]:
-    """Find every needle's peak in the scenes asked for; write the tables and the figure; returns their paths.
+    """Find every needle's peak in the requested scenes; write the tables and the figures.
+
+    Returns:
+        The files.
 
     Raises:
-        NiahError: no run there, a model without what the method needs, or anything wrong in what was asked.
+        NiahError: no run there, a model without the method's logits, or a wrong option.
     """
     run_json = RunDirectory(options.run).run_json()
     arguments = run_json.get("arguments")
@@ -82,7 +85,7 @@ def locate(options: LocateOptions) -> list[Path]:
         )
     arguments = recalled(arguments, str(run_json["identity"].get("ids_sha256")))
     if arguments.get("checkpoint") == RANDOM:
-        raise NiahError("random weights hear nothing: locate a run of trained ones")
+        raise NiahError("random weights have no accuracy: locate a run of trained ones")
     clips = min(options.limit, arguments.get("limit") or options.limit)
     setup = EvalSetup(
         RunOptions.of_scenes(
@@ -91,22 +94,24 @@ def locate(options: LocateOptions) -> list[Path]:
             haystacks=options.haystacks or None,
             device=options.device,
             limit=clips,
-            out=options.run,  # whose haystacks keep their names
+            out=options.run,  # the run's haystacks keep their names
         )
     )
-    asked = {
+    requested = {
         name: tuple(getattr(options, name) or arguments[name])
         for name in ("snrs_db", "positions", "lengths_s")
     }
-    lengths_s = [length for length in sorted(set(asked["lengths_s"])) if length != BASE_LENGTH_S]
+    lengths_s = [
+        length for length in sorted(set(requested["lengths_s"])) if length != BASE_LENGTH_S
+    ]
     if not lengths_s:
-        raise NiahError("a needle alone cannot be mislaid: give --lengths beyond 10")
+        raise NiahError("the needle alone needs no localisation: give --lengths beyond 10")
     plan = [
         (haystack, snr_db, length_s, position)
         for length_s in lengths_s
         for haystack in setup.haystacks
-        for snr_db in (asked["snrs_db"] if setup.haystacks[haystack].needs_snr else (None,))
-        for position in asked["positions"]
+        for snr_db in (requested["snrs_db"] if setup.haystacks[haystack].needs_snr else (None,))
+        for position in requested["positions"]
     ]
     work = sum(length_s for _, _, length_s, _ in plan) * len(setup.clips)
     with progress_bar() as bar:
@@ -127,28 +132,28 @@ def locate(options: LocateOptions) -> list[Path]:
 
 
 def draw(run: Path) -> list[Path]:
-    """The pictures of what is stored."""
+    """Draw the figures of the stored cells."""
     from niah.diagnosis.localisation.figure import draw as draw_figures
     from niah.diagnosis.localisation.table import read
 
     return [figure.file for figure in draw_figures(read(run), run / "figures")]
 
 
-def _methods(asked: str, model: LoadedModel) -> Sequence[Method]:
+def _methods(method: str, model: LoadedModel) -> Sequence[Method]:
     exact = has_positions(model.adapter)
-    if asked == "auto":
+    if method == "auto":
         return ("positions",) if exact else ("occlusion",)
-    if asked == "positions" and not exact:
+    if method == "positions" and not exact:
         raise NiahError(f"model '{model.name}' has no logits by position: use --method occlusion")
-    if asked == "both":
+    if method == "both":
         return METHODS if exact else ("occlusion",)
-    return [method for method in METHODS if method == asked]
+    return [each for each in METHODS if each == method]
 
 
 def _do(
     cell: _Cell, setup: EvalSetup, options: LocateOptions, advance: Callable[[int], None]
 ) -> None:
-    """Measure and store one cell, if it is not there."""
+    """Measure and store one cell, unless it is stored."""
     windows = (options.window_s, options.hop_s) if cell.method == "occlusion" else (None, None)
     key = cell.model.key(
         cell.haystack,
@@ -169,8 +174,8 @@ def _do(
     for clip, labels, curve, target_s in _curves(cell, options):
         width_s = curve.width_s
         for label in labels:
-            found = find(curve.centres_s, curve.values[:, setup.labels.index(label)], target_s)
-            pairs.append({"clip": clip, "label": label, **vars(found)})
+            peak = find(curve.centres_s, curve.values[:, setup.labels.index(label)], target_s)
+            pairs.append({"clip": clip, "label": label, **vars(peak)})
         advance(1)
     about = {
         "model": cell.model.name,
@@ -191,7 +196,7 @@ def _do(
 def _curves(
     cell: _Cell, options: LocateOptions
 ) -> Iterator[tuple[str, tuple[str, ...], Curve, float]]:
-    """(clip id, its labels, curve, centre of its sound in seconds), clip by clip."""
+    """Yield (clip id, its labels, curve, centre of its sound in seconds) for each clip."""
     builder = cell.model.scenes.builder(cell.haystack)
     frontend = cell.model.adapter.frontend
     build = partial(
@@ -218,6 +223,11 @@ def _curves(
 
 
 def sound_centre_s(needle: NeedleFeatures, start: int) -> float:
-    """Centre of a clip's own sound, its frames before padding, in a scene where it starts at that frame."""
+    """Return the centre of a clip's sound, its frames before padding, in seconds of the scene.
+
+    Args:
+        needle: features of the clip.
+        start: its first frame in the scene.
+    """
     sounding = min(needle.frames, len(needle.features))
     return (start + sounding / 2) / FRAMES_PER_SECOND

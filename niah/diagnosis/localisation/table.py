@@ -1,12 +1,12 @@
 """Localisation as stored and shown: hit rates and errors of each model, method and scene. No torch.
 
-localisation/<key>.json     one cell: what it is of, and per clip and label where the peak was
+localisation/<key>.json     one cell: its settings, and the peak for each clip and label
 localisation.csv            one row a cell
 localisation.md             the table
 
-hit rate    mean of hits over (clip, label) pairs; its 95 % interval (`hit_rate`) counts clips, whose labels go together
-error       median over pairs of the distance of the peak from the centre of the clip's sound
-chance      what a guess gets on the same curves, which depends on length, position and the width of a place
+hit rate    mean of hits over (clip, label) pairs; its 95 % interval (`hit_rate`) counts clips, whose labels are not
+independent error       median over pairs of the distance of the peak from the centre of the clip's sound chance
+values of a guess on the same curves, which depend on length, position and the width of a place
 """
 
 import csv
@@ -53,13 +53,21 @@ class Located:
 
     @property
     def scene(self) -> str:
+        """Return the haystack with its SNR."""
         return scene_name(self.haystack, self.snr_db)
 
 
 def write_cell(
     run: Path, key: str, about: Mapping[str, Any], pairs: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Store one cell: `about` holds the first fields of `Located`, `pairs` have `PAIR_FIELDS`."""
+    """Store one cell.
+
+    Args:
+        run: the run's folder.
+        key: of the cell.
+        about: the first fields of `Located`.
+        pairs: peaks with `PAIR_FIELDS`.
+    """
     folder = run / FOLDER
     with atomic.one_line_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -68,26 +76,26 @@ def write_cell(
 
 
 def stored(run: Path) -> set[str]:
-    """Keys of the cells that are there."""
+    """Return the keys of the stored cells."""
     return {file.stem for file in (run / FOLDER).glob("*.json")}
 
 
 def read(run: Path) -> list[Located]:
     """Return every stored cell as a row, in the order of tables; empty when nothing was located.
 
-    A published run has the CSV alone, which is read then.
+    A published run has only the CSV, which is then read.
 
     Raises:
         NiahError: a damaged file.
     """
     if not (run / FOLDER).is_dir():
         return _read_csv(run / CSV_FILE) if (run / CSV_FILE).is_file() else []
-    found = [_summarised(file) for file in sorted((run / FOLDER).glob("*.json"))]
-    return sorted(found, key=_order)
+    rows = [_summarised(file) for file in sorted((run / FOLDER).glob("*.json"))]
+    return sorted(rows, key=_order)
 
 
 def write(run: Path) -> list[Path]:
-    """`localisation.csv` and `localisation.md` of what is stored; returns their paths."""
+    """Write `localisation.csv` and `localisation.md` of the stored cells; return their paths."""
     rows = read(run)
     table = localisation_table(rows)
     texts = {CSV_FILE: csv_text(rows), MARKDOWN_FILE: table.markdown() if table else ""}
@@ -98,7 +106,7 @@ def write(run: Path) -> list[Path]:
 
 
 def localisation_table(rows: Sequence[Located]) -> Table | None:
-    """A row a model, method, scene and position; a column a length; None without rows."""
+    """Return a row a model, method, scene and position, a column a length; None without rows."""
     if not rows:
         return None
     lengths = sorted({row.length_s for row in rows})
@@ -122,7 +130,7 @@ def localisation_table(rows: Sequence[Located]) -> Table | None:
 
 
 def csv_text(rows: Sequence[Located]) -> str:
-    """One row a cell, numbers in full."""
+    """Return one row a cell, numbers in full."""
     return spreadsheet.rows_text(Located, rows)
 
 

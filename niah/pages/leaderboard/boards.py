@@ -1,9 +1,9 @@
 """Boards: the cells that may be ranked together, of one protocol, level mode and list of clips.
 
-Macro mAP rises when there are fewer clips, and protocols place needles differently, so cells of different ones are
-never on one board. A run states its clips by checksum (of the sorted ids, so that their order does not matter). A bare
-table does not: it is a board of its own, unless it shares a cell with a run, because a cell's name is the hash of all
-that determines it, the clips too.
+Macro mAP rises with fewer clips, and protocols place needles differently, so cells that differ in these are never on
+one board. A run states its clips by checksum (of the sorted ids, so that their order does not matter). A bare table
+does not: it gets a separate board, unless it shares a cell with a run, because a cell's name is the hash of everything
+that determines it, including the clips.
 
 On a board, an *entry* is one system (`niah.pages.leaderboard.systems`) in one kind of scene. A cell that was submitted
 twice counts once, the first time.
@@ -28,13 +28,13 @@ from niah.records.naming import Point
 from niah.records.schema import table
 from niah.tables.curves import LengthCurve, chance, length_curves, lengths
 
-DISAGREES = 1e-3  # of mAP: beyond what float16 scores and other machines' rounding explain
+DISAGREES = 1e-3  # of mAP: more than the rounding of float16 scores and of other machines
 Scene = tuple[str, float | None]  # of a board: its name with the SNR, and the needle's position
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One system in one kind of scene: its cells by length, and the runs that they are from."""
+    """One system in one kind of scene: its cells by length, and their runs."""
 
     system: System
     line: LengthCurve
@@ -42,24 +42,24 @@ class Entry:
 
     @property
     def scene(self) -> Scene:
-        """Entries of one scene are ranked together."""
+        """Return the scene; entries of one scene are ranked together."""
         return self.line.scene, self.line.position
 
 
 @dataclass(frozen=True)
 class Board:
-    """Entries that may be compared, and what they have in common.
+    """Entries that may be compared, and their common settings.
 
     Attributes:
         protocol: of every cell.
-        level: where the noise is, None where it is not stated.
+        level: place of the noise; None if not stated.
         needles: name of the clips.
-        n_clips: how many.
-        labels: the vocabulary, None where it is not stated.
-        ids_sha256: checksum of the clip list, None where it is not stated.
+        n_clips: number of clips.
+        labels: the vocabulary; None if not stated.
+        ids_sha256: checksum of the clip list; None if not stated.
         entries: by scene, then by system.
         cells: (name of the submission, row) of each cell, once.
-        notes: what the reader must know first.
+        notes: for the reader, shown first.
         origin: the submission of each cell, by the cell's name.
     """
 
@@ -76,21 +76,21 @@ class Board:
 
     @property
     def lengths(self) -> list[float]:
-        """Every length on the board in seconds, ascending."""
+        """Return every length on the board in seconds, ascending."""
         return lengths(entry.line for entry in self.entries)
 
     @property
     def chance(self) -> float | None:
-        """Expected mAP of random scores on these clips."""
+        """Return the expected mAP of random scores on these clips."""
         return chance(entry.line for entry in self.entries)
 
     @property
     def scenes(self) -> dict[Scene, list[Entry]]:
-        """The entries of each scene."""
-        found: dict[Scene, list[Entry]] = {}
+        """Return the entries of each scene."""
+        scenes: dict[Scene, list[Entry]] = {}
         for entry in self.entries:
-            found.setdefault(entry.scene, []).append(entry)
-        return found
+            scenes.setdefault(entry.scene, []).append(entry)
+        return scenes
 
 
 Key = tuple[Any, ...]
@@ -106,47 +106,47 @@ def boards(submissions: Sequence[Submission]) -> list[Board]:
         for cell in submission.cells:
             key = (cell["protocol"], int(cell["n_clips"]), *clips[_claims(cell)])
             grouped.setdefault(key, []).append((submission, as_own_pooling(cell)))
-    made = [_board(submitted) for submitted in grouped.values()]
-    return sorted(made, key=lambda board: (-len(board.cells), board.protocol, board.needles))
+    unsorted = [_board(submitted) for submitted in grouped.values()]
+    return sorted(unsorted, key=lambda board: (-len(board.cells), board.protocol, board.needles))
 
 
 def _stated_by_cell(submissions: Iterable[Submission]) -> dict[str, Submission]:
-    """The first run with a stated clip list for each cell's name."""
-    found: dict[str, Submission] = {}
+    """Return the first run with a stated clip list, by cell name."""
+    by_cell: dict[str, Submission] = {}
     for submission in submissions:
         if submission.ids_sha256:
             for cell in submission.cells:
-                found.setdefault(cell["cell"], submission)
-    return found
+                by_cell.setdefault(cell["cell"], submission)
+    return by_cell
 
 
 def _clips_by_list(submissions: Iterable[Submission]) -> dict[str, str]:
-    """The checksum of the sorted ids by that of the ordered ones, where any run tells both."""
+    """Return the checksum of the sorted ids by that of the ordered ones, from runs that state both."""
     pairs = ((each.ids_sha256, each.clips_sha256) for each in submissions)
     return {ids: clips for ids, clips in pairs if ids and clips}
 
 
 def _claims(cell: Point) -> Key:
-    """Return what a row itself says of protocol and clips."""
+    """Return the protocol and clips that a row states."""
     return (cell["protocol"], cell["needles"], cell["n_clips"])
 
 
 def _clip_lists(
     submission: Submission, stated: Mapping[str, Submission], clips_of_list: Mapping[str, str]
 ) -> dict[Key, Key]:
-    """Return what, beside protocol and number of clips, must be equal to be on one board, by `_claims`.
+    """Return what, beside protocol and number of clips, must be equal on one board, by `_claims`.
 
-    A bare table's rows are of the same clips as a run that any of them is shared with.
+    The rows of a bare table are of the same clips as a run with which it shares a cell.
     """
-    found: dict[Key, Key] = {}
+    lists: dict[Key, Key] = {}
     for cell in submission.cells:
         source = submission if submission.ids_sha256 else stated.get(cell["cell"])
         if source is not None:
             clips = clips_of_list.get(str(source.ids_sha256), source.ids_sha256)
-            found[_claims(cell)] = (source.identity("level"), source.identity("labels"), clips)
+            lists[_claims(cell)] = (source.identity("level"), source.identity("labels"), clips)
         else:
-            found.setdefault(_claims(cell), ("unstated", submission.name, cell["needles"]))
-    return found
+            lists.setdefault(_claims(cell), ("unstated", submission.name, cell["needles"]))
+    return lists
 
 
 def _board(submitted: Sequence[SubmittedCell]) -> Board:
@@ -178,7 +178,7 @@ def _board(submitted: Sequence[SubmittedCell]) -> Board:
 def _without_other_labels(
     submitted: Sequence[SubmittedCell],
 ) -> tuple[list[SubmittedCell], list[str]]:
-    """Leave out runs whose chance differs from the first's: it follows from the clips' labels alone."""
+    """Leave out runs whose chance differs from the first's: it depends only on the clips' labels."""
     first: SubmittedCell | None = None
     other: dict[str, float] = {}
     for submission, cell in submitted:
@@ -205,7 +205,7 @@ def _without_other_labels(
 
 
 def _once(submitted: Iterable[SubmittedCell]) -> tuple[list[SubmittedCell], list[str]]:
-    """Each cell once, a finished one before a failed one, else the first; and notes on the others."""
+    """Return each cell once, a finished one before a failed one, else the first; and notes on the others."""
     chosen: dict[str, SubmittedCell] = {}
     repeated, disagreeing = 0, []
     for submission, cell in submitted:
@@ -223,7 +223,7 @@ def _once(submitted: Iterable[SubmittedCell]) -> tuple[list[SubmittedCell], list
     notes = []
     if repeated:
         count = f"{repeated} cells were" if repeated > 1 else "1 cell was"
-        notes.append(f"{count} handed in more than once; each counts once, the first time.")
+        notes.append(f"{count} submitted more than once; each counts once, the first time.")
     for first, second, name, apart in disagreeing[:3]:
         notes.append(
             f"Runs {first} and {second} disagree on cell {name} by {apart:.3f} mAP: the same model, "
@@ -250,7 +250,7 @@ def _entries(cells: Sequence[SubmittedCell], needles: str) -> list[Entry]:
 
 
 def _with_shares(curve: LengthCurve) -> dict[float, Point]:
-    """The cells, with `relative` where only the base of another run makes it known."""
+    """Return the cells, with `relative` filled in from the base of another run."""
     base = curve.base["mAP"] if curve.base else None
     cells = {}
     for length, point in curve.by_length.items():

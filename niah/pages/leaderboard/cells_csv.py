@@ -1,4 +1,4 @@
-"""Every cell of every board as one tidy table: `leaderboard.csv`, a row a cell."""
+"""All cells of all boards as one tidy table: `leaderboard.csv`, a row a cell."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ BOARD_COLUMNS = ("board", "run", "level", "labels", "ids_sha256")
 
 
 def text(boards: Sequence[Board]) -> str:
-    """Return the CSV: what makes the board (`board` numbers it), then the columns of `cells.csv`."""
+    """Return the CSV: the number and settings of the board, then the columns of `cells.csv`."""
     rows = (
         (number, run, board.level, board.labels, board.ids_sha256, *map(cell.get, CELL_COLUMNS))
         for number, board in enumerate(boards, 1)

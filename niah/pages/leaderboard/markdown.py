@@ -31,10 +31,10 @@ def text(boards: Sequence[Board]) -> str:
 
 
 def table(board: Board) -> Table:
-    """Return rank, model, scene, mAP at each length with what is left of it, L85, L50 and speed.
+    """Return rank, model, scene, mAP at each length with the share left of it, L85, L50 and speed.
 
-    Rows of a scene are in order of their rank at the longest common length. The speed is seconds of audio a second at
-    the longest length that the entry was run at.
+    Rows of a scene are in order of their rank at the longest common length. The speed is seconds of audio a second, at
+    the longest length that was run.
     """
     modes = any(entry.system.mode != "native" for entry in board.entries)
     longer = [length for length in board.lengths if length != BASE_LENGTH_S]
@@ -72,7 +72,12 @@ def by_scene(board: Board) -> list[tuple[Ranking, list[Entry]]]:
 
 
 def in_order(entries: Sequence[Entry], ranking: Ranking) -> list[Entry]:
-    """Return the entries by falling mAP at the ranking's length; those without a score last."""
+    """Sort entries by falling mAP at the ranking's length; those without a score are last.
+
+    Args:
+        entries: of one scene.
+        ranking: of the scene.
+    """
 
     def falling(entry: Entry) -> tuple[bool, float]:
         point = entry.line.by_length.get(ranking.length_s)
@@ -83,7 +88,12 @@ def in_order(entries: Sequence[Entry], ranking: Ranking) -> list[Entry]:
 
 
 def by_intervals_note(count: int, of: int) -> str:
-    """Return the sentence on comparisons without stored scores."""
+    """Return the sentence on comparisons without stored scores.
+
+    Args:
+        count: number of such comparisons.
+        of: number of all comparisons.
+    """
     return (
         f"{count} of {of} comparisons of two systems are by their intervals, because the scores of the clips "
         "are not stored: fewer are told apart than paired scores would tell."
@@ -91,7 +101,7 @@ def by_intervals_note(count: int, of: int) -> str:
 
 
 def millions(parameters: int | None) -> str:
-    """Return "48.6 M"; "" when not known."""
+    """Return a number of parameters as "48.6 M"; "" if unknown."""
     return "" if parameters is None else f"{parameters / 1e6:.3g} M"
 
 
@@ -125,7 +135,7 @@ def _row(entry: Entry, ranking: Ranking, longer: Sequence[float], modes: bool) -
 
 
 def rank_text(entry: Entry, ranking: Ranking) -> str:
-    """Return "1", "1–3", "at chance", or "" for an entry without a score at the ranking's length."""
+    """Return "1", "1–3" or "at chance"; "" for an entry without a score at the ranking's length."""
     if entry not in ranking.ranks:
         return ""
     rank = ranking.ranks[entry]
@@ -156,7 +166,7 @@ def _speed(entry: Entry) -> str:
 
 
 def _chance_row(board: Board, n_longer: int, n_columns: int, modes: bool) -> list[tuple[str, ...]]:
-    """The floor: expected mAP of random scores, the same at every length."""
+    """Return the row of the floor: expected mAP of random scores, the same at every length."""
     if board.chance is None:
         return []
     lead = ("", CHANCE, *[""] * (4 if modes else 3), *[f"{board.chance:.3f}"] * (1 + n_longer))

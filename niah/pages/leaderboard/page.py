@@ -1,4 +1,4 @@
-"""index.html: style, script, data and a plain table for those without script, in one file."""
+"""index.html: style, script, data, and a plain table for readers without scripts, in one file."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ GENERATOR = '<meta name="generator" content="niah leaderboard">'
 
 
 def text(boards: Sequence[Board], submissions: Sequence[Submission]) -> str:
-    """Return the page. The same runs give the same bytes."""
+    """Return the page. Equal runs give equal bytes."""
     parts = "\n".join(html.part(STATIC, f"{name}.js") for name in SCRIPTS)
     return html.page(
         "leaderboard.html",
@@ -28,7 +28,7 @@ def text(boards: Sequence[Board], submissions: Sequence[Submission]) -> str:
 
 
 def refuse_foreign(site: Path) -> None:
-    """Refuse to write over what is not a leaderboard.
+    """Refuse to overwrite a file that is not a leaderboard's.
 
     Raises:
         NiahError: `site` is a file, or has an index.html that is not a leaderboard's.

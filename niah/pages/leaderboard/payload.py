@@ -1,6 +1,6 @@
-"""The data that the page draws from: boards and provenance as one JSON object.
+"""The page's data: boards and provenance as one JSON object.
 
-Numbers go in with nine significant digits, so that they round as in the tables; the exact ones are in leaderboard.csv.
+Numbers have nine significant digits, so that they round as in the tables; the exact ones are in leaderboard.csv.
 Every share, effective length, rank and chance level is computed here, not in the page.
 """
 
@@ -25,7 +25,7 @@ SORT_STEP = {"": 0.0, "<": -1e-9, ">=": 1e-9}  # below or above the same length 
 
 
 def script_text(boards: Sequence[Board], submissions: Sequence[Submission]) -> str:
-    """Return the JSON as it may stand in a script element: no character that could end or open a tag."""
+    """Return the JSON for a script element, without characters that could open or close a tag."""
     text = json.dumps(payload(boards, submissions), allow_nan=False, separators=(",", ":"))
     for character in "<>&":  # U+2028 and its like are escaped already: the text is ASCII
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -33,7 +33,7 @@ def script_text(boards: Sequence[Board], submissions: Sequence[Submission]) -> s
 
 
 def payload(boards: Sequence[Board], submissions: Sequence[Submission]) -> Json:
-    """Return {"boards", "runs", "length_names", "base_s"}, which `static/*.js` read."""
+    """Return {"boards", "runs", "length_names", "base_s"}, the data of `static/*.js`."""
     lengths = sorted({length for board in boards for length in board.lengths})
     runs = {each.name: each for each in submissions}
     return {
@@ -75,7 +75,7 @@ def _board(board: Board) -> Json:
 
 
 def _scenes(board: Board) -> tuple[list[Json], list[Ranking]]:
-    """Each scene's longest common length, and by quantity and length the ranks of its entries."""
+    """Return each scene with its longest common length, and the ranks of its entries by quantity and length."""
     ranker = Ranker(board)
     scenes, rankings = [], []
     for (name, position), entries in board.scenes.items():
@@ -95,7 +95,7 @@ def _scenes(board: Board) -> tuple[list[Json], list[Ranking]]:
 
 
 def _ranks(board: Board, ranking: Ranking) -> Json:
-    """[rank, last possible rank] by the entry's index; null for one at chance."""
+    """Return [rank, last possible rank] by the entry's index; null for one at chance."""
     indices = {entry: index for index, entry in enumerate(board.entries)}
     return {
         str(indices[entry]): None if rank is None else [rank.rank, rank.last]
@@ -129,7 +129,9 @@ def _entry(entry: Entry, systems: Sequence[System], board: Board) -> Json:
         "scene": curve.scene,
         "position": curve.position,
         "runs": entry.runs,
-        "effective": {name: _effective(kept) for name, kept in effective_lengths(curve).items()},
+        "effective": {
+            name: _effective(length) for name, length in effective_lengths(curve).items()
+        },
         "cells": [
             _cell(s, point, hardware(board.origin[point["cell"]].provenance))
             for s, point in sorted(curve.by_length.items())
@@ -137,17 +139,17 @@ def _entry(entry: Entry, systems: Sequence[System], board: Board) -> Json:
     }
 
 
-def _effective(kept: KeptLength | None) -> Json | None:
-    """`s` sorts: a length that the curve did not reach is above the same length measured, and below any longer one."""
-    if kept is None:
+def _effective(length: KeptLength | None) -> Json | None:
+    """Return a length for the page; a censored one (`s`) sorts above the same length measured, below longer ones."""
+    if length is None:
         return None
-    at = kept.length.at
-    seconds = None if kept.at_chance else at.length_s * (1 + SORT_STEP[at.censored])
+    at = length.length.at
+    seconds = None if length.at_chance else at.length_s * (1 + SORT_STEP[at.censored])
     return {
         "s": seconds,
-        "text": kept.text,
-        "interval": kept.interval,
-        "dips": kept.length.dips and not kept.at_chance,
+        "text": length.text,
+        "interval": length.interval,
+        "dips": length.length.dips and not length.at_chance,
     }
 
 
@@ -185,5 +187,5 @@ def _cell(length_s: float, point: Point, machine: str) -> Json:
 
 
 def _short(value: float | None) -> float | None:
-    """Nine significant digits; None for what is not known or not finite, which JSON cannot hold."""
+    """Return nine significant digits; None for unknown or infinite values, which JSON does not have."""
     return float(f"{value:.9g}") if value is not None and isfinite(value) else None

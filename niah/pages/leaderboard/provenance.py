@@ -1,7 +1,7 @@
-"""Provenance of a run as the page shows it: run.json in sections of (name, text) pairs.
+"""Provenance of a run for the page: run.json in sections of (name, text) pairs.
 
-A run.json may name folders of its author's machine. The page is made to be published, so of an
-absolute path only the last part is shown.
+A run.json may name folders of its author's machine. As the page is for publication, only the last part of an absolute
+path is shown.
 """
 
 import json
@@ -15,7 +15,7 @@ MOST_SHOWN = 50  # of a list: excluded clips can be thousands
 
 
 def sections(run_json: Mapping[str, Any]) -> list[tuple[str, Pairs]]:
-    """Return (section, its pairs) for each key of run.json, nested names joined by dots."""
+    """Return (section, its pairs) for each key of run.json, with nested names joined by dots."""
     return [(name, list(_flat("", value))) for name, value in published_run(run_json).items()]
 
 

@@ -1,15 +1,15 @@
-"""Ranks with their uncertainty: systems that the clips do not tell apart share one.
+"""Ranks with their uncertainty: systems without a significant difference share one.
 
-In each scene and at each length every two systems are compared, on the same draws of clips where the scores of both
-are stored (the paired resampling of `niah compare`), else by their intervals, which tells fewer apart. The p-values of
-a scene, length and quantity are corrected together (Holm), so that in 95 of 100 rankings no two systems are told apart
-that are equal.
+In each scene and at each length every two systems are compared, on the same draws of clips if the scores of both are
+stored (the paired resampling of `niah compare`), else by their intervals, which detect fewer differences. The p-values
+of a scene, length and quantity are corrected together (Holm), so that at most 5 of 100 rankings separate systems that
+are equal.
 
-    rank      1 + the systems that are better beyond chance: equal for all that nothing beats
-    interval  from there to the number of ranked systems less those that are worse beyond chance
+    rank      1 + the number of systems that are significantly better: 1 for all that none beats
+    interval  from there to the number of ranked systems less those that are significantly worse
 
-A system whose mAP is not told from random scores has no rank, and a raw share of the 10 s score ranks nobody: one that
-guesses keeps all of it.
+A system whose mAP does not differ significantly from random scores has no rank. The raw share of the 10 s score is not
+ranked: random scores keep all of it.
 """
 
 import hashlib
@@ -47,7 +47,7 @@ class Rank:
 
     @property
     def text(self) -> str:
-        """ "2", or "2–4" where others are not told apart from it."""
+        """Return "2", or "2–4" where the difference to others is not significant."""
         return str(self.rank) if self.rank == self.last else f"{self.rank}–{self.last}"
 
 
@@ -58,8 +58,8 @@ class Ranking:
     Attributes:
         quantity: "mAP", or "adjusted" for the chance-adjusted retention.
         length_s: seconds of the scenes.
-        ranks: by entry; None for one at chance. Entries without a score at this length are not in it.
-        n_pairs: comparisons made.
+        ranks: by entry; None for one at chance. Entries without a score at this length are missing.
+        n_pairs: number of comparisons.
         n_by_intervals: those of them without the stored scores of both.
     """
 
@@ -71,21 +71,21 @@ class Ranking:
 
 
 def common_length(entries: Sequence[Entry]) -> float:
-    """Return the longest length at which most entries of a scene were scored, all of them where there is one."""
+    """Return the longest length at which most entries of a scene were scored, if possible all of them."""
     scored = [{s for s, _ in entry.line.scored()} for entry in entries]
     lengths = sorted({s for each in scored for s in each if s != BASE_LENGTH_S})
     return max(lengths, key=lambda s: (sum(s in own for own in scored), s), default=BASE_LENGTH_S)
 
 
 def at_chance(point: Point) -> bool:
-    """Return whether a scored cell is not told from random scores on its clips."""
+    """Return whether a cell's mAP does not differ significantly from random scores on its clips."""
     level = point["chance_mAP"]
     low = point["mAP"] if point["mAP_lo"] is None else point["mAP_lo"]
     return level is not None and low <= level
 
 
 class Ranker:
-    """Ranks the scenes of a board; each cell is resampled once."""
+    """A ranking of the scenes of a board; each cell is resampled once."""
 
     def __init__(self, board: Board) -> None:
         self._board = board
@@ -98,6 +98,9 @@ class Ranker:
             entries: systems in one kind of scene.
             length_s: at which to compare them.
             quantity: one of `QUANTITIES`.
+
+        Returns:
+            The ranks of the entries with a score.
         """
         value = _VALUES[quantity]
         scored = {
@@ -124,14 +127,14 @@ class Ranker:
         return Ranking(quantity, length_s, ranks, len(pairs), sum(not p for _, p in compared))
 
     def _compare(self, a: Entry, b: Entry, length_s: float, quantity: str) -> tuple[float, bool]:
-        """p of no difference, and whether it is of the same draws of the same clips."""
+        """Return the p-value of no difference, and whether it is from the same draws of the same clips."""
         one, other = (self._scores(each, length_s, quantity) for each in (a, b))
         if one and other and one[0] == other[0]:
             return paired(lambda x, y: x - y, one[1], other[1]).p_value(), True
         return _p_of_intervals(a, b, length_s, quantity), False
 
     def _scores(self, entry: Entry, length_s: float, quantity: str) -> tuple[str, Resampled] | None:
-        """The quantity of an entry on each draw of clips, with a digest of the clips; None if not stored."""
+        """Return the quantity of an entry on each draw of clips, with a digest of the clips; None if not stored."""
         point = entry.line.by_length[length_s]
         own = self._of_cell(point["cell"])
         if quantity == MAP or own is None:
@@ -153,7 +156,7 @@ def _retention(own: np.float64, base: np.float64, chance: float) -> np.float64:
 
 
 def _resample(submission: Submission | None, cell: str) -> tuple[str, Resampled] | None:
-    """The mAP of a cell's stored scores, its clips in the order of their ids."""
+    """Resample the mAP of a cell's stored scores, with its clips in the order of their ids."""
     if submission is None or submission.run is None or not submission.run.has_scores(cell):
         return None
     try:
@@ -169,7 +172,7 @@ def _resample(submission: Submission | None, cell: str) -> tuple[str, Resampled]
 
 
 def _p_of_intervals(a: Entry, b: Entry, length_s: float, quantity: str) -> float:
-    """Two-sided p of a difference whose standard error is that of two independent scores; NaN without intervals."""
+    """Return the two-sided p-value of a difference of two independent scores; NaN without intervals."""
     value = _VALUES[quantity]
     first, second = (value(entry.line.by_length[length_s]) for entry in (a, b))
     if first is None or second is None:

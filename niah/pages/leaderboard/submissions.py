@@ -1,8 +1,7 @@
-"""Submitted runs: run directories and bare tables of cells, read, checked, and passed over where there is nothing.
+"""Submitted runs: run directories and bare tables of cells, read, checked, and skipped if they have nothing to rank.
 
-A submission is a run's cells with its run.json, or a `cells.csv` alone, as others may send one: then nothing but its
-rows is known. Newer schemas are refused, older ones read (`niah.records.run_directory`). One bad submission does not
-stop the page of the others: it is named and left out.
+A submission is a run's cells with its run.json, or only a `cells.csv`. Newer schemas are refused, older ones read
+(`niah.records.run_directory`). One bad submission does not stop the page of the others: it is named and left out.
 """
 
 import hashlib
@@ -22,7 +21,7 @@ from niah.system.folders import numbered
 from niah.tables.curves import points
 
 OBJECTS = ("identity", "arguments", "needles", "hardware", "versions", "git", "models")
-LARGEST = 1e18  # of any number that a page shows: more is damage, and no float can hold some of it
+LARGEST = 1e18  # of any number on a page: a larger one is damage, or no float
 
 
 @dataclass(frozen=True)
@@ -30,10 +29,10 @@ class Submission:
     """One run or bare table.
 
     Attributes:
-        name: the folder's or file's name, numbered where two are called the same.
+        name: the folder's or file's name, numbered where two are equal.
         cells: rows of cells.csv that can be ranked.
         provenance: run.json; empty for a bare table.
-        run: where the clips' scores are, None for a bare table.
+        run: the directory with the clips' scores; None for a bare table.
     """
 
     name: str
@@ -43,22 +42,22 @@ class Submission:
 
     @property
     def ids_sha256(self) -> str | None:
-        """Checksum of the ordered list of clip ids, None where the submission does not state it."""
+        """Return the checksum of the ordered list of clip ids; None if not stated."""
         return self.identity("ids_sha256")
 
     @property
     def clips_sha256(self) -> str | None:
-        """Checksum of the sorted clip ids, from the stored scores where run.json does not state it."""
+        """Return the checksum of the sorted clip ids, from run.json or from the stored scores."""
         stated = self.provenance.get("needles", {}).get("clips_sha256")
         return str(stated) if stated else self._stored_clips_sha256()
 
     def identity(self, key: str) -> str | None:
-        """Return what run.json states of the run's identity, as text; None where it states nothing."""
+        """Return a value of the run's identity in run.json, as text; None if not stated."""
         stated = self.provenance.get("identity", {}).get(key)
         return str(stated) if stated else None
 
     def model(self, name: str) -> Mapping[str, Any]:
-        """Return the entry of a model in run.json, empty where there is none."""
+        """Return the entry of a model in run.json; empty if there is none."""
         entry = self.provenance.get("models", {}).get(name, {})
         return entry if isinstance(entry, Mapping) else {}
 
@@ -76,11 +75,11 @@ class Submission:
 
 @dataclass(frozen=True)
 class Collection:
-    """Everything that was submitted.
+    """All submissions.
 
     Attributes:
-        submissions: what can be ranked, in order.
-        notes: folders that were passed over because there is nothing to rank in them.
+        submissions: those that can be ranked, in order.
+        notes: folders that were skipped because they have nothing to rank.
         refused: submissions that are damaged or wrong, with the reason.
     """
 
@@ -90,7 +89,7 @@ class Collection:
 
 
 class _NothingToRankError(Exception):
-    """A sound folder without a cell for the page: another command's, or one of controls alone."""
+    """A valid folder without a cell for the page: of another command, or with controls only."""
 
 
 def read(sources: Sequence[Path]) -> list[Submission]:
@@ -107,6 +106,9 @@ def collect(sources: Sequence[Path]) -> Collection:
 
     Args:
         sources: run directories, folders with run directories below, or CSV files of cells.
+
+    Returns:
+        What can be ranked, and what was skipped or refused.
 
     Raises:
         NiahError: nothing can be ranked; the message has the first reason.
@@ -149,7 +151,7 @@ def _runs(source: Path) -> list[Path]:
         return [source]
     below = sorted(file.parent for file in source.rglob("cells.csv"))
     if not below:
-        raise NiahError(f"{source} holds no run: there is no cells.csv in it or below")
+        raise NiahError(f"{source} has no run: there is no cells.csv in it or below")
     return below
 
 
@@ -174,15 +176,15 @@ def _read(path: Path) -> tuple[tuple[Point, ...], Mapping[str, Any], RunDirector
 
 
 def _is_ranked(cell: Point) -> bool:
-    """Return whether the cell is of the whole clip once, at the run's level, with its needle."""
+    """Return whether the cell is of whole clips, once in a scene, at the run's level."""
     return not cell.get("control") and not any(cell.get(axis) for axis in SCENE_AXES)
 
 
 def _checked(cell: Point, path: Path) -> Point:
-    """The cell with a None for d' of a perfect AUC, which is infinite.
+    """Return the cell, with None for the infinite d' of a perfect AUC.
 
     Raises:
-        NiahError: another number is infinite or beyond all sense.
+        NiahError: another number is infinite or implausible.
     """
     checked = dict(cell)
     for name, value in cell.items():

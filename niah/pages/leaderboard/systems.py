@@ -1,4 +1,4 @@
-"""Systems: what is ranked on a board, a checkpoint of a model, how it is read out, its precision and its seeds."""
+"""Systems: what a board ranks, a checkpoint of a model with its pooling, precision and seeds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,9 +10,7 @@ from niah.pages.leaderboard.submissions import LARGEST, Submission
 from niah.records.naming import Point, pool_of
 
 SubmittedCell = tuple[Submission, Point]
-OWN_POOLING = (
-    "average"  # of every network that `--pooling` can read out otherwise, unless its card says so
-)
+OWN_POOLING = "average"  # of every network with `--pooling`, unless its card has another
 
 
 @dataclass(frozen=True)
@@ -20,18 +18,18 @@ class System:
     """One system of the ranking.
 
     Attributes:
-        name: how the board calls it, another one for each system.
+        name: on the board, different for each system.
         model: the card's name.
-        weights: SHA-256 of the checkpoint, None where it is not known.
-        window_s: seconds of a sliding window, None for whole scenes.
-        pool: how the scores of windows or positions became one, "" for the model's own way.
+        weights: SHA-256 of the checkpoint; None if unknown.
+        window_s: seconds of a sliding window; None for whole scenes.
+        pool: pooling of windows or positions; "" for the model's own.
         dtype: precision of the computation.
         seed: of the choice of clips, and of the noise where `noise_seed` is None.
         noise_seed: of the noise.
-        parameters: None where neither the run nor a card with these weights says.
+        parameters: None if neither the run nor a card with these weights states them.
         trained_on_s: seconds of a training example; None as above.
         licence: of the weights.
-        paper: where the model is from.
+        paper: of the model.
     """
 
     name: str
@@ -49,7 +47,7 @@ class System:
 
     @property
     def mode(self) -> str:
-        """ "native"; "10 s windows" and how they are pooled; "max pooling"."""
+        """Return "native"; "10 s windows" with their pooling; or "max pooling"."""
         if self.window_s is None:
             return f"{self.pool} pooling" if self.pool else "native"
         whole = f"{self.window_s:g} s windows"
@@ -57,22 +55,22 @@ class System:
 
 
 def system_key(cell: Point) -> tuple[Any, ...]:
-    """Return what makes two cells one system's."""
+    """Return everything that two cells of one system have in common."""
     how = (cell["window_s"], pool_of(cell), cell["dtype"], cell["seed"], cell.get("noise_seed"))
     return (cell["model"], cell["checkpoint_sha256"], *how)
 
 
 def as_own_pooling(cell: Point) -> Point:
-    """Return the cell as a plain one where its pooling is the model's own: the two score the same."""
+    """Return the cell as a plain one if its pooling is the model's own, as their scores are equal."""
     if cell.get("pooling") is None or cell["pooling"] != _own_pooling(cell["model"]):
         return cell
     return {**cell, "pooling": None}
 
 
 def system_of(cells: Sequence[SubmittedCell]) -> System:
-    """Return the system that all these cells are of."""
+    """Return the system of these cells."""
     cell = cells[0][1]
-    entry = next((found for s, c in cells if (found := s.model(c["model"]))), {})
+    entry = next((stated for s, c in cells if (stated := s.model(c["model"]))), {})
     parameters, trained_on_s = _cards().get(
         (cell["model"], cell["checkpoint_sha256"]), (None, None)
     )
@@ -95,7 +93,7 @@ def system_of(cells: Sequence[SubmittedCell]) -> System:
 
 @cache
 def _cards() -> dict[tuple[str, str], tuple[int | None, float | None]]:
-    """Parameters and seconds trained on by (model, weights), of the cards that are shipped."""
+    """Return parameters and seconds trained on by (model, weights), from the package's cards."""
     return {
         (card.name, weights.sha256): (card.parameters or None, card.trained_on_s or None)
         for card in model_cards()
@@ -111,7 +109,7 @@ def _own_pooling(model: str) -> str:
 
 
 def _number(value: object) -> Any:
-    """The value if it is a number that a page can show."""
+    """Return the value if it is a number that a page can show."""
     if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST:
         return value
     return None
