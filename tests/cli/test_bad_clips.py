@@ -51,12 +51,12 @@ def test_bad_clips_are_named_counted_and_listed(
     answer = niah(*material.run(out, spoilt))
     assert answer.status == 0, answer.stderr
     assert answer.stderr.startswith("note: 7 of 13 clips left out: ")
-    told = json.loads((out / "run.json").read_text())
-    assert {clip["id"] for clip in told["excluded_clips"]} == set(BAD)
-    for clip in told["excluded_clips"]:
+    content = json.loads((out / "run.json").read_text())
+    assert {clip["id"] for clip in content["excluded_clips"]} == set(BAD)
+    for clip in content["excluded_clips"]:
         assert f"{clip['id']}.wav" in clip["reason"]
         assert "\n" not in clip["reason"]
-    reasons = {clip["id"]: clip["reason"] for clip in told["excluded_clips"]}
+    reasons = {clip["id"]: clip["reason"] for clip in content["excluded_clips"]}
     for kind, word in (
         *(("missing", "no such file"), ("truncated", "truncated"), ("silent", "silent")),
         *(("zero-length", "no samples"), ("zero-bytes", "0 bytes"), ("nan", "NaN")),
@@ -73,8 +73,8 @@ def test_strict_stops_at_a_bad_clip(
 ) -> None:
     clips = tiny.manifest(tmp_path / "clips", 1, [(f"{kind}.wav", tiny.IDS[0])])
     spoil(clips.parent / f"{kind}.wav", kind)
-    told = niah(*material.run(tmp_path / "out", clips), "--strict").refusal()
-    assert f"{kind}.wav: " in told
+    message = niah(*material.run(tmp_path / "out", clips), "--strict").refusal()
+    assert f"{kind}.wav: " in message
     assert not (tmp_path / "out").exists()
 
 
@@ -82,8 +82,8 @@ def test_no_clip_left_is_refused(niah: Niah, material: Material, tmp_path: Path)
     clips = tiny.manifest(tmp_path / "clips", 2)
     for file in clips.parent.glob("*.wav"):
         file.unlink()
-    told = niah(*material.run(tmp_path / "out", clips)).refusal()
-    assert told.startswith("none of the 2 clips of clips/clips.csv can be used; the first: ")
+    message = niah(*material.run(tmp_path / "out", clips)).refusal()
+    assert message.startswith("none of the 2 clips of clips/clips.csv can be used; the first: ")
     assert not (tmp_path / "out").exists()
 
 
@@ -99,9 +99,9 @@ def test_stereo_and_8_khz_are_used_and_told(niah: Niah, material: Material, tmp_
         "note: 1 clip: resampled from 8000 Hz (clip01)",
         "note: 1 clip: stereo averaged (clip00)",
     ]
-    told = json.loads((tmp_path / "out" / "run.json").read_text())
-    assert sorted(told["notes"]) == [note.removeprefix("note: ") for note in notes]
+    content = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert sorted(content["notes"]) == [note.removeprefix("note: ") for note in notes]
     assert set(pd.read_csv(tmp_path / "out" / "cells.csv")["n_clips"]) == {3}
-    told = niah(*material.run(tmp_path / "strict", clips), "--strict").refusal()
-    assert "refused under --strict" in told
+    line = niah(*material.run(tmp_path / "strict", clips), "--strict").refusal()
+    assert "refused under --strict" in line
     assert not (tmp_path / "strict").exists()

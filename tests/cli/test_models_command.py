@@ -32,8 +32,8 @@ def said(
     capfd.readouterr()
     with pytest.raises(SystemExit) as ended:
         main()
-    told = capfd.readouterr()
-    return int(ended.value.code or 0), told.out, told.err
+    printed = capfd.readouterr()
+    return int(ended.value.code or 0), printed.out, printed.err
 
 
 def test_the_list_says_where_weights_come_from_and_whether_they_are_here(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_dry_run_lists_what_is_done(niah: Niah, material: Material, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("arguments", "message"),
     [
         (["--checkpoint", "nothere.pth"], "nothere.pth"),
         (["--needles", "nothere.csv"], "nothere.csv"),
@@ -56,12 +56,12 @@ def test_dry_run_lists_what_is_done(niah: Niah, material: Material, tmp_path: Pa
     ],
 )
 def test_dry_run_refuses_what_the_run_would(
-    given: list[str], told: str, niah: Niah, tmp_path: Path
+    arguments: list[str], message: str, niah: Niah, tmp_path: Path
 ) -> None:
-    model = [] if "--model" in given else ["--model", "dass-nano"]
-    answer = niah("run", *model, *given, "--limit", "2", "--out", tmp_path / "out", "--dry-run")
+    model = [] if "--model" in arguments else ["--model", "dass-nano"]
+    answer = niah("run", *model, *arguments, "--limit", "2", "--out", tmp_path / "out", "--dry-run")
     assert answer.status == 2
-    assert told in answer.stderr
+    assert message in answer.stderr
     assert answer.stdout == ""
 
 
@@ -102,14 +102,14 @@ def test_a_checkpoint_of_another_shape_says_which_keys(
     niah: Niah, material: Material, tmp_path: Path
 ) -> None:
     arguments = material.run(tmp_path / "out")
-    for weights, told in (
+    for weights, message in (
         (tiny.checkpoint(tmp_path, hidden=8), "hidden.weight is (8, 128), not (16, 128)"),
         (tiny.checkpoint(tmp_path, classes=5), "head.weight is (5, 16), not (3, 16)"),
     ):
-        given = [weights if each == material.weights else each for each in arguments]
-        line = niah(*given).refusal()
+        options = [weights if each == material.weights else each for each in arguments]
+        line = niah(*options).refusal()
         assert str(weights) in line
-        assert told in line
+        assert message in line
     assert not (tmp_path / "out").exists()
 
 

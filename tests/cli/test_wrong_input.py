@@ -29,7 +29,7 @@ def test_malformed_needles(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--foo"], "No such option: --foo"),
         (["--model", "dass-nan"], "unknown model 'dass-nan'. Did you mean 'dass-nano'"),
@@ -63,21 +63,21 @@ def test_wrong_options_of_run(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     arguments: list[str],
-    told: str,
+    message: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    given = ["--model", "dass-nano", "--checkpoint", "random", "--device", "cpu", "--limit", "2"]
-    given = ["--model", "dass-nano"] if "--checkpoint" in arguments else given
-    given = given[2:] if "--model" in arguments else given
-    given += [] if "--lengths" in arguments else ["--lengths", "12"]
-    given += [] if "--haystack" in arguments else ["--haystack", "zero"]  # talkers take seconds
-    line = niah("run", *given, "--out", "out", *arguments).refusal()
-    assert told in line
+    options = ["--model", "dass-nano", "--checkpoint", "random", "--device", "cpu", "--limit", "2"]
+    options = ["--model", "dass-nano"] if "--checkpoint" in arguments else options
+    options = options[2:] if "--model" in arguments else options
+    options += [] if "--lengths" in arguments else ["--lengths", "12"]
+    options += [] if "--haystack" in arguments else ["--haystack", "zero"]  # talkers take seconds
+    line = niah("run", *options, "--out", "out", *arguments).refusal()
+    assert message in line
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["rnu"], "No such command 'rnu'. Did you mean 'run'?"),
         (["report"], "Missing argument"),
@@ -97,15 +97,15 @@ def test_wrong_input_of_other_commands(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     arguments: list[str],
-    told: str,
+    message: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert told in niah(*arguments).refusal()
+    assert message in niah(*arguments).refusal()
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--position", "1.5"], "position 1.5"),
         (["--length", "5"], "length 5 s: shorter than the needle"),
@@ -115,9 +115,9 @@ def test_wrong_input_of_other_commands(
     ],
 )
 def test_preview_writes_nothing_for_wrong_input(
-    niah: Niah, material: Material, tmp_path: Path, arguments: list[str], told: str
+    niah: Niah, material: Material, tmp_path: Path, arguments: list[str], message: str
 ) -> None:
     needle = material.clips.parent / "clip00.wav"
     line = niah("preview", "--needle", needle, "--out", tmp_path / "out", *arguments).refusal()
-    assert told in line
+    assert message in line
     assert not (tmp_path / "out").exists()

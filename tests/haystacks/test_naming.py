@@ -36,15 +36,15 @@ ALONE = recording("street", "", "4")
     ],
 )
 def test_names(haystacks: list[Haystack], stored: dict[str, str], names: list[str]) -> None:
-    given = {str(index): haystack for index, haystack in enumerate(haystacks)}
-    distinct = distinct_names(given, stored)
+    named = {str(index): haystack for index, haystack in enumerate(haystacks)}
+    distinct = distinct_names(named, stored)
     assert [haystack.name for haystack in distinct.values()] == names
     assert list(distinct.values()) == [
         Haystack(name, "noise", each.fingerprint)
         for name, each in zip(names, haystacks, strict=True)
     ]
     later = {**stored, **{each.name: each.fingerprint for each in distinct.values()}}
-    again = distinct_names(dict(reversed(given.items())), later)
+    again = distinct_names(dict(reversed(named.items())), later)
     assert {spec: each.name for spec, each in again.items()} == {
         spec: each.name for spec, each in distinct.items()
     }

@@ -54,8 +54,8 @@ def test_a_damaged_entry_is_made_again(tmp_path: Path, damage: str) -> None:
     content = bytearray(path.read_bytes())
     if damage == "flipped":
         content[content.index(np.arange(12, dtype=np.float32).tobytes()) + 5] ^= 255
-    kept = {"cut": bytes(content[: len(content) // 2]), "emptied": b"", "replaced": b"text"}
-    path.write_bytes(kept.get(damage, bytes(content)))
+    contents = {"cut": bytes(content[: len(content) // 2]), "emptied": b"", "replaced": b"text"}
+    path.write_bytes(contents.get(damage, bytes(content)))
     assert equal(cache.get_or_make("ab12", make), first)
     assert make.calls == 2
     assert equal(cache.get_or_make("ab12", make), first)
@@ -71,8 +71,8 @@ def test_no_flipped_byte_is_read_as_something_else(tmp_path: Path) -> None:
         damaged = bytearray(content)
         damaged[at] ^= 255
         path.write_bytes(bytes(damaged))
-        found = cache.get_or_make("ab12", make)
-        assert equal(found, first)
+        result = cache.get_or_make("ab12", make)
+        assert equal(result, first)
 
 
 def test_what_fails_leaves_nothing(tmp_path: Path) -> None:
@@ -123,5 +123,5 @@ def test_keys_follow_the_content_and_not_the_name(tmp_path: Path) -> None:
 
 
 def test_synthetic_clips_have_keys_without_being_made() -> None:
-    found = load_needles("synthetic", vocabulary=vocabulary("synthetic"), limit=20)
-    assert len({content_key(each.source.digest(), "frontend") for each in found.needles}) == 20
+    needles = load_needles("synthetic", vocabulary=vocabulary("synthetic"), limit=20)
+    assert len({content_key(each.source.digest(), "frontend") for each in needles.needles}) == 20

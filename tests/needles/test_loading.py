@@ -57,18 +57,18 @@ def test_hashes_of_a_clip_list(tmp_path: Path) -> None:
 
 def test_real_esc10_fold4(shared: Path) -> None:
     spec = f"{shared}/data/esc50/manifest.csv?esc10=True&fold=4"
-    found = load_needles(spec, vocabulary=ESC10)
-    assert len(found) == 80
-    assert found.targets().sum(axis=0).tolist() == [8] * 10
+    needles = load_needles(spec, vocabulary=ESC10)
+    assert len(needles) == 80
+    assert needles.targets().sum(axis=0).tolist() == [8] * 10
     assert len(load_needles(spec.replace("fold=4", "fold=1,2,3,5"), vocabulary=ESC10)) == 320
-    assert len(waveform(found.needles[0], RATE).samples) == 5 * RATE
+    assert len(waveform(needles.needles[0], RATE).samples) == 5 * RATE
 
 
 @pytest.mark.parametrize("folder", ["esc50", "events_cc", "instruments", "audioset_like"])
 def test_real_manifests_in_audioset_labels(shared: Path, folder: str) -> None:
-    found = load_needles(shared / "data" / folder / "manifest.csv", vocabulary=AUDIOSET)
-    assert len(found) > 5
-    assert waveform(found.needles[0], RATE).sample_rate == RATE
-    assert len(found) <= len(
+    needles = load_needles(shared / "data" / folder / "manifest.csv", vocabulary=AUDIOSET)
+    assert len(needles) > 5
+    assert waveform(needles.needles[0], RATE).sample_rate == RATE
+    assert len(needles) <= len(
         load_needles(shared / "data" / folder / "manifest.csv", vocabulary=AUDIOSET, broader=True)
     )

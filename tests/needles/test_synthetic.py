@@ -127,8 +127,8 @@ def test_harmonics_equal_the_sum_of_sines() -> None:
     k = np.arange(1, 4)[:, None]
     # the table's irfft makes cosines of the random phases
     expected = (amplitudes[:, None] * np.cos(2 * np.pi * (k * phase + offsets[:, None]))).sum(0)
-    found = harmonics(phase, amplitudes, np.random.default_rng(3))
-    np.testing.assert_allclose(found, expected, atol=1e-4)
+    result = harmonics(phase, amplitudes, np.random.default_rng(3))
+    np.testing.assert_allclose(result, expected, atol=1e-4)
 
 
 def test_ring_is_the_damped_sine() -> None:
@@ -171,8 +171,8 @@ def test_classes_can_be_learnt_from_pooled_spectra() -> None:
     for k in range(len(CLASSES)):
         probe = LogisticRegression(C=0.003, max_iter=200)
         probe.fit(scaler.transform(train), train_targets[:, k])
-        found = probe.decision_function(scaler.transform(test))
-        scores.append(average_precision_score(test_targets[:, k], found))
+        result = probe.decision_function(scaler.transform(test))
+        scores.append(average_precision_score(test_targets[:, k], result))
     chance = test_targets.mean()
     assert np.mean(scores) > 3 * chance
     assert sum(score > chance for score in scores) >= 23

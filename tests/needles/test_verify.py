@@ -75,8 +75,8 @@ def test_feature_statistics_are_those_of_all_frames(mixed: NeedleSet) -> None:
     import torch
 
     frontend = KaldiFrontend()
-    found = verify(mixed, 16_000, frontend).features
-    assert found is not None
+    result = verify(mixed, 16_000, frontend).features
+    assert result is not None
     frames = []
     for needle in mixed.needles:
         if needle.id in ("a", "again", "b"):
@@ -84,15 +84,15 @@ def test_feature_statistics_are_those_of_all_frames(mixed: NeedleSet) -> None:
             features = frontend(samples[None])[0]
             frames.append(frontend.denormalise(features).double())
     every = torch.cat(frames)
-    assert found.frames == len(every)
-    assert found.mean == pytest.approx(float(every.mean()), abs=1e-4)
-    assert found.std == pytest.approx(float(every.std(correction=0)), abs=1e-4)
-    assert (found.expected_mean, found.expected_std) == (frontend.mean, frontend.std)
+    assert result.frames == len(every)
+    assert result.mean == pytest.approx(float(every.mean()), abs=1e-4)
+    assert result.std == pytest.approx(float(every.std(correction=0)), abs=1e-4)
+    assert (result.expected_mean, result.expected_std) == (frontend.mean, frontend.std)
 
 
 def test_the_report_says_it_in_words(mixed: NeedleSet) -> None:
     text = " ".join(verify(mixed, 16_000, KaldiFrontend()).markdown().split())
-    for told in (
+    for message in (
         "clips: 8, readable: 3",
         mixed.ids_sha256,
         "16000 Hz (2)",
@@ -101,7 +101,7 @@ def test_the_report_says_it_in_words(mixed: NeedleSet) -> None:
         "normalises by -4.268, 4.569",
         "2 of 527 classes",
     ):
-        assert told in text
+        assert message in text
 
 
 def test_a_set_without_one_readable_clip_is_still_reported(tmp_path: Path) -> None:
@@ -187,8 +187,8 @@ def test_synthetic() -> None:
 
 
 def test_real_audio(shared: Path) -> None:
-    found = load_needles(shared / "data" / "audioset_like", vocabulary=AUDIOSET)
-    report = verify(found, 16_000, KaldiFrontend())
+    needles = load_needles(shared / "data" / "audioset_like", vocabulary=AUDIOSET)
+    report = verify(needles, 16_000, KaldiFrontend())
     assert (report.n_readable, report.unreadable) == (6, {})
     assert report.features is not None
     assert report.features.frames == pytest.approx(6 * 998, rel=0.01)

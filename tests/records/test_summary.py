@@ -3,9 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from niah.errors import NiahError
 from niah.metrics.resampling import resample as true_resample
+from niah.records import summarise as summary
 from niah.records.run_directory import RunDirectory
 from niah.records.summarise import summarise
 from tests.helpers import examples
@@ -57,3 +60,84 @@ def test_a_base_is_resampled_once_for_all_cells(
                 examples.add(run, 2.0, model=model, length_s=length_s)
         summarise(run)
     assert len(counted) == 2 * 4
+
+
+def test_summary_is_of_the_stored_scores_and_the_base(tmp_path: Path) -> None:
+    run = examples.make(tmp_path / "run")
+    table: Any = run.cells().set_index(["model", "haystack", "snr_db", "position", "length_s"])
+    alone = run.cells().query("length_s == 10")
+    assert (alone["relative"] == 1).all()
+    assert (alone["drop"] == 0).all()
+    base = alone.set_index("model")["base_mAP"]
+    assert alone.set_index("model")["mAP"].equals(base)
+    row: Any = table.loc[("dass-nano", "babble", 10.0, 0.5, 50.0)]
+    stored = run.read_scores(row["cell"])
+    again = summary.cell_metrics(
+        stored.targets,
+        stored.logits,
+        run.read_scores(str(alone.set_index("model")["cell"]["dass-nano"])).logits,
+    )
+    for name, value in again.items():
+        assert row[name] == pytest.approx(value, nan_ok=True), name
+    assert row["relative"] == pytest.approx(row["mAP"] / base["dass-nano"])
+    assert row["drop"] == pytest.approx(1 - row["relative"])
+    assert row["drop_lo"] < row["drop"] < row["drop_hi"]
+    failed = run.cells().query("status == 'oom'")
+    assert failed["mAP"].isna().all()
+
+
+def test_only_what_changed_is_recomputed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    examples.make(tmp_path / "run")
+    measured: list[object] = []
+    true_metrics = summary.cell_metrics
+
+    def counted(*arrays: Any, **more: Any) -> dict[str, float]:
+        measured.append(arrays)
+        return true_metrics(*arrays, **more)
+
+    monkeypatch.setattr(summary, "cell_metrics", counted)
+    with RunDirectory.create_or_open(tmp_path / "run", examples.IDENTITY) as run:
+        summarise(run)
+        assert len(measured) == 0
+        examples.add(run, 2.5, model="dass-nano", length_s=20.0)
+        summarise(run)
+        assert len(measured) == 1
+        examples.add(run, 2.5, model="ast-sin-nano", haystack="none", position=None)
+        summarise(run)  # a new base: all of that model's cells, not the other's
+        others = run.cells().query("model == 'ast-sin-nano' and status == 'ok'")
+        assert len(measured) == 1 + len(others)
+
+
+def test_without_a_base_there_is_no_drop(tmp_path: Path) -> None:
+    with RunDirectory.create_or_open(tmp_path / "run", examples.IDENTITY) as run:
+        examples.add(run, 2.0, length_s=50.0)
+        examples.add(run, 2.0, length_s=10.0, model="another")
+        examples.add(run, 2.0, length_s=10.0, window_s=10.0)
+        summarise(run)
+        row = run.cells().query("length_s == 50").iloc[0]
+    assert row["mAP"] > row["chance_mAP"]
+    assert np.isnan([row["base_mAP"], row["relative"], row["drop"], row["drop_lo"]]).all()
+    assert row["mAP_lo"] < row["mAP_hi"]
+
+
+def test_random_weights_have_no_accuracy(tmp_path: Path) -> None:
+    run = examples.make(tmp_path / "run", {"models": {"dass-nano": {"random": True}}})
+    table = run.cells()
+    assert table["mAP"][table["model"] == "dass-nano"].isna().all()
+    assert table["mAP"][table["model"] == "ast-sin-nano"].notna().any()
+
+
+def test_other_clips_than_the_base_are_refused(tmp_path: Path) -> None:
+    with RunDirectory.create_or_open(tmp_path / "run", examples.IDENTITY) as run:
+        examples.add(run, 2.0)
+        row = examples.row(length_s=20.0)
+        run.write_scores(
+            str(row["cell"]),
+            examples.IDS[::-1],
+            examples.LABELS,
+            examples.logits(1.0),
+            classes=examples.CLASSES,
+        )
+        run.write_rows([(row, None)])
+        with pytest.raises(NiahError, match="different clips"):
+            summarise(run)

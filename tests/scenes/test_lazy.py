@@ -48,8 +48,8 @@ def test_stretches_lie_where_they_say() -> None:
     assert scene.whole()[:, 0].tolist() == expected
     for first in range(9):
         for last in range(first, 10):
-            found = scene.render(torch.empty(min(last, 9) - first, 3), first)
-            assert found[:, 2].tolist() == expected[first:last]
+            result = scene.render(torch.empty(min(last, 9) - first, 3), first)
+            assert result[:, 2].tolist() == expected[first:last]
 
 
 def test_a_scene_goes_where_it_is_told_or_nowhere() -> None:
@@ -67,8 +67,8 @@ def test_a_course_is_read_from_anywhere() -> None:
     hops = [7, 8, 9, 100, 20, 21, 22, 23]
     for first in range(9):
         for count in range(10):
-            found = [hop + i for hop, n in course.pieces(first, count) for i in range(n)]
-            assert found == hops[first : first + count]
+            result = [hop + i for hop, n in course.pieces(first, count) for i in range(n)]
+            assert result == hops[first : first + count]
 
 
 # --- real scenes

@@ -354,12 +354,12 @@ def one_number_map(
 ) -> float:
     """Mean AP over folds of class posteriors by kernel density of one number, learnt on the other folds."""
     width = max(0.3 * float(levels_db.std()), 1e-6)
-    found = []
+    result = []
     for fold in np.unique(folds):
         test = folds == fold
         kernel = np.exp(-0.5 * ((levels_db[test][:, None] - levels_db[~test]) / width) ** 2) + 1e-12
         for name in np.unique(classes):
             share = kernel[:, classes[~test] == name].sum(axis=1) / kernel.sum(axis=1)
             targets = (classes[test] == name)[:, None]
-            found.append(float(average_precision(targets, share[:, None])[0]))
-    return float(np.mean(found))
+            result.append(float(average_precision(targets, share[:, None])[0]))
+    return float(np.mean(result))

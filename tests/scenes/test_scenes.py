@@ -345,7 +345,7 @@ def test_controls_work_without_any_needle() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "protocol", "level", "told"),
+    ("name", "protocol", "level", "message"),
     [
         ("zero", "dass-v3", "surround", "unknown"),
         ("zero", "niah-v2", "mixed", "'mix'"),
@@ -355,9 +355,9 @@ def test_controls_work_without_any_needle() -> None:
     ],
 )
 def test_combinations_that_mean_nothing_are_refused(
-    name: str, protocol: str, level: str, told: str
+    name: str, protocol: str, level: str, message: str
 ) -> None:
-    with pytest.raises(NiahError, match=told):
+    with pytest.raises(NiahError, match=message):
         builder(name, protocol, level=level)
 
 

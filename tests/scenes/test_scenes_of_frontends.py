@@ -46,10 +46,10 @@ def features_of(frontend: Frontend, wave: NDArray[np.float32]) -> NDArray[np.flo
     return np.asarray(frontend.normalise(frontend.log_mel(energies)).numpy())
 
 
-def close(found: Tensor, expected: NDArray[np.float32], frontend: Frontend) -> None:
+def close(result: Tensor, expected: NDArray[np.float32], frontend: Frontend) -> None:
     tolerance = 2e-3 if frontend is FITTED else 5e-4  # decibels; of float32 sums over a window
-    assert found.shape == expected.shape
-    assert np.abs(found.numpy() - expected).max() < tolerance
+    assert result.shape == expected.shape
+    assert np.abs(result.numpy() - expected).max() < tolerance
 
 
 # --- truths

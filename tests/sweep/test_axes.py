@@ -39,10 +39,10 @@ class Material:
     weights: Path
     clips: Path
 
-    def run(self, out: str, adapter: str = "Planted", **given: Any) -> Any:
-        config = given.pop("config", {})
+    def run(self, out: str, adapter: str = "Planted", **options: Any) -> Any:
+        config = options.pop("config", {})
         card = planted.card(self.folder / out / "card", "ear", adapter, **config)
-        asked = {
+        requested = {
             "models": card,
             "checkpoint": self.weights,
             "needles": self.clips,
@@ -51,9 +51,9 @@ class Material:
             "protocol": "dass-v1",
             "device": "cpu",
             "out": self.folder / out / "run",
-            **given,
+            **options,
         }
-        return niah.run(**asked)
+        return niah.run(**requested)
 
     def at(self, out: str) -> RunDirectory:
         return RunDirectory(self.folder / out / "run")
@@ -119,9 +119,9 @@ def test_one_that_always_says_the_same_is_unmasked(material: Material) -> None:
     cell = run.cells().query("length_s == 60 and haystack == 'zero' and control.isna()").iloc[0]
     stored = run.read_scores(cell["cell"])
     contained = contained_classes(stored.classes, ["/t/low"])
-    found = overlap_scores(stored.targets, stored.logits, contained)
-    assert found.apart == pytest.approx(1 / 3, abs=0.01)  # all clips tied: the classes' prevalence
-    assert found.apart < cell["chance_mAP"]
+    result = overlap_scores(stored.targets, stored.logits, contained)
+    assert result.apart == pytest.approx(1 / 3, abs=0.01)  # all clips tied: the classes' prevalence
+    assert result.apart < cell["chance_mAP"]
 
 
 # --- controls
@@ -195,9 +195,9 @@ def test_what_compares_runs_leaves_controls_and_further_axes_alone(material: Mat
         "compared", "PlantedPositions", lengths=[10, 20], control="needle-free", pooling="max"
     )
     assert len(RunDirectory(run).cells()) > len(plain)
-    found = check(run, reference)
-    assert found.ok
-    assert len(found.rows) == len(plain)
+    result = check(run, reference)
+    assert result.ok
+    assert len(result.rows) == len(plain)
     pooled = len(plain)  # a system of its own on the board
     assert [len(board.cells) for board in boards(read([run]))] == [n + pooled for n in before]
     itself = compare(run, run)
@@ -298,8 +298,8 @@ def test_further_axes_are_rows_and_lines_of_their_own(material: Material) -> Non
 def test_a_distractor_is_no_false_positive(material: Material) -> None:
     """It is truly there: an ear that names needle and distractor alike keeps its score, by the stored labels."""
     run = material.at("axes")
-    asked = "haystack == 'zero' and distractors == 1 and needle_s.isna() and needle_count.isna()"
-    (row,) = run.cells().query(asked).to_dict("records")
+    query = "haystack == 'zero' and distractors == 1 and needle_s.isna() and needle_count.isna()"
+    (row,) = run.cells().query(query).to_dict("records")
     stored = run.read_scores(row["cell"])
     assert len(stored.distractors) == CLIPS
     for own, others in zip(stored.labels, stored.distractors, strict=True):
@@ -318,7 +318,7 @@ def test_a_distractor_is_no_false_positive(material: Material) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("options", "message"),
     [
         ({"needle_s": (5.0,), "protocol": "dass-v1"}, "not part of dass-v1"),
         ({"needle_counts": (2,), "protocol": "dass-v1"}, "not part of dass-v1"),
@@ -333,9 +333,9 @@ def test_a_distractor_is_no_false_positive(material: Material) -> None:
         ({"level": "mix,mix", "protocol": "niah-v2"}, "--level"),
     ],
 )
-def test_what_no_scene_can_be_is_refused(given: dict[str, Any], told: str) -> None:
-    with pytest.raises(NiahError, match=told):
-        RunOptions(**given)
+def test_what_no_scene_can_be_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(NiahError, match=message):
+        RunOptions(**options)
 
 
 def test_what_does_not_fit_is_left_out_and_told() -> None:

@@ -44,8 +44,8 @@ def test_each_axis_takes_another_value_and_refuses_a_wrong_one(name: str) -> Non
     axis, value = AXES[name], ANOTHER[name]
 
     def options(protocol: str, value: Any) -> RunOptions:
-        given: dict[str, Any] = {axis.values: value if name == "level" else (value,)}
-        return RunOptions(protocol=protocol, **given)
+        changes: dict[str, Any] = {axis.values: value if name == "level" else (value,)}
+        return RunOptions(protocol=protocol, **changes)
 
     assert options(V2, value).values_of(axis) == (value,)
     with pytest.raises(NiahError, match=axis.option):

@@ -75,18 +75,18 @@ def test_scores_are_readable_by_pandas(done: Path) -> None:
 
 
 def test_run_json_says_how_it_was_made(done: Path, material: Material) -> None:
-    told = json.loads((done / "run.json").read_text())
-    assert told["arguments"]["lengths_s"] == [10.0, 12.0, 20.0]
-    assert told["identity"]["protocol"] == "dass-v1"
-    assert told["identity"]["seed"] == 0
-    assert len(told["identity"]["ids_sha256"]) == 64
-    assert told["models"]["tiny"]["random"] is False
-    assert told["models"]["tiny"]["checkpoint"] == material.weights.name
-    assert len(told["models"]["tiny"]["checkpoint_sha256"]) == 64
-    assert {"python", "torch", "numpy"} <= set(told["versions"])
-    assert {"cores", "device", "processor"} <= set(told["hardware"])
-    assert told["excluded_clips"] == []
-    assert {"git", "niah_version", "needles"} <= set(told)
+    content = json.loads((done / "run.json").read_text())
+    assert content["arguments"]["lengths_s"] == [10.0, 12.0, 20.0]
+    assert content["identity"]["protocol"] == "dass-v1"
+    assert content["identity"]["seed"] == 0
+    assert len(content["identity"]["ids_sha256"]) == 64
+    assert content["models"]["tiny"]["random"] is False
+    assert content["models"]["tiny"]["checkpoint"] == material.weights.name
+    assert len(content["models"]["tiny"]["checkpoint_sha256"]) == 64
+    assert {"python", "torch", "numpy"} <= set(content["versions"])
+    assert {"cores", "device", "processor"} <= set(content["hardware"])
+    assert content["excluded_clips"] == []
+    assert {"git", "niah_version", "needles"} <= set(content)
 
 
 def test_random_weights_report_no_accuracy(done: Path, material: Material) -> None:

@@ -18,7 +18,7 @@ from tests.helpers.tiny_sweep import (
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("options", "message"),
     [
         ({"dtype": "float8"}, "unknown dtype 'float8'"),
         ({"device": "tpu9"}, "unknown device|not on this machine"),
@@ -29,10 +29,10 @@ from tests.helpers.tiny_sweep import (
     ],
 )
 def test_nothing_is_written_for_what_cannot_run(
-    material: Material, tmp_path: Path, given: dict[str, Any], told: str
+    material: Material, tmp_path: Path, options: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(NiahError, match=told):
-        material.run(tmp_path / "out", **given)
+    with pytest.raises(NiahError, match=message):
+        material.run(tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()
 
 
@@ -83,8 +83,8 @@ def test_one_bad_cell_is_a_row_and_the_run_goes_on(
     status = dict(zip(table["length_s"], table["status"], strict=True))
     assert status == {10.0: "ok", 12.0: "error", 20.0: "ok"}
     (reason,) = table.loc[table["length_s"] == 12, "error"]
-    told = "KeyError: 'no such state' (test_faults.py, line" if fault == "raises" else "NaN"
-    assert told in reason
+    message = "KeyError: 'no such state' (test_faults.py, line" if fault == "raises" else "NaN"
+    assert message in reason
     assert any(reason in note for note in notes)
     assert table.loc[table["length_s"] == 20, "mAP"].notna().all()
 

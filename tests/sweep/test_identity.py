@@ -17,7 +17,7 @@ from tests.helpers.tiny_sweep import (
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("options", "message"),
     [
         ({"protocol": "niah-v2"}, "protocol is dass-v1 there, niah-v2.1 now"),
         ({"seed": 1}, "seed is 0 there, 1 now"),
@@ -26,12 +26,12 @@ from tests.helpers.tiny_sweep import (
     ],
 )
 def test_another_run_does_not_go_in_the_same_folder(
-    done: Path, material: Material, given: dict[str, Any], told: str
+    done: Path, material: Material, options: dict[str, Any], message: str
 ) -> None:
     before = state_of(done)
     run_json = (done / "run.json").read_bytes()
-    with pytest.raises(NiahError, match=told):
-        material.run(done, **given)
+    with pytest.raises(NiahError, match=message):
+        material.run(done, **options)
     assert state_of(done) == before
     assert (done / "run.json").read_bytes() == run_json
 
@@ -39,25 +39,25 @@ def test_another_run_does_not_go_in_the_same_folder(
 def test_another_sound_under_the_same_name_is_refused(tmp_path: Path, material: Material) -> None:
     """The ids of the clips are the same: it is their content that the run's numbers rest on."""
     clips = tiny.manifest(tmp_path / "clips", clips=3)
-    given = {"needles": clips, "haystack": "zero", "lengths": [10]}
-    material.run(tmp_path / "out", **given)
+    options = {"needles": clips, "haystack": "zero", "lengths": [10]}
+    material.run(tmp_path / "out", **options)
     before = state_of(tmp_path / "out")
     run_json = json.loads((tmp_path / "out" / "run.json").read_text())
     soundfile.write(tmp_path / "clips" / "clip01.wav", tiny.tone(7), tiny.SAMPLE_RATE)
     with pytest.raises(NiahError, match="the sound or the labels of its clips have changed since"):
-        material.run(tmp_path / "out", **given)
+        material.run(tmp_path / "out", **options)
     assert state_of(tmp_path / "out") == before
     identity = run_json["identity"]
     assert identity["content_sha256"] == run_json["needles"]["content_sha256"]
     del identity["content_sha256"]  # a run of before there was a hash is taken up by its ids
     (tmp_path / "out" / "run.json").write_text(json.dumps(run_json))
-    material.run(tmp_path / "out", **given)
+    material.run(tmp_path / "out", **options)
 
 
 def test_other_labels_under_the_same_names_are_refused(tmp_path: Path, material: Material) -> None:
     clips = tiny.manifest(tmp_path / "clips", clips=3)
-    given = {"needles": clips, "haystack": "zero", "lengths": [10]}
-    material.run(tmp_path / "out", **given)
+    options = {"needles": clips, "haystack": "zero", "lengths": [10]}
+    material.run(tmp_path / "out", **options)
     before = state_of(tmp_path / "out")
     original = clips.read_text()
     for label in tiny.IDS[1:]:  # of these some move the clips in their order, and some do not
@@ -66,9 +66,9 @@ def test_other_labels_under_the_same_names_are_refused(tmp_path: Path, material:
             NiahError,
             match=r"holds another run .*(labels of its clips have changed|other labels of them)",
         ):
-            material.run(tmp_path / "out", **given)
+            material.run(tmp_path / "out", **options)
     with pytest.raises(NiahError, match="other clips: 3 there, 2 now"):
-        material.run(tmp_path / "out", **given, limit=2)
+        material.run(tmp_path / "out", **options, limit=2)
     assert state_of(tmp_path / "out") == before
 
 
@@ -77,9 +77,9 @@ def test_the_part_that_is_hidden_is_of_the_runs_identity(
 ) -> None:
     clips = tiny.manifest(tmp_path / "clips", clips=3)
     soundfile.write(tmp_path / "clips" / "clip01.wav", tiny.tone(1, seconds=14), tiny.SAMPLE_RATE)
-    given = {"needles": clips, "haystack": "gaussian", "lengths": [12]}
-    first = material.run(tmp_path / "first", **given)
-    centre = material.run(tmp_path / "centre", **given, needle_part="centre")
+    options = {"needles": clips, "haystack": "gaussian", "lengths": [12]}
+    first = material.run(tmp_path / "first", **options)
+    centre = material.run(tmp_path / "centre", **options, needle_part="centre")
     assert not set(first["cell"]) & set(centre["cell"])
     content = {
         name: json.loads((tmp_path / name / "run.json").read_text()) for name in ("first", "centre")
@@ -89,7 +89,7 @@ def test_the_part_that_is_hidden_is_of_the_runs_identity(
     noted = [any("over the whole clip" in n for n in each["notes"]) for each in content.values()]
     assert noted == [True, False]
     with pytest.raises(NiahError, match="needle_part is "):
-        material.run(tmp_path / "first", **given, needle_part="centre")
+        material.run(tmp_path / "first", **options, needle_part="centre")
 
 
 def test_the_seed_of_noise_is_apart_from_the_choice_of_clips(

@@ -69,11 +69,11 @@ def test_only_passes_with_nothing_beside_them_are_timed(
 @pytest.mark.parametrize("ahead", [False, True])
 def test_the_last_batch_may_be_smaller(monkeypatch: pytest.MonkeyPatch, ahead: bool) -> None:
     adapter = Clocked(monkeypatch)
-    found = measured(adapter, 3, ahead)
+    result = measured(adapter, 3, ahead)
     assert adapter.shapes == [(3, 5, 3), (3, 5, 3), (1, 5, 3)]
-    assert found.latency_s == pytest.approx((1 / 3 + 2 / 1) / 2)
+    assert result.latency_s == pytest.approx((1 / 3 + 2 / 1) / 2)
     rows = torch.stack([scene.whole()[0] for scene in scenes()])
-    assert torch.equal(found.logits, rows)
+    assert torch.equal(result.logits, rows)
 
 
 def test_one_batch_is_timed_for_want_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,11 +107,11 @@ def options(out: Path, folder: Path) -> dict[str, Any]:
 def plain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """A run without either, and what it was asked."""
     folder = tmp_path_factory.mktemp("plain")
-    given = options(folder / "run", folder)
+    changes = options(folder / "run", folder)
     card = tiny.card(folder)
-    given |= {"models": str(card), "checkpoint": str(tiny.checkpoint(folder))}
-    niah.run(**given)
-    return folder / "run", given
+    changes |= {"models": str(card), "checkpoint": str(tiny.checkpoint(folder))}
+    niah.run(**changes)
+    return folder / "run", changes
 
 
 def all_scores(run: Path) -> dict[str, Any]:
@@ -132,8 +132,8 @@ def test_scores_prepared_ahead_are_the_same_bits(
 
     monkeypatch.setattr("niah.sweep.evaluator.infer", ahead)
     monkeypatch.setattr("niah.sweep.inference.ALONE", 1)
-    run, given = plain
-    niah.run(**{**given, "out": tmp_path / "ahead"})
+    run, changes = plain
+    niah.run(**{**changes, "out": tmp_path / "ahead"})
     assert len(taken) == 4  # the needle alone, in noise at 10 s, and two longer scenes
     assert all_scores(tmp_path / "ahead") == all_scores(run)
 
@@ -142,11 +142,11 @@ def test_large_scenes_of_a_model_that_can_go_in_blocks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clips = {"needles": "synthetic", "limit": 3, "checkpoint": None}
-    given = {**options(tmp_path / "whole", tmp_path), **clips}
-    whole = niah.run(**given)
+    changes = {**options(tmp_path / "whole", tmp_path), **clips}
+    whole = niah.run(**changes)
     assert set(whole["kernel"]) == {"scan-cpu"}
     monkeypatch.setattr("niah.sweep.evaluator.is_large", lambda clips, frames, mels: frames > 1024)  # noqa: ARG005
-    blocks = niah.run(**{**given, "out": tmp_path / "blocks"})
+    blocks = niah.run(**{**changes, "out": tmp_path / "blocks"})
     assert dict(blocks.groupby("kernel").size()) == {"scan-cpu": 2, "scan-cpu+blocks": 2}
     assert set(blocks["status"]) == {"ok"}
     assert all_scores(tmp_path / "blocks") == all_scores(tmp_path / "whole")  # so, the same cells

@@ -21,9 +21,9 @@ from niah.sweep.options import KERNELS, RunOptions
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 
-def run(out: Path, **given: Any) -> Any:  # a table; the types of pandas' look-ups are in the way
-    asked = {"models": "dass-nano", "needles": "synthetic", "limit": 3, "device": "cpu"}
-    return niah.run(**{**asked, "haystack": "zero", "lengths": [10, 12], "out": out, **given})
+def run(out: Path, **options: Any) -> Any:  # a table; the types of pandas' look-ups are in the way
+    requested = {"models": "dass-nano", "needles": "synthetic", "limit": 3, "device": "cpu"}
+    return niah.run(**{**requested, "haystack": "zero", "lengths": [10, 12], "out": out, **options})
 
 
 def cells(out: Path) -> dict[str, int]:
@@ -100,8 +100,8 @@ def test_a_scan_that_is_not_installed_is_one_line(
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 2
-    told = capfd.readouterr().err.splitlines()
-    assert told == [
+    lines = capfd.readouterr().err.splitlines()
+    assert lines == [
         "niah: --kernel mamba_ssm: the package mamba-ssm is not installed; use --kernel auto"
     ]
     assert not (tmp_path / "out").exists()

@@ -47,13 +47,13 @@ def killed_then_finished(material: Material, preloaded: Preloaded, folder: Path,
     time.sleep(random.Random(seed).uniform(0.0, 2.0))
     process.kill()
     process.communicate()
-    given = {"models": str(slow), "lengths": [10, 12, 14, 16, 20]}
-    kept = state_of(out)
-    material.run(out, **given)
-    material.run(quiet, **given)
+    options = {"models": str(slow), "lengths": [10, 12, 14, 16, 20]}
+    before = state_of(out)
+    material.run(out, **options)
+    material.run(quiet, **options)
     pd.testing.assert_frame_equal(cells_of(out), cells_of(quiet))
     after = state_of(out)
-    for name, content in kept.items():
+    for name, content in before.items():
         if name.endswith(".parquet"):
             assert after[name][1] == content[1]
     assert not [file for file in out.rglob("*") if file.name.endswith(".tmp")]

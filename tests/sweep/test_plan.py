@@ -13,8 +13,8 @@ from niah.sweep.plan import Cell, plan
 from niah.sweep.presets import options_of
 
 
-def cells(**given: Any) -> list[Cell]:
-    options = RunOptions(**{"models": ("dass-nano",), "protocol": "dass-v1", **given})
+def cells(**changes: Any) -> list[Cell]:
+    options = RunOptions(**{"models": ("dass-nano",), "protocol": "dass-v1", **changes})
     return plan(options, names(options))
 
 
@@ -23,13 +23,13 @@ def names(options: RunOptions) -> list[str]:
 
 
 def test_the_cells_of_a_small_run() -> None:
-    found = cells(
+    result = cells(
         haystacks=("zero", "gaussian"),
         snrs_db=(0.0, 10.0),
         positions=(0.0, 0.5),
         lengths_s=(10.0, 50.0),
     )
-    assert found == [
+    assert result == [
         Cell("dass-nano", "none", 10.0),
         Cell("dass-nano", "zero", 50.0, None, 0.0),
         Cell("dass-nano", "zero", 50.0, None, 0.5),
@@ -42,9 +42,9 @@ def test_the_cells_of_a_small_run() -> None:
 
 @pytest.mark.parametrize("lengths", [(10.0,), (20.0,), (20.0, 10.0)])
 def test_the_needle_alone_is_measured_once_whatever_was_asked(lengths: tuple[float, ...]) -> None:
-    found = cells(lengths_s=lengths, haystacks=("zero", "gaussian"), positions=(0.0, 1.0))
-    assert [cell for cell in found if cell.is_base] == [found[0]]
-    assert len(found) == 1 + (4 if 20.0 in lengths else 0)
+    result = cells(lengths_s=lengths, haystacks=("zero", "gaussian"), positions=(0.0, 1.0))
+    assert [cell for cell in result if cell.is_base] == [result[0]]
+    assert len(result) == 1 + (4 if 20.0 in lengths else 0)
 
 
 def test_what_was_asked_twice_is_done_once() -> None:
@@ -59,28 +59,28 @@ def test_what_was_asked_twice_is_done_once() -> None:
 
 
 def test_the_shortest_comes_first_and_models_one_by_one() -> None:
-    found = cells(models=("dass-nano", "ast-sin-nano"), lengths_s=(100.0, 20.0, 50.0))
-    assert [cell.model for cell in found] == sorted((c.model for c in found), reverse=True)
-    one = [cell.length_s for cell in found if cell.model == "dass-nano"]
+    result = cells(models=("dass-nano", "ast-sin-nano"), lengths_s=(100.0, 20.0, 50.0))
+    assert [cell.model for cell in result] == sorted((c.model for c in result), reverse=True)
+    one = [cell.length_s for cell in result if cell.model == "dass-nano"]
     assert one == sorted(one)
 
 
 def test_the_shortest_scene_in_each_noise_is_planned_under_the_current_protocol() -> None:
-    given: dict[str, Any] = {
+    options: dict[str, Any] = {
         "protocol": "niah-v2.1",
         "haystacks": ("zero", "gaussian"),
         "snrs_db": (0.0, 10.0),
         "lengths_s": (50.0,),
     }
-    found = cells(**given)
-    noisy = [cell for cell in found if cell.length_s == 10 and not cell.is_base]
+    result = cells(**options)
+    noisy = [cell for cell in result if cell.length_s == 10 and not cell.is_base]
     assert noisy == [Cell("dass-nano", "gaussian", 10.0, snr) for snr in (0.0, 10.0)]
-    assert [cell for cell in found if cell.is_base] == found[:1]
+    assert [cell for cell in result if cell.is_base] == result[:1]
     assert RunOptions(protocol="niah-v2.1").level == "mix"
-    both = cells(**given, level="surround,mix")
+    both = cells(**options, level="surround,mix")
     assert [cell.level for cell in both if cell.length_s == 10] == [None, "mix", "mix"]
     for other in ({"level": "surround"}, {"protocol": "niah-v2", "level": "mix"}):
-        assert len([c for c in cells(**{**given, **other}) if c.length_s == 10]) == 1
+        assert len([c for c in cells(**{**options, **other}) if c.length_s == 10]) == 1
 
 
 def test_a_preset_of_the_paper_keeps_its_protocol() -> None:
@@ -92,8 +92,8 @@ def test_a_preset_of_the_paper_keeps_its_protocol() -> None:
 
 
 def test_a_constant_has_no_snr() -> None:
-    found = cells(haystacks=("zero", "silence"), snrs_db=(0.0, 10.0, 20.0), lengths_s=(20.0,))
-    assert [cell.snr_db for cell in found] == [None, None, None]
+    result = cells(haystacks=("zero", "silence"), snrs_db=(0.0, 10.0, 20.0), lengths_s=(20.0,))
+    assert [cell.snr_db for cell in result] == [None, None, None]
 
 
 def test_the_default_plan() -> None:
@@ -118,7 +118,7 @@ def test_cells_are_told_in_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("options", "message"),
     [
         ({"protocol": "dass-v2"}, "protocol 'dass-v2': unknown. Did you mean 'dass-v1'"),
         ({"positions": (1.5,)}, "position 1.5"),
@@ -143,14 +143,14 @@ def test_cells_are_told_in_words() -> None:
         ({"checkpoint": "x.pth"}, "one file, and there are 3 models"),
     ],
 )
-def test_refusals(given: dict[str, Any], told: str) -> None:
-    with pytest.raises(NiahError, match=told) as caught:
-        RunOptions(**given)
+def test_refusals(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(NiahError, match=message) as caught:
+        RunOptions(**options)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("models", "told"),
+    ("models", "message"),
     [
         (("dass-nan",), "unknown model 'dass-nan'. Did you mean 'dass-nano'"),
         (("dass-small", "dass-small:v1"), "'dass-small' was given twice"),
@@ -161,8 +161,8 @@ def test_refusals(given: dict[str, Any], told: str) -> None:
         ),
     ],
 )
-def test_models_that_cannot_share_a_run(models: tuple[str, ...], told: str) -> None:
-    with pytest.raises(NiahError, match=told):
+def test_models_that_cannot_share_a_run(models: tuple[str, ...], message: str) -> None:
+    with pytest.raises(NiahError, match=message):
         common_labels(resolve_models(models))
 
 

@@ -72,18 +72,18 @@ def test_what_goes_wrong_comes_where_the_item_would_have() -> None:
     seen: list[int] = []
     with pytest.raises(MemoryError, match="no room"):
         seen.extend(one_ahead(items()))
-    found = one_ahead(items())
-    assert [next(found) for _ in range(3)] == [0, 1, 2]
+    result = one_ahead(items())
+    assert [next(result) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(MemoryError):
-        next(found)
+        next(result)
     assert not helpers()
 
 
 def test_closing_ends_the_thread_and_lets_go_of_what_it_made() -> None:
     """As an interrupt does in who asks for the items."""
-    found = one_ahead(Item(number) for number in range(100))
-    assert next(found).number == 0
-    found.close()
+    result = one_ahead(Item(number) for number in range(100))
+    assert next(result).number == 0
+    result.close()
     assert not helpers()
     assert Item.alive == 0
 
@@ -98,8 +98,8 @@ def test_where_no_thread_can_start_items_come_all_the_same(monkeypatch: pytest.M
 
 def test_torchs_threads_are_as_they_were() -> None:
     before = torch.get_num_threads()
-    found = one_ahead(torch.get_num_threads() for _ in range(4))
-    assert list(found) == [1, 1, 1, 1]  # the thread keeps to itself
+    result = one_ahead(torch.get_num_threads() for _ in range(4))
+    assert list(result) == [1, 1, 1, 1]  # the thread keeps to itself
     assert torch.get_num_threads() == before
     seen: list[int] = []
     later = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))

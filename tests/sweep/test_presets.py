@@ -51,25 +51,25 @@ def test_figure_3_pools_at_every_position() -> None:
 
 
 def test_what_is_given_goes_first_in_every_part() -> None:
-    found = options_of({"preset": "fig6", "models": ("dass-nano",), "lengths_s": (10.0, 20.0)})
-    assert len(found) == 2
-    for options in found:
+    result = options_of({"preset": "fig6", "models": ("dass-nano",), "lengths_s": (10.0, 20.0)})
+    assert len(result) == 2
+    for options in result:
         assert options.models == ("dass-nano",)
         assert options.lengths_s == (10.0, 20.0)
         assert options.preset == "fig6"
-    assert [options.haystacks for options in found] == [("zero",), ("gaussian", "babble")]
+    assert [options.haystacks for options in result] == [("zero",), ("gaussian", "babble")]
 
 
 def test_models_without_weights_are_left_out_and_named() -> None:
     assert without_weights({"preset": "fig1c"}) == ["ast-sin-small"]
     assert [options.models for options in options_of({"preset": "fig1c"})] == [("dass-small",)]
-    given = {"preset": "fig1c", "models": ("ast-sin-small",), "checkpoint": "mine.pth"}
-    assert without_weights(given) == []
-    assert len(options_of(given)) == 2
+    arguments = {"preset": "fig1c", "models": ("ast-sin-small",), "checkpoint": "mine.pth"}
+    assert without_weights(arguments) == []
+    assert len(options_of(arguments)) == 2
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ('name = "x"\ntitle = "x"\nsource = "x"', "no \\[\\[parts\\]\\]"),
         ('name = "x"\ncolour = 1\n[[parts]]\nmodels = ["a"]', "missing"),
@@ -80,10 +80,10 @@ def test_models_without_weights_are_left_out_and_named() -> None:
         ("name = ", "is not valid TOML"),
     ],
 )
-def test_what_is_no_preset_is_told(tmp_path: Path, text: str, told: str) -> None:
+def test_what_is_no_preset_is_told(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "x.toml"
     file.write_text(text)
-    with pytest.raises(NiahError, match=told):
+    with pytest.raises(NiahError, match=message):
         read_preset(file)
 
 
@@ -124,8 +124,8 @@ def said(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tex
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 0
-    told = capfd.readouterr()
-    return told.out + told.err
+    printed = capfd.readouterr()
+    return printed.out + printed.err
 
 
 def test_the_command_line_knows_presets_and_axes(
@@ -149,14 +149,14 @@ def test_the_command_line_knows_presets_and_axes(
     soundfile.write(sound, np.random.default_rng(0).standard_normal(16000) / 10, 16000)
     (tmp_path / "needles.csv").write_text(f"path,labels\n{sound},/m/0bt9lr\n")
     monkeypatch.setenv("NIAH_CACHE", str(tmp_path / "cache"))
-    given = said(
+    printed = said(
         monkeypatch,
         capfd,
         f"run --preset fig1c --lengths 10,300 --dry-run --needles {tmp_path}/needles.csv --out {tmp_path}/out",
     )
-    assert "ast-sin-small is left out" in given
-    assert "weights of 'dass-small' are not on this machine" in given
-    assert "2 cells" in given
+    assert "ast-sin-small is left out" in printed
+    assert "weights of 'dass-small' are not on this machine" in printed
+    assert "2 cells" in printed
 
 
 def test_a_preset_runs_with_another_model(

@@ -84,8 +84,8 @@ def test_ctrl_c_speaks_of_epochs(
     with pytest.raises(SystemExit) as ended:
         train("dass-nano", tmp_path)
     assert ended.value.code == 130
-    told = "niah: interrupted; the same command goes on from the last finished epoch\n"
-    assert capsys.readouterr().err == told
+    message = "niah: interrupted; the same command goes on from the last finished epoch\n"
+    assert capsys.readouterr().err == message
 
 
 # --- recipes
@@ -116,16 +116,16 @@ def test_the_long_schedule_is_the_released_one() -> None:
 
 
 def test_a_factor_other_than_one_half() -> None:
-    given = read_recipe("as20k-ssamba-tiny")
-    rates = [learning_rate(given, epoch * 100, 100) for epoch in (0, 15, 25, 39)]
+    ssamba = read_recipe("as20k-ssamba-tiny")
+    rates = [learning_rate(ssamba, epoch * 100, 100) for epoch in (0, 15, 25, 39)]
     assert rates == pytest.approx([1e-4, 0.75e-4, 0.75**2 * 1e-4, 0.75**3 * 1e-4])
 
 
 @pytest.mark.parametrize("optimiser", ["adam", "adamw"])
 def test_the_head_has_a_rate_of_its_own(optimiser: str) -> None:
     tagger = network()
-    given = recipe(optimiser=optimiser, learning_rate=1e-4, head_learning_rate=3e-4)
-    made = make_optimiser(given, tagger)
+    small_recipe = recipe(optimiser=optimiser, learning_rate=1e-4, head_learning_rate=3e-4)
+    made = make_optimiser(small_recipe, tagger)
     set_learning_rate(made, 0.5e-4)
     rates = {id(p): group["lr"] for group in made.param_groups for p in group["params"]}
     assert len(rates) == 4
@@ -133,7 +133,7 @@ def test_the_head_has_a_rate_of_its_own(optimiser: str) -> None:
         expected = 1.5e-4 if name.startswith("head.") else 0.5e-4
         assert rates[id(parameter)] == pytest.approx(expected), name
     with pytest.raises(NiahError, match="no parameters named mlp_head"):
-        make_optimiser(given, torch.nn.Linear(2, 2))
+        make_optimiser(small_recipe, torch.nn.Linear(2, 2))
 
 
 # --- teachers

@@ -55,9 +55,9 @@ def broken_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_silence_is_trained_on_and_a_broken_clip_left_out(
     broken_clips: Path, tmp_path: Path, pipeline: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    given = str(tiny_recipe(tmp_path, pipeline=f'"{pipeline}"'))
+    small_recipe = str(tiny_recipe(tmp_path, pipeline=f'"{pipeline}"'))
     options = {"train": str(broken_clips), "validation": str(broken_clips), "device": "cpu"}
-    train_recipe(given, tmp_path / "out", workers=0, **options)  # type: ignore[arg-type]
+    train_recipe(small_recipe, tmp_path / "out", workers=0, **options)  # type: ignore[arg-type]
     notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note:")]
     assert len(notes) == 2  # training and validation
     assert all("1 of 24 clips cannot be used" in line for line in notes)
@@ -65,7 +65,7 @@ def test_silence_is_trained_on_and_a_broken_clip_left_out(
     assert read_log(tmp_path / "out" / "log.csv")[0]["step"] == "5"  # 23 clips in fours
     assert 'trained_on = "23 clips of' in (tmp_path / "out" / "card.toml").read_text()
     with pytest.raises(NiahError, match=r"1 of 24 clips cannot be used: .*clip01\.wav"):
-        train_recipe(given, tmp_path / "no", largest_excluded=0.0, **options)  # type: ignore[arg-type]
+        train_recipe(small_recipe, tmp_path / "no", largest_excluded=0.0, **options)  # type: ignore[arg-type]
     assert not (tmp_path / "no").exists()
 
 
@@ -176,9 +176,9 @@ def test_a_flipped_bit_in_a_checkpoint_never_gives_other_weights(
 ) -> None:
     """Each is refused by name, or lies where nothing is read (the archive's own dates and padding)."""
     out, data = finished
-    given = recipe(epochs=2, batch_size=4)
+    small_recipe = recipe(epochs=2, batch_size=4)
     whole = (out / "checkpoint.pt").read_bytes()
-    expected = train(given, network(), FRONTEND, data, data, out).state
+    expected = train(small_recipe, network(), FRONTEND, data, data, out).state
     rng, refused = random.Random(1), 0
     folder = tmp_path / "damaged"
     for _ in range(60):
@@ -188,7 +188,7 @@ def test_a_flipped_bit_in_a_checkpoint_never_gives_other_weights(
         folder.mkdir()
         (folder / "checkpoint.pt").write_bytes(damaged)
         try:
-            state = train(given, network(5), FRONTEND, data, data, folder).state
+            state = train(small_recipe, network(5), FRONTEND, data, data, folder).state
         except NiahError as error:
             text = str(error)
         else:
@@ -214,11 +214,11 @@ def test_what_is_no_checkpoint_is_one_line(tmp_path: Path, content: bytes | None
 
 
 def test_a_checkpoint_of_other_clips_is_refused(tmp_path: Path) -> None:
-    data, given = clips(), recipe(epochs=1, batch_size=4)
-    train(given, network(), FRONTEND, data, data, tmp_path, clips_sha256="a")
-    train(given, network(), FRONTEND, data, data, tmp_path, clips_sha256="a")
+    data, small_recipe = clips(), recipe(epochs=1, batch_size=4)
+    train(small_recipe, network(), FRONTEND, data, data, tmp_path, clips_sha256="a")
+    train(small_recipe, network(), FRONTEND, data, data, tmp_path, clips_sha256="a")
     with pytest.raises(NiahError, match="checkpoint of other training clips"):
-        train(given, network(), FRONTEND, data, data, tmp_path, clips_sha256="b")
+        train(small_recipe, network(), FRONTEND, data, data, tmp_path, clips_sha256="b")
 
 
 def test_a_log_that_is_none_is_told_before_the_first_step(tmp_path: Path) -> None:
@@ -239,8 +239,8 @@ def test_leftovers_of_killed_processes_are_swept(tmp_path: Path, cache: Path) ->
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(b"part")
     manifest = str(tiny.manifest(tmp_path / "clips", 4))
-    given = str(tiny_recipe(tmp_path))
-    train_recipe(given, tmp_path / "out", train=manifest, validation=manifest, device="cpu")
+    small_recipe = str(tiny_recipe(tmp_path))
+    train_recipe(small_recipe, tmp_path / "out", train=manifest, validation=manifest, device="cpu")
     assert not any(file.exists() for file in leftovers)
 
 
@@ -249,11 +249,11 @@ def test_the_first_checkpoints_have_no_checksum_and_are_resumed(
 ) -> None:
     out, data = finished
     saved = torch.load(out / "checkpoint.pt", weights_only=True)
-    given = recipe(epochs=2, batch_size=4)
-    assert saved["recipe"] == given.fingerprint
+    small_recipe = recipe(epochs=2, batch_size=4)
+    assert saved["recipe"] == small_recipe.fingerprint
     del saved["sha256"], saved["clips"]
-    saved["recipe"] = given.fingerprint_text
+    saved["recipe"] = small_recipe.fingerprint_text
     torch.save(saved, tmp_path / "checkpoint.pt")
-    resumed = train(given, network(5), FRONTEND, data, data, tmp_path)
+    resumed = train(small_recipe, network(5), FRONTEND, data, data, tmp_path)
     assert resumed.log["epoch"] == 2
     assert TrainState(**saved["standing"]).finished

@@ -29,9 +29,9 @@ def test_half_of_each_loss_is_trained_on(tmp_path: Path) -> None:
     features = FRONTEND.normalise(torch.from_numpy(data.log_mel.astype(np.float32)))
     before = network()(features).detach()
     wanted = before.flip(1) * 2
-    given = recipe(epochs=1, batch_size=6, **PLAIN)
+    small_recipe = recipe(epochs=1, batch_size=6, **PLAIN)
     trained = train(
-        given,
+        small_recipe,
         network(),
         FRONTEND,
         data,
@@ -48,8 +48,8 @@ def test_half_of_each_loss_is_trained_on(tmp_path: Path) -> None:
 
 def test_a_tiny_network_learns_one_batch_by_heart(tmp_path: Path) -> None:
     data = clips(6)
-    given = recipe(epochs=60, batch_size=6, learning_rate=0.03, **PLAIN)
-    trained = train(given, network(), FRONTEND, data, data, tmp_path)
+    small_recipe = recipe(epochs=60, batch_size=6, learning_rate=0.03, **PLAIN)
+    trained = train(small_recipe, network(), FRONTEND, data, data, tmp_path)
     lines = list(csv.DictReader((tmp_path / "log.csv").open()))
     assert float(lines[0]["loss"]) > 0.3
     assert trained.log["loss"] < 0.02
@@ -58,14 +58,14 @@ def test_a_tiny_network_learns_one_batch_by_heart(tmp_path: Path) -> None:
 
 
 def test_the_average_is_the_plain_mean_of_the_last_epochs(tmp_path: Path) -> None:
-    data, given = clips(), recipe(epochs=3, batch_size=4, average_last=2)
-    averaged = train(given, network(), FRONTEND, data, data, tmp_path / "averaged").state
+    data, small_recipe = clips(), recipe(epochs=3, batch_size=4, average_last=2)
+    averaged = train(small_recipe, network(), FRONTEND, data, data, tmp_path / "averaged").state
     with pytest.raises(KeyboardInterrupt):
-        train(given, failing(7, KeyboardInterrupt), FRONTEND, data, data, tmp_path / "cut")
+        train(small_recipe, failing(7, KeyboardInterrupt), FRONTEND, data, data, tmp_path / "cut")
     second, third = weights_of(tmp_path / "cut"), weights_of(tmp_path / "averaged")
     for key, value in averaged.items():
         torch.testing.assert_close(value, (second[key] + third[key]) / 2)
-    last = dataclasses.replace(given, average_last=1)
+    last = dataclasses.replace(small_recipe, average_last=1)
     assert equal(train(last, network(), FRONTEND, data, data, tmp_path / "last").state, third)
 
 
@@ -83,9 +83,11 @@ def test_parts_of_a_batch_add_up_to_the_batch(tmp_path: Path, accumulate: int) -
 def test_patience_ends_a_run_but_never_before_there_is_an_average(tmp_path: Path) -> None:
     """mAP is 1 from the start here, so no epoch is better than the first one that counts."""
     data = clips()
-    given = recipe(epochs=9, batch_size=6, learning_rate=1e-4, average_last=5, patience=2, **PLAIN)
+    small_recipe = recipe(
+        epochs=9, batch_size=6, learning_rate=1e-4, average_last=5, patience=2, **PLAIN
+    )
     first = train(
-        dataclasses.replace(given, learning_rate=0.03),
+        dataclasses.replace(small_recipe, learning_rate=0.03),
         network(),
         FRONTEND,
         data,
@@ -94,40 +96,42 @@ def test_patience_ends_a_run_but_never_before_there_is_an_average(tmp_path: Path
     )
     learnt = network()
     learnt.load_state_dict(first.state)
-    trained = train(given, learnt, FRONTEND, data, data, tmp_path / "patient")
+    trained = train(small_recipe, learnt, FRONTEND, data, data, tmp_path / "patient")
     assert trained.log["validation_mAP"] == 1
     assert trained.log["epoch"] == 7  # averaging begins with epoch 5: best there, then 2 more
     saved = torch.load(tmp_path / "patient" / "checkpoint.pt", weights_only=True)
     assert saved["standing"]["averaged_epochs"] == 3
-    again = train(given, network(), FRONTEND, data, data, tmp_path / "patient")
+    again = train(small_recipe, network(), FRONTEND, data, data, tmp_path / "patient")
     assert again.log["epoch"] == 7
     assert equal(again.state, trained.state)
 
 
 def test_a_student_can_be_its_own_teacher(tmp_path: Path) -> None:
     data = clips()
-    given = recipe(epochs=3, batch_size=4, teacher=("ema",), ema_momentum=0.5, distillation="l2")
-    alone = dataclasses.replace(given, teacher=())
-    first = train(given, network(), FRONTEND, data, data, tmp_path / "own")
+    small_recipe = recipe(
+        epochs=3, batch_size=4, teacher=("ema",), ema_momentum=0.5, distillation="l2"
+    )
+    alone = dataclasses.replace(small_recipe, teacher=())
+    first = train(small_recipe, network(), FRONTEND, data, data, tmp_path / "own")
     assert not equal(
         first.state, train(alone, network(), FRONTEND, data, data, tmp_path / "alone").state
     )
     with pytest.raises(KeyboardInterrupt):
-        train(given, failing(8, KeyboardInterrupt), FRONTEND, data, data, tmp_path / "cut")
-    resumed = train(given, network(seed=9), FRONTEND, data, data, tmp_path / "cut")
+        train(small_recipe, failing(8, KeyboardInterrupt), FRONTEND, data, data, tmp_path / "cut")
+    resumed = train(small_recipe, network(seed=9), FRONTEND, data, data, tmp_path / "cut")
     assert equal(first.state, resumed.state)  # the moving average is in the checkpoint too
 
 
 def test_bfloat16_trains_and_float16_asks_for_a_gpu(tmp_path: Path) -> None:
-    data, given = clips(), recipe(epochs=20, batch_size=6, learning_rate=0.03, **PLAIN)
-    half = dataclasses.replace(given, precision="bfloat16")
+    data, small_recipe = clips(), recipe(epochs=20, batch_size=6, learning_rate=0.03, **PLAIN)
+    half = dataclasses.replace(small_recipe, precision="bfloat16")
     trained = train(half, network(), FRONTEND, data, data, tmp_path / "bfloat16")
-    full = train(given, network(), FRONTEND, data, data, tmp_path / "float32")
+    full = train(small_recipe, network(), FRONTEND, data, data, tmp_path / "float32")
     assert trained.log["loss"] == pytest.approx(full.log["loss"], rel=0.3)
     assert trained.log["loss"] != full.log["loss"]
     with pytest.raises(NiahError, match="precision float16 needs a GPU"):
         train(
-            dataclasses.replace(given, precision="float16"),
+            dataclasses.replace(small_recipe, precision="float16"),
             network(),
             FRONTEND,
             data,

@@ -1,16 +1,19 @@
 """Several processes train as one."""
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pandas as pd
+import pytest
 import torch
 from safetensors.torch import load_file
 
 from niah.training.command import train_recipe
 from niah.training.loop import train
 from tests.helpers import tiny
+from tests.helpers.preloaded import Preloaded
 from tests.helpers.tiny_training import FRONTEND, Material, clips, network, own_weights, recipe
 
 SHARED_TRAINING = """
@@ -32,7 +35,41 @@ train_recipe(distilled, out / "distilled", device="cpu", workers=0)
 """
 
 
-def test_two_processes_train_as_one(material: "Material", cache: Path, tmp_path: Path) -> None:
+def torchrun(script: Path, arguments: list[str], cache: Path) -> None:
+    launch = [
+        sys.executable,
+        *("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
+    ]
+    done = subprocess.run(
+        [*launch, str(script), *arguments],
+        env=tiny.environment(cache),
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def two_forks(preloaded: Preloaded, script: Path, arguments: list[str]) -> None:
+    """Start the script twice with the variables that torchrun sets, without importing torch three times."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    processes = []
+    for rank in ("0", "1"):
+        variables = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+        variables |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        program = f"import os; os.environ.update({variables!r})\n{script.read_text()}"
+        processes.append(preloaded.start(program, *arguments))
+    for process in processes:
+        _, errors = process.communicate(timeout=240)
+        assert process.returncode == 0, errors[-2000:]
+
+
+@pytest.mark.parametrize("launcher", ["forks", pytest.param("torchrun", marks=pytest.mark.slow)])
+def test_two_processes_train_as_one(
+    launcher: str, material: Material, preloaded: Preloaded, cache: Path, tmp_path: Path
+) -> None:
     """The same losses and validation scores at the same batch, through accelerate and gloo, and with a teacher.
 
     (On CPUs `accelerate launch` starts several processes through MPI alone; torchrun starts the same.)
@@ -43,27 +80,16 @@ def test_two_processes_train_as_one(material: "Material", cache: Path, tmp_path:
     )
     script = tmp_path / "shared_training.py"
     script.write_text(SHARED_TRAINING)
-    launch = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node",
-        "2",
-    ]
-    done = subprocess.run(
-        [*launch, str(script), str(tmp_path / "two"), distilled],
-        env=tiny.environment(cache),
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+    arguments = [str(tmp_path / "two"), distilled]
+    if launcher == "torchrun":
+        torchrun(script, arguments, cache)
+    else:
+        two_forks(preloaded, script, arguments)
     data = clips(13)
-    given = recipe(
+    small_recipe = recipe(
         epochs=3, batch_size=6, gain_db=6.0, mixup_rate=0.5, accumulate=3, average_last=2
     )
-    one = train(given, network(), FRONTEND, data, data, tmp_path / "one")
+    one = train(small_recipe, network(), FRONTEND, data, data, tmp_path / "one")
     logs = [pd.read_csv(tmp_path / name / "log.csv") for name in ("one", "two")]
     pd.testing.assert_frame_equal(logs[0], logs[1], rtol=1e-4, atol=2e-6)
     for key, value in torch.load(tmp_path / "two" / "state.pt", weights_only=True).items():

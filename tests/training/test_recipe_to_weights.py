@@ -63,8 +63,8 @@ def test_what_is_trained_can_be_run(material: Material, tmp_path: Path) -> None:
 def test_a_recipe_may_change_the_cards_labels_and_size(material: Material, tmp_path: Path) -> None:
     labels = material.folder / "other.csv"
     labels.write_text((material.folder / "labels.csv").read_text() + "3,/t/none,none\n")
-    given = material.recipe("changed", labels=str(labels), epochs=2)
-    weights = train_recipe(str(given), tmp_path, settings=["config.hidden=24"], device="cpu")
+    small_recipe = material.recipe("changed", labels=str(labels), epochs=2)
+    weights = train_recipe(str(small_recipe), tmp_path, settings=["config.hidden=24"], device="cpu")
     assert load_file(weights)["hidden.weight"].shape == (24, 128)
     assert load_file(weights)["head.weight"].shape == (4, 24)
     adapter = niah.load_model(str(tmp_path / "card.toml"))
@@ -72,22 +72,22 @@ def test_a_recipe_may_change_the_cards_labels_and_size(material: Material, tmp_p
     with pytest.raises(
         NiahError, match=r"\[config\] of the card and the recipe does not fit .*TinyTagger"
     ):
-        train_recipe(str(given), tmp_path / "no", settings=["config.hiden=24"], device="cpu")
+        train_recipe(str(small_recipe), tmp_path / "no", settings=["config.hiden=24"], device="cpu")
 
 
 def test_weights_carry_their_recipe_and_last_log_line(material: Material, tmp_path: Path) -> None:
     weights = train_recipe(str(material.recipe()), tmp_path, settings=["epochs=2"], device="cpu")
     with safe_open(weights, framework="pt") as file:
-        told = json.loads(file.metadata()["training"])
-    assert told["recipe"]["epochs"] == 2
-    assert told["log"]["epoch"] == 2
+        content = json.loads(file.metadata()["training"])
+    assert content["recipe"]["epochs"] == 2
+    assert content["log"]["epoch"] == 2
 
 
 def test_a_student_learns_from_a_teacher(material: Material, tmp_path: Path) -> None:
     """With the distillation loss alone the student's softmax becomes the teacher's."""
     teacher = own_weights(tiny.card(tmp_path, "teacher", hidden=8), tiny.checkpoint(tmp_path, 3, 8))
-    given = material.recipe(teacher=str(teacher), distillation_weight=1.0, epochs=40)
-    train_recipe(str(given), tmp_path / "out", device="cpu")
+    small_recipe = material.recipe(teacher=str(teacher), distillation_weight=1.0, epochs=40)
+    train_recipe(str(small_recipe), tmp_path / "out", device="cpu")
     losses = [float(line["loss"]) for line in csv.DictReader((tmp_path / "out/log.csv").open())]
     assert losses[-1] < 0.05 * losses[0]
 
@@ -126,7 +126,7 @@ def test_teachers_scores_can_be_computed_beforehand(material: Material, tmp_path
     ]
     losses = []
     for teaching in ("live", "precomputed"):
-        given = material.recipe(
+        small_recipe = material.recipe(
             teaching,
             teacher=[str(card) for card in cards],
             teaching=teaching,
@@ -136,7 +136,7 @@ def test_teachers_scores_can_be_computed_beforehand(material: Material, tmp_path
             time_mask=0,
             epochs=3,
         )
-        train_recipe(str(given), tmp_path / teaching, device="cpu")
+        train_recipe(str(small_recipe), tmp_path / teaching, device="cpu")
         losses.append(pd.read_csv(tmp_path / teaching / "log.csv")["loss"])
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-3)
     assert losses[0].iloc[0] > 1e-3

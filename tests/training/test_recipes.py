@@ -33,7 +33,7 @@ def test_every_shipped_recipe_names_models_that_fit(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
         ("epoch = 3", "unknown key 'epoch'. Did you mean 'epochs'"),
         ("epochs = 'three'", "key 'epochs' must be int, got 'three'"),
@@ -48,10 +48,10 @@ def test_every_shipped_recipe_names_models_that_fit(path: Path) -> None:
         ("epochs = ", "is not valid TOML"),
     ],
 )
-def test_what_is_wrong_in_a_recipe_is_told(tmp_path: Path, line: str, told: str) -> None:
+def test_what_is_wrong_in_a_recipe_is_told(tmp_path: Path, line: str, message: str) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(f'model = "m"\ntrain = "t"\nvalidation = "v"\n{line}\n')
-    with pytest.raises(NiahError, match=told):
+    with pytest.raises(NiahError, match=message):
         read_recipe(path)
 
 
@@ -69,6 +69,6 @@ def test_settings_replace_keys() -> None:
     assert (changed.epochs, changed.learning_rate, changed.model) == (3, 1e-4, "dass-nano")
     nested = with_settings(recipe(config={"depth": 2}), ["config.width=8", "teacher=ast"])
     assert (nested.config, nested.teacher) == ({"depth": 2, "width": 8}, ("ast",))
-    for setting, told in (("epoch=3", "--set: unknown key 'epoch'"), ("epochs", "key=value")):
-        with pytest.raises(NiahError, match=told):
+    for setting, message in (("epoch=3", "--set: unknown key 'epoch'"), ("epochs", "key=value")):
+        with pytest.raises(NiahError, match=message):
             with_settings(recipe(), [setting])

@@ -29,11 +29,13 @@ from tests.helpers.tiny_training import (
 
 @pytest.mark.parametrize("step", [4, 8, 11])  # three steps an epoch: in the second to fourth
 def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(tmp_path: Path, step: int) -> None:
-    data, given = clips(), recipe(epochs=4, batch_size=4, average_last=2, gain_db=3.0)
-    undisturbed = train(given, network(), FRONTEND, data, data, tmp_path / "quiet")
+    data, small_recipe = clips(), recipe(epochs=4, batch_size=4, average_last=2, gain_db=3.0)
+    undisturbed = train(small_recipe, network(), FRONTEND, data, data, tmp_path / "quiet")
     with pytest.raises(KeyboardInterrupt):
-        train(given, failing(step, KeyboardInterrupt), FRONTEND, data, data, tmp_path / "cut")
-    resumed = train(given, network(seed=9), FRONTEND, data, data, tmp_path / "cut")
+        train(
+            small_recipe, failing(step, KeyboardInterrupt), FRONTEND, data, data, tmp_path / "cut"
+        )
+    resumed = train(small_recipe, network(seed=9), FRONTEND, data, data, tmp_path / "cut")
     assert equal(undisturbed.state, resumed.state)
     assert equal(weights_of(tmp_path / "quiet"), weights_of(tmp_path / "cut"))
     logs = [(tmp_path / name / "log.csv").read_text() for name in ("quiet", "cut")]
@@ -42,39 +44,39 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(tmp_path: Path, s
 
 
 def test_a_line_whose_checkpoint_was_lost_is_not_told_twice(tmp_path: Path) -> None:
-    data, given = clips(), recipe(epochs=3, batch_size=4)
-    train(given, network(), FRONTEND, data, data, tmp_path / "quiet")
+    data, small_recipe = clips(), recipe(epochs=3, batch_size=4)
+    train(small_recipe, network(), FRONTEND, data, data, tmp_path / "quiet")
     with pytest.raises(KeyboardInterrupt):
-        train(given, failing(4, KeyboardInterrupt), FRONTEND, data, data, tmp_path / "cut")
+        train(small_recipe, failing(4, KeyboardInterrupt), FRONTEND, data, data, tmp_path / "cut")
     log = tmp_path / "cut" / "log.csv"
     log.write_text(
         log.read_text() + "2,6,9.9,0.1,0.5,0.5,0.5,nan\n"
     )  # killed before its checkpoint
-    train(given, network(), FRONTEND, data, data, tmp_path / "cut")
+    train(small_recipe, network(), FRONTEND, data, data, tmp_path / "cut")
     assert log.read_text() == (tmp_path / "quiet" / "log.csv").read_text()
 
 
 def test_a_finished_run_is_not_trained_on(tmp_path: Path) -> None:
-    data, given = clips(), recipe(epochs=2, batch_size=4, average_last=2)
-    first = train(given, network(), FRONTEND, data, data, tmp_path)
+    data, small_recipe = clips(), recipe(epochs=2, batch_size=4, average_last=2)
+    first = train(small_recipe, network(), FRONTEND, data, data, tmp_path)
     before = (tmp_path / "checkpoint.pt").read_bytes()
-    again = train(given, network(seed=5), FRONTEND, data, data, tmp_path)
+    again = train(small_recipe, network(seed=5), FRONTEND, data, data, tmp_path)
     assert equal(first.state, again.state)
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
 
 
 def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
-    data, given = clips(), recipe(epochs=1, batch_size=4)
-    train(given, network(), FRONTEND, data, data, tmp_path)
-    other = dataclasses.replace(given, learning_rate=0.5)
+    data, small_recipe = clips(), recipe(epochs=1, batch_size=4)
+    train(small_recipe, network(), FRONTEND, data, data, tmp_path)
+    other = dataclasses.replace(small_recipe, learning_rate=0.5)
     with pytest.raises(NiahError, match="checkpoint of another recipe: give another --out"):
         train(other, network(), FRONTEND, data, data, tmp_path)
 
 
 def test_a_loss_that_is_nan_stops_and_keeps_the_checkpoint(tmp_path: Path) -> None:
-    data, given = clips(), recipe(epochs=3, batch_size=4)
+    data, small_recipe = clips(), recipe(epochs=3, batch_size=4)
     with pytest.raises(NiahError, match=r"the loss is nan at step 4; the last good .*checkpoint"):
-        train(given, failing(5), FRONTEND, data, data, tmp_path)
+        train(small_recipe, failing(5), FRONTEND, data, data, tmp_path)
     assert all(torch.isfinite(value).all() for value in weights_of(tmp_path).values())
     saved = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     assert saved["standing"]["step"] == 3
@@ -82,13 +84,15 @@ def test_a_loss_that_is_nan_stops_and_keeps_the_checkpoint(tmp_path: Path) -> No
 
 def test_a_checkpoint_within_an_epoch_is_gone_on_from(tmp_path: Path) -> None:
     data = clips()
-    given = recipe(epochs=3, batch_size=3, gain_db=3.0, checkpoint_steps=3)  # four steps an epoch
-    undisturbed = train(given, network(), FRONTEND, data, data, tmp_path / "quiet")
+    small_recipe = recipe(
+        epochs=3, batch_size=3, gain_db=3.0, checkpoint_steps=3
+    )  # four steps an epoch
+    undisturbed = train(small_recipe, network(), FRONTEND, data, data, tmp_path / "quiet")
     with pytest.raises(KeyboardInterrupt):  # in step 8, after the checkpoint of 6 steps
-        train(given, failing(8, KeyboardInterrupt), FRONTEND, data, data, tmp_path / "cut")
+        train(small_recipe, failing(8, KeyboardInterrupt), FRONTEND, data, data, tmp_path / "cut")
     saved = torch.load(tmp_path / "cut" / "checkpoint.pt", weights_only=True)
     assert saved["standing"]["step"] == 6
-    resumed = train(given, network(seed=9), FRONTEND, data, data, tmp_path / "cut")
+    resumed = train(small_recipe, network(seed=9), FRONTEND, data, data, tmp_path / "cut")
     assert equal(undisturbed.state, resumed.state)
     assert undisturbed.log == resumed.log
 
@@ -99,9 +103,9 @@ def test_kill_9_and_the_same_command(
     material: Material, cache: Path, tmp_path: Path, seed: int
 ) -> None:
     slow = tiny.card(tmp_path, delay_s=0.03)
-    given = material.recipe("slow", model=str(slow), epochs=20)
-    quiet = train_recipe(str(given), tmp_path / "quiet", device="cpu")
-    arguments = ["train", str(given), "--out", str(tmp_path / "cut"), "--device", "cpu"]
+    small_recipe = material.recipe("slow", model=str(slow), epochs=20)
+    quiet = train_recipe(str(small_recipe), tmp_path / "quiet", device="cpu")
+    arguments = ["train", str(small_recipe), "--out", str(tmp_path / "cut"), "--device", "cpu"]
     process = subprocess.Popen(
         [sys.executable, "-m", "niah", *arguments],
         env=tiny.environment(cache),
@@ -113,6 +117,6 @@ def test_kill_9_and_the_same_command(
     time.sleep(np.random.default_rng(seed).uniform(0, 1.5))
     process.kill()
     process.wait()
-    resumed = train_recipe(str(given), tmp_path / "cut", device="cpu")
+    resumed = train_recipe(str(small_recipe), tmp_path / "cut", device="cpu")
     assert resumed.read_bytes() == quiet.read_bytes()
     assert pd.read_csv(tmp_path / "cut/log.csv").equals(pd.read_csv(tmp_path / "quiet/log.csv"))

@@ -26,10 +26,10 @@ def test_ast_json(tmp_path: Path) -> None:
     ]
     file = tmp_path / "eval.json"
     file.write_text(json.dumps({"data": items}))
-    found = by_id(load_needles(file, vocabulary=AUDIOSET))
-    assert found["a"].labels == ("/m/09x0r", "/m/0jbk")
-    assert found["b"].labels == ("/m/04rlf",)
-    for needle in found.values():
+    needles = by_id(load_needles(file, vocabulary=AUDIOSET))
+    assert needles["a"].labels == ("/m/09x0r", "/m/0jbk")
+    assert needles["b"].labels == ("/m/04rlf",)
+    for needle in needles.values():
         np.testing.assert_allclose(waveform(needle, RATE).samples, tone(), atol=1e-4)
 
 
@@ -46,7 +46,7 @@ def test_equal_names_are_told_apart_by_their_paths(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         ("", "is empty"),
         ("{", "line 1: is not JSON"),
@@ -59,8 +59,8 @@ def test_equal_names_are_told_apart_by_their_paths(tmp_path: Path) -> None:
         ('{"data": [{"wav": "x.wav", "labels": "Dgo"}]}', "item 0: .*'Dgo' is not in .*mean 'Dog'"),
     ],
 )
-def test_malformed_json(tmp_path: Path, content: str, told: str) -> None:
+def test_malformed_json(tmp_path: Path, content: str, message: str) -> None:
     file = tmp_path / "bad.json"
     file.write_text(content)
-    with pytest.raises(NiahError, match=told):
+    with pytest.raises(NiahError, match=message):
         load_needles(file, vocabulary=AUDIOSET)

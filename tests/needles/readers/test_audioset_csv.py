@@ -31,12 +31,12 @@ def test_segment_lists_in_circulation_are_read_alike(tmp_path: Path, content: st
     file.write_text(content)
     write_tone(tmp_path / "clips" / f"{ID_A}_0.000.flac", 440)
     write_tone(tmp_path / "clips" / f"Y{ID_C}_200000_210000.wav", 880)
-    found = load_needles(file, vocabulary=AUDIOSET)
-    needles = by_id(found)
+    clips = load_needles(file, vocabulary=AUDIOSET)
+    needles = by_id(clips)
     assert needles[ID_A].labels == ("/m/068hy", "/m/07q6cd_")
     np.testing.assert_allclose(waveform(needles[ID_A], RATE).samples, tone(440), atol=1e-4)
     np.testing.assert_allclose(waveform(needles[ID_C], RATE).samples, tone(880), atol=1e-4)
-    assert "1 of 3 segments have no file" in found.notes[0]
+    assert "1 of 3 segments have no file" in clips.notes[0]
     with pytest.raises(AudioError, match="no such file"):
         waveform(needles[ID_B], RATE)
 

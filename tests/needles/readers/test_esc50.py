@@ -41,9 +41,9 @@ def test_clips_of_one_esc50_recording_are_a_group(tmp_path: Path) -> None:
     (tmp_path / "meta" / "esc50.csv").write_text(
         ESC_META + "1-100032-B-0.wav,1,0,dog,True,100032,B\n"
     )
-    found = groups(load_needles(tmp_path, vocabulary=ESC50))
-    assert found["1-100032-A-0"] == found["1-100032-B-0"] == "100032"
-    assert len(set(found.values())) == 3
+    needles = groups(load_needles(tmp_path, vocabulary=ESC50))
+    assert needles["1-100032-A-0"] == needles["1-100032-B-0"] == "100032"
+    assert len(set(needles.values())) == 3
     plain = tmp_path / "plain.csv"  # the names alone tell it too
     plain.write_text("path,labels\na/1-7-A-0.wav,dog\na/1-7-B-0.wav,dog\na/1-7-C.wav,dog\n")
     assert groups(load_needles(plain, vocabulary=ESC50)) == {

@@ -20,12 +20,12 @@ def test_fsd50k_folder_maps_by_mid_and_tells_what_it_drops(tmp_path: Path) -> No
     )
     (truth / "dev.csv").write_text("fname,labels,mids,split\n5,Speech,/m/09x0r,val\n")
     write_tone(tmp_path / "FSD50K.eval_audio" / "37199.wav")
-    found = load_needles(tmp_path, vocabulary=AUDIOSET)
-    assert by_id(found)["37199"].labels == ("/m/02sgy", "/m/0342h")
-    assert by_id(found)["175151"].labels == ("/m/09x0r",)
-    assert "/m/nothing (2)" in found.notes[0]
-    assert "1 of 3 clips left out" in found.notes[1]
-    assert len(waveform(by_id(found)["37199"], RATE).samples) == RATE // 10
+    needles = load_needles(tmp_path, vocabulary=AUDIOSET)
+    assert by_id(needles)["37199"].labels == ("/m/02sgy", "/m/0342h")
+    assert by_id(needles)["175151"].labels == ("/m/09x0r",)
+    assert "/m/nothing (2)" in needles.notes[0]
+    assert "1 of 3 clips left out" in needles.notes[1]
+    assert len(waveform(by_id(needles)["37199"], RATE).samples) == RATE // 10
     (dev,) = load_needles(f"{truth}/dev.csv?split=val", vocabulary=AUDIOSET).needles
     assert isinstance(dev.source, FileSource)
     assert dev.source.path == tmp_path / "FSD50K.dev_audio" / "5.wav"

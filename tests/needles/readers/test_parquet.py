@@ -40,13 +40,13 @@ def test_audioset_parquet_shards(tmp_path: Path) -> None:
             },
             group=12,
         )
-    found = load_needles(tmp_path / "data", vocabulary=AUDIOSET)
-    assert set(by_id(found)) == set(pitches)
-    for needle in found.needles:
+    needles = load_needles(tmp_path / "data", vocabulary=AUDIOSET)
+    assert set(by_id(needles)) == set(pitches)
+    for needle in needles.needles:
         assert needle.labels == ("/m/09x0r", "/m/0jbk")
         sound = waveform(needle, RATE).samples
         np.testing.assert_allclose(sound, tone(pitches[needle.id]), atol=1e-4)
-    digests = {needle.source.digest() for needle in found.needles}
+    digests = {needle.source.digest() for needle in needles.needles}
     assert len(digests) == 25
     one = load_needles(tmp_path / "data" / "01.parquet", vocabulary=AUDIOSET)
     assert set(by_id(one)) == set(list(pitches)[20:])
@@ -66,8 +66,8 @@ def test_esc50_parquet(tmp_path: Path) -> None:
             "audio": [{"bytes": content, "path": None}, {"bytes": None, "path": "x"}, None],
         },
     )
-    found = by_id(load_needles(f"{tmp_path}/esc.parquet?fold=2", vocabulary=ESC10))
-    assert set(found) == {"2-b"}
+    needles = by_id(load_needles(f"{tmp_path}/esc.parquet?fold=2", vocabulary=ESC10))
+    assert set(needles) == {"2-b"}
     every = by_id(load_needles(tmp_path / "esc.parquet", vocabulary=ESC50))
     assert len(waveform(every["1-a"], RATE).samples) == RATE // 10
     for id_ in ("2-b", "2-c"):
@@ -101,7 +101,7 @@ def test_broken_parquet(tmp_path: Path) -> None:
         ({"video_id": ["a"], "audio": audio, "labels": [["/m/zzz"]]}, "row 0: label '/m/zzz'"),
         ({"video_id": ["a"], "audio": audio, "labels": [[]]}, "row 0: has no label"),
     ]
-    for columns, told in broken:
+    for columns, message in broken:
         write_parquet(file, columns)
-        with pytest.raises(NiahError, match=told):
+        with pytest.raises(NiahError, match=message):
             load_needles(file, vocabulary=AUDIOSET)

@@ -14,16 +14,16 @@ from tests.helpers.clip_files import AUDIOSET, ESC10, ESC50, by_id, groups
 def test_csv_of_paths_and_labels(tmp_path: Path) -> None:
     file = tmp_path / "eval.csv"
     file.write_text('path,labels\na.wav,"/m/09x0r,/m/0jbk"\nb/c.wav,/m/04rlf;/m/09x0r\n')
-    found = by_id(load_needles(file, vocabulary=AUDIOSET))
-    assert found["a"].labels == ("/m/09x0r", "/m/0jbk")
-    assert found["c"].labels == ("/m/04rlf", "/m/09x0r")
-    assert found["c"].source == FileSource(tmp_path / "b" / "c.wav")
+    needles = by_id(load_needles(file, vocabulary=AUDIOSET))
+    assert needles["a"].labels == ("/m/09x0r", "/m/0jbk")
+    assert needles["c"].labels == ("/m/04rlf", "/m/09x0r")
+    assert needles["c"].source == FileSource(tmp_path / "b" / "c.wav")
     moved = by_id(load_needles(file, vocabulary=AUDIOSET, audio_root=Path("elsewhere")))
     assert moved["c"].source == FileSource(Path("elsewhere/b/c.wav"))
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         ("", "is empty"),
         ("\n \n", "is empty"),
@@ -42,10 +42,10 @@ def test_csv_of_paths_and_labels(tmp_path: Path) -> None:
         ("path,label,audioset_mid,match\na.wav,x,/m/09x0r,so-so\n", "line 2: match must be"),
     ],
 )
-def test_malformed_csv(tmp_path: Path, content: str, told: str) -> None:
+def test_malformed_csv(tmp_path: Path, content: str, message: str) -> None:
     file = tmp_path / "bad.csv"
     file.write_text(content)
-    with pytest.raises(NiahError, match=told):
+    with pytest.raises(NiahError, match=message):
         load_needles(file, vocabulary=AUDIOSET)
 
 
@@ -83,9 +83,9 @@ def test_manifest_gives_exact_labels_unless_asked(tmp_path: Path) -> None:
 def test_filters_keep_rows_by_any_column(tmp_path: Path) -> None:
     file = tmp_path / "manifest.csv"
     file.write_text(MANIFEST)
-    found = load_needles(f"{file}?fold=2&esc10=true", vocabulary=ESC50)
-    assert list(by_id(found)) == ["2-d"]
-    assert found.name == f"{tmp_path.name}/manifest.csv?esc10=true&fold=2"
+    needles = load_needles(f"{file}?fold=2&esc10=true", vocabulary=ESC50)
+    assert list(by_id(needles)) == ["2-d"]
+    assert needles.name == f"{tmp_path.name}/manifest.csv?esc10=true&fold=2"
     assert len(load_needles(f"{file}?fold=1,2", vocabulary=ESC50)) == 4
     with pytest.raises(NiahError, match="no row passes"):
         load_needles(f"{file}?fold=9", vocabulary=ESC50)

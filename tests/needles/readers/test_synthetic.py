@@ -10,15 +10,15 @@ from tests.helpers.clip_files import AUDIOSET, RATE
 
 
 def test_synthetic_needles_are_the_evaluation_clips() -> None:
-    found = load_needles("synthetic", vocabulary=vocabulary("synthetic"), limit=30)
-    assert (found.name, len(found)) == ("synthetic", 30)
-    needle = found.needles[0]
+    needles = load_needles("synthetic", vocabulary=vocabulary("synthetic"), limit=30)
+    assert (needles.name, len(needles)) == ("synthetic", 30)
+    needle = needles.needles[0]
     split, index = needle.id.split("-")
     samples, labels = synthetic.clip(split, int(index))
     assert split == "evaluation"
     assert needle.labels == labels
     assert np.array_equal(waveform(needle, RATE).samples, samples)
-    assert found.targets().sum(axis=0).min() >= 1  # stratified: every class has a clip
+    assert needles.targets().sum(axis=0).min() >= 1  # stratified: every class has a clip
 
 
 def test_synthetic_splits_differ_and_grow() -> None:

@@ -30,10 +30,10 @@ def test_balanced_sampling_by_the_released_formula() -> None:
     assert (many == 2).mean() == pytest.approx(expected[2], abs=0.02)
 
 
-def planned(**given: Any) -> BatchPlanner:
+def planned(**options: Any) -> BatchPlanner:
     targets = np.eye(3, dtype=np.float32)[np.arange(12_000) % 3]
     return BatchPlanner(
-        recipe(**{"batch_size": 4000, "epochs": 2, **given}),
+        recipe(**{"batch_size": 4000, "epochs": 2, **options}),
         SparseLabels.from_dense(targets),
         frames=300,
         mels=128,
@@ -54,8 +54,8 @@ def test_mixup_weights_are_beta_10_10_for_half_of_the_clips() -> None:
 
 
 def test_a_step_is_drawn_from_its_number_alone_and_can_be_shared() -> None:
-    given = {"gain_db": 6.0, "mixup_rate": 0.5}
-    forwards, single = planned(**given), planned(**given)
+    options = {"gain_db": 6.0, "mixup_rate": 0.5}
+    forwards, single = planned(**options), planned(**options)
     steps = [forwards[n] for n in range(6)]
     for n in (5, 2):
         again = single[n]

@@ -1,0 +1,83 @@
+"""Downloads: into the cache alone, whole or not at all, checked."""
+
+from pathlib import Path
+
+import pytest
+
+from niah.errors import NiahError
+from niah.system.download import fetch
+from tests.helpers.file_site import CONTENT, SHA256, Content, parts, refused
+
+
+def test_fetch_verifies_and_keeps(site: Content, target: Path) -> None:
+    assert fetch(f"{site.url}/file", SHA256, target).read_bytes() == CONTENT
+    assert fetch("http://127.0.0.1:9/unreachable", SHA256, target) == target  # no second time
+    target.write_bytes(b"damaged")
+    assert fetch(f"{site.url}/file", SHA256.upper(), target).read_bytes() == CONTENT
+    assert parts() == []
+
+
+@pytest.mark.parametrize("path", ["gone", "file"])
+def test_fetch_leaves_nothing_when_it_fails(site: Content, target: Path, path: str) -> None:
+    assert "Or do that instead" in refused(f"{site.url}/{path}", "0" * 64, target)
+    assert parts() == []
+
+
+def test_a_file_outside_of_the_cache_is_never_written(
+    site: Content, target: Path, tmp_path: Path
+) -> None:
+    target.parent.mkdir(parents=True)
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / "cache" / "folder").symlink_to(tmp_path)
+    target.symlink_to(victim)
+    (tmp_path / "cache" / "circle").symlink_to(tmp_path / "cache" / "circle")
+    for path in (
+        victim,
+        target,
+        tmp_path / "cache" / "folder" / "victim",
+        tmp_path / "cache" / ".." / "victim",
+        tmp_path / "cache" / "folder" / "new",
+    ):
+        with pytest.raises(NiahError, match="leads out of"):
+            fetch(f"{site.url}/file", SHA256, path)
+    assert victim.read_text() == "precious"
+    assert not (tmp_path / "new").exists()
+    assert not site.asked
+
+
+def test_a_cache_that_is_itself_a_link_is_taken(
+    site: Content, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "cache").symlink_to(tmp_path / "disk")
+    monkeypatch.setenv("NIAH_CACHE", str(tmp_path / "cache"))
+    assert fetch(f"{site.url}/file", SHA256, tmp_path / "cache" / "a" / "b").is_file()
+
+
+@pytest.mark.parametrize(
+    "path", ["length/abc", "length/-5", "length/99999999999999999", "chunked", "noise"]
+)
+@pytest.mark.parametrize("sha256", ["", SHA256])
+def test_a_broken_answer_is_one_line(site: Content, target: Path, path: str, sha256: str) -> None:
+    assert "cannot be fetched" in refused(f"{site.url}/{path}", sha256, target)
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b"", "it is empty"),
+        (b"\n<!DOCTYPE html><title>Log in</title>\xff", "it is a web page"),
+        (b"<html>\xe9</html>", "it is a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS pointer"),
+        (b'{"error": "not today"}', "it is text"),
+    ],
+)
+def test_without_a_checksum_no_text_is_taken(
+    site: Content, target: Path, body: bytes, told: str
+) -> None:
+    site.content = body
+    assert told in refused(f"{site.url}/file", "", target)
+    assert parts() == []
+    site.content = CONTENT  # the server is right again
+    assert fetch(f"{site.url}/file", "", target).read_bytes() == CONTENT
