@@ -97,7 +97,7 @@ def mambapy_scan_of(
     A: Tensor,
     D: Tensor,
 ) -> Tensor:
-    """As its MambaBlock.selective_scan: decays and drives (batch, L, E, N) whole."""
+    """Follow its MambaBlock.selective_scan: decays and drives (batch, L, E, N) whole."""
     decay = torch.exp(delta[..., None] * A)
     drive = delta[..., None] * B[:, :, None] * u[..., None]
     return (pscan(decay, drive) @ C[..., None]).squeeze(3) + D * u

@@ -1,4 +1,4 @@
-"""What is hashed into cell keys, feature caches and training checkpoints stays as it was: old results stay findable."""
+"""Hashes in cell keys, feature caches and training checkpoints stay as they were: old results stay findable."""
 
 import hashlib
 import json

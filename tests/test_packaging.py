@@ -1,4 +1,4 @@
-"""What a stranger gets: pinned requirements, a wheel with its data, commands that work."""
+"""Distributions: pinned requirements, a wheel with its data, commands that work."""
 
 import importlib.metadata
 import json
@@ -202,7 +202,7 @@ print(json.dumps({
 
 
 def found_by(root: Path) -> dict[str, int]:
-    """What the package in `root` finds of its data, counted."""
+    """Count the data that the package in `root` finds."""
     ran = subprocess.run(
         [sys.executable, "-c", FINDER, str(root)],
         cwd=root,

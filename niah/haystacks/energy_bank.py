@@ -3,8 +3,8 @@
 Frame h of a bank is the whole frame that starts at sample h * frame_shift of the sound; nothing is
 padded. The bank stores the level, the normalised log energy before the floor (Kaldi: (log E - mean) / (2 std)):
 a gain g then only adds a constant (ln(g) / std), since energies scale with g^2, and the front end's floor or
-offset comes last. Blocks are built when first read. Beside them lie the sums of squares of each hop, which give
-the exact rms of any run of hops without touching its samples.
+offset comes last. Blocks are built when first read. They include the sums of squares of each hop, which give
+the exact rms of any run of hops without reading its samples.
 """
 
 import math
@@ -43,9 +43,9 @@ class _Block:
 class NoiseBank:
     """Levels and sums of squares of a sound, at any hop.
 
-    `hops` is the length of the bank; reading past it goes on at its start. That is seamless when
+    `hops` is the length of the bank; reading past its end continues at its start. That is seamless when
     `wraps` (the sound repeats with that period). `exact` asks for the whole period of a repeating
-    sound however long it is, as `dass-v1` needs to play on from the first sample; blocks that are
+    sound however long it is, since `dass-v1` plays it from the first sample on; blocks that are
     never read cost nothing.
     """
 
@@ -136,7 +136,7 @@ class NoiseBank:
 
 
 def _extent(period: int | None, shift: int, exact: bool) -> tuple[int, bool]:
-    """Hops of the bank, and whether its end joins its start."""
+    """Return the hops of the bank, and whether its end joins its start."""
     if period is None:
         return ENDLESS_HOPS, False
     hops = math.lcm(period, shift) // shift  # hops after which the frames themselves repeat

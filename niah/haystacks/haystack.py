@@ -14,7 +14,7 @@ class Haystack:
 
     `fill` "zero" is 0 after normalisation (the data set's mean log-mel), "silence" is digital
     silence (log eps, normalised), "noise" takes its frames from `sound`. `contains` lists the AudioSet
-    MIDs that are truly in it. `longer_name` also has the folder of its file, for use where another haystack has the
+    MIDs that are audible in it. `longer_name` also has the folder of its file, for use where another haystack has the
     same name; "" if it comes from no file. `tiled` sounds are played from their first sample for every clip under
     `dass-v1`, as the official `dataloader_niah.py` does with its babble file.
     """

@@ -1,4 +1,4 @@
-"""From a user's word to a haystack: a card's name or file, a recording, a folder of recordings."""
+"""Load a haystack by a card's name or file, a recording, or a folder of recordings."""
 
 import importlib
 from pathlib import Path
@@ -14,7 +14,7 @@ def load_haystack(spec: str | Path, *, babble: Path | None = None, seed: int = 0
     """Make the haystack of a name, a card, a recording or a folder.
 
     Args:
-        spec: a card's name (zero, silence, gaussian, babble, babble-official), a card of one's own
+        spec: a card's name (zero, silence, gaussian, babble, babble-official), a user's card
             (`*.toml`), a recording (looped), or a folder of recordings (joined in the order of
             their names).
         babble: for `babble`: a file, used as it is, or a folder of voices, of which 30 are mixed; without it,

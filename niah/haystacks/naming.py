@@ -1,6 +1,6 @@
-"""Names that tell a run's haystacks apart.
+"""Distinct names for the haystacks of a run.
 
-Rows and tables know a haystack by its name alone. A recording is called after its file, so that `a/street.ogg` and
+Rows and tables identify a haystack by its name alone. A recording is named after its file, so that `a/street.ogg` and
 `b/street.wav` would be one row. Where names clash, the name has the folder too, or else a part of the checksum.
 """
 
@@ -18,12 +18,12 @@ def distinct_names(
     """Return the haystacks with names that no two different ones share.
 
     Args:
-        haystacks: those of one run, by what the user wrote.
-        stored: name -> fingerprint of the haystacks that the run directory already has rows of; "" where it is unknown,
-            which is then taken to be the haystack of that name.
+        haystacks: those of one run, by the user's name or path.
+        stored: name -> fingerprint of the haystacks in the run directory; "" where it is unknown, which counts as the
+            haystack of that name.
 
     Returns:
-        The same haystacks. One that the run directory knows keeps its name there; without a clash nothing changes.
+        The same haystacks. One that is in the run directory keeps its name; without a clash nothing changes.
     """
     return {
         spec: replace(haystack, name=_name(haystack, haystacks, stored))

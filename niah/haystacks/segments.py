@@ -66,12 +66,12 @@ def from_the_start(hops: int) -> NoisePath:
 def patchwork(bank: NoiseBank, hops: int, *key: object) -> NoisePath:
     """Draw segments of the bank at random places: the first of 1 to 4000 hops, the others of 4000.
 
-    The first one's random length keeps two clips apart even where they draw the same places.
+    The first one's random length makes two clips differ even where they draw the same places.
 
     Args:
-        bank: where the segments lie.
+        bank: source of the segments.
         hops: length of the stream at least.
-        key: all that determines the draw.
+        key: everything that determines the draw.
     """
     rng = keyed_generator("niah-patchwork-1", *key)
     first = int(rng.integers(1, SEGMENT_HOPS + 1))

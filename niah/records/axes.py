@@ -20,7 +20,7 @@ POOLINGS = (
 
 @dataclass(frozen=True)
 class Axis:
-    """The facts of an axis; a cell, and its row, have None where the value is the plain one."""
+    """Declaration of an axis; a cell and its row have None for the plain value."""
 
     kind: type  # of its values: str, float or int
     option: str  # of `niah run`
@@ -29,12 +29,12 @@ class Axis:
     help: str
     meaning: str  # of its column in cells.csv
     unit: str = ""
-    label: str = ""  # below the axis of a figure; "" for one that is none of the scene
+    label: str = ""  # of a figure's axis; "" where the scene does not change
     words: Callable[[Any], str] = str  # in the name of a scene
     choices: tuple[str, ...] = ()
-    problem: Callable[[Any], str] = lambda _: ""  # what is wrong with a value: "must be ..."
+    problem: Callable[[Any], str] = lambda _: ""  # of a value, "must be ..."; "" without one
     absent_from: tuple[str, ...] = ()  # protocols that have the plain value alone
-    arranges: bool = False  # changes what lies where in a scene
+    arranges: bool = False  # changes the places in a scene
 
 
 def _axis(**stated: Any) -> Any:
@@ -133,6 +133,6 @@ ARRANGING_AXES = tuple(name for name, axis in AXES.items() if axis.arranges)
 def is_noise_base(row: Mapping[str, Any]) -> bool:
     """Return whether a row is the shortest scene with noise in it: the needle alone (10 s), mixed at an SNR.
 
-    It tells masking and length apart, and is no point of a curve over lengths.
+    It separates the cost of masking from that of length, and is no point of a curve over lengths.
     """
     return row["length_s"] == 10 and row["snr_db"] is not None and not row.get("control")

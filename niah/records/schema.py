@@ -1,11 +1,10 @@
-"""The columns of `cells.csv`: their types, units and meanings, the check of a row, and the table of many rows.
+"""Columns of `cells.csv`: types, units and meanings, the check of a row, and the table of many rows.
 
 A cell is one model on one list of clips in one kind of scene: haystack, level, length, position.
-A row is checked when it is written and when it is read, so that no reader has to doubt one.
+A row is checked when it is written and when it is read.
 
-`CELL_COLUMNS` are in every table. `OPTIONAL_COLUMNS` follow them in a table where some row has something there. Of
-these, the further axes (`niah.records.axes`) are what a run varied beside length x position; a row that has nothing in
-them is a plain one.
+`CELL_COLUMNS` are in every table. `OPTIONAL_COLUMNS` follow them where a row has a value in them. Of these,
+the further axes (`niah.records.axes`) are varied beside length x position; a row without values there is a plain one.
 """
 
 import csv
@@ -148,7 +147,7 @@ _NOT_NEGATIVE = (
     "relative_noise_base",
 )
 _MAY_BE_NEGATIVE = ("seed", "noise_seed")
-_LARGEST = 2**63 - 1  # what a column of whole numbers holds
+_LARGEST = 2**63 - 1  # of a 64-bit column
 _CELL = re.compile(r"[0-9a-f]{20}", re.ASCII)
 _POOLED_KERNEL = re.compile(r"(?P<kernel>.*?)\+(?P<what>window|pool)-(?P<pool>[^+]+)(?P<rest>.*)")
 _HOP = re.compile(r"(?P<pool>.+)-hop(?P<hop>[0-9.e+]+)s")
@@ -169,10 +168,10 @@ def cell_key(determinants: Mapping[str, Value]) -> str:
 
 
 def check_cell(cell: object) -> str:
-    """Return the name of a cell, which rows and score files are named by, checked.
+    """Check the name of a cell, which is in the names of its files, and return it.
 
     Raises:
-        NiahError: `cell` is not what `cell_key` makes, 20 lowercase hex digits.
+        NiahError: `cell` is not 20 lowercase hex digits, as `cell_key` returns them.
     """
     if not (isinstance(cell, str) and _CELL.fullmatch(cell)):
         raise NiahError(f"cell must be 20 lowercase hex digits but is {str(cell)[:60]!r}")
@@ -233,7 +232,7 @@ def window_pool_name(pool: str, window_s: float, hop_s: float | None) -> str:
 
 
 def _without_pooled_kernel(row: Mapping[str, object]) -> Mapping[str, object]:
-    """A row of an earlier version, whose kernel says "sdpa+window-max-hop5s" or "scan-cpu+pool-top-k"."""
+    """Convert a row of an earlier version, with a kernel "sdpa+window-max-hop5s" or "scan-cpu+pool-top-k"."""
     kernel = row["kernel"]
     match = _POOLED_KERNEL.fullmatch(kernel) if isinstance(kernel, str) else None
     if match is None:
@@ -254,7 +253,7 @@ def axes_of(row: Mapping[str, object]) -> tuple[object, ...]:
 
 
 def is_plain(row: Mapping[str, object]) -> bool:
-    """Return whether a row is of the whole clip once, at the run's level, by the model's own pooling."""
+    """Return whether a row has no further axis: the whole clip once, the run's level, the model's own pooling."""
     return not any(axes_of(row))
 
 
@@ -294,8 +293,8 @@ def _text(name: str, value: str) -> str:
 def table(rows: Iterable[Mapping[str, Value]]) -> "pd.DataFrame":
     """Return rows as a DataFrame in the stable order model, haystack, SNR, position, length.
 
-    Columns are of type string, Int64 (nullable) and float64; what is not known is missing (NaN). Optional columns are
-    there when a row has something in them.
+    Columns are of type string, Int64 (nullable) and float64; unknown values are missing (NaN). Optional columns are
+    present when a row has a value in them.
     """
     import pandas as pd
 
@@ -326,7 +325,7 @@ def read_csv(file: Path) -> "pd.DataFrame":
 
 
 def _parsed(row: Mapping[str, str | None]) -> Row:
-    """Texts as their columns' types. Whole numbers may have a point: other tools write 6 as 6.0."""
+    """Convert texts to their columns' types. Whole numbers may have a point: other tools write 6 as 6.0."""
     if None in row:
         raise NiahError(f"a line has more fields than the header: {str(row[None])[:60]}")  # type: ignore[index]
     kinds = {name: COLUMNS.get(name, str) for name in row}

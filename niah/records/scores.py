@@ -175,7 +175,7 @@ def read(file: Path) -> ClipScores:
     if not file.is_file():
         raise NiahError(f"{file} is missing: run the same command again")
     try:
-        # no threads: where none can be had, a whole file must still be read
+        # without threads, so that a file can be read where none can be started
         table = pq.read_table(file, use_threads=False, pre_buffer=False)
         classes = tuple(json.loads(table.schema.metadata[_CLASSES.encode()]))
         logits, saturated = _logits_of(table, len(classes))
@@ -203,7 +203,7 @@ def read(file: Path) -> ClipScores:
 
 
 def _logits_of(table: "pa.Table", classes: int) -> tuple[Logits, float]:
-    """Logits (n, c) and the share of them that is saturated."""
+    """Return logits (n, c) and the share of them that is saturated."""
     old = "logits" not in table.column_names
     flat = table.column("scores" if old else "logits").combine_chunks().flatten()
     stored = flat.to_numpy(zero_copy_only=False).reshape(len(table), classes)
@@ -216,7 +216,7 @@ def _logits_of(table: "pa.Table", classes: int) -> tuple[Logits, float]:
 
 
 def count(file: Path) -> int | None:
-    """Number of clips in `file` by its footer, which is written last; None when it is missing or torn."""
+    """Return the number of clips in `file` by its footer, which is written last; None if it is missing or torn."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -229,7 +229,7 @@ def count(file: Path) -> int | None:
 
 
 def saturation(file: Path) -> float:
-    """Share of exact 0 and 1 among the scores of a file of earlier versions; 0 for one that has logits.
+    """Return the share of exact 0 and 1 among the scores of a file of earlier versions; 0 for one that has logits.
 
     Raises:
         NiahError: a file that is missing or damaged.
@@ -246,7 +246,7 @@ def saturation(file: Path) -> float:
 
 
 def sha256(file: Path) -> str | None:
-    """SHA-256 of `file`, None when there is none."""
+    """Return the SHA-256 of `file`, None when there is none."""
     if not file.is_file():
         return None
     try:
@@ -257,7 +257,7 @@ def sha256(file: Path) -> str | None:
 
 
 def _refused(file: Path, error: BaseException) -> NiahError:
-    """The error of a file that cannot be read: for want of memory, or because it is damaged."""
+    """Make the error of a file that cannot be read: a shortage of memory, or damage."""
     if is_shortage(error):
         return NiahError(
             f"{file} could not be read for want of memory or threads ({error}); the file is not the cause: free some "
@@ -275,7 +275,7 @@ def _lists(names: Sequence[Sequence[str]]) -> "pa.Array":
 
 
 def _tuples(table: "pa.Table", column: str) -> Names:
-    """A column of name lists; () where the file has no such column."""
+    """Read a column of name lists; () where the file has no such column."""
     if column not in table.column_names:
         return ()
     return tuple(tuple(names) for names in table.column(column).to_pylist())

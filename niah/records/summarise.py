@@ -4,12 +4,12 @@ The base of a cell is the same model (weights, window and its pooling, dtype, cl
 Beside it, where they were run,
 
     noise base     the needle alone in the same noise (`is_noise_base`), else the shortest scene of the same haystack,
-                   SNR, level and position: what length costs, apart from masking
-    needle-free    the same haystack, SNR, level and length without its needle, scored against the needles' labels: what
-                   the haystack alone gives away, the empirical floor
+                   SNR, level and position: the cost of length without that of masking
+    needle-free    the same haystack, SNR, level and length without its needle, scored against the needles' labels: the
+                   empirical floor, due to the haystack alone
 
-Entries that a cell does not count (its distractors' labels) are left out of its base, its floor and chance too. A
-metric is recomputed only when a score file that it is of has changed; a base is resampled once for all cells of its
+Entries that a cell does not count (its distractors' labels) are left out of its base, its floor and chance too.
+Metrics are recomputed only when one of their score files has changed; a base is resampled once for all cells of its
 model.
 """
 
@@ -47,9 +47,9 @@ NO_METRICS: Row = dict.fromkeys((*METRIC_COLUMNS, *OPTIONAL_METRICS))
 def summarise(run: "RunDirectory") -> list[str]:
     """Fill in the metric columns of every ok cell from its scores, and rewrite cells.csv.
 
-    Cells of models with random weights keep empty metrics: they are there for speed alone. So do controls: what is not
-    in a scene has no rank. A cell without a 10 s base keeps empty base, relative, drop and adjusted columns. A cell
-    whose scores are missing or not those that were written loses its metrics.
+    Cells of models with random weights keep empty metrics: they measure speed alone. So do controls: an absent needle
+    has no rank. A cell without a 10 s base keeps empty base, relative, drop and adjusted columns. A cell
+    whose scores are missing or were changed loses its metrics.
 
     Returns:
         Warnings for the reader of the numbers.
@@ -87,7 +87,7 @@ def summarise(run: "RunDirectory") -> list[str]:
 
 
 def _saturated(run: "RunDirectory", cells: Iterable[str]) -> list[str]:
-    """The warning of old files, whose float16 probabilities tie what is near 0 and 1."""
+    """Warn of old files, whose float16 probabilities tie clips near 0 and 1."""
     shares = [share for cell in cells if (share := run.saturation(cell)) > SATURATED]
     if not shares:
         return []
@@ -138,7 +138,7 @@ def cell_metrics(
 
 
 class _Beside:
-    """Which cells belong to a cell: its base, its noise base and its needle-free scenes."""
+    """The cells that a cell is compared with: its base, its noise base and its needle-free scenes."""
 
     def __init__(self, rows: Iterable[Row]) -> None:
         self.bases: dict[tuple[object, ...], Row] = {}
@@ -159,7 +159,7 @@ class _Beside:
                 self.shortest[_scene_key(row)] = row
 
     def of(self, row: Row) -> tuple[Row | None, Row | None, Row | None]:
-        """Base, noise base and needle-free cell, None where there is none."""
+        """Return base, noise base and needle-free cell, None where there is none."""
         in_noise, place = row["snr_db"] is not None, _noise_key(row)
         longer = row["length_s"] != BASE_LENGTH_S or is_noise_base(row)
         noise_base = self.mixed.get(place, self.shortest.get(_scene_key(row)))
@@ -180,7 +180,7 @@ class _Computed:
     def metrics(
         self, row: Row, base: Row | None, noise_base: Row | None, free: Row | None
     ) -> dict[str, float]:
-        """All metric columns of `row`."""
+        """Compute all metric columns of `row`."""
         clips = self.run.read_scores(str(row["cell"]))
         excluded = clips.excluded if clips.excluded.any() else None
         alone = None if base is None else self._base(row, base, clips, excluded)
@@ -216,7 +216,7 @@ class _Computed:
         return resampled
 
     def _mAP_of(self, row: Row, other: Row, clips: "ClipScores") -> float:  # noqa: N802
-        """mAP of another cell's scores against the labels of `clips`, over the entries that count there."""
+        """Return the mAP of another cell's scores against the labels of `clips`, over the entries that count there."""
         scores = clips if other["cell"] == row["cell"] else self.run.read_scores(str(other["cell"]))
         self._check_same(row, other, clips, scores)
         ap = metrics.average_precision(clips.targets, scores.logits, clips.excluded)
@@ -254,6 +254,6 @@ def _scene_key(row: Mapping[str, object]) -> tuple[object, ...]:
 
 
 def _fingerprint(digests: Iterable[str | None]) -> str:
-    """Hash of all that a row's metrics are computed from: the score files, and how."""
+    """Return the hash of everything that a row's metrics depend on: score files, formulas, draws."""
     parts = (METRICS_VERSION, DRAWS, SEED, *digests)
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:20]

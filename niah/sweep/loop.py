@@ -1,4 +1,4 @@
-"""The sweep: every planned cell that is not there yet, one after another, each written whole.
+"""The sweep: every planned cell that the run directory lacks, one after another, each written whole.
 
     setup (models, needles, haystacks) -> plan -> scenes -> adapter.logits -> scores/<cell>.parquet -> a row
 
@@ -33,14 +33,14 @@ def sweep(options: RunOptions, note: Note = lambda _: None) -> "pd.DataFrame":
     """Run, resume or amend a run directory.
 
     Args:
-        options: what to run.
-        note: called with each sentence that the user should read (clips left out, failed cells).
+        options: options of the run.
+        note: called with each note for the user (clips left out, failed cells).
 
     Returns:
         The table of all cells of the run directory (`niah.records.schema`).
 
     Raises:
-        NiahError: anything wrong in the options. What goes wrong in one cell is a row, not an error.
+        NiahError: anything wrong in the options. A failed cell is a row with the reason instead.
     """
     keep_freed_memory()
     setup = EvalSetup(options)
@@ -61,7 +61,7 @@ def sweep(options: RunOptions, note: Note = lambda _: None) -> "pd.DataFrame":
 
 
 def _added(directory: RunDirectory, setup: EvalSetup) -> dict[str, Any]:
-    """Entries that each part of a run adds to run.json: its preset; its haystacks, with the labels truly in them."""
+    """Entries that each part of a run adds to run.json: its preset; its haystacks, with the labels audible in them."""
     stored = directory.run_json()
     contained = {
         each.name: {"contains": list(each.contains), "sha256": each.fingerprint}
@@ -102,7 +102,7 @@ class _Sweep:
 
 
 def _together(cells: Iterable[Cell]) -> Iterator[list[Cell]]:
-    """Neighbours that differ in pooling alone: one pass scores them all."""
+    """Group neighbouring cells that differ in pooling alone: one pass scores them all."""
     for _, group in groupby(cells, key=lambda cell: replace(cell, pooling=None)):
         yield list(group)
 
@@ -112,5 +112,5 @@ def _advance(bar: Progress, task: TaskID, per_clip: float, clips: int) -> None:
 
 
 def _work(cell: Cell) -> float:
-    """Seconds that the progress bar counts: those of audio, so that the time left is near the truth."""
+    """Return the seconds of audio, which the progress bar counts, so that its time left is realistic."""
     return cell.length_s

@@ -1,4 +1,4 @@
-"""The options of a run, checked. No torch, nothing read."""
+"""Options of a run, checked without torch and without reading files."""
 
 import math
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ DEFAULT_LENGTHS_S = (10.0, 20.0, 50.0, 100.0)
 DEFAULT_HAYSTACKS = ("zero", "gaussian", "babble")
 DEFAULT_SNRS_DB = (10.0,)
 DEFAULT_POSITIONS = (0.5,)
-DEFAULT_LIMIT = 100  # of the embedded needles; a set of one's own is used whole
+DEFAULT_LIMIT = 100  # of the embedded needles; a user's set is used whole
 CONSTANT_HAYSTACKS = ("zero", "silence")
 WINDOW_POOLS = ("max", "mean", "noisy-or")  # `niah.adapters.wrappers.sliding_window`
 KERNELS = ("auto", "reference", "chunked", "cpu", "triton", "mamba_ssm")  # `niah.scan.Backend`
@@ -35,20 +35,20 @@ SCENE_OPTIONS = (
 
 
 def default_level(protocol: str) -> str:
-    """Return the level of noise that a protocol has by itself: under the needle too, or (older ones) around it."""
+    """Return a protocol's default level: "mix" (noise under the needle too) or, in older ones, "surround"."""
     return "mix" if protocol == CURRENT_NIAH else "surround"
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Everything that `niah run` takes, checked."""
+    """Options of `niah run`, checked."""
 
     models: tuple[str, ...] = DEFAULT_MODELS
     checkpoint: str | None = None
     needles: str = "synthetic"
     limit: int | None = None
-    audio_root: Path | None = None  # where the clips of a Google segment CSV lie
-    broader: bool = False  # also labels that only cover the sound
+    audio_root: Path | None = None  # folder of the clips of an AudioSet segment list
+    broader: bool = False  # also take labels that only cover the sound
     haystacks: tuple[str, ...] = DEFAULT_HAYSTACKS
     babble: Path | None = None
     snrs_db: tuple[float, ...] = DEFAULT_SNRS_DB
@@ -66,14 +66,16 @@ class RunOptions:
     window_pool: str = "max"
     device: str = "auto"
     dtype: str = "float32"
-    kernel: str = "auto"  # of the scans: what suits the device
+    kernel: str = "auto"  # of the scans; auto chooses by the device
     batch_size: int | None = None  # None is auto
     seed: int = 0  # of the choice and order of clips, and of random weights
     noise_seed: int | None = None  # of haystacks; None is `seed`
     out: Path = Path("runs/default")
     strict: bool = False
     needle_part: str = FIRST  # which 10 s of a longer clip are hidden
-    preset: str | None = None  # what filled in the rest (`niah.sweep.presets`); for the record
+    preset: str | None = (
+        None  # name of the preset that set the rest (`niah.sweep.presets`); recorded in run.json
+    )
 
     def __post_init__(self) -> None:
         check_protocol(self.protocol)
@@ -139,15 +141,19 @@ class RunOptions:
             raise NiahError("--pooling is of positions in whole scenes: leave --window out")
 
     def values_of(self, axis: Axis) -> tuple[Any, ...]:
-        """Return the values that the run has on an axis; () is the plain one alone."""
+        """Return the run's values on an axis; () stands for the plain one alone."""
         return self.levels if axis.values == "level" else getattr(self, axis.values)
 
     @classmethod
     def of_scenes(cls, arguments: Mapping[str, Any], **changes: Any) -> Self:
-        """Options for further questions about the scenes of a run, from the `arguments` in its run.json.
+        """Make options for further questions about the scenes of a run.
 
-        Models, needles, haystacks and level are the run's (of two levels, its own), changed where `changes` has a value
-        that is not None. Windows, poolings, controls and further axes stay at their defaults.
+        Models, needles, haystacks and level are the run's (of two levels, its own). Windows, poolings, controls and
+        further axes stay at their defaults.
+
+        Args:
+            arguments: entry of its run.json.
+            **changes: fields that replace the run's; None leaves one.
         """
         values = {name: arguments[name] for name in SCENE_OPTIONS if name in arguments}
         values |= {name: value for name, value in changes.items() if value is not None}
@@ -171,7 +177,7 @@ class RunOptions:
 
     @property
     def seed_of_noise(self) -> int:
-        """The seed of haystacks and of what each clip gets of them."""
+        """The seed of haystacks and of each clip's part of them."""
         return self.seed if self.noise_seed is None else self.noise_seed
 
     @property

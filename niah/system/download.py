@@ -1,7 +1,7 @@
 """Fetch one file by URL and checksum into the cache, whole or not at all.
 
-What is under way lies in `<cache>/parts`, named by its address, and is locked: two processes that want one file fetch
-it once, and what a killed one left is gone on from, or swept by the next fetch.
+Unfinished files are in `<cache>/parts`, named by a hash of their address, and locked: two processes that want one file
+fetch it once. The part of a killed process is resumed, or removed by a later fetch.
 """
 
 import hashlib
@@ -18,10 +18,10 @@ from platformdirs import user_cache_path
 
 from niah.errors import NiahError
 from niah.system.plain_names import address, below, checksum
-from niah.system.transfer import can_be_gone_on_from, discard, transfer
+from niah.system.transfer import discard, is_resumable, transfer
 
-WAIT_S = 3600.0  # for another process that fetches the same file
-KEPT_S = 7 * 86400.0  # a part that nobody has gone on from
+WAIT_S = 3600.0  # limit of waiting for another process that fetches the same file
+PART_EXPIRES_S = 7 * 86400.0  # age at which a part that nobody resumed is removed
 _HEAD_BYTES = 512
 _PART, _LOCK = ".part", ".lock"
 
@@ -34,13 +34,13 @@ def cache_folder() -> Path:
 
 
 def sha256_of(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file's content."""
+    """Return the hexadecimal SHA-256 of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def fetch(url: str, sha256: str, destination: Path, *, instead: str = "") -> Path:
-    """Bring `url` to `destination`, unless a file with that checksum is there already.
+    """Fetch `url` into the file `destination`, unless a file with that checksum exists already.
 
     Without a checksum (`""`) any complete file that is not text is accepted, and an existing file stays.
 
@@ -49,8 +49,8 @@ def fetch(url: str, sha256: str, destination: Path, *, instead: str = "") -> Pat
     Args:
         url: http(s) address.
         sha256: hexadecimal checksum that the content must have; "" where none is known.
-        destination: where it goes, below the cache folder; folders are made.
-        instead: what else the user can do, appended to errors.
+        destination: file below the cache folder; folders are made.
+        instead: advice that is appended to errors.
 
     Raises:
         NiahError: no connection, a server's refusal, another checksum, text where no checksum is known, too slow,
@@ -73,7 +73,7 @@ def fetch(url: str, sha256: str, destination: Path, *, instead: str = "") -> Pat
 
 
 def why_no_binary(path: Path) -> str:
-    """Say why a file cannot be weights or sound: empty, a web page, a Git LFS pointer, text; else ""."""
+    """Return the reason why a file cannot be weights or sound: empty, a web page, a Git LFS pointer, text; else ""."""
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
     if not head:
@@ -89,10 +89,10 @@ def why_no_binary(path: Path) -> str:
 
 
 def how_to_fetch_again(path: Path) -> str:
-    """Return what to add to an error about a file that was fetched into the cache; "" for any other file."""
+    """Return advice for an error about a file in the cache; "" for any other file."""
     with suppress(OSError, RuntimeError, ValueError):
         if path.resolve().is_relative_to(cache_folder().resolve()):
-            return f". It lies in the cache: remove {path} to fetch it again"
+            return f". It is in the cache: remove {path} to fetch it again"
     return ""
 
 
@@ -101,11 +101,11 @@ def _is_there(destination: Path, sha256: str) -> bool:
 
 
 def _fetch(url: str, sha256: str, part: Path, destination: Path, instead: str) -> None:
-    """Bring `url` to `part`, look at it, and rename it to `destination`."""
-    is_whole = bool(sha256) and can_be_gone_on_from(part) and sha256_of(part) == sha256
+    """Fetch `url` into `part`, check it, and rename it to `destination`."""
+    is_whole = bool(sha256) and is_resumable(part) and sha256_of(part) == sha256
     if not is_whole:
-        gone_on = transfer(url, part, verified=bool(sha256), shown=destination.name)
-        if gone_on and sha256 and sha256_of(part) != sha256:  # the server has another file now
+        resumed = transfer(url, part, verified=bool(sha256), shown=destination.name)
+        if resumed and sha256 and sha256_of(part) != sha256:  # the server has another file now
             discard(part)
             transfer(url, part, verified=True, shown=destination.name)
     actual = sha256_of(part)
@@ -123,7 +123,7 @@ def _fetch(url: str, sha256: str, part: Path, destination: Path, instead: str) -
 
 @contextmanager
 def _locked_part(url: str, sha256: str) -> Iterator[Path]:
-    """The part file of that address, for this process alone; leftovers of others are swept first."""
+    """Lock the part file of an address for this process; leftovers of others are removed first."""
     from filelock import FileLock, Timeout
 
     folder = cache_folder() / "parts"
@@ -132,7 +132,7 @@ def _locked_part(url: str, sha256: str) -> Iterator[Path]:
     part = folder / (name + _PART)
     try:
         with FileLock(folder / (name + _LOCK), timeout=WAIT_S):
-            _sweep(folder, part)
+            _remove_old_parts(folder, part)
             yield part
     except Timeout:
         raise NiahError(
@@ -140,8 +140,8 @@ def _locked_part(url: str, sha256: str) -> Iterator[Path]:
         ) from None
 
 
-def _sweep(folder: Path, own: Path) -> None:
-    """Remove the parts of ended processes that nobody can, or for a week did, go on from."""
+def _remove_old_parts(folder: Path, own: Path) -> None:
+    """Remove the parts of ended processes that cannot be resumed, or were not for a week."""
     from filelock import FileLock, Timeout
 
     names = {file.name.partition(".")[0] for file in folder.glob(f"*{_PART}*")}
@@ -149,15 +149,15 @@ def _sweep(folder: Path, own: Path) -> None:
         if part == own:
             continue
         with suppress(OSError, Timeout), FileLock(part.with_suffix(_LOCK), timeout=0):
-            if not can_be_gone_on_from(part) or time.time() - part.stat().st_mtime > KEPT_S:
+            if not is_resumable(part) or time.time() - part.stat().st_mtime > PART_EXPIRES_S:
                 discard(part)
     for former in cache_folder().glob("**/.fetch-*"):  # of the versions that had no locks
         with suppress(OSError):
-            if time.time() - former.stat().st_mtime > KEPT_S:
+            if time.time() - former.stat().st_mtime > PART_EXPIRES_S:
                 shutil.rmtree(former)
 
 
 def _one_line(message: object) -> str:
-    """The first line of an error, without what a server could do to a terminal."""
+    """Return the first line of an error, without control characters from the server."""
     lines = str(message).splitlines() or [type(message).__name__]
     return "".join(letter if letter.isprintable() else "?" for letter in lines[0])[:200]

@@ -1,4 +1,4 @@
-"""Want of memory or threads, as opposed to a damaged file: under another job's pressure whole files fail to read."""
+"""Shortage of memory or threads, as opposed to a damaged file: on a busy machine whole files fail to read."""
 
 import errno
 

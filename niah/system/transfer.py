@@ -1,7 +1,7 @@
-"""One file over http(s) into a part file, which a later call goes on from.
+"""Fetch one file over http(s) into a part file, which a later call resumes.
 
-A part can be gone on from where its content is known to be the same: the card gives a checksum, which is looked at in
-the end, or the server gave an ETag, which lies beside the part in `<part>.tag`. Any other part is begun anew.
+A part is resumable where its content is known to be unchanged: the card has a checksum, which is verified at the end,
+or the server sent an ETag, which is stored beside the part in `<part>.tag`. Any other part is fetched anew.
 A server that is silent for `TIMEOUT_S`, or sends less than `LEAST_BYTES_PER_S` over `WINDOW_S`, is abandoned.
 """
 
@@ -25,13 +25,13 @@ _PARTIAL = 206
 
 
 def transfer(url: str, part: Path, *, verified: bool, shown: str) -> bool:
-    """Bring the content of `url` to `part`, going on from what is there. True if it was gone on from.
+    """Fetch the content of `url` into `part`, resuming it; return whether it was resumed.
 
     Args:
         url: http(s) address.
-        part: where it goes; stays, where it can be gone on from, when the connection breaks.
-        verified: the caller knows the checksum, and looks.
-        shown: what the progress bar calls it.
+        part: file; it stays when the connection breaks, if it is resumable.
+        verified: the caller verifies the checksum.
+        shown: name in the progress bar.
 
     Raises:
         OSError, HTTPException, ValueError: no connection, a refusal, a body cut short, or too slow.
@@ -57,20 +57,20 @@ def transfer(url: str, part: Path, *, verified: bool, shown: str) -> bool:
         try:
             _receive(response, part, had, shown)
         except BaseException:  # Ctrl-C too
-            if not can_be_gone_on_from(part):
+            if not is_resumable(part):
                 discard(part)
             raise
     return had > 0
 
 
 def discard(part: Path) -> None:
-    """Remove a part and what lies beside it."""
+    """Remove a part and its ETag."""
     part.unlink(missing_ok=True)
     _tag(part).unlink(missing_ok=True)
 
 
-def can_be_gone_on_from(part: Path) -> bool:
-    """Return whether a later call would use what is there."""
+def is_resumable(part: Path) -> bool:
+    """Return whether a later call would resume this part."""
     return _tag(part).is_file() and part.is_file() and part.stat().st_size > 0
 
 
@@ -79,8 +79,8 @@ def _tag(part: Path) -> Path:
 
 
 def _begun(part: Path, verified: bool) -> tuple[int, str]:
-    """Bytes that are there to go on from, and the ETag that they came under."""
-    if not can_be_gone_on_from(part):
+    """Return the number of bytes to resume from, and their ETag."""
+    if not is_resumable(part):
         discard(part)
         return 0, ""
     tag = _tag(part).read_text("latin-1")
@@ -91,7 +91,7 @@ def _begun(part: Path, verified: bool) -> tuple[int, str]:
 
 
 def _note_tag(part: Path, response: HTTPResponse, verified: bool) -> None:
-    """Write the ETag beside the part, "" where a checksum makes up for it, and nothing without either."""
+    """Write the ETag beside the part: "" where only a checksum is known, no file where neither is."""
     tag = response.headers.get("ETag", "")
     strong = tag if re.fullmatch(r'"[!-~]*"', tag) else ""
     if strong or verified:
@@ -130,14 +130,14 @@ def _receive(response: HTTPResponse, part: Path, had: int, shown: str) -> None:
 
 
 class _Pace:
-    """Gives up a body that comes too slowly to be meant."""
+    """Abandon a body that comes too slowly."""
 
     def __init__(self) -> None:
         self.since_s = time.monotonic()
         self.received = 0
 
     def check(self, received: int) -> None:
-        """Look at the window of `WINDOW_S` that has passed, if one has."""
+        """Check the rate once every `WINDOW_S`."""
         passed_s = time.monotonic() - self.since_s
         if passed_s < WINDOW_S:
             return
@@ -148,7 +148,7 @@ class _Pace:
 
 
 def _size(response: HTTPResponse) -> int | None:
-    """Bytes that the body says it has; None where it does not say."""
+    """Return the size that the headers state; None without one."""
     length = response.headers.get("Content-Length")
     if length is None or response.chunked:
         return None
@@ -158,6 +158,6 @@ def _size(response: HTTPResponse) -> int | None:
 
 
 def _first_byte(response: HTTPResponse) -> int:
-    """Return the byte where a partial answer begins; -1 where it does not say."""
+    """Return the byte where a partial answer begins; -1 if the headers do not state it."""
     match = re.match(r"bytes ([0-9]{1,18})-", response.headers.get("Content-Range", ""))
     return int(match[1]) if match else -1

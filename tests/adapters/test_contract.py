@@ -1,4 +1,4 @@
-"""What every family of this package keeps, each as a network of a few thousand parameters."""
+"""The contract of adapters, for every family of this package, each as a network of a few thousand parameters."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -88,7 +88,7 @@ def test_the_time_table_is_cut_for_less_and_stretched_for_more(tmp_path: Path) -
     ("name", "columns"), [("passt-s", 99), ("passt-s-kd", 99), ("passt-s-20s", 200), ("passt-s-30s", 300)]
 )  # fmt: skip
 def test_each_checkpoint_has_the_table_of_its_length(name: str, columns: int) -> None:
-    """As official: input frames // stride; the released files' sizes differ by just 101 and 201 columns."""
+    """The official rule: input frames // stride; the released files' sizes differ by just 101 and 201 columns."""
     card, _ = find_model(name)
     with torch.device("meta"):
         network = Passt.build(card.config, 527)

@@ -223,7 +223,7 @@ class Hub(BaseHTTPRequestHandler):
 
 
 def hub_lies_at(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As `HF_ENDPOINT` does, which is read when the library is imported."""
+    """Set the endpoint, as `HF_ENDPOINT` does when the library is imported."""
     rest = "/{repo_id}/resolve/{revision}/{filename}"
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", url)
     monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", url + rest)
@@ -274,7 +274,7 @@ def test_without_a_checksum_on_the_card_the_hubs_own_counts(
 
 
 def refused(mine: ModelCard) -> str:
-    """What `resolve` says, which must be one line."""
+    """Return the refusal of `resolve`, which must be one line."""
     with pytest.raises(NiahError) as caught:
         resolve(mine, "own")
     assert "\n" not in str(caught.value)

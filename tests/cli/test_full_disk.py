@@ -67,7 +67,7 @@ def test_a_disk_too_small_for_training_features_is_one_line(
 def test_a_file_that_may_not_grow_is_one_line(
     niah: Niah, material: Material, tmp_path: Path
 ) -> None:
-    """As a full disk does it, for those who may not mount one: no file may pass 2 KiB."""
+    """The same as a full disk, without mounting one: no file may pass 2 KiB."""
     assert niah(*material.run(tmp_path / "first")).status == 0  # the cache is filled
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2048, hard))

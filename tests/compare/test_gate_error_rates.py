@@ -1,4 +1,4 @@
-"""How often the gate is wrong: simulated gates of 12 cells on 200 clips of 50 classes."""
+"""Error rates of the gate: simulated gates of 12 cells on 200 clips of 50 classes."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ GAINS = np.linspace(3.0, 1.2, CELLS)  # a curve that falls from about .74 to .29
 
 
 def passes(world: World, ours: list[Logits], theirs: list[Logits], gate: Gate) -> bool:
-    """Whether a gate of these cells passes."""
+    """Return whether a gate of these cells passes."""
     rows = [
         compared_row(
             PairedScores(world.targets, a.astype(np.float32), b.astype(np.float32), IDS), gate, ""
@@ -36,7 +36,7 @@ def mAP(world: World, logits: Logits) -> float:  # noqa: N802 - the field writes
 
 
 def loss_of(size: float, noise: float) -> float:
-    """What the gain must lose at the first cell for a mean loss of `size` mAP over many lists of 200 clips."""
+    """Return what the gain must lose at the first cell for a mean loss of `size` mAP over many lists of 200 clips."""
     worlds = [World(1000 + seed) for seed in range(40)]
     low, high = 0.0, 1.0
     for _ in range(12):

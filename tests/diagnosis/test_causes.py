@@ -161,8 +161,9 @@ def test_a_part_is_compared_on_the_same_clips(tmp_path: Path) -> None:
         tmp_path / "run",
         {(RELEASED, 10.0): HEARS, (RELEASED, 50.0): HEARS, (part("network", "..."), 50.0): HEARS},
     )
-    for row in rows_of(run).values():
-        assert (row.effect, row.effect_lo, row.effect_hi) == (0.0, 0.0, 0.0)
+    effects = [(row.effect, row.effect_lo, row.effect_hi) for row in rows_of(run).values()]
+    assert effects
+    assert set(effects) == {(0.0, 0.0, 0.0)}
 
 
 def test_everything_is_written_and_nothing_is_made_up(tmp_path: Path) -> None:

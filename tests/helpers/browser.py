@@ -72,10 +72,10 @@ class Browser:
     def call(self, method: str, **parameters: object) -> Message:
         """The result of one protocol command."""
         self._count += 1
-        asked: Message = {"id": self._count, "method": method, "params": parameters}
+        request: Message = {"id": self._count, "method": method, "params": parameters}
         if self._session:
-            asked["sessionId"] = self._session
-        os.write(self._write, json.dumps(asked).encode() + b"\0")
+            request["sessionId"] = self._session
+        os.write(self._write, json.dumps(request).encode() + b"\0")
         while True:
             message = self._next()
             if message.get("id") == self._count:
@@ -130,16 +130,16 @@ class Browser:
         return message
 
     def _note(self, message: Message) -> None:
-        method, told = message.get("method", ""), message.get("params", {})
+        method, content = message.get("method", ""), message.get("params", {})
         self._events.append(method)
         if method == "Runtime.exceptionThrown":
-            self.logged.append(json.dumps(told["exceptionDetails"]))
+            self.logged.append(json.dumps(content["exceptionDetails"]))
         elif method == "Runtime.consoleAPICalled":
-            self.logged.append(json.dumps(told["args"]))
+            self.logged.append(json.dumps(content["args"]))
         elif method == "Log.entryAdded":
-            self.logged.append(told["entry"]["text"])
+            self.logged.append(content["entry"]["text"])
         elif method == "Network.requestWillBeSent":
-            self.requested.append(told["request"]["url"])
+            self.requested.append(content["request"]["url"])
 
 
 def _pipe() -> tuple[int, int]:

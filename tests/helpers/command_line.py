@@ -9,7 +9,7 @@ from tests.helpers import tiny
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command left: exit status and what it printed."""
+    """Exit status and output of a command."""
 
     status: int
     stdout: str

@@ -25,8 +25,8 @@ def logits(gain: float, seed: int = 0) -> Scores:
     return np.asarray(gain * TARGETS + noise)
 
 
-def row(**given: Value) -> Row:
-    """A valid row with an own key; `given` replaces its columns."""
+def row(**values: Value) -> Row:
+    """A valid row with an own key; `values` replaces its columns."""
     known: Row = {
         "model": "dass-nano",
         "checkpoint_sha256": "f" * 64,
@@ -40,20 +40,20 @@ def row(**given: Value) -> Row:
         "status": "ok",
         "device": "cpu",
     }
-    made = {**dict.fromkeys(CELL_COLUMNS), **known, **given}
-    return {**made, "cell": given.get("cell") or cell_key(made)}
+    made = {**dict.fromkeys(CELL_COLUMNS), **known, **values}
+    return {**made, "cell": values.get("cell") or cell_key(made)}
 
 
-def add(run: RunDirectory, gain: float, **given: Value) -> str:
+def add(run: RunDirectory, gain: float, **values: Value) -> str:
     """Write one cell, scores first (unless it failed), and return its key."""
-    made = scored(run, gain, **given)
+    made = scored(run, gain, **values)
     run.write_rows([(made, None)])
     return str(made["cell"])
 
 
-def scored(run: RunDirectory, gain: float, **given: Value) -> Row:
+def scored(run: RunDirectory, gain: float, **values: Value) -> Row:
     """Write one cell's scores (unless it failed), and return its row."""
-    made = row(**given)
+    made = row(**values)
     if made["status"] == "ok":
         run.write_scores(str(made["cell"]), IDS, LABELS, logits(gain), classes=CLASSES)
     return made

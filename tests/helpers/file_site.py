@@ -34,7 +34,7 @@ class Site(BaseHTTPRequestHandler):
         """Keep the test's output quiet."""
 
     def do_GET(self) -> None:
-        self.site.asked.append((self.path, self.headers.get("Range", "")))
+        self.site.requests.append((self.path, self.headers.get("Range", "")))
         answer: Callable[[], None] = getattr(self, f"give_{self.path.split('/')[1]}", self.give)
         answer()
 
@@ -59,17 +59,19 @@ class Site(BaseHTTPRequestHandler):
 
     def give_cut(self) -> None:
         """The first half, to those who ask for the first time."""
-        self.give(len(self.site.content) // 2 if len(self.site.asked) == 1 else None)
+        self.give(len(self.site.content) // 2 if len(self.site.requests) == 1 else None)
 
     def give_tagged(self) -> None:
-        half = len(self.site.content) // 2 if len(self.site.asked) == 1 else None
+        half = len(self.site.content) // 2 if len(self.site.requests) == 1 else None
         self.give(half, etag=self.site.etag)
 
     def give_whole(self) -> None:
-        self.give(len(self.site.content) // 2 if len(self.site.asked) == 1 else None, ranges=False)
+        self.give(
+            len(self.site.content) // 2 if len(self.site.requests) == 1 else None, ranges=False
+        )
 
     def give_elsewhere(self) -> None:
-        """A range that was not asked for."""
+        """A range other than the requested one."""
         if self.headers.get("Range"):
             self.head(206, Content_Range=f"bytes 7-{len(CONTENT) - 1}/{len(CONTENT)}")
             self.wfile.write(CONTENT[7:])
@@ -114,7 +116,7 @@ class Site(BaseHTTPRequestHandler):
 
 
 class Content(ThreadingHTTPServer):
-    """The site's server: what it gives, and what it was asked for."""
+    """The site's server: its content, and the requests that it got."""
 
     daemon_threads = True
     block_on_close = False
@@ -122,7 +124,7 @@ class Content(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Site)
         self.content, self.etag, self.location = CONTENT, ETAG, ""
-        self.asked: list[tuple[str, str]] = []
+        self.requests: list[tuple[str, str]] = []
 
     @property
     def url(self) -> str:
@@ -130,16 +132,16 @@ class Content(ThreadingHTTPServer):
 
 
 def refused(url: str, sha256: str, target: Path) -> str:
-    """What `fetch` says, which must be one line, with nothing placed."""
+    """Return the refusal of `fetch`, which must be one line and leave no file."""
     with pytest.raises(NiahError) as caught:
         fetch(url, sha256, target, instead="Or do that instead")
-    told = str(caught.value)
-    assert told.isprintable()
+    message = str(caught.value)
+    assert message.isprintable()
     assert not target.exists()
-    return told
+    return message
 
 
 def parts() -> list[str]:
-    """Endings of what lies in the cache's folder of parts, locks left out."""
+    """Return the endings of the files in the cache's folder of parts, without locks."""
     found = (file.name.partition(".")[2] for file in (cache_folder() / "parts").iterdir())
     return sorted(name for name in found if name != "lock")

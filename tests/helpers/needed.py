@@ -1,4 +1,4 @@
-"""What a test needs of the machine and may not find there."""
+"""Programs that a test needs and the machine may lack."""
 
 import os
 from typing import NoReturn

@@ -86,11 +86,11 @@ class PlantedPositions(Planted):
 def card(folder: Path, name: str = "ear", adapter: str = "Planted", **config: Any) -> Path:
     """Write a card with `tests.helpers.tiny`'s labels; returns its path."""
     path = tiny.card(folder, name)
-    told = [f"{key} = {str(value).lower()}" for key, value in config.items()]
+    settings = [f"{key} = {str(value).lower()}" for key, value in config.items()]
     text = path.read_text().replace(
         "tests.helpers.tiny:TinyTagger", f"tests.helpers.planted:{adapter}"
     )
-    path.write_text("\n".join([text, *told]))
+    path.write_text("\n".join([text, *settings]))
     return path
 
 

@@ -18,7 +18,7 @@ VARYING = ["latency_s", "rtf", "peak_memory_bytes"]  # what no two runs have in 
 class Material(tiny.Material):
     """A quick run by `niah.run`."""
 
-    def options(self, out: Path, **given: Any) -> dict[str, Any]:
+    def options(self, out: Path, **changes: Any) -> dict[str, Any]:
         return {
             "models": str(self.card),
             "checkpoint": str(self.weights),
@@ -28,13 +28,13 @@ class Material(tiny.Material):
             "protocol": "dass-v1",
             "device": "cpu",
             "out": out,
-            **given,
+            **changes,
         }
 
     def run(
-        self, out: Path, **given: Any
+        self, out: Path, **changes: Any
     ) -> Any:  # a table; the types of pandas' look-ups are in the way
-        return niah.run(**self.options(out, **given))
+        return niah.run(**self.options(out, **changes))
 
 
 def state_of(run: Path) -> dict[str, tuple[int, bytes]]:

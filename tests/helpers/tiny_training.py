@@ -26,8 +26,8 @@ PLAIN: dict[str, Any] = {
 }
 
 
-def recipe(**given: Any) -> Recipe:
-    return Recipe(**{"model": "m", "train": "t", "validation": "v", "name": "made", **given})
+def recipe(**values: Any) -> Recipe:
+    return Recipe(**{"model": "m", "train": "t", "validation": "v", "name": "made", **values})
 
 
 def clips(count: int = 12, frames: int = 64) -> FeatureClips:
@@ -92,7 +92,7 @@ class Material:
     clips: Path
     folder: Path
 
-    def recipe(self, name: str = "made", **given: Any) -> Path:
+    def recipe(self, name: str = "made", **values: Any) -> Path:
         """Write a recipe for the tiny tagger; returns its path."""
         table = {
             "model": str(self.card),
@@ -104,7 +104,7 @@ class Material:
             "warmup_steps": 0,
             "mixup_rate": 0.0,
             "average_last": 2,
-            **given,
+            **values,
         }
         path = self.folder / f"{name}.toml"
         path.write_text("\n".join(f"{key} = {json.dumps(value)}" for key, value in table.items()))

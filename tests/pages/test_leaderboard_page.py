@@ -175,7 +175,7 @@ def test_modes_are_apart(page: Browser) -> None:
 
 
 def drawn(browser: Browser, selector: str) -> int:
-    """How many of these have an extent on the screen."""
+    """Count those that have an extent on the screen."""
     script = f"""[...document.querySelectorAll({selector!r})].filter((node) => {{
       const box = node.getBoundingClientRect(); return box.width > 1 && box.height > 1; }}).length"""
     return int(browser.run(script))
@@ -220,7 +220,7 @@ def test_charts_can_be_read_and_walked_by_keyboard(page: Browser) -> None:
 
 
 def test_fronts_are_of_one_machine(page: Browser) -> None:
-    """Of one machine only what nothing beats is on the front; another machine has its own."""
+    """Only undominated entries of one machine are on its front; another machine has its own."""
     for title, expected, told in (
         ("synthetic", {"dass-nano"}, "Measured on AMD EPYC, 2 cores."),
         ("made", {"dass-nano", "dass-nano, 10 s windows, max"}, "Speeds are of 2 machines"),

@@ -62,7 +62,7 @@ class Page(HTMLParser):
 
 
 def shown(escaped: str) -> str:
-    """What Markdown shows of escaped text."""
+    """Return the text that Markdown shows."""
     return unescape(re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", escaped))
 
 

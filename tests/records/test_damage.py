@@ -1,4 +1,4 @@
-"""What was changed since it was written is not believed: told by the report, made again by the run."""
+"""Parts that were changed since they were written are not believed: reports say so, runs make them again."""
 
 import json
 from pathlib import Path
@@ -34,7 +34,7 @@ def scores_file(run: RunDirectory) -> Path:
 
 
 def mended(run: RunDirectory) -> bool:
-    """Whether the run's next turn finds the cell to be done."""
+    """Return whether the run would make the cell again."""
     cell = cell_of(run)
     with RunDirectory.create_or_open(run.path, examples.IDENTITY) as opened:
         return cell not in opened.completed()

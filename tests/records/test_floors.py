@@ -1,4 +1,4 @@
-"""What stands beside a cell's mAP: its base, its noise base, its needle-free floor, and the entries that count."""
+"""The numbers beside a cell's mAP: its base, its noise base, its needle-free floor, and the entries that count."""
 
 from pathlib import Path
 from typing import Any

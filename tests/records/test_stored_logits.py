@@ -1,4 +1,4 @@
-"""What is stored ranks the clips as the model does: logits, in float16 only where that changes no score."""
+"""Stored scores rank the clips as the model does: logits, in float16 only where that changes no score."""
 
 import json
 from pathlib import Path
@@ -50,7 +50,7 @@ def with_logits(scored: ClipScores, logits: Any) -> ClipScores:
 
 
 def old_file(file: Path, scored: ClipScores, values: Any) -> None:
-    """As runs were written before: a column `scores` in float16."""
+    """Write scores as earlier versions did: a column `scores` in float16."""
     flat = pa.array(np.asarray(values, np.float16).ravel())
     table = pa.table(
         {

@@ -1,4 +1,4 @@
-"""What is timed of a cell and what runs beside it; and running out of memory, or being interrupted, anywhere."""
+"""The timing of a cell, scenes prepared beside it, and running out of memory, or being interrupted, anywhere."""
 
 import signal
 import sys

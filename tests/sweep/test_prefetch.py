@@ -80,7 +80,7 @@ def test_what_goes_wrong_comes_where_the_item_would_have() -> None:
 
 
 def test_closing_ends_the_thread_and_lets_go_of_what_it_made() -> None:
-    """As an interrupt does in who asks for the items."""
+    """Raise in the consumer, as an interrupt does."""
     result = one_ahead(Item(number) for number in range(100))
     assert next(result).number == 0
     result.close()

@@ -118,7 +118,7 @@ def test_the_report_shows_what_the_paper_says(tmp_path: Path) -> None:
 
 
 def said(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], text: str) -> str:
-    """What `niah TEXT` prints."""
+    """Return the output of `niah TEXT`."""
     monkeypatch.setattr(sys, "argv", ["niah", *text.split()])
     monkeypatch.setenv("COLUMNS", "200")
     with pytest.raises(SystemExit) as ended:

@@ -68,7 +68,7 @@ def test_a_redirect_never_goes_from_https_to_http(start: str, end: str, followed
 
 def test_letters_outside_ascii_are_quoted(site: Content, target: Path) -> None:
     assert fetch(f"{site.url}/\u00e9 \u732b.pth", SHA256, target).is_file()
-    assert site.asked[0][0] == "/%C3%A9%20%E7%8C%AB.pth"
+    assert site.requests[0][0] == "/%C3%A9%20%E7%8C%AB.pth"
     assert quoted("https://b\u00fccher.example/a%20b?q=\u00e9#x") == (
         "https://xn--bcher-kva.example/a%20b?q=%C3%A9"
     )

@@ -77,7 +77,7 @@ def test_links_in_a_circle_are_one_line(tmp_path: Path) -> None:
 
 
 def test_a_device_stays_a_device() -> None:
-    """As root a rename over /dev/null makes a file of it, for everybody."""
+    """A rename by root over /dev/null would make a file of it, for everybody."""
     write(Path("/dev/null"))
     assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
     with pytest.raises(NiahError, match="no space left"):

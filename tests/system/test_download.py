@@ -43,7 +43,7 @@ def test_a_file_outside_of_the_cache_is_never_written(
             fetch(f"{site.url}/file", SHA256, path)
     assert victim.read_text() == "precious"
     assert not (tmp_path / "new").exists()
-    assert not site.asked
+    assert not site.requests
 
 
 def test_a_cache_that_is_itself_a_link_is_taken(

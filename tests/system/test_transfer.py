@@ -51,7 +51,7 @@ def test_a_download_that_was_cut_is_gone_on_from(
     assert f"connection closed after {len(CONTENT) // 2} of {len(CONTENT)} bytes" in told
     assert parts() == (["part", "part.tag"] if second else [])
     assert fetch(f"{site.url}/{path}", sha256, target).read_bytes() == CONTENT
-    assert [each[1] for each in site.asked] == ["", second]
+    assert [each[1] for each in site.requests] == ["", second]
     assert parts() == []
 
 
@@ -77,12 +77,12 @@ def test_a_part_longer_than_the_file_is_fetched_anew(site: Content, target: Path
 
 
 def test_a_whole_part_is_taken_without_asking(site: Content, target: Path) -> None:
-    """Of a process that was killed before it could rename it."""
+    """Leave the part of a process that was killed before it could rename it."""
     refused(f"{site.url}/cut", SHA256, target)
     (part,) = (cache_folder() / "parts").glob("*.part")
     part.write_bytes(CONTENT)
     fetch(f"{site.url}/cut", SHA256, target)
-    assert len(site.asked) == 1
+    assert len(site.requests) == 1
 
 
 def leave(name: str, *, tag: bool, days: float = 0.0) -> Path:
@@ -123,7 +123,7 @@ def test_two_that_want_one_file_fetch_it_once(site: Content, target: Path) -> No
     for thread in threads:
         thread.join()
     assert target.read_bytes() == CONTENT
-    assert len(site.asked) == 1
+    assert len(site.requests) == 1
 
 
 def test_who_waits_too_long_for_another_is_told(

@@ -45,7 +45,7 @@ def test_distillation_is_the_mean_over_the_batch_and_the_sum_over_classes() -> N
 
 
 def test_the_other_distillation_losses() -> None:
-    """As DASS's traintest.py has them: no temperature but in the cross-entropies, a sigmoid of the cosine."""
+    """Losses of DASS's traintest.py: no temperature but in the cross-entropies, a sigmoid of the cosine."""
     student, teacher = torch.tensor([[0.0, 2.0]]), torch.tensor([[2 * math.log(3), 0.0]])
     # at temperature 2 the teacher's probabilities are 3/4 and 1/2
     expected = (math.log(2) + math.log1p(math.exp(2)) - 0.5 * 2) / 2

@@ -19,7 +19,7 @@ def test_every_shipped_recipe_parses(path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted(cards_folder("models").glob("recipes/*.toml")))
 def test_every_shipped_recipe_names_models_that_fit(path: Path) -> None:
-    """What it trains, starts from and is taught by: of one family, of the same labels."""
+    """Model, start and teacher are of one family and have the same labels."""
     recipe = read_recipe(path.stem)
     card = trained_card(recipe)
     labels = vocabulary(card.labels_source)
