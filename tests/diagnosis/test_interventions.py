@@ -112,7 +112,7 @@ def test_memory_scales_every_decay_and_nothing_else(dass: NetworkAdapter) -> Non
 
 
 def test_shorter_memory_carries_less_far(dass: NetworkAdapter) -> None:
-    """Return the effect of a changed beginning on the last map two thirds of the scene later."""
+    """A changed beginning has less effect on the last map, two thirds of the scene later."""
     scene = features(3000)
     other = scene.clone()
     other[:300] += 1.0

@@ -135,7 +135,7 @@ def write_cells(path: Path, count: int) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from tests.records.test_records import write_cells
+from tests.records.test_run_directory import write_cells
 write_cells(Path(sys.argv[1]), 10_000)
 """
 
