@@ -19,9 +19,9 @@ and the result is the sum of the four y on the map (VMamba's `csms6s.py`, CrossS
 Glossary: B batch, T time columns, F mel rows, C channels, R rank of the step projection, L = T F positions.
 Maps are (B, T, F, C): channels last and time outermost, so every direction is a stride, never a copy.
 
-Backends: `reference` (torch, one step at a time, any device and dtype, obviously right), `chunked` (torch, about
-sqrt(L) steps at a time), `cpu` (numba), `triton` (CUDA devices; nothing for the user to compile) and `mamba_ssm` (the
-official CUDA kernel, where that package is installed; only when asked for). Tensors without data (the `meta` device)
+Backends: `reference` (torch, one step at a time, any device and dtype, simple), `chunked` (torch, about sqrt(L) steps
+at a time), `cpu` (numba), `triton` (CUDA devices; nothing for the user to compile) and `mamba_ssm` (the official CUDA
+kernel, if that package is installed; never chosen automatically). Tensors without data (the `meta` device)
 are not scanned but counted (`niah.scan.shapes`).
 """
 
@@ -49,10 +49,15 @@ def output_dtype(dtype: torch.dtype) -> torch.dtype:
 
 
 def choose_backend(tensor: Tensor, backend: Backend = "auto") -> ChosenBackend:
-    """Return the backend for a tensor.
+    """Choose the backend for a tensor.
 
-    An explicit choice, else `cpu` on a CPU and `triton` on a CUDA device, `chunked` for float64 and elsewhere; `shapes`
-    for a tensor without data, which no other can scan.
+    Args:
+        tensor: the input of a scan.
+        backend: an explicit choice, or "auto".
+
+    Returns:
+        The explicit choice; else `cpu` on a CPU, `triton` on a CUDA device, `chunked` for float64 and on other devices.
+        `shapes` for a tensor without data, which no other backend can scan.
     """
     if (
         tensor.is_meta and backend != "mamba_ssm"
@@ -82,12 +87,15 @@ def cross_scan(
     *,
     backend: Backend = "auto",
 ) -> Tensor:
-    """Sum of the four directional scans of a map (module docstring for the equations).
+    """Sum the four directional scans of a map (equations in the module docstring).
 
     Args:
         u: (B, T, F, C) input map.
         p: (B, T, F, 4, R + 2) per direction, in this order: R step coordinates, B, C.
-        dt_weight: (4, C, R); dt_bias, A, D: (4, C); A is negative.
+        dt_weight: (4, C, R) step projection.
+        dt_bias: (4, C) of the step.
+        A: (4, C), negative.
+        D: (4, C) skip path.
         backend: see `choose_backend`.
 
     Returns:
@@ -185,22 +193,25 @@ def selective_scan(
     return_state: bool = False,
     backend: Backend = "auto",
 ) -> Tensor | tuple[Tensor, Tensor]:
-    """Mamba's scan along one sequence, with N states a channel (arXiv 2312.00752, equations 2 and 4).
+    """Scan one sequence as Mamba does, with N states a channel (arXiv 2312.00752, equations 2 and 4).
 
         delta_t = softplus(z_t)                                                     (E,)
         s_t[e, n] = exp(delta_t[e] A[e, n]) s_{t-1}[e, n] + delta_t[e] B_t[n] u_t[e]
         y_t[e] = sum_n C_t[n] s_t[e, n] + D[e] u_t[e]
 
-    A sequence may be cut into tiles: the state that one tile ends with is the `initial_state` of the next, and the
-    tiles' outputs side by side are those of the whole. With `reverse` the last tile comes first.
+    A sequence may be cut into tiles: the final state of one tile is the `initial_state` of the next, and the
+    concatenated outputs are those of the whole. With `reverse` the last tile comes first.
 
     Args:
-        u, z: (batch, L, E): the input, and the step size before its softplus (bias included).
-        B, C: (batch, L, N), shared by all channels.
-        A: (E, N), negative; D: (E,).
-        reverse: from the last step to the first.
-        initial_state: (batch, E, N), the state before the first step taken; None is zero.
-        return_state: give the state after the last step taken too.
+        u: (batch, L, E) input.
+        z: (batch, L, E) step size before its softplus, bias included.
+        B: (batch, L, N) input projection, shared by all channels.
+        C: (batch, L, N) output projection, shared by all channels.
+        A: (E, N), negative.
+        D: (E,) skip path.
+        reverse: scan from the last step to the first.
+        initial_state: (batch, E, N), the state before the first step of the scan; None is zero.
+        return_state: also return the state after the last step of the scan.
         backend: see `choose_backend`.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Which scan `--kernel` may ask for here, and whether it is another than `auto` would take."""
+"""The availability of a scan backend on this machine, and whether it differs from the automatic one."""
 
 import importlib.util
 
@@ -11,7 +11,15 @@ _ON_CUDA_ALONE = ("triton", "mamba_ssm")
 
 
 def check_available(kernel: str, device: torch.device) -> None:
-    """Raises `NiahError` for a scan (`niah.scan.Backend`) that cannot run on this device of this machine."""
+    """Check that a scan can run on a device of this machine.
+
+    Args:
+        kernel: a value of `niah.scan.Backend`.
+        device: where it would run.
+
+    Raises:
+        NiahError: it cannot.
+    """
     if kernel == "cpu" and device.type != "cpu":
         raise NiahError(
             f"--kernel cpu does not run on {device}: use --device cpu, or --kernel auto"
@@ -33,10 +41,14 @@ def check_available(kernel: str, device: torch.device) -> None:
 
 
 def other_than_auto(kernel: str, device: torch.device) -> str | None:
-    """The scan that was asked for, or None where it is what `auto` takes on this device.
+    """Return the requested scan, or None if it is the automatic one on this device.
 
-    Scores of one scan are near another's, not the same bits, so that an other one is part of a cell's key and of a
-    run's identity; naming the automatic one changes nothing.
+    Scores of two scans are close but not equal bit by bit, so a scan other than the automatic one is part of a cell's
+    key and of a run's identity.
+
+    Args:
+        kernel: a value of `niah.scan.Backend`.
+        device: where it runs.
     """
     automatic = choose_backend(torch.empty(0, device=device))
     return None if kernel in ("auto", automatic) else kernel

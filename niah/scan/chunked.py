@@ -1,11 +1,11 @@
-"""The scan in plain torch without a step for every position: what runs on a GPU when nothing better is installed.
+"""The scan in plain torch in chunks: the fallback on a GPU when nothing better is installed.
 
     h_s = a_s h_{s-1} + b_s
 
-is cut into chunks of about sqrt(L) steps that advance together from zero; the state that enters a chunk is found by the
-same recurrence over chunks, and reaches step s multiplied by the decays up to s. Pairs (decay, value) only underflow,
-where dividing by a cumulated decay would overflow. Any device and dtype, differentiable by autograd; 16-bit inputs are
-computed in float32.
+is cut into chunks of about sqrt(L) steps that advance together from zero; the state that enters a chunk follows from
+the same recurrence over chunks, and contributes to step s multiplied by the decays up to s. Pairs (decay, value) only
+underflow, where dividing by a cumulative decay would overflow. Any device and dtype, differentiable by autograd; 16-bit
+inputs are computed in float32.
 """
 
 import math
@@ -21,7 +21,7 @@ SEGMENT = 1024  # steps whose states are in memory at a time, in a scan with man
 
 
 def scan_direction(u: Tensor, z: Tensor, B: Tensor, C: Tensor, A: Tensor, direction: int) -> Tensor:
-    """Compute `niah.scan.reference.scan_direction` chunk by chunk."""
+    """Compute `niah.scan.reference.scan_direction` chunk by chunk; same arguments."""
     dtype = u.dtype
     u, z, B, C, A = (_wide(x) for x in (u, z, B, C, A))
     columns, rows = u.shape[1:3]
@@ -46,7 +46,7 @@ def scan_sequence(
     state: Tensor,
     reverse: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """Compute `niah.scan.reference.scan_sequence` a segment at a time."""
+    """Compute `niah.scan.reference.scan_sequence` one segment at a time; same arguments."""
     dtype = u.dtype
     u, z, B, C, A, D, state = (_wide(x) for x in (u, z, B, C, A, D, state))
     if reverse:
@@ -66,7 +66,15 @@ def scan_sequence(
 
 
 def recurrence(decay: Tensor, drive: Tensor) -> Tensor:
-    """All states (batch, L, channels) of h_s = decay_s h_{s-1} + drive_s with h_{-1} = 0."""
+    """Compute all states of h_s = decay_s h_{s-1} + drive_s with h_{-1} = 0.
+
+    Args:
+        decay: (batch, L, channels).
+        drive: (batch, L, channels).
+
+    Returns:
+        (batch, L, channels).
+    """
     batch, length, channels = drive.shape
     if length <= SHORTEST_CHUNKED:
         return _advance(decay[:, None], drive[:, None])[0].flatten(1, 2)
@@ -75,14 +83,14 @@ def recurrence(decay: Tensor, drive: Tensor) -> Tensor:
     missing = chunks * size - length
     decay = pad(decay, (0, 0, 0, missing), value=1.0).view(batch, chunks, size, channels)
     drive = pad(drive, (0, 0, 0, missing)).view(batch, chunks, size, channels)
-    local, kept = _advance(decay, drive)
-    after = recurrence(kept[:, :, -1], local[:, :, -1])  # the state at the end of each chunk
+    local, decays = _advance(decay, drive)
+    after = recurrence(decays[:, :, -1], local[:, :, -1])  # the state at the end of each chunk
     entering = pad(after[:, :-1], (0, 0, 1, 0))
-    return (local + kept * entering[:, :, None]).flatten(1, 2)[:, :length]
+    return (local + decays * entering[:, :, None]).flatten(1, 2)[:, :length]
 
 
 def _advance(decay: Tensor, drive: Tensor) -> tuple[Tensor, Tensor]:
-    """States from zero and products of decays, (batch, chunks, size, channels) each, chunks side by side."""
+    """Return states from zero and products of decays, (batch, chunks, size, channels) each, for all chunks at once."""
     state, product = torch.zeros_like(drive[:, :, 0]), torch.ones_like(decay[:, :, 0])
     states, products = [], []
     for step in range(drive.shape[2]):

@@ -1,8 +1,8 @@
-"""The official CUDA scan, where the package `mamba-ssm` is installed: only when asked for, to compare with.
+"""The official CUDA scan of the package `mamba-ssm`, for comparison; it is never chosen automatically.
 
 It takes (batch, channels, L) tensors, so a map's four directions and a reversed sequence are copied into that layout
-first, as the official networks do. It indexes with 32 bits, so 2^31 elements or more are refused.
-float32 inside; float16 inputs are handed over as float32, since outputs of 1e4 to 1e6 occur.
+first, as the official networks do. It indexes with 32 bits, so 2^31 elements or more are refused. It computes in
+float32; float16 inputs are converted to float32, since outputs of 1e4 to 1e6 occur.
 """
 
 from collections.abc import Callable
@@ -17,15 +17,19 @@ from niah.scan import DIRECTIONS
 from niah.scan.reference import to_map, to_sequence
 
 MOST_ELEMENTS = 2**31 - 1  # of a tensor that 32 bits index
-STEPS_AT_A_TIME = 256  # of the part that an initial state adds
+STEPS_AT_A_TIME = 256  # in the contribution of an initial state
 
 
 def cross_scan(
     u: Tensor, p: Tensor, dt_weight: Tensor, dt_bias: Tensor, A: Tensor, D: Tensor
 ) -> Tensor:
-    """Compute `niah.scan.cross_scan` through mamba-ssm; (batch, T, F, C).
+    """Compute `niah.scan.cross_scan` through mamba-ssm; same arguments.
 
-    Raises NiahError past 2^31 elements.
+    Returns:
+        (batch, T, F, C).
+
+    Raises:
+        NiahError: 2^31 elements or more, or mamba-ssm is not installed.
     """
     columns, rows, channels = u.shape[1:]
     check_size(len(u), channels, states=1, steps=columns * rows)
@@ -35,7 +39,7 @@ def cross_scan(
     y = torch.zeros_like(x)
     for k in range(DIRECTIONS):
         z = linear(part[..., k, :rank], dt_weight[k].to(part.dtype))
-        found = scan(
+        y_of_direction = scan(
             _channels_first(to_sequence(x, k)),
             _channels_first(to_sequence(z.to(x.dtype), k)),
             A[k].float()[:, None].contiguous(),
@@ -45,7 +49,7 @@ def cross_scan(
             delta_bias=dt_bias[k].float(),
             delta_softplus=True,
         )
-        y = y + to_map(found.transpose(1, 2), columns, rows, k)
+        y = y + to_map(y_of_direction.transpose(1, 2), columns, rows, k)
     assert y.shape[-1] == channels
     return y
 
@@ -60,12 +64,16 @@ def scan_sequence(
     state: Tensor,
     reverse: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """Compute `niah.scan.reference.scan_sequence` through mamba-ssm.
+    """Compute `niah.scan.reference.scan_sequence` through mamba-ssm; same arguments.
 
-    The official kernel starts from zero. The scan is linear in its state, so what an initial state adds is its decayed
-    read-out, made here in torch: slow, but exact.
+    The official kernel starts from zero. The scan is linear in its state, so the contribution of an initial state is
+    its decayed read-out, computed here in torch: slow, but exact.
 
-    Raises NiahError past 2^31 elements.
+    Returns:
+        y (batch, L, E), and the final state (batch, E, N).
+
+    Raises:
+        NiahError: 2^31 elements or more, or mamba-ssm is not installed.
     """
     check_size(u.shape[0], A.shape[0], A.shape[1], u.shape[1])
     scan = _official()
@@ -73,18 +81,28 @@ def scan_sequence(
     u, z, B, C = (x.to(kind).flip(1) if reverse else x.to(kind) for x in (u, z, B, C))
     first = (_channels_first(x) for x in (u, z))
     last = (_channels_first(x) for x in (B, C))
-    found, final = scan(
+    outputs, final = scan(
         *first, A.float(), *last, D.float(), delta_softplus=True, return_last_state=True
     )
-    y = found.transpose(1, 2)
+    y = outputs.transpose(1, 2)
     if bool(state.any()):
-        more, kept = _from_state(z, C, A.float(), state.float())
-        y, final = y + more.to(kind), final + kept
+        more, remaining = _from_state(z, C, A.float(), state.float())
+        y, final = y + more.to(kind), final + remaining
     return (y.flip(1) if reverse else y), final
 
 
 def check_size(batch: int, channels: int, states: int, steps: int) -> None:
-    """Raises NiahError where (batch, channels, steps), or B and C (batch, states, steps), pass what 32 bits index."""
+    """Check that 32 bits can index (batch, channels, steps), and B and C (batch, states, steps).
+
+    Args:
+        batch: number of clips.
+        channels: E.
+        states: N.
+        steps: L.
+
+    Raises:
+        NiahError: they cannot.
+    """
     elements = batch * max(channels, states) * steps
     if elements > MOST_ELEMENTS:
         raise NiahError(
@@ -94,7 +112,7 @@ def check_size(batch: int, channels: int, states: int, steps: int) -> None:
 
 
 def _from_state(z: Tensor, C: Tensor, A: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-    """(batch, L, E), (batch, E, N): sum_n C_t exp(A sum_{i <= t} delta_i) state, and what is left at the end."""
+    """Compute sum_n C_t exp(A sum_{i <= t} delta_i) state, (batch, L, E), and the rest of the state at the end."""
     parts = []
     for first in range(0, z.shape[1], STEPS_AT_A_TIME):
         segment = slice(first, first + STEPS_AT_A_TIME)
@@ -117,5 +135,5 @@ def _official() -> Callable[..., Any]:
             f"the scan 'mamba_ssm' needs the package mamba-ssm built for this CUDA ({error}): "
             "pip install 'audio-niah[cuda]', or leave --kernel at auto"
         ) from None
-    found: Callable[..., Any] = selective_scan_fn
-    return found
+    scan: Callable[..., Any] = selective_scan_fn
+    return scan

@@ -1,6 +1,6 @@
-"""The slow, obviously right scan: one torch step at a time, any device, any dtype, differentiable.
+"""The reference scan: one torch step at a time, slow and simple, on any device and dtype, differentiable.
 
-Everything faster is tested against this file, and this file against a plain float64 loop.
+Every faster backend is tested against this file, and this file against a plain float64 loop.
 """
 
 import torch
@@ -9,11 +9,13 @@ from torch.nn.functional import softplus
 
 
 def scan_direction(u: Tensor, z: Tensor, B: Tensor, C: Tensor, A: Tensor, direction: int) -> Tensor:
-    """One of the four scans (equations in `niah.scan`), without the D term.
+    """Run one of the four scans (equations in `niah.scan`), without the D term.
 
     Args:
-        u, z: (batch, T, F, channels), the input and the step size before its softplus.
-        B, C: (batch, T, F), shared by all channels.
+        u: (batch, T, F, channels) input.
+        z: (batch, T, F, channels) step size before its softplus.
+        B: (batch, T, F), shared by all channels.
+        C: (batch, T, F), shared by all channels.
         A: (channels,), negative.
         direction: 0 to 3.
 
@@ -43,14 +45,20 @@ def scan_sequence(
     state: Tensor,
     reverse: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """One sequence with N states a channel (equations in `niah.scan.selective_scan`).
+    """Scan one sequence with N states a channel (equations in `niah.scan.selective_scan`).
 
     Args:
-        u, z: (batch, L, E); B, C: (batch, L, N); A: (E, N), negative; D: (E,).
-        state: (batch, E, N), before the first step taken.
+        u: (batch, L, E) input.
+        z: (batch, L, E) step size before its softplus.
+        B: (batch, L, N), shared by all channels.
+        C: (batch, L, N), shared by all channels.
+        A: (E, N), negative.
+        D: (E,).
+        state: (batch, E, N), before the first step of the scan.
+        reverse: scan from the last step to the first.
 
     Returns:
-        (batch, L, E) and the state (batch, E, N) after the last step taken.
+        (batch, L, E), and the state (batch, E, N) after the last step of the scan.
     """
     delta = softplus(z)
     outputs = [torch.empty(0)] * u.shape[1]
@@ -63,7 +71,7 @@ def scan_sequence(
 
 
 def to_sequence(x: Tensor, direction: int) -> Tensor:
-    """(batch, T, F, channels) -> (batch, L, channels) in the order of a direction."""
+    """Reorder a map for a direction: (batch, T, F, channels) -> (batch, L, channels)."""
     if direction in (0, 2):  # along time inside a mel row
         x = x.transpose(1, 2)
     x = x.flatten(1, 2)
@@ -71,7 +79,7 @@ def to_sequence(x: Tensor, direction: int) -> Tensor:
 
 
 def to_map(x: Tensor, columns: int, rows: int, direction: int) -> Tensor:
-    """Inverse of `to_sequence`."""
+    """Invert `to_sequence`: (batch, L, channels) -> (batch, T, F, channels)."""
     if direction >= 2:
         x = x.flip(1)
     batch, _, channels = x.shape

@@ -1,6 +1,6 @@
-"""Scans of tensors that have shapes and no data (torch's `meta` device): the outputs' shapes, and operations counted.
+"""Scans of tensors with shapes but no data (torch's `meta` device): shapes of the outputs, and a count of operations.
 
-A network on that device runs through without doing anything; `counted` collects what its scans would have done.
+A network on that device runs without computing anything; `counted` collects the operations of its scans.
 """
 
 from collections.abc import Iterator
@@ -35,12 +35,12 @@ def _count(operations: float) -> None:
 
 
 def cross_scan(u: Tensor) -> Tensor:
-    """(B, T, F, C) -> the same shape."""
+    """Return an output of the shape of u (B, T, F, C), and count the operations."""
     _count(float(_DIRECTIONS * MAP_OPERATIONS) * u.numel())
     return torch.empty_like(u)
 
 
 def scan_sequence(u: Tensor, states: int) -> tuple[Tensor, Tensor]:
-    """(batch, L, E) -> the same shape, and the final state (batch, E, states)."""
+    """Return an output of the shape of u (batch, L, E) and a state (batch, E, states), and count the operations."""
     _count(float(STATE_OPERATIONS) * u.numel() * states)
     return torch.empty_like(u), u.new_empty(len(u), u.shape[-1], states)

@@ -1,8 +1,7 @@
-"""`njit` for the kernels of this folder, with a cache on disk that notices an edit of what a kernel calls.
+"""`njit` for the kernels of this folder, with a cache on disk that is invalidated by an edit of any of their sources.
 
-numba throws a compiled kernel away when the kernel's own file changes. What the kernel calls is compiled into it, and
-here mostly comes from another file (`cpu_math`), whose edits numba would not notice. So the key of an entry also holds
-a hash of all sources that kernels are made of.
+numba discards a cached kernel when the kernel's own file changes, but not when a function that is compiled into it
+changes in another file (`niah.scan.cpu.math`). The key of a cache entry therefore includes a hash of all sources.
 """
 
 import hashlib
@@ -24,17 +23,17 @@ OPTIONS: dict[str, Any] = {
 
 
 def _hash_of_sources() -> str:
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
-        found.update(path.read_bytes())
-    return found.hexdigest()
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 SOURCES = _hash_of_sources()
 
 
 class SourcesCache(KernelCache):
-    """The cache of one kernel; an entry is for these sources only."""
+    """The cache of one kernel; an entry is valid for these sources only."""
 
     def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
         own: tuple[Any, ...] = super()._index_key(sig, codegen)  # type: ignore[no-untyped-call]
@@ -42,7 +41,7 @@ class SourcesCache(KernelCache):
 
 
 def kernel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Decorator: the function compiled on its first call, and kept on disk; `options` are numba's beside `OPTIONS`."""
+    """Decorate a function: compile it on its first call and cache it on disk; `options` extend `OPTIONS`."""
     options = {**OPTIONS, **options}
     cache = options.pop("cache")
 

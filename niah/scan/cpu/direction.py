@@ -1,7 +1,7 @@
 """One directional scan of a map on a CPU with a backward pass, for training: numba, vectorised over channels.
 
-A step handles all channels of a block at once (channels are last in memory), in two inner loops: the step
-sizes first, then the recurrence. One loop holding both is not vectorised by LLVM.
+A step processes all channels of a block (channels are last in memory) in two inner loops, the step sizes first, then
+the recurrence: LLVM does not vectorise one loop with both.
 
 The state is float32 as in the official kernel. Threads split (batch item, channel block) pairs and so never change a
 sum's order: results do not depend on their number. Without gradients `niah.scan.cpu.map` does all four directions.
@@ -25,7 +25,7 @@ _ONE = np.float32(1)
 
 @kernel()
 def _forward(u, z, B, C, A, y, states, item, first, last, order):  # type: ignore[no-untyped-def]
-    """Scan channels first..last of one batch item. `states` keeps h for the backward pass if it is not empty."""
+    """Scan channels first..last of one batch item. `states` stores h for the backward pass if it is not empty."""
     start, outer, outer_stride, inner, inner_stride = order
     keep = states.shape[0] > 0
     if (
@@ -58,7 +58,7 @@ def _forward(u, z, B, C, A, y, states, item, first, last, order):  # type: ignor
 def _backward(u, z, B, C, A, states, gy, gu, gz, gB, gC, gA, item, order):  # type: ignore[no-untyped-def]
     """Adjoint of `_forward` for one batch item, from the last step to the first.
 
-    g_s = C_s gy_s + exp(delta_{s+1} A) g_{s+1}; `carry` holds the second term.
+    g_s = C_s gy_s + exp(delta_{s+1} A) g_{s+1}; `carry` is the second term.
     """
     if item < 0:  # as in _forward
         return
@@ -93,10 +93,10 @@ def _backward(u, z, B, C, A, states, gy, gu, gz, gB, gC, gA, item, order):  # ty
                 decay = exp_of_non_positive(A[n] * delta[n])
                 g = c * gy[item, position, n] + carry[n]
                 carry[n] = decay * g
-                kept = decay * h_before[n]
+                decayed = decay * h_before[n]
                 pushed[n] = g * delta[n]
-                gz[item, position, n] = g * (b * u[item, position, n] + A[n] * kept) * sigmoid[n]
-                gA[item, n] += pushed[n] * kept
+                gz[item, position, n] = g * (b * u[item, position, n] + A[n] * decayed) * sigmoid[n]
+                gA[item, n] += pushed[n] * decayed
             for n in range(width):
                 gu[item, position, n] = pushed[n] * b
             gB[item, position] = dot(pushed, u[item, position])
@@ -104,7 +104,7 @@ def _backward(u, z, B, C, A, states, gy, gu, gz, gB, gC, gA, item, order):  # ty
 
 
 def _order(columns: int, rows: int, direction: int) -> tuple[int, int, int, int, int]:
-    """(start, outer count, outer stride, inner count, inner stride) in positions t * rows + f."""
+    """Return (start, outer count, outer stride, inner count, inner stride) in positions t * rows + f."""
     end = columns * rows - 1
     along_time = (rows, 1, columns, rows)
     along_frequency = (columns, rows, rows, 1)
@@ -117,7 +117,7 @@ def _order(columns: int, rows: int, direction: int) -> tuple[int, int, int, int,
 
 
 def _flat(x: Tensor) -> NDArray[np.float32]:
-    """(batch, T, F, ...) tensor as a contiguous numpy array (batch, T F, ...)."""
+    """Convert a tensor (batch, T, F, ...) to a contiguous numpy array (batch, T F, ...)."""
     array: NDArray[np.float32] = x.detach().contiguous().flatten(1, 2).numpy()
     return array
 
@@ -170,7 +170,7 @@ class _ScanDirection(torch.autograd.Function):
 
 
 def scan_direction(u: Tensor, z: Tensor, B: Tensor, C: Tensor, A: Tensor, direction: int) -> Tensor:
-    """Compute `niah.scan.reference.scan_direction` on the CPU, in float32 inside; once differentiable."""
+    """Compute `niah.scan.reference.scan_direction` on the CPU in float32; once differentiable; same arguments."""
     arguments = as_float32(u, z, B, C, A)
     y: Tensor = _ScanDirection.apply(*arguments, direction)
     return y.to(u.dtype)

@@ -1,23 +1,23 @@
 """The four scans of a map in chunks of time, for inference on a CPU: summarise, carry, rerun.
 
-A chunk is a stretch of columns of one map. Scanned from zero, direction k ends it with the state E and has passed
-G = sum of delta; entered with the state h it would end with
+A chunk is a range of columns of one map. Scanned from zero, direction k ends it with the state E and G = sum of delta;
+entered with the state h it would end with
 
     exp(A G) h + E
 
-so that from the summaries (E, G) of all chunks follow the states that enter them, and a second scan of each chunk,
-independent of all others, gives the exact output:
+so the summaries (E, G) of all chunks give the states that enter them, and a second scan of each chunk, independent of
+all others, gives the exact output:
 
     summarise(chunk)  (E, G) of each of its mel rows for k = 0 and 2, and of the chunk for k = 1 and 3
     carry()           entering states: along the chunks of a row and on to the next row for k = 0 and 2 (2 from the far
                       end), along the chunks for k = 1 and 3
     run(chunk)        y, all four directions added up
 
-What has to be in memory for a scan of any length is one chunk and 16 F C bytes a chunk of summaries. The pair (decay,
-value) only underflows, and the decay of any stretch comes from one sum: exp(A sum delta).
+A scan of any length needs memory for one chunk, and 16 F C bytes of summaries a chunk. The pair (decay, value) only
+underflows, and the decay of any range of steps is one exponential, exp(A sum delta).
 
-A step z = W p + bias is made from its few coordinates inside the kernel, a column of the map at a time, and never
-reaches memory. Nothing is copied or transposed for a direction: each is an order of indices.
+A step z = W p + bias is computed from its few coordinates inside the kernel, one column of the map at a time, and is
+never stored. Nothing is copied or transposed for a direction: each is an order of indices.
 
 Glossary: L positions of a chunk (t F + f), F mel rows, C channels, R rank, K = 4 (R + 2) coordinates a position.
 """
@@ -206,7 +206,7 @@ def _carry(row_ends, row_sums, column_ends, column_sums, A):  # type: ignore[no-
 
 @dataclass(frozen=True)
 class Parameters:
-    """A map scan's parameters as the kernels want them."""
+    """The parameters of a map's scan in the layout of the kernels."""
 
     weight: Floats  # (4, R, C)
     bias: Floats  # (4, C)
@@ -215,7 +215,14 @@ class Parameters:
 
     @classmethod
     def of(cls, dt_weight: Tensor, dt_bias: Tensor, A: Tensor, D: Tensor) -> "Parameters":
-        """From those of `niah.scan.cross_scan`: dt_weight (4, C, R); dt_bias, A, D (4, C)."""
+        """Convert the parameters of `niah.scan.cross_scan`.
+
+        Args:
+            dt_weight: (4, C, R).
+            dt_bias: (4, C).
+            A: (4, C).
+            D: (4, C).
+        """
         return cls(_array(dt_weight.mT), _array(dt_bias), _array(A), _array(D.sum(0)))
 
 
@@ -223,8 +230,9 @@ class ChunkedMapScan:
     """The scan of one map of F rows in a given number of chunks (module docstring).
 
     Args:
+        parameters: of the scan.
         rows: F.
-        chunks: how many; each is given by its index, and may have any number of columns.
+        chunks: number of chunks; each is named by its index, and may have any number of columns.
     """
 
     def __init__(self, parameters: Parameters, rows: int, chunks: int) -> None:
@@ -236,18 +244,31 @@ class ChunkedMapScan:
         self._column_sums = np.zeros_like(self._column_ends)
 
     def summarise(self, chunk: int, u: Tensor, p: Tensor) -> None:
-        """First pass over a chunk: u (L, C), p (L, K), contiguous. Chunks may come in any order, from any thread."""
+        """Run the first pass over a chunk; chunks may come in any order, from any thread.
+
+        Args:
+            chunk: its index.
+            u: (L, C), contiguous.
+            p: (L, K), contiguous.
+        """
         for reverse in (False, True):
             self._sweep(chunk, u, p, np.empty((0, u.shape[1]), np.float32), reverse)
 
     def carry(self) -> None:
-        """After the last `summarise` and before the first `run`."""
+        """Compute the states that enter the chunks: after the last `summarise`, before the first `run`."""
         _carry(
             self._row_ends, self._row_sums, self._column_ends, self._column_sums, self._parameters.A
         )
 
     def run(self, chunk: int, u: Tensor, p: Tensor, y: Tensor) -> None:
-        """Second pass over a chunk: writes y (L, C), contiguous. Any order, any thread, once a chunk."""
+        """Run the second pass over a chunk; chunks may come in any order, from any thread, once each.
+
+        Args:
+            chunk: its index.
+            u: (L, C), contiguous.
+            p: (L, K), contiguous.
+            y: (L, C), contiguous; is overwritten.
+        """
         for reverse in (False, True):
             self._sweep(chunk, u, p, y.numpy(), reverse)
 
@@ -268,10 +289,16 @@ class ChunkedMapScan:
 
 
 def scan_way(parameters: Parameters, u: Tensor, p: Tensor, y: Tensor, reverse: bool) -> None:
-    """Two directions of a whole map in one pass each: y = D u + directions 0 and 1; `reverse`: y = directions 2 and 3.
+    """Run two directions of a whole map in one pass each: half the work of the chunked scan, but at most two jobs.
 
-    u, y (T, F, C) and p (T, F, K), contiguous. Half the work of the chunked scan, but no more than two jobs, and
-    rows are read across the map: slower per element from some thousands of columns on.
+    Rows are read across the map, which is slower per element from some thousands of columns on.
+
+    Args:
+        parameters: of the scan.
+        u: (T, F, C), contiguous.
+        p: (T, F, K), contiguous.
+        y: (T, F, C), contiguous; is set to D u + directions 0 and 1, or to directions 2 and 3.
+        reverse: directions 2 and 3.
     """
     _, rows, channels = u.shape
     flat_u, flat_p, flat_y = (x.flatten(0, 1).numpy() for x in (u, p, y))
@@ -308,7 +335,7 @@ def _array(x: Tensor) -> Any:
 def cross_scan(
     u: Tensor, p: Tensor, dt_weight: Tensor, dt_bias: Tensor, A: Tensor, D: Tensor
 ) -> Tensor:
-    """Compute `niah.scan.cross_scan` on the CPU, in float32 inside, without gradients."""
+    """Compute `niah.scan.cross_scan` on the CPU in float32, without gradients; same arguments."""
     dtype = output_dtype(u.dtype)
     u, p, dt_weight, dt_bias, A, D = as_float32(u, p, dt_weight, dt_bias, A, D)
     batch, columns, rows = u.shape[:3]

@@ -1,11 +1,11 @@
-"""exp and softplus for the numba kernels: polynomials, since a call of libm stops LLVM's vectoriser.
+"""exp and softplus for the numba kernels as polynomials, since a call of libm prevents LLVM's vectorisation.
 
     exp(x)       = 2^k (1 + r + r^2 P(r)),   k = round(x / ln 2),  r = x - k ln 2,  P of degree 4
     softplus(z)  = max(z, 0) + log1p(t),     t = exp(-|z|) in (0, 1],  log1p(t) = t Q(t),  Q of degree 8
 
-A loop should hold one of the two parts, not both: with more constants than registers a loop reloads them at every
-turn (softplus in one loop 1.1 ns an element, in two 0.75). Precision against float64: exp 1.2e-7 relative, softplus
-1.6e-7 over [-30, 30].
+A loop should have one of the two parts, not both: with more constants than registers it reloads them in every
+iteration (softplus in one loop 1.1 ns an element, in two 0.75). Precision against float64: exp 1.2e-7 relative,
+softplus 1.6e-7 over [-30, 30].
 """
 
 import math
@@ -24,7 +24,7 @@ from niah.scan.cpu.compile import kernel
 def _polynomial(
     function: Callable[[Any], Any], low: float, high: float, degree: int
 ) -> list[np.float32]:
-    """Coefficients, lowest first, of the polynomial through an interval's Chebyshev points (nearly the best one)."""
+    """Return the coefficients, lowest first, of the polynomial through an interval's Chebyshev points."""
     fitted = Chebyshev.interpolate(function, degree, domain=[low, high])
     return [np.float32(c) for c in fitted.convert(kind=Polynomial).coef]
 
@@ -43,7 +43,7 @@ _LOWEST = np.float32(-87.0)
 
 @kernel(inline="always")
 def exp_of_non_positive(x):  # type: ignore[no-untyped-def]
-    """exp(x) for x <= 0; what is below float32's normal numbers comes out as 1.6e-38."""
+    """Compute exp(x) for x <= 0; results below float32's normal numbers are 1.6e-38."""
     x = max(x, _LOWEST)
     k = np.floor(x * _LOG2_E + _HALF)
     r = x - k * _LN2_HIGH - k * _LN2_LOW
@@ -56,14 +56,14 @@ def exp_of_non_positive(x):  # type: ignore[no-untyped-def]
 
 @kernel(inline="always")
 def log1p_of_unit(t):  # type: ignore[no-untyped-def]
-    """log(1 + t) for t in [0, 1], to full relative precision near 0."""
+    """Compute log(1 + t) for t in [0, 1], to full relative precision near 0."""
     high = _Q4 + t * (_Q5 + t * (_Q6 + t * (_Q7 + t * _Q8)))
     return t * (_Q0 + t * (_Q1 + t * (_Q2 + t * (_Q3 + t * high))))
 
 
 @kernel()
 def softplus_in_place(z, scratch, width):  # type: ignore[no-untyped-def]
-    """z[:width] = softplus(z[:width]); `scratch` is as long."""
+    """Compute z[:width] = softplus(z[:width]); `scratch` has the same length."""
     for n in range(width):
         scratch[n] = exp_of_non_positive(-abs(z[n]))
     for n in range(width):
@@ -72,7 +72,7 @@ def softplus_in_place(z, scratch, width):  # type: ignore[no-untyped-def]
 
 @kernel(fastmath={"contract", "reassoc"})
 def dot(x, y):  # type: ignore[no-untyped-def]
-    """Sum of products; may be reordered, without which it is not vectorised."""
+    """Sum products in any order, without which the loop is not vectorised."""
     total = _ZERO
     for n in range(x.shape[0]):
         total += x[n] * y[n]
@@ -80,10 +80,10 @@ def dot(x, y):  # type: ignore[no-untyped-def]
 
 
 def as_float32(*tensors: Tensor) -> list[Tensor]:
-    """The tensors as the kernels take them.
+    """Convert tensors to float32 for the kernels.
 
     Raises:
-        TypeError: float64, which would lose what it was chosen for, or another device.
+        TypeError: float64, which would lose precision, or another device.
     """
     for tensor in tensors:
         if tensor.dtype == torch.float64 or tensor.device.type != "cpu":

@@ -3,12 +3,13 @@
 A job is a batch item and a block of channels: its states (N, block) stay in the first-level cache, and all loops run
 over the channels of the block, which are last in memory. `reverse` is an index, not a flipped copy.
 
-For training, forward keeps the state before every `STRETCH`-th step; backward redoes the steps in between, from the
-last stretch to the first, and runs the adjoint
+For training, the forward pass stores the state before every `STRETCH`-th step; the backward pass recomputes the steps
+in between, from the last stretch to the first, and runs the adjoint
 
     g_t = C_t gy_t + exp(delta_{t+1} A) g_{t+1}
 
-through each. Sums over channels are made per block and added in the order of the blocks: every run gives the same bits.
+through each. Sums over channels are computed per block and added in the order of the blocks: every run gives the same
+bits.
 """
 
 from typing import Any
@@ -30,10 +31,10 @@ _ONE = np.float32(1)
 
 
 @kernel()
-def _advance(u, z, B, C, A, D, y, state, kept, item, first, width, reverse):  # type: ignore[no-untyped-def]
-    """All steps of channels first..first + width of one item; A and a state are (N, E).
+def _advance(u, z, B, C, A, D, y, state, saved, item, first, width, reverse):  # type: ignore[no-untyped-def]
+    """Run all steps of channels first..first + width of one item; A and a state are (N, E).
 
-    `state` is the one before and becomes the one after; `kept` is empty or (batch, stretches, N, E).
+    `state` is the initial one and becomes the final one; `saved` is empty or (batch, stretches, N, E).
     """
     if first < 0 or item < 0 or width < 0:
         return  # tells LLVM that no index wraps around, without which nothing is vectorised
@@ -49,8 +50,8 @@ def _advance(u, z, B, C, A, D, y, state, kept, item, first, width, reverse):  # 
         t = length - 1 - step if reverse else step
         if t < 0:
             return
-        if kept.shape[0] > 0 and step % STRETCH == 0:
-            kept[item, step // STRETCH, :, first : first + width] = h
+        if saved.shape[0] > 0 and step % STRETCH == 0:
+            saved[item, step // STRETCH, :, first : first + width] = h
         for e in range(width):
             delta[e] = z[item, t, first + e]
         softplus_in_place(delta, out, width)
@@ -69,12 +70,12 @@ def _advance(u, z, B, C, A, D, y, state, kept, item, first, width, reverse):  # 
 
 @kernel()
 def _retreat(  # type: ignore[no-untyped-def]
-    u, z, B, C, A, kept, gy, gu, gz, gB, gC, gA, carry, item, block, first, width, reverse
+    u, z, B, C, A, saved, gy, gu, gz, gB, gC, gA, carry, item, block, first, width, reverse
 ):
     """Adjoint of `_advance` (without D), from the last step taken to the first.
 
-    `carry` (batch, N, E) is the gradient at the state after, and becomes that at the state before. gB and gC have a
-    part for each block: (blocks, batch, L, N); gA one for each item: (batch, N, E).
+    `carry` (batch, N, E) is the gradient at the state after, and becomes that at the state before. gB and gC have
+    one part a block: (blocks, batch, L, N); gA has one an item: (batch, N, E).
     """
     if first < 0 or item < 0 or width < 0 or block < 0:
         return  # as above
@@ -96,7 +97,7 @@ def _retreat(  # type: ignore[no-untyped-def]
         count = min(STRETCH, length - start)
         if start < 0:
             return
-        h[0] = kept[item, stretch, :, first : first + width]
+        h[0] = saved[item, stretch, :, first : first + width]
         for i in range(count):
             t = length - 1 - start - i if reverse else start + i
             if t < 0:
@@ -124,11 +125,11 @@ def _retreat(  # type: ignore[no-untyped-def]
                 for e in range(width):
                     decay = exp_of_non_positive(delta[i, e] * a[n, e])
                     total = c * upstream[e] + g[n, e]
-                    kept_part = total * decay * h[i, n, e]
+                    decayed = total * decay * h[i, n, e]
                     scratch[e] = total * delta[i, e]
                     g[n, e] = decay * total
-                    gd[e] += total * b * x[e] + a[n, e] * kept_part
-                    ga[n, e] += delta[i, e] * kept_part
+                    gd[e] += total * b * x[e] + a[n, e] * decayed
+                    ga[n, e] += delta[i, e] * decayed
                 for e in range(width):
                     gx[e] += scratch[e] * b
                 gB[block, item, t, n] = dot(scratch, x)
@@ -154,7 +155,7 @@ def _blocks(channels: int, size: int) -> list[tuple[int, int]]:
 
 
 class _ScanSequence(torch.autograd.Function):
-    """(u, z, B, C, A, D, state, reverse) -> (y, state after)."""
+    """The differentiable scan: (u, z, B, C, A, D, state, reverse) -> (y, final state)."""
 
     @staticmethod
     def forward(ctx: Any, *arguments: Any) -> tuple[Tensor, Tensor]:
@@ -165,19 +166,19 @@ class _ScanSequence(torch.autograd.Function):
         after = _array(state.transpose(1, 2)).copy()  # (batch, N, E)
         training = any(ctx.needs_input_grad)
         stretches = -(-length // STRETCH)
-        kept = np.empty((batch if training else 0, stretches, *after.shape[1:]), np.float32)
+        saved = np.empty((batch if training else 0, stretches, *after.shape[1:]), np.float32)
         blocks = _blocks(channels, _forward_block(batch, channels))
         run_jobs(
             _advance,
             [
-                (*arrays, y.numpy(), after, kept, item, *block, reverse)
+                (*arrays, y.numpy(), after, saved, item, *block, reverse)
                 for item in range(batch)
                 for block in blocks
             ],
         )
         if training:
             ctx.save_for_backward(u, z, B, C, A, D)
-            ctx.kept, ctx.reverse = kept, reverse
+            ctx.states, ctx.reverse = saved, reverse
         return y, torch.from_numpy(after).transpose(1, 2)
 
     @staticmethod
@@ -194,7 +195,7 @@ class _ScanSequence(torch.autograd.Function):
         run_jobs(
             _retreat,
             [
-                (*arrays, ctx.kept, _array(gy), *outputs, item, i, *block, ctx.reverse)
+                (*arrays, ctx.states, _array(gy), *outputs, item, i, *block, ctx.reverse)
                 for item in range(batch)
                 for i, block in enumerate(blocks)
             ],
@@ -213,9 +214,10 @@ def scan_sequence(
     state: Tensor,
     reverse: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """Compute `niah.scan.reference.scan_sequence` on the CPU, in float32 inside; once differentiable.
+    """Compute `niah.scan.reference.scan_sequence` on the CPU in float32; once differentiable; same arguments.
 
-    The state is float32, y of `output_dtype`.
+    Returns:
+        y (batch, L, E) of `output_dtype`, and the final state (batch, E, N) float32.
     """
     y, after = _ScanSequence.apply(*as_float32(u, z, B, C, A, D, state), reverse)
     return y.to(output_dtype(u.dtype)), after

@@ -1,11 +1,11 @@
-"""The middle phase of every Triton scan: from what each line of steps does to the state that enters it.
+"""The middle phase of every Triton scan: from the effect of each line of steps to the state that enters it.
 
 A line ell turns the state h that enters it into decay_ell h + value_ell. The states that enter are
 
     h_0 = initial,   h_{ell+1} = decay_ell h_ell + value_ell
 
-and are found in blocks of 64 lines by a parallel prefix over pairs; the blocks' own pairs are carried by the same
-function, so that 24 hours (a million lines) take four levels and no long serial chain.
+and are computed in blocks of 64 lines by a parallel prefix over pairs; the same function carries the blocks' own pairs,
+so that 24 hours (a million lines) need four levels and no long serial chain.
 
 Glossary: P independent scans (batch items x directions), Q independent lanes (channels, or channels x states).
 """
@@ -22,10 +22,11 @@ LANES_PER_BLOCK = 32
 
 
 def entering_states(decay: Tensor, value: Tensor, initial: Tensor | None = None) -> Tensor:
-    """The state that enters each line.
+    """Compute the state that enters each line.
 
     Args:
-        decay, value: (P, lines, Q) float32, contiguous, in scan order.
+        decay: (P, lines, Q) float32, contiguous, in scan order.
+        value: (P, lines, Q) float32, contiguous, in scan order.
         initial: (P, Q) float32; None is zero.
 
     Returns:

@@ -1,6 +1,6 @@
 """The four scans of a map (SS2D) in Triton: reduce, carry, rerun. Equations and argument order are `niah.scan`'s.
 
-1. Reduce: every line of steps (`niah.scan.triton.lines`) is run from a zero state; its end state and decay are kept.
+1. Reduce: every line of steps (`niah.scan.triton.lines`) is run from a zero state; its end state and decay are stored.
 2. Carry (`niah.scan.triton.carry`): from these, the state that enters each line.
 3. Rerun: every line again, from its entering state, all four directions of a slab by one program. The sum of the
    directions stays in a float32 scratch slab of the program's own, small enough for the L2 cache, and leaves once.
@@ -38,7 +38,7 @@ def cross_scan(
     """Compute `niah.scan.cross_scan`; once differentiable in all tensors.
 
     Args:
-        u, p, dt_weight, dt_bias, A, D: as `niah.scan.cross_scan`.
+        u, p, dt_weight, dt_bias, A, D: as in `niah.scan.cross_scan`.
         line: columns of a line along time, for tests.
 
     Returns:

@@ -34,7 +34,16 @@ LN_2 = tl.constexpr(0.6931471805599453)
 
 
 def gradients(plan: CrossScanPlan, saved: tuple[Tensor, ...], gy: Tensor) -> tuple[Tensor, ...]:
-    """Return the gradients of u, p, dt_weight, dt_bias, A and D; `saved` is these and the entering states."""
+    """Compute the gradients of u, p, dt_weight, dt_bias, A and D.
+
+    Args:
+        plan: sizes of the call.
+        saved: these tensors, and the entering states.
+        gy: gradient of the output.
+
+    Returns:
+        The gradients, in this order and in the tensors' dtypes.
+    """
     u, p, dt_weight, dt_bias, A, D, states = saved
     adjoints = line_states(plan, gy, p, dt_weight, dt_bias, A, adjoint=True)
     workers = max(1, min(plan.batch * plan.slabs, plan.programs // plan.channel_blocks))
@@ -52,13 +61,13 @@ def gradients(plan: CrossScanPlan, saved: tuple[Tensor, ...], gy: Tensor) -> tup
     total = sums.sum(0)
     gW = total[:, : plan.R].transpose(1, 2)
     of_parameters = (gW, *(total[:, rank + i] for i in range(EXTRA_ROWS.value)))
-    found = (gu, gp.sum(0), *of_parameters)
-    return tuple(g.to(x.dtype) for g, x in zip(found, saved, strict=False))
+    computed = (gu, gp.sum(0), *of_parameters)
+    return tuple(g.to(x.dtype) for g, x in zip(computed, saved, strict=False))
 
 
 @triton.jit(do_not_specialize=["items", "T", "line", "pieces", "chunks", "slabs"])
 def _gradients(
-    u, p, dt_weight, dt_bias, A, D, states, adjoints, gy, kept_states, kept_sums, gu, gp, sums,
+    u, p, dt_weight, dt_bias, A, D, states, adjoints, gy, saved_states, saved_sums, gu, gp, sums,
     items, p_size: tl.int64, T, line, pieces, chunks, slabs, rows_size: tl.int64,
     F: tl.constexpr, C: tl.constexpr, R: tl.constexpr, RANK: tl.constexpr, M: tl.constexpr,
     WIDTH: tl.constexpr, PRECISION: tl.constexpr,
@@ -71,8 +80,8 @@ def _gradients(
     block = program % channel_blocks
     own = tl.arange(0, WIDTH)
     c = block.to(tl.int32) * WIDTH + own
-    kept_states += program * line * pieces * F * WIDTH
-    kept_sums += program * line * pieces * F * WIDTH
+    saved_states += program * line * pieces * F * WIDTH
+    saved_sums += program * line * pieces * F * WIDTH
     r = tl.arange(0, RANK)
     skip = tl.zeros((WIDTH,), tl.float32)
     for k in range(0, 4):
@@ -103,7 +112,7 @@ def _gradients(
                     inside = i < count
                     full = inside[:, None] & (c < C)[None, :]
                     step = start + i * stride
-                    tl.store(kept_states + step[:, None] * WIDTH + own[None, :], h, mask=full)
+                    tl.store(saved_states + step[:, None] * WIDTH + own[None, :], h, mask=full)
                     here = step[:, None] * C + c[None, :]
                     x = tl.load(u + first * C + here, mask=full, other=0.0).to(tl.float32)
                     coordinates, column = _coordinates(part, step, inside, R, RANK)
@@ -126,7 +135,7 @@ def _gradients(
                     here = step[:, None] * C + c[None, :]
                     x = tl.load(u + first * C + here, mask=full, other=0.0).to(tl.float32)
                     pull = tl.load(gy + first * C + here, mask=full, other=0.0).to(tl.float32)
-                    before = tl.load(kept_states + local, mask=full, other=0.0)
+                    before = tl.load(saved_states + local, mask=full, other=0.0)
                     coordinates, column = _coordinates(part, step, inside, R, RANK)
                     z = tl.dot(coordinates, weight, input_precision=PRECISION) + bias[None, :]
                     delta = tl.where(inside[:, None], softplus(z), 0.0)
@@ -155,9 +164,9 @@ def _gradients(
                     sum_a += tl.sum(g * delta * remembered, 0)
                     sum_d += tl.sum(pull * x, 0)
                     # sums over directions
-                    total = tl.load(kept_sums + local, mask=full & (k > 0), other=0.0)
+                    total = tl.load(saved_sums + local, mask=full & (k > 0), other=0.0)
                     total += g * delta * b[:, None] + once[None, :] * pull
-                    tl.store(kept_sums + local, total, mask=full & (k < 3))
+                    tl.store(saved_sums + local, total, mask=full & (k < 3))
                     tl.store(gu + first * C + here, total, mask=full & (k == 3))
             tl.debug_barrier()  # the next direction reads the scratch by other lanes
             at = sums + ((worker * 4 + k) * (RANK + EXTRA_ROWS)) * C

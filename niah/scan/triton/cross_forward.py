@@ -25,7 +25,7 @@ ENOUGH_PROGRAMS = 512
 
 @dataclass(frozen=True)
 class CrossScanPlan:
-    """Sizes of one call. `tile` goes to the kernels as constants, `extent` as ordinary numbers."""
+    """The sizes of one call: `tile` are constants of the kernels, `extent` ordinary numbers."""
 
     batch: int
     T: int
@@ -38,46 +38,61 @@ class CrossScanPlan:
 
     @property
     def pieces(self) -> int:
+        """Return the pieces of a slab."""
         return max(1, LANES // self.F)
 
     @property
     def chunks(self) -> int:
+        """Return the lines of a mel row."""
         return -(-self.T // self.line)
 
     @property
     def slabs(self) -> int:
+        """Return the slabs of a batch item."""
         return -(-self.chunks // self.pieces)
 
     @property
     def channel_blocks(self) -> int:
+        """Return the blocks of channels."""
         return -(-self.C // CHANNELS)
 
     @property
     def rows_size(self) -> int:
-        """Elements of the states along time, which come before those along frequency."""
+        """Return the elements of the states along time, which come before those along frequency."""
         return 2 * self.batch * self.F * self.chunks * self.C
 
     @property
     def states_size(self) -> int:
+        """Return the elements of all states."""
         return self.rows_size + 2 * self.batch * self.T * self.C
 
     @property
     def slab_size(self) -> int:
+        """Return the elements of a scratch slab."""
         return self.line * self.pieces * self.F * CHANNELS
 
     @property
     def extent(self) -> tuple[int, ...]:
+        """Return the sizes that the kernels take as ordinary numbers."""
         return self.T, self.line, self.pieces, self.chunks, self.slabs, self.rows_size
 
     @property
     def tile(self) -> dict[str, Any]:
+        """Return the sizes that are constants of the kernels."""
         padded = max(16, triton.next_power_of_2(self.R))
         sizes = {"F": self.F, "C": self.C, "R": self.R, "RANK": padded, "M": LANES}
         return {**sizes, "WIDTH": CHANNELS, "PRECISION": self.precision}
 
 
 def plan_of(u: Tensor, p: Tensor, dt_weight: Tensor, line: int | None = None) -> CrossScanPlan:
-    """The plan for a map. `line` is for tests; results do not depend on it but for rounding."""
+    """Choose the sizes of a call.
+
+    Args:
+        u: (B, T, F, C).
+        p: (B, T, F, 4, R + 2).
+        dt_weight: (4, C, R).
+        line: columns of a line along time, for tests; changes results by rounding only.
+    """
     batch, T, F, C = u.shape
     blocks = batch * -(-C // CHANNELS)
     if line is None:
@@ -125,21 +140,33 @@ def line_states(
     *,
     adjoint: bool,
 ) -> Tensor:
-    """Run phases 1 and 2: the state that enters each line, (states_size,) float32 in `state_offset`'s order.
+    """Run phases 1 and 2: compute the state that enters each line.
 
-    With `adjoint` x is the gradient of the output, lines are visited from the far end, and what is carried is
+    With `adjoint` x is the gradient of the output, lines are visited from the far end, and the carried quantity is
     a_s g_s with g_s = C_s x_s + a_{s+1} g_{s+1}.
+
+    Args:
+        plan: sizes of the call.
+        x: (B, T, F, C), u or the gradient of the output.
+        p: (B, T, F, 4, R + 2).
+        dt_weight: (4, C, R).
+        dt_bias: (4, C).
+        A: (4, C).
+        adjoint: whether this is the backward pass.
+
+    Returns:
+        (states_size,) float32, in `state_offset`'s order.
     """
     decay, value = (torch.empty(plan.states_size, device=x.device) for _ in range(2))
     grid = (plan.batch * plan.slabs * 4 * plan.channel_blocks,)
     _line_pairs[grid](
         x, p, dt_weight, dt_bias, A, decay, value, *plan.extent, **plan.tile, ADJOINT=adjoint
     )
-    found = []
+    parts = []
     for first, last in ((0, plan.rows_size), (plan.rows_size, plan.states_size)):
         shape = (2 * plan.batch, -1, plan.C)
-        found.append(entering_states(decay[first:last].view(shape), value[first:last].view(shape)))
-    return torch.cat([each.flatten() for each in found])
+        parts.append(entering_states(decay[first:last].view(shape), value[first:last].view(shape)))
+    return torch.cat([each.flatten() for each in parts])
 
 
 @triton.jit
@@ -275,9 +302,9 @@ def _outputs(
                     b = tl.load(part + column, mask=inside, other=0.0).to(tl.float32)
                     readout = tl.load(part + column + 1, mask=inside, other=0.0).to(tl.float32)
                     h = tl.exp2(delta * a[None, :]) * h + delta * (b[:, None] * x)
-                    kept = scratch + step[:, None] * WIDTH + own[None, :]
-                    total = tl.load(kept, mask=full & (k > 0), other=0.0)
+                    stored = scratch + step[:, None] * WIDTH + own[None, :]
+                    total = tl.load(stored, mask=full & (k > 0), other=0.0)
                     total += readout[:, None] * h + once[None, :] * x
-                    tl.store(kept, total, mask=full & (k < 3))
+                    tl.store(stored, total, mask=full & (k < 3))
                     tl.store(y + first * C + here, total, mask=full & (k == 3))
             tl.debug_barrier()  # the next direction reads the scratch by other lanes

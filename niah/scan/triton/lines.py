@@ -1,16 +1,16 @@
-"""Where the steps of a map's four scans lie in memory, for the Triton kernels.
+"""The memory layout of the steps of a map's four scans, for the Triton kernels.
 
-A scan's sequence is cut into *lines*: runs of steps with one stride between them, that advance side by side in a
-program's lanes. Along time (directions 0 and 2) a line is a piece of a mel row, `line` columns long; along frequency
-(1 and 3) it is one column. A *slab* is the stretch of `pieces` such pieces, all mel rows of it: what one program
-visits in all four directions while it is in the cache.
+A scan's sequence is cut into *lines*: runs of steps with one stride between them, which a program's lanes process in
+parallel. Along time (directions 0 and 2) a line is a piece of a mel row, `line` columns long; along frequency
+(1 and 3) it is one column. A *slab* consists of `pieces` such pieces with all their mel rows: one program visits it in
+all four directions while it is in the cache.
 
     along time       lane = (piece, row)    first step piece line F + row, stride F,   rank row chunks + piece
     along frequency  lane = column          first step column F,           stride 1,   rank column
 
 Directions 2 and 3 visit lines, and steps in a line, from the far end. Steps count from the slab's first position and
-are int32, as a slab has a few thousand positions; where a slab or a line's state begins in memory is int64, since a
-map passes 2^31 elements at 7.8 hours.
+are int32, as a slab has a few thousand positions; the offset of a slab or of a line's state is int64, since a map
+exceeds 2^31 elements at 7.8 hours.
 """
 
 import triton

@@ -33,7 +33,7 @@ def scan_sequence(
     """Compute `niah.scan.reference.scan_sequence`; differentiable in all tensors.
 
     Args:
-        u, z, B, C, A, D, state, reverse: as there.
+        u, z, B, C, A, D, state, reverse: as in `niah.scan.reference.scan_sequence`.
         line: steps of a line, for tests.
 
     Returns:

@@ -22,7 +22,17 @@ LN_2 = tl.constexpr(0.6931471805599453)
 def gradients(
     plan: SequenceScanPlan, saved: tuple[Tensor, ...], gy: Tensor, gfinal: Tensor
 ) -> tuple[Tensor, ...]:
-    """Return the gradients of u, z, B, C, A, D and the initial state; `saved` is these and the entering states."""
+    """Compute the gradients of u, z, B, C, A, D and the initial state.
+
+    Args:
+        plan: sizes of the call.
+        saved: these tensors, and the entering states.
+        gy: gradient of the output.
+        gfinal: gradient of the final state.
+
+    Returns:
+        The gradients, in this order and in the tensors' dtypes.
+    """
     u, z, B, C, A, D, initial, states = saved
     adjoints = line_states(plan, gy, z, C, A, gfinal, adjoint=True)
     workers = max(1, min(plan.items, plan.programs // plan.blocks))
@@ -39,8 +49,8 @@ def gradients(
         u, z, B, C, A, D, states, adjoints, gy, scratch, gu, gz, gB, gC, gA, gD, ginitial,
         plan.items, B.numel(), plan.L, plan.line, plan.lines, **tile,
     )  # fmt: skip
-    found = (gu, gz, gB.sum(0), gC.sum(0), gA.sum(0), gD.sum(0), ginitial)
-    return tuple(g.to(x.dtype) for g, x in zip(found, saved, strict=False))
+    computed = (gu, gz, gB.sum(0), gC.sum(0), gA.sum(0), gD.sum(0), ginitial)
+    return tuple(g.to(x.dtype) for g, x in zip(computed, saved, strict=False))
 
 
 @triton.jit(do_not_specialize=["items", "L", "line", "lines"])

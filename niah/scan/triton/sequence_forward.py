@@ -15,14 +15,16 @@ from niah.scan.triton.carry import entering_states
 from niah.scan.triton.steps import LOG2_E, interpreted, softplus
 
 CHANNELS = 32  # channels of a program's tile
-SHORTEST_LINE = 64  # also the one in training, whose states of a line are kept for the way back
+SHORTEST_LINE = (
+    64  # the only one in training, which stores the states of a line for the backward pass
+)
 PROGRAMS_PER_PROCESSOR = 12  # of one warp each
 WARPS = 1
 
 
 @dataclass(frozen=True)
 class SequenceScanPlan:
-    """Sizes of one call."""
+    """The sizes of one call."""
 
     batch: int
     L: int
@@ -34,18 +36,22 @@ class SequenceScanPlan:
 
     @property
     def lines(self) -> int:
+        """Return the lines of a sequence."""
         return -(-self.L // self.line)
 
     @property
     def blocks(self) -> int:
+        """Return the blocks of channels."""
         return -(-self.E // CHANNELS)
 
     @property
     def items(self) -> int:
+        """Return the lines of the batch."""
         return self.batch * self.lines
 
     @property
     def tile(self) -> dict[str, Any]:
+        """Return the sizes that are constants of the kernels."""
         padded = triton.next_power_of_2(self.N)
         sizes = {"E": self.E, "N": self.N, "STATES": padded, "WIDTH": CHANNELS}
         return {**sizes, "REVERSE": self.reverse, "num_warps": WARPS}
@@ -54,7 +60,15 @@ class SequenceScanPlan:
 def plan_of(
     u: Tensor, A: Tensor, reverse: bool, training: bool = False, line: int | None = None
 ) -> SequenceScanPlan:
-    """Lines long enough that the device is just full, to save first phases. `line` is for tests."""
+    """Choose the sizes of a call: lines long enough that the device is just full, which saves work in the first phases.
+
+    Args:
+        u: (batch, L, E).
+        A: (E, N).
+        reverse: scan from the last step to the first.
+        training: whether there will be a backward pass.
+        line: steps of a line, for tests.
+    """
     batch, L, E = u.shape
     programs = 2
     if not interpreted():
@@ -99,10 +113,22 @@ def line_states(
     *,
     adjoint: bool,
 ) -> Tensor:
-    """The state that enters each line, (batch, lines, E, N) float32, lines in scan order.
+    """Compute the state that enters each line.
 
-    With `adjoint` x is the gradient of the output, B the readout, lines and steps are visited from the far end, and
-    what is carried is a_t g_t with g_t = C_t x_t + a_{t+1} g_{t+1}; `initial` is the final state's gradient.
+    With `adjoint` x is the gradient of the output, B the readout, lines and steps are visited from the far end, and the
+    carried quantity is a_t g_t with g_t = C_t x_t + a_{t+1} g_{t+1}.
+
+    Args:
+        plan: sizes of the call.
+        x: (batch, L, E), u or the gradient of the output.
+        z: (batch, L, E).
+        B: (batch, L, N), or C in the backward pass.
+        A: (E, N).
+        initial: (batch, E, N) initial state, or the final state's gradient.
+        adjoint: whether this is the backward pass.
+
+    Returns:
+        (batch, lines, E, N) float32, lines in scan order.
     """
     initial = initial.float()
     if plan.lines == 1:
@@ -112,8 +138,8 @@ def line_states(
     tile = {**plan.tile, "REVERSE": plan.reverse != adjoint, "ADJOINT": adjoint}
     grid = (plan.items * plan.blocks,)
     _line_pairs[grid](x, z, B, A, decay, value, plan.L, plan.line, plan.lines, **tile)
-    found = entering_states(decay, value, initial.flatten(1))
-    return found.view(plan.batch, plan.lines, plan.E, plan.N)
+    states = entering_states(decay, value, initial.flatten(1))
+    return states.view(plan.batch, plan.lines, plan.E, plan.N)
 
 
 @triton.jit
@@ -154,11 +180,11 @@ def _line_pairs(
         delta = softplus(tl.load(z + t * E + e, mask=e < E, other=0.0).to(tl.float32))
         pushed = tl.load(x + t * E + e, mask=e < E, other=0.0).to(tl.float32)
         b = tl.load(B + t * N + n, mask=n < N, other=0.0).to(tl.float32)
-        kept = tl.exp2(delta[:, None] * a)
-        if ADJOINT:  # noqa: SIM108 (a branch of the compiler)
-            h = kept * (h + pushed[:, None] * b[None, :])
+        step_decay = tl.exp2(delta[:, None] * a)
+        if ADJOINT:  # a branch of the compiler
+            h = step_decay * (h + pushed[:, None] * b[None, :])
         else:
-            h = kept * h + (delta * pushed)[:, None] * b[None, :]
+            h = step_decay * h + (delta * pushed)[:, None] * b[None, :]
         total += delta
     offset = ((item * lines + rank) * E + e)[:, None] * N + n[None, :]
     inside = (e < E)[:, None] & (n < N)[None, :]

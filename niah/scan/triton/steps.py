@@ -1,4 +1,4 @@
-"""Device functions that the Triton kernels share: one step of a selective scan, and pairs of (decay, value).
+"""Device functions of all Triton kernels: one step of a selective scan, and pairs of (decay, value).
 
 Everything here is float32. Notes on precision: softplus is max(z, 0) + log1p(exp(-|z|)) with log1p by the atanh series
 in t / (2 + t), 2.7e-7 relative over [-30, 30]; log(1 + exp(z)) would lose all digits of small steps.
@@ -18,6 +18,7 @@ LOG2_E = tl.constexpr(1.4426950408889634)
 
 @triton.jit
 def softplus(z):
+    """Compute log(1 + exp(z)), precise for small steps."""
     t = tl.exp(-tl.abs(z))
     s = t / (2.0 + t)
     q = s * s
@@ -28,13 +29,14 @@ def softplus(z):
 
 @triton.jit
 def sigmoid(z):
+    """Compute 1 / (1 + exp(-z))."""
     t = tl.exp(-tl.abs(z))
     return tl.where(z >= 0, 1.0, t) / (1.0 + t)
 
 
 @triton.jit
 def after(decay, value, next_decay, next_value):
-    """Pairs (a, b) stand for h -> a h + b; this is the first, then the second."""
+    """Compose pairs (a, b), which stand for h -> a h + b: the first, then the second."""
     return next_decay * decay, next_decay * value + next_value
 
 
