@@ -130,7 +130,15 @@ def _unwrapped(state: State) -> State:
 
 
 def strip_prefix(state: Mapping[str, Tensor], prefix: str) -> State:
-    """Return the state without `prefix` if every key starts with it, else unchanged."""
+    """Strip a prefix that all keys share.
+
+    Args:
+        state: tensors by key.
+        prefix: to strip.
+
+    Returns:
+        The state; unchanged if a key does not start with `prefix`.
+    """
     if all(key.startswith(prefix) for key in state):
         return {key.removeprefix(prefix): value for key, value in state.items()}
     return dict(state)

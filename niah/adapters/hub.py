@@ -59,7 +59,16 @@ def fetch_from_hub(repository: str, file: str, revision: str) -> Path:
 
 
 def cached_from_hub(repository: str, file: str, revision: str) -> Path | None:
-    """Return a file in the library's cache, if it is there; makes no request."""
+    """Return a file in the library's cache, without a request.
+
+    Args:
+        repository: OWNER/NAME.
+        file: its path in the repository.
+        revision: branch, tag or commit; "" for the default branch.
+
+    Returns:
+        The path; None if it is not there.
+    """
     from huggingface_hub import constants, try_to_load_from_cache
 
     path = try_to_load_from_cache(

@@ -84,7 +84,12 @@ class Frontend(Protocol):
         """Return the level that a gain of the waveform adds."""
 
     def finish(self, levels: "NDArray[np.float32]", lowest: float) -> None:
-        """Apply the floor: levels to features, in place. No level is below `lowest`, which may make it unnecessary."""
+        """Apply the floor: levels to features, in place.
+
+        Args:
+            levels: (.., mels) float32, is overwritten.
+            lowest: no level is below it, which may make the floor unnecessary.
+        """
 
     def needle(self, waveform: "Tensor") -> "Tensor":
         """Pad or cut a clip (samples,) to a needle (needle_frames, mels); the caller subtracts its mean before."""

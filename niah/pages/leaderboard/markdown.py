@@ -96,7 +96,7 @@ def by_intervals_note(count: int, of: int) -> str:
     """
     return (
         f"{count} of {of} comparisons of two systems are by their intervals, because the scores of the clips "
-        "are not stored: fewer are told apart than paired scores would tell."
+        "are not stored: intervals detect fewer differences than paired scores."
     )
 
 
@@ -110,7 +110,7 @@ def _caption(board: Board, rankings: Sequence[Ranking]) -> str:
     ranked_at = " or ".join(length_name(s) for s in sorted({r.length_s for r in rankings}))
     return (
         f"mAP of {board.protocol}{level} on {board.n_clips} clips of {board.needles}, ranked at {ranked_at}: "
-        "models that the clips do not tell apart share a rank (in brackets, per cent that is left of the 10 s mAP / of "
+        "models without a significant difference share a rank (in brackets, per cent that is left of the 10 s mAP / of "
         "its part above chance); L85 and L50, the length at which 85 % and 50 % of the 10 s mAP are left; "
         "seconds of audio processed in a second"
     )

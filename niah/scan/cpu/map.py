@@ -227,7 +227,7 @@ class Parameters:
 
 
 class ChunkedMapScan:
-    """The scan of one map of F rows in a given number of chunks (module docstring).
+    """The scan of one map of F rows in chunks (module docstring).
 
     Args:
         parameters: of the scan.

@@ -72,7 +72,7 @@ def _gradients(
     F: tl.constexpr, C: tl.constexpr, R: tl.constexpr, RANK: tl.constexpr, M: tl.constexpr,
     WIDTH: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Slabs one after another for a fixed channel block, so that a program's sums stay its own."""
+    """Process slabs one after another for a fixed channel block, so that each program has its own sums."""
     channel_blocks: tl.constexpr = (C + WIDTH - 1) // WIDTH
     program = tl.program_id(0).to(tl.int64)
     worker = program // channel_blocks

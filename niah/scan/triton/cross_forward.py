@@ -171,7 +171,7 @@ def line_states(
 
 @triton.jit
 def _weights(k, c, dt_weight, dt_bias, A, C: tl.constexpr, R: tl.constexpr, RANK: tl.constexpr):
-    """One direction's step projection (RANK, WIDTH), bias and A log2 e (WIDTH,), for channels c."""
+    """Load one direction's step projection (RANK, WIDTH), bias and A log2 e (WIDTH,), for channels c."""
     r = tl.arange(0, RANK)
     inside = (r < R)[:, None] & (c < C)[None, :]
     weight = tl.load(dt_weight + (k * C + c)[None, :] * R + r[:, None], mask=inside, other=0.0)
@@ -182,7 +182,7 @@ def _weights(k, c, dt_weight, dt_bias, A, C: tl.constexpr, R: tl.constexpr, RANK
 
 @triton.jit
 def _coordinates(p, step, inside, R: tl.constexpr, RANK: tl.constexpr):
-    """The coordinates (M, RANK) of one step a lane, and where (M,) its B is; `p` points to the direction's part."""
+    """Return the coordinates (M, RANK) of one step a lane, and the offset (M,) of its B, from a direction's `p`."""
     r = tl.arange(0, RANK)
     offset = step * (4 * (R + 2))
     mask = inside[:, None] & (r < R)[None, :]
@@ -263,7 +263,7 @@ def _outputs(
     F: tl.constexpr, C: tl.constexpr, R: tl.constexpr, RANK: tl.constexpr, M: tl.constexpr,
     WIDTH: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """The sum of the four directions, a (slab, channel block) at a time."""
+    """Write the sum of the four directions, one (slab, channel block) at a time."""
     channel_blocks: tl.constexpr = (C + WIDTH - 1) // WIDTH
     program = tl.program_id(0).to(tl.int64)
     own = tl.arange(0, WIDTH)

@@ -19,7 +19,7 @@ import triton.language as tl
 
 @triton.jit
 def slab_extent(slab, item, T, line, pieces, F: tl.constexpr):
-    """(columns of a slab, its first position in the whole tensor), int32 and int64; `slab` and `item` are int64."""
+    """Return (columns of a slab, its first position in the whole tensor), int32 and int64, as `slab` and `item` are."""
     before = slab * pieces * line
     columns = tl.minimum(T - before, pieces * line).to(tl.int32)
     return columns, (item * T + before) * F
@@ -27,7 +27,7 @@ def slab_extent(slab, item, T, line, pieces, F: tl.constexpr):
 
 @triton.jit
 def sweep_sizes(k, columns, T, line, chunks, F: tl.constexpr, M: tl.constexpr):
-    """(groups of M lanes in a slab, steps of a full line, stride of a step, lines of a batch item)."""
+    """Return (groups of M lanes in a slab, steps of a full line, stride of a step, lines of a batch item)."""
     along_time = k % 2 == 0
     lanes = tl.where(along_time, (columns + line - 1) // line * F, columns)
     steps = tl.where(along_time, line, F)
@@ -37,7 +37,7 @@ def sweep_sizes(k, columns, T, line, chunks, F: tl.constexpr, M: tl.constexpr):
 
 @triton.jit
 def line_starts(k, lane, columns, line, F: tl.constexpr):
-    """(first step, steps) of each lane, (M,) int32; lanes beside the map have no steps."""
+    """Return (first step, steps) of each lane, (M,) int32; lanes beside the map have no steps."""
     along_time = k % 2 == 0
     column = tl.where(along_time, lane // F * line, lane)
     row = tl.where(along_time, lane % F, 0)
@@ -50,9 +50,10 @@ def state_offset(
     k, item, slab, lane, reverse, line, pieces, chunks, lines, rows_size,
     C: tl.constexpr, F: tl.constexpr,
 ):  # fmt: skip
-    """Where each lane's pair or state begins, (M,) int64: (batch, 2, lines along time, C), then (batch, 2, columns, C).
+    """Return the offset of each lane's pair or state, (M,) int64.
 
-    Ranks are in scan order, so that the carry always goes forwards.
+    States are (batch, 2, lines along time, C), then (batch, 2, columns, C). Ranks are in scan order, so that the carry
+    always goes forwards.
     """
     along_time = k % 2 == 0
     wide = lane.to(tl.int64)

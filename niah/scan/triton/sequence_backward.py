@@ -60,7 +60,7 @@ def _gradients(
     E: tl.constexpr, N: tl.constexpr, STATES: tl.constexpr, WIDTH: tl.constexpr,
     REVERSE: tl.constexpr,
 ):  # fmt: skip
-    """Lines one after another for a fixed channel block, so that a program's sums stay its own."""
+    """Process lines one after another for a fixed channel block, so that each program has its own sums."""
     blocks: tl.constexpr = (E + WIDTH - 1) // WIDTH
     program = tl.program_id(0).to(tl.int64)
     worker = program // blocks

@@ -156,7 +156,7 @@ def _place(program, line, lines, L, E: tl.constexpr, WIDTH: tl.constexpr, REVERS
 
 @triton.jit
 def _decays(A, e, n, E: tl.constexpr, N: tl.constexpr):
-    """A log2 e (WIDTH, STATES); states beside N never decay, and are never driven."""
+    """Return A log2 e (WIDTH, STATES); states beside N never decay, and are never driven."""
     inside = (e < E)[:, None] & (n < N)[None, :]
     a = tl.load(A + e[:, None] * N + n[None, :], mask=inside, other=0.0)
     return a.to(tl.float32) * LOG2_E
@@ -198,7 +198,7 @@ def _outputs(
     E: tl.constexpr, N: tl.constexpr, STATES: tl.constexpr, WIDTH: tl.constexpr,
     REVERSE: tl.constexpr,
 ):  # fmt: skip
-    """y of one line and channel block; the last line in scan order leaves the final state too."""
+    """Write y of one line and channel block; the last line in scan order also writes the final state."""
     program = tl.program_id(0).to(tl.int64)
     e, item, rank, first, steps = _place(program, line, lines, L, E, WIDTH, REVERSE)
     n = tl.arange(0, STATES)

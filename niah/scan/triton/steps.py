@@ -36,7 +36,7 @@ def sigmoid(z):
 
 @triton.jit
 def after(decay, value, next_decay, next_value):
-    """Compose pairs (a, b), which stand for h -> a h + b: the first, then the second."""
+    """Compose two pairs (a, b), which stand for h -> a h + b: the first, then the second."""
     return next_decay * decay, next_decay * value + next_value
 
 
@@ -48,7 +48,7 @@ def interpreted() -> bool:
 
 
 def device_of(tensor: torch.Tensor) -> AbstractContextManager[object]:
-    """Launch on the tensor's device: Triton launches on torch's current one, which is cuda:0 unless told."""
+    """Launch on the tensor's device: Triton launches on torch's current one, by default cuda:0."""
     return torch.cuda.device(tensor.device) if tensor.is_cuda else nullcontext()
 
 

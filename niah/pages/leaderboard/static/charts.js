@@ -55,20 +55,20 @@ function frame({x, y, xTicks, yTicks, xTitle, yTitle, log}) {
 
 // Ticks that do not overlap, the outer ones first.
 function thinned(values, px, apart = 36) {
-  const kept = [];
+  const ticks = [];
   for (const value of [...new Set([values[0], values.at(-1), ...values])]) {
-    if (kept.every((other) => Math.abs(px(other) - px(value)) >= apart)) kept.push(value);
+    if (ticks.every((other) => Math.abs(px(other) - px(value)) >= apart)) ticks.push(value);
   }
-  return kept.sort((a, b) => a - b);
+  return ticks.sort((a, b) => a - b);
 }
 
 let figures = 0;
 function figure(title, description, viewBox, ...content) {
   figures += 1;
-  const [heading, told] = [`figure${figures}`, `figure${figures}-told`];
+  const [heading, summary] = [`figure${figures}`, `figure${figures}-summary`];
   return h("figure", {}, h("figcaption", {}, title),
-    svg("svg", {viewBox, role: "group", "aria-labelledby": heading, "aria-describedby": told, class: "plot"},
-      svg("title", {id: heading}, title), svg("desc", {id: told}, description), content));
+    svg("svg", {viewBox, role: "group", "aria-labelledby": heading, "aria-describedby": summary, class: "plot"},
+      svg("title", {id: heading}, title), svg("desc", {id: summary}, description), content));
 }
 
 // A group of points that takes the focus once; the arrows walk along them, and each tells itself.

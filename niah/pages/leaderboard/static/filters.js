@@ -1,4 +1,4 @@
-// What is shown: one state, kept in the address after the hash so that a view can be linked to.
+// The state of the view, stored in the address after the hash so that a view can be linked to.
 
 const ALL = "all";
 const entries = data.boards.flatMap((board) => board.entries);
@@ -37,8 +37,8 @@ const DEFAULTS = {
 const state = {...DEFAULTS};
 
 function readHash() {
-  const given = new URLSearchParams(location.hash.slice(1));
-  for (const key of Object.keys(DEFAULTS)) state[key] = given.get(key) ?? DEFAULTS[key];
+  const parameters = new URLSearchParams(location.hash.slice(1));
+  for (const key of Object.keys(DEFAULTS)) state[key] = parameters.get(key) ?? DEFAULTS[key];
   for (const {key, options} of FILTERS) {  // an old link to what is no longer there shows all
     if (state[key] !== ALL && !options.includes(state[key])) state[key] = DEFAULTS[key];
   }

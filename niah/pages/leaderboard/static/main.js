@@ -3,8 +3,8 @@
 const form = document.getElementById("filters");
 const target = document.getElementById("boards");
 
-function change(given) {
-  Object.assign(state, given);
+function change(changes) {
+  Object.assign(state, changes);
   writeHash();
   render();
 }

@@ -1,5 +1,5 @@
-// Accuracy against speed at one length, with the front of what nothing else beats in both.
-// Speeds of two machines are not comparable: each machine has a front of its own.
+// Accuracy against speed at one length, with the Pareto front.
+// Speeds of two machines are not comparable: each machine has its own front.
 
 function speedPanels(board, shown, at) {
   const drawn = shown.filter((entry) => speedCell(entry, at));
@@ -8,11 +8,11 @@ function speedPanels(board, shown, at) {
   const speeds = drawn.map((entry) => speedCell(entry, at).rtf);
   const range = [Math.min(...speeds) / 1.5, Math.max(...speeds) * 1.5];
   const machines = unique(drawn.map((entry) => speedCell(entry, at).machine));
-  const told = h("p", {class: "note"}, machines.length > 1
+  const note = h("p", {class: "note"}, machines.length > 1
     ? `Speeds are of ${machines.length} machines, and are not comparable between them; each has its own front: ` +
       `${machines.join("; ")}.`
     : `Measured on ${machines[0] || "a machine that is not stated"}.`);
-  return [told, legend(board, drawn, [[frontSwatch(), "Pareto front"], [dashes(), "chance"]]),
+  return [note, legend(board, drawn, [[frontSwatch(), "Pareto front"], [dashes(), "chance"]]),
     h("div", {class: "panels"}, scenes.map((scene) =>
       speedPanel(board, scene, drawn.filter((entry) => sceneKey(entry) === scene), at, range)))];
 }

@@ -12,7 +12,7 @@ function columns(board, lengths, at) {
       value: (e) => cellAt(e, data.base_s)?.mAP, draw: (e) => withInterval(cellAt(e, data.base_s), "mAP", score)},
     ...lengths.map((s) => ({key: `mAP${s}`, title: lengthName(s), about: "mAP, left", always: true,
       hint: "mAP at this length; below, per cent of the 10 s mAP that is left; adjusted: of its part above chance",
-      value: (e) => cellAt(e, s)?.mAP, draw: (e) => kept(cellAt(e, s))})),
+      value: (e) => cellAt(e, s)?.mAP, draw: (e) => withShare(cellAt(e, s))})),
     ...Object.keys(board.entries[0].effective).map((name) => ({key: name, title: name, about: "length",
       hint: effectiveHint(name.slice(1)), value: (e) => e.effective[name]?.s,
       draw: (e) => effective(e.effective[name])})),
@@ -38,15 +38,15 @@ function withInterval(cell, name, show) {
   return [show(cell[name]), interval ? h("small", {}, between) : null];
 }
 
-function effective(told) {
-  if (!told) return null;
-  const dips = told.dips ? h("small", {title: "The curve was below it before, and came back"}, "with dips") : null;
-  return [told.text, told.interval ? h("small", {}, told.interval) : null, dips];
+function effective(length) {
+  if (!length) return null;
+  const dips = length.dips ? h("small", {title: "The curve was below it before, and recovered"}, "with dips") : null;
+  return [length.text, length.interval ? h("small", {}, length.interval) : null, dips];
 }
 
 const failure = (cell) => (cell.status === "oom" ? "out of memory" : "error");
 
-function kept(cell) {
+function withShare(cell) {
   if (!cell) return null;
   if (cell.status !== "ok") return h("span", {class: "bad", title: cell.error}, failure(cell));
   if (!known(cell.mAP)) return null;
@@ -70,10 +70,10 @@ function rankCell(board, entry) {
   const {ranks, length} = rankingOf(board, entry);
   const rank = ranks[board.entries.indexOf(entry)];
   if (rank === undefined) return h("span", {class: "none", title: `no score at ${lengthName(length)}`}, "–");
-  if (rank === null) return h("small", {class: "bad", title: "not told from random scores: no rank"}, "at chance");
+  if (rank === null) return h("small", {class: "bad", title: "not significantly above chance: no rank"}, "at chance");
   const [first, last] = rank;
-  const told = first === last ? null : h("small", {title: "ranks that it may have"}, `${first}–${last}`);
-  return [String(first), told];
+  const range = first === last ? null : h("small", {title: "possible ranks"}, `${first}–${last}`);
+  return [String(first), range];
 }
 
 function byRank(board, list) {
@@ -122,7 +122,7 @@ function boardTable(board, number, shown, lengths, at, change) {
   });
   return h("div", {class: "scroll", tabindex: 0, role: "region", "aria-label": `Results, ${board.needles}`,
     "data-key": `${number}/table`},
-  h("table", {}, h("caption", {}, "Models that the clips do not tell apart share a rank; below it, the ranks " +
+  h("table", {}, h("caption", {}, "Models without a significant difference share a rank; below it, the ranks " +
       "that it may have. Select a heading to sort, a model to see where its numbers are from."),
     h("thead", {}, h("tr", {}, h("th", {scope: "col", class: "rank", "aria-sort": by ? null : "ascending"},
       h("button", {type: "button", click: () => change({sort: "", up: ""}), "data-key": `${number}/sort/rank`,
