@@ -1,4 +1,4 @@
-"""The words of the code: references that a reader can have, docstrings that open with a verb or a noun."""
+"""The words of the code: reachable references, docstrings that open with a verb or a noun, names that say a thing."""
 
 import ast
 import re
@@ -16,6 +16,7 @@ UNREACHABLE = (
     "shared/" + "facts",
 )
 OPENINGS = ("Of", "As", "What", "Those", "Whether", "How")
+PARTICIPLES = ("told", "found", "held", "asked", "given", "kept")
 
 
 def sources(*folders: str) -> list[Path]:
@@ -60,3 +61,26 @@ def test_docstrings_open_with_a_verb_or_a_noun() -> None:
                 found.append(f"{path.relative_to(REPOSITORY)}:{line}: {summary}")
     assert count > 1000
     assert not found, "\n".join(found)
+
+
+def names(path: Path) -> Iterator[tuple[int, str]]:
+    """The line and name of each variable, argument, attribute, function and class of a module."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        match node:
+            case ast.Name(id=name) | ast.arg(arg=name) | ast.Attribute(attr=name):
+                yield node.lineno, name
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                yield node.lineno, name
+
+
+def test_names_say_what_a_value_is() -> None:
+    """`logits`, `rows` or `matches` say what a value is; a bare participle does not."""
+    bare, count = [], 0
+    for path in sources("niah"):
+        if path.suffix == ".py":
+            for line, name in names(path):
+                count += 1
+                if name.strip("_").lower() in PARTICIPLES:
+                    bare.append(f"{path.relative_to(REPOSITORY)}:{line}: {name}")
+    assert count > 10_000
+    assert not bare, "\n".join(bare)
