@@ -60,7 +60,7 @@ def test_the_interval_is_where_the_bounds_cross() -> None:
 def test_bad_input_is_told() -> None:
     with pytest.raises(NiahError, match="at least one"):
         effective_length([], [], 0.5)
-    with pytest.raises(NiahError, match="once"):
+    with pytest.raises(NiahError, match="different"):
         effective_length([10, 10], [1, 1], 0.5)
     with pytest.raises(NiahError, match="bounds"):
         effective_length([10, 20], [1, 0.5], 0.5, ([1.0], [1.0]))
