@@ -5,7 +5,7 @@ loading             from a name, kind or file to a haystack
 naming              distinct names for the haystacks of a run
 builders            targets of the cards' import strings `niah.haystacks:<builder>`
 sources             endless sounds; synthetic_talkers: voices for babble without recordings
-energy_bank         a sound's mel energies, computed once
+sound_bank          extent, level and samples of a sound, by hops;   energy_bank: its mel energies, computed once
 segments            the parts of a bank that one clip's noise consists of
 clip_noise          one clip's noise at its level, as features or as samples
 """

@@ -21,9 +21,11 @@ from torch import Tensor
 
 from niah.errors import NiahError
 from niah.frontends import Frontend
+from niah.frontends.waveform import is_waveform
 from niah.haystacks.energy_bank import NoiseBank
 from niah.haystacks.haystack import Haystack
 from niah.haystacks.segments import NoisePath, from_the_start, official_hops, patchwork
+from niah.haystacks.sound_bank import SampleBank, SoundBank
 
 HAYSTACK_DBFS = -30.0
 """Rms of every haystack under niah-v2.1, in dB of full scale 1.
@@ -51,7 +53,7 @@ class Noise:
 
 
 class ClipNoise:
-    """Choose, measure and render the noise of each clip, from one bank of a haystack's energies."""
+    """Choose, measure and render the noise of each clip, from one bank of a haystack."""
 
     def __init__(self, haystack: Haystack, frontend: Frontend, protocol: str, seed: int) -> None:
         self._key = (seed, haystack.name)
@@ -61,7 +63,8 @@ class ClipNoise:
         self._from_start = self._as_released and haystack.tiled
         self._whole_seams = protocol == "niah-v2.1"
         sound = haystack.sound(frontend.sample_rate)
-        self._bank = NoiseBank(sound, frontend, exact=self._from_start)
+        bank = SampleBank if is_waveform(frontend) else NoiseBank
+        self._bank: SoundBank = bank(sound, frontend, exact=self._from_start)
         self.overlap = -(-frontend.frame_length // frontend.frame_shift) - 1
         """Frames before a hop whose windows reach into it."""
 
@@ -145,7 +148,7 @@ class ClipNoise:
             for hop, hops in noise.path.pieces(stream_hop, run):
                 self._bank.fill(rows[written : written + hops], hop, noise.gain)
                 written += hops
-        if self._whole_seams:
+        if self._whole_seams and self.overlap:
             self._fill_seams(rows, noise, first)
 
     def samples(self, noise: Noise, first_hop: int, count: int) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 
-from niah.haystacks.energy_bank import NoiseBank
+from niah.haystacks.sound_bank import SoundBank
 from niah.randomness import keyed_generator
 
 SEGMENT_HOPS = 4000
@@ -63,7 +63,7 @@ def from_the_start(hops: int) -> NoisePath:
     return NoisePath(((0, hops),))
 
 
-def patchwork(bank: NoiseBank, hops: int, *key: object) -> NoisePath:
+def patchwork(bank: SoundBank, hops: int, *key: object) -> NoisePath:
     """Draw segments of the bank at random places: the first of 1 to 4000 hops, the others of 4000.
 
     The first one's random length makes two clips differ even where they draw the same places.

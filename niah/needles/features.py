@@ -11,6 +11,8 @@ from niah.audio import rms
 from niah.errors import NiahError
 from niah.frontends import Frontend
 
+_QUIETEST_POWER = 1e-10  # -100 dB of full scale: below it all rows are equally quiet
+
 
 @dataclass(frozen=True)
 class NeedleFeatures:
@@ -65,7 +67,7 @@ def shortest_ms(frontend: Frontend) -> float:
     return 1000 * frontend.frame_length / frontend.sample_rate
 
 
-def loudest_segment(needle: NeedleFeatures, count: int) -> int:
+def loudest_segment(needle: NeedleFeatures, count: int, *, of_samples: bool = False) -> int:
     """Return the first of the `count` consecutive frames that are loudest together.
 
     Loudness of a segment = mean over its frames and mel bins of the normalised log-mel. A front end's normalisation is
@@ -75,10 +77,14 @@ def loudest_segment(needle: NeedleFeatures, count: int) -> int:
     Args:
         needle: features (frames, mels) of the clip.
         count: frames of the segment.
+        of_samples: the features are rows of samples, whose loudness is the logarithm of their power.
     """
     sounding = min(needle.frames, len(needle.features))
     if sounding <= count:
         return 0
-    levels = needle.features[:sounding].double().mean(dim=1)  # (frames,)
+    rows = needle.features[:sounding].double()
+    if of_samples:
+        rows = rows.square().mean(dim=1, keepdim=True).clamp_min(_QUIETEST_POWER).log()
+    levels = rows.mean(dim=1)  # (frames,)
     sums = torch.cat([levels.new_zeros(1), levels.cumsum(0)])
     return int((sums[count:] - sums[:-count]).argmax())

@@ -9,6 +9,7 @@ from typing import Literal
 
 from niah.errors import NiahError, nearest
 from niah.frontends import Frontend
+from niah.frontends.waveform import is_waveform
 from niah.haystacks import Haystack
 from niah.placement import check_protocol
 
@@ -31,6 +32,19 @@ def needs_waveforms(protocol: str, levels: Iterable[str]) -> bool:
     return protocol == "niah-v2.1" or "mix" in levels
 
 
+def check_playable(protocol: str, frontend: Frontend) -> None:
+    """Check that a front end can have scenes of a protocol: `dass-v1` splices features, never waveforms.
+
+    Raises:
+        NiahError: unknown protocol, or one that the front end cannot have.
+    """
+    check_protocol(protocol)
+    if protocol == "dass-v1" and is_waveform(frontend):
+        raise NiahError(
+            "dass-v1 splices log-mel features, and a model of waveforms has none: use --protocol niah-v2"
+        )
+
+
 def level_of(protocol: str, haystack: Haystack, frontend: Frontend, level: str | None) -> Level:
     """Return the level of a builder's scenes; constants are always "surround", for nothing can be mixed.
 
@@ -43,10 +57,14 @@ def level_of(protocol: str, haystack: Haystack, frontend: Frontend, level: str |
     Raises:
         NiahError: unknown protocol or level, or a combination without a meaning.
     """
-    check_protocol(protocol)
+    check_playable(protocol, frontend)
     wanted = default_level(protocol) if level is None else level
     if wanted not in LEVELS:
         raise NiahError(f"level {wanted!r}: unknown.{nearest(wanted, LEVELS)}")
+    if haystack.fill == "zero" and is_waveform(frontend):
+        raise NiahError(
+            f"haystack '{haystack.name}' is the data set's mean log-mel, which no waveform has: use silence"
+        )
     if haystack.fill == "zero" and not frontend.zero_row:
         raise NiahError(
             f"haystack '{haystack.name}' is the data set's mean log-mel, which this model's front end does not know: "

@@ -16,7 +16,8 @@ from niah.audio import AudioError
 from niah.errors import NiahError
 from niah.frontends.kaldi import KaldiFrontend
 from niah.haystacks import load_haystack
-from niah.haystacks.energy_bank import ENDLESS_HOPS, NoiseBank
+from niah.haystacks.energy_bank import NoiseBank
+from niah.haystacks.sound_bank import ENDLESS_HOPS
 from niah.haystacks.sources import GaussianNoise, Sound, Tiled, VoiceMix
 from niah.haystacks.synthetic_talkers import talker
 from niah.randomness import keyed_generator
