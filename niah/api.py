@@ -27,7 +27,9 @@ _LIST_TYPES: dict[str, type] = {  # field that holds several values: type of one
     **{axis.values: axis.kind for name, axis in AXES.items() if name != "level"},
 }
 
-Models: TypeAlias = str | Path | Iterable[str | Path]
+Models: TypeAlias = (
+    object  # str, Path, a function of waveforms, an adapter or a waveform model, or several
+)
 Names: TypeAlias = str | Iterable[str]
 Numbers: TypeAlias = float | Iterable[float]
 Counts: TypeAlias = int | Iterable[int]
@@ -39,8 +41,10 @@ class RunKeywords(TypedDict, total=False):
     Where several values are possible, one value or any iterable of values is accepted.
     """
 
-    models: Models  # names of cards, or paths of card files
+    models: Models  # names or paths of cards, functions of waveforms, adapters, waveform models
     model: Models
+    labels: str | Path  # of a function of waveforms: a vocabulary's name or file
+    sample_rate: int  # in Hz, of a function of waveforms
     checkpoint: str | Path | None  # a file, or "random"; None: the card's own weights
     needles: str | Path
     limit: int | None  # number of clips
@@ -98,7 +102,7 @@ def run(**options: Unpack[RunKeywords]) -> "pd.DataFrame":
         NiahError: an option is unknown or wrong. An error in one cell is recorded in that cell's row instead.
     """
     values = {SHORT_NAMES.get(name, name): value for name, value in options.items()}
-    names = [field.name for field in fields(RunOptions)]
+    names = [field.name for field in fields(RunOptions) if field.name != "objects"]
     if unknown := sorted(set(values) - set(names)):
         raise NiahError(
             f"niah.run has no option {', '.join(unknown)}; it has {', '.join(sorted(names))}"
@@ -106,23 +110,41 @@ def run(**options: Unpack[RunKeywords]) -> "pd.DataFrame":
     from niah.sweep.loop import sweep
     from niah.sweep.presets import options_of
 
-    parts = options_of({name: _plain(name, value) for name, value in values.items()})
+    parts = options_of({name: _plain(name, value) for name, value in _named(values).items()})
     tables = [sweep(part) for part in parts]
     return tables[-1]  # of the whole run directory
+
+
+def _named(values: dict[str, Any]) -> dict[str, Any]:
+    """Name the Python objects among the models."""
+    models: Any = values.get("models", ())
+    if isinstance(models, str | Path) or callable(models) or not isinstance(models, Iterable):
+        models = [models]
+    models = list(models)
+    if all(isinstance(model, str | Path) for model in models):
+        return values
+    from niah.adapters.python_models import name_of
+
+    names, objects = [], {}
+    for model in models:
+        name = str(model) if isinstance(model, str | Path) else name_of(model)
+        if name in names:
+            raise NiahError(f"two models are called '{name}': give one another name (its .name)")
+        names.append(name)
+        if not isinstance(model, str | Path):
+            objects[name] = model
+    return {**values, "models": names, "objects": objects}
 
 
 def _plain(name: str, value: Any) -> Any:
     """Convert lists and single values to tuples, and folders to `Path`."""
     if name in _LIST_TYPES:
         values = [value] if not isinstance(value, Iterable) or isinstance(value, str) else value
-        if name == "models" and (other := [v for v in values if not isinstance(v, str | Path)]):
-            raise NiahError(
-                f"models are names or paths of cards, got a {type(other[0]).__name__}: docs/your-model.md has the card "
-                "of a model of your own"
-            )
         return tuple(map(_LIST_TYPES[name], values))
     if name == "level" and not isinstance(value, str):
         return ",".join(value)
     if name in ("out", "babble", "audio_root") and value is not None:
         return Path(value)
-    return str(value) if name in ("needles", "checkpoint") and value is not None else value
+    return (
+        str(value) if name in ("needles", "checkpoint", "labels") and value is not None else value
+    )

@@ -1,4 +1,4 @@
-"""A check of the adapter protocol (`niah.adapters.Adapter`): each fault of a class in words.
+"""A check of the protocols `niah.adapters.Adapter` and `niah.adapters.waveform.WaveformModel`: each fault in words.
 
 `part_problems` looks at its attributes; `behaviour_problems` runs it on two noise clips of 10 s. Neither stops at the
 first fault.
@@ -10,37 +10,52 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from niah.cards import ModelCard
+from niah.adapters.waveform import WaveformAdapter, seconds_of
+from niah.errors import NiahError
 from niah.frontends import Frontend
-from niah.vocabularies import Vocabulary, vocabulary
+from niah.frontends.waveform import WaveformFrontend
+from niah.placement import FRAMES_PER_SECOND
+from niah.vocabularies import Vocabulary
 
 PARTS = ("name", "sample_rate", "frontend", "labels", "kernel", "logits")
+WAVEFORM_PARTS = ("name", "sample_rate", "labels", "waveform_logits")
 FRONTEND_PARTS = (*(name for name in vars(Frontend) if not name.startswith("_")), "__call__")
 _TOLERANCE = 1e-3  # of logits in float32, in another batch
 
 
-def part_problems(adapter: Any, card: ModelCard) -> Iterator[str]:
-    """Find parts of an adapter that are missing or of another type; nothing is run.
+def takes_waveforms(made: object) -> bool:
+    """Return whether an object is a waveform model that no adapter is around yet."""
+    return hasattr(made, "waveform_logits") and not hasattr(made, "logits")
+
+
+def part_problems(made: Any, labels: Vocabulary) -> Iterator[str]:
+    """Find parts of an adapter or waveform model that are missing or of another type; nothing is run.
 
     Args:
-        adapter: an instance of a user's class.
-        card: its card, whose labels it must have.
+        made: an instance of a user's class.
+        labels: the classes of its card, which it must have.
 
     Yields:
         One sentence a problem.
     """
-    missing = [name for name in PARTS if not hasattr(adapter, name)]
+    parts: tuple[str, ...] = PARTS
+    method, argument = "logits", "features"
+    if takes_waveforms(made):
+        parts, method, argument = WAVEFORM_PARTS, "waveform_logits", "waveforms"
+    missing = [name for name in parts if not hasattr(made, name)]
     if missing:
         yield f"it lacks {', '.join(missing)}"
-    if "logits" not in missing and not callable(adapter.logits):
-        yield "logits must be a method, logits(features)"
+    if method not in missing and not callable(getattr(made, method)):
+        yield f"{method} must be a method, {method}({argument})"
     for name in ("name", "kernel"):
-        if name not in missing and not isinstance(getattr(adapter, name), str):
-            yield f"{name} must be text, not {type(getattr(adapter, name)).__name__}"
-    if "frontend" not in missing:
-        yield from _frontend_part_problems(adapter)
+        if hasattr(made, name) and not isinstance(getattr(made, name), str):
+            yield f"{name} must be text, not {type(getattr(made, name)).__name__}"
+    if takes_waveforms(made) and "sample_rate" not in missing:
+        yield from _waveform_part_problems(made)
+    elif not takes_waveforms(made) and "frontend" not in missing:
+        yield from _frontend_part_problems(made)
     if "labels" not in missing:
-        yield from _labels_problems(adapter.labels, card)
+        yield from _labels_problems(made.labels, labels)
 
 
 def behaviour_problems(adapter: Any, device: torch.device) -> Iterator[str]:
@@ -63,7 +78,7 @@ def behaviour_problems(adapter: Any, device: torch.device) -> Iterator[str]:
     try:
         logits_of_both = adapter.logits(features)
     except Exception as error:
-        yield f"logits of {_shape(features)} raised {_error_text(error)}"
+        yield f"{_call(adapter, features)} raised {_error_text(error)}"
         return
     if not isinstance(logits_of_both, Tensor):
         yield f"logits must return a torch.Tensor, not {type(logits_of_both).__name__}"
@@ -73,17 +88,19 @@ def behaviour_problems(adapter: Any, device: torch.device) -> Iterator[str]:
         return  # a tensor on another device cannot be compared here
     logits_of_both = logits_of_both.detach()
     if not torch.equal(features, original):
-        yield "logits changed its input features in place: work on a copy"
+        yield "logits changed its input in place: work on a copy"
     yield from _consistency_problems(adapter, original, logits_of_both)
 
 
 def _features(adapter: Any) -> Tensor:
-    """Make two noise clips of unlike loudness, as needles: (2, needle_frames, mels)."""
+    """Make two noise clips of unlike loudness, as needles (2, needle_frames, mels) or as long as the model takes."""
     generator = torch.Generator().manual_seed(0)
     frontend = adapter.frontend
     waves = torch.randn(2, 10 * frontend.sample_rate, generator=generator)
     waves *= torch.tensor([[0.1], [0.003]])
     features: Tensor = torch.stack([frontend.needle(wave) for wave in waves])
+    if isinstance(adapter, WaveformAdapter) and adapter.longest_s is not None:
+        features = features[:, : int(adapter.longest_s * FRAMES_PER_SECOND)].contiguous()
     return features
 
 
@@ -99,14 +116,30 @@ def _frontend_part_problems(adapter: Any) -> Iterator[str]:
         yield f"sample_rate is {rates[1]} and its front end's is {rates[0]}: they must be the same"
 
 
-def _labels_problems(labels: Any, card: ModelCard) -> Iterator[str]:
+def _waveform_part_problems(model: Any) -> Iterator[str]:
+    """Check the rate and the limits, as the adapter around the model reads them."""
+    if not isinstance(model.sample_rate, int):
+        yield f"sample_rate must be whole Hz, not {type(model.sample_rate).__name__}"
+        return
+    try:
+        WaveformFrontend(model.sample_rate)
+    except NiahError as error:
+        yield str(error)
+    for name in ("max_seconds", "fixed_seconds"):
+        try:
+            seconds_of(model, name)
+        except NiahError as error:
+            yield str(error)
+
+
+def _labels_problems(labels: Any, wanted: Vocabulary) -> Iterator[str]:
     if not isinstance(labels, Vocabulary):
         yield (
             f"labels must be a Vocabulary, not {type(labels).__name__}: "
             "niah.vocabularies.vocabulary(card.labels_source) makes it"
         )
-    elif labels.ids != vocabulary(card.labels_source).ids:
-        yield f"labels are not those that the card names ({card.labels}), in their order"
+    elif labels.ids != wanted.ids:
+        yield f"labels are not those that the card names ({wanted.name}), in their order"
 
 
 def _frontend_problems(adapter: Any) -> Iterator[str]:
@@ -158,7 +191,7 @@ def _consistency_problems(adapter: Any, features: Tensor, both: Tensor) -> Itera
         return
     if again.shape == both.shape and _largest_difference(again, both) > 0:
         yield (
-            f"logits differ by {_largest_difference(again, both):.2g} between two runs on the same features: "
+            f"logits differ by {_largest_difference(again, both):.2g} between two runs on the same input: "
             "call .eval(), and seed what is random"
         )
     if both.ndim != 2 or alone.shape != both[:1].shape:
@@ -176,8 +209,12 @@ def _largest_difference(one: Tensor, other: Tensor) -> float:
     return float((one.double() - other.double()).abs().nan_to_num(0.0).max())
 
 
-def _shape(features: Tensor) -> str:
-    return "features " + " x ".join(str(size) for size in features.shape)
+def _call(adapter: Any, features: Tensor) -> str:
+    """The call of the user's own method, in words."""
+    method, what, shape = "logits", "features", features.shape
+    if isinstance(adapter, WaveformAdapter):
+        method, what, shape = "waveform_logits", "waveforms", features.flatten(1).shape
+    return f"{method} of {what} {' x '.join(map(str, shape))}"
 
 
 def _error_text(error: Exception) -> str:

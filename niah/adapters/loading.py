@@ -5,19 +5,23 @@ on the path: a card and a Python file beside it are all that a user's model need
 """
 
 import importlib
+import inspect
 import sys
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from niah.adapters.contract import part_problems
+from niah.adapters.contract import part_problems, takes_waveforms
 from niah.adapters.network_adapter import NetworkAdapter
 from niah.adapters.protocol import Adapter, AdapterInfo
+from niah.adapters.sources import ModelSource, find_source
+from niah.adapters.waveform import FunctionModel, WaveformAdapter
 from niah.adapters.weights import resolve
-from niah.cards import RANDOM, ModelCard, find_model
+from niah.cards import RANDOM, ModelCard
 from niah.errors import NiahError
 from niah.system.download import sha256_of
+from niah.vocabularies import Vocabulary, vocabulary
 
 OWN_PACKAGE = "niah."
 
@@ -33,7 +37,7 @@ def load_model(
     """Load a model: build its adapter and fill in its weights.
 
     Args:
-        model: a card's name, `NAME:WEIGHTS`, or the path of a card (`mine.toml`).
+        model: a card's name, `NAME:WEIGHTS`, the path of a card (`mine.toml`), or another of `niah.adapters.sources`.
         checkpoint: None for the card's own weights (embedded, cached, or fetched), `"random"` for seeded random ones
             (efficiency only), else a file in the authors' or this project's layout.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
@@ -46,8 +50,30 @@ def load_model(
     Raises:
         NiahError: unknown model, weights that do not fit or cannot be had, no such device.
     """
-    card, weights = find_model(model)
-    return load_card(card, weights, checkpoint, device=device, dtype=dtype, seed=seed)
+    source = find_source(model)
+    return load_source(source, checkpoint, device=device, dtype=dtype, seed=seed)
+
+
+def load_source(
+    source: ModelSource,
+    checkpoint: str | Path | None = None,
+    *,
+    device: str = "cpu",
+    dtype: str = "float32",
+    seed: int = 0,
+) -> Adapter:
+    """Load a model that was found (`niah.adapters.sources`), as `load_model` does.
+
+    Raises:
+        NiahError: weights that do not fit or cannot be had, a checkpoint for a model that has its own, no such device.
+    """
+    card = source.card
+    if source.make is None:
+        return load_card(card, source.weights, checkpoint, device=device, dtype=dtype, seed=seed)
+    if checkpoint:
+        raise NiahError(f"model '{card.name}' comes with its weights: leave --checkpoint out")
+    made = source.make(choose_device(device), _dtype(dtype))
+    return as_adapter(made, source.labels)
 
 
 def load_card(
@@ -75,7 +101,7 @@ def load_card(
     Raises:
         NiahError: weights that do not fit or cannot be had, no such device.
     """
-    adapter = make_adapter(card, device=device, dtype=dtype)
+    adapter = make(import_adapter(card), card, device=choose_device(device), dtype=_dtype(dtype))
     if not isinstance(adapter, NetworkAdapter):
         return load_own_adapter(adapter, card, weights, checkpoint)
     if str(checkpoint) == RANDOM:
@@ -100,6 +126,7 @@ def adapter_info(adapter: Adapter, card: ModelCard | None = None) -> AdapterInfo
         "weights_source": "",
         "random": False,
         "parameters": 0 if card is None else card.parameters,
+        "fixed_seconds": None,
     }
     stated = {name: getattr(adapter, name, default) for name, default in optional.items()}
     return AdapterInfo(
@@ -108,6 +135,7 @@ def adapter_info(adapter: Adapter, card: ModelCard | None = None) -> AdapterInfo
         random=bool(stated["random"]),
         parameters=int(stated["parameters"]),
         kernel=adapter.kernel,
+        fixed_seconds=stated["fixed_seconds"],
     )
 
 
@@ -125,7 +153,58 @@ def make_adapter(card: ModelCard, *, device: str = "cpu", dtype: str = "float32"
     Raises:
         NiahError: an adapter that cannot be imported, no such device or dtype.
     """
-    return import_adapter(card)(card, device=choose_device(device), dtype=_dtype(dtype))
+    made = make(import_adapter(card), card, device=choose_device(device), dtype=_dtype(dtype))
+    return WaveformAdapter(made) if takes_waveforms(made) else made
+
+
+def make(found: Any, card: ModelCard, *, device: torch.device, dtype: torch.dtype) -> Any:
+    """Make what a card's import string names: a class is called with the card, a function of waveforms is wrapped.
+
+    An object with `logits` or `waveform_logits` is taken as it is.
+
+    Raises:
+        NiahError: a function of waveforms whose rate the card does not say.
+    """
+    if is_factory(found):
+        return found(card, device=device, dtype=dtype)
+    if hasattr(found, "logits") or hasattr(found, "waveform_logits"):
+        return found
+    if not callable(found):
+        raise NiahError(f"card {card.path}: '{card.adapter}' is no class, model or function")
+    rate = card.config.get("sample_rate")
+    if not isinstance(rate, int):
+        raise NiahError(
+            f"card {card.path}: '{card.adapter}' is a function of waveforms: the card must say its rate, "
+            "[config] sample_rate = 16000"
+        )
+    limits = {name: card.config.get(name) for name in ("max_seconds", "fixed_seconds")}
+    return FunctionModel(found, card.name, rate, vocabulary(card.labels_source), **limits)
+
+
+def is_factory(found: Any) -> bool:
+    """Return whether an imported name makes an adapter of (card, device=.., dtype=..), rather than being a model."""
+    if isinstance(found, type):
+        return True
+    if not inspect.isroutine(found):
+        return False
+    try:
+        parameters = inspect.signature(found).parameters
+    except ValueError:  # some that are built in have none
+        return False
+    return "device" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
+
+def as_adapter(made: Any, labels: Vocabulary) -> Adapter:
+    """Check the parts of a user's adapter or waveform model, and wrap the latter.
+
+    Raises:
+        NiahError: it is none; everything that it lacks is named.
+    """
+    if problems := list(part_problems(made, labels)):
+        kind = "waveform model" if takes_waveforms(made) else "adapter"
+        raise NiahError(f"{type(made).__name__} is no {kind}: {'; '.join(problems)}")
+    adapter: Adapter = WaveformAdapter(made) if takes_waveforms(made) else made
+    return adapter
 
 
 def choose_device(device: str) -> torch.device:
@@ -203,11 +282,9 @@ def load_own_adapter(
     Raises:
         NiahError: it does not meet the protocol (each missing part is named), or takes no checkpoint.
     """
-    if problems := list(part_problems(adapter, card)):
-        raise NiahError(f"{type(adapter).__name__} is no adapter: {'; '.join(problems)}")
+    as_adapter(adapter, vocabulary(card.labels_source))
     load_own_weights(adapter, card, weights, checkpoint)
-    loaded: Adapter = adapter
-    return loaded
+    return as_adapter(adapter, vocabulary(card.labels_source))  # which knows its weights now
 
 
 def load_own_weights(

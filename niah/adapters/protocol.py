@@ -90,6 +90,7 @@ class AdapterInfo:
     random: bool
     parameters: int
     kernel: str
+    fixed_seconds: float | None = None  # what a waveform model pads or crops every input to
 
 
 def network_of(adapter: object) -> nn.Module | None:

@@ -7,14 +7,21 @@ from typing import Any
 
 import torch
 
-from niah.adapters.contract import behaviour_problems, part_problems
-from niah.adapters.loading import choose_device, import_adapter, load_model, load_own_weights
+from niah.adapters.contract import behaviour_problems, part_problems, takes_waveforms
+from niah.adapters.loading import (
+    choose_device,
+    import_adapter,
+    load_own_weights,
+    load_source,
+    make,
+)
 from niah.adapters.network_adapter import NetworkAdapter
 from niah.adapters.protocol import INDEXED_BY_32_BITS, largest
+from niah.adapters.sources import ModelRequest, ModelSource, find_source
+from niah.adapters.waveform import WaveformAdapter, window_s
 from niah.adapters.wrappers.sliding_window import SlidingWindow
-from niah.cards import ModelCard, find_model
 from niah.errors import NiahError
-from niah.placement import FRAMES_PER_SECOND, NEEDLE_ALONE_S, total_frames
+from niah.placement import FRAMES_PER_SECOND, total_frames
 from niah.system.memory import PeakMemory, free_cached, is_out_of_memory
 
 _GIB = 2**30
@@ -32,36 +39,45 @@ class Finding:
 
 
 def verify(
-    name: str, checkpoint: str | None, lengths_s: Sequence[float], device: str
+    name: str,
+    checkpoint: str | None,
+    lengths_s: Sequence[float],
+    device: str,
+    request: ModelRequest | None = None,
 ) -> Iterator[Finding]:
     """Load a model and check it: the weights, the protocol, and each length natively or over windows.
 
-    A model of the package loads strictly or not at all; for a user's adapter every problem is listed.
+    A model of the package loads strictly or not at all; for a user's adapter or waveform model every problem is listed.
 
     Args:
-        name: a card's name or path.
+        name: a card's name or path, or another of `niah.adapters.sources`.
         checkpoint: None for the card's own weights, "random", or a file.
         lengths_s: lengths to run, in seconds.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        request: the labels and rate of a model without a card.
 
     Yields:
         The findings, in order.
 
     Raises:
-        NiahError: no such card, an adapter that cannot be imported, or weights that do not load.
+        NiahError: no such model, an adapter that cannot be imported, or weights that do not load.
     """
     chosen = choose_device(device)
-    card, weights = find_model(name)
-    family = import_adapter(card)
+    source = find_source(name, request)
+    family = None if source.make else import_adapter(source.card)
     if isinstance(family, type) and issubclass(family, NetworkAdapter):
-        adapter: Any = load_model(name, checkpoint, device=str(chosen))
+        adapter: Any = load_source(source, checkpoint, device=str(chosen))
         yield Finding(f"{adapter.name}: loads strictly; {_summary(adapter)}")
     else:
-        adapter = _make_own_adapter(family, card, chosen)
-        load_own_weights(adapter, card, weights, checkpoint)
-        loaded = "loads" if checkpoint or weights else "is made without weights"
-        yield Finding(f"{card.name} ({card.adapter}): {loaded}")
-    problems = [*part_problems(adapter, card), *behaviour_problems(adapter, chosen)]
+        adapter = _make_own(source, family, chosen)
+        load_own_weights(adapter, source.card, source.weights, checkpoint)
+        loaded = "loads" if checkpoint or source.weights else "is made without weights"
+        yield Finding(f"{source.card.name} ({source.card.adapter}): {loaded}")
+    problems = list(part_problems(adapter, source.labels))
+    if takes_waveforms(adapter) and not problems:
+        adapter = WaveformAdapter(adapter)
+    if not takes_waveforms(adapter):
+        problems += behaviour_problems(adapter, chosen)
     yield from (Finding(problem, met=False) for problem in problems)
     if problems:
         return
@@ -80,10 +96,13 @@ def _summary(adapter: NetworkAdapter) -> str:
     )
 
 
-def _make_own_adapter(family: Any, card: ModelCard, device: torch.device) -> Any:
-    """Make a user's adapter as the harness makes it."""
+def _make_own(source: ModelSource, family: Any, device: torch.device) -> Any:
+    """Make a user's adapter or waveform model as the harness makes it."""
+    card = source.card
+    if source.make is not None:
+        return source.make(device, torch.float32)
     try:
-        return family(card, device=device, dtype=torch.float32)
+        return make(family, card, device=device, dtype=torch.float32)
     except NiahError:
         raise
     except Exception as error:  # a user's code may raise anything
@@ -98,7 +117,7 @@ def _check_length(adapter: Any, length_s: float, device: torch.device) -> Iterat
         yield _run_length(adapter, length_s, device)
     except NiahError as error:
         yield Finding(f"{length_s:g} s: no native mode: {error}")
-        over_windows = SlidingWindow(adapter, NEEDLE_ALONE_S)
+        over_windows = SlidingWindow(adapter, window_s(adapter))
         try:
             finding = _run_length(over_windows, length_s, device)
         except NiahError as refused:

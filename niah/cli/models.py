@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from niah.cli.messages import fail, print_table
-from niah.cli.options import numbers
+from niah.cli.options import LABELS_HELP, SAMPLE_RATE_HELP, numbers
 
 if TYPE_CHECKING:
     from niah.cards import ModelCard
@@ -63,12 +63,16 @@ def models_verify(
         str, typer.Option(help="Lengths to run in seconds, comma-separated.")
     ] = "10,50,300",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    labels: Annotated[str, typer.Option(help=LABELS_HELP)] = "",
+    sample_rate: Annotated[int | None, typer.Option(help=SAMPLE_RATE_HELP)] = None,
 ) -> None:
     """Load strictly, check the adapter protocol and run at several lengths; exit status 2 if it is not met."""
+    from niah.adapters.sources import ModelRequest
     from niah.adapters.verify import verify
 
     unmet = 0
-    for finding in verify(name, checkpoint, numbers(lengths), device):
+    request = ModelRequest(labels, sample_rate)
+    for finding in verify(name, checkpoint, numbers(lengths), device, request):
         print(finding, flush=True)
         unmet += not finding.met
     if unmet:

@@ -37,6 +37,8 @@ NEEDLES_HELP = (
     "Labelled clips: 'synthetic' (embedded), an AST/DASS .json, a .csv (path,labels; Google segments; ESC-50's), "
     ".parquet shards, or the folder of ESC-50, FSD50K or AudioSet parquet. Columns filter: 'meta.csv?fold=4'."
 )
+LABELS_HELP = "Classes of a model without a card: audioset-527, esc-50, synthetic, .., a CSV, or 'model' for its own."
+SAMPLE_RATE_HELP = "Rate in Hz at which a function of waveforms takes them."
 PROTOCOL_HELP = (
     "niah-v2 (its current version, niah-v2.1) or dass-v1 (the paper's released harness)."
 )

@@ -7,7 +7,14 @@ import typer
 
 from niah.cli.axes import with_axes
 from niah.cli.messages import fail, note, plural
-from niah.cli.options import BABBLE_HELP, NEEDLES_HELP, PROTOCOL_HELP, numbers
+from niah.cli.options import (
+    BABBLE_HELP,
+    LABELS_HELP,
+    NEEDLES_HELP,
+    PROTOCOL_HELP,
+    SAMPLE_RATE_HELP,
+    numbers,
+)
 from niah.cli.report import show_report
 from niah.errors import NiahError
 
@@ -31,7 +38,7 @@ def run(
         typer.Option(
             "--model",
             "-m",
-            help="Model name or card.toml; repeat for several. NAME:v2 selects other weights. "
+            help="Model name, card.toml or FILE.py:NAME; repeat for several. NAME:v2 selects other weights. "
             "[default: dass-nano, ast-sin-nano, aum-nano]",
         ),
     ] = None,
@@ -75,6 +82,10 @@ def run(
             help="Weights file for the model (.safetensors, .pth), or 'random' (speed only).",
             rich_help_panel=CLIPS,
         ),
+    ] = None,
+    labels: Annotated[str, typer.Option(help=LABELS_HELP, rich_help_panel=CLIPS)] = "",
+    sample_rate: Annotated[
+        int | None, typer.Option(help=SAMPLE_RATE_HELP, rich_help_panel=CLIPS)
     ] = None,
     limit: Annotated[
         int | None,
@@ -210,6 +221,8 @@ def run(
         **axes,
         "preset": preset,
         "checkpoint": checkpoint,
+        "labels": labels,
+        "sample_rate": sample_rate,
         "needles": needles,
         "audio_root": audio_root,
         "limit": limit,

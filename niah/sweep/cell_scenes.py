@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from niah.frontends import Frontend
+from niah.frontends.waveform import is_waveform
 from niah.haystacks import Haystack
 from niah.needles.distractors import Distractors
-from niah.needles.features import loudest_segment
+from niah.needles.features import NeedleFeatures, loudest_segment
 from niah.needles.prepared import PreparedNeedles
 from niah.placement import arrange, total_frames
 from niah.records.axes import SHAM
@@ -60,6 +61,10 @@ class Scenes:
             NiahError: as `builder`.
         """
         return [self.builder(haystack, level) for level in self.options.levels]
+
+    def has_no(self, haystack: str) -> bool:
+        """Return whether the haystack means nothing to this kind of front end: zeros, where rows are samples."""
+        return self.haystacks[haystack].fill == "zero" and is_waveform(self.frontend)
 
     def can_play(self, haystack: str) -> bool:
         """Return whether the front end has this haystack: zeros are a mean log-mel, which not every one defines."""
@@ -122,11 +127,14 @@ class Scenes:
         clips = [index] * len(places.needles) + list(others)
         features = {clip: prepared.features(clip) for clip in dict.fromkeys(clips)}
         pieces = [
-            Piece(features[clip], start, loudest_segment(features[clip], frames), frames)
+            Piece(features[clip], start, self._loudest(features[clip], frames), frames)
             for clip, start in zip(clips, (*places.needles, *places.distractors), strict=True)
         ]
         clip_id = prepared.needles.needles[index].id
         return builder.arranged(pieces, clip_id, length_s=cell.length_s, snr_db=cell.snr_db)
+
+    def _loudest(self, needle: NeedleFeatures, frames: int) -> int:
+        return loudest_segment(needle, frames, of_samples=is_waveform(self.frontend))
 
     def _distractors(self, prepared: PreparedNeedles) -> Distractors:
         if self._chooser is None or self._chooser.needles != prepared.needles.needles:

@@ -44,5 +44,9 @@ def planned_cells(options: RunOptions, note: Callable[[str], None]) -> list[Plan
     for loaded in setup.loaded():
         model = ModelEvaluator(options, loaded, setup.device)
         mine = [cell for cell in cells if cell.model == loaded.name]
-        planned += [PlannedCell(cell, model.key(cell) in completed) for cell in mine]
+        planned += [
+            PlannedCell(cell, model.key(cell) in completed)
+            for cell in mine
+            if not model.leaves_out(cell)
+        ]
     return planned

@@ -2,7 +2,7 @@
 
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -43,8 +43,8 @@ class ModelEvaluator:
     batch_size: int | None = None  # probed when the first cell is run
 
     def __post_init__(self) -> None:
-        options = self.options
         self.card, self.adapter = self.model.spec.card, self.model.adapter
+        self.options = options = windowed(self.options, self.adapter)
         self.scenes, self.prepared = self.model.scenes, self.model.prepared
         self.batch_size = options.batch_size
         self.windows: SlidingWindow | None = None
@@ -82,12 +82,16 @@ class ModelEvaluator:
             determinants["noise_seed"] = self.options.seed_of_noise
         if self.options.needle_part != FIRST:
             determinants["needle_part"] = self.options.needle_part
-        if code := code_sha256(self.card):
+        if code := self.model.spec.source.code_sha256 or code_sha256(self.card):
             determinants["adapter_code"] = code
         # the default scan is no determinant either
         if kernel := other_than_auto(self.options.kernel, self.device):
             determinants["kernel"] = kernel
         return cell_key(determinants)
+
+    def leaves_out(self, cell: Cell) -> bool:
+        """Return whether a planned cell means nothing for this kind of model; the run's notes say why."""
+        return not cell.is_base and self.scenes.has_no(cell.haystack)
 
     def run(self, cells: Sequence[Cell], directory: RunDirectory, advance: Advance) -> list[Row]:
         """Score the clips of cells and store the logits.
@@ -239,6 +243,14 @@ class ModelEvaluator:
                 options.window_pool, options.window_s, options.hop_s
             )
         return {**dict.fromkeys(CELL_COLUMNS), **known}
+
+
+def windowed(options: RunOptions, adapter: Adapter) -> RunOptions:
+    """Return the options of a model's cells: one that pads and crops to a fixed length is run over windows of it."""
+    fixed_s = adapter_info(adapter).fixed_seconds
+    if fixed_s is None or options.window_s is not None:
+        return options
+    return replace(options, window_s=fixed_s)
 
 
 def _with_place(error: Exception) -> str:

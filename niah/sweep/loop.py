@@ -87,7 +87,8 @@ class _Sweep:
             for loaded in self.setup.loaded():
                 model = ModelEvaluator(self.setup.options, loaded, self.setup.device)
                 self.directory.write_run_json({"models": {loaded.name: model.described()}})
-                for group in _together(cell for cell in cells if cell.model == loaded.name):
+                mine = [cell for cell in cells if cell.model == loaded.name]
+                for group in _together(cell for cell in mine if not model.leaves_out(cell)):
                     todo = [cell for cell in group if model.key(cell) not in done]
                     bar.update(task, detail=str(group[0]))
                     bar.advance(task, sum(map(_work, group)) - sum(map(_work, todo)))

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -29,7 +29,8 @@ CONSTANT_HAYSTACKS = ("zero", "silence")
 WINDOW_POOLS = ("max", "mean", "noisy-or")  # `niah.adapters.wrappers.sliding_window`
 KERNELS = ("auto", "reference", "chunked", "cpu", "triton", "mamba_ssm")  # `niah.scan.Backend`
 SCENE_OPTIONS = (
-    *("models", "checkpoint", "needles", "limit", "audio_root", "broader", "haystacks", "babble"),
+    *("models", "checkpoint", "labels", "sample_rate", "needles", "limit", "audio_root"),
+    *("broader", "haystacks", "babble"),
     *("protocol", "level", "device", "dtype", "seed", "noise_seed", "strict", "needle_part"),
 )
 
@@ -45,6 +46,10 @@ class RunOptions:
 
     models: tuple[str, ...] = DEFAULT_MODELS
     checkpoint: str | None = None
+    labels: str = ""  # of models without a card: a vocabulary, a file, or "model" for their own
+    sample_rate: int | None = None  # in Hz, of functions of waveforms
+    objects: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """Python objects among the models, by their names in `models`."""
     needles: str = "synthetic"
     limit: int | None = None
     audio_root: Path | None = None  # folder of the clips of an AudioSet segment list

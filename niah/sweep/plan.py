@@ -96,6 +96,18 @@ def left_out(options: RunOptions) -> list[str]:
     return notes
 
 
+def long_windows(options: RunOptions) -> list[str]:
+    """Return a note on scenes that are shorter than the run's window, which are one window."""
+    window_s = options.window_s or 0.0
+    shorter = sorted(s for s in {BASE_LENGTH_S, *options.lengths_s} if s < window_s)
+    if not shorter:
+        return []
+    lengths = ", ".join(f"{s:g}" for s in shorter)
+    return [
+        f"--window {window_s:g} is longer than the scenes of {lengths} s: each of them is scored whole, as one window"
+    ]
+
+
 def _cells_of(options: RunOptions, model: str) -> Iterator[Cell]:
     yield Cell(model, NO_HAYSTACK, BASE_LENGTH_S)
     if (

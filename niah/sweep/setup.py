@@ -10,9 +10,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from niah.adapters.loading import adapter_info, choose_device, load_card, make_adapter
+from niah.adapters.loading import adapter_info, choose_device, load_source, make_adapter
 from niah.adapters.protocol import Adapter
 from niah.adapters.scan_choice import use_scan
+from niah.adapters.sources import ModelRequest
 from niah.adapters.weights import is_cached
 from niah.adapters.wrappers.pooled import position_logits_of
 from niah.errors import NiahError
@@ -26,11 +27,11 @@ from niah.placement import CURRENT_NIAH
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import cell_key
 from niah.scan.availability import check_available, other_than_auto
-from niah.scenes.levels import needs_waveforms
+from niah.scenes.levels import check_playable, needs_waveforms
 from niah.sweep.cell_scenes import Scenes
 from niah.sweep.models import ModelSpec, common_labels, resolve_models
 from niah.sweep.options import RunOptions
-from niah.sweep.plan import left_out
+from niah.sweep.plan import left_out, long_windows
 from niah.sweep.provenance import git, hardware, versions
 from niah.system.download import cache_folder
 from niah.version import __version__
@@ -67,6 +68,7 @@ class LoadedModel:
                 "scenes": scenes.fingerprint if haystack else scenes.protocol,
                 "clips": self.prepared.needles.ids_sha256,
                 **({} if self.needle_part == FIRST else {"needle_part": self.needle_part}),
+                **({"adapter_code": code} if (code := self.spec.source.code_sha256) else {}),
                 **determinants,
             }
         )
@@ -87,7 +89,12 @@ class EvalSetup:
         """Check and prepare everything; without `fetch`, weights that are not on this machine are not loaded."""
         self.options = options
         self.fetch = fetch
-        self.models = resolve_models(options.models, options.checkpoint)
+        self.models = resolve_models(
+            options.models,
+            options.checkpoint,
+            request=ModelRequest(options.labels, options.sample_rate),
+            objects=options.objects,
+        )
         self.labels = common_labels(self.models)
         needles = self._needles()
         self.haystacks = self._named_haystacks()
@@ -122,8 +129,9 @@ class EvalSetup:
             for model in self.models
             if self._is_absent(model)
         )
-        notes = [*of_clips, *self._renamed, *left_out(self.options), *self._unplayable, *absent]
-        return list(dict.fromkeys(notes))
+        of_cells = [*left_out(self.options), *long_windows(self.options)]
+        of_models = [*self._unplayable, *self._windowed, *absent]
+        return list(dict.fromkeys([*of_clips, *self._renamed, *of_cells, *of_models]))
 
     def loaded(self) -> Iterator[LoadedModel]:
         """Load one model after another, so that only one is in memory."""
@@ -157,7 +165,8 @@ class EvalSetup:
         """Return the content of run.json on code, machine, models and clips."""
         arguments = {
             name: str(value) if isinstance(value, Path) else value
-            for name, value in asdict(self.options).items()
+            for name, value in vars(self.options).items()
+            if name != "objects"
         }
         excluded = {clip.id: clip for each in self._prepared.values() for clip in each.excluded}
         clips = self.clips
@@ -211,9 +220,8 @@ class EvalSetup:
         if self._is_absent(model):
             bare: Adapter = make_adapter(model.card, device=str(self.device), dtype=options.dtype)
             return bare
-        adapter = load_card(
-            model.card,
-            model.weights,
+        adapter = load_source(
+            model.source,
             options.checkpoint,
             device=str(self.device),
             dtype=options.dtype,
@@ -228,13 +236,20 @@ class EvalSetup:
 
     def _checked_scenes(self) -> dict[str, Scenes]:
         """The scenes of each front end, by its fingerprint; all builders made, to be refused early."""
+        self._windowed: list[str] = []
         scenes: dict[str, Scenes] = {}
         problems: dict[tuple[str, str], str] = {}
         for model in self.models:
             adapter = self._load(model)
             if self.options.poolings:
                 position_logits_of(adapter)
+            fixed_s = adapter_info(adapter).fixed_seconds
+            if fixed_s is not None and self.options.window_s is None:
+                self._windowed.append(
+                    f"model '{model.name}' pads or crops to {fixed_s:g} s: it is scored over windows of {fixed_s:g} s"
+                )
             frontend: Frontend = adapter.frontend
+            check_playable(self.options.protocol, frontend)
             mine = scenes.setdefault(
                 frontend.fingerprint, Scenes(self.options, self.haystacks, frontend)
             )

@@ -1,0 +1,443 @@
+"""Models of waveforms: from Python and from cards, native and over windows, with all that other models have."""
+
+import functools
+import json
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import niah
+from niah.adapters.contract import part_problems
+from niah.adapters.loading import adapter_info, as_adapter, load_model
+from niah.adapters.python_models import identity_of, name_of
+from niah.adapters.sources import ModelRequest, find_source
+from niah.adapters.verify import verify
+from niah.adapters.waveform import FunctionModel, WaveformAdapter, WaveformModel, window_s
+from niah.diagnosis.localisation.locate import LocateOptions, locate
+from niah.diagnosis.localisation.table import read
+from niah.errors import NiahError
+from niah.records.run_directory import RunDirectory
+from tests.helpers import tiny
+from tests.helpers.waveform_tagger import LABELS, PitchTagger, by_pitch
+
+
+@dataclass(frozen=True)
+class Material:
+    folder: Path
+    clips: Path
+    labels: Path
+
+    def run(self, out: str, models: Any, **given: Any) -> Any:
+        options: dict[str, Any] = {
+            "models": models,
+            "needles": self.clips,
+            "haystacks": ["silence", "gaussian"],
+            "lengths": [10, 20],
+            "device": "cpu",
+            "out": self.folder / out,
+        }
+        return niah.run(**{**options, **given})
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
+    folder = tmp_path_factory.mktemp("waves")
+    clips = tiny.manifest(folder / "clips")
+    return Material(folder, clips, tiny.card(folder).parent / "labels.csv")
+
+
+def card(folder: Path, adapter: str, **config: Any) -> Path:
+    path = tiny.card(folder, "wave", **config)
+    path.write_text(path.read_text().replace("tests.helpers.tiny:TinyTagger", adapter))
+    return path
+
+
+def named(function: Callable[..., Any], **attributes: Any) -> Any:
+    """Another function that does the same, with attributes of its own."""
+
+    def copied(waveforms: Tensor) -> Any:
+        return function(waveforms)
+
+    for name, value in attributes.items():
+        setattr(copied, name, value)
+    return copied
+
+
+# --- runs
+
+
+def test_a_function_an_object_and_a_card_are_one_model(material: Material) -> None:
+    """The same logits by three ways in one run: the same scores, keys of their own, real accuracy."""
+    tagger = PitchTagger()
+    path = card(material.folder, "tests.helpers.waveform_tagger:by_pitch", sample_rate=16000)
+    table = material.run(
+        "three",
+        [by_pitch, tagger, path],
+        labels=material.labels,
+        sample_rate=16000,
+        controls=["needle-free"],
+    )
+    assert set(table["status"]) == {"ok"}
+    assert set(table["model"]) == {"by_pitch", "pitch", "wave"}
+    assert table["cell"].is_unique
+    assert set(table.loc[table["length_s"] == 20, "frames"]) == {2000}
+    assert set(table["kernel"]) == {"waveform"}
+    base = table[table["haystack"] == "none"]
+    assert set(base["mAP"]) == {1.0}
+    free = table[(table["control"] == "needle-free") & (table["haystack"] == "silence")]
+    assert (free["needle_free_mAP"].fillna(0) < 0.7).all()
+    columns = ["haystack", "length_s", "position", "snr_db", "control"]
+    per_model = [
+        group.sort_values(columns)[["mAP", "auc"]].to_numpy() for _, group in table.groupby("model")
+    ]
+    assert np.array_equal(per_model[0], per_model[1], equal_nan=True)
+    assert np.array_equal(per_model[0], per_model[2], equal_nan=True)
+    assert max(batch for batch, _ in tagger.inputs) == 1
+    stored = json.loads((material.folder / "three" / "run.json").read_text())
+    assert stored["arguments"]["models"][:2] == ["by_pitch", "pitch"]
+    assert "objects" not in stored["arguments"]
+    assert stored["models"]["pitch"]["adapter"] == "tests.helpers.waveform_tagger:PitchTagger"
+
+
+def test_a_run_is_resumed_and_other_code_is_another_model(
+    material: Material, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = PitchTagger()
+    before = material.run("again", first)
+    assert first.inputs
+    second = PitchTagger()
+    pd_again = material.run("again", second, lengths=[10, 20, 30])
+    assert {samples for _, samples in second.inputs} == {480_000}  # the new length alone
+    assert len(pd_again) == len(before) + 2
+    monkeypatch.setattr("niah.adapters.python_models.sha256_of", lambda _: "edited")
+    third = PitchTagger()
+    after = material.run("again", third)
+    assert len(third.inputs) == len(first.inputs)
+    assert len(after) == len(pd_again) + len(before)
+
+
+def test_an_adapter_in_memory_has_the_cells_of_its_card(material: Material) -> None:
+    path, weights = tiny.card(material.folder), tiny.checkpoint(material.folder)
+    options: dict[str, Any] = {"haystacks": ["gaussian"], "lengths": [12]}
+    by_name = material.run("adapter", path, checkpoint=weights, **options)
+    again = material.run("adapter", load_model(path, checkpoint=weights), **options)
+    assert list(again["cell"]) == list(by_name["cell"])
+    random = load_model(path, checkpoint="random")
+    masked = material.run("adapter", random, **options)
+    assert masked.loc[masked["model"] == "tiny:random", "mAP"].isna().all()
+
+
+def test_native_is_refused_past_the_longest_and_windows_hear_it(material: Material) -> None:
+    table = material.run("limit", PitchTagger(max_seconds=12), haystacks=["gaussian"])
+    failed = table[table["status"] == "error"]
+    assert list(failed["length_s"]) == [20]
+    assert "pitch takes at most 12 s, got 20 s: add --window 10" in failed["error"].iloc[0]
+    table = material.run("limit", PitchTagger(max_seconds=12), haystacks=["gaussian"], window=10)
+    windowed = table[table["window_s"] == 10]
+    assert set(windowed["status"]) == {"ok"}
+    assert set(windowed["mAP"]) == {1.0}
+    # the longest is no part of a cell's key: another limit is another model
+    assert len(table) == 6
+
+
+def test_a_fixed_length_is_run_over_windows_of_it(material: Material) -> None:
+    tagger = PitchTagger(fixed_seconds=4)
+    table = material.run("fixed", tagger, haystacks=["silence"])
+    assert set(table["status"]) == {"ok"}
+    assert set(table["window_s"]) == {4}
+    assert {samples for _, samples in tagger.inputs} == {64_000}
+    notes = json.loads((material.folder / "fixed" / "run.json").read_text())["notes"]
+    assert "model 'pitch' pads or crops to 4 s: it is scored over windows of 4 s" in notes
+    long = material.run("fixed", tagger, haystacks=["silence"], window=5)
+    assert "crops to 4 s, so 5 s have no native mode" in long.iloc[-1]["error"]
+    wide = material.run("wide", PitchTagger(), haystacks=["silence"], window=30)
+    assert set(wide["status"]) == {"ok"}
+    notes = json.loads((material.folder / "wide" / "run.json").read_text())["notes"]
+    assert any(
+        note.startswith("--window 30 is longer than the scenes of 10, 20 s") for note in notes
+    )
+
+
+def test_zeros_are_left_out_with_a_note(material: Material) -> None:
+    table = material.run("zero", PitchTagger(), haystacks=["zero", "gaussian"])
+    assert set(table["haystack"]) == {"none", "gaussian"}
+    notes = json.loads((material.folder / "zero" / "run.json").read_text())["notes"]
+    assert any("which no waveform has: use silence" in note for note in notes)
+
+
+def test_every_axis_and_the_sham(material: Material) -> None:
+    table = material.run(
+        "axes",
+        PitchTagger(),
+        haystacks=["gaussian"],
+        lengths=[40],
+        needle_s=[2],
+        needle_count=[2],
+        distractors=[0, 1],
+        level="surround,mix",
+        control=["sham"],
+    )
+    assert set(table["status"]) == {"ok"}
+    assert len(table) > 5
+    assert RunDirectory(material.folder / "axes").completed() == set(table["cell"])
+
+
+def test_occlusion_finds_the_needle(material: Material) -> None:
+    path = card(material.folder, "tests.helpers.waveform_tagger:CardTagger")
+    material.run("where", path, haystacks=["silence"], lengths=[60])
+    locate(LocateOptions(material.folder / "where", limit=6))
+    (found,) = read(material.folder / "where")
+    assert (found.method, found.hit_rate) == ("occlusion", 1.0)
+
+
+def test_a_model_of_waveforms_is_not_taken_apart(material: Material) -> None:
+    from niah.diagnosis.causes.passes import passes_of
+    from niah.sweep.options import RunOptions
+    from niah.sweep.setup import EvalSetup
+
+    path = card(material.folder, "tests.helpers.waveform_tagger:CardTagger")
+    options = RunOptions(
+        models=(str(path),),
+        needles=str(material.clips),
+        haystacks=("silence",),
+        device="cpu",
+        out=material.folder / "none",
+    )
+    (loaded,) = EvalSetup(options).loaded()
+    with pytest.raises(NiahError, match="'wave' cannot be taken apart"):
+        passes_of(loaded)
+
+
+# --- the adapter
+
+
+def test_rows_are_the_waveform_and_large_batches_are_taken_in_parts() -> None:
+    class Two(PitchTagger):
+        def safe_batch(self, samples: int) -> int:
+            return 2 if samples == 320 else 7
+
+    model = Two()
+    assert isinstance(model, WaveformModel)
+    adapter = WaveformAdapter(model)
+    rows = torch.randn(5, 2, 160)
+    assert torch.equal(adapter.logits(rows), by_pitch(rows.reshape(5, 320)))
+    assert model.inputs == [(2, 320), (2, 320), (1, 320)]
+    assert (adapter.safe_batch(2), adapter.safe_batch(3)) == (2, 7)
+    assert WaveformAdapter(PitchTagger()).safe_batch(100_000_000) == 1
+    with pytest.raises(NiahError, match=r"rows must be \(batch, rows, 160\)"):
+        adapter.logits(torch.zeros(1, 2, 128))
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (lambda x: by_pitch(x).numpy().astype(np.float64), None),
+        (lambda x: by_pitch(x).half(), None),
+        (lambda x: by_pitch(x)[0], r"logits of 1 waveforms are \(3,\), must be \(1, 3\)"),
+        (lambda _: None, "must be a tensor or an array, not NoneType"),
+    ],
+)
+def test_answers_are_taken_or_refused(answer: Any, reason: str | None) -> None:
+    adapter = WaveformAdapter(FunctionModel(answer, "f", 16000, LABELS))
+    rows = torch.zeros(1, 100, 160)
+    if reason is None:
+        assert adapter.logits(rows).dtype == torch.float32
+        return
+    with pytest.raises(NiahError, match=reason):
+        adapter.logits(rows)
+
+
+def test_windows_are_no_longer_than_what_is_taken() -> None:
+    assert window_s(WaveformAdapter(PitchTagger(max_seconds=3, fixed_seconds=5))) == 3
+    assert window_s(WaveformAdapter(PitchTagger(max_seconds=30))) == 10
+    assert window_s(object()) == 10
+
+
+def test_what_a_model_says_of_its_weights_is_recorded() -> None:
+    model = PitchTagger()
+    model.weights_sha256, model.parameters = "f" * 64, 7  # type: ignore[attr-defined]
+    info = adapter_info(WaveformAdapter(model))
+    assert (info.weights_sha256, info.parameters, info.kernel) == ("f" * 64, 7, "waveform")
+
+
+# --- Python objects
+
+
+def test_names() -> None:
+    assert name_of(by_pitch) == "by_pitch"
+    assert name_of(PitchTagger("mine")) == "mine"
+    assert name_of(functools.partial(by_pitch)) == "by_pitch"
+    assert name_of(torch.nn.Linear(1, 1)) == "Linear"
+
+
+def test_what_is_no_model_is_refused_in_one_line(material: Material) -> None:
+    labels = {"labels": material.labels, "sample_rate": 16000}
+    refused: list[tuple[Any, dict[str, Any], str]] = [
+        ([lambda x: x, lambda x: -x], labels, "two models are called 'lambda'"),
+        (3, {}, "got a int"),
+        (PitchTagger, {}, "'PitchTagger' is a class: give an object of it"),
+        (by_pitch, {}, "say its classes"),
+        (by_pitch, {"labels": "synthetic"}, "say its rate, sample_rate=16000"),
+        (by_pitch, {**labels, "sample_rate": 22055}, "multiple of 100 Hz"),
+        (by_pitch, {**labels, "protocol": "dass-v1"}, "dass-v1 splices log-mel features"),
+        (by_pitch, {**labels, "checkpoint": "w.pt"}, "comes with its weights"),
+        (by_pitch, {**labels, "kernel": "cpu"}, "has no scan to choose"),
+        (torch.nn.Linear(1, 1), labels, "in training mode: call .eval()"),
+    ]
+    for models, given, reason in refused:
+        with pytest.raises(NiahError) as raised:
+            material.run("refused", models, **given)
+        assert reason in str(raised.value)
+        assert "\n" not in str(raised.value)
+    tagger = PitchTagger()
+    tagger.dtype = torch.float16  # type: ignore[attr-defined]
+    with pytest.raises(NiahError, match="computes in float16: give dtype='float16'"):
+        material.run("refused", tagger)
+    assert not (material.folder / "refused").exists()
+
+
+def test_a_functions_own_labels_and_rate_come_first() -> None:
+    own = named(by_pitch, name="own", labels=LABELS, sample_rate=8000, max_seconds=3)
+    source = find_source(own, ModelRequest("synthetic", 16000))
+    assert (source.card.name, source.labels, source.card.config["sample_rate"]) == (
+        "own",
+        LABELS,
+        8000,
+    )
+    assert source.card.config["max_seconds"] == 3
+
+
+def test_the_identity_is_the_code_and_the_weights_that_show() -> None:
+    assert identity_of(by_pitch) == identity_of(by_pitch)
+    texts = ["def f(x):\n    return x", "def f(x):\n    return -x"]
+    spaces: list[dict[str, Any]] = [{}, {}, {}]
+    for text, space in zip([*texts, texts[0]], spaces, strict=True):
+        exec(text, space)  # no file, as at a prompt
+    first, other, same = (identity_of(space["f"]) for space in spaces)
+    assert first == same != other
+    network = torch.nn.Linear(2, 2)
+    before = identity_of(network)
+    with torch.no_grad():
+        network.weight += 1
+    assert identity_of(network) != before
+
+
+# --- files and cards
+
+
+def test_a_name_in_a_python_file_is_a_model(tmp_path: Path, material: Material) -> None:
+    (tmp_path / "of_file.py").write_text(
+        textwrap.dedent("""
+        from tests.helpers.waveform_tagger import CardTagger, PitchTagger, by_pitch
+        made = PitchTagger("inner")
+        number = 3
+        """)
+    )
+    request = ModelRequest(str(material.labels), 16000)
+    for name in ("by_pitch", "made", "CardTagger"):
+        source = find_source(f"{tmp_path}/of_file.py:{name}", request)
+        assert (source.card.name, source.labels.ids) == (name, LABELS.ids)
+    table = material.run(
+        "file",
+        f"{tmp_path}/of_file.py:CardTagger",
+        labels=material.labels,
+        haystacks=["silence"],
+        lengths=[10],
+    )
+    assert list(table["mAP"]) == [1.0]
+    for spec, reason in (
+        ("no.py:f", "no.py not found"),
+        (f"{tmp_path}/of_file.py:nothing", "has no 'nothing'"),
+        (f"{tmp_path}/of_file.py:number", "got a int"),
+    ):
+        with pytest.raises(NiahError, match=reason):
+            find_source(spec, request)
+    with pytest.raises(NiahError, match="say its classes with --labels"):
+        find_source(f"{tmp_path}/of_file.py:CardTagger")
+
+
+def test_a_card_of_a_function_says_its_rate(tmp_path: Path) -> None:
+    path = card(tmp_path, "tests.helpers.waveform_tagger:by_pitch")
+    with pytest.raises(NiahError, match=r"\[config\] sample_rate = 16000"):
+        load_model(path)
+    path = card(tmp_path, "tests.helpers.waveform_tagger:HERTZ")
+    with pytest.raises(NiahError, match="is no class, model or function"):
+        load_model(path)
+
+
+def test_a_card_of_a_class_loads_its_weights(tmp_path: Path) -> None:
+    path = card(tmp_path, "tests.helpers.waveform_tagger:CardTagger")
+    weights = tmp_path / "offset.txt"
+    weights.write_text("2.5")
+    adapter: Any = load_model(path, checkpoint=weights)
+    rows = torch.randn(1, 100, 160)
+    assert torch.allclose(adapter.logits(rows), by_pitch(rows.reshape(1, -1)) + 2.5)
+    assert len(adapter_info(adapter).weights_sha256) == 64
+    assert adapter_info(load_model(path, checkpoint="random")).random
+
+
+# --- the contract
+
+
+def faulty(**changed: Any) -> Any:
+    """A tagger with parts replaced; None takes one away."""
+    parts = dict(vars(PitchTagger()), waveform_logits=by_pitch) | changed
+    return type("Faulty", (), {k: v for k, v in parts.items() if v is not None or "max" in k})()
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"labels": None, "name": None}, "it lacks name, labels"),
+        ({"name": 3}, "name must be text, not int"),
+        ({"labels": ["a"]}, "labels must be a Vocabulary, not list"),
+        ({"sample_rate": 11025}, "must be a multiple of 100 Hz"),
+        ({"sample_rate": "16k"}, "sample_rate must be whole Hz, not str"),
+        ({"max_seconds": -1}, "max_seconds must be None or seconds above 0, got -1"),
+        ({"waveform_logits": 3}, "waveform_logits must be a method, waveform_logits(waveforms)"),
+    ],
+)
+def test_a_part_that_is_wrong_is_named(changed: dict[str, Any], reason: str) -> None:
+    assert any(reason in problem for problem in part_problems(faulty(**changed), LABELS))
+    with pytest.raises(NiahError, match="Faulty is no waveform model"):
+        as_adapter(faulty(**changed), LABELS)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("return by_pitch(x) / 0", "logits hold NaN or infinity"),
+        ("return by_pitch(x)[:, :2]", "are (2, 2), must be (2, 3)"),
+        ("x += 1; return by_pitch(x)", "logits changed its input"),
+        ("return by_pitch(x) + torch.rand(1)", "between two runs on the same input"),
+        ("return by_pitch(x) - x.mean()*1e4", "when another clip is in the batch"),
+        ("return x.nothing", "waveform_logits of waveforms 2 x 160000 raised AttributeError"),
+        ("return by_pitch(x)", ""),
+    ],
+)
+def test_a_function_that_misbehaves_is_found(
+    tmp_path: Path, material: Material, body: str, reason: str, request: pytest.FixtureRequest
+) -> None:
+    module = f"m{abs(hash(request.node.name))}"
+    head = "import torch\nfrom tests.helpers.waveform_tagger import by_pitch\n"
+    (tmp_path / f"{module}.py").write_text(f"{head}def tagger(x):\n    {body}\n")
+    asked = ModelRequest(str(material.labels), 16000)
+    found = list(verify(f"{tmp_path}/{module}.py:tagger", None, (10,), "cpu", asked))
+    unmet = [each.text for each in found if not each.met]
+    assert any(reason in text for text in unmet) if reason else not unmet
+    assert bool(reason) or found[-1].text.startswith("10 s (1000 frames)")
+
+
+def test_verify_goes_over_to_windows_where_there_is_no_native_mode(tmp_path: Path) -> None:
+    path = card(tmp_path, "tests.helpers.waveform_tagger:CardTagger", max_seconds=5)
+    found = [str(each) for each in verify(str(path), None, (10,), "cpu")]
+    assert found[1].startswith("protocol: met")
+    assert "wave takes at most 5 s, got 10 s" in found[2]
+    assert found[3].startswith("waveform+window-max-hop2.5s, 10 s")
