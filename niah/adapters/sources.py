@@ -22,7 +22,7 @@ OWN_LABELS = "model"
 
 @dataclass(frozen=True)
 class ModelRequest:
-    """What a run says of models that have no card."""
+    """Options of a run for models without a card."""
 
     labels: str = (
         ""  # a vocabulary's name or file; "model": the model's own; "": the source's default
