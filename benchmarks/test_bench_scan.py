@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from niah.adapters.loading import import_adapter
+from niah.adapters.importing import import_adapter
 from niah.cards import find_model
 from niah.networks.layers import mamba_mixer
 from niah.scan import DIRECTIONS, cross_scan, selective_scan

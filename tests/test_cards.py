@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from niah.adapters.loading import import_adapter
+from niah.adapters.importing import import_adapter
 from niah.adapters.network_adapter import NetworkAdapter
 from niah.cards import (
     check_weights_name,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from niah.adapters.loading import import_adapter
+from niah.adapters.importing import import_adapter
 from niah.cards import cards_folder, model_cards
 from niah.haystacks import load_haystack
 from niah.training.recipes import read_recipe

@@ -2,7 +2,9 @@
 
     protocol          what the harness needs of a model;   contract: a check of it
     network_adapter   the base class of this package's families; one file a family beside it
-    loading           from a card to a loaded adapter, the package's own or a user's
+    waveform          models of waveforms, and the adapter around one
+    sources           from a name, file or object to a model;   importing: what a card's import string names
+    loading           from a model to a loaded adapter, the package's own or a user's
     weights, hub      sources of a card's weights;   checkpoints: reading their files
     wrappers          adapters around an adapter: sliding windows, another pooling
 
@@ -12,7 +14,8 @@ Names are imported when they are used, so that listing cards and weights imports
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from niah.adapters.loading import choose_device, import_adapter, load_model
+    from niah.adapters.importing import import_adapter
+    from niah.adapters.loading import choose_device, load_model
     from niah.adapters.network_adapter import NetworkAdapter
     from niah.adapters.protocol import Adapter
 
@@ -22,7 +25,7 @@ _MODULES = {
     "Adapter": "protocol",
     "NetworkAdapter": "network_adapter",
     "choose_device": "loading",
-    "import_adapter": "loading",
+    "import_adapter": "importing",
     "load_model": "loading",
 }
 

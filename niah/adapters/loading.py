@@ -1,29 +1,22 @@
-"""Loading: from a card's import string to an adapter, the package's own or a user's.
+"""Loading: from a card, or another description of a model, to a ready adapter."""
 
-`"package.module:Class"` is imported as Python would. Where the module is in the card's folder, that folder comes first
-on the path: a card and a Python file beside it are all that a user's model needs (docs/your-model.md).
-"""
-
-import importlib
-import inspect
-import sys
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from niah.adapters.contract import part_problems, takes_waveforms
+from niah.adapters.importing import import_adapter, make
+from niah.adapters.model_source import ModelSource
 from niah.adapters.network_adapter import NetworkAdapter
 from niah.adapters.protocol import Adapter, AdapterInfo
-from niah.adapters.sources import ModelSource, find_source
-from niah.adapters.waveform import FunctionModel, WaveformAdapter
+from niah.adapters.sources import find_source
+from niah.adapters.waveform import WaveformAdapter
 from niah.adapters.weights import resolve
 from niah.cards import RANDOM, ModelCard
 from niah.errors import NiahError
 from niah.system.download import sha256_of
 from niah.vocabularies import Vocabulary, vocabulary
-
-OWN_PACKAGE = "niah."
 
 
 def load_model(
@@ -157,43 +150,6 @@ def make_adapter(card: ModelCard, *, device: str = "cpu", dtype: str = "float32"
     return WaveformAdapter(made) if takes_waveforms(made) else made
 
 
-def make(found: Any, card: ModelCard, *, device: torch.device, dtype: torch.dtype) -> Any:
-    """Make what a card's import string names: a class is called with the card, a function of waveforms is wrapped.
-
-    An object with `logits` or `waveform_logits` is taken as it is.
-
-    Raises:
-        NiahError: a function of waveforms whose rate the card does not say.
-    """
-    if is_factory(found):
-        return found(card, device=device, dtype=dtype)
-    if hasattr(found, "logits") or hasattr(found, "waveform_logits"):
-        return found
-    if not callable(found):
-        raise NiahError(f"card {card.path}: '{card.adapter}' is no class, model or function")
-    rate = card.config.get("sample_rate")
-    if not isinstance(rate, int):
-        raise NiahError(
-            f"card {card.path}: '{card.adapter}' is a function of waveforms: the card must say its rate, "
-            "[config] sample_rate = 16000"
-        )
-    limits = {name: card.config.get(name) for name in ("max_seconds", "fixed_seconds")}
-    return FunctionModel(found, card.name, rate, vocabulary(card.labels_source), **limits)
-
-
-def is_factory(found: Any) -> bool:
-    """Return whether an imported name makes an adapter of (card, device=.., dtype=..), rather than being a model."""
-    if isinstance(found, type):
-        return True
-    if not inspect.isroutine(found):
-        return False
-    try:
-        parameters = inspect.signature(found).parameters
-    except ValueError:  # some that are built in have none
-        return False
-    return "device" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-
-
 def as_adapter(made: Any, labels: Vocabulary) -> Adapter:
     """Check the parts of a user's adapter or waveform model, and wrap the latter.
 
@@ -226,43 +182,6 @@ def choose_device(device: str) -> torch.device:
             f"device '{device}' is not on this machine: {torch.cuda.device_count()} CUDA devices; use --device cpu"
         )
     return chosen
-
-
-def import_adapter(card: ModelCard) -> Any:
-    """Import the class that a card names.
-
-    Raises:
-        NiahError: the string, the module or the class is wrong, or another module of that name was imported before.
-    """
-    module_name, _, attribute = card.adapter.partition(":")
-    where = f"card {card.path}: adapter '{card.adapter}'"
-    if not (module_name and attribute):
-        raise NiahError(f"{where} must read 'package.module:Class'")
-    beside = _beside(card.folder.resolve(), module_name)
-    if beside is not None:
-        _put_first(beside)
-    try:
-        module = importlib.import_module(module_name)
-        if beside is not None and not _is_in(module, beside):
-            raise NiahError(
-                f"{where}: a module '{module_name}' from elsewhere is loaded already; give yours another name"
-            )
-        return getattr(module, attribute)
-    except ImportError as error:
-        raise NiahError(f"{where} cannot be imported: {error}") from None
-    except AttributeError:
-        raise NiahError(f"card {card.path}: module '{module_name}' has no '{attribute}'") from None
-    except SyntaxError as error:
-        raise NiahError(f"{where}: {error.filename}, line {error.lineno}: {error.msg}") from None
-
-
-def code_sha256(card: ModelCard) -> str:
-    """Return the SHA-256 of a user's adapter file, for cell keys; "" for this package's own, which have a version."""
-    module_name = card.adapter.partition(":")[0]
-    file = getattr(sys.modules.get(module_name), "__file__", None)
-    if module_name.startswith(OWN_PACKAGE) or file is None:
-        return ""
-    return sha256_of(Path(file))
 
 
 def load_own_adapter(
@@ -328,25 +247,6 @@ def _note(adapter: Any, name: str, value: object) -> None:
     """Set an attribute for the record, unless the adapter has it or takes no attributes."""
     if not getattr(adapter, name, None) and hasattr(adapter, "__dict__"):
         setattr(adapter, name, value)
-
-
-def _beside(folder: Path, module_name: str) -> Path | None:
-    """Return the card's folder, if the module is in it."""
-    top = module_name.partition(".")[0]
-    there = (folder / f"{top}.py").is_file() or (folder / top / "__init__.py").is_file()
-    return folder if there else None
-
-
-def _put_first(folder: Path) -> None:
-    """Put a folder on the path for good: an adapter may import its neighbours when it is first run."""
-    if sys.path[:1] != [str(folder)]:
-        sys.path.insert(0, str(folder))
-    importlib.invalidate_caches()
-
-
-def _is_in(module: Any, folder: Path) -> bool:
-    file = getattr(module, "__file__", None)
-    return file is not None and Path(file).resolve().is_relative_to(folder)
 
 
 def _dtype(name: str) -> torch.dtype:

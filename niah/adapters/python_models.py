@@ -15,10 +15,10 @@ from typing import Any
 import torch
 
 from niah.adapters.checkpoints import state_sha256
-from niah.adapters.loading import import_adapter, is_factory
+from niah.adapters.importing import import_adapter, is_factory
+from niah.adapters.model_source import ModelRequest, ModelSource
 from niah.adapters.network_adapter import NetworkAdapter
 from niah.adapters.protocol import network_of
-from niah.adapters.sources import ModelRequest, ModelSource
 from niah.adapters.waveform import FunctionModel
 from niah.cards import ModelCard
 from niah.errors import NiahError

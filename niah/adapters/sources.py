@@ -7,51 +7,12 @@ Python) an object. A source beside these is one entry in `SOURCES` and one funct
 import importlib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import cast
 
+from niah.adapters.model_source import ModelRequest, ModelSource
 from niah.cards import ModelCard, find_model
-from niah.vocabularies import Vocabulary, vocabulary
-
-if TYPE_CHECKING:
-    import torch
-
-OWN_LABELS = "model"
-
-
-@dataclass(frozen=True)
-class ModelRequest:
-    """Options of a run for models without a card."""
-
-    labels: str = (
-        ""  # a vocabulary's name or file; "model": the model's own; "": the source's default
-    )
-    sample_rate: int | None = None  # in Hz, of functions of waveforms
-
-
-@dataclass(frozen=True)
-class ModelSource:
-    """A model that was found, not loaded yet.
-
-    Attributes:
-        card: as read, or made up for a model without one; its name is the name of the rows.
-        weights: a key of `card.weights`; "" if the card has none.
-        labels: the classes of the logits, in their order.
-        make: makes the adapter or waveform model, weights and all; None: `card.adapter` is imported.
-        code_sha256: of the user's code, for cell keys; "" where the card's import string tells.
-        revision: of a repository, for run.json.
-        random: an object's weights are random: no accuracy is reported.
-    """
-
-    card: ModelCard
-    weights: str
-    labels: Vocabulary
-    make: "Callable[[torch.device, torch.dtype], Any] | None" = None
-    code_sha256: str = ""
-    revision: str = ""
-    random: bool = False
-
+from niah.vocabularies import vocabulary
 
 Factory = Callable[[str, ModelRequest], ModelSource]
 

@@ -8,16 +8,16 @@ from typing import Any
 import torch
 
 from niah.adapters.contract import behaviour_problems, part_problems, takes_waveforms
+from niah.adapters.importing import import_adapter, make
 from niah.adapters.loading import (
     choose_device,
-    import_adapter,
     load_own_weights,
     load_source,
-    make,
 )
+from niah.adapters.model_source import ModelRequest, ModelSource
 from niah.adapters.network_adapter import NetworkAdapter
 from niah.adapters.protocol import INDEXED_BY_32_BITS, largest
-from niah.adapters.sources import ModelRequest, ModelSource, find_source
+from niah.adapters.sources import find_source
 from niah.adapters.waveform import WaveformAdapter, window_s
 from niah.adapters.wrappers.sliding_window import SlidingWindow
 from niah.errors import NiahError

@@ -67,7 +67,7 @@ def models_verify(
     sample_rate: Annotated[int | None, typer.Option(help=SAMPLE_RATE_HELP)] = None,
 ) -> None:
     """Load strictly, check the adapter protocol and run at several lengths; exit status 2 if it is not met."""
-    from niah.adapters.sources import ModelRequest
+    from niah.adapters.model_source import ModelRequest
     from niah.adapters.verify import verify
 
     unmet = 0

@@ -130,7 +130,7 @@ def frontend_of(model: str) -> Drawable:
     """
     if not model:
         return AST
-    from niah.adapters.loading import import_adapter
+    from niah.adapters.importing import import_adapter
     from niah.adapters.protocol import HasDefaultFrontend
 
     card, _ = find_model(model)
@@ -145,7 +145,7 @@ def frontend_of(model: str) -> Drawable:
 
 def weights_at_hand(model: str, checkpoint: Path | None) -> bool:
     """Return whether a model can be loaded without a download: a preview is not worth a long one."""
-    from niah.adapters.loading import import_adapter
+    from niah.adapters.importing import import_adapter
     from niah.adapters.network_adapter import NetworkAdapter
     from niah.adapters.weights import is_cached
 

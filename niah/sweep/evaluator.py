@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from niah.adapters.loading import adapter_info, code_sha256
+from niah.adapters.importing import code_sha256
+from niah.adapters.loading import adapter_info
 from niah.adapters.protocol import Adapter
 from niah.adapters.wrappers.lazy_features import InBlocks, ReadsBlocks
 from niah.adapters.wrappers.pooled import Pooled

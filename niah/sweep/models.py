@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from niah.adapters.sources import ModelRequest, ModelSource, find_source
+from niah.adapters.model_source import ModelRequest, ModelSource
+from niah.adapters.sources import find_source
 from niah.cards import RANDOM, ModelCard, known_models
 from niah.errors import NiahError
 from niah.vocabularies import Vocabulary

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from niah.adapters.loading import adapter_info, choose_device, load_source, make_adapter
+from niah.adapters.model_source import ModelRequest
 from niah.adapters.protocol import Adapter
 from niah.adapters.scan_choice import use_scan
-from niah.adapters.sources import ModelRequest
 from niah.adapters.weights import is_cached
 from niah.adapters.wrappers.pooled import position_logits_of
 from niah.errors import NiahError

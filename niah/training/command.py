@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 
-from niah.adapters.loading import choose_device, import_adapter, load_model
+from niah.adapters.importing import import_adapter
+from niah.adapters.loading import choose_device, load_model
 from niah.adapters.network_adapter import NetworkAdapter
 from niah.adapters.protocol import Adapter
 from niah.cards import ModelCard, find_model

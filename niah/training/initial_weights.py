@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from niah.adapters.checkpoints import State, load_strictly, read_state
-from niah.adapters.loading import import_adapter
+from niah.adapters.importing import import_adapter
 from niah.adapters.network_adapter import NetworkAdapter
 from niah.adapters.self_supervised import SelfSupervised
 from niah.adapters.weights import resolve

@@ -10,7 +10,7 @@ from torch import Tensor
 
 import niah
 from niah.adapters.dass import Dass
-from niah.adapters.loading import import_adapter
+from niah.adapters.importing import import_adapter
 from niah.adapters.network_adapter import NetworkAdapter
 from niah.adapters.protocol import Adapter
 from niah.adapters.wrappers.sliding_window import SlidingWindow, window_starts

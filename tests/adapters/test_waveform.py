@@ -16,8 +16,9 @@ from torch import Tensor
 import niah
 from niah.adapters.contract import part_problems
 from niah.adapters.loading import adapter_info, as_adapter, load_model
+from niah.adapters.model_source import ModelRequest
 from niah.adapters.python_models import identity_of, name_of
-from niah.adapters.sources import ModelRequest, find_source
+from niah.adapters.sources import find_source
 from niah.adapters.verify import verify
 from niah.adapters.waveform import FunctionModel, WaveformAdapter, WaveformModel, window_s
 from niah.diagnosis.localisation.locate import LocateOptions, locate

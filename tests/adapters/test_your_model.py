@@ -10,7 +10,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from niah.adapters.loading import code_sha256, import_adapter, load_model
+from niah.adapters.importing import code_sha256, import_adapter
+from niah.adapters.loading import load_model
 from niah.adapters.verify import verify
 from niah.cards import ModelCard, read_model_card
 from niah.cli import main
