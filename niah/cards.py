@@ -26,13 +26,17 @@ _RULES: Mapping[str, Callable[[str, str], str]] = {  # of [weights.KEY] and a ha
     "revision": plain_names.revision,
     "url": plain_names.address,
     "by_hand": plain_names.text,
+    "package": plain_names.package,
+    "package_file": plain_names.relative,
+    "package_version": plain_names.revision,
+    "member": plain_names.relative,
     "sha256": plain_names.checksum,
 }
 
 
 @dataclass(frozen=True)
 class Weights:
-    """The source of one checkpoint of a card: one of `file`, `hub`, `url`, `by_hand` is set."""
+    """The source of one checkpoint of a card: one of `file`, `hub`, `url`, `by_hand`, `package` is set."""
 
     file: str = ""  # beside the card or below: embedded weights
     hub: str = ""  # Hugging Face repository
@@ -41,6 +45,10 @@ class Weights:
     url: str = ""
     by_hand: str = ""  # a page where only a person can download it
     file_name: str = ""  # its name in the cache
+    package: str = ""  # an installed Python package, by the name that is imported
+    package_file: str = ""  # in the package's folder
+    package_version: str = ""  # that has the file, for the message where it is missing
+    member: str = ""  # of `package_file`, where that is a zip archive
     sha256: str = ""
     teacher: str = ""
     note: str = ""
@@ -63,6 +71,7 @@ class ModelCard:
     note: str = ""
     aliases: tuple[str, ...] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
+    frontend: Mapping[str, Any] = field(default_factory=dict)  # `niah.frontends.log_mel`
     weights: Mapping[str, Weights] = field(default_factory=dict)
     published: Mapping[str, float] = field(default_factory=dict)
     training: Mapping[str, Any] = field(

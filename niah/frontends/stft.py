@@ -27,11 +27,11 @@ from torch import Tensor
 
 from niah.errors import NiahError
 from niah.frontends.blocks import mel_power, squared_spectrum
+from niah.frontends.log_stage import LogStage
 from niah.frontends.mel import Scale, mel_bank, row_of
 
 CLIP_S = 10
 DECIBELS_PER_NEPER = 10 / math.log(10)
-_FLOAT32_NEPERS = 17.0  # ln(1 + e^-17) is lost in float32
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,11 @@ class StftFrontend:
     @property
     def silence(self) -> float:
         """Return the feature of digital silence, that of the floor."""
-        return (self.unit * math.log(self.floor) - self.mean) / self.scale
+        return self._stage.silence
+
+    @property
+    def _stage(self) -> LogStage:
+        return LogStage(self.floor, self.adds_floor, self.unit, self.mean, self.scale)
 
     @property
     def _taken(self) -> int:
@@ -123,45 +127,31 @@ class StftFrontend:
 
     def log_mel(self, energies: Tensor) -> Tensor:
         """Compute unit * ln(E + floor), or of max(E, floor); any shape."""
-        staged = energies + self.floor if self.adds_floor else energies.clamp_min(self.floor)
-        return staged.log_().mul_(self.unit)
+        return self._stage.log_mel(energies)
 
     def normalise(self, log_mel: Tensor) -> Tensor:
         """Compute (x - mean) / scale, any shape."""
-        return (log_mel - self.mean) / self.scale
+        return self._stage.normalise(log_mel)
 
     def denormalise(self, features: Tensor) -> Tensor:
         """Invert `normalise`: features of any shape to log-mel."""
-        return features * self.scale + self.mean
+        return self._stage.denormalise(features)
 
     def decibels(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Compute 10 log10 of the mel energies of features, for pictures."""
-        per_unit = np.float32(DECIBELS_PER_NEPER / self.unit)
-        return (features * np.float32(self.scale) + np.float32(self.mean)) * per_unit
+        return self._stage.decibels(features)
 
     def levels(self, energies: Tensor) -> Tensor:
         """Compute (unit ln E - mean) / scale without floor or offset, in place."""
-        return energies.log_().mul_(self.unit).sub_(self.mean).div_(self.scale)
+        return self._stage.levels(energies)
 
     def gain_level(self, gain: float) -> float:
         """Return 2 unit ln(g) / scale, since energies scale with g^2."""
-        return 2 * self.unit * math.log(gain) / self.scale
+        return self._stage.gain_level(gain)
 
     def finish(self, levels: NDArray[np.float32], lowest: float) -> None:
-        """Compute max(level, silence), in place; for an offset, silence + s ln(1 + exp((level - silence) / s)).
-
-        s = unit / scale is one neper of energy in features.
-        """
-        step = self.unit / self.scale
-        if not self.adds_floor:
-            if lowest < self.silence + 1e-3 * step:
-                np.maximum(levels, np.float32(self.silence), out=levels)
-        elif lowest < self.silence + _FLOAT32_NEPERS * step:
-            levels -= np.float32(self.silence)
-            levels /= np.float32(step)
-            np.logaddexp(levels, np.float32(0), out=levels)
-            levels *= np.float32(step)
-            levels += np.float32(self.silence)
+        """Apply the floor or offset, in place (`niah.frontends.log_stage`)."""
+        self._stage.finish(levels, lowest)
 
     def needle(self, waveform: Tensor) -> Tensor:
         """Cut a clip to 10 s or pad it with zeros: (samples,) -> (needle_frames, mels)."""

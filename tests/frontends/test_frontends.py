@@ -14,9 +14,41 @@ from numpy.typing import NDArray
 from niah.errors import NiahError
 from niah.frontends import Frontend
 from niah.frontends.kaldi import AST, BEATS, EAT, EPS
+from niah.frontends.log_mel import LogMelFrontend
 from niah.frontends.stft import HTSAT, PASST
 
-ALL: dict[str, Frontend] = {"ast": AST, "eat": EAT, "beats": BEATS, "passt": PASST, "htsat": HTSAT}
+MAGNITUDE = LogMelFrontend(  # YAMNet's
+    sample_rate=16000,
+    n_fft=512,
+    win_length=400,
+    hop_length=160,
+    window_pad="end",
+    center=False,
+    power=1,
+    n_mels=64,
+    f_min=125,
+    f_max=7500,
+    log="ln",
+    offset=0.001,
+)
+CENTRED = LogMelFrontend(
+    sample_rate=22000,
+    n_fft=1024,
+    win_length=800,
+    hop_length=220,
+    window="hamming",
+    n_mels=80,
+    mel_scale="slaney",
+    norm="slaney",
+    log="dB",
+    floor=1e-10,
+    mean=-30,
+    std=20,
+)
+ALL: dict[str, Frontend] = {
+    **{"ast": AST, "eat": EAT, "beats": BEATS, "passt": PASST, "htsat": HTSAT},
+    **{"magnitude": MAGNITUDE, "centred": CENTRED},
+}
 each = pytest.mark.parametrize("frontend", ALL.values(), ids=list(ALL))
 
 
@@ -111,6 +143,7 @@ def test_passt_agrees_with_a_plain_stft() -> None:
 @each
 def test_a_ten_second_clip_has_the_frames_of_its_authors(frontend: Frontend) -> None:
     wanted = {"ast": 1024, "eat": 1024, "beats": 998, "passt": 1000, "htsat": 1001}
+    wanted |= {"magnitude": 998, "centred": 1001}
     name = next(name for name, known in ALL.items() if known is frontend)
     wave = noise(10 * frontend.sample_rate)
     assert frontend.needle_frames == wanted[name]
@@ -165,8 +198,9 @@ def test_levels_play_a_sound_at_any_gain(frontend: Frontend, gain: float) -> Non
 @each
 def test_energies_scale_with_the_square_of_the_gain(frontend: Frontend) -> None:
     wave = noise(frontend.sample_rate // 2).double()
+    scale = 0.37 if frontend is MAGNITUDE else 0.37**2
     torch.testing.assert_close(
-        frontend.energies(0.37 * wave), 0.37**2 * frontend.energies(wave), rtol=1e-9, atol=1e-18
+        frontend.energies(0.37 * wave), scale * frontend.energies(wave), rtol=1e-9, atol=1e-18
     )
 
 
@@ -192,7 +226,8 @@ def test_a_tone_peaks_in_its_mel_row(frontend: Frontend) -> None:
 def test_decibels_are_of_the_energies(frontend: Frontend) -> None:
     wave = noise(frontend.sample_rate)
     energies = frontend.energies(wave)
-    expected = 10 * torch.log10(energies + 1e-5 if frontend is PASST else energies.clamp_min(EPS))
+    floored = {PASST: energies + 1e-5, MAGNITUDE: (energies + 1e-3).square()}
+    expected = 10 * torch.log10(floored.get(frontend, energies.clamp_min(EPS)))
     features = frontend.normalise(frontend.log_mel(frontend.energies(wave))).numpy()
     np.testing.assert_allclose(frontend.decibels(features), expected.numpy(), atol=1e-3)  # type: ignore[attr-defined]
 
