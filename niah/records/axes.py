@@ -13,7 +13,7 @@ from typing import Any
 NEEDLE_FREE, SHAM = CONTROLS = ("needle-free", "sham")
 LEVELS = ("surround", "mix")
 POOLINGS = (
-    *("average", "max", "top-k", "log-sum-exp", "sum", "first", "mid", "last"),
+    *("average", "mean-probability", "max", "top-k", "log-sum-exp", "sum", "first", "mid", "last"),
     *("first-token", "mid-token", "last-token"),
 )  # `niah.networks.layers.pooling`
 
@@ -68,8 +68,8 @@ class Axes:
         meaning="pooling of per-position logits; none for the model's own",
         plain=None,
         choices=POOLINGS,
-        help="Pool per-position logits (DASS) by average, max, top-k, log-sum-exp, sum, first, mid, last, first-token, "
-        "mid-token or last-token. [default: the model's own]",
+        help="Pool per-position logits (DASS, patches) by average, mean-probability, max, top-k, log-sum-exp, sum, "
+        "first, mid, last, first-token, mid-token or last-token. [default: the model's own]",
     )
     level: str | None = _axis(
         kind=str,

@@ -30,6 +30,7 @@ def test_each_is_as_defined(z: torch.Tensor) -> None:
     in_map_order = np.swapaxes(a, 1, 2).reshape(batch, columns * rows, classes)  # rows outermost
     expected = {
         "average": flat.mean(1),
+        "mean-probability": -np.log(1 / (1 / (1 + np.exp(-flat))).mean(1) - 1),
         "max": flat.max(1),
         "sum": flat.sum(1),
         "top-k": np.sort(flat, axis=1)[:, -5:].mean(1),  # 21 positions, a quarter of the scene
@@ -61,6 +62,18 @@ def test_they_lie_between_average_and_max(z: torch.Tensor) -> None:
         assert (between <= high).all()
     torch.testing.assert_close(pool(z, "top-k", 1.0), low)
     assert math.isfinite(float(pool(1e4 * z, "log-sum-exp", 0.25).abs().max()))
+
+
+def test_mean_probability_keeps_a_needle_apart_in_hours_of_haystack() -> None:
+    """20,000 positions at p = 1e-5 and one at p = 0.2 or 0.21: in float32 sums of sigmoids the two would be one."""
+    line = torch.full((2, 20000, 1), -11.5)
+    line[0, 7], line[1, 7] = -1.386, -1.325
+    pooled = pool(line, "mean-probability", 1.0)
+    m = (20000 - 1) / 20000 / (1 + math.exp(11.5)) + torch.sigmoid(line[:, 7]).double() / 20000
+    torch.testing.assert_close(pooled, torch.logit(m).float())
+    assert pooled[0] < pooled[1]
+    extreme = pool(torch.tensor([[[-3e4], [-2e4]], [[3e4], [2e4]]]), "mean-probability", 1.0)
+    assert extreme.flatten().tolist() == pytest.approx([-708.4, 708.4], abs=0.1)
 
 
 def test_the_average_is_diluted_and_top_k_is_not() -> None:

@@ -5,6 +5,7 @@ for T columns of time and F rows of mel, z (T, classes) where positions are alon
 average of z is then the model's own logit, and any other pooling needs no training:
 
     average        mean over positions of z
+    mean-probability   ln(m / (1 - m)), m = mean over positions of sigmoid(z): the rule of taggers that average scores
     max            max over positions of z
     top-k          mean over the k largest z of a class, k = the positions that one needle covers: round(N x share),
                    share = needle frames / scene frames; at 10 s k = N, the average. Pooling without dilution
@@ -21,6 +22,7 @@ differs for max, but not for the others (for sum only by the head's bias, which 
 """
 
 import math
+import sys
 from collections.abc import Callable
 
 import torch
@@ -29,6 +31,7 @@ from torch import Tensor
 from niah.errors import NiahError, nearest
 
 TEMPERATURE = 1.0
+_LEAST = sys.float_info.min
 
 
 def pool(logits: Tensor, pooling: str, share: float) -> Tensor:
@@ -61,6 +64,13 @@ def top_k_positions(positions: int, share: float) -> int:
 
 
 Pool = Callable[[Tensor, float], Tensor]  # (B, T, F, classes), share -> (B, classes)
+
+
+def _mean_probability(z: Tensor, _: float) -> Tensor:
+    """Computed in float64, where neither p nor 1 - p is lost; the logits of means below 1e-308 end at -708 and 708."""
+    flat = z.flatten(1, 2).double()
+    present, absent = flat.sigmoid().mean(dim=1), flat.neg().sigmoid().mean(dim=1)
+    return (present.clamp_min(_LEAST).log() - absent.clamp_min(_LEAST).log()).to(z.dtype)
 
 
 def _top_k(z: Tensor, share: float) -> Tensor:
@@ -99,6 +109,7 @@ def _last(n: int) -> int:
 
 POOLINGS: dict[str, Pool] = {
     "average": lambda z, _: z.mean(dim=(1, 2)),
+    "mean-probability": _mean_probability,
     "max": lambda z, _: z.amax(dim=(1, 2)),
     "top-k": _top_k,
     "log-sum-exp": _log_sum_exp,
