@@ -127,6 +127,8 @@ def _source(name: str, weights: Weights) -> str:
         return f"[{name}](https://huggingface.co/{weights.hub}) (hub)"
     if weights.url:
         return f"[{name}]({weights.url}) (address)"
+    if weights.package:
+        return f"{name} (in the package {weights.package} {weights.package_version})"
     return f"[{name}]({weights.by_hand}) (by hand)"
 
 

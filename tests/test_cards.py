@@ -7,6 +7,7 @@ import pytest
 
 from niah.adapters.importing import import_adapter
 from niah.adapters.network_adapter import NetworkAdapter
+from niah.adapters.onnx import Onnx
 from niah.cards import (
     check_weights_name,
     find_haystack,
@@ -42,12 +43,18 @@ def test_a_model_card_is_whole(name: str) -> None:
     card = MODELS[name]
     assert card.path.stem == name
     assert len(vocabulary(card.labels_source)) >= 10
-    assert issubclass(import_adapter(card), NetworkAdapter)
+    assert issubclass(import_adapter(card), NetworkAdapter | Onnx)
     assert card.licence
     assert card.paper
     assert card.trained_on_s > 0
     for weights in card.weights.values():
-        assert bool(weights.file) + bool(weights.hub) + bool(weights.url or weights.by_hand) == 1
+        assert (
+            bool(weights.file)
+            + bool(weights.hub)
+            + bool(weights.url or weights.by_hand)
+            + bool(weights.package)
+            == 1
+        )
 
 
 @pytest.mark.parametrize("name", HAYSTACKS)

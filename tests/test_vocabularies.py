@@ -14,6 +14,7 @@ from niah.vocabularies import NAMES, esc50_to_audioset, vocabulary
     ("name", "classes", "first"),
     [
         ("audioset-527", 527, "/m/09x0r"),
+        ("yamnet-521", 521, "/m/09x0r"),
         ("esc-50", 50, "dog"),
         ("esc-10", 10, "dog"),
         ("synthetic", 25, "syn/tone"),
@@ -35,6 +36,19 @@ def test_targets_are_true_exactly_where_labelled() -> None:
     assert found.shape == (3, 10)
     assert [row.nonzero()[0].tolist() for row in found] == [[0], [2, 9], []]
     assert labels.targets([]).shape == (0, 10)
+
+
+def test_yamnet_scores_all_of_audioset_but_six() -> None:
+    audioset, yamnet = vocabulary("audioset-527"), vocabulary("yamnet-521")
+    assert yamnet.ids == tuple(id_ for id_ in audioset.ids if id_ in yamnet)
+    assert set(zip(yamnet.ids, yamnet.names, strict=True)) < set(
+        zip(audioset.ids, audioset.names, strict=True)
+    )
+    absent = [
+        name for id_, name in zip(audioset.ids, audioset.names, strict=True) if id_ not in yamnet
+    ]
+    assert len(absent) == 6
+    assert "Battle cry" in absent
 
 
 def test_esc10_is_a_part_of_esc50() -> None:

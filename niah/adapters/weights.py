@@ -1,4 +1,5 @@
-"""Sources of a card's weights: beside the card, the cache, the Hugging Face hub, a URL, or a manual download.
+"""Sources of a card's weights: beside the card, the cache, the Hugging Face hub, a URL, an installed package, or a
+manual download.
 
 A download shows a progress bar, is complete or absent, and is checked: against the card's sha256, else (hub) against
 the checksum under which the hub stores the file. Without either, a web page or other text is refused as weights. A
@@ -11,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from niah.adapters.hub import cached_from_hub, fetch_from_hub, stored_as
+from niah.adapters.packaged import package_path, packaged_file
 from niah.cards import ModelCard, Weights, cards_folder
 from niah.errors import NiahError
 from niah.system.download import cache_folder, fetch, sha256_of, why_no_binary
@@ -37,6 +39,8 @@ def resolve(card: ModelCard, name: str) -> Path:
             f"model '{card.name}' has no released weights: give --checkpoint FILE, or --checkpoint random"
         )
     weights = card.weights[name]
+    if weights.package:
+        return packaged_file(card, weights)
     path = local_path(card, weights)
     if path is not None and path.is_file():
         return _checked(path, card, weights)
@@ -65,8 +69,13 @@ def by_hand(card: ModelCard, name: str) -> str:
 
 
 def origin(weights: Weights) -> str:
-    """Return the source of weights: "embedded", "hub", "address" or "by hand"."""
-    kinds = {"embedded": weights.file, "hub": weights.hub, "address": weights.url}
+    """Return the source of weights: "embedded", "hub", "address", "package" or "by hand"."""
+    kinds = {
+        "embedded": weights.file,
+        "hub": weights.hub,
+        "address": weights.url,
+        "package": weights.package,
+    }
     return next((kind for kind, place in kinds.items() if place), "by hand")
 
 
@@ -92,6 +101,8 @@ def local_path(card: ModelCard, weights: Weights) -> Path | None:
             return path
         fix = "put the file itself beside the card, or give it with --checkpoint"
         return below(card.folder, path, f"card {card.path}: key 'file'", fix)
+    if weights.package:
+        return package_path(weights)
     if not (weights.by_hand or weights.url):
         return None
     names = [name for name, each in card.weights.items() if _file_name(each) == _file_name(weights)]

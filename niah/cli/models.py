@@ -101,6 +101,7 @@ def weights_text(card: "ModelCard") -> str:
 
 def weights_lines(card: "ModelCard") -> list[str]:
     """Return a line for each of a card's weights: source, address, and path on this machine."""
+    from niah.adapters.packaged import installation
     from niah.adapters.weights import by_hand, is_cached, local_path, origin
 
     lines = []
@@ -109,9 +110,13 @@ def weights_lines(card: "ModelCard") -> list[str]:
         if kind == "hub":
             pinned = f"revision {weights.revision}" if weights.revision else "revision not pinned"
             where = f"huggingface.co/{weights.hub}, {weights.hub_file}, {pinned}"
+        elif kind == "package":
+            where = f"{weights.package_file} of {weights.package} {weights.package_version}".strip()
         else:
             where = weights.url or weights.file
         state = "here" if here else "fetched when first used"
+        if kind == "package" and not here:
+            state = installation(weights)
         if kind == "by hand":
             state = str(local_path(card, weights)) if here else by_hand(card, name)
         lines.append(f"{name}: {kind}, {f'{where}; ' if where else ''}{state}")

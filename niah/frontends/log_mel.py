@@ -191,7 +191,7 @@ class LogMelFrontend:
         return self(torch.nn.functional.pad(waveform, (0, wanted - len(waveform)))[None])[0]
 
     def __call__(self, waveform: Tensor) -> Tensor:
-        """Compute the features of whole clips, ends padded where frames are centred: (B, samples) -> (B, frames, mels)."""
+        """Compute features of whole clips, ends padded if frames are centred: (B, samples) -> (B, frames, mels)."""
         if self.frames(waveform.shape[-1]) == 0:
             return waveform.new_empty((waveform.shape[0], 0, self.n_mels))
         if self.center:

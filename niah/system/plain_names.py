@@ -119,6 +119,17 @@ def revision(value: str, where: str) -> str:
     return value
 
 
+def package(value: str, where: str) -> str:
+    """The name of a top-level Python package; "" is none.
+
+    Raises:
+        NiahError: it is something else.
+    """
+    if value and not (value.isidentifier() and value.isascii()):
+        raise NiahError(f"{where} is {_shown(value)}: write a Python package's name, without dots")
+    return value
+
+
 def text(value: str, where: str) -> str:
     """Check text that is shown to a person: letters that print.
 

@@ -2,8 +2,8 @@
 
 A vocabulary is a CSV with the header `index,mid,display_name` (AudioSet's `class_labels_indices.csv`), a table with one
 of its columns, or a text file of one label a line. Those in `niah/vocabularies/` hold facts only: the 527 AudioSet
-classes (Gemmeke et al. 2017), ESC-50 in target order and the ten of ESC-10 (Piczak 2015), and ESC-50's
-categories in AudioSet's labels.
+classes (Gemmeke et al. 2017), the 521 of them that YAMNet scores, ESC-50 in target order and the ten of ESC-10 (Piczak
+2015), and ESC-50's categories in AudioSet's labels.
 """
 
 import csv
@@ -28,7 +28,7 @@ COLUMNS = (
     "name",
 )  # the first that a table has is the id, the second the name
 SUFFIXES = (".csv", ".tsv", ".txt")
-NAMES = ("audioset-527", "esc-50", "esc-10", "synthetic")
+NAMES = ("audioset-527", "yamnet-521", "esc-50", "esc-10", "synthetic")
 _FOLDER = Path(__file__).parent
 
 
