@@ -1,4 +1,4 @@
-"""Weights that lie in an installed Python package: found without importing it, and taken out of an archive in it."""
+"""Weights that lie in an installed Python package: checksum without importing it, and taken out of an archive in it."""
 
 import importlib.util
 import os
@@ -39,14 +39,14 @@ def packaged_file(card: ModelCard, weights: Weights) -> Path:
     if not path.is_file():
         version = f"; {weights.package_version} has it" if weights.package_version else ""
         raise NiahError(f"{whose}, whose installed version has no {weights.package_file}{version}")
-    found = sha256_of(path)
-    if weights.sha256 and found != weights.sha256:
+    checksum = sha256_of(path)
+    if weights.sha256 and checksum != weights.sha256:
         raise NiahError(
             f"{path}: checksum differs from its card's; get the version that the card means: "
             f"{installation(weights)}"
         )
     return (
-        _taken_out(path, weights.member, cache_folder() / "packages" / found[:32])
+        _taken_out(path, weights.member, cache_folder() / "packages" / checksum[:32])
         if weights.member
         else path
     )
