@@ -12,6 +12,7 @@ from niah.adapters.network_adapter import NetworkAdapter
 from niah.errors import NiahError
 from niah.networks.ast import Ast as AstNetwork
 from niah.networks.ast import AstConfig, sinusoid
+from niah.networks.config import network_config
 from niah.networks.layers.vit import TOKENS_AT_ONCE
 
 _HUB_PREFIX = "audio_spectrogram_transformer."
@@ -47,7 +48,7 @@ class Ast(NetworkAdapter):
 
     @staticmethod
     def build(config: Mapping[str, Any], classes: int) -> nn.Module:
-        return AstNetwork(AstConfig(classes=classes, **config))
+        return AstNetwork(network_config(AstConfig, config, classes))
 
     @staticmethod
     def official_state(state: State, network: nn.Module) -> State:

@@ -11,6 +11,7 @@ from niah.adapters.network_adapter import NetworkAdapter
 from niah.frontends.stft import HTSAT
 from niah.networks.audio_mamba import AudioMamba as AudioMambaNetwork
 from niah.networks.audio_mamba import AudioMambaConfig
+from niah.networks.config import network_config
 from niah.scan import DIRECTIONS, choose_backend
 
 
@@ -22,7 +23,7 @@ class AudioMamba(NetworkAdapter):
 
     @staticmethod
     def build(config: Mapping[str, Any], classes: int) -> nn.Module:
-        return AudioMambaNetwork(AudioMambaConfig(classes=classes, **config))
+        return AudioMambaNetwork(network_config(AudioMambaConfig, config, classes))
 
     @property
     def kernel(self) -> str:  # type: ignore[override]

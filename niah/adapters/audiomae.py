@@ -10,6 +10,7 @@ from niah.adapters.network_adapter import NetworkAdapter
 from niah.frontends.kaldi import AST
 from niah.networks.audiomae import AudioMae as AudioMaeNetwork
 from niah.networks.audiomae import AudioMaeConfig
+from niah.networks.config import network_config
 from niah.networks.layers.vit import largest_tensor
 
 
@@ -22,7 +23,7 @@ class AudioMae(NetworkAdapter):
 
     @staticmethod
     def build(config: Mapping[str, Any], classes: int) -> nn.Module:
-        return AudioMaeNetwork(AudioMaeConfig(classes=classes, **config))
+        return AudioMaeNetwork(network_config(AudioMaeConfig, config, classes))
 
     @staticmethod
     def official_state(state: State, network: nn.Module) -> State:  # noqa: ARG004

@@ -12,6 +12,7 @@ from niah.adapters.network_adapter import NetworkAdapter
 from niah.errors import NiahError
 from niah.networks.aum import Aum as AumNetwork
 from niah.networks.aum import AumConfig
+from niah.networks.config import network_config
 from niah.networks.layers.mamba_mixer import Design, backend_of, largest_of_mixer, use_backend
 from niah.scan import Backend, choose_backend
 
@@ -28,7 +29,7 @@ class Aum(NetworkAdapter):
     def build(config: Mapping[str, Any], classes: int) -> nn.Module:
         design = config.get("design", DETECT)
         design = "bi-bi" if design == DETECT else design
-        return AumNetwork(AumConfig(**{**config, "classes": classes, "design": design}))
+        return AumNetwork(network_config(AumConfig, {**config, "design": design}, classes))
 
     def load(self, path: Path) -> None:
         """Load a checkpoint; its design and trained length are used where the card leaves them open.

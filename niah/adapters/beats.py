@@ -18,6 +18,7 @@ from niah.errors import NiahError
 from niah.frontends.kaldi import BEATS
 from niah.networks.beats import MLP_TOKENS, BeatsConfig
 from niah.networks.beats import Beats as BeatsNetwork
+from niah.networks.config import network_config
 from niah.vocabularies import Vocabulary
 
 _POSITIONS = "relative_attention_bias.weight"  # one table, listed under every layer
@@ -40,7 +41,7 @@ class Beats(NetworkAdapter):
 
     @staticmethod
     def build(config: Mapping[str, Any], classes: int) -> nn.Module:
-        return BeatsNetwork(BeatsConfig(classes=classes, **config))
+        return BeatsNetwork(network_config(BeatsConfig, config, classes))
 
     @staticmethod
     def official_state(state: State, network: nn.Module) -> State:  # noqa: ARG004

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from niah.adapters.checkpoints import State, strip_prefix
 from niah.adapters.network_adapter import NetworkAdapter
 from niah.adapters.protocol import INDEXED_BY_64_BITS
+from niah.networks.config import network_config
 from niah.networks.dass.network import DassConfig
 from niah.networks.dass.tiled import TiledDass, feature_map, largest_tensor
 from niah.scan import choose_backend
@@ -35,7 +36,7 @@ class Dass(NetworkAdapter):
 
     @staticmethod
     def build(config: Mapping[str, Any], classes: int) -> nn.Module:
-        return TiledDass(DassConfig(classes=classes, **config))
+        return TiledDass(network_config(DassConfig, config, classes))
 
     @property
     def kernel(self) -> str:  # type: ignore[override]

@@ -13,6 +13,7 @@ from niah.adapters.checkpoints import State
 from niah.adapters.network_adapter import NetworkAdapter
 from niah.errors import NiahError
 from niah.frontends.kaldi import EAT
+from niah.networks.config import network_config
 from niah.networks.eat import Eat as EatNetwork
 from niah.networks.eat import EatConfig, sinusoid_2d
 from niah.networks.layers.vit import largest_tensor
@@ -35,7 +36,7 @@ class Eat(NetworkAdapter):
 
     @staticmethod
     def build(config: Mapping[str, Any], classes: int) -> nn.Module:
-        return EatNetwork(EatConfig(classes=classes, **config))
+        return EatNetwork(network_config(EatConfig, config, classes))
 
     @staticmethod
     def official_state(state: State, network: nn.Module) -> State:

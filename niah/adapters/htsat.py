@@ -11,6 +11,7 @@ from niah.adapters.network_adapter import NetworkAdapter
 from niah.errors import NiahError
 from niah.frontends import Frontend
 from niah.frontends.stft import HTSAT, StftFrontend
+from niah.networks.config import network_config
 from niah.networks.htsat import HtsAt as HtsAtNetwork
 from niah.networks.htsat import HtsAtConfig
 
@@ -33,7 +34,7 @@ class HtsAt(NetworkAdapter):
 
     @staticmethod
     def build(config: Mapping[str, Any], classes: int) -> nn.Module:
-        return HtsAtNetwork(HtsAtConfig(classes=classes, **config))
+        return HtsAtNetwork(network_config(HtsAtConfig, config, classes))
 
     @staticmethod
     def official_state(state: State, network: nn.Module) -> State:

@@ -55,10 +55,15 @@ def make(found: Any, card: ModelCard, *, device: torch.device, dtype: torch.dtyp
     An object with `logits` or `waveform_logits` is taken as it is.
 
     Raises:
-        NiahError: a function of waveforms whose rate the card does not say.
+        NiahError: a factory that fails, or a function of waveforms whose rate the card does not say.
     """
     if is_factory(found):
-        return found(card, device=device, dtype=dtype)
+        try:
+            return found(card, device=device, dtype=dtype)
+        except (TypeError, ValueError, LookupError, AttributeError) as error:
+            raise NiahError(
+                f"card {card.path}: '{card.adapter}' makes no model of a card, device and dtype: {error!r:.200}"
+            ) from error
     if hasattr(found, "logits") or hasattr(found, "waveform_logits"):
         return found
     if not callable(found):

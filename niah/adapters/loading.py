@@ -144,7 +144,7 @@ def make_adapter(card: ModelCard, *, device: str = "cpu", dtype: str = "float32"
         An instance of the class that the card names.
 
     Raises:
-        NiahError: an adapter that cannot be imported, no such device or dtype.
+        NiahError: an adapter that cannot be imported or made, no such device or dtype.
     """
     made = make(import_adapter(card), card, device=choose_device(device), dtype=_dtype(dtype))
     return WaveformAdapter(made) if takes_waveforms(made) else made

@@ -25,6 +25,9 @@ from niah.randomness import torch_seed
 from niah.system.download import sha256_of
 from niah.vocabularies import vocabulary
 
+# Sizes that do not fit together are refused by whichever layer meets them first.
+_MISFITS = (TypeError, ValueError, ArithmeticError, AssertionError, LookupError, RuntimeError)
+
 
 class NetworkAdapter(ABC):
     """An adapter around a torch network; a family in this package implements `build` and `official_state`.
@@ -65,10 +68,15 @@ class NetworkAdapter(ABC):
         try:
             with without_random_start():  # `load` or `randomise` come next
                 self.network = self.build(card.config, len(self.labels))
-        except (TypeError, ValueError) as error:
+        except (*_MISFITS, MemoryError) as error:
             raise NiahError(
-                f"card {card.path}: [config] does not fit {card.adapter}: {error}"
+                f"card {card.path}: [config] does not fit {card.adapter}: {_line(error)}"
             ) from None
+        if card.config.get("mels", self.frontend.mels) != self.frontend.mels:
+            raise NiahError(
+                f"card {card.path}: [config] has {card.config['mels']} mels, but features of {card.adapter} have "
+                f"{self.frontend.mels}"
+            )
 
     @staticmethod
     @abstractmethod
@@ -187,3 +195,8 @@ class NetworkAdapter(ABC):
     def _forward(self, features: Tensor) -> Tensor:
         out: Tensor = self.network(features.to(self.device, self.dtype)).float()
         return out
+
+
+def _line(error: BaseException) -> str:
+    """Return the first line of an error's text, or its kind."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

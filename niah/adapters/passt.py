@@ -8,6 +8,7 @@ from torch import nn
 from niah.adapters.checkpoints import State
 from niah.adapters.network_adapter import NetworkAdapter
 from niah.frontends.stft import PASST
+from niah.networks.config import network_config
 from niah.networks.layers.vit import largest_tensor
 from niah.networks.passt import Passt as PasstNetwork
 from niah.networks.passt import PasstConfig
@@ -24,7 +25,7 @@ class Passt(NetworkAdapter):
 
     @staticmethod
     def build(config: Mapping[str, Any], classes: int) -> nn.Module:
-        return PasstNetwork(PasstConfig(classes=classes, **config))
+        return PasstNetwork(network_config(PasstConfig, config, classes))
 
     @staticmethod
     def official_state(state: State, network: nn.Module) -> State:  # noqa: ARG004

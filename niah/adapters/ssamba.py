@@ -9,6 +9,7 @@ from torch import nn
 from niah.adapters.checkpoints import read_state
 from niah.adapters.self_supervised import SelfSupervised
 from niah.errors import NiahError
+from niah.networks.config import network_config
 from niah.networks.layers.mamba_mixer import backend_of, largest_of_mixer, use_backend
 from niah.networks.ssamba import Ssamba as SsambaNetwork
 from niah.networks.ssamba import SsambaConfig
@@ -23,7 +24,7 @@ class Ssamba(SelfSupervised):
 
     @staticmethod
     def build(config: Mapping[str, Any], classes: int) -> nn.Module:
-        return SsambaNetwork(SsambaConfig(classes=classes, **config))
+        return SsambaNetwork(network_config(SsambaConfig, config, classes))
 
     def load(self, path: Path) -> None:
         """Build the network to the checkpoint's table of positions, and load it.

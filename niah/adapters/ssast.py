@@ -7,6 +7,7 @@ from torch import nn
 
 from niah.adapters.ast import largest_of_blocks
 from niah.adapters.self_supervised import SelfSupervised
+from niah.networks.config import network_config
 from niah.networks.ssast import Ssast as SsastNetwork
 from niah.networks.ssast import SsastConfig
 
@@ -20,7 +21,7 @@ class Ssast(SelfSupervised):
 
     @staticmethod
     def build(config: Mapping[str, Any], classes: int) -> nn.Module:
-        return SsastNetwork(SsastConfig(classes=classes, **config))
+        return SsastNetwork(network_config(SsastConfig, config, classes))
 
     def largest_tensor(self, batch: int, frames: int) -> int:
         config = self.network.config
