@@ -137,17 +137,12 @@ OPTIONAL_METRICS = (
 )
 REQUIRED = ("cell", "model", "protocol", "needles", "n_clips", "length_s", "seed", "status")
 IN_UNIT_INTERVAL = ("position", *(column.name for column in SCHEMA if "mAP" in column.name), "auc")
-_NOT_NEGATIVE = (
-    "length_s",
-    "window_s",
-    "needle_s",
-    "relative",
-    "latency_s",
-    "rtf",
-    "relative_noise_base",
-)
+_NOT_NEGATIVE = ("relative", "latency_s", "rtf", "relative_noise_base")
 _MAY_BE_NEGATIVE = ("seed", "noise_seed")
 _LARGEST = 2**63 - 1  # of a 64-bit column
+_LARGEST_FLOAT = 1e18  # of any unit: more is damage, which no axis of a figure can show
+_SHORTEST_S, _LONGEST_S = 1e-3, 1e9  # of a scene or a part of one; 30 years
+_DURATIONS = ("length_s", "window_s", "needle_s")
 _CELL = re.compile(r"[0-9a-f]{20}", re.ASCII)
 _POOLED_KERNEL = re.compile(r"(?P<kernel>.*?)\+(?P<what>window|pool)-(?P<pool>[^+]+)(?P<rest>.*)")
 _HOP = re.compile(r"(?P<pool>.+)-hop(?P<hop>[0-9.e+]+)s")
@@ -275,6 +270,11 @@ def _typed(name: str, value: object, kind: type) -> Value:
         return None
     if not math.isfinite(value):  # type: ignore[arg-type]  # a number by now
         raise NiahError(f"{name} of a cell row must be finite but is {value}")
+    most = _LONGEST_S if name.endswith("_s") else _LARGEST_FLOAT
+    if kind is float and abs(value) > most:  # type: ignore[arg-type]
+        raise NiahError(f"{name} of a cell row must be at most {most:g} but is {value!r:.60}")
+    if name in _DURATIONS and value < _SHORTEST_S:  # type: ignore[operator]
+        raise NiahError(f"{name} of a cell row must be at least {_SHORTEST_S:g} s but is {value}")
     counts = kind is int and name not in _MAY_BE_NEGATIVE
     if (counts or name in _NOT_NEGATIVE) and value < 0:  # type: ignore[operator]
         raise NiahError(f"{name} of a cell row must not be negative but is {value}")

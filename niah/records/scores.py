@@ -177,7 +177,8 @@ def read(file: Path) -> ClipScores:
     try:
         # without threads, so that a file can be read where none can be started
         table = pq.read_table(file, use_threads=False, pre_buffer=False)
-        classes = tuple(json.loads(table.schema.metadata[_CLASSES.encode()]))
+        classes = _classes_of(table)
+        _check_columns(table)
         logits, saturated = _logits_of(table, len(classes))
         return ClipScores(
             ids=tuple(table.column("id").to_pylist()),
@@ -198,21 +199,77 @@ def read(file: Path) -> ClipScores:
         TypeError,
         AttributeError,
         MemoryError,
+        RecursionError,
     ) as error:
         raise _refused(file, error) from error
+
+
+def _classes_of(table: "pa.Table") -> tuple[str, ...]:
+    """Return the names of the classes, which the file's metadata has as a JSON list.
+
+    Raises:
+        ValueError: they are no list of different texts.
+    """
+    names = json.loads((table.schema.metadata or {})[_CLASSES.encode()])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError("its classes are no list of names")
+    if len(set(names)) != len(names):
+        raise ValueError("two of its classes have one name")
+    "".join(names).encode()  # half a surrogate pair is no text: UnicodeEncodeError
+    return tuple(names)
+
+
+def _check_columns(table: "pa.Table") -> None:
+    """Check that ids and recordings are texts, labels lists of texts, and nothing is left out.
+
+    Raises:
+        ValueError: a column is of another type, or has no value in some row.
+    """
+    import pyarrow as pa
+
+    for name in ("id", "labels"):
+        if name not in table.column_names:
+            raise ValueError(f"it has no column {name}")
+    for name in ("id", "group"):
+        if name in table.column_names:
+            _expect(table, name, pa.types.is_string(table.schema.field(name).type), "texts")
+    for name in ("labels", "distractors"):
+        if name in table.column_names:
+            kind = table.schema.field(name).type
+            lists = pa.types.is_list(kind) and pa.types.is_string(kind.value_type)
+            _expect(table, name, lists, "lists of texts")
+            if table.column(name).combine_chunks().flatten().null_count:
+                raise ValueError(f"its column {name} has a label that is none")
+
+
+def _expect(table: "pa.Table", name: str, is_right: bool, kind: str) -> None:
+    if not is_right:
+        raise ValueError(f"its column {name} must be {kind} but is {table.schema.field(name).type}")
+    if table.column(name).null_count:
+        raise ValueError(f"its column {name} has no value in some row")
 
 
 def _logits_of(table: "pa.Table", classes: int) -> tuple[Logits, float]:
     """Return logits (n, c) and the share of them that is saturated."""
     old = "logits" not in table.column_names
     flat = table.column("scores" if old else "logits").combine_chunks().flatten()
+    if not _is_float(flat) or flat.null_count:
+        raise ValueError("its scores must be floats, one for each clip and class")
     stored = flat.to_numpy(zero_copy_only=False).reshape(len(table), classes)
+    if reason := refusal(stored):
+        raise ValueError(reason)
     p = stored.astype(np.float64)
     if not old or p.size == 0 or p.min() < 0 or p.max() > 1:
         return stored.astype(np.float32), 0.0
     saturated = float(np.mean((p == 0) | (p == 1)))
     p = np.clip(p, LOWEST, HIGHEST)
     return (np.log(p) - np.log1p(-p)).astype(np.float32), saturated
+
+
+def _is_float(values: "pa.Array") -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_floating(values.type))
 
 
 def count(file: Path) -> int | None:

@@ -2,6 +2,7 @@
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from niah.diagnosis.localisation.evidence import (
 )
 from niah.diagnosis.localisation.hit_rate import hit_rate
 from niah.diagnosis.localisation.locate import LocateOptions, locate, sound_centre_s
-from niah.diagnosis.localisation.table import CSV_FILE, localisation_table, read
+from niah.diagnosis.localisation.table import CSV_FILE, localisation_table, read, write_cell
 from niah.errors import NiahError
 from niah.frontends.kaldi import AST
 from niah.needles.features import NeedleFeatures
@@ -374,3 +375,32 @@ def test_a_run_of_two_levels_is_located_in_the_surrounding_one() -> None:
     assert (options.level, options.limit, options.device) == ("surround", 3, "auto")
     mix = {**asked, "level": "mix"}
     assert RunOptions.of_scenes(mix).level == "mix"
+
+
+@pytest.mark.parametrize(
+    ("about", "pair", "reason"),
+    [
+        ({"length_s": "20"}, {}, "length_s must be a number"),
+        ({"length_s": 1e300}, {}, "length_s must be within"),
+        ({"position": [0.5]}, {}, "position must be a number"),
+        ({"position": 2}, {}, "position is out of its range"),
+        ({"model": None}, {}, "model must be text"),
+        ({"haystack": "\ud800"}, {}, "surrogates not allowed"),
+        ({"more": 1}, {}, "unknown entry 'more'"),
+        ({}, {"clip": ["c1"]}, "clip must be text"),
+        ({}, {"error_s": float("nan")}, "error_s must be within"),
+    ],
+)
+def test_what_a_stored_localisation_may_not_hold(
+    tmp_path: Path, about: dict[str, Any], pair: dict[str, Any], reason: str
+) -> None:
+    cell: dict[str, Any] = {"model": "ear", "checkpoint_sha256": "f", "method": "positions"}
+    cell |= {"haystack": "zero", "snr_db": None, "length_s": 20.0, "position": 0.5}
+    cell |= {"window_s": None, "hop_s": None, "place_s": 0.3, "tolerance_s": 5.0}
+    one = {"clip": "c1", "label": "dog", "peak_s": 3.0, "hit": True, "error_s": 0.5}
+    one |= {"chance_hit": 0.3, "chance_error_s": 4.0}
+    write_cell(tmp_path, "sound", cell, [one])
+    assert len(read(tmp_path)) == 1
+    write_cell(tmp_path, "odd", {**cell, **about}, [{**one, **pair}])
+    with pytest.raises(NiahError, match=rf"odd\.json is damaged.*{reason}"):
+        read(tmp_path)

@@ -130,6 +130,10 @@ def invalid_text(path: Path) -> None:
     shard(path, ["a"], title=bad)
 
 
+def a_date_beyond_calendars(path: Path) -> None:
+    shard(path, ["a"], date=pyarrow.array([2**62], pyarrow.timestamp("us")))
+
+
 def damaged_page(path: Path) -> None:
     shard(path, [f"clip{index}" for index in range(200)])
     content = bytearray(path.read_bytes())
@@ -156,6 +160,7 @@ def too_many_rows(path: Path) -> None:
         (esc50_without_names, "none 'filename'"),
         (invalid_text, r"row group 0: is damaged \(.*utf-8"),
         (damaged_page, "row group 0: is damaged"),
+        (a_date_beyond_calendars, "row group 0: is damaged"),
         (long_texts, "drop the columns"),
         (too_many_rows, "has 9000000 rows"),
     ],

@@ -2,7 +2,9 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -170,3 +172,39 @@ def test_deep_json_is_refused(run: RunDirectory) -> None:
         (run.path / "run.json").write_text('{"a":' * depth + "1" + "}" * depth)
         with pytest.raises(NiahError, match=r"run\.json"):
             RunDirectory(run.path)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "reason"),
+    [
+        ("id", [None], "must be texts"),
+        ("id", [["a"]], "must be texts"),
+        ("labels", None, "no column labels"),
+        ("labels", [[None, "c1"]], "a label that is none"),
+        ("labels", ["c1"], "must be lists of texts"),
+        ("group", [["a"]], "must be texts"),
+        ("logits", [[float("inf")] * 6], "NaN or infinite"),
+        ("logits", [[1] * 6], "must be floats"),
+        ("logits", [[None] * 6], "must be floats"),
+    ],
+)
+def test_what_a_score_file_may_not_hold(
+    run: RunDirectory, column: str, values: list[Any] | None, reason: str
+) -> None:
+    file = next((run.path / "scores").iterdir())
+    table = pq.read_table(file)
+    columns = {name: table.column(name) for name in table.column_names if name != column}
+    if values is not None:
+        columns[column] = pa.array(values * len(table))
+    pq.write_table(pa.table(columns).replace_schema_metadata(table.schema.metadata), file)
+    with pytest.raises(NiahError, match=f"is damaged.*{reason}"):
+        scores.read(file)
+
+
+@pytest.mark.parametrize("classes", [b"{}", b"[1]", b'["a", "a"]', b'["\\ud800"]', b"[" * 100_000])
+def test_the_classes_of_a_score_file_are_different_texts(run: RunDirectory, classes: bytes) -> None:
+    file = next((run.path / "scores").iterdir())
+    table = pq.read_table(file)
+    pq.write_table(table.replace_schema_metadata({"niah.classes": classes}), file)
+    with pytest.raises(NiahError, match="is damaged"):
+        scores.read(file)

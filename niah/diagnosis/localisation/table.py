@@ -17,6 +17,7 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
+from niah.diagnosis.localisation import stored_row
 from niah.diagnosis.localisation.hit_rate import hit_rate
 from niah.errors import NiahError
 from niah.records.naming import length_name, scene_name
@@ -137,10 +138,10 @@ def csv_text(rows: Sequence[Located]) -> str:
 def _summarised(file: Path) -> Located:
     content = atomic.read_json(file)
     try:
-        pairs = [dict(zip(PAIR_FIELDS, row, strict=True)) for row in content["pairs"]]
+        pairs = [_pair(row) for row in content["pairs"]]
         rate = hit_rate([pair["clip"] for pair in pairs], [pair["hit"] for pair in pairs])
         return Located(
-            **content["about"],
+            **stored_row.checked(Located, content["about"]),
             clips=len({pair["clip"] for pair in pairs}),
             pairs=len(pairs),
             hit_rate=rate.estimate,
@@ -150,8 +151,18 @@ def _summarised(file: Path) -> Located:
             median_error_s=median(pair["error_s"] for pair in pairs),
             chance_error_s=fmean(pair["chance_error_s"] for pair in pairs),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise NiahError(f"{file} is damaged: delete it and run again ({error})") from error
+
+
+def _pair(row: Sequence[Any]) -> dict[str, Any]:
+    """Return one (clip, label) pair by `PAIR_FIELDS`, checked."""
+    pair = dict(zip(PAIR_FIELDS, row, strict=True))
+    for name in ("clip", "label"):
+        stored_row.text(name, pair[name])
+    for name in PAIR_FIELDS[2:]:
+        stored_row.number(name, float(pair[name]) if name == "hit" else pair[name])
+    return pair
 
 
 def _read_csv(file: Path) -> list[Located]:
@@ -165,8 +176,9 @@ def _read_csv(file: Path) -> list[Located]:
 
     try:
         rows = csv.DictReader(StringIO(file.read_bytes().decode(), newline=""))
-        return [Located(**{name: value(name, row[name]) for name in row}) for row in rows]
-    except (OSError, TypeError, ValueError) as error:
+        read = [{name: value(name, row[name]) for name in row} for row in rows]
+        return [Located(**stored_row.checked(Located, row)) for row in read]
+    except (OSError, TypeError, ValueError, AttributeError, csv.Error) as error:
         raise NiahError(
             f"{file} cannot be read: {error}; run `niah locate` on the run again"
         ) from error

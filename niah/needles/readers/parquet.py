@@ -164,7 +164,12 @@ def _cells(file: Any, shard: Path, group: int, names: list[str]) -> Iterator[dic
                     "audio: drop the columns that are not needed"
                 )
             yield from batch.to_pylist()
-    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+    except (
+        pyarrow.ArrowException,
+        OSError,
+        ValueError,
+        OverflowError,
+    ) as error:  # a date of the year 10^5
         reason = " ".join(str(error).split())
         raise NiahError(f"{shard}, row group {group}: is damaged ({reason})") from error
 

@@ -140,9 +140,9 @@ class Ranker:
         if quantity == MAP or own is None:
             return own
         base = self._of_cell(entry.line.base["cell"]) if entry.line.base else None
-        if base is None or base[0] != own[0]:
-            return None
         level = point["chance_mAP"]
+        if base is None or base[0] != own[0] or level is None:
+            return None
         return own[0], paired(partial(_retention, chance=level), own[1], base[1])
 
     def _of_cell(self, cell: str) -> tuple[str, Resampled] | None:

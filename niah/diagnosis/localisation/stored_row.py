@@ -1,0 +1,70 @@
+"""The door of stored localisations: types, ranges and text are checked before anything is computed of them."""
+
+import math
+import types
+from collections.abc import Mapping
+from typing import Any, get_args, get_type_hints
+
+LARGEST = 1e9  # of any number: seconds, clips, decibels
+
+
+def checked(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Check values against the fields of a dataclass.
+
+    Args:
+        kind: the dataclass, whose fields are text, int, float or float | None.
+        values: some of its fields by name.
+
+    Returns:
+        The values, whole numbers as floats where the field is one.
+
+    Raises:
+        ValueError: an unknown name, another type, a number that is not finite or beyond all sense, or no Unicode text.
+    """
+    hints = get_type_hints(kind)
+    unknown = sorted(str(name) for name in values if name not in hints)
+    if unknown:
+        raise ValueError(f"unknown entry {unknown[0]!r:.60}")
+    return {name: _value(name, value, hints[name]) for name, value in values.items()}
+
+
+def number(name: str, value: Any) -> float:
+    """Return a number as float.
+
+    Raises:
+        ValueError: it is none, not finite or beyond all sense.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{name} must be a number, got {value!r:.60}")
+    if not abs(value) <= LARGEST:  # NaN too
+        raise ValueError(f"{name} must be within {LARGEST:g}, got {value!r:.60}")
+    return float(value)
+
+
+def text(name: str, value: Any) -> str:
+    """Return a text.
+
+    Raises:
+        ValueError: it is none, or holds half a surrogate pair.
+    """
+    if not isinstance(value, str):
+        raise ValueError(f"{name} must be text, got {value!r:.60}")
+    value.encode()
+    return value
+
+
+def _value(name: str, value: Any, hint: Any) -> Any:
+    if isinstance(hint, types.UnionType):
+        if value is None:
+            return None
+        hint = get_args(hint)[0]
+    if hint is str:
+        return text(name, value)
+    read = number(name, value)
+    if (name.endswith("_s") and read < 0) or (name == "position" and not 0 <= read <= 1):
+        raise ValueError(f"{name} is out of its range: {read!r}")
+    if hint is int:
+        if not math.floor(read) == read >= 0:
+            raise ValueError(f"{name} must be a count, got {value!r:.60}")
+        return int(read)
+    return read
