@@ -56,8 +56,8 @@ test-gpu: $(DEV_ENV) ## the tests that need a CUDA device
 	$(BIN)/python -m pytest -m gpu $(ARGS)
 test-network: $(DEV_ENV) ## the tests that reach outside this machine
 	$(BIN)/python -m pytest -m network $(ARGS)
-fuzz: $(DEV_ENV) ## long random search
-	$(BIN)/python -m pytest -m fuzz $(ARGS)
+fuzz: $(DEV_ENV) ## 10,000 damaged inputs for every loader (NIAH_FUZZ_INPUTS for fewer): docs/fuzzing.md
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m fuzz -n $(JOBS) --dist worksteal tests/fuzz -rP $(ARGS)
 
 .PHONY: bench
 bench: $(DEV_ENV) ## the measurements behind the performance figures, into results/benchmarks/

@@ -3,10 +3,11 @@
 from tests.conftest import REPOSITORY
 
 BESIDE = {
+    "fuzz",
     "helpers",
     "golden",
     "results",
-}  # shared code, stored values, tests of results/ and its scripts
+}  # inputs for every loader, shared code, stored values, tests of results/ and its scripts
 
 
 def test_folders_mirror_the_package() -> None:

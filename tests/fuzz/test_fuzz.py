@@ -1,0 +1,48 @@
+"""Damaged and hostile inputs for every loader: a few in the default suite, thousands in `make fuzz`."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz.bad_readers import READERS
+from tests.fuzz.harness import Loader, fuzz, make_input
+from tests.fuzz.loaders import LOADERS, warm_up
+from tests.fuzz.report import faults_text, markdown
+from tests.helpers.preloaded import Preloaded
+
+INPUTS = int(os.environ.get("NIAH_FUZZ_INPUTS", "10000"))
+each_loader = pytest.mark.parametrize("loader", LOADERS, ids=lambda loader: str(loader.name))
+
+
+@each_loader
+def test_few_inputs(loader: Loader) -> None:
+    warm_up(loader)
+    counts = fuzz(loader, 0, loader.few)
+    assert not counts.faults, faults_text(counts.faults)
+    assert counts.accepted, "every input is refused: is what they are made of sound?"
+
+
+@pytest.mark.fuzz
+@each_loader
+def test_many_inputs(loader: Loader) -> None:
+    warm_up(loader)
+    counts = fuzz(loader, 0, INPUTS)
+    print(markdown([counts]))
+    assert not counts.faults, faults_text(counts.faults)
+
+
+def test_an_input_is_a_function_of_its_loader_and_number(tmp_path: Path) -> None:
+    loader = next(each for each in LOADERS if each.name == "needles-csv")
+    made = []
+    for folder, index in (("a", 3), ("b", 3), ("c", 4)):
+        (tmp_path / folder).mkdir()
+        made.append(make_input(loader, index, tmp_path / folder).read_bytes())
+    assert made[0] == made[1] != made[2]
+
+
+def test_the_harness_sees_what_a_reader_must_not_do(preloaded: Preloaded) -> None:
+    process = preloaded.start("from tests.fuzz.bad_readers import main; main()")
+    out, err = process.communicate()
+    seen = {name: kinds for name, *kinds in map(str.split, out.splitlines())}
+    assert seen == {name: [kind] * 2 for name, (_, kind) in READERS.items()}, err
