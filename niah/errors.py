@@ -24,3 +24,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     if close:
         return " Did you mean " + " or ".join(f"'{c}'" for c in close) + "?"
     return " Known: " + ", ".join(known) + "." if known else ""
+
+
+def one_line(error: BaseException) -> str:
+    """Return the first line of another library's error, at most 300 letters, or its kind where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]

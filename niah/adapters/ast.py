@@ -45,6 +45,7 @@ class Ast(NetworkAdapter):
 
     network: AstNetwork
     kernel = "sdpa"
+    head = "mlp_head.1"
 
     @staticmethod
     def build(config: Mapping[str, Any], classes: int) -> nn.Module:

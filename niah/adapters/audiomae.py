@@ -18,6 +18,7 @@ class AudioMae(NetworkAdapter):
     """Audio-MAE's fine-tuned ViT-B (`niah.networks.audiomae`)."""
 
     network: AudioMaeNetwork
+    head = "head"
     kernel = "sdpa"
     default_frontend = AST
 

@@ -24,6 +24,7 @@ class Aum(NetworkAdapter):
     """AuM of any design and size (`niah.networks.aum`)."""
 
     network: AumNetwork
+    head = "head"
 
     @staticmethod
     def build(config: Mapping[str, Any], classes: int) -> nn.Module:

@@ -13,6 +13,7 @@ import argparse
 import hashlib
 import pickle
 import re
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from niah.adapters.hub_folder import weights_file
 from niah.errors import NiahError, nearest
 from niah.system.download import how_to_fetch_again, why_no_binary
 
@@ -33,6 +35,7 @@ _CONTAINERS = (  # the first one present has the trained weights
 _AVERAGED = ("net_swa", "net_ema")  # beside `net.`: PaSST's trainer
 _WRAPPERS = ("module.", "sed_model.", "_orig_mod.", "_forward_module.", "model.", "net.")
 _SHOWN = 5
+_BOMB_RATIO, _BOMB_BYTES = 4, 256 * 2**20
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """Read the tensors of a checkpoint and strip wrappers (`module.`, `_orig_mod.`, `{"model": ..}`).
 
     Args:
-        path: of the file, or `FILE:SET` for one of several sets of weights in it.
+        path: of the file or of a folder with one (`save_pretrained`), or `FILE:SET` for one of several sets in it.
 
     Returns:
         The state dict, and which set of weights it is.
@@ -90,18 +93,28 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def file_and_set(path: Path) -> tuple[Path, str]:
-    """Split `FILE:SET`; the set is "" where none is named."""
+    """Split `FILE:SET`, or `FOLDER:SET` for the weights in a folder; the set is "" where none is named.
+
+    Raises:
+        NiahError: a folder without weights.
+    """
     name, colon, wanted = path.name.rpartition(":")
-    if colon and name and not path.is_file():
-        return path.with_name(name), wanted
-    return path, ""
+    if colon and name and not path.exists():
+        path = path.with_name(name)
+    else:
+        wanted = ""
+    return (weights_file(path) if path.is_dir() else path), wanted
 
 
 def is_safetensors(path: Path) -> bool:
-    """Return whether a file begins as safetensors do: the length of a JSON header, then the header."""
+    """Return whether a file begins as safetensors do: the length of a JSON header, then the header.
+
+    A pickle or an archive may have a bracket there too, but then its first bytes are no length that the file has.
+    """
     with path.open("rb") as file:
         head = file.read(9)
-    return head[8:9] == b"{" and not head.startswith((b"PK", b"\x80"))  # no zip, no pickle
+    length = int.from_bytes(head[:8], "little")
+    return head[8:9] == b"{" and length + 8 <= path.stat().st_size
 
 
 def _unpacked(loaded: Any, wanted: str) -> tuple[Any, set[str]]:
@@ -227,27 +240,59 @@ def _read_safetensors(path: Path) -> Any:
 
 
 def _read_pickle(path: Path) -> Any:
+    _refuse_bomb(path)
     try:
         # opened here: by its path torch would go by the suffix
         with torch.serialization.safe_globals([argparse.Namespace]), path.open("rb") as stream:
             return torch.load(stream, map_location="cpu", weights_only=True)
     except MemoryError:
         raise
-    except pickle.UnpicklingError as error:
-        named = re.search(r"GLOBAL (\S+)", str(error))
-        if named is None:
-            raise NiahError(_unreadable(path, error)) from None
-        raise NiahError(
-            f"checkpoint {path} is refused: it holds something other than tensors ({named[1]}). Where you trust the "
-            "file, take its state dict out once (torch.load(FILE, weights_only=False), then ['model'] or "
-            "['state_dict']) and save that alone with torch.save, or as .safetensors"
-            f"{how_to_fetch_again(path)}"
-        ) from None
     except Exception as error:  # a damaged pickle may raise anything
-        raise NiahError(_unreadable(path, error)) from None
+        if named := _refused_global(error):
+            raise NiahError(
+                f"checkpoint {path} is refused: it holds something other than tensors ({named}). Where you trust the "
+                "file, take its state dict out once (torch.load(FILE, weights_only=False), then ['model'] or "
+                "['state_dict']) and save that alone with torch.save, or as .safetensors"
+                f"{how_to_fetch_again(path)}"
+            ) from None
+        raise NiahError(
+            f"checkpoint {path} is not a readable torch file: {unreadable_because(error)}{how_to_fetch_again(path)}"
+        ) from None
 
 
-def _unreadable(path: Path, error: Exception) -> str:
-    reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-    reason = re.sub(r"\x1b\[[0-9;]*m", "", reason)
-    return f"checkpoint {path} is not a readable torch file: {reason}{how_to_fetch_again(path)}"
+def unreadable_because(error: Exception) -> str:
+    """Return the reason in an error of `torch.load`, in one line, without its advice to run what the file holds."""
+    text = str(error)
+    if isinstance(error, pickle.UnpicklingError):
+        text = text.partition("WeightsUnpickler error:")[2] or "it is a damaged pickle"
+    reason = next(
+        (line for line in map(str.strip, text.splitlines()) if line), type(error).__name__
+    )
+    reason = reason.partition(". This is an internal")[0].partition("  (Could this")[0]
+    return _printable(reason)[:200]
+
+
+def _refused_global(error: Exception) -> str:
+    """Return the name of the code that a pickle wants to call; "" where that is not what is wrong."""
+    named = re.search(r"GLOBAL (\S+)", str(error))
+    return _printable(named[1])[:100] if named and isinstance(error, pickle.UnpicklingError) else ""
+
+
+def _printable(text: str) -> str:
+    text = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def _refuse_bomb(path: Path) -> None:
+    """Refuse an archive that unpacks to far more than it is: torch stores tensors as they are."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+    except Exception:  # no archive, or one that torch will refuse
+        return
+    size = path.stat().st_size
+    if unpacked > max(_BOMB_BYTES, _BOMB_RATIO * size):
+        raise NiahError(
+            f"checkpoint {path} is refused: its {size / 2**20:.0f} MiB unpack to {unpacked / 2**20:,.0f} MiB: "
+            "save it again with torch.save"
+        )

@@ -114,6 +114,9 @@ def _frontend_part_problems(adapter: Any) -> Iterator[str]:
     rates = getattr(frontend, "sample_rate", None), getattr(adapter, "sample_rate", None)
     if None not in rates and rates[0] != rates[1]:
         yield f"sample_rate is {rates[1]} and its front end's is {rates[0]}: they must be the same"
+    shift, rate = getattr(frontend, "frame_shift", None), rates[0]
+    if isinstance(shift, int) and isinstance(rate, int) and rate != 100 * shift:
+        yield f"the front end's frames are {1000 * shift / rate:g} ms apart: the harness counts 10 ms frames"
 
 
 def _waveform_part_problems(model: Any) -> Iterator[str]:
@@ -146,9 +149,7 @@ def _frontend_problems(adapter: Any) -> Iterator[str]:
     frontend = getattr(adapter, "frontend", None)
     if frontend is None or any(not hasattr(frontend, name) for name in FRONTEND_PARTS):
         return
-    shift, rate = frontend.frame_shift, frontend.sample_rate
-    if rate != 100 * shift:
-        yield f"the front end's frames are {1000 * shift / rate:g} ms apart: the harness counts 10 ms frames"
+    rate = frontend.sample_rate
     wave = 0.1 * torch.randn(2, 2 * rate, generator=torch.Generator().manual_seed(1))
     expected = {
         "frontend(waveform)": (2, frontend.frames(2 * rate), frontend.mels),

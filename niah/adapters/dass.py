@@ -32,6 +32,7 @@ class Dass(NetworkAdapter):
     """DASS-small, DASS-medium, and our nano size (`niah.networks.dass.network`)."""
 
     network: TiledDass
+    head = "classifier.head"
     safe_elements = INDEXED_BY_64_BITS  # whole maps meet only our scans and pointwise operators
 
     @staticmethod

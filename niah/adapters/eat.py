@@ -31,6 +31,7 @@ class Eat(NetworkAdapter):
     """EAT-base, EAT-large and SSLAM (`niah.networks.eat`)."""
 
     network: EatNetwork
+    head = "head"
     kernel = "sdpa"
     default_frontend = EAT
 

@@ -14,7 +14,7 @@ import torch
 
 from niah.adapters.waveform import FunctionModel
 from niah.cards import ModelCard
-from niah.errors import NiahError
+from niah.errors import NiahError, one_line
 from niah.system.download import sha256_of
 from niah.vocabularies import vocabulary
 
@@ -40,13 +40,18 @@ def import_adapter(card: ModelCard) -> Any:
             raise NiahError(
                 f"{where}: a module '{module_name}' from elsewhere is loaded already; give yours another name"
             )
-        return getattr(module, attribute)
+    except NiahError:
+        raise
     except ImportError as error:
         raise NiahError(f"{where} cannot be imported: {error}") from None
-    except AttributeError:
-        raise NiahError(f"card {card.path}: module '{module_name}' has no '{attribute}'") from None
     except SyntaxError as error:
         raise NiahError(f"{where}: {error.filename}, line {error.lineno}: {error.msg}") from None
+    except (Exception, SystemExit) as error:  # the module's own code
+        reason = f"{type(error).__name__}: {one_line(error)}"
+        raise NiahError(f"{where} cannot be imported: {reason}") from error
+    if not hasattr(module, attribute):
+        raise NiahError(f"card {card.path}: module '{module_name}' has no '{attribute}'")
+    return getattr(module, attribute)
 
 
 def make(found: Any, card: ModelCard, *, device: torch.device, dtype: torch.dtype) -> Any:
@@ -60,9 +65,12 @@ def make(found: Any, card: ModelCard, *, device: torch.device, dtype: torch.dtyp
     if is_factory(found):
         try:
             return found(card, device=device, dtype=dtype)
-        except (TypeError, ValueError, LookupError, AttributeError) as error:
+        except NiahError:
+            raise
+        except Exception as error:
             raise NiahError(
-                f"card {card.path}: '{card.adapter}' makes no model of a card, device and dtype: {error!r:.200}"
+                f"card {card.path}: {card.adapter}(card, device=.., dtype=..) raised {type(error).__name__}: "
+                f"{one_line(error)}"
             ) from error
     if hasattr(found, "logits") or hasattr(found, "waveform_logits"):
         return found

@@ -133,7 +133,7 @@ def adapter_info(adapter: Adapter, card: ModelCard | None = None) -> AdapterInfo
 
 
 def make_adapter(card: ModelCard, *, device: str = "cpu", dtype: str = "float32") -> Any:
-    """Make a card's adapter without weights; its front end and labels are usable.
+    """Make a card's adapter without weights and check its parts; its front end and labels are usable.
 
     Args:
         card: the model.
@@ -211,8 +211,8 @@ def load_own_weights(
 ) -> None:
     """Load a user's adapter through its own `load_checkpoint(path)`.
 
-    The method gets `checkpoint` (a path, or "random"), else the file of the card's weights; without either it is not
-    called. The file's checksum is set on the adapter where the adapter has none.
+    The method gets `checkpoint` (a path, or "random"), else the file of the card's weights; an adapter without it
+    brings its weights itself. The file's checksum is set on the adapter where the adapter has none.
 
     Args:
         adapter: an instance of a user's class.
@@ -221,15 +221,22 @@ def load_own_weights(
         checkpoint: None, "random" or a file.
 
     Raises:
-        NiahError: the adapter has no `load_checkpoint`, or the file does not exist or cannot be fetched.
+        NiahError: the adapter has no `load_checkpoint`, or has it and no weights are named; a file that does not exist
+            or cannot be fetched.
     """
     random = str(checkpoint) == RANDOM
     path = Path(checkpoint) if checkpoint and not random else None
     if path is None and weights and not random:
         path = resolve(card, weights)
+    loads = hasattr(adapter, "load_checkpoint")
     if path is None and not random:
+        if loads:
+            raise NiahError(
+                f"model '{card.name}' would score untrained weights: name a file in [weights.NAME] of {card.path}, or "
+                "give --checkpoint FILE; a class that brings its weights itself has no method load_checkpoint"
+            )
         return
-    if not hasattr(adapter, "load_checkpoint"):
+    if not loads:
         raise NiahError(
             f"{type(adapter).__name__} takes no checkpoint: give it a method load_checkpoint(path), or leave out "
             "--checkpoint and [weights]"

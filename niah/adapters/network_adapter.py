@@ -1,5 +1,6 @@
 """The adapter of this package's own network families: features to logits, in batches that kernels can index."""
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from niah.adapters.checkpoints import (
     read_checkpoint,
     state_sha256,
 )
+from niah.adapters.hub_folder import label_order
 from niah.adapters.protocol import INDEXED_BY_32_BITS, INDEXED_BY_64_BITS, largest
 from niah.cards import RANDOM, ModelCard
 from niah.errors import NiahError
@@ -41,6 +43,7 @@ class NetworkAdapter(ABC):
     """
 
     kernel = "torch"
+    head: ClassVar[str] = ""  # the linear layer whose rows are the classes
     default_frontend: ClassVar[Frontend] = AST
     safe_elements: int = INDEXED_BY_32_BITS
     indexes_with_32_bits: bool = False
@@ -118,9 +121,24 @@ class NetworkAdapter(ABC):
         checkpoint = read_checkpoint(path)
         state = self.official_state(checkpoint.state, self.network)
         load_strictly(self.network, state, str(path))
-        self.weights_sha256 = sha256_of(file_and_set(path)[0])
+        file, _ = file_and_set(path)
+        self.weights_sha256 = sha256_of(file)
+        if (order := label_order(file, self.labels)) is not None:
+            self._reorder_head(order, file)
         self.weights_source = f"{path} ({checkpoint.note})" if checkpoint.note else str(path)
         self._ready()
+
+    def _reorder_head(self, order: list[int], file: Path) -> None:
+        """Bring the head's rows into the vocabulary's order; they are other weights then than the file's own."""
+        if not self.head:
+            raise NiahError(
+                f"checkpoint {file}: config.json beside it has the labels in another order than '{self.labels.name}', "
+                f"and rows of {type(self).__name__} cannot be moved: give a card whose labels are in that order"
+            )
+        for parameter in self.network.get_submodule(self.head).parameters(recurse=False):
+            parameter.data = parameter.data[order]
+        text = f"{self.weights_sha256} {order}"
+        self.weights_sha256 = hashlib.sha256(text.encode()).hexdigest()
 
     def randomise(self, seed: int) -> None:
         """Draw seeded random weights; for efficiency measurements only."""

@@ -20,6 +20,7 @@ class Passt(NetworkAdapter):
     """PaSST-S of any trained length (`niah.networks.passt`)."""
 
     network: PasstNetwork
+    head = "head.1"
     kernel = "sdpa"
     default_frontend = PASST
 

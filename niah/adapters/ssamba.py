@@ -20,6 +20,7 @@ class Ssamba(SelfSupervised):
     """SSAMBA tiny, small and base (`niah.networks.ssamba`)."""
 
     network: SsambaNetwork
+    head = "mlp_head.1"
     class_tokens = 1
 
     @staticmethod

@@ -16,6 +16,7 @@ class Ssast(SelfSupervised):
     """SSAST tiny, small and base, of patches or frames (`niah.networks.ssast`)."""
 
     network: SsastNetwork
+    head = "mlp_head.1"
     kernel = "sdpa"
     class_tokens = 2
 

@@ -70,8 +70,13 @@ def verify(
         yield Finding(f"{adapter.name}: loads strictly; {_summary(adapter)}")
     else:
         adapter = _make_own(source, family, chosen)
-        load_own_weights(adapter, source.card, source.weights, checkpoint)
-        loaded = "loads" if checkpoint or source.weights else "is made without weights"
+        loaded = "loads"
+        if checkpoint or source.weights:
+            load_own_weights(adapter, source.card, source.weights, checkpoint)
+        elif hasattr(adapter, "load_checkpoint"):
+            loaded = "is made without weights: `niah run` wants [weights.NAME] on the card, or --checkpoint"
+        else:
+            loaded = "brings its own weights"
         yield Finding(f"{source.card.name} ({source.card.adapter}): {loaded}")
     problems = list(part_problems(adapter, source.labels))
     if takes_waveforms(adapter) and not problems:
@@ -101,14 +106,7 @@ def _make_own(source: ModelSource, family: Any, device: torch.device) -> Any:
     card = source.card
     if source.make is not None:
         return source.make(device, torch.float32)
-    try:
-        return make(family, card, device=device, dtype=torch.float32)
-    except NiahError:
-        raise
-    except Exception as error:  # a user's code may raise anything
-        raise NiahError(
-            f"card {card.path}: {card.adapter}(card, device=.., dtype=..) raised {type(error).__name__}: {error}"
-        ) from error
+    return make(family, card, device=device, dtype=torch.float32)
 
 
 def _check_length(adapter: Any, length_s: float, device: torch.device) -> Iterator[Finding]:

@@ -154,5 +154,6 @@ def weights_at_hand(model: str, checkpoint: Path | None) -> bool:
         return True
     if weights:
         return is_cached(card, weights)
-    adapter = import_adapter(card)  # a user's adapter may need no file
-    return not (isinstance(adapter, type) and issubclass(adapter, NetworkAdapter))
+    adapter = import_adapter(card)  # one of the user's own may need no file
+    is_network = isinstance(adapter, type) and issubclass(adapter, NetworkAdapter)
+    return not is_network and not hasattr(adapter, "load_checkpoint")

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from niah.errors import NiahError
+from niah.adapters.checkpoints import unreadable_because
+from niah.errors import NiahError, one_line
 from niah.system.atomic import atomic_write
 from niah.training.averaging import State
 from niah.training.recipes import Recipe
@@ -119,7 +120,7 @@ def resume(
             moving.load_state_dict(saved["moving"])
         values = {each.name: saved["standing"][each.name] for each in fields(TrainState)}
     except Exception as error:  # torch raises KeyError to AttributeError, by what does not fit
-        raise NiahError(f"{path} does not fit this model ({_line(error)}): {_ADVICE}") from None
+        raise NiahError(f"{path} does not fit this model ({one_line(error)}): {_ADVICE}") from None
     return TrainState(**values)
 
 
@@ -152,7 +153,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged bytes raise whatever the unpickler meets
-        reason = "it is empty" if path.stat().st_size == 0 else _line(error)
+        reason = "it is empty" if path.stat().st_size == 0 else unreadable_because(error)
         raise NiahError(f"{path} cannot be read ({reason}): {_ADVICE}") from None
     if not isinstance(saved, dict) or not isinstance(saved.get("standing"), dict):
         raise NiahError(f"{path} is no checkpoint of a training: {_ADVICE}")
@@ -160,8 +161,3 @@ def _read(path: Path) -> dict[str, Any]:
     if checksum and content_sha256(saved) != checksum:
         raise NiahError(f"{path} is damaged (its checksum differs): {_ADVICE}")
     return saved
-
-
-def _line(error: Exception) -> str:
-    """Return the first line of an error's text, or its kind."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -13,7 +13,7 @@ from niah.adapters.loading import choose_device, load_model
 from niah.adapters.network_adapter import NetworkAdapter
 from niah.adapters.protocol import Adapter
 from niah.cards import ModelCard, find_model
-from niah.errors import NiahError
+from niah.errors import NiahError, one_line
 from niah.frontends import Frontend
 from niah.frontends.kaldi import KaldiFrontend
 from niah.needles import NeedleSet, load_needles
@@ -136,9 +136,12 @@ def _initial_network(
     with torch_seed(recipe.seed):
         try:
             network = family.build(card.config, classes)
-        except (TypeError, ValueError) as error:
+        except (
+            Exception
+        ) as error:  # torch raises by what does not fit: RuntimeError, IndexError, ..
+            reason = one_line(error)
             raise NiahError(
-                f"[config] of the card and the recipe does not fit {card.adapter}: {error}"
+                f"[config] of the card and the recipe does not fit {card.adapter}: {reason}"
             ) from None
     if recipe.start == IMAGENET:
         start_from_imagenet(network, recipe.start_file, card.name)

@@ -11,11 +11,13 @@ import pandas as pd
 import pytest
 
 from niah.adapters.importing import code_sha256, import_adapter
-from niah.adapters.loading import load_model
+from niah.adapters.loading import adapter_info, load_model
 from niah.adapters.verify import verify
 from niah.cards import ModelCard, read_model_card
 from niah.cli import main
 from niah.errors import NiahError
+from niah.sweep.options import RunOptions
+from niah.sweep.setup import EvalSetup
 from tests.helpers import tiny
 
 PAGE = tiny.REPOSITORY / "docs" / "your-model.md"
@@ -267,3 +269,66 @@ def test_the_packages_own_adapters_have_no_code_checksum() -> None:
     )
     import_adapter(card)
     assert code_sha256(card) == ""
+
+
+@pytest.mark.parametrize(
+    ("adapter", "reason"),
+    [
+        ("os:getcwd", "'os:getcwd' is a function of waveforms: the card must say its rate"),
+        ("builtins:dict", "raised TypeError"),
+        ("types:SimpleNamespace", "raised TypeError|SimpleNamespace is no adapter: it lacks name"),
+        ("os:environ", "is no class, model or function"),
+        ("unittest.mock:MagicMock", "MagicMock is no adapter: .*name must be text"),
+        ("os:nothing", "module 'os' has no 'nothing'"),
+        ("..:x", "must read"),
+        (".relative:x", "must read"),
+        ("os.:x", "must read"),
+        ("os:x.y", "must read"),
+        ("os:get cwd", "must read"),
+        ("no_such_module_of_mine:X", "cannot be imported: No module named"),
+    ],
+)
+def test_whatever_an_import_string_names_is_an_adapter_or_one_line(
+    tmp_path: Path, adapter: str, reason: str
+) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text(f'name = "a"\nadapter = "{adapter}"\nlabels = "synthetic"\n')
+    with pytest.raises(NiahError, match=reason) as refused:
+        load_model(path)
+    assert str(refused.value).isprintable()
+
+
+@pytest.mark.parametrize("code", ["1 / 0", "raise SystemExit(3)", "import niah.nothing", "x = y"])
+def test_a_module_that_fails_when_it_is_imported_is_one_line(tmp_path: Path, code: str) -> None:
+    name = "fails_" + re.sub(r"\W", "_", code)
+    (tmp_path / f"{name}.py").write_text(f"{code}\nclass A: pass\n")
+    path = tmp_path / "a.toml"
+    path.write_text(f'name = "a"\nadapter = "{name}:A"\nlabels = "synthetic"\n')
+    with pytest.raises(NiahError, match="cannot be imported: "):
+        load_model(path)
+
+
+def test_a_run_refuses_what_verify_finds_without_running(faulty: Written, tmp_path: Path) -> None:
+    """20 ms frames: "20 s" would be 40 s of sound."""
+    card = faulty(("KaldiFrontend(mean=-4.27, std=4.57)", "KaldiFrontend(frame_shift=320)"))
+    options = RunOptions(
+        models=(str(card),), checkpoint="random", haystacks=("zero",), limit=2, out=tmp_path / "out"
+    )
+    with pytest.raises(NiahError, match="frames are 20 ms apart: the harness counts 10 ms frames"):
+        EvalSetup(options)
+    assert not options.out.exists()
+
+
+def test_untrained_weights_are_not_scored_by_oversight(faulty: Written) -> None:
+    """The card names no [weights], and the class has a way to take them."""
+    card = faulty()
+    with pytest.raises(NiahError, match=r"would score untrained weights: name a file in \[weights"):
+        load_model(card)
+    assert adapter_info(load_model(card, "random")).random
+    found = [str(each) for each in verify(str(card), None, (10,), "cpu")]
+    assert "is made without weights: `niah run` wants [weights.NAME]" in found[0]
+
+
+def test_a_class_that_brings_its_weights_needs_none(faulty: Written) -> None:
+    card = faulty(("def load_checkpoint", "def other"))
+    assert load_model(card).name == "band-energy"
