@@ -26,6 +26,8 @@ CURRENT_NIAH = "niah-v2.1"
 FRAMES_PER_SECOND = 100
 NEEDLE_ALONE_S = 10  # "10 s" is the needle alone, also where it has 1024 frames
 FEWEST_HAYSTACK_FRAMES = 2
+LONGEST_S = 1e7  # 116 days: what is longer was typed in another unit
+LARGEST_SNR_DB = 200.0  # float32 holds 150 dB: beyond, one of the two is silent
 
 
 def current_protocol(name: str) -> str:
@@ -61,6 +63,19 @@ def check_position(position: float) -> float:
     return position
 
 
+def check_snr(snr_db: float) -> float:
+    """Return the level of the needle above the haystack, in dB.
+
+    Raises:
+        NiahError: it is no number, or beyond 200 dB either way.
+    """
+    if not -LARGEST_SNR_DB <= snr_db <= LARGEST_SNR_DB:
+        raise NiahError(
+            f"--snr must be a number of decibels from {-LARGEST_SNR_DB:g} to {LARGEST_SNR_DB:g}, got {snr_db:g}"
+        )
+    return snr_db
+
+
 def total_frames(length_s: float, needle_frames: int = 1024) -> int:
     """Compute the number of frames of a scene: 100 L, or `needle_frames` at L = 10, the needle alone.
 
@@ -72,10 +87,12 @@ def total_frames(length_s: float, needle_frames: int = 1024) -> int:
         The number of 10 ms frames.
 
     Raises:
-        NiahError: no whole number of frames, or fewer than 2 frames more than the needle.
+        NiahError: no whole number of frames, fewer than 2 frames more than the needle, or more than 10^7 s.
     """
     if not math.isfinite(length_s):
         raise NiahError(f"length {length_s}: must be a number of seconds")
+    if abs(length_s) > LONGEST_S:
+        raise NiahError(f"length {length_s:g} s: must be at most {LONGEST_S:g} s")
     if length_s == NEEDLE_ALONE_S:
         return needle_frames
     frames = round(length_s * FRAMES_PER_SECOND)

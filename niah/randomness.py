@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from niah.errors import NiahError
+
 if TYPE_CHECKING:
     import torch
 
@@ -25,6 +27,20 @@ def keyed_generator(*parts: object, block: int = 0) -> np.random.Generator:
     key = np.frombuffer(digest[:16], dtype="<u8").astype(np.uint64)
     counter = np.array([0, 0, 0, block], dtype=np.uint64)
     return np.random.Generator(np.random.Philox(key=key, counter=counter))
+
+
+LARGEST_SEED = 2**63 - 1  # what torch and a table's column of whole numbers take
+
+
+def check_seed(seed: int, option: str = "--seed") -> int:
+    """Return the seed.
+
+    Raises:
+        NiahError: it has more than 63 bits; names the option.
+    """
+    if abs(seed) > LARGEST_SEED:
+        raise NiahError(f"{option} must be a whole number of at most 63 bits, got {seed}")
+    return seed
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from niah.adapters.waveform import WaveformAdapter
 from niah.adapters.weights import resolve
 from niah.cards import RANDOM, ModelCard
 from niah.errors import NiahError
+from niah.system.devices import check_device_name, check_dtype_name
 from niah.system.download import sha256_of
 from niah.vocabularies import Vocabulary, vocabulary
 
@@ -171,10 +172,8 @@ def choose_device(device: str) -> torch.device:
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-    except RuntimeError:
-        raise NiahError(f"unknown device '{device}': use auto, cpu, cuda or cuda:N") from None
+    check_device_name(device)
+    chosen = torch.device(device)
     if chosen.type == "cuda" and (
         not torch.cuda.is_available() or (chosen.index or 0) >= torch.cuda.device_count()
     ):
@@ -257,7 +256,5 @@ def _note(adapter: Any, name: str, value: object) -> None:
 
 
 def _dtype(name: str) -> torch.dtype:
-    known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-    if name not in known:
-        raise NiahError(f"unknown dtype '{name}': use {', '.join(known)}")
-    return known[name]
+    dtype: torch.dtype = getattr(torch, check_dtype_name(name))
+    return dtype

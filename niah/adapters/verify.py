@@ -60,8 +60,11 @@ def verify(
         The findings, in order.
 
     Raises:
-        NiahError: no such model, an adapter that cannot be imported, or weights that do not load.
+        NiahError: a length that no scene has, no such model, an adapter that cannot be imported, or weights that do
+            not load.
     """
+    for length_s in lengths_s:
+        total_frames(length_s, needle_frames=1)
     chosen = choose_device(device)
     source = find_source(name, request)
     family = None if source.make else import_adapter(source.card)

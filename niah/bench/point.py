@@ -4,6 +4,10 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 
+from niah.placement import total_frames
+from niah.sweep.options import check_kernel, check_window
+from niah.system.devices import check_device_name, check_dtype_name
+
 FAIR, PUBLISHED = "fair", "published"
 RATES = "rates"
 
@@ -25,6 +29,15 @@ class BenchPoint:
     kernel: str = "auto"
     window_s: float | None = None
     training: bool = False  # as published: eval() was never called
+
+    def __post_init__(self) -> None:
+        if not self.tokens and self.length_s:
+            total_frames(self.length_s, needle_frames=1)
+        if self.window_s is not None:
+            check_window(self.window_s)
+        check_kernel(self.kernel)
+        check_dtype_name(self.dtype)
+        check_device_name(self.device)
 
     @property
     def key(self) -> str:

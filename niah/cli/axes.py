@@ -43,4 +43,4 @@ def with_axes(command: Callable[..., None]) -> Callable[..., None]:
 
 def _parsed(name: str, texts: Sequence[str]) -> Any:
     joined = ",".join(texts)
-    return joined if name == "level" else listed(AXES[name].kind)(joined)
+    return joined if name == "level" else listed(joined, AXES[name].kind, AXES[name].option)

@@ -9,6 +9,8 @@ from niah.cli.messages import fail, note, print_table
 from niah.cli.options import numbers
 from niah.errors import NiahError
 
+MOST = 1_000_000
+
 
 def bench(
     model: Annotated[
@@ -25,9 +27,11 @@ def bench(
     checkpoint: Annotated[
         str, typer.Option(help="Weights file, 'random', or '' for the card's own weights.")
     ] = "random",
-    batch_size: Annotated[int, typer.Option(min=1, help="Clips in a forward pass.")] = 1,
-    repeats: Annotated[int, typer.Option(min=1, help="Timed passes; the median counts.")] = 5,
-    warmup: Annotated[int, typer.Option(min=0, help="Passes before the timed ones.")] = 1,
+    batch_size: Annotated[int, typer.Option(min=1, max=MOST, help="Clips in a forward pass.")] = 1,
+    repeats: Annotated[
+        int, typer.Option(min=1, max=MOST, help="Timed passes; the median counts.")
+    ] = 5,
+    warmup: Annotated[int, typer.Option(min=0, max=MOST, help="Passes before the timed ones.")] = 1,
     dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     kernel: Annotated[
@@ -59,7 +63,7 @@ def bench(
     from niah.sweep.options import DEFAULT_MODELS
 
     if preset not in (None, "claims"):
-        raise NiahError(f"unknown preset '{preset}': the only one is 'claims'")
+        raise NiahError(f"--preset '{preset}': unknown; the only one is 'claims'")
     claims = papers.claims(_is_cpu(device)) if preset else ()
     points = papers.points_of(claims, device, dtype, repeats)
     if not preset:
@@ -77,8 +81,10 @@ def bench(
                 window_s=window,
             )
             for name in model or DEFAULT_MODELS
-            for length_s in numbers(lengths)
+            for length_s in numbers(lengths, "--lengths")
         ]
+    if not points:
+        raise NiahError("--lengths: give at least one length")
     if dry_run:
         for point in points:
             print(point.name)

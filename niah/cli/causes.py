@@ -49,7 +49,7 @@ def causes(
     written = run_causes(
         CauseOptions(
             models=tuple(model or DEFAULT_MODELS),
-            lengths_s=numbers(lengths),
+            lengths_s=numbers(lengths, "--lengths"),
             out=out,
             needles=needles,
             limit=limit,

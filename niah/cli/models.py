@@ -6,6 +6,7 @@ import typer
 
 from niah.cli.messages import fail, print_table
 from niah.cli.options import LABELS_HELP, SAMPLE_RATE_HELP, numbers
+from niah.errors import NiahError
 
 if TYPE_CHECKING:
     from niah.cards import ModelCard
@@ -70,9 +71,12 @@ def models_verify(
     from niah.adapters.model_source import ModelRequest
     from niah.adapters.verify import verify
 
+    lengths_s = numbers(lengths, "--lengths")
+    if not lengths_s:
+        raise NiahError("--lengths: give at least one length")
     unmet = 0
     request = ModelRequest(labels, sample_rate)
-    for finding in verify(name, checkpoint, numbers(lengths), device, request):
+    for finding in verify(name, checkpoint, lengths_s, device, request):
         print(finding, flush=True)
         unmet += not finding.met
     if unmet:

@@ -3,31 +3,35 @@
 from collections.abc import Callable
 from typing import Any
 
-import typer
+from niah.errors import NiahError
 
 
-def listed(kind: Callable[[str], Any]) -> Callable[[str], Any]:
-    """Make a parser of comma-separated values.
+def listed(text: str, kind: Callable[[str], Any], option: str) -> tuple[Any, ...]:
+    """Return the values of a comma-separated list; empty parts are passed over.
 
     Args:
-        kind: converts one value.
+        text: What the user typed.
+        kind: Type of one value: float, int or str.
+        option: The option's name, for the message.
 
-    Returns:
-        A function from text to a tuple; it refuses values that `kind` does.
+    Raises:
+        NiahError: a part is no number of that kind.
     """
-
-    def parse(text: str) -> tuple[Any, ...]:
-        try:
-            return tuple(kind(part.strip()) for part in text.split(",") if part.strip())
-        except ValueError:
-            raise typer.BadParameter(f"'{text}' must be numbers, separated by commas") from None
-
-    return parse
+    try:
+        return tuple(kind(part.strip()) for part in text.split(",") if part.strip())
+    except ValueError:
+        numbers = "whole numbers" if kind is int else "numbers"
+        raise NiahError(f"{option}: '{text}' must be {numbers}, separated by commas") from None
 
 
-numbers = listed(float)
-counts = listed(int)
-words = listed(str)
+def numbers(text: str, option: str) -> tuple[float, ...]:
+    """Return the numbers of a comma-separated list.
+
+    Raises:
+        NiahError: a part is no number; names the option.
+    """
+    return listed(text, float, option)
+
 
 BABBLE_HELP = (
     "Source of babble: a file (repeated as it is) or a folder of voices (30 are mixed). "

@@ -206,9 +206,9 @@ def run(
     typed = {
         "models": tuple(model or ()),
         "haystacks": tuple(haystack or ()),
-        "snrs_db": numbers(snr),
-        "positions": numbers(positions),
-        "lengths_s": numbers(lengths),
+        "snrs_db": numbers(snr, "--snr"),
+        "positions": numbers(positions, "--positions"),
+        "lengths_s": numbers(lengths, "--lengths"),
         "protocol": protocol,
         "window_s": window,
         "hop_s": hop,
@@ -260,7 +260,8 @@ def _print_plan(parts: "Sequence[RunOptions]") -> None:
 
     cells = dict.fromkeys(each for part in parts for each in planned_cells(part, note))
     for each in cells:
-        print(f"{each.cell}{' (done)' if each.done else ''}")
+        state = " (done)" if each.done else " (out of memory before)" if each.out_of_memory else ""
+        print(f"{each.cell}{state}")
     done = sum(each.done for each in cells)
     print(f"{plural(len(cells), 'cell')}, {done} of them done already; nothing was run")
 
@@ -276,6 +277,6 @@ def _refuse_empty(context: typer.Context, typed: dict[str, Any]) -> None:
 def _batch_size(text: str) -> int | None:
     if text == "auto":
         return None
-    if not text.isdigit():
+    if not (text.isascii() and text.isdigit()):
         raise NiahError(f"--batch-size must be 'auto' or a whole number, got '{text}'")
     return int(text)

@@ -1,6 +1,7 @@
 """`niah train`."""
 
 import os
+from math import isnan
 from pathlib import Path
 from typing import Annotated
 
@@ -37,7 +38,9 @@ def train(
     workers: Annotated[
         int | None,
         typer.Option(
-            help="Processes that read sound ahead (pipeline = waveform). [default: one a core]"
+            min=0,
+            max=1024,
+            help="Processes that read sound ahead (pipeline = waveform). [default: one a core]",
         ),
     ] = None,
     strict: Annotated[
@@ -49,7 +52,9 @@ def train(
     ] = 0.05,
     features_gb: Annotated[
         float,
-        typer.Option(help="Largest feature store in the cache, in GB (pipeline = features)."),
+        typer.Option(
+            min=0.0, help="Largest feature store in the cache, in GB (pipeline = features)."
+        ),
     ] = 100.0,
     show: Annotated[bool, typer.Option("--list", help="List the shipped recipes.")] = False,
 ) -> None:
@@ -62,6 +67,8 @@ def train(
         return
     if recipe is None or out is None:
         raise NiahError("give RECIPE and --out DIR (`niah train --list` lists the recipes)")
+    if isnan(features_gb):
+        raise NiahError("--features-gb must be a number of gigabytes, got nan")
     from niah.training.command import train_recipe
 
     try:

@@ -133,12 +133,12 @@ def compare(
         NiahError: it is not clear what to compare; the clips, protocol or level differ; scores are
             missing; or no cell matches.
     """
+    adjusted([], correction)  # refuses an unknown one before the work
     run_a = StoredRun(a)
     run_b = run_a if b is None else StoredRun(b)
     refuse_other_runs(run_a, run_b)
     names = _names(models, one_run=b is None)
     side_a, side_b = _Side(run_a, names[0]), _Side(run_b, names[1])
-    adjusted([], correction)  # refuses an unknown one before the work
     differences, notes = _differences(side_a, side_b)
     if not differences:
         raise NiahError(f"no cell of {side_a.name} has a counterpart of {side_b.name}")

@@ -14,16 +14,25 @@ import numpy as np
 
 from niah import audio
 from niah.cards import find_model
-from niah.errors import NiahError
+from niah.diagnosis.localisation.evidence import METHODS
+from niah.errors import NiahError, nearest
 from niah.frontends.kaldi import AST, KaldiFrontend
 from niah.frontends.stft import StftFrontend
 from niah.haystacks import Haystack, load_haystack
-from niah.placement import CURRENT_NIAH, current_protocol, start_frame, total_frames
+from niah.placement import (
+    CURRENT_NIAH,
+    check_snr,
+    current_protocol,
+    start_frame,
+    total_frames,
+)
 from niah.preview.heard import evidence_in
 from niah.preview.picture import draw
 from niah.preview.scene import Drawable, PreviewScene
 from niah.preview.sound import play
+from niah.randomness import check_seed
 from niah.scenes.builder import SceneBuilder
+from niah.scenes.levels import LEVELS
 from niah.system import spreadsheet
 from niah.system.atomic import atomic_write, one_line_os_errors
 
@@ -83,6 +92,13 @@ def preview(
     protocol = current_protocol(protocol)
     total = total_frames(length_s, frontend.needle_frames)
     start = start_frame(total, frontend.needle_frames, position, protocol)
+    check_seed(seed)
+    if level is not None and level not in LEVELS:
+        raise NiahError(f"--level '{level}': unknown.{nearest(level, LEVELS)}")
+    if method not in ("auto", *METHODS):
+        raise NiahError(f"--method '{method}': must be auto, {' or '.join(METHODS)}")
+    if snr_db is not None:
+        check_snr(snr_db)
     wave = audio.load(needle, frontend.sample_rate).samples
     if not isinstance(haystack, Haystack):
         haystack = load_haystack(haystack, babble=babble, seed=seed)

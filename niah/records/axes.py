@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+MOST_SOUNDS = 10_000  # needles or distractors in one scene
 NEEDLE_FREE, SHAM = CONTROLS = ("needle-free", "sham")
 LEVELS = ("surround", "mix")
 POOLINGS = (
@@ -104,7 +105,7 @@ class Axes:
         plain=1,
         label="needles",
         words=lambda count: f"{count} needles",
-        problem=lambda count: "" if count >= 1 else "must be 1 or more",
+        problem=lambda count: "" if 1 <= count <= MOST_SOUNDS else f"must be 1 to {MOST_SOUNDS}",
         absent_from=("dass-v1",),
         arranges=True,
         help="Hide N copies of the clip, evenly spread. [default: 1]",
@@ -118,7 +119,7 @@ class Axes:
         plain=0,
         label="distractors",
         words=lambda count: f"{count} distractor{'s' if count > 1 else ''}",
-        problem=lambda count: "" if count >= 0 else "must be 0 or more",
+        problem=lambda count: "" if 0 <= count <= MOST_SOUNDS else f"must be 0 to {MOST_SOUNDS}",
         absent_from=("dass-v1",),
         arranges=True,
         help="Add N clips of neighbouring classes as distractors. [default: 0]",

@@ -287,13 +287,13 @@ class RunDirectory:
         return schema.table(row for row, _ in self.rows())
 
     def completed(self) -> set[str]:
-        """Return the cells that need not be run again: out of memory, or ok with the scores that were written."""
+        """Return the cells that need not be run again: ok, with the scores that were written."""
         return {
             str(row["cell"])
             for row, _ in self.rows()
-            if row["status"] == "oom"
-            or (
-                row["status"] == "ok"
-                and self.has_scores(str(row["cell"]), int(row["n_clips"] or 0))
-            )
+            if row["status"] == "ok" and self.has_scores(str(row["cell"]), int(row["n_clips"] or 0))
         }
+
+    def out_of_memory(self) -> set[str]:
+        """Return the cells that ran out of memory: another job's pressure passes, so a run tries them again."""
+        return {str(row["cell"]) for row, _ in self.rows() if row["status"] == "oom"}

@@ -12,10 +12,11 @@ from niah.sweep.setup import EvalSetup
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """One cell of a run, and whether the run directory has it already."""
+    """One cell of a run, whether the run directory has it already, and whether it ran out of memory there."""
 
     cell: Cell
     done: bool
+    out_of_memory: bool
 
 
 def planned_cells(options: RunOptions, note: Callable[[str], None]) -> list[PlannedCell]:
@@ -34,19 +35,18 @@ def planned_cells(options: RunOptions, note: Callable[[str], None]) -> list[Plan
     setup = EvalSetup(options, fetch=False)
     for text in setup.notes:
         note(text)
-    completed: set[str] = set()
+    completed, out_of_memory = set[str](), set[str]()
     if (options.out / "run.json").is_file():
         directory = RunDirectory(options.out)
         directory.check_identity(setup.identity(), len(setup.clips))
-        completed = directory.completed()
+        completed, out_of_memory = directory.completed(), directory.out_of_memory()
     cells = plan(options, [model.name for model in setup.models])
     planned = []
     for loaded in setup.loaded():
         model = ModelEvaluator(options, loaded, setup.device)
         mine = [cell for cell in cells if cell.model == loaded.name]
-        planned += [
-            PlannedCell(cell, model.key(cell) in completed)
-            for cell in mine
-            if not model.leaves_out(cell)
-        ]
+        for cell in mine:
+            if not model.leaves_out(cell):
+                key = model.key(cell)
+                planned.append(PlannedCell(cell, key in completed, key in out_of_memory))
     return planned

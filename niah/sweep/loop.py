@@ -82,6 +82,7 @@ class _Sweep:
     def all_cells(self) -> None:
         cells = plan(self.setup.options, [model.name for model in self.setup.models])
         done = self.directory.completed()
+        out_of_memory = self.directory.out_of_memory()
         with progress_bar() as bar:
             task = bar.add_task("sweep", total=sum(_work(cell) for cell in cells), detail="")
             for loaded in self.setup.loaded():
@@ -94,6 +95,9 @@ class _Sweep:
                     bar.advance(task, sum(map(_work, group)) - sum(map(_work, todo)))
                     if not todo:
                         continue
+                    for cell in todo:
+                        if model.key(cell) in out_of_memory:
+                            self.note(f"{cell}: ran out of memory before, is tried again")
                     per_clip = sum(map(_work, todo)) / len(loaded.prepared)
                     rows = model.run(todo, self.directory, partial(_advance, bar, task, per_clip))
                     self.directory.write_rows((row, None) for row in rows)

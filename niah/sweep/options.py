@@ -1,6 +1,5 @@
 """Options of a run, checked without torch and without reading files."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,12 +11,16 @@ from niah.needles.needle_part import FIRST, check_part
 from niah.placement import (
     CURRENT_NIAH,
     FRAMES_PER_SECOND,
+    LONGEST_S,
     check_position,
     check_protocol,
+    check_snr,
     total_frames,
 )
+from niah.randomness import check_seed
 from niah.records.axes import AXES, Axis
 from niah.records.schema import BASE_LENGTH_S
+from niah.system.devices import check_device_name, check_dtype_name
 
 DEFAULT_MODELS = ("dass-nano", "ast-sin-nano", "aum-nano")
 DEFAULT_LENGTHS_S = (10.0, 20.0, 50.0, 100.0)
@@ -27,12 +30,73 @@ DEFAULT_POSITIONS = (0.5,)
 DEFAULT_LIMIT = 100  # of the embedded needles; a user's set is used whole
 CONSTANT_HAYSTACKS = ("zero", "silence")
 WINDOW_POOLS = ("max", "mean", "noisy-or")  # `niah.adapters.wrappers.sliding_window`
+FRAME_S = 1 / FRAMES_PER_SECOND
+MOST_CLIPS = 10_000_000  # AudioSet has 2 million
+LARGEST_BATCH = 1_000_000
 KERNELS = ("auto", "reference", "chunked", "cpu", "triton", "mamba_ssm")  # `niah.scan.Backend`
 SCENE_OPTIONS = (
     *("models", "checkpoint", "labels", "sample_rate", "needles", "limit", "audio_root"),
     *("broader", "haystacks", "babble"),
     *("protocol", "level", "device", "dtype", "seed", "noise_seed", "strict", "needle_part"),
 )
+
+
+def check_limit(limit: int | None) -> int | None:
+    """Return the number of clips to use, None for all.
+
+    Raises:
+        NiahError: below 1, or more than any set has.
+    """
+    if limit is not None and not 1 <= limit <= MOST_CLIPS:
+        raise NiahError(f"--limit must be 1 to {MOST_CLIPS}, got {limit}")
+    return limit
+
+
+def check_window(window_s: float) -> float:
+    """Return the length of sliding windows, in seconds.
+
+    Raises:
+        NiahError: shorter than a frame, or longer than any scene.
+    """
+    if not FRAME_S <= window_s <= LONGEST_S:
+        raise NiahError(f"--window must be 0.01 s (a frame) to {LONGEST_S:g} s, got {window_s:g}")
+    return window_s
+
+
+def check_hop(hop_s: float, window_s: float) -> float:
+    """Return the seconds from a sliding window to the next.
+
+    Raises:
+        NiahError: less than a frame, or more than the window, so that sounds lie between windows.
+    """
+    if not FRAME_S <= hop_s <= window_s:
+        raise NiahError(
+            f"--hop must be 0.01 s (a frame) to the window's {window_s:g} s, or sounds lie between windows; "
+            f"got {hop_s:g}"
+        )
+    return hop_s
+
+
+def check_batch_size(batch_size: int) -> int:
+    """Return the number of clips in one forward pass.
+
+    Raises:
+        NiahError: below 1, or more than any memory holds.
+    """
+    if not 1 <= batch_size <= LARGEST_BATCH:
+        raise NiahError(f"--batch-size must be 'auto' or 1 to {LARGEST_BATCH}, got {batch_size}")
+    return batch_size
+
+
+def check_kernel(kernel: str) -> str:
+    """Return the name of a scan kernel.
+
+    Raises:
+        NiahError: unknown; the message has the nearest.
+    """
+    if kernel not in KERNELS:
+        raise NiahError(f"--kernel '{kernel}': unknown.{nearest(kernel, KERNELS)}")
+    return kernel
 
 
 def default_level(protocol: str) -> str:
@@ -95,14 +159,11 @@ class RunOptions:
         for length in self.lengths_s:
             total_frames(length)
         for snr_db in self.snrs_db:
-            if not math.isfinite(snr_db):
-                raise NiahError(f"--snr must be a number of decibels, got {snr_db}")
-        if self.limit is not None and self.limit < 1:
-            raise NiahError(f"--limit must be 1 or more, got {self.limit}")
-        if self.batch_size is not None and self.batch_size < 1:
-            raise NiahError(f"--batch-size must be 'auto' or 1 or more, got {self.batch_size}")
-        if self.kernel not in KERNELS:
-            raise NiahError(f"--kernel '{self.kernel}': unknown.{nearest(self.kernel, KERNELS)}")
+            check_snr(snr_db)
+        check_limit(self.limit)
+        check_seed(self.seed)
+        check_seed(self.seed_of_noise, "--noise-seed")
+        self._check_running()
         self._check_window()
         self._check_axes()
         if self.checkpoint not in (None, RANDOM) and len(self.models) > 1:
@@ -110,20 +171,23 @@ class RunOptions:
                 f"--checkpoint {self.checkpoint} is one file, and there are {len(self.models)} models"
             )
 
+    def _check_running(self) -> None:
+        if self.batch_size is not None:
+            check_batch_size(self.batch_size)
+        check_kernel(self.kernel)
+        check_dtype_name(self.dtype)
+        check_device_name(self.device)
+
     def _check_window(self) -> None:
-        frame_s = 1 / FRAMES_PER_SECOND
-        if self.window_s is not None and not frame_s <= self.window_s < math.inf:
-            raise NiahError(f"--window must be 0.01 s (a frame) or more, got {self.window_s}")
+        if self.window_s is not None:
+            check_window(self.window_s)
         if self.window_pool not in WINDOW_POOLS:
             hint = nearest(self.window_pool, WINDOW_POOLS)
             raise NiahError(f"--window-pool '{self.window_pool}': unknown.{hint}")
         if self.window_s is None and (self.hop_s is not None or self.window_pool != "max"):
             raise NiahError("--hop and --window-pool are of sliding windows: add --window 10")
-        if self.hop_s is not None and not frame_s <= self.hop_s <= (self.window_s or 0):
-            raise NiahError(
-                f"--hop must be 0.01 s (a frame) to the window's {self.window_s:g} s, or sounds lie between windows; "
-                f"got {self.hop_s}"
-            )
+        if self.hop_s is not None:
+            check_hop(self.hop_s, self.window_s or 0.0)
 
     def _check_axes(self) -> None:
         if not self.levels or len(set(self.levels)) != len(self.levels):

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import torch
 
+from niah.system.shortage import is_shortage
+
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # <malloc.h>
 _STATUS = Path("/proc/self/status")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
@@ -39,13 +41,11 @@ class PeakMemory:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an exception means that memory ran out, on any device."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
+    """Return whether an exception means that memory (or threads, or open files) ran out, on any device."""
+    if not isinstance(error, MemoryError | OSError | RuntimeError):
+        return False
     text = str(error)
-    return isinstance(error, RuntimeError) and (
-        "can't allocate memory" in text or "out of memory" in text or "bad_alloc" in text
-    )
+    return is_shortage(error) or "can't allocate memory" in text or "bad_alloc" in text
 
 
 def free_cached(device: torch.device) -> None:

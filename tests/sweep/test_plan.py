@@ -134,8 +134,11 @@ def test_cells_are_told_in_words() -> None:
         ({"models": ()}, "at least one of models"),
         ({"haystacks": ()}, "at least one of haystacks"),
         ({"snrs_db": ()}, "at least one of snrs"),
-        ({"snrs_db": (float("nan"),)}, "--snr must be a number of decibels, got nan"),
-        ({"limit": 0}, "--limit must be 1 or more, got 0"),
+        (
+            {"snrs_db": (float("nan"),)},
+            "--snr must be a number of decibels from -200 to 200, got nan",
+        ),
+        ({"limit": 0}, "--limit must be 1 to 10000000, got 0"),
         ({"batch_size": 0}, "--batch-size"),
         ({"window_s": 0.0}, "--window"),
         ({"window_s": float("nan")}, "--window"),

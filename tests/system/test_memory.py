@@ -1,5 +1,6 @@
 """Memory: what counts as running out of it, and that the peak is the peak."""
 
+import errno
 import sys
 
 import numpy as np
@@ -29,6 +30,10 @@ def test_real_failures_to_allocate_are_recognised() -> None:
         (RuntimeError("CUDA error: out of memory"), True),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), True),
         (RuntimeError("std::bad_alloc"), True),
+        (RuntimeError("can't start new thread"), True),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), True),
+        (OSError(errno.EAGAIN, "Resource temporarily unavailable"), True),
+        (OSError(errno.ENOENT, "No such file or directory"), False),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
         (ValueError("out of memory"), False),
         (KeyboardInterrupt(), False),

@@ -25,7 +25,13 @@ from niah.needles.features import NeedleFeatures
 from niah.placement import FRAMES_PER_SECOND, start_frame, total_frames
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import BASE_LENGTH_S
-from niah.sweep.options import RunOptions
+from niah.sweep.options import (
+    RunOptions,
+    check_batch_size,
+    check_hop,
+    check_limit,
+    check_window,
+)
 from niah.sweep.setup import EvalSetup, LoadedModel
 from niah.system.folders import recalled
 from niah.system.progress import progress_bar
@@ -54,8 +60,10 @@ class LocateOptions:
     def __post_init__(self) -> None:
         if self.method not in ("auto", "both", *METHODS):
             raise NiahError(f"--method '{self.method}': must be auto, both, {' or '.join(METHODS)}")
-        if self.limit < 1 or self.batch_size < 1:
-            raise NiahError("--limit and --batch-size must be 1 or more")
+        check_limit(self.limit)
+        check_batch_size(self.batch_size)
+        check_window(self.window_s)
+        check_hop(self.hop_s, self.window_s)
 
 
 @dataclass(frozen=True)
@@ -92,6 +100,9 @@ def locate(options: LocateOptions) -> list[Path]:
             arguments,
             models=options.models or None,
             haystacks=options.haystacks or None,
+            snrs_db=options.snrs_db or None,
+            positions=options.positions or None,
+            lengths_s=options.lengths_s or None,
             device=options.device,
             limit=clips,
             out=options.run,  # the run's haystacks keep their names

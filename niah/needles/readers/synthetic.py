@@ -13,6 +13,7 @@ from niah.vocabularies import vocabulary
 
 LICENCE = "made by Audio NIAH (BSD-3-Clause)"
 SIZES = MappingProxyType({"train": 6000, "validation": 400, "evaluation": 400, "comparison": 400})
+MOST_CLIPS = 100_000  # their ids have five digits
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def read(split: str, request: Request, limit: int | None) -> NeedleRows:
         limit: number of clips where more than `SIZES` says are wanted.
 
     Raises:
-        NiahError: unknown split, or a vocabulary of other classes.
+        NiahError: unknown split, a vocabulary of other classes, or a limit beyond what clips are numbered to.
     """
     if split not in SIZES:
         raise NiahError(f"needles 'synthetic:{split}': unknown split.{nearest(split, SIZES)}")
@@ -55,6 +56,8 @@ def read(split: str, request: Request, limit: int | None) -> NeedleRows:
             f"the synthetic needles have other labels than '{request.vocabulary.name}': choose a model trained on them "
             "(niah models), or needles of the model's own labels; 'niah data verify' has --labels synthetic"
         )
+    if (limit or 0) > MOST_CLIPS:
+        raise NiahError(f"--limit {limit}: the synthetic set has at most {MOST_CLIPS} clips")
     needles = tuple(
         Needle(
             f"{split}-{index:05d}", synthetic.labels(split, index), SyntheticSource(split, index)
