@@ -18,6 +18,7 @@ import numpy as np
 from niah.compare.check_result import CheckResult, CheckRow
 from niah.compare.differences import PairedScores, difference, one_sided_p, paired_scores
 from niah.compare.same_clips import refuse_other_runs, seeds_note
+from niah.compare.same_haystacks import other_contents, rename_alike
 from niah.compare.stored_run import Cells, StoredRun, System, cell_name, system_names
 from niah.errors import NiahError
 from niah.metrics.average_precision import average_precision, mean_average_precision
@@ -63,18 +64,20 @@ def check_run(
         One row a comparison, and the verdict.
 
     Raises:
-        NiahError: other clips, protocol, level or labels; scores or run.json are missing and the gate is not unpaired;
-            the reference has several checkpoints of a model and none is the run's.
+        NiahError: other clips, protocol, level, labels or haystack content; scores or run.json are missing and the gate
+            is not unpaired; the reference has several checkpoints of a model and none is the run's.
     """
     if not gate.unpaired:
         for each in (run, reference):
             _refuse_bare(each)
     refuse_other_runs(run, reference)
+    rename_alike(run, reference)
     systems, others = run.systems(models), reference.systems()
     if models:
         names = {system.model for system in systems}
         others = {system: cells for system, cells in others.items() if system.model in names}
     pairs, notes = _pairs(list(systems), list(others))
+    _refuse_other_haystacks(run, reference, others.values())
     labels = system_names(systems)
     rows: list[CheckRow] = []
     for system, other in pairs:
@@ -127,6 +130,14 @@ def _refuse_bare(run: StoredRun) -> None:
         raise NiahError(
             f"{run.path} has no run.json beside it: its clips, level and seed are unknown, and it has no scores "
             "to pair; give the run's directory, or --unpaired to compare the numbers alone"
+        )
+
+
+def _refuse_other_haystacks(run: StoredRun, reference: StoredRun, wanted: Iterable[Cells]) -> None:
+    used = {point["haystack"] for cells in wanted for point in cells.values()}
+    if reasons := [text for name, text in other_contents(run, reference).items() if name in used]:
+        raise NiahError(
+            f"{reasons[0]}: the scenes are other ones, and their scores cannot be compared"
         )
 
 

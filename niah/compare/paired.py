@@ -10,16 +10,18 @@ with a 95 % interval and a two-sided p-value of "no difference", both from the s
 `niah.metrics.resampling`. p-values are corrected for the number of cells, separately for mAP and relative
 (`niah.metrics.multiple_testing`); an interval is of one cell. Positions that give the same scene are one cell.
 
-Runs with other clips, protocol or level mode are refused: the difference would be due to them.
+Runs with other clips, protocol or level mode are refused: the difference would be due to them. Cells are left out where
+one name of a haystack stands for two contents, by the SHA-256 that both runs state.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from niah.compare.check_result import LEVEL, counted, p_text
 from niah.compare.differences import PairedScores, difference, paired_scores
 from niah.compare.same_clips import refuse_other_runs, seeds_note
+from niah.compare.same_haystacks import other_contents, rename_alike
 from niah.compare.stored_run import (
     Cells,
     Key,
@@ -137,11 +139,15 @@ def compare(
     run_a = StoredRun(a)
     run_b = run_a if b is None else StoredRun(b)
     refuse_other_runs(run_a, run_b)
+    if b is not None:
+        rename_alike(run_b, run_a)
+    others = other_contents(run_a, run_b)
     names = _names(models, one_run=b is None)
     side_a, side_b = _Side(run_a, names[0]), _Side(run_b, names[1])
-    differences, notes = _differences(side_a, side_b)
+    differences, notes = _differences(side_a, side_b, others)
     if not differences:
-        raise NiahError(f"no cell of {side_a.name} has a counterpart of {side_b.name}")
+        reason = "".join(f"; {text}" for text in others.values())
+        raise NiahError(f"no cell of {side_a.name} has a counterpart of {side_b.name}{reason}")
     label_a, label_b = side_a.name, side_b.name
     if label_a == label_b:
         places = numbered(side.run.path.resolve().name for side in (side_a, side_b))
@@ -192,9 +198,18 @@ def _chosen(run: StoredRun, systems: list[System], wanted: str | None) -> System
     raise NiahError(f"{run.path} {wrong} ({'; '.join(known)}): say which with --model")
 
 
-def _differences(a: _Side, b: _Side) -> tuple[list[Difference], list[str]]:
+def _differences(
+    a: _Side, b: _Side, others: Mapping[str, str]
+) -> tuple[list[Difference], list[str]]:
+    """Compare the cells that both have; `others`: haystacks that are not the same sound, each with a sentence."""
     differences: list[Difference] = []
-    matched = a.cells.keys() & b.cells.keys()
+    same_scene = a.cells.keys() & b.cells.keys()
+    matched = {
+        key
+        for key in same_scene
+        if is_alone(a.cells[key]) or a.cells[key]["haystack"] not in others
+    }
+    differing = {a.cells[key]["haystack"] for key in same_scene - matched}
     bases: dict[Key, tuple[Resampled, Resampled]] = {}
     for key in sorted(matched, key=lambda key: (str(key[3:]), str(key[2]), key[1])):
         point = a.cells[key]
@@ -211,7 +226,8 @@ def _differences(a: _Side, b: _Side) -> tuple[list[Difference], list[str]]:
                 for own, base in zip(pair, bases[base_key], strict=True)
             ]
             differences.append(_difference(point, "relative", *shares))
-    notes = [_alone(len(side.cells) - len(matched), name) for side, name in ((a, "A"), (b, "B"))]
+    notes = [_alone(len(side.cells) - len(same_scene), name) for side, name in ((a, "A"), (b, "B"))]
+    notes += [f"Not compared: {others[name]}." for name in sorted(differing)]
     return differences, [note for note in (*notes, seeds_note(a.run, b.run)) if note]
 
 

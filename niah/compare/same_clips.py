@@ -4,12 +4,12 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from niah.compare.same_haystacks import differing_contents, noise_seed
 from niah.compare.stored_run import StoredRun
 from niah.errors import NiahError
 
 SAME_RUN = ("protocol", "level", "labels")
 SAME_ROWS = ("protocol", "n_clips")
-SEEDS = ("seed", "noise_seed")
 CHANCE_APART = 1e-6  # of chance mAP, which follows from the clips' labels alone
 
 
@@ -33,10 +33,13 @@ def refuse_other_runs(a: StoredRun, b: StoredRun) -> None:
 
 def seeds_note(a: StoredRun, b: StoredRun) -> str | None:
     """Return a sentence where the noise of two runs has different seeds; None where it is the same."""
-    ours, theirs = (each.identity.get("noise_seed", each.identity.get("seed")) for each in (a, b))
+    ours, theirs = noise_seed(a), noise_seed(b)
     if None in (ours, theirs) or ours == theirs:
         return None
-    return f"The noise is drawn with seed {ours} here and {theirs} there: a difference includes the noise's."
+    note = f"The noise is drawn with seed {ours} here and {theirs} there: a difference includes the noise's."
+    if names := differing_contents(a, b):
+        note += f" Whether it is made of the same files is not known of {', '.join(names)}."
+    return note
 
 
 def clips_sha256(run: StoredRun) -> str | None:
