@@ -84,6 +84,18 @@ def test_a_file_is_what_its_first_bytes_say(tmp_path: Path) -> None:
         assert torch.equal(read_state(file)["b"], STATE["b"])
 
 
+@pytest.mark.parametrize("low_byte", [0x80, ord("P")])
+def test_the_length_of_a_header_is_not_taken_for_a_pickle(tmp_path: Path, low_byte: int) -> None:
+    """One file of 256 begins with a pickle's first byte: here metadata make the header that long."""
+    for spaces in range(256):
+        save_file(STATE, tmp_path / "a.safetensors", metadata={"about": " " * spaces})
+        if (tmp_path / "a.safetensors").read_bytes()[0] == low_byte:
+            break
+    found = (tmp_path / "a.safetensors").read_bytes()[0]
+    assert found == low_byte
+    assert torch.equal(read_state(tmp_path / "a.safetensors")["b"], STATE["b"])
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [
