@@ -41,6 +41,20 @@ def test_dass_v1_counts_from_the_whole_length() -> None:
     assert starts == [0, 1250, 2500, 3750, 3976]
 
 
+@pytest.mark.parametrize(
+    ("total", "starts"), [(2000, [0, 500, 976, 976, 976]), (1100, [0, 76, 76, 76, 76])]
+)
+def test_short_scenes_of_dass_v1_have_one_end_for_many_positions(
+    total: int, starts: list[int]
+) -> None:
+    """At 20 s the middle is the end: such a cell mixes length with position."""
+    positions = (0, 0.25, 0.5, 0.75, 1)
+    assert [start_frame(total, 1024, p, "dass-v1") for p in positions] == starts
+    assert [effective_position(total / 100, p, "dass-v1") for p in positions] == pytest.approx(
+        [start / (total - 1024) for start in starts]
+    )
+
+
 @pytest.mark.parametrize("position", [0.796, 0.9, 1.0])
 def test_dass_v1_moves_an_overrunning_needle_to_the_end(position: float) -> None:
     assert start_frame(5000, 1024, position, "dass-v1") == 3976

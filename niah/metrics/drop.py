@@ -9,10 +9,10 @@ Interval of a drop d with standard error SE. If some clips are missed completely
 them shows a small drop and a small spread: symmetric bounds miss the truth on the high side (89 % instead of 95).
 Bounds on a scale that is logarithmic in d are wider on that side. As d may also be 0 or negative, the scale is
 
-    u = asinh(d / 3 SE)        bounds  3 SE sinh(u -+ z SE / sqrt(d^2 + 9 SE^2))
+    u = asinh(d / 3 SE)        bounds  3 SE sinh(u -+ t SE / sqrt(d^2 + 9 SE^2))
 
-which is d exp(-+ z SE / d) for d >> 3 SE. It is used where d differs significantly from 0; else the bounds are
-d -+ z SE.
+which is d exp(-+ t SE / d) for d >> 3 SE. It is used where d differs significantly from 0; else the bounds are
+d -+ t SE. SE and t are those of `niah.metrics.resampling`.
 """
 
 from collections.abc import Iterable
@@ -93,10 +93,8 @@ def drop_interval(drop: Resampled, confidence: float = CONFIDENCE) -> tuple[floa
     d, error = drop.estimate, drop.standard_error
     if isnan(error) or isnan(d):
         return nan, nan
-    if not error > 0.0:
-        return d - drop.missed_at_most, d + drop.missed_at_most
     low, high = drop.interval(confidence)
-    if low <= 0.0:
+    if low <= 0.0 or not error > 0.0:
         return low, high
     scale = LINEAR_WITHIN * error
     place = asinh(d / scale)

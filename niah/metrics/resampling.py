@@ -10,25 +10,40 @@ list are compared. Drawn mAPs are higher, because a positive drawn twice ties wi
 has only 63 % of the clips (macro mAP rises with fewer clips). Therefore the draws determine the
 width of an interval but not its centre, which is the estimate:
 
-    SE = (1 - w) SD of the draws + w SE of the jackknife        interval = estimate -+ 1.96 SE
+    SE = (1 - w) SD of the draws + w SE of the jackknife        interval = estimate -+ t SE
 
 Clips of one recording are alike, so recordings with all their clips (groups) are drawn, and left out. A clip of an
 unknown recording is its own group. Above `LEFT_OUT` groups the jackknife leaves out blocks of them.
 
 With few clips the draws understate the spread (a repeated clip adds nothing new), by up to 8 % at 80 clips, and the
-jackknife overstates it (Efron and Stein 1981), by 8 to 17 %; with many both are right: w is 1/2. Where many classes
+jackknife overstates it (Efron and Stein 1981), by 8 to 40 %; with many both are right: w is 0.2. Where many classes
 have one clip only, a draw misses whole classes and understates the spread by a quarter, the jackknife overstates it by
-5 to 12 %: w rises by half the share of such classes above a tenth. `tests/metrics/test_coverage.py` has the simulated
-populations and measures the coverage of 95 % intervals in each. mAP's interval is computed on the logit scale, which
-limits it to 0..1 and makes it skewed as mAP is. A score of exactly 0 or 1 without spread gets the exact interval of a
-proportion of as many groups: an error that did not occur in n recordings may still occur in 3.7 / n of others.
+5 to 12 %: w rises by the share of such classes above a tenth.
+
+SE itself is uncertain where few clips decide: the clips of rare classes, or those on which two systems differ. t is
+therefore the quantile of Student's distribution. Its degrees of freedom v follow from the kurtosis k of the n values
+theta_i without group i:
+
+    v = 1.5 n / (k - 1)        k = n sum d_i^4 / (sum d_i^2)^2,  d_i = theta_i - mean theta
+
+The relative error of a variance of n values is sqrt((k - 1) / n), which corresponds to v = 2 n / (k - 1); the factor is
+smaller because a sample understates the kurtosis of rare events. If c of n clips differ, by the same amount, v is about
+1.5 c.
+
+mAP's interval is computed on a scale that removes most of its skewness near 0 and 1, and limits it to 0..1:
+
+    u(m) = m^(1/3) - (1 - m)^(1/3)        bounds: u^-1(u(m) -+ t SE u'(m))
+
+A score of exactly 0 or 1 without spread gets the exact interval of a proportion of as many groups: an error that did not
+occur in n recordings may still occur in 3.7 / n of others. A difference without any spread gets that on both sides.
+docs/intervals.md has the coverage of these intervals in simulated populations (`tests/metrics/test_coverage.py`).
 """
 
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from math import erfc, exp, log, nan, sqrt
+from math import cbrt, erfc, inf, nan, sqrt
 from statistics import NormalDist
 
 import numpy as np
@@ -45,11 +60,14 @@ from niah.metrics.average_precision import (
 from niah.metrics.draws import LEFT_OUT, Groups, drawn, group_count, group_indices, left_out
 from niah.metrics.leave_one_out import leave_one_out_map
 from niah.metrics.proportion import proportion_interval
+from niah.metrics.student import t_of_z, z_of_t
 from niah.metrics.weighted_precision import Counts, Walk, walk_of, weighted_maps
 
 DRAWS = 1000
 SEED = 0  # one for all, so that every cell of a run is paired with every other
 CONFIDENCE = 0.95
+JACKKNIFE_SHARE = 0.2  # w where few classes have a single clip
+FREEDOM = 1.5  # degrees of freedom a value, at a kurtosis of 2
 FEW_SINGLE = 0.1  # share of single-clip (or -recording) classes up to which the draws are right
 COMPILE_ABOVE = 10**9  # clips x classes x draws, from which compilation is worth its time
 BLOCK = 64  # draws at a time, compiled: a clip's multiplicities fill one cache line
@@ -72,7 +90,7 @@ class Resampled:
     drawn: Float64
     left_out: Float64
     units: int = 0
-    jackknife_share: float = 0.5
+    jackknife_share: float = JACKKNIFE_SHARE
 
     @property
     def missed_at_most(self) -> float:
@@ -94,13 +112,32 @@ class Resampled:
         share = self.jackknife_share
         return (1.0 - share) * float(drawn.std(ddof=1)) + share * jackknife
 
+    @property
+    def freedom(self) -> float:
+        """Degrees of freedom of the standard error, from the kurtosis of the values without each group."""
+        left_out = self.left_out[~np.isnan(self.left_out)]
+        squares = (left_out - left_out.mean()) ** 2 if left_out.size else left_out
+        total = float(squares.sum())
+        if not total > 0.0:
+            return inf
+        kurtosis = left_out.size * float((squares / total) @ (squares / total))
+        return FREEDOM * left_out.size / (kurtosis - 1.0) if kurtosis > 1.0 else inf
+
+    def half_width(self, confidence: float = CONFIDENCE) -> float:
+        """Return t SE."""
+        z, freedom = NormalDist().inv_cdf((1.0 + confidence) / 2.0), self.freedom
+        return (z if freedom == inf else t_of_z(z, freedom)) * self.standard_error
+
     def interval(self, confidence: float = CONFIDENCE) -> tuple[float, float]:
-        """Return estimate -+ z SE, symmetric: for differences, ratios, drops."""
-        half = _z(confidence) * self.standard_error
+        """Return estimate -+ t SE, symmetric: for differences, ratios, drops.
+
+        An estimate without spread gets the largest share of errors that n recordings may miss on both sides.
+        """
+        half = self.half_width(confidence) if self.standard_error != 0.0 else self.missed_at_most
         return self.estimate - half, self.estimate + half
 
     def unit_interval(self, confidence: float = CONFIDENCE) -> tuple[float, float]:
-        """Return the interval on the logit scale, inside 0..1: logit(m) -+ z SE / (m (1 - m)).
+        """Return the interval on the scale u of the module's docstring, inside 0..1.
 
         A score without spread, such as a perfect one, gets the interval of a proportion of as many groups.
         """
@@ -110,18 +147,21 @@ class Resampled:
         if not 0.0 < m < 1.0 or not error > 0.0:
             missed = self.missed_at_most
             return max(m - missed, 0.0), min(m + missed, 1.0)
-        half = _z(confidence) * error / (m * (1.0 - m))
-        place = log(m / (1.0 - m))
-        return _expit(place - half), _expit(place + half)
+        half = self.half_width(confidence) * (m ** (-2 / 3) + (1.0 - m) ** (-2 / 3)) / 3.0
+        place = cbrt(m) - cbrt(1.0 - m)
+        return _unit_of(place - half), _unit_of(place + half)
 
     def p_value(self) -> float:
-        """Return the two-sided p-value of "it is truly 0": 2 Phi(-|estimate| / SE); 1 for exactly 0 without spread."""
+        """Return the two-sided p-value of "it is truly 0", by Student's distribution; 1 for exactly 0 without spread."""
         if self.estimate == 0.0:
             return 1.0
         error = self.standard_error
         if np.isnan(error) or np.isnan(self.estimate):
             return nan
-        return erfc(abs(self.estimate) / error / sqrt(2.0)) if error > 0.0 else 0.0
+        if not error > 0.0:
+            return 0.0
+        t, freedom = abs(self.estimate) / error, self.freedom
+        return erfc((t if freedom == inf else z_of_t(t, freedom)) / sqrt(2.0))
 
 
 def paired(function: Callable[..., object], *scores: Resampled) -> Resampled:
@@ -195,9 +235,10 @@ def resample(
 
 
 def _jackknife_share(targets: Targets, of: Groups) -> float:
-    """Return w: 1/2, and more where many classes have all their positives in one group."""
+    """Return w: `JACKKNIFE_SHARE`, and more where many classes have all their positives in one group."""
     single = [np.ptp(of[hits]) == 0 for hits in targets.T]
-    return 0.5 + max(0.0, float(np.mean(single)) - FEW_SINGLE) / 2 if single else 0.5
+    scarce = float(np.mean(single)) if single else 0.0
+    return min(1.0, JACKKNIFE_SHARE + max(0.0, scarce - FEW_SINGLE))
 
 
 def _maps(
@@ -232,9 +273,8 @@ def _compiled_maps(walks: Sequence[Sequence[Walk]], blocks: Iterator[Counts]) ->
         return np.concatenate(list(threads.map(maps, blocks)), axis=1)
 
 
-def _z(confidence: float) -> float:
-    return NormalDist().inv_cdf((1.0 + confidence) / 2.0)
-
-
-def _expit(x: float) -> float:
-    return 1.0 / (1.0 + exp(-x)) if x > -700.0 else 0.0
+def _unit_of(place: float) -> float:
+    """m of u = m^(1/3) - (1 - m)^(1/3): with s = m^(1/3) + (1 - m)^(1/3), s^3 + 3 u^2 s = 4."""
+    u = min(max(place, -1.0), 1.0)
+    root = sqrt(4.0 + u**6)
+    return ((cbrt(2.0 + root) + cbrt(2.0 - root) + u) / 2.0) ** 3

@@ -15,7 +15,6 @@ from niah.errors import NiahError
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import Value
 from tests.compare.worlds import CLIPS, World, alone, at, write
-from tests.conftest import REPOSITORY
 from tests.helpers import examples
 
 WORLD = World()
@@ -312,10 +311,3 @@ def test_what_is_no_reference_is_refused(reference: Path, tmp_path: Path) -> Non
         check(reference, "publshed")
     with pytest.raises(NiahError, match="not a run"):
         check(tmp_path, reference)
-
-
-def test_runs_of_the_first_release_are_read() -> None:
-    """results/ holds runs that earlier versions wrote, without scores."""
-    for folder in ("embedded", "esc10-nano/run"):
-        path = REPOSITORY / "results" / folder
-        assert check(path, path / "cells.csv", unpaired=True).ok

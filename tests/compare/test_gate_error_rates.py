@@ -5,10 +5,12 @@ import pytest
 
 from niah.compare.check_run import Gate, compared_row, corrected
 from niah.compare.differences import PairedScores
+from niah.metrics import resampling
 from niah.metrics.average_precision import average_precision, mean_average_precision
 from tests.compare.worlds import IDS, Logits, World
 
 GATES, CELLS = 200, 12
+pytestmark = pytest.mark.slow
 GAINS = np.linspace(3.0, 1.2, CELLS)  # a curve that falls from about .74 to .29 mAP
 
 
@@ -52,7 +54,12 @@ def loss_of(size: float, noise: float) -> float:
     return (low + high) / 2
 
 
-@pytest.mark.slow
+@pytest.fixture(autouse=True)
+def compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The compiled kernel, equal to the plain one and faster for thousands of cells."""
+    monkeypatch.setattr(resampling, "COMPILE_ABOVE", 10**6)
+
+
 @pytest.mark.parametrize("one_sided", [False, True])
 def test_another_noise_seed_fails_at_most_one_gate_in_twenty(one_sided: bool) -> None:
     """Seeds change the mAP of a cell by about .01: without regard to chance, most gates would fail."""
@@ -69,7 +76,6 @@ def test_another_noise_seed_fails_at_most_one_gate_in_twenty(one_sided: bool) ->
     assert by_size_alone > 0.9 * GATES
 
 
-@pytest.mark.slow
 def test_a_loss_of_two_points_in_one_of_twelve_cells_is_found() -> None:
     """The same scenes, a model that is worse by .02 mAP in expectation at one cell."""
     lost = np.zeros(CELLS)

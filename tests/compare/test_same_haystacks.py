@@ -38,7 +38,9 @@ def test_one_name_of_two_sounds_is_not_compared(tmp_path: Path) -> None:
     (note,) = found.notes
     assert note.startswith("Not compared: haystack 'babble' is not the same sound in both: SHA-256")
     assert "aaaaaaaa" in note
-    with pytest.raises(NiahError, match="'babble' is not the same sound in both.*cannot be compar"):
+    with pytest.raises(
+        NiahError, match=r"'babble' is not the same sound in both.*cannot be compar"
+    ):
         check(one, other)
     for run in (one, other):
         cells = RunDirectory(run).cells()

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from scipy.stats import binomtest
+from scipy.stats import binom, binomtest
 from torch import Tensor
 
 import niah
@@ -25,6 +25,7 @@ from niah.diagnosis.localisation.locate import LocateOptions, locate, sound_cent
 from niah.diagnosis.localisation.table import CSV_FILE, localisation_table, read, write_cell
 from niah.errors import NiahError
 from niah.frontends.kaldi import AST
+from niah.metrics.proportion import proportion_interval
 from niah.needles.features import NeedleFeatures
 from niah.networks.dass.network import Dass, DassConfig, Stage
 from niah.pages.run_report import write as write_report
@@ -229,13 +230,13 @@ def test_pairs_of_one_clip_are_resampled_together() -> None:
 
 @pytest.mark.parametrize("hit", [0.0, 1.0])
 def test_no_interval_of_a_hit_rate_has_zero_width(hit: float) -> None:
-    """30 of 30 clips is [89, 100] %, with one label a clip or two; none of 3 is [0, 56] %."""
+    """30 of 30 clips is [88, 100] %, with one label a clip or two; none of 3 is [0, 71] %."""
     one = hit_rate([str(i) for i in range(30)], [hit] * 30)
     two = hit_rate([str(i // 2) for i in range(60)], [hit] * 60)
     assert one == two
-    assert one.hi - one.lo == pytest.approx(0.1135, abs=1e-3)
+    assert one.hi - one.lo == pytest.approx(0.1157, abs=1e-4)
     few = hit_rate(["a", "b", "c"], [hit] * 3)
-    assert few.hi - few.lo == pytest.approx(0.5615, abs=1e-3)
+    assert few.hi - few.lo == pytest.approx(0.7076, abs=1e-4)
     assert hit in (few.lo, few.hi)
 
 
@@ -243,6 +244,24 @@ def test_the_interval_is_wilsons_where_clips_have_one_label() -> None:
     interval = binomtest(7, 25).proportion_ci(method="wilson")
     rate = hit_rate([str(i) for i in range(25)], [1.0] * 7 + [0.0] * 18)
     assert (rate.lo, rate.hi) == pytest.approx((interval.low, interval.high), abs=0.01)
+
+
+@pytest.mark.parametrize("trials", [20, 30, 100])
+def test_hit_rates_hold_the_truth_as_often_as_they_say(trials: int) -> None:
+    """Exactly, without simulation: 95 % on average over what is true, and nowhere much less; a count is a lattice."""
+    bounds = [
+        hit_rate([str(i) for i in range(trials)], [1.0] * k + [0.0] * (trials - k))
+        for k in range(trials + 1)
+    ]
+    true = np.linspace(0.05, 0.95, 181)
+    shares = binom.pmf(np.arange(trials + 1)[:, None], trials, true)
+    held = np.array([[each.lo <= p <= each.hi for p in true] for each in bounds])
+    coverage = (shares * held).sum(axis=0)
+    assert coverage.mean() == pytest.approx(0.95, abs=0.01)
+    assert coverage.min() > 0.90
+    exact = [proportion_interval(k, trials) for k in range(trials + 1)]
+    held = np.array([[low <= p <= high for p in true] for low, high in exact])
+    assert (shares * held).sum(axis=0).min() >= 0.95
 
 
 # --- the command

@@ -23,6 +23,7 @@ from niah.metrics.drop import (
 from niah.metrics.multiple_testing import adjusted
 from niah.metrics.proportion import proportion_interval
 from niah.metrics.resampling import Resampled, paired, resample
+from niah.metrics.student import t_of_z, z_of_t
 
 
 def direct_map(targets: Targets, scores: Scores) -> float:
@@ -129,20 +130,53 @@ def test_standard_error_of_a_mean_is_the_closed_form() -> None:
     counts = multiplicities(50, 20_000, 0)
     found = Resampled(values.mean(), values @ counts / 50, (values.sum() - values) / 49)
     error = stats.sem(values)
-    assert found.standard_error == pytest.approx(error * (1 + math.sqrt(49 / 50)) / 2, rel=0.01)
+    assert found.standard_error == pytest.approx(error * (0.2 + 0.8 * math.sqrt(49 / 50)), rel=0.01)
+    freedom = 1.5 * 50 / (stats.kurtosis(values, fisher=False) - 1)
     low, high = found.interval()
-    assert high - low == pytest.approx(2 * stats.norm.ppf(0.975) * found.standard_error)
-    assert found.p_value() == pytest.approx(
-        2 * stats.norm.sf(abs(found.estimate) / found.standard_error)
-    )
+    half = stats.t.ppf(0.975, freedom) * found.standard_error
+    assert high - low == pytest.approx(2 * half, rel=1e-3)
+    p = 2 * stats.t.sf(abs(found.estimate) / found.standard_error, freedom)
+    assert found.p_value() == pytest.approx(p, rel=0.01)
 
 
-def test_unit_interval_is_symmetric_in_log_odds() -> None:
-    found = Resampled(0.9, np.array([0.85, 0.95, 0.9]), np.array([0.9, 0.88, 0.92]))
+@pytest.mark.parametrize(("freedom", "off"), [(2, 0.05), (3, 0.015), (8, 1e-3), (100, 1e-5)])
+def test_students_t_is_scipys(freedom: float, off: float) -> None:
+    """Wallace's transformation, there and back, at the points that Holm needs."""
+    for p in (0.05, 0.01, 0.05 / 12):
+        t, z = stats.t.isf(p / 2, freedom), stats.norm.isf(p / 2)
+        if p == 0.05:
+            assert t_of_z(z, freedom) == pytest.approx(t, rel=off)
+        assert z_of_t(t, freedom) == pytest.approx(z, rel=3 * off)
+        assert z_of_t(t_of_z(z, freedom), freedom) == pytest.approx(z)
+    assert t_of_z(1e9, freedom) > 1e9
+
+
+@pytest.mark.parametrize("clips", [2, 3, 10])
+def test_few_clips_that_differ_have_few_degrees_of_freedom(clips: int) -> None:
+    """Two systems that differ on c of 200 clips, each as much: about 1.5 c, and an interval that much wider."""
+    gained = np.zeros(200)
+    gained[:clips] = 1.0
+    counts = multiplicities(200, 2000, 0)
+    found = Resampled(gained.mean(), gained @ counts / 200, (gained.sum() - gained) / 199)
+    variance = clips / 200 * (1 - clips / 200)
+    assert found.freedom == pytest.approx(300 * variance / (1 - 4 * variance))
+    assert found.freedom == pytest.approx(1.5 * clips, rel=0.2)
+    assert found.interval()[1] > found.estimate + 1.959964 * found.standard_error
+    even = Resampled(0.1, np.array([0.0, 0.2]), np.array([0.0, 0.2, 0.0, 0.2]))
+    assert even.freedom == math.inf  # each clip says as much
+    assert even.half_width() == pytest.approx(1.959964 * even.standard_error)
+
+
+@pytest.mark.parametrize("m", [0.02, 0.3, 0.9, 0.998])
+def test_unit_interval_is_symmetric_on_its_scale(m: float) -> None:
+    found = Resampled(m, m + np.array([-0.01, 0.01, 0.0]), m + np.array([0.0, -0.004, 0.004]))
     low, high = found.unit_interval()
-    odds = [math.log(x / (1 - x)) for x in (low, 0.9, high)]
-    assert odds[2] - odds[1] == pytest.approx(odds[1] - odds[0])
-    assert odds[2] - odds[1] == pytest.approx(1.959964 * found.standard_error / 0.09, rel=1e-6)
+    places = [math.cbrt(x) - math.cbrt(1 - x) for x in (low, m, high)]
+    slope = (m ** (-2 / 3) + (1 - m) ** (-2 / 3)) / 3
+    half = found.half_width() * slope
+    assert 0.0 <= low < m < high <= 1.0
+    assert places[1] - places[0] == pytest.approx(min(half, places[1] + 1))
+    assert places[2] - places[1] == pytest.approx(min(half, 1 - places[1]))
 
 
 def test_same_scores_have_no_drop() -> None:
@@ -224,8 +258,15 @@ def test_what_can_be_detected_is_of_the_spread_at_the_smallest_drop() -> None:
     assert smallest_drop([]) is None
 
 
+def test_a_difference_without_spread_has_what_as_many_clips_allow() -> None:
+    """30 clips on which two systems rank alike: they may differ on 1 - 0.025^(1/30) of others."""
+    none = Resampled(0.0, np.zeros(10), np.zeros(30))
+    assert none.interval() == pytest.approx((0.025 ** (1 / 30) - 1, 1 - 0.025 ** (1 / 30)))
+    assert none.p_value() == 1.0
+
+
 def spread(d: float, error: float) -> Resampled:
-    """A drop with just this standard error, by both ways."""
+    """A drop with just this standard error, by both ways; each clip says as much."""
     n = 400
     values = d + error * np.tile([-1.0, 1.0], n // 2)
     return Resampled(d, values * 1.0, d + (values - d) / math.sqrt(n - 1), n)

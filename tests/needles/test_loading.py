@@ -60,6 +60,7 @@ def test_real_esc10_fold4(shared: Path) -> None:
     needles = load_needles(spec, vocabulary=ESC10)
     assert len(needles) == 80
     assert needles.targets().sum(axis=0).tolist() == [8] * 10
+    assert len({needle.group for needle in needles.needles}) == 59  # recordings
     assert len(load_needles(spec.replace("fold=4", "fold=1,2,3,5"), vocabulary=ESC10)) == 320
     assert len(waveform(needles.needles[0], RATE).samples) == 5 * RATE
 

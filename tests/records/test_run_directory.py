@@ -74,16 +74,6 @@ def test_a_run_of_schema_1_is_read_and_becomes_one_of_2_when_it_is_written(tmp_p
             RunDirectory(run.path)
 
 
-def test_the_committed_runs_are_of_a_schema_that_is_read() -> None:
-    results = Path(__file__).resolve().parents[2] / "results"
-    found = sorted(
-        f.parent for f in results.rglob("run.json") if (f.parent / "cells.csv").is_file()
-    )
-    assert found
-    for folder in found:
-        assert not RunDirectory(folder).cells().empty
-
-
 def test_one_writer_at_a_time(tmp_path: Path) -> None:
     with (
         RunDirectory.create_or_open(tmp_path / "run", examples.IDENTITY),

@@ -76,6 +76,33 @@ def test_logits_that_all_rise_keep_their_map(tmp_path: Path, shift: float) -> No
 
 
 @pytest.mark.parametrize(
+    ("positives", "negatives", "lost"),
+    [((12.0, 5.0), (0.0, 6.0), 0.16), ((9.0, 4.0), (-1.0, 4.0), 0.05), (None, None, 0.1)],
+    ids=["far apart", "confident", "uniform"],
+)
+def test_what_float16_sigmoids_lose_is_kept(
+    tmp_path: Path, positives: Any, negatives: Any, lost: float
+) -> None:
+    """400 clips, one of 20 classes each: sigmoids in 16 bits tie the confident ones; stored logits do not."""
+    model = confident(400)
+    random = np.random.default_rng(1)
+    if positives is None:
+        logits = random.uniform(-15, 15, model.logits.shape) + 3 * model.targets
+    else:
+        logits = np.where(
+            model.targets,
+            random.normal(*positives, model.logits.shape),
+            random.normal(*negatives, model.logits.shape),
+        )
+    exact = with_logits(model, np.clip(logits, -15, 18))
+    sigmoids = (1 / (1 + np.exp(-exact.logits.astype(np.float64)))).astype(np.float16)
+    assert mean_ap(exact, sigmoids) < mean_ap(exact) - lost  # the fault, were it back
+    assert mean_ap(stored(tmp_path / "a.parquet", exact)[0]) == pytest.approx(
+        mean_ap(exact), abs=HALF_ERROR
+    )
+
+
+@pytest.mark.parametrize(
     "change",
     [lambda z: 60 * z, lambda z: z / 1000, lambda z: z**3, np.exp, lambda z: 1e6 + 1e3 * z],
     ids=["sum of 60", "thousandth", "cube", "exponential", "beyond float16"],

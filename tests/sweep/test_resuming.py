@@ -44,9 +44,9 @@ def test_a_run_in_another_order_is_the_same(done: Path, material: Material) -> N
 
 
 def test_the_committed_default_run_would_be_resumed_whole() -> None:
-    """The keys of `results/embedded` are what `dass-v1` computes now: none of its cells would be made again."""
+    """The keys of `results/embedded` are those of the default run: none of its cells would be computed again."""
     committed = pd.read_csv(tiny.REPOSITORY / "results" / "embedded" / "cells.csv")
-    options = RunOptions(protocol="dass-v1")
+    options = RunOptions()
     setup = EvalSetup(options)
     keys = set()
     for loaded in setup.loaded():

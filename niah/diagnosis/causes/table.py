@@ -18,7 +18,7 @@ Two parts of one drop (an AST's renumbering and dilution) interact, so the loss 
 For DASS's two parts only one order is measured (the network, then pooling), so it has no such table.
 
 Intervals (95 %) are from paired resampling of the clips (`niah.metrics`): the causes of one model at one length are
-compared on the same draws.
+compared on the same draws. Losses have the interval of a drop (`niah.metrics.drop`), gains a symmetric one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,6 +29,7 @@ from typing import Any, Literal
 
 from niah.errors import NiahError
 from niah.metrics.average_precision import chance_mAP
+from niah.metrics.drop import drop_interval
 from niah.metrics.resampling import Resampled, paired, resample
 from niah.records.naming import length_name, scene_name
 from niah.records.run_directory import RunDirectory
@@ -185,8 +186,8 @@ class _Model:
         effect: Resampled,
     ) -> CauseRow:
         mAP = (nan, nan, nan) if score is None else (score.estimate, *score.unit_interval())
-        relative = (nan, nan, nan) if share is None else (share.estimate, *share.interval())
-        lost = effect.interval()
+        relative = (nan, nan, nan) if share is None else (share.estimate, *_bounds_of_share(share))
+        lost = effect.interval() if entry["kind"] == "remedy" else drop_interval(effect)
         return CauseRow(
             **self.same,
             variant=entry["name"],
@@ -208,6 +209,12 @@ class _Model:
         )
 
 
+def _bounds_of_share(share: Resampled) -> tuple[float, float]:
+    """The bounds of a share kept, from those of the drop, as in cells.csv."""
+    low, high = drop_interval(paired(lambda s: 1 - s, share))
+    return 1 - high, 1 - low
+
+
 def _with_orders(row: CauseRow, parts: Mapping[str, Resampled], drop: Resampled) -> CauseRow:
     """Fill in the loss due to one of two parts when it is last, and the mean over both orders."""
     if row.kind != "part":
@@ -216,8 +223,8 @@ def _with_orders(row: CauseRow, parts: Mapping[str, Resampled], drop: Resampled)
     (other,) = (effect for name, effect in parts.items() if name != row.variant)
     last = paired(lambda d, o: d - o, drop, other)
     shapley = paired(lambda a, d, o: (a + d - o) / 2, alone, drop, other)
-    last_lo, last_hi = last.interval()
-    shapley_lo, shapley_hi = shapley.interval()
+    last_lo, last_hi = drop_interval(last)
+    shapley_lo, shapley_hi = drop_interval(shapley)
     return replace(
         row,
         last=last.estimate,

@@ -5,7 +5,8 @@ The Wilson score interval of a share p of n independent trials is
     (p + z^2 / 2n  +-  z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n)
 
 Labels of one clip share its scene, so pairs are not independent: n is the number of clips, or the number of trials that
-would give the standard error of the clip totals (ratio estimator) where that is fewer. 30 of 30 clips are [89, 100] %.
+would give the standard error of the clip totals (ratio estimator) where that is fewer. Where every clip is hit, or
+none, the bounds are the exact ones (Clopper and Pearson): 30 of 30 clips are [88, 100] %.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ from math import sqrt
 from statistics import NormalDist
 
 import numpy as np
+
+from niah.metrics.proportion import proportion_interval
 
 Z = NormalDist().inv_cdf(0.975)
 
@@ -48,6 +51,8 @@ def hit_rate(clips: Sequence[str], hits: Sequence[float]) -> HitRate:
     if len(ids) > 1 and variance > 0:
         variance *= len(ids) / (len(ids) - 1)
         trials = min(trials, max(1.0, rate * (1 - rate) / variance))
+    if rate in (0.0, 1.0):
+        return HitRate(rate, *proportion_interval(len(ids) * int(rate), len(ids)))
     return HitRate(rate, *wilson_interval(rate, trials))
 
 
