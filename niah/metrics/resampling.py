@@ -34,8 +34,8 @@ mAP's interval is computed on a scale that removes most of its skewness near 0 a
 
     u(m) = m^(1/3) - (1 - m)^(1/3)        bounds: u^-1(u(m) -+ t SE u'(m))
 
-A score of exactly 0 or 1 without spread gets the exact interval of a proportion of as many groups: an error that did not
-occur in n recordings may still occur in 3.7 / n of others. A difference without any spread gets that on both sides.
+A score of exactly 0 or 1 without spread gets the exact interval of a proportion of as many groups: an error that did
+not occur in n recordings may still occur in 3.7 / n of others. A difference without any spread gets that on both sides.
 docs/intervals.md has the coverage of these intervals in simulated populations (`tests/metrics/test_coverage.py`).
 """
 
@@ -152,7 +152,7 @@ class Resampled:
         return _unit_of(place - half), _unit_of(place + half)
 
     def p_value(self) -> float:
-        """Return the two-sided p-value of "it is truly 0", by Student's distribution; 1 for exactly 0 without spread."""
+        """Return the two-sided p-value of "it is truly 0", by Student's t; 1 for exactly 0 without spread."""
         if self.estimate == 0.0:
             return 1.0
         error = self.standard_error
