@@ -86,13 +86,14 @@ def test_what_float16_sigmoids_lose_is_kept(
     """400 clips, one of 20 classes each: sigmoids in 16 bits tie the confident ones; stored logits do not."""
     model = confident(400)
     random = np.random.default_rng(1)
+    shape = model.targets.shape
     if positives is None:
-        logits = random.uniform(-15, 15, model.logits.shape) + 3 * model.targets
+        logits = random.uniform(-15, 15, shape) + 3 * model.targets
     else:
         logits = np.where(
             model.targets,
-            random.normal(*positives, model.logits.shape),
-            random.normal(*negatives, model.logits.shape),
+            random.normal(positives[0], positives[1], shape),
+            random.normal(negatives[0], negatives[1], shape),
         )
     exact = with_logits(model, np.clip(logits, -15, 18))
     sigmoids = (1 / (1 + np.exp(-exact.logits.astype(np.float64)))).astype(np.float16)
