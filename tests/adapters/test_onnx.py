@@ -1,5 +1,7 @@
 """ONNX by card: every layout, 8-bit ends, poolings and activations against numpy; what does not fit is one line."""
 
+import dataclasses
+import re
 import sys
 from pathlib import Path
 
@@ -9,11 +11,14 @@ import torch
 
 import niah
 from niah.adapters.onnx import Onnx
+from niah.adapters.onnx_tagger import OnnxSettings
 from niah.adapters.verify import verify
 from niah.adapters.wrappers.pooled import has_position_logits
 from niah.errors import NiahError
+from niah.frontends.log_mel import LogMelFrontend
 from niah.networks.layers.pooling import pool
-from tests.helpers.tiny_onnx import CLASSES, MELS, TinyOnnx, card
+from tests.helpers.tiny import REPOSITORY
+from tests.helpers.tiny_onnx import CLASSES, MELS, TinyOnnx, card, write_waveform_graph
 
 PLAIN = 'axes = ["batch", "frames", "mels"]'
 PATCHES = "patch_frames = 20\npatch_hop = 10"
@@ -126,7 +131,7 @@ def test_weights_beside_the_graph_are_in_its_checksum(tmp_path: Path) -> None:
         (TinyOnnx(), f'{PLAIN}\noutput = "none"', "", "has no output 'none'; it has logits"),
         (TinyOnnx(by_frame=True), f'{PLAIN}\npooling = "max"', PATCHES, "several scores of each class for a patch"),
         (TinyOnnx(), PLAIN, PATCHES, "key 'config.pooling' is missing: it says how patches are pooled"),
-        (TinyOnnx(), 'axes = ["frames"]', "", "key 'config.axes' must hold frames, mels"),
+        (TinyOnnx(), 'axes = ["frames"]', "", "key 'config.axes' must hold frames and mels"),
         (TinyOnnx(), f'{PLAIN}\npooling = "maks"', "", "none or average .*'maks' was given. Did you mean 'max'"),
         (TinyOnnx(), f'{PLAIN}\nactivation = "softmax"', "", "key 'config.activation' must be logits or probabilities"),
         (TinyOnnx(), f"{PLAIN}\nlayers = 3", "", "unknown key 'config.layers'"),
@@ -159,7 +164,10 @@ def test_files_that_are_no_graph_of_one_input(tmp_path: Path) -> None:
     with pytest.raises(NiahError, match="leave --dtype out"):
         niah.load_model(path, dtype="bfloat16")
     path.write_text(path.read_text().replace("hop_length = 160", "hop_length = 200"))
-    with pytest.raises(NiahError, match=r"hop_length is 12.5 ms; frames of scenes lie 10 ms apart"):
+    with pytest.raises(
+        NiahError,
+        match=r"hop_length is 12.5 ms, and frames of scenes lie 10 ms apart: take adapter",
+    ):
         loaded(path)
 
 
@@ -171,6 +179,56 @@ def test_a_missing_extra_names_the_command(
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(NiahError, match=rf"needs {module}: pip install 'audio-niah\[onnx\]'"):
         loaded(card(tmp_path, PLAIN))
+
+
+def test_a_graph_of_waveforms(tmp_path: Path) -> None:
+    weight = torch.from_numpy(write_waveform_graph(tmp_path / "tiny.onnx"))
+    path = tmp_path / "tiny.toml"
+    head = (
+        'name = "tiny"\nadapter = "niah.adapters.onnx:OnnxWaveform"\nlabels = "esc-10"\n[config]\n'
+    )
+    tail = '\n[weights.own]\nfile = "tiny.onnx"\n'
+    path.write_text(f'{head}axes = ["batch", "samples"]\nsample_rate = 8000{tail}')
+    wave = torch.randn(2, 8000, generator=torch.Generator().manual_seed(0))
+    means = torch.stack([wave.mean(dim=1), wave.abs().mean(dim=1)], dim=1)
+    adapter, rows = niah.load_model(path), wave.reshape(2, 100, 80)
+    torch.testing.assert_close(adapter.logits(rows), means @ weight, atol=1e-5, rtol=0)
+    write_waveform_graph(tmp_path / "tiny.onnx", 16000)
+    adapter = niah.load_model(path)
+    torch.testing.assert_close(adapter.logits(rows), means @ weight / 2, atol=1e-5, rtol=0)
+    with pytest.raises(NiahError, match=r"crops to 2 s, so 3 s have no native mode"):
+        adapter.logits(torch.zeros(1, 300, 80))
+    path.write_text(f'{head}axes = ["batch", "samples"]{tail}')
+    with pytest.raises(NiahError, match=r"key 'config.sample_rate' is missing"):
+        niah.load_model(path)
+    path.write_text(f'{head}axes = ["batch", "frames", "mels"]\nsample_rate = 8000{tail}')
+    with pytest.raises(NiahError, match=r"key 'config.axes' must hold samples"):
+        niah.load_model(path)
+
+
+def test_features_of_any_hop_are_computed_from_waveforms(tmp_path: Path) -> None:
+    """Scenes are waveforms then; with a hop of 10 ms the scores are those of feature scenes."""
+    TinyOnnx(shape=(None, 20, MELS)).write(tmp_path / "tiny.onnx")
+    path = card(tmp_path, f'{PLAIN}\npooling = "max"', frontend=PATCHES)
+    wave = 0.1 * torch.randn(2, 32000, generator=torch.Generator().manual_seed(0))
+    plain = loaded(path)
+    expected = plain.logits(plain.frontend(wave))
+    path.write_text(path.read_text().replace("onnx:Onnx", "onnx:OnnxWaveform"))
+    torch.testing.assert_close(niah.load_model(path).logits(wave.reshape(2, 200, 160)), expected)
+    path.write_text(path.read_text().replace("hop_length = 160", "hop_length = 125"))
+    shorter_hop = niah.load_model(path).logits(wave.reshape(2, 200, 160))
+    assert shorter_hop.shape == (2, CLASSES)
+    assert not torch.allclose(shorter_hop, expected)
+
+
+def test_the_page_names_every_key() -> None:
+    page = (REPOSITORY / "docs" / "onnx.md").read_text("utf-8")
+    named = set(re.findall(r"`(\w+)`", page))
+    fields = [
+        field.name for kind in (OnnxSettings, LogMelFrontend) for field in dataclasses.fields(kind)
+    ]
+    assert len(fields) > 30
+    assert set(fields) - named == set()
 
 
 def test_the_protocol_is_met_and_a_run_has_its_poolings(tmp_path: Path) -> None:

@@ -114,6 +114,30 @@ class TinyOnnx:
         return path
 
 
+def write_waveform_graph(path: Path, samples: int | None = None) -> NDArray[np.float32]:
+    """Write a graph of the means of x and |x|, (batch, samples) -> (batch, classes); return its weight (2, classes)."""
+    weight = np.random.default_rng(1).standard_normal((2, CLASSES)).astype(np.float32)
+    tensors = {"weight": weight, "axis": np.array([1])}
+    nodes = [
+        helper.make_node("Abs", ["sound"], ["loud"]),
+        helper.make_node("ReduceMean", ["sound", "axis"], ["mean"], keepdims=1),
+        helper.make_node("ReduceMean", ["loud", "axis"], ["level"], keepdims=1),
+        helper.make_node("Concat", ["mean", "level"], ["both"], axis=1),
+        helper.make_node("MatMul", ["both", "weight"], ["logits"]),
+    ]
+    kind = TensorProto.FLOAT
+    graph = helper.make_graph(
+        nodes,
+        "waveform",
+        [helper.make_tensor_value_info("sound", kind, [None, samples])],
+        [helper.make_tensor_value_info("logits", kind, None)],
+        [numpy_helper.from_array(value, name) for name, value in tensors.items()],
+    )
+    opset = [helper.make_opsetid("", 18)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=9), str(path))
+    return weight
+
+
 def card(
     folder: Path,
     config: str,
