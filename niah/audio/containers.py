@@ -50,7 +50,7 @@ def promises_more(content: bytes) -> bool:
 def mended(content: bytes) -> Mended:
     """Replace a placeholder of the sound's size, or a size that wrapped, by what is there."""
     sound = _sound(content)
-    if sound is None:
+    if sound is None or sound.start > len(content):
         return Mended(content)
     there = len(content) - sound.start
     is_empty = there <= 1 or (sound.size == 0 and not _is_left_over(content, sound))
@@ -127,7 +127,7 @@ def _sound(content: bytes) -> Sound | None:
         if content.startswith(magic):
             try:
                 return find(content)
-            except (struct.error, ValueError, IndexError):
+            except (struct.error, ValueError, LookupError):
                 return None
     return None
 

@@ -301,7 +301,8 @@ def table(rows: Iterable[Mapping[str, Value]]) -> "pd.DataFrame":
     listed = [dict(row) for row in rows]
     used = {name for row in listed for name, value in row.items() if value is not None}
     columns = {name: kind for name, kind in COLUMNS.items() if name in CELL_COLUMNS or name in used}
-    frame = pd.DataFrame(listed, columns=list(columns))
+    # as objects: a column of numbers and gaps would go by way of floats, which hold 53 bits
+    frame = pd.DataFrame(listed, columns=list(columns), dtype=object)
     frame = frame.astype({name: _PANDAS[kind] for name, kind in columns.items()})
     return frame.sort_values(list(ORDER), na_position="first", ignore_index=True)
 

@@ -195,3 +195,18 @@ def test_decoding_stops_where_a_file_is_too_long() -> None:
     with pytest.raises(AudioError, match="longer than 60 s") as caught:
         load(content, RATE, longest_s=60)
     assert caught.value.reason == "too-long"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"NIST_1A\n   1024\nsample_rate -i 16000\nend_head\n",
+        b"\0\0\0\0\x01\0\0\0" + b"\x50" + bytes(100),
+        b".snd" + (2**31).to_bytes(4, "big") + b"\xff" * 100,
+        b"MATLAB 5.0 MAT-file" + b" " * 200,
+    ],
+    ids=["nist", "mat4", "au", "mat5"],
+)
+def test_headers_that_make_no_sense_are_refused(content: bytes) -> None:
+    with pytest.raises(AudioError):
+        load(content, 16000)

@@ -317,7 +317,10 @@ def csv_file(rng: Random, rows: Sequence[Sequence[str]]) -> bytes:
     elif kind == 7:
         table[0] = [name.upper() for name in table[0]]
     written = io.StringIO()
-    quoting: Any = rng.choice((csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONE))
+    one_column = any(len(row) == 1 for row in table)  # an empty one can only be written in quotes
+    quoting: Any = rng.choice(
+        (csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_ALL if one_column else csv.QUOTE_NONE)
+    )
     end = rng.choice(("\n", "\n", "\r\n", "\r", "\n\n", "\u2028"))
     delimiter = rng.choice((",", ",", ",", ";", "\t", "|"))
     csv.writer(

@@ -13,6 +13,7 @@ from niah.records.schema import (
     SCHEMA,
     is_plain,
     read_csv,
+    table,
     validate_row,
     window_pool_name,
 )
@@ -103,3 +104,10 @@ def test_a_bad_line_of_a_table_names_the_file(tmp_path: Path, change: Any, reaso
     file.write_text("\n".join([header, line.replace(change[0], change[1], 1), *rest]))
     with pytest.raises(NiahError, match=rf"cells\.csv .*{reason}"):
         read_csv(file)
+
+
+def test_large_whole_numbers_beside_gaps_stay_exact() -> None:
+    rows = [examples.row(peak_memory_bytes=each, position=0.5) for each in (2**53 + 1, None)]
+    column = table(rows)["peak_memory_bytes"]
+    assert sorted(column.dropna()) == [2**53 + 1]
+    assert len(column) == 2
