@@ -29,7 +29,7 @@ def import_adapter(card: ModelCard) -> Any:
     """
     module_name, _, attribute = card.adapter.partition(":")
     where = f"card {card.path}: adapter '{card.adapter}'"
-    if not all(map(str.isidentifier, (*module_name.split("."), attribute))):
+    if not (module_name and attribute):
         raise NiahError(f"{where} must read 'package.module:Class'")
     beside = _beside(card.folder.resolve(), module_name)
     if beside is not None:
