@@ -49,18 +49,20 @@ class Port:
         if not self.is_quantised:
             return values.astype(self.dtype, copy=False)
         limits = np.iinfo(np.dtype(self.dtype).name)
-        quantised = np.rint(values / np.float32(self.scale)) + self.zero_point
-        encoded: NDArray[np.generic] = np.clip(quantised, limits.min, limits.max).astype(self.dtype)
-        return encoded
+        quantised = values / np.float32(self.scale)
+        np.rint(quantised, out=quantised)
+        quantised += self.zero_point
+        np.clip(quantised, limits.min, limits.max, out=quantised)
+        return quantised.astype(self.dtype)
 
     def decode(self, values: NDArray[np.generic]) -> NDArray[np.float32]:
         """Values as the graph means them, float32."""
+        if not self.is_quantised:
+            return values.astype(np.float32, copy=False)
         decoded = values.astype(np.float32)
-        return (
-            (decoded - np.float32(self.zero_point)) * np.float32(self.scale)
-            if self.is_quantised
-            else decoded
-        )
+        decoded -= np.float32(self.zero_point)
+        decoded *= np.float32(self.scale)
+        return decoded
 
 
 class OnnxGraph:

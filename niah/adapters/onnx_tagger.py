@@ -22,7 +22,7 @@ ACTIVATIONS = ("logits", "probabilities")
 NO_POOLING = "none"
 LEAST_PROBABILITY = 1e-7
 _AT_ONCE = 64  # items in one run of a graph that takes any batch
-_ENCODED_AT_ONCE = 1 << 16  # frames or samples
+_ENCODED_AT_ONCE = 1 << 12  # frames or samples: what a core's cache holds
 
 
 @dataclass(frozen=True)

@@ -69,8 +69,8 @@ class PatchScorer:
         )
 
     def _block(self, features: Array, fill: float, numbers: range) -> Array:
-        patches = [self._patch(features, fill, number) for number in numbers]
-        digests = [_digest(patch) for patch in patches]
+        patches = [_rows(features, fill, number * self.hop, self.frames) for number in numbers]
+        digests = self._digests(features, fill, numbers)
         places = np.array([self._place_of.get(digest, -1) for digest in digests])
         new = {digest: i for i, digest in enumerate(digests) if places[i] < 0}
         fresh = self._score(np.stack([patches[i] for i in new.values()])) if new else None
@@ -87,14 +87,13 @@ class PatchScorer:
             self._keep(list(new), fresh)
         return answers
 
-    def _patch(self, features: Array, fill: float, number: int) -> Array:
-        start = number * self.hop
-        patch = features[start : start + self.frames]
-        if len(patch) == self.frames:
-            return patch
-        filled = np.full((self.frames, features.shape[1]), fill, features.dtype)
-        filled[: len(patch)] = patch
-        return filled
+    def _digests(self, features: Array, fill: float, numbers: range) -> list[bytes]:
+        """Hash patches; where they are whole hops each hop is hashed once, though several patches have it."""
+        size = self.hop if self.frames % self.hop == 0 else self.frames
+        each = self.frames // size
+        starts = [(numbers.start + i) * self.hop for i in range(len(numbers) + each - 1)]
+        parts = [_digest(_rows(features, fill, start, size)) for start in starts]
+        return [b"".join(parts[i : i + each]) for i in range(len(numbers))]
 
     def _keep(self, digests: list[bytes], answers: Array) -> None:
         """Keep new answers, in place of the oldest where there is no room."""
@@ -113,6 +112,16 @@ class PatchScorer:
             self._answers[place] = answer
             self._place_of[digest] = place
             self._next = (place + 1) % len(self._answers)
+
+
+def _rows(features: Array, fill: float, start: int, count: int) -> Array:
+    """Rows of features from `start` on, filled up to `count`."""
+    rows = features[start : start + count]
+    if len(rows) == count:
+        return rows
+    filled = np.full((count, features.shape[1]), fill, features.dtype)
+    filled[: len(rows)] = rows
+    return filled
 
 
 def _digest(patch: Array) -> bytes:

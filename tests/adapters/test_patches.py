@@ -48,6 +48,12 @@ def test_every_frame_is_in_a_patch_and_the_last_is_filled_up(count: int) -> None
     assert last >= count > last - 48 or count <= 96
 
 
+def test_patches_that_are_no_whole_hops() -> None:
+    features = np.concatenate([frames(30), frames(30)])
+    scored = PatchScorer(Network(), 10, 4)(features, 7)
+    np.testing.assert_array_equal(scored, one_by_one(features, 10, 4, 7))
+
+
 def test_equal_patches_are_scored_once_across_inputs() -> None:
     network = Network()
     scorer = PatchScorer(network, 8, 4)

@@ -69,7 +69,10 @@ Pool = Callable[[Tensor, float], Tensor]  # (B, T, F, classes), share -> (B, cla
 def _mean_probability(z: Tensor, _: float) -> Tensor:
     """Computed in float64, where neither p nor 1 - p is lost; the logits of means below 1e-308 end at -708 and 708."""
     flat = z.flatten(1, 2).double()
-    present, absent = flat.sigmoid().mean(dim=1), flat.neg().sigmoid().mean(dim=1)
+    present = flat.sigmoid().mean(dim=1)
+    likely = (present > 0.5).any(dim=0)  # classes where 1 - p would lose digits
+    absent = 1 - present
+    absent[:, likely] = flat[:, :, likely].neg().sigmoid().mean(dim=1)
     return (present.clamp_min(_LEAST).log() - absent.clamp_min(_LEAST).log()).to(z.dtype)
 
 
