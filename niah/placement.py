@@ -110,6 +110,30 @@ def total_frames(length_s: float, needle_frames: int = 1024) -> int:
     return frames
 
 
+def scene_frames(length_s: float, needle_frames: int = 1024) -> int:
+    """Compute the frames of a scene of any length: below 10 s it is a part of the needle, 100 frames a second.
+
+    Args:
+        length_s: seconds of the whole scene.
+        needle_frames: frames of a 10 s needle in the model's front end.
+
+    Returns:
+        The number of frames.
+
+    Raises:
+        NiahError: no whole number of frames, or 10 s to the needle and 2 frames of haystack (`total_frames`).
+    """
+    if not 0 < length_s < NEEDLE_ALONE_S:
+        return total_frames(length_s, needle_frames)
+    frames = round(length_s * FRAMES_PER_SECOND)
+    if frames < 1 or abs(frames - length_s * FRAMES_PER_SECOND) > 1e-6 * frames:
+        raise NiahError(
+            f"length {length_s:g} s: must be a whole number of 10 ms frames,"
+            f" for example {max(1, frames) / FRAMES_PER_SECOND:g}"
+        )
+    return frames
+
+
 def start_frame(total: int, needle_frames: int, position: float, protocol: str) -> int:
     """Compute the needle's first frame.
 

@@ -54,7 +54,7 @@ def import_adapter(card: ModelCard) -> Any:
     return getattr(module, attribute)
 
 
-def make(found: Any, card: ModelCard, *, device: torch.device, dtype: torch.dtype) -> Any:
+def make(target: Any, card: ModelCard, *, device: torch.device, dtype: torch.dtype) -> Any:
     """Make what a card's import string names: a class is called with the card, a function of waveforms is wrapped.
 
     An object with `logits` or `waveform_logits` is taken as it is.
@@ -62,9 +62,9 @@ def make(found: Any, card: ModelCard, *, device: torch.device, dtype: torch.dtyp
     Raises:
         NiahError: a factory that fails, or a function of waveforms whose rate the card does not say.
     """
-    if is_factory(found):
+    if is_factory(target):
         try:
-            return found(card, device=device, dtype=dtype)
+            return target(card, device=device, dtype=dtype)
         except NiahError:
             raise
         except Exception as error:
@@ -72,9 +72,9 @@ def make(found: Any, card: ModelCard, *, device: torch.device, dtype: torch.dtyp
                 f"card {card.path}: {card.adapter}(card, device=.., dtype=..) raised {type(error).__name__}: "
                 f"{one_line(error)}"
             ) from error
-    if hasattr(found, "logits") or hasattr(found, "waveform_logits"):
-        return found
-    if not callable(found):
+    if hasattr(target, "logits") or hasattr(target, "waveform_logits"):
+        return target
+    if not callable(target):
         raise NiahError(f"card {card.path}: '{card.adapter}' is no class, model or function")
     rate = card.config.get("sample_rate")
     if not isinstance(rate, int):
@@ -83,17 +83,17 @@ def make(found: Any, card: ModelCard, *, device: torch.device, dtype: torch.dtyp
             "[config] sample_rate = 16000"
         )
     limits = {name: card.config.get(name) for name in ("max_seconds", "fixed_seconds")}
-    return FunctionModel(found, card.name, rate, vocabulary(card.labels_source), **limits)
+    return FunctionModel(target, card.name, rate, vocabulary(card.labels_source), **limits)
 
 
-def is_factory(found: Any) -> bool:
+def is_factory(target: Any) -> bool:
     """Return whether an imported name makes an adapter of (card, device=.., dtype=..), rather than being a model."""
-    if isinstance(found, type):
+    if isinstance(target, type):
         return True
-    if not inspect.isroutine(found):
+    if not inspect.isroutine(target):
         return False
     try:
-        parameters = inspect.signature(found).parameters
+        parameters = inspect.signature(target).parameters
     except ValueError:  # some that are built in have none
         return False
     return "device" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())

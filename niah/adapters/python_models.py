@@ -88,9 +88,9 @@ def source_of_file(spec: str, request: ModelRequest) -> ModelSource:
     if Path(labels).is_file():
         labels = os.path.relpath(labels, file.parent)  # as on a card beside it
     card = ModelCard(name, f"{file.stem}:{name}", labels, path=file)
-    found = import_adapter(card)
-    if not is_factory(found):
-        return source_of(found, request, name)
+    target = import_adapter(card)
+    if not is_factory(target):
+        return source_of(target, request, name)
     if not labels:
         raise NiahError(f"model {spec} is a class: say its classes with --labels NAME or FILE")
     return ModelSource(card, "", vocabulary(card.labels_source))

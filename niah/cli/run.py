@@ -46,7 +46,8 @@ def run(
     lengths: Annotated[
         str,
         typer.Option(
-            help="Scene lengths in seconds, comma-separated; 10 is the needle alone. [default: 10,20,50,100]"
+            help="Scene lengths in seconds, comma-separated; 10 is the needle alone, less its loudest stretch. "
+            "[default: 10,20,50,100]"
         ),
     ] = "",
     haystack: Annotated[

@@ -121,6 +121,12 @@ _FURTHER = (
         "mAP of the same scenes without their needle against its labels",
     ),
     Column("scores_sha256", str, "", "SHA-256 of the score file"),
+    Column(
+        "padded_to",
+        int,
+        "frames",
+        "frames that a scene below 10 s was padded to, where the model has no native mode for it",
+    ),
 )
 SCHEMA: tuple[Column, ...] = (*_ROW, *_AXES, *_FURTHER)
 

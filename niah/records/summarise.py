@@ -155,6 +155,8 @@ class _Beside:
                 self.mixed[_noise_key(row)] = row
             elif row["length_s"] == BASE_LENGTH_S:
                 self.bases[_model_key(row)] = row
+            elif _length(row) < BASE_LENGTH_S:
+                continue  # a part of the needle is nobody's base
             elif _length(row) < _length(self.shortest.setdefault(_scene_key(row), row)):
                 self.shortest[_scene_key(row)] = row
 

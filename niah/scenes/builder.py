@@ -18,7 +18,7 @@ from niah.haystacks import Haystack
 from niah.haystacks.clip_noise import HAYSTACK_DBFS, ClipNoise, Loudness, Noise
 from niah.needles.active_part import active_rms
 from niah.needles.features import NeedleFeatures, needle_features
-from niah.placement import start_frame, total_frames
+from niah.placement import scene_frames, start_frame
 from niah.scenes.lazy import Scene, Segment
 from niah.scenes.levels import level_of, needs_waveforms
 from niah.scenes.pieces import Piece, in_order, mixed, runs_of, samples_of, spliced
@@ -143,8 +143,10 @@ class SceneBuilder:
             NiahError: as `scene`.
         """
         frontend = self.frontend
-        total = total_frames(length_s, frontend.needle_frames)
-        start = start_frame(total, frontend.needle_frames, position, self.protocol)
+        total = scene_frames(length_s, frontend.needle_frames)
+        start = 0
+        if needle is not None or sham:
+            start = start_frame(total, frontend.needle_frames, position, self.protocol)
         if sham and needle is not None:
             raise NiahError("a sham scene has no needle: give needle=None")
         if needle is not None and self._is_alone(total, snr_db):
@@ -185,7 +187,7 @@ class SceneBuilder:
         Raises:
             NiahError: length or SNR that make no scene, no piece, or pieces that overlap or stick out.
         """
-        total = total_frames(length_s, self.frontend.needle_frames)
+        total = scene_frames(length_s, self.frontend.needle_frames)
         ordered = in_order(pieces, total)
         hidden = sum(piece.count for piece in ordered)
         noise = self.noise(pieces[0].needle, clip_id, total=total, snr_db=snr_db, hidden=hidden)
@@ -208,6 +210,28 @@ class SceneBuilder:
             segments.append(Segment.of_rows(run.start, rows))
         segments.append(self._haystack(frame, total, noise, stream))
         return Scene(tuple(segments), self.frontend.mels)
+
+    def part(
+        self,
+        needle: NeedleFeatures,
+        first: int,
+        clip_id: str,
+        *,
+        length_s: float,
+        snr_db: float | None,
+    ) -> Scene:
+        """Return a scene shorter than the needle: `length_s` seconds of it, from its frame `first` on.
+
+        As in the scene of 10 s, noise goes under it at level "mix" alone; else it is the needle as it is.
+
+        Raises:
+            NiahError: length or SNR that make no scene.
+        """
+        total = scene_frames(length_s, self.frontend.needle_frames)
+        if self.level != "mix" or self._noise is None:
+            return Scene.of_rows(needle.features[first : first + total])
+        piece = Piece(needle, 0, first, total)
+        return self.arranged([piece], clip_id, length_s=length_s, snr_db=snr_db)
 
     def needle_gain(self, needle: NeedleFeatures, snr_db: float | None) -> float:
         """Compute a clip's gain: 1, but in noise under `niah-v2.1`.

@@ -12,7 +12,7 @@ from niah.haystacks import Haystack
 from niah.needles.distractors import Distractors
 from niah.needles.features import NeedleFeatures, loudest_segment
 from niah.needles.prepared import PreparedNeedles
-from niah.placement import arrange, total_frames
+from niah.placement import arrange, scene_frames
 from niah.records.axes import SHAM
 from niah.scenes.builder import Piece, SceneBuilder
 from niah.scenes.lazy import Scene
@@ -87,6 +87,12 @@ class Scenes:
                 yield self._rearranged(cell, builder, prepared, index)
                 continue
             features = prepared.features(index)
+            if cell.is_short and not cell.control:
+                first = self._loudest(features, scene_frames(cell.length_s))
+                yield builder.part(
+                    features, first, needle.id, length_s=cell.length_s, snr_db=cell.snr_db
+                )
+                continue
             yield builder.laid_out(
                 None if cell.control else features,
                 needle.id,
@@ -118,7 +124,7 @@ class Scenes:
     ) -> Scene:
         assert cell.position is not None
         frames = piece_frames(cell, self.frontend.needle_frames)
-        total = total_frames(cell.length_s, self.frontend.needle_frames)
+        total = scene_frames(cell.length_s, self.frontend.needle_frames)
         counts = (cell.needle_count or 1, cell.distractors or 0)
         places = arrange(total, frames, cell.position, self.options.protocol, *counts)
         others: Sequence[int] = ()

@@ -13,11 +13,12 @@ from niah.adapters.importing import code_sha256
 from niah.adapters.loading import adapter_info
 from niah.adapters.protocol import Adapter
 from niah.adapters.wrappers.lazy_features import InBlocks, ReadsBlocks
+from niah.adapters.wrappers.padded import Padded
 from niah.adapters.wrappers.pooled import Pooled
 from niah.adapters.wrappers.sliding_window import SlidingWindow, window_starts
 from niah.errors import NiahError
 from niah.needles.needle_part import FIRST
-from niah.placement import total_frames
+from niah.placement import scene_frames
 from niah.records.axes import AXES
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import CELL_COLUMNS, Row, Value, cell_key, window_pool_name
@@ -49,6 +50,7 @@ class ModelEvaluator:
         self.scenes, self.prepared = self.model.scenes, self.model.prepared
         self.batch_size = options.batch_size
         self.windows: SlidingWindow | None = None
+        self._padded: set[float] = set()  # lengths below 10 s without a native mode
         if options.window_s is not None:
             self.windows = SlidingWindow(
                 self.adapter, options.window_s, options.hop_s, options.window_pool
@@ -135,6 +137,9 @@ class ModelEvaluator:
         distractors = self.scenes.distractor_labels(cell, self.prepared)
         scenes = self.scenes.of_cell(cell, self.prepared)
         adapter, size = self._scorer(cells, self.batch_size or 1)
+        if cell.is_short and not self._takes(adapter, cell.length_s):
+            adapter = Padded(adapter)
+            self._padded.add(cell.length_s)
         if not cell.is_base and self.scenes.same_for_all(cell):
             scenes = islice(scenes, 1)  # scored once, a row a clip
         result = infer(adapter, scenes, size, self.device, advance)
@@ -205,12 +210,23 @@ class ModelEvaluator:
         self.windows.windows_at_once = batch_size
         return self.windows, max(1, batch_size // self._windows_of(cells[0].length_s))
 
+    def _takes(self, adapter: Adapter, length_s: float) -> bool:
+        """Return whether a scene shorter than the needle has a native mode: some networks need more frames."""
+        frontend = adapter.frontend
+        try:
+            adapter.logits(torch.zeros(1, self._frames(length_s), frontend.mels))
+        except Exception as error:  # a user's network may raise anything
+            if is_out_of_memory(error):
+                raise
+            return False
+        return True
+
     def _windows_of(self, length_s: float) -> int:
         assert self.windows is not None
         return len(window_starts(self._frames(length_s), self.windows.frames, self.windows.hop))
 
     def _frames(self, length_s: float) -> int:
-        return total_frames(length_s, self.adapter.frontend.needle_frames)
+        return scene_frames(length_s, self.adapter.frontend.needle_frames)
 
     def _blank_row(self, cell: Cell, key: str) -> Row:
         options = self.options
@@ -239,6 +255,8 @@ class ModelEvaluator:
         known |= {name: getattr(cell, name) for name in AXES}
         if options.seed_of_noise != options.seed:
             known["noise_seed"] = options.seed_of_noise
+        if cell.length_s in self._padded:
+            known["padded_to"] = self.adapter.frontend.needle_frames
         if options.window_s is not None:
             known["window_pool"] = window_pool_name(
                 options.window_pool, options.window_s, options.hop_s

@@ -15,7 +15,7 @@ from niah.placement import (
     check_position,
     check_protocol,
     check_snr,
-    total_frames,
+    scene_frames,
 )
 from niah.randomness import check_seed
 from niah.records.axes import AXES, Axis
@@ -157,7 +157,12 @@ class RunOptions:
         for position in self.positions:
             check_position(position)
         for length in self.lengths_s:
-            total_frames(length)
+            scene_frames(length)
+            if length < BASE_LENGTH_S and self.protocol == "dass-v1":
+                raise NiahError(
+                    f"length {length:g} s: below 10 s, the needle's loudest stretch, is not part of dass-v1: "
+                    "add --protocol niah-v2, or did you give minutes?"
+                )
         for snr_db in self.snrs_db:
             check_snr(snr_db)
         check_limit(self.limit)

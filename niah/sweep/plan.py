@@ -13,6 +13,9 @@ Further axes, each plain by default:
     distractors    number of clips of other classes beside it (`niah.placement`, `niah.needles.distractors`)
     control        the plain scenes once more without their needle; see `_controls`
 
+A scene below 10 s is the needle's loudest stretch of that length, alone or with noise under it as at 10 s. Its position
+only puts it on the curve of that position. `dass-v1` has none.
+
 needle_s, needle_count, distractors and the level mix belong to `niah-v2`; the paper's harness has no such axes. The
 base stays the whole clip alone, so their relative scores give the cost of the cut (or of the crowd) and of the
 haystack together.
@@ -24,7 +27,7 @@ from itertools import product
 from typing import Any
 
 from niah.errors import NiahError
-from niah.placement import CURRENT_NIAH, FRAMES_PER_SECOND, arrange, total_frames
+from niah.placement import CURRENT_NIAH, FRAMES_PER_SECOND, arrange, scene_frames
 from niah.records.axes import ARRANGING_AXES, AXES, NEEDLE_FREE, SHAM, Axes
 from niah.records.naming import NO_HAYSTACK, axes_name
 from niah.records.schema import BASE_LENGTH_S
@@ -52,6 +55,11 @@ class Cell(Axes):
     def is_rearranged(self) -> bool:
         """Return whether its scene is more than a whole clip in a haystack."""
         return any(getattr(self, name) for name in ARRANGING_AXES)
+
+    @property
+    def is_short(self) -> bool:
+        """Return whether its scene is a part of the needle."""
+        return self.length_s < BASE_LENGTH_S
 
     def __str__(self) -> str:
         parts = [self.model if self.pooling is None else f"{self.model} ({self.pooling} pooling)"]
@@ -152,7 +160,7 @@ def _controls(options: RunOptions, place: Cell) -> Iterator[Cell]:
     a cell a position, with another part of the haystack in the needle's place; a constant has no seam, so no sham."""
     if NEEDLE_FREE in options.controls:
         yield replace(place, control=NEEDLE_FREE)
-    seams = place.haystack not in CONSTANT_HAYSTACKS and place.length_s != BASE_LENGTH_S
+    seams = place.haystack not in CONSTANT_HAYSTACKS and place.length_s > BASE_LENGTH_S
     if SHAM in options.controls and seams:
         for position in dict.fromkeys(options.positions):
             yield replace(place, position=position, control=SHAM)
@@ -163,7 +171,7 @@ def _fits(cell: Cell, protocol: str) -> bool:
         return True
     assert cell.position is not None
     frames = piece_frames(cell, LONGEST_NEEDLE_FRAMES)
-    total = total_frames(cell.length_s)
+    total = scene_frames(cell.length_s)
     count, others = cell.needle_count or 1, cell.distractors or 0
     try:
         arrange(total, frames, cell.position, protocol, count, others)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from niah.metrics.drop import detectable_drop, smallest_drop
 from niah.metrics.effective_length import LEVELS, EffectiveLength, Reached, effective_length
 from niah.records.naming import length_name
+from niah.records.schema import BASE_LENGTH_S
 from niah.tables.curves import LengthCurve, distinct_curves, length_curves
 from niah.tables.drop import scene_columns, scene_texts
 from niah.tables.positions import MOVED, MOVED_NOTE, is_moved
@@ -113,7 +114,7 @@ def length_of(curve: LengthCurve, share: float) -> EffectiveLength | None:
     Returns:
         None without the 10 s score or without a longer one.
     """
-    shares = [(s, p) for s, p in curve.scored() if p["relative"] is not None]
+    shares = [(s, p) for s, p in curve.scored() if p["relative"] is not None and s >= BASE_LENGTH_S]
     if curve.base is None or len(shares) < FEWEST_LENGTHS:
         return None
     lengths_s = [length_s for length_s, _ in shares]

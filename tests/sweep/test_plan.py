@@ -125,7 +125,7 @@ def test_cells_are_told_in_words() -> None:
         ({"positions": (-0.1,)}, "position -0.1"),
         ({"positions": (float("nan"),)}, "position nan"),
         ({"positions": ()}, "at least one of positions"),
-        ({"lengths_s": (5.0,)}, "length 5 s: shorter than the needle"),
+        ({"lengths_s": (5.0,), "protocol": "dass-v1"}, "length 5 s: below 10 s"),
         ({"lengths_s": (10.25,)}, "length 10.25 s: shorter than the needle and 2 frames"),
         ({"lengths_s": (20.001,)}, "whole number of 10 ms frames"),
         ({"lengths_s": (float("inf"),)}, "length inf"),

@@ -112,9 +112,7 @@ def locate(options: LocateOptions) -> list[Path]:
         name: tuple(getattr(options, name) or arguments[name])
         for name in ("snrs_db", "positions", "lengths_s")
     }
-    lengths_s = [
-        length for length in sorted(set(requested["lengths_s"])) if length != BASE_LENGTH_S
-    ]
+    lengths_s = [length for length in sorted(set(requested["lengths_s"])) if length > BASE_LENGTH_S]
     if not lengths_s:
         raise NiahError("the needle alone needs no localisation: give --lengths beyond 10")
     plan = [
