@@ -11,11 +11,11 @@ import re
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
-from niah.adapters.hub import cached_from_hub, fetch_from_hub, stored_as
 from niah.adapters.packaged import package_path, packaged_file
 from niah.cards import ModelCard, Weights, cards_folder
 from niah.errors import NiahError
 from niah.system.download import cache_folder, fetch, sha256_of, why_no_binary
+from niah.system.hub import cached_from_hub, fetch_from_hub, stored_as
 from niah.system.plain_names import below, component
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")

@@ -6,22 +6,30 @@ names are refused.
 """
 
 import re
+import threading
+from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
+from typing import Literal, TypeVar
 
 from niah.errors import NiahError
 from niah.system.plain_names import below
+
+Kind = Literal["model", "dataset"]
+Answer = TypeVar("Answer")
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _ETAG = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]*(\.[0-9A-Za-z_-]+)*")
 
 
-def fetch_from_hub(repository: str, file: str, revision: str) -> Path:
+def fetch_from_hub(repository: str, file: str, revision: str, kind: Kind = "model") -> Path:
     """Return a file in the library's cache, fetched if need be; if the hub does not answer, the cached file.
 
     Args:
         repository: OWNER/NAME.
         file: its path in the repository.
         revision: branch, tag or commit; "" for the default branch.
+        kind: "model" or "dataset".
 
     Returns:
         The path in the cache.
@@ -31,40 +39,42 @@ def fetch_from_hub(repository: str, file: str, revision: str) -> Path:
     """
     from huggingface_hub import constants, hf_hub_download
 
-    cache, cached = Path(constants.HF_HUB_CACHE), cached_from_hub(repository, file, revision)
+    cache, cached = Path(constants.HF_HUB_CACHE), cached_from_hub(repository, file, revision, kind)
     if cached and (_COMMIT.fullmatch(revision) or constants.HF_HUB_OFFLINE):
-        return _inside(cached, repository)
+        return _inside(cached, repository, kind)
     if constants.HF_HUB_OFFLINE:
         raise NiahError("HF_HUB_OFFLINE is set, and the file is not in the cache")
     try:
-        _ask(repository, file, revision)
+        _ask(repository, file, revision, kind)
     except NiahError:
         raise
     except Exception as error:  # the library's own differ with its version: requests, httpx, ..
         if cached:
-            return _inside(cached, repository)
-        raise NiahError(f"{constants.ENDPOINT} does not give it: {_one_line(error)}") from error
+            return _inside(cached, repository, kind)
+        raise NiahError(f"{constants.ENDPOINT} does not give it: {one_line(error)}") from error
     try:
         path = hf_hub_download(
             repository,
             file,
+            repo_type=kind,
             revision=revision or None,
             endpoint=constants.ENDPOINT,
             cache_dir=cache,
             etag_timeout=constants.HF_HUB_ETAG_TIMEOUT,
         )
     except Exception as error:
-        raise NiahError(_one_line(error)) from error
-    return _inside(Path(path), repository)
+        raise NiahError(one_line(error)) from error
+    return _inside(Path(path), repository, kind)
 
 
-def cached_from_hub(repository: str, file: str, revision: str) -> Path | None:
+def cached_from_hub(repository: str, file: str, revision: str, kind: Kind = "model") -> Path | None:
     """Return a file in the library's cache, without a request.
 
     Args:
         repository: OWNER/NAME.
         file: its path in the repository.
         revision: branch, tag or commit; "" for the default branch.
+        kind: "model" or "dataset".
 
     Returns:
         The path; None if it is not there.
@@ -72,7 +82,11 @@ def cached_from_hub(repository: str, file: str, revision: str) -> Path | None:
     from huggingface_hub import constants, try_to_load_from_cache
 
     path = try_to_load_from_cache(
-        repository, file, revision=revision or None, cache_dir=constants.HF_HUB_CACHE
+        repository,
+        file,
+        revision=revision or None,
+        cache_dir=constants.HF_HUB_CACHE,
+        repo_type=kind,
     )
     return Path(path) if isinstance(path, str) else None
 
@@ -82,7 +96,7 @@ def stored_as(path: Path) -> str:
     return path.readlink().name if path.is_symlink() else ""
 
 
-def _ask(repository: str, file: str, revision: str) -> None:
+def _ask(repository: str, file: str, revision: str, kind: Kind) -> None:
     """Request the file's metadata once, and check them.
 
     Raises:
@@ -91,7 +105,9 @@ def _ask(repository: str, file: str, revision: str) -> None:
     """
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
 
-    url = hf_hub_url(repository, file, revision=revision or None, endpoint=constants.ENDPOINT)
+    url = hf_hub_url(
+        repository, file, repo_type=kind, revision=revision or None, endpoint=constants.ENDPOINT
+    )
     answer = get_hf_file_metadata(url, timeout=constants.HF_HUB_ETAG_TIMEOUT)
     whose = f"the answer of {constants.ENDPOINT} is refused"
     if not _COMMIT.fullmatch(answer.commit_hash or ""):
@@ -102,17 +118,75 @@ def _ask(repository: str, file: str, revision: str) -> None:
         raise NiahError(f"{whose}: it redirects to {answer.location!r:.60}")
 
 
-def _inside(path: Path, repository: str) -> Path:
+def _inside(path: Path, repository: str, kind: Kind) -> Path:
     """Return the path if it is in the cache: in the repository's folder there, which may be a symlink."""
     from huggingface_hub import constants
 
     cache = Path(constants.HF_HUB_CACHE)
-    own = cache / f"models--{repository.replace('/', '--')}"
+    own = cache / f"{kind}s--{repository.replace('/', '--')}"
     inside = own if own.is_symlink() else cache
     return below(inside, path, "the hub's answer is refused", "remove it there")
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """Return the first line of an error, as short text that prints."""
     lines = str(error).splitlines() or [type(error).__name__]
     answer = "".join(letter if letter.isprintable() else "?" for letter in lines[0])
     return answer[:300].rstrip(". ")
+
+
+def why_refused(error: BaseException, what: str, revision: str = "") -> str:
+    """Return the reason of a hub's refusal in one line; "" where it did not answer.
+
+    Args:
+        error: the library's, or a `NiahError` that was raised from it.
+        what: the repository, as in "datasets/OWNER/NAME".
+        revision: the revision that was requested.
+    """
+    from huggingface_hub import constants
+
+    cause = error.__cause__ if isinstance(error, NiahError) else error
+    kinds = {kind.__name__ for kind in type(cause).__mro__}
+    status = getattr(getattr(cause, "response", None), "status_code", None)
+    if "GatedRepoError" in kinds or status == HTTPStatus.FORBIDDEN:
+        return (
+            f"it is gated: ask for access at {constants.ENDPOINT}/{what}, then set HF_TOKEN to a token that may "
+            "read it"
+        )
+    if "RevisionNotFoundError" in kinds:
+        return f"it has no revision '{revision}'"
+    if "RepositoryNotFoundError" in kinds or status == HTTPStatus.UNAUTHORIZED:
+        return f"{constants.ENDPOINT} has no such repository (a private one needs HF_TOKEN)"
+    if "RemoteEntryNotFoundError" in kinds or status == HTTPStatus.NOT_FOUND:
+        return "it has no such file"
+    return "" if status is None else f"{constants.ENDPOINT} answers with status {status}"
+
+
+def within(limit_s: float, request: Callable[[], Answer]) -> Answer:
+    """Return the result of a request that is abandoned after a time: a name server's silence has no other limit.
+
+    Args:
+        limit_s: seconds.
+        request: it.
+
+    Raises:
+        TimeoutError: no result in that time.
+        Exception: as the request.
+    """
+    results: list[Answer] = []
+    errors: list[Exception] = []
+
+    def run() -> None:
+        try:
+            results.append(request())
+        except Exception as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(limit_s)
+    if errors:
+        raise errors[0]
+    if not results:
+        raise TimeoutError(f"no answer in {limit_s:g} s")
+    return results[0]
