@@ -190,12 +190,15 @@ def test_every_axis_and_the_sham(material: Material) -> None:
     assert RunDirectory(material.folder / "axes").completed() == set(table["cell"])
 
 
-def test_occlusion_finds_the_needle(material: Material) -> None:
-    path = card(material.folder, "tests.helpers.waveform_tagger:CardTagger")
-    material.run("where", path, haystacks=["silence"], lengths=[60])
-    locate(LocateOptions(material.folder / "where", limit=6))
-    (found,) = read(material.folder / "where")
-    assert (found.method, found.hit_rate) == ("occlusion", 1.0)
+@pytest.mark.parametrize("limits", [{}, {"fixed_seconds": 8}])
+def test_occlusion_finds_the_needle(material: Material, limits: dict[str, float]) -> None:
+    """Natively, and over windows where nothing longer is taken."""
+    path = card(material.folder, "tests.helpers.waveform_tagger:CardTagger", **limits)
+    out = f"where-{len(limits)}"
+    material.run(out, path, haystacks=["silence"], lengths=[40])
+    locate(LocateOptions(material.folder / out, limit=3))
+    (located,) = read(material.folder / out)
+    assert (located.method, located.hit_rate) == ("occlusion", 1.0)
 
 
 def test_a_model_of_waveforms_is_not_taken_apart(material: Material) -> None:
@@ -374,7 +377,7 @@ def test_a_card_of_a_function_says_its_rate(tmp_path: Path) -> None:
 
 
 def test_a_card_of_a_class_loads_its_weights(tmp_path: Path) -> None:
-    path = card(tmp_path, "tests.helpers.waveform_tagger:CardTagger")
+    path = card(tmp_path, "tests.helpers.waveform_tagger:WeightedTagger")
     weights = tmp_path / "offset.txt"
     weights.write_text("2.5")
     adapter: Any = load_model(path, checkpoint=weights)

@@ -41,11 +41,16 @@ class PitchTagger:
 
 
 class CardTagger(PitchTagger):
-    """The same, as a card makes it; its weight is a threshold that `load_checkpoint` reads."""
+    """The same, as a card makes it."""
 
     def __init__(self, card: ModelCard, *, device: torch.device, dtype: torch.dtype) -> None:  # noqa: ARG002
         super().__init__(card.name, **card.config)
-        self.offset = 0.0
+
+
+class WeightedTagger(CardTagger):
+    """One with a weight: what is added to all logits."""
+
+    offset = 0.0
 
     def load_checkpoint(self, path: Any) -> None:
         self.offset = 0.0 if path == "random" else float(path.read_text())
