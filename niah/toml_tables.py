@@ -9,6 +9,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from niah.errors import NiahError, nearest
 
 Described = TypeVar("Described")
+_LARGEST = 2**63 - 1
 
 
 def read_toml(path: Path, what: str) -> dict[str, Any]:
@@ -94,7 +95,9 @@ def _checked(value: Any, hint: Any, key: str, text_as_list: bool) -> Any:
     accepted = (int, float) if origin is float else (origin,)
     if not isinstance(value, accepted) or (isinstance(value, bool) and origin is not bool):
         names = " or ".join(each.__name__ for each in accepted)
-        raise NiahError(f"{key} must be {names}, got {value!r}")
+        raise NiahError(f"{key} must be {names}, got {value!r:.60}")
+    if isinstance(value, int) and abs(value) > _LARGEST:
+        raise NiahError(f"{key} is too large: a whole number of TOML has 64 bits")
     return value
 
 
@@ -109,6 +112,7 @@ def _checked_list(value: Any, element: Any, key: str, text_as_list: bool) -> tup
     if element is float:
         for each in value:
             if not isinstance(each, int | float) or isinstance(each, bool):
-                raise NiahError(f"{key} must be a list of numbers, got {each!r}")
+                raise NiahError(f"{key} must be a list of numbers, got {each!r:.60}")
+            _checked(each, float, key, False)
         return tuple(float(each) for each in value)
     return tuple(value)

@@ -245,8 +245,10 @@ def _read_pickle(path: Path) -> Any:
         # opened here: by its path torch would go by the suffix
         with torch.serialization.safe_globals([argparse.Namespace]), path.open("rb") as stream:
             return torch.load(stream, map_location="cpu", weights_only=True)
-    except MemoryError:
-        raise
+    except MemoryError as error:
+        raise NiahError(
+            f"checkpoint {path} asks for more memory than there is: it is damaged, or too large for this machine"
+        ) from error
     except Exception as error:  # a damaged pickle may raise anything
         if named := _refused_global(error):
             raise NiahError(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from niah.audio import AUDIO_SUFFIXES
 from niah.cards import HaystackCard, find_haystack, haystack_cards, read_haystack_card
-from niah.errors import NiahError
+from niah.errors import NiahError, one_line
 from niah.haystacks.builders import of_recording
 from niah.haystacks.haystack import Haystack
 
@@ -39,12 +39,20 @@ def _build(card: HaystackCard, babble: Path | None, seed: int) -> Haystack:
     module, _, function = card.builder.partition(":")
     try:
         builder = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (Exception, SystemExit) as error:  # the module's own code may raise anything
         raise NiahError(
-            f"haystack card {card.path}: builder '{card.builder}' cannot be imported ({error});"
+            f"haystack card {card.path}: builder '{card.builder}' cannot be imported ({one_line(error)});"
             " it must read 'package.module:function'"
         ) from error
-    built = builder(card, babble=babble, seed=seed)
+    try:
+        built = builder(card, babble=babble, seed=seed)
+    except (NiahError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise NiahError(
+            f"haystack card {card.path}: {card.builder}(card, babble=.., seed=..) raised {type(error).__name__}: "
+            f"{one_line(error)}"
+        ) from error
     if not isinstance(built, Haystack):
         raise NiahError(f"haystack card {card.path}: '{card.builder}' must return a Haystack")
     return built

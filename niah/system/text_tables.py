@@ -44,7 +44,9 @@ def read_table(path: Path, columns: Sequence[str] = ()) -> TextTable:
     text = read_text(path)
     delimiter = delimiter_of(text)
     lines = _split(text, delimiter, path)
-    header = tuple(next(lines)[1])
+    header = tuple(next(lines, (0, []))[1])
+    if not header:
+        raise NiahError(f"{path}: has no header")
     missing = [column for column in columns if column not in header]
     if missing:
         raise NiahError(

@@ -168,7 +168,7 @@ LOADERS = (
 
 def warm_up(loader: Loader) -> None:
     """Import and compile in this process what a loader's children read with, so that none does it again."""
-    if loader.read is _read_model_card:
+    if loader.read in (_read_model_card, _read_haystack_card):  # either may name an adapter
         for family in FAMILIES.values():
             importlib.import_module(f"niah.adapters.{family.adapter.partition(':')[0]}")
     elif loader.read is _read_run:

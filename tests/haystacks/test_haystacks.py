@@ -222,9 +222,14 @@ def test_a_card_of_ones_own(tmp_path: Path) -> None:
     )
     haystack = load_haystack(card)
     assert (haystack.name, haystack.contains) == ("mine", ("/m/015p6",))
-    card.write_text('name = "mine"\nbuilder = "niah.haystacks:nothing"\n')
-    with pytest.raises(NiahError, match="cannot be imported"):
-        load_haystack(card)
+    for builder in ("niah.haystacks:nothing", ".near:x", ":", "no_such:x"):
+        card.write_text(f'name = "mine"\nbuilder = "{builder}"\n')
+        with pytest.raises(NiahError, match="cannot be imported"):
+            load_haystack(card)
+    for builder in ("json:loads", "builtins:dict"):
+        card.write_text(f'name = "mine"\nbuilder = "{builder}"\n')
+        with pytest.raises(NiahError, match="raised TypeError"):
+            load_haystack(card)
     card.write_text(
         'name = "mine"\nbuilder = "niah.haystacks:recording"\n[source]\nfile = "no.wav"'
     )

@@ -92,6 +92,7 @@ BROKEN = {
     "two columns": (b"path,labels,labels\na.wav,x,y\n", "two columns 'labels'"),
     "long row": (b"path,labels\na.wav,x,y\n", "line 2: has 3 cells"),
     "blanks": (b" \n\n", "is empty"),
+    "a quote": (b'" ', "has no header|is not CSV"),
 }
 
 
@@ -113,7 +114,7 @@ def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
         read_text(tmp_path / "a\0b")
 
 
-@pytest.mark.parametrize("time", ["inf", "nan", "-1", "1e999", "9" * 5000])
+@pytest.mark.parametrize("time", ["inf", "nan", "-1", "1e999", "1e308", "9" * 5000])
 def test_times_that_are_no_seconds_are_refused_with_their_line(tmp_path: Path, time: str) -> None:
     soundfile.write(tmp_path / "a.wav", [0.1] * 16, 16000)
     (tmp_path / "t.csv").write_text(f"a,0,10,{MIDS}\nb,0,{time},{MIDS}\n")

@@ -78,6 +78,11 @@ def test_models_without_weights_are_left_out_and_named() -> None:
             "Did you mean 'haystacks'",
         ),
         ("name = ", "is not valid TOML"),
+        (
+            'name = "x"\ntitle = ""\nsource = ""\n[[parts]]\nmodels = ["a"]\nhaystacks = ["zero"]\n'
+            f"positions = [0.5]\nlengths_s = [10, 1{'0' * 400}]",
+            "lengths_s' is too large",
+        ),
     ],
 )
 def test_what_is_no_preset_is_told(tmp_path: Path, text: str, message: str) -> None:

@@ -9,7 +9,6 @@ so all are read alike. Files are named <YTID>.* or <YTID>_<start>[_<end>].*, in 
 milliseconds, with or without a leading Y.
 """
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +30,7 @@ FOREIGN_SUFFIXES = frozenset(
     (".m4a", ".mp4", ".aac", ".webm", ".mkv", ".wma")
 )  # of downloads, which libsndfile does not read
 LICENCE = "labels CC BY 4.0 (AudioSet); audio from YouTube, no open licence"
+_LATEST_S = 1e9  # 30 years into a recording
 _FIELDS = 4
 
 
@@ -121,8 +121,10 @@ def _segments(path: Path) -> Iterator[Segment]:
         if not cells or not cells[0] or not (_is_number(cells[1]) and _is_number(cells[2])):
             raise NiahError(f'{where}: must read YTID, start_seconds, end_seconds, "labels"')
         start_s, end_s = float(cells[1]), float(cells[2])
-        if not (0 <= start_s < math.inf and 0 <= end_s < math.inf):
-            raise NiahError(f"{where}: the times must be finite numbers of seconds from 0 on")
+        if not (0 <= start_s <= _LATEST_S and 0 <= end_s <= _LATEST_S):
+            raise NiahError(
+                f"{where}: the times must be finite numbers of seconds, 0 to {_LATEST_S:g}"
+            )
         yield Segment(where, cells[0], start_s, end_s, cells[3])
 
 
