@@ -56,8 +56,8 @@ def niah(
 ) -> None:
     """Audio needle in a haystack: hide labelled 10 s sounds in long recordings, measure whether a tagger names them.
 
-    Start with `niah run`: it needs no data and no download. Then give it your own:
-    `niah run --model dass-medium --needles eval.csv --lengths 10,50,300`.
+    Start with `niah run`: it needs no data and no download. Then a released model on public clips, which are fetched:
+    `niah run --model dass-medium --lengths 10,50,300`; then your own, by `--needles eval.csv`.
     """
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from niah.cli.options import NEEDLES_HELP, PROTOCOL_HELP, numbers
+from niah.cli.options import NEEDLES_DEFAULT, NEEDLES_HELP, PROTOCOL_HELP, numbers
 
 
 def causes(
@@ -23,7 +23,7 @@ def causes(
         str,
         typer.Option(help="Scene lengths in seconds, comma-separated; 10 s is always measured."),
     ] = "20,50,100",
-    needles: Annotated[str, typer.Option(help=NEEDLES_HELP)] = "synthetic",
+    needles: Annotated[str, typer.Option(help=f"{NEEDLES_HELP} {NEEDLES_DEFAULT}")] = "",
     limit: Annotated[int, typer.Option(help="Use N clips: a fixed, stratified choice.")] = 100,
     haystack: Annotated[str, typer.Option(help="One haystack, as in `niah run`.")] = "zero",
     snr: Annotated[float, typer.Option(help="Needle over noise in dB.")] = 10.0,

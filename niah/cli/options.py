@@ -39,7 +39,11 @@ BABBLE_HELP = (
 )
 NEEDLES_HELP = (
     "Labelled clips: 'synthetic' (embedded), an AST/DASS .json, a .csv (path,labels; Google segments; ESC-50's), "
-    ".parquet shards, or the folder of ESC-50, FSD50K or AudioSet parquet. Columns filter: 'meta.csv?fold=4'."
+    ".parquet shards, or the folder of ESC-50, FSD50K or AudioSet parquet. Columns filter: 'meta.csv?fold=4'. "
+    "Or a set of the Hugging Face hub: hf:OWNER/NAME[@REVISION][:CONFIG][/SPLIT]."
+)
+NEEDLES_DEFAULT = (
+    "[default: by the model's labels: synthetic, or 200 clips of hf:mteb/audioset for AudioSet's]"
 )
 LABELS_HELP = "Classes of a model without a card: audioset-527, esc-50, synthetic, .., a CSV, or 'model' for its own."
 SAMPLE_RATE_HELP = "Rate in Hz at which a function of waveforms takes them."

@@ -10,6 +10,7 @@ from niah.cli.messages import fail, note, plural
 from niah.cli.options import (
     BABBLE_HELP,
     LABELS_HELP,
+    NEEDLES_DEFAULT,
     NEEDLES_HELP,
     PROTOCOL_HELP,
     SAMPLE_RATE_HELP,
@@ -42,7 +43,7 @@ def run(
             "[default: dass-nano, ast-sin-nano, aum-nano]",
         ),
     ] = None,
-    needles: Annotated[str, typer.Option(help=NEEDLES_HELP)] = "synthetic",
+    needles: Annotated[str, typer.Option(help=f"{NEEDLES_HELP} {NEEDLES_DEFAULT}")] = "",
     lengths: Annotated[
         str,
         typer.Option(
@@ -91,7 +92,7 @@ def run(
     limit: Annotated[
         int | None,
         typer.Option(
-            help="Use N clips: a fixed, stratified choice. [default: all; 100 of the synthetic]",
+            help="Use N clips: a fixed, stratified choice. [default: all; 100 of the synthetic, 200 of a hub's]",
             rich_help_panel=CLIPS,
         ),
     ] = None,

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from niah.errors import NiahError, nearest
+from niah.needles import hub
+from niah.needles.defaults import EMBEDDED
 from niah.needles.needle import NeedleSet
 from niah.needles.readers import ast_json, esc50, fsd50k, parquet
 from niah.needles.readers import audioset_csv as google_csv
@@ -15,8 +17,6 @@ from niah.system.folder_walk import files_below
 from niah.system.text_tables import read_table
 from niah.vocabularies import Vocabulary
 
-EMBEDDED = "synthetic"
-
 
 def load_needles(
     spec: str | Path,
@@ -27,6 +27,7 @@ def load_needles(
     broader: bool = False,
     audio_root: Path | None = None,
     strict: bool = False,
+    stand_in: bool = False,
 ) -> NeedleSet:
     """Load a needle set by name or path, in its fixed order (`niah.needles.selection`).
 
@@ -35,20 +36,24 @@ def load_needles(
             .json (AST, DASS), a .csv (path and labels; AudioSet segments; ESC-50; FSD50K; a
             manifest), a .parquet file, or a folder (ESC-50, FSD50K, Parquet shards, one with a
             manifest.csv). `?column=value,value&column=value` after a table's path keeps those
-            rows.
+            rows. Or a Parquet set of the Hugging Face hub, `hf:OWNER/NAME` (`niah.needles.hub`).
         vocabulary: the classes that the model scores.
-        limit: take N clips, stratified; all by default.
+        limit: take N clips, stratified; all by default, `niah.needles.hub.DEFAULT_LIMIT` of the hub's.
         seed: of the order.
         broader: take labels that cover other sounds too, where a mapping is not exact.
         audio_root: folder of the audio, where a table does not stand beside it.
         strict: refuse labels outside the vocabulary and clips without a label, which are else left out and noted.
+        stand_in: labels do not matter (random weights), so the embedded clips serve for any vocabulary.
 
     Raises:
         NiahError: nothing there, an unknown layout, a malformed row (file and line are named), or no
             clip with a label in the vocabulary. Audio files are not looked at.
     """
+    if str(spec).startswith(hub.PREFIX):
+        request = Request(vocabulary, broader, strict)
+        return _from_hub(str(spec), request, limit or hub.DEFAULT_LIMIT, seed)
     text, filters = _parsed(str(spec))
-    request = Request(vocabulary, broader, strict, audio_root, filters)
+    request = Request(vocabulary, broader, strict, audio_root, filters, stand_in=stand_in)
     if text == EMBEDDED or text.startswith(f"{EMBEDDED}:"):
         split = text.partition(":")[2] or "evaluation"
         if filters:
@@ -62,6 +67,20 @@ def load_needles(
         loaded, name = _read(path, request), _name(path) + described(filters)
     chosen = select(loaded.needles, limit, seed)
     return NeedleSet(name, vocabulary, chosen, loaded.licence, loaded.notes)
+
+
+def _from_hub(spec: str, request: Request, limit: int, seed: int) -> NeedleSet:
+    """Load a set of the hub; its name has the commit, configuration and split."""
+    loaded = hub.read(spec, request, limit)
+    chosen = select(loaded.rows.needles, limit, seed)
+    return NeedleSet(
+        loaded.pinned.short(),
+        request.vocabulary,
+        chosen,
+        loaded.rows.licence,
+        loaded.rows.notes,
+        str(loaded.pinned),
+    )
 
 
 def _parsed(spec: str) -> tuple[str, Mapping[str, frozenset[str]]]:

@@ -84,7 +84,8 @@ class Needle:
 class NeedleSet:
     """Clips to hide, in their fixed order (`niah.needles.selection`).
 
-    `notes` tells what the loader left out and why; `licence` is to be shown wherever results are.
+    `notes` tells what the loader left out and why; `licence` is to be shown wherever results are. `pinned` is a spec
+    that gives the same set again where the user's own may not: a data set of the hub at its commit; else "".
     """
 
     name: str
@@ -92,6 +93,7 @@ class NeedleSet:
     needles: tuple[Needle, ...]
     licence: str
     notes: tuple[str, ...] = ()
+    pinned: str = ""
 
     def __len__(self) -> int:
         return len(self.needles)

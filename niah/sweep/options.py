@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from niah.cards import RANDOM
 from niah.errors import NiahError, nearest
+from niah.needles.defaults import EMBEDDED
 from niah.needles.needle_part import FIRST, check_part
 from niah.placement import (
     CURRENT_NIAH,
@@ -114,7 +115,7 @@ class RunOptions:
     sample_rate: int | None = None  # in Hz, of functions of waveforms
     objects: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
     """Python objects among the models, by their names in `models`."""
-    needles: str = "synthetic"
+    needles: str = ""  # "": those of the models' labels (`niah.needles.defaults`)
     limit: int | None = None
     audio_root: Path | None = None  # folder of the clips of an AudioSet segment list
     broader: bool = False  # also take labels that only cover the sound
@@ -257,4 +258,5 @@ class RunOptions:
     @property
     def clips_limit(self) -> int | None:
         """Number of clips: `limit`, or the default of the synthetic set."""
-        return DEFAULT_LIMIT if self.limit is None and self.needles == "synthetic" else self.limit
+        is_embedded = self.needles in ("", EMBEDDED)
+        return DEFAULT_LIMIT if self.limit is None and is_embedded else self.limit

@@ -5,7 +5,7 @@ needles for all models, scene builders by haystack and front end, and the key of
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,12 @@ from niah.adapters.protocol import Adapter
 from niah.adapters.scan_choice import use_scan
 from niah.adapters.weights import is_cached
 from niah.adapters.wrappers.pooled import position_logits_of
+from niah.cards import RANDOM
 from niah.errors import NiahError
 from niah.frontends import Frontend
 from niah.haystacks import Haystack, distinct_names, load_haystack
 from niah.needles import NeedleSet, load_needles
+from niah.needles.defaults import WHAT_TO_GIVE, default_needles, how_to_fetch
 from niah.needles.feature_cache import FeatureCache
 from niah.needles.needle_part import FIRST, with_part
 from niah.needles.prepared import PreparedNeedles, prepare_alike
@@ -96,7 +98,10 @@ class EvalSetup:
             objects=options.objects,
         )
         self.labels = common_labels(self.models)
-        needles = self._needles()
+        self._is_random = options.checkpoint == RANDOM or all(m.source.random for m in self.models)
+        spec = options.needles or default_needles(self.labels, random=self._is_random)
+        self.options = replace(options, needles=spec)
+        needles = self._needles(is_default=not options.needles)
         self.haystacks = self._named_haystacks()
         self.device = choose_device(options.device)
         check_available(options.kernel, self.device)
@@ -131,7 +136,8 @@ class EvalSetup:
         )
         of_cells = [*left_out(self.options), *long_windows(self.options)]
         of_models = [*self._unplayable, *self._windowed, *absent]
-        return list(dict.fromkeys([*of_clips, *self._renamed, *of_cells, *of_models]))
+        of_set = self.clips.notes
+        return list(dict.fromkeys([*of_set, *of_clips, *self._renamed, *of_cells, *of_models]))
 
     def loaded(self) -> Iterator[LoadedModel]:
         """Load one model after another, so that only one is in memory."""
@@ -168,6 +174,7 @@ class EvalSetup:
             for name, value in vars(self.options).items()
             if name != "objects"
         }
+        arguments["needles"] = self.clips.pinned or arguments["needles"]
         excluded = {clip.id: clip for each in self._prepared.values() for clip in each.excluded}
         clips = self.clips
         return {
@@ -179,6 +186,7 @@ class EvalSetup:
                 "clips": len(clips),
                 "clips_sha256": clips.clips_sha256,
                 "content_sha256": next(iter(self._prepared.values())).content_sha256,
+                **({"pinned": self.clips.pinned} if self.clips.pinned else {}),
             },
             "hardware": hardware(self.device),
             "versions": versions(),
@@ -187,18 +195,33 @@ class EvalSetup:
             "notes": self.notes,
         }
 
-    def _needles(self) -> NeedleSet:
+    def _needles(self, *, is_default: bool) -> NeedleSet:
         options = self.options
-        needles = load_needles(
-            options.needles,
-            vocabulary=self.labels,
-            limit=options.clips_limit,
-            seed=options.seed,
-            broader=options.broader,
-            audio_root=options.audio_root,
-            strict=options.strict,
-        )
+        try:
+            needles = load_needles(
+                options.needles,
+                vocabulary=self.labels,
+                limit=options.clips_limit,
+                seed=options.seed,
+                broader=options.broader,
+                audio_root=options.audio_root,
+                strict=options.strict,
+                stand_in=self._is_random,
+            )
+        except NiahError as error:
+            if not is_default:
+                raise
+            raise NiahError(f"{error}. {self._what_is_missing()}") from error
         return with_part(needles, options.needle_part)
+
+    def _what_is_missing(self) -> str:
+        """Return what a run by default needs from the network, and what to give in its place."""
+        absent = [f"'{model.name}'" for model in self.models if self._lacks_weights(model)]
+        weights = f", and the weights of {', '.join(absent)} are not here either" if absent else ""
+        return (
+            f"They are the default needles for '{self.labels.name}'{weights}. {WHAT_TO_GIVE}; or fetch them where "
+            f"there is a network: {how_to_fetch(self.options.needles)}"
+        )
 
     def _named_haystacks(self) -> dict[str, Haystack]:
         """Load the haystacks, with names that are not those of other haystacks in the run directory."""
@@ -231,8 +254,11 @@ class EvalSetup:
         return adapter
 
     def _is_absent(self, model: ModelSpec) -> bool:
+        return not self.fetch and self._lacks_weights(model)
+
+    def _lacks_weights(self, model: ModelSpec) -> bool:
         own = self.options.checkpoint is None and bool(model.weights)
-        return not self.fetch and own and not is_cached(model.card, model.weights)
+        return own and not is_cached(model.card, model.weights)
 
     def _checked_scenes(self) -> dict[str, Scenes]:
         """The scenes of each front end, by its fingerprint; all builders made, to be refused early."""

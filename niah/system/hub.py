@@ -18,6 +18,7 @@ from niah.system.plain_names import below
 Kind = Literal["model", "dataset"]
 Answer = TypeVar("Answer")
 
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _ETAG = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]*(\.[0-9A-Za-z_-]+)*")
 
@@ -94,6 +95,12 @@ def cached_from_hub(repository: str, file: str, revision: str, kind: Kind = "mod
 def stored_as(path: Path) -> str:
     """Return the name of the content in the library's cache: its ETag, the SHA-256 of large files; "" for a copy."""
     return path.readlink().name if path.is_symlink() else ""
+
+
+def sha256_stored_as(path: Path) -> str:
+    """Return the SHA-256 that the library's cache names a file after; "" where it is another name."""
+    name = stored_as(path)
+    return name if _SHA256.fullmatch(name) else ""
 
 
 def _ask(repository: str, file: str, revision: str, kind: Kind) -> None:

@@ -121,10 +121,6 @@ def test_shards_of_one_name_in_two_folders(tmp_path: Path) -> None:
     assert ids_of(tmp_path) == {"a", "b", "a/0:0:0", "b/0:0:0"}
 
 
-def esc50_without_names(path: Path) -> None:
-    shard(path, ["a"], category=["dog"])
-
-
 def invalid_text(path: Path) -> None:
     bad = pyarrow.array([b"caf\xe9"], pyarrow.binary()).view(pyarrow.string())
     shard(path, ["a"], title=bad)
@@ -157,7 +153,6 @@ def too_many_rows(path: Path) -> None:
 @pytest.mark.parametrize(
     ("write", "reason"),
     [
-        (esc50_without_names, "none 'filename'"),
         (invalid_text, r"row group 0: is damaged \(.*utf-8"),
         (damaged_page, "row group 0: is damaged"),
         (a_date_beyond_calendars, "row group 0: is damaged"),

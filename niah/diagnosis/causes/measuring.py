@@ -33,7 +33,7 @@ class CauseOptions:
     models: tuple[str, ...]
     lengths_s: tuple[float, ...]
     out: Path
-    needles: str = "synthetic"
+    needles: str = ""
     limit: int | None = 100
     haystack: str = "zero"
     snr_db: float = 10.0

@@ -15,6 +15,7 @@ from niah.needles.readers.path_label_csv import left_out_note
 from niah.needles.readers.rows import (
     NeedleRows,
     Request,
+    Row,
     file_entry,
     filtered,
     needles_of,
@@ -61,6 +62,11 @@ def read(path: Path, request: Request) -> NeedleRows:
     ]
     loaded = labelled(clips, request, path)
     return replace(loaded, notes=(*notes, *loaded.notes))
+
+
+def is_clip(row: Row) -> bool:
+    """Return whether a row of any table is one of ESC-50's: a file name, and one of its categories."""
+    return bool(row.get("filename")) and row.get("category") in esc50_to_audioset()
 
 
 def labelled(clips: Sequence[EscClip], request: Request, path: Path) -> NeedleRows:

@@ -8,6 +8,7 @@ from collections import Counter
 
 from niah.errors import NiahError
 from niah.needles.readers.rows import NeedleRow, Request, counted
+from niah.vocabularies.names import alike_names, normalised
 
 _MOST_COMMAS = 8  # in one label
 _OWN = (
@@ -21,6 +22,8 @@ class LabelReader:
     def __init__(self, request: Request) -> None:
         self._vocabulary = request.vocabulary
         self._strict = request.strict
+        self._alike = alike_names(request.vocabulary) if request.alike else {}
+        self._guessed: Counter[str] = Counter()
         self._unknown: Counter[str] = Counter()
         self._names: Counter[str] = Counter()
         self._first_problem = ""
@@ -56,11 +59,13 @@ class LabelReader:
         ids: dict[str, None] = {}
         for label in labels:
             id_ = self._vocabulary.id_of(label)
-            if id_ is None:
+            if id_ is None and (id_ := self._alike.get(normalised(label))):
+                self._guessed[label] += 1
+            elif id_ is None:
                 self._problem(f"{where}: {self._vocabulary.problem(label)}")
                 self._unknown[label] += 1
                 continue
-            if id_ != label:
+            elif id_ != label:
                 self._names[label] += 1
             ids[id_] = None
         if not ids:
@@ -78,6 +83,9 @@ class LabelReader:
         notes = []
         if self._names:
             notes.append(f"display names taken for their ids: {counted(self._names.elements())}")
+        if self._guessed:
+            guessed = counted(self._guessed.elements())
+            notes.append(f"names taken for classes that are called alike: {guessed}")
         if self._unknown:
             unknown = counted(self._unknown.elements())
             notes.append(f"labels that are not in '{name}' left out: {unknown}")
@@ -99,7 +107,8 @@ class LabelReader:
             raise NiahError(f"{self._first_problem}{end} No clip is left.{own}")
 
     def _is_known(self, text: str) -> bool:
-        return self._vocabulary.id_of(_bare(text)) is not None
+        bare = _bare(text)
+        return self._vocabulary.id_of(bare) is not None or normalised(bare) in self._alike
 
     def _problem(self, message: str) -> None:
         if self._strict:

@@ -1,9 +1,10 @@
 """Parquet shards with embedded audio, as on the Hugging Face hub.
 
 AudioSet (`agkphysics/AudioSet`): `video_id`, `labels` (list of MIDs), `audio` {bytes, path}.
-ESC-50 (`ashraq/esc50`): `filename, fold, target, category, esc10`, `audio`. A column `group` names the recording that
-a clip was cut from (else `video_id`, `src_file` or ESC-50's file name does). Loading reads the
-small columns only; a clip's bytes are read on demand, a few rows at a time.
+ESC-50 (`ashraq/esc50`): `filename, fold, target, category, esc10`, `audio`. Other sets: any column of embedded files
+and any of labels (`niah.needles.readers.parquet_columns`). A column `group` names the recording that a clip was cut
+from (else `video_id`, `src_file` or ESC-50's file name does). Loading reads the small columns only; a clip's bytes are
+read on demand, a few rows at a time.
 """
 
 import hashlib
@@ -11,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from niah.audio import AudioError, Waveform, load
@@ -20,18 +21,19 @@ from niah.needles.needle import LONGEST_CLIP_S
 from niah.needles.readers import esc50, parquet_splits
 from niah.needles.readers.audioset_csv import LICENCE
 from niah.needles.readers.labels import LabelReader
+from niah.needles.readers.parquet_columns import Columns, find_columns
 from niah.needles.readers.rows import (
     NeedleRow,
     NeedleRows,
     Request,
     Row,
     esc50_recording,
-    filtered,
     needles_of,
+    no_row_passes,
+    passing,
 )
 from niah.system.folder_walk import files_below
 
-ID_COLUMNS = ("video_id", "id", "filename", "fname")
 _ROWS_AT_ONCE = 8  # about 10 MB of 24-bit FLAC: what one read holds in memory
 _MOST_ROWS = 8_000_000  # of a set: AudioSet has 2 million
 _TEXT_ROWS_AT_ONCE = 1024  # of the small columns
@@ -46,11 +48,12 @@ class ParquetSource:
     row_group: int
     row: int
     id: str
+    column: str = "audio.bytes"
 
     @property
     def name(self) -> str:
         """Return the shard and the clip's id, for messages."""
-        return f"{self.path}, clip {self.id}"
+        return f"{self.path}, clip {self.id or f'{self.row_group}:{self.row}'}"
 
     def read(self) -> bytes:
         """Read the embedded file's bytes.
@@ -61,7 +64,7 @@ class ParquetSource:
         import pyarrow
 
         try:
-            content = _audio_bytes(self.path, self.row_group, self.row)
+            content = _audio_bytes(self.path, self.row_group, self.row, self.column)
         except (pyarrow.ArrowException, OSError, NiahError) as error:
             raise AudioError(self.name, "truncated", f"cannot be read ({error})") from error
         if content is None:
@@ -93,62 +96,130 @@ def read(path: Path, request: Request) -> NeedleRows:
         filters = {c: v for c, v in request.filters.items() if c != parquet_splits.COLUMN}
         request = replace(request, filters=filters)
     prefixes = _prefixes(shards, path)
-    n_rows = sum(_opened(shard).metadata.num_rows for shard in shards)
-    if n_rows > _MOST_ROWS:
-        raise NiahError(f"{path}: has {n_rows} rows; a needle set has at most {_MOST_ROWS}")
-    pairs = [each for shard in shards for each in _rows(shard)]
-    if not pairs:
-        raise NiahError(f"{path}: has no rows")
-    rows = filtered([row for row, _ in pairs], request, path)
-    sources = {row.where: source for row, source in pairs}
-    if "category" in rows[0].cells:
-        clips = [
-            esc50.EscClip(
-                row["filename"],
-                row["category"],
-                row.get("esc10").casefold() == "true",
-                sources[row.where],
-                row.where,
-                row.get("group") or row.get("src_file"),
+    reader = ShardReader(request, str(path))
+    for shard in shards:
+        reader.add(shard, prefixes[shard])
+    return reader.rows()
+
+
+class ShardReader:
+    """Reads the clips of one shard after another."""
+
+    def __init__(self, request: Request, name: str) -> None:
+        self._request, self._name = request, name
+        self._labels = LabelReader(request)
+        self._entries: list[NeedleRow] = []
+        self._esc_clips: list[esc50.EscClip] = []
+        self._n_rows = self._n_passed = 0
+
+    def add(self, shard: Path, prefix: str) -> int:
+        """Read a shard; return the number of clips with a label so far.
+
+        Args:
+            shard: the file.
+            prefix: the shard's name in the ids of clips that repeat.
+
+        Raises:
+            NiahError: a shard that is malformed, or too many rows.
+        """
+        file = _opened(shard)
+        self._n_rows += file.metadata.num_rows
+        if self._n_rows > _MOST_ROWS:
+            raise NiahError(
+                f"{self._name}: has {self._n_rows} rows; a needle set has at most {_MOST_ROWS}"
             )
-            for row in rows
-        ]
-        return esc50.labelled(clips, request, path)
-    entries = []
-    labels = LabelReader(request)
-    for row in rows:
-        source = sources[row.where]
-        ids = labels.ids(labels.split(row["labels"]), row.where)
-        full = f"{prefixes[source.path]}:{source.row_group}:{source.row}"
+        columns = find_columns(file, shard, self._request)
+        read = list(_rows(file, shard, columns))
+        rows = [row for row, _, _ in read]
+        parts = {row.where: (labels, source) for row, labels, source in read}
+        passed = passing(rows, self._request, shard) if rows else []
+        self._n_passed += len(passed)
+        is_esc50 = any(esc50.is_clip(row) for row in passed)
+        for row in passed:
+            labels, source = parts[row.where]
+            if is_esc50:
+                self._add_esc_clip(row, source)
+            else:
+                self._add_clip(row, labels, source, prefix)
+        return len(self._entries) + len(self._esc_clips)
+
+    def rows(self) -> NeedleRows:
+        """Return all clips that were read.
+
+        Raises:
+            NiahError: no rows, none that passes the filters, or none with a label.
+        """
+        if not self._n_rows:
+            raise NiahError(f"{self._name}: has no rows")
+        if not self._n_passed:
+            raise no_row_passes(self._request, self._name)
+        if self._esc_clips:
+            return esc50.labelled(self._esc_clips, self._request, Path(self._name))
+        self._labels.check_any(self._entries)
+        notes = self._labels.notes(self._n_passed, len(self._entries))
+        return NeedleRows(needles_of(self._entries), LICENCE, notes)
+
+    def _add_esc_clip(self, row: Row, source: "ParquetSource") -> None:
+        is_esc10 = row.get("esc10").casefold() == "true"
+        recording = row.get("group") or row.get("src_file")
+        clip = esc50.EscClip(
+            row["filename"], row["category"], is_esc10, source, row.where, recording
+        )
+        self._esc_clips.append(clip)
+
+    def _add_clip(self, row: Row, labels: list[str], source: "ParquetSource", prefix: str) -> None:
+        ids = self._labels.ids(
+            [part for label in labels for part in self._labels.split(label)], row.where
+        )
+        full = f"{prefix}:{source.row_group}:{source.row}"
         recording = row.get("group") or row.get("video_id") or esc50_recording(source.id)
         if ids:
-            entries.append(NeedleRow(source.id, full, ids, source, row.where, recording))
-    labels.check_any(entries)
-    return NeedleRows(needles_of(entries), LICENCE, labels.notes(len(rows), len(entries)))
+            self._entries.append(
+                NeedleRow(source.id or full, full, ids, source, row.where, recording)
+            )
 
 
-def _rows(shard: Path) -> Iterator[tuple[Row, ParquetSource]]:
-    """A shard's rows as text (lists joined by commas), without the audio."""
-    file = _opened(shard)
-    names = [name for name in file.schema_arrow.names if name != "audio"]
-    # a struct's fields are leaves of the Parquet schema, with dotted paths
+def _rows(
+    file: Any, shard: Path, columns: Columns
+) -> Iterator[tuple[Row, list[str], ParquetSource]]:
+    """Iterate over a shard's rows as text (lists joined by commas), their labels and their unread sounds."""
+    names = [name for name in file.schema_arrow.names if name != columns.audio]
+    with_path = not columns.id and columns.path_leaf
     leaves = {file.schema.column(i).path for i in range(len(file.schema))}
-    if "audio.bytes" not in leaves:
-        raise NiahError(f"{shard}: lacks the column 'audio' with embedded 'bytes'")
-    if "labels" not in names and "category" not in names:
-        raise NiahError(f"{shard}: lacks a column 'labels' (or ESC-50's 'category')")
-    id_column = next((name for name in ID_COLUMNS if name in names), None)
-    if id_column is None:
-        raise NiahError(f"{shard}: lacks a column of clip ids ({', '.join(ID_COLUMNS)})")
-    if "category" in names and "filename" not in names:
-        raise NiahError(f"{shard}: has a column 'category' but none 'filename', as ESC-50 has")
+    extra = [columns.path_leaf] if with_path and columns.path_leaf in leaves else []
     count = 0
     for group in range(file.num_row_groups):
-        for row, cells in enumerate(_cells(file, shard, group, names)):
+        for row, cells in enumerate(_cells(file, shard, group, [*names, *extra])):
+            path = cells.pop(columns.audio, None)
             text = {name: _text(value) for name, value in cells.items()}
+            id_ = text[columns.id] if columns.id else _stem(path)
             where = f"{shard}, row {count}"
-            yield Row(where, text), ParquetSource(shard, group, row, text[id_column])
+            labels = _labels(cells[columns.labels], columns, where)
+            source = ParquetSource(shard, group, row, id_, columns.audio_leaf)
+            yield Row(where, text), labels, source
             count += 1
+
+
+def _labels(value: object, columns: Columns, where: str) -> list[str]:
+    """Return a cell's labels: names of its numbers, or its texts."""
+    values = value if isinstance(value, list) else [value]
+    if not columns.class_names:
+        return [str(each) for each in values if each is not None]
+    names = []
+    for each in values:
+        if isinstance(each, int) and each >= 0:  # -1 stands for no label
+            if each >= len(columns.class_names):
+                raise NiahError(
+                    f"{where}: class {each} of column '{columns.labels}' is one of {len(columns.class_names)}"
+                )
+            names.append(columns.class_names[each])
+    return names
+
+
+def _stem(audio: object) -> str:
+    """Return the name of the file that was embedded, without its suffix; "" if the row does not tell."""
+    path = audio.get("path") if isinstance(audio, Mapping) else None
+    return PurePosixPath(path).stem if isinstance(path, str) else ""
 
 
 def _cells(file: Any, shard: Path, group: int, names: list[str]) -> Iterator[dict[str, object]]:
@@ -208,13 +279,13 @@ def _opened(shard: Path) -> Any:
 
 
 @lru_cache(maxsize=1)  # a clip is hashed for the cache, then decoded: one read serves both
-def _audio_bytes(shard: Path, row_group: int, row: int) -> bytes | None:
+def _audio_bytes(shard: Path, row_group: int, row: int, column: str) -> bytes | None:
     batches = _opened(shard).iter_batches(
-        batch_size=_ROWS_AT_ONCE, row_groups=[row_group], columns=["audio.bytes"]
+        batch_size=_ROWS_AT_ONCE, row_groups=[row_group], columns=[column]
     )
     for batch in batches:
         if row < batch.num_rows:
-            audio: Mapping[str, bytes | None] | None = batch.column(0)[row].as_py()
-            return audio["bytes"] if audio else None
+            audio: Mapping[str, bytes | None] | bytes | None = batch.column(0)[row].as_py()
+            return audio["bytes"] if isinstance(audio, Mapping) else audio
         row -= batch.num_rows
     raise NiahError(f"{shard}: changed while it was in use")

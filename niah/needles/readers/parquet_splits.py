@@ -6,12 +6,13 @@ The split is read from a shard's name, or else from its folder's, as on the Hugg
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from niah.errors import NiahError
 from niah.needles.readers.rows import Request
 
 COLUMN = "split"  # in filters: `?split=eval`
+NO_SPLIT = "(none)"
 _SPLIT = re.compile(
     r"(?<![a-z])((?:bal|unbal|balanced|unbalanced)_train|train|training|validation|valid|val|dev|eval|evaluation|test)"
     r"(?![a-z])"
@@ -25,9 +26,14 @@ def split_of(shard: Path, folder: Path) -> str:
         shard: a Parquet file.
         folder: folder of the set.
     """
-    parts = shard.relative_to(folder).with_suffix("").parts
+    return split_in(shard.relative_to(folder).as_posix())
+
+
+def split_in(path: str) -> str:
+    """Return the split named in a shard's relative path: the file's name first; `NO_SPLIT` if none is."""
+    parts = PurePosixPath(path).with_suffix("").parts
     matches = (_SPLIT.search(part.casefold()) for part in reversed(parts))
-    return next((match[1] for match in matches if match), "(none)")
+    return next((match[1] for match in matches if match), NO_SPLIT)
 
 
 def of_one_split(shards: Sequence[Path], folder: Path, request: Request) -> list[Path]:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
+from typing import Any
 
 from niah.errors import NiahError, nearest
 from niah.needles.needle import Needle, Source
@@ -24,6 +25,13 @@ class Request:
     strict: bool = False
     audio_root: Path | None = None
     filters: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    audio_column: str = ""  # of a Parquet set; "": found by its name and type
+    label_column: str = ""
+    dataset_card: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # what the set's repository states
+    alike: bool = False  # take names that differ in case, signs and "and" alone for a class's
+    stand_in: bool = False  # labels do not matter: the embedded clips serve for any vocabulary
 
     def audio(self, text: str, folder: Path) -> Path:
         """Return the file of a path in a table.
@@ -118,18 +126,37 @@ def filtered(rows: list[Row], request: Request, path: Path) -> list[Row]:
     Raises:
         NiahError: a filter on a column that the table lacks, or no row passes.
     """
+    passed = passing(rows, request, path)
+    if not passed:
+        raise no_row_passes(request, str(path))
+    return passed
+
+
+def passing(rows: list[Row], request: Request, path: Path) -> list[Row]:
+    """Return the rows that pass every filter, which may be none.
+
+    Args:
+        rows: rows of a table, one or more.
+        request: its filters.
+        path: the table, for messages.
+
+    Raises:
+        NiahError: a filter on a column that the table lacks.
+    """
     for column in request.filters:
         if column not in rows[0].cells:
             known = nearest(column, rows[0].cells)
             raise NiahError(f"{path}: has no column '{column}' to filter by.{known}")
-    passed = [
+    return [
         row
         for row in rows
         if all(row.get(c).strip().casefold() in values for c, values in request.filters.items())
     ]
-    if not passed:
-        raise NiahError(f"{path}: no row passes the filter {described(request.filters)}")
-    return passed
+
+
+def no_row_passes(request: Request, name: str) -> NiahError:
+    """Return the error of a table without a row that passes the filters."""
+    return NiahError(f"{name}: no row passes the filter {described(request.filters)}")
 
 
 def described(filters: Mapping[str, frozenset[str]]) -> str:
