@@ -29,9 +29,11 @@ def import_adapter(card: ModelCard) -> Any:
     """
     module_name, _, attribute = card.adapter.partition(":")
     where = f"card {card.path}: adapter '{card.adapter}'"
-    if not (module_name and attribute):
+    beside = _beside(card.folder.resolve(), module_name) if module_name.strip(".") else None
+    # a file beside the card may have any name, tagger-2.py
+    is_module = beside is not None or all(map(str.isidentifier, module_name.split(".")))
+    if not (is_module and attribute.isidentifier()):
         raise NiahError(f"{where} must read 'package.module:Class'")
-    beside = _beside(card.folder.resolve(), module_name)
     if beside is not None:
         _put_first(beside)
     try:

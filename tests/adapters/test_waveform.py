@@ -341,6 +341,8 @@ def test_a_name_in_a_python_file_is_a_model(tmp_path: Path, material: Material) 
         """)
     )
     request = ModelRequest(str(material.labels), 16000)
+    (tmp_path / "of-file 2.py").write_text((tmp_path / "of_file.py").read_text())  # no identifier
+    assert find_source(f"{tmp_path}/of-file 2.py:made", request).card.name == "made"
     for name in ("by_pitch", "made", "CardTagger"):
         source = find_source(f"{tmp_path}/of_file.py:{name}", request)
         assert (source.card.name, source.labels.ids) == (name, LABELS.ids)
