@@ -45,6 +45,8 @@ class RunKeywords(TypedDict, total=False):
     model: Models
     labels: str | Path  # of a function of waveforms: a vocabulary's name or file
     sample_rate: int  # in Hz, of a function of waveforms
+    prompt: str  # of text models (CLAP), with {} for a class's name
+    trust_remote_code: bool  # run the Python files of a hub's repository
     checkpoint: str | Path | None  # a file, or "random"; None: the card's own weights
     needles: str | Path
     limit: int | None  # number of clips

@@ -179,6 +179,8 @@ def find_model(
         known = known_models() if known is None else known
         if name not in known:
             hint = nearest(name, known)
+            if plain_names.is_hub(name):
+                hint = f" A model of the Hugging Face hub is written hf:{spec}."
             raise NiahError(
                 f"unknown model '{name}'.{hint} `niah models` lists all; a card of your own is a path"
             )

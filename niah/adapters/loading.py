@@ -55,8 +55,11 @@ def load_source(
     device: str = "cpu",
     dtype: str = "float32",
     seed: int = 0,
+    bare: bool = False,
 ) -> Adapter:
     """Load a model that was found (`niah.adapters.sources`), as `load_model` does.
+
+    With `bare`, weights are left out where they can be; the front end and the labels are usable.
 
     Raises:
         NiahError: weights that do not fit or cannot be had, a checkpoint for a model that has its own, no such device.
@@ -66,7 +69,8 @@ def load_source(
         return load_card(card, source.weights, checkpoint, device=device, dtype=dtype, seed=seed)
     if checkpoint:
         raise NiahError(f"model '{card.name}' comes with its weights: leave --checkpoint out")
-    made = source.make(choose_device(device), _dtype(dtype))
+    make_it = source.make_bare if bare and source.make_bare is not None else source.make
+    made = make_it(choose_device(device), _dtype(dtype))
     return as_adapter(made, source.labels)
 
 

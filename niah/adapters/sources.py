@@ -16,10 +16,13 @@ from niah.vocabularies import vocabulary
 
 Factory = Callable[[str, ModelRequest], ModelSource]
 
+HUB = "hf:"
 _PYTHON_FILE = re.compile(r".+\.py:[A-Za-z_]\w*")
 
 SOURCES: tuple[tuple[Callable[[str], bool], str], ...] = (
     (lambda spec: bool(_PYTHON_FILE.fullmatch(spec)), "niah.adapters.python_models:source_of_file"),
+    (lambda spec: spec.startswith(HUB), "niah.adapters.hugging_face:source_of_repository"),
+    (lambda spec: _is_model_folder(spec), "niah.adapters.hugging_face:source_of_folder"),
 )
 """(whether it takes a spec, import string of its `Factory`), tried in this order before the cards."""
 
@@ -50,3 +53,9 @@ def find_source(
             return cast(Factory, getattr(importlib.import_module(module), name))(str(spec), request)
     card, weights = find_model(spec, known)
     return ModelSource(card, weights, vocabulary(card.labels_source))
+
+
+def _is_model_folder(spec: str) -> bool:
+    """Return whether a spec is a folder of `save_pretrained`; a plain name is one if it has a configuration."""
+    folder = Path(spec).expanduser()
+    return folder.is_dir() and ("/" in spec or (folder / "config.json").is_file())

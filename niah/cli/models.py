@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from niah.cli.messages import fail, print_table
-from niah.cli.options import LABELS_HELP, SAMPLE_RATE_HELP, numbers
+from niah.cli.options import LABELS_HELP, PROMPT_HELP, SAMPLE_RATE_HELP, TRUST_HELP, numbers
 from niah.errors import NiahError
 
 if TYPE_CHECKING:
@@ -66,6 +66,10 @@ def models_verify(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     labels: Annotated[str, typer.Option(help=LABELS_HELP)] = "",
     sample_rate: Annotated[int | None, typer.Option(help=SAMPLE_RATE_HELP)] = None,
+    prompt: Annotated[str, typer.Option(help=PROMPT_HELP)] = "",
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help=TRUST_HELP)
+    ] = False,
 ) -> None:
     """Load strictly, check the adapter protocol and run at several lengths; exit status 2 if it is not met."""
     from niah.adapters.model_source import ModelRequest
@@ -75,7 +79,7 @@ def models_verify(
     if not lengths_s:
         raise NiahError("--lengths: give at least one length")
     unmet = 0
-    request = ModelRequest(labels, sample_rate)
+    request = ModelRequest(labels, sample_rate, prompt, trust_remote_code)
     for finding in verify(name, checkpoint, lengths_s, device, request):
         print(finding, flush=True)
         unmet += not finding.met

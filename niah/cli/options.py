@@ -46,6 +46,10 @@ NEEDLES_DEFAULT = (
     "[default: by the model's labels: synthetic, or 200 clips of hf:mteb/audioset for AudioSet's]"
 )
 LABELS_HELP = "Classes of a model without a card: audioset-527, esc-50, synthetic, .., a CSV, or 'model' for its own."
+PROMPT_HELP = (
+    "Text models (CLAP): the prompt around a class's name. [default: 'this is a sound of {}']"
+)
+TRUST_HELP = "Run the Python files of a hub's repository; recorded in every row."
 SAMPLE_RATE_HELP = "Rate in Hz at which a function of waveforms takes them."
 PROTOCOL_HELP = (
     "niah-v2 (its current version, niah-v2.1) or dass-v1 (the paper's released harness)."

@@ -12,8 +12,10 @@ from niah.cli.options import (
     LABELS_HELP,
     NEEDLES_DEFAULT,
     NEEDLES_HELP,
+    PROMPT_HELP,
     PROTOCOL_HELP,
     SAMPLE_RATE_HELP,
+    TRUST_HELP,
     numbers,
 )
 from niah.cli.report import show_report
@@ -39,7 +41,8 @@ def run(
         typer.Option(
             "--model",
             "-m",
-            help="Model name, card.toml or FILE.py:NAME; repeat for several. NAME:v2 selects other weights. "
+            help="Model name, card.toml, FILE.py:NAME, hf:OWNER/NAME[@REVISION] or a transformers folder; "
+            "repeat for several. NAME:v2 selects other weights. "
             "[default: dass-nano, ast-sin-nano, aum-nano]",
         ),
     ] = None,
@@ -89,6 +92,10 @@ def run(
     sample_rate: Annotated[
         int | None, typer.Option(help=SAMPLE_RATE_HELP, rich_help_panel=CLIPS)
     ] = None,
+    prompt: Annotated[str, typer.Option(help=PROMPT_HELP, rich_help_panel=CLIPS)] = "",
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help=TRUST_HELP, rich_help_panel=CLIPS)
+    ] = False,
     limit: Annotated[
         int | None,
         typer.Option(
@@ -225,6 +232,8 @@ def run(
         "checkpoint": checkpoint,
         "labels": labels,
         "sample_rate": sample_rate,
+        "prompt": prompt,
+        "trust_remote_code": trust_remote_code,
         "needles": needles,
         "audio_root": audio_root,
         "limit": limit,

@@ -127,6 +127,7 @@ _FURTHER = (
         "frames",
         "frames that a scene below 10 s was padded to, where the model has no native mode for it",
     ),
+    Column("custom_code", str, "", "checksum of a repository's own code that was trusted and ran"),
 )
 SCHEMA: tuple[Column, ...] = (*_ROW, *_AXES, *_FURTHER)
 

@@ -179,6 +179,8 @@ class ModelEvaluator:
     def described(self) -> dict[str, Any]:
         """Return the model's entry in run.json."""
         info = adapter_info(self.adapter, self.card)
+        source = self.model.spec.source
+        revision = {"revision": source.revision} if source.revision else {}
         return {
             "checkpoint_sha256": info.weights_sha256,
             "checkpoint": Path(info.weights_source).name,
@@ -187,6 +189,8 @@ class ModelEvaluator:
             "licence": self.card.licence,
             "paper": self.card.paper,
             "adapter": self.card.adapter,
+            **revision,
+            **source.record,
         }
 
     def _probed(self) -> int:
@@ -261,6 +265,8 @@ class ModelEvaluator:
             known["window_pool"] = window_pool_name(
                 options.window_pool, options.window_s, options.hop_s
             )
+        if code := self.model.spec.source.custom_code:
+            known["custom_code"] = code
         return {**dict.fromkeys(CELL_COLUMNS), **known}
 
 

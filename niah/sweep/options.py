@@ -36,7 +36,8 @@ MOST_CLIPS = 10_000_000  # AudioSet has 2 million
 LARGEST_BATCH = 1_000_000
 KERNELS = ("auto", "reference", "chunked", "cpu", "triton", "mamba_ssm")  # `niah.scan.Backend`
 SCENE_OPTIONS = (
-    *("models", "checkpoint", "labels", "sample_rate", "needles", "limit", "audio_root"),
+    *("models", "checkpoint", "labels", "sample_rate", "prompt", "trust_remote_code"),
+    *("needles", "limit", "audio_root"),
     *("broader", "haystacks", "babble"),
     *("protocol", "level", "device", "dtype", "seed", "noise_seed", "strict", "needle_part"),
 )
@@ -113,6 +114,8 @@ class RunOptions:
     checkpoint: str | None = None
     labels: str = ""  # of models without a card: a vocabulary, a file, or "model" for their own
     sample_rate: int | None = None  # in Hz, of functions of waveforms
+    prompt: str = ""  # of text models, with {} for a class's name; "" is theirs
+    trust_remote_code: bool = False  # run the Python files of a hub's repository
     objects: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
     """Python objects among the models, by their names in `models`."""
     needles: str = ""  # "": those of the models' labels (`niah.needles.defaults`)

@@ -94,7 +94,9 @@ class EvalSetup:
         self.models = resolve_models(
             options.models,
             options.checkpoint,
-            request=ModelRequest(options.labels, options.sample_rate),
+            request=ModelRequest(
+                options.labels, options.sample_rate, options.prompt, options.trust_remote_code
+            ),
             objects=options.objects,
         )
         self.labels = common_labels(self.models)
@@ -135,7 +137,8 @@ class EvalSetup:
             if self._is_absent(model)
         )
         of_cells = [*left_out(self.options), *long_windows(self.options)]
-        of_models = [*self._unplayable, *self._windowed, *absent]
+        described = (note for model in self.models for note in model.source.notes)
+        of_models = [*described, *self._unplayable, *self._windowed, *absent]
         of_set = self.clips.notes
         return list(dict.fromkeys([*of_set, *of_clips, *self._renamed, *of_cells, *of_models]))
 
@@ -240,7 +243,8 @@ class EvalSetup:
 
     def _load(self, model: ModelSpec) -> Adapter:
         options = self.options
-        if self._is_absent(model):
+        is_absent = self._is_absent(model)
+        if is_absent and model.source.make is None:
             bare: Adapter = make_adapter(model.card, device=str(self.device), dtype=options.dtype)
             return bare
         adapter = load_source(
@@ -249,6 +253,7 @@ class EvalSetup:
             device=str(self.device),
             dtype=options.dtype,
             seed=options.seed,
+            bare=is_absent,
         )
         use_scan(adapter, options.kernel)
         return adapter
@@ -257,6 +262,8 @@ class EvalSetup:
         return not self.fetch and self._lacks_weights(model)
 
     def _lacks_weights(self, model: ModelSpec) -> bool:
+        if model.source.is_here is not None:
+            return not model.source.is_here()
         own = self.options.checkpoint is None and bool(model.weights)
         return own and not is_cached(model.card, model.weights)
 

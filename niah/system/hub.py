@@ -5,6 +5,7 @@ answer is safe: the library names files of its cache after the server's commit a
 names are refused.
 """
 
+import os
 import re
 import threading
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from niah.system.plain_names import below
 Kind = Literal["model", "dataset"]
 Answer = TypeVar("Answer")
 
+NO_FILE = "it has no such file"
+_PATIENCE_S = 5.0  # for an answer, where HF_HUB_ETAG_TIMEOUT does not say otherwise
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _ETAG = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]*(\.[0-9A-Za-z_-]+)*")
@@ -46,7 +49,7 @@ def fetch_from_hub(repository: str, file: str, revision: str, kind: Kind = "mode
     if constants.HF_HUB_OFFLINE:
         raise NiahError("HF_HUB_OFFLINE is set, and the file is not in the cache")
     try:
-        _ask(repository, file, revision, kind)
+        within(ask_timeout_s(), lambda: _ask(repository, file, revision, kind))
     except NiahError:
         raise
     except Exception as error:  # the library's own differ with its version: requests, httpx, ..
@@ -61,7 +64,7 @@ def fetch_from_hub(repository: str, file: str, revision: str, kind: Kind = "mode
             revision=revision or None,
             endpoint=constants.ENDPOINT,
             cache_dir=cache,
-            etag_timeout=constants.HF_HUB_ETAG_TIMEOUT,
+            etag_timeout=ask_timeout_s(),
         )
     except Exception as error:
         raise NiahError(one_line(error)) from error
@@ -92,6 +95,14 @@ def cached_from_hub(repository: str, file: str, revision: str, kind: Kind = "mod
     return Path(path) if isinstance(path, str) else None
 
 
+def ask_timeout_s() -> float:
+    """Return the seconds that the hub has to answer: HF_HUB_ETAG_TIMEOUT where it is set."""
+    from huggingface_hub import constants
+
+    is_set = "HF_HUB_ETAG_TIMEOUT" in os.environ
+    return float(constants.HF_HUB_ETAG_TIMEOUT) if is_set else _PATIENCE_S
+
+
 def stored_as(path: Path) -> str:
     """Return the name of the content in the library's cache: its ETag, the SHA-256 of large files; "" for a copy."""
     return path.readlink().name if path.is_symlink() else ""
@@ -115,7 +126,7 @@ def _ask(repository: str, file: str, revision: str, kind: Kind) -> None:
     url = hf_hub_url(
         repository, file, repo_type=kind, revision=revision or None, endpoint=constants.ENDPOINT
     )
-    answer = get_hf_file_metadata(url, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+    answer = get_hf_file_metadata(url, timeout=ask_timeout_s())
     whose = f"the answer of {constants.ENDPOINT} is refused"
     if not _COMMIT.fullmatch(answer.commit_hash or ""):
         raise NiahError(f"{whose}: {answer.commit_hash!r:.60} is no commit")
@@ -165,7 +176,7 @@ def why_refused(error: BaseException, what: str, revision: str = "") -> str:
     if "RepositoryNotFoundError" in kinds or status == HTTPStatus.UNAUTHORIZED:
         return f"{constants.ENDPOINT} has no such repository (a private one needs HF_TOKEN)"
     if "RemoteEntryNotFoundError" in kinds or status == HTTPStatus.NOT_FOUND:
-        return "it has no such file"
+        return NO_FILE
     return "" if status is None else f"{constants.ENDPOINT} answers with status {status}"
 
 

@@ -99,9 +99,14 @@ def hub(value: str, where: str) -> str:
     Raises:
         NiahError: the value is something else.
     """
-    if value and (not _HUB.fullmatch(value) or ".." in value or "--" in value):
+    if value and not is_hub(value):
         raise NiahError(f"{where} is {_shown(value)}: a hub repository reads OWNER/NAME")
     return value
+
+
+def is_hub(value: str) -> bool:
+    """Return whether a text has the form of a Hugging Face repository's name."""
+    return bool(_HUB.fullmatch(value)) and ".." not in value and "--" not in value
 
 
 def revision(value: str, where: str) -> str:

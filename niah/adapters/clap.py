@@ -1,0 +1,109 @@
+"""CLAP: classes by their names in a prompt, without training (Wu et al. 2023, arXiv:2211.06687).
+
+The logit of a class is exp(logit_scale) times the cosine of the audio's embedding and that of the class's prompt, as
+`ClapModel.forward` has it in logits_per_audio.
+"""
+
+import torch
+from torch import Tensor
+
+from niah.adapters.transformers_files import TransformersFiles
+from niah.adapters.transformers_model import (
+    describe,
+    extracted,
+    fixed_seconds,
+    load_extractor,
+    load_network,
+    quiet,
+    rate_of,
+    to_device,
+)
+from niah.errors import NiahError
+from niah.vocabularies import Vocabulary
+
+_PROMPTS_AT_ONCE = 64
+
+
+class Clap:
+    """A `ClapModel` of `transformers` as a waveform model.
+
+    Args:
+        files: of the model.
+        labels: the classes; their display names go into the prompt.
+        prompt: text with {} for a name.
+        device: of the network.
+        dtype: of the network.
+        bare: leave the weights out; such a model has limits and no logits.
+
+    Raises:
+        NiahError: files that `transformers` cannot load, or weights that lack parameters.
+    """
+
+    max_seconds = None
+
+    def __init__(
+        self,
+        files: TransformersFiles,
+        labels: Vocabulary,
+        prompt: str,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        bare: bool = False,
+    ) -> None:
+        self.name = files.name
+        self.labels = labels
+        self.device, self.dtype = device, dtype
+        self.extractor = load_extractor(files)
+        self.sample_rate = rate_of(self.extractor, files.name)
+        self.fixed_seconds = fixed_seconds(self.extractor, self.sample_rate)
+        self.parameters = 0
+        self.kernel = "transformers"
+        self.weights_sha256 = self.weights_source = ""
+        if bare:
+            return
+        self.network = load_network(files, "ClapModel")
+        self.network.eval().to(device, dtype)
+        describe(self, files)
+        self._texts = self._embedded(files, [prompt.replace("{}", name) for name in labels.names])
+
+    @torch.inference_mode()
+    def waveform_logits(self, waveforms: Tensor) -> Tensor:
+        """Compute logits: (B, samples) float32 at `sample_rate`, at most `fixed_seconds` -> (B, classes) float32."""
+        inputs = to_device(
+            extracted(self.extractor, waveforms.cpu().numpy(), self.sample_rate), self
+        )
+        # the extractor of fused models marks a random clip of a batch as cut, though none is
+        inputs["is_longer"] = torch.zeros(len(waveforms), 1, dtype=torch.bool, device=self.device)
+        audio = _pooled(self.network.get_audio_features(**inputs))
+        scale = self.network.logit_scale_a.exp().float()
+        logits: Tensor = scale * audio.float() @ self._texts.T
+        return logits
+
+    @torch.inference_mode()
+    def _embedded(self, files: TransformersFiles, prompts: list[str]) -> Tensor:
+        """Embed the classes' prompts: (classes, width) float32, of length 1."""
+        from transformers import AutoTokenizer
+
+        with quiet(files, "its tokenizer"):
+            tokenizer = AutoTokenizer.from_pretrained(str(files.folder), local_files_only=True)
+        parts = []
+        for start in range(0, len(prompts), _PROMPTS_AT_ONCE):
+            tokens = tokenizer(
+                prompts[start : start + _PROMPTS_AT_ONCE], padding=True, return_tensors="pt"
+            )
+            longest = self.network.config.text_config.max_position_embeddings - 2
+            if tokens["input_ids"].shape[1] > longest:
+                raise NiahError(f"model {files.name}: a prompt is longer than its {longest} tokens")
+            inputs = {
+                name: tokens[name].to(self.device) for name in ("input_ids", "attention_mask")
+            }
+            parts.append(_pooled(self.network.get_text_features(**inputs)).float())
+        return torch.cat(parts)
+
+
+def _pooled(features: object) -> Tensor:
+    """Return the embedding of what `get_audio_features` gives, a tensor until transformers 4."""
+    pooled = getattr(features, "pooler_output", features)
+    assert isinstance(pooled, Tensor)
+    return pooled
