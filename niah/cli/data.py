@@ -24,7 +24,9 @@ def data_verify(
     audio_root: Annotated[
         Path | None, typer.Option(help="Folder of the clips that a Google segment CSV names.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(help="Check only N clips.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Check only N clips. [default: all; 200 of a hub's]")
+    ] = None,
     broader: Annotated[
         bool, typer.Option(help="Also use labels that cover other sounds too.")
     ] = False,
@@ -43,6 +45,7 @@ def data_verify(
     from niah.frontends.kaldi import KaldiFrontend
     from niah.needles import load_needles
     from niah.needles.clean_list import write_clean_list
+    from niah.needles.defaults import default_limit
     from niah.needles.verify import verify
     from niah.vocabularies import vocabulary
 
@@ -51,7 +54,7 @@ def data_verify(
     needle_set = load_needles(
         needles,
         vocabulary=vocabulary(labels or ("synthetic" if embedded else "audioset-527")),
-        limit=limit,
+        limit=limit or (default_limit(needles) if not embedded else None),
         broader=broader,
         audio_root=audio_root,
         strict=strict,

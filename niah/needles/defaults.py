@@ -6,10 +6,19 @@ from niah.vocabularies import Vocabulary, vocabulary
 EMBEDDED = "synthetic"
 AUDIOSET_EVALUATION = "hf:mteb/audioset@168a7e681ee40609129535d49855c7e3e77e5efa"
 """A sample of AudioSet's evaluation clips on the Hugging Face hub, as MAEB pins it."""
+EMBEDDED_LIMIT = 100
+HUB_LIMIT = 200  # a set of the hub may have terabytes
 WHAT_TO_GIVE = (
     "Give clips of your own by --needles FILE (.csv, .json, .parquet or a folder), or --checkpoint random "
     "(speed and memory only)"
 )
+
+
+def default_limit(spec: str) -> int | None:
+    """Return the number of clips of a set where the user names none; None: all."""
+    if spec == EMBEDDED:
+        return EMBEDDED_LIMIT
+    return HUB_LIMIT if spec.startswith("hf:") else None
 
 
 def how_to_fetch(spec: str) -> str:

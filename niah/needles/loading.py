@@ -7,7 +7,7 @@ from niah.errors import NiahError, nearest
 from niah.needles import hub
 from niah.needles.defaults import EMBEDDED
 from niah.needles.needle import NeedleSet
-from niah.needles.readers import ast_json, esc50, fsd50k, parquet
+from niah.needles.readers import annotations, ast_json, esc50, fsd50k, parquet
 from niah.needles.readers import audioset_csv as google_csv
 from niah.needles.readers import path_label_csv as table_csv
 from niah.needles.readers import synthetic as embedded
@@ -34,11 +34,12 @@ def load_needles(
     Args:
         spec: `synthetic` (the evaluation clips), `synthetic:validation`, `synthetic:train`; or a
             .json (AST, DASS), a .csv (path and labels; AudioSet segments; ESC-50; FSD50K; a
-            manifest), a .parquet file, or a folder (ESC-50, FSD50K, Parquet shards, one with a
-            manifest.csv). `?column=value,value&column=value` after a table's path keeps those
+            manifest; annotated events), a .txt or .tsv of annotated events (Raven, Audacity, DCASE), a
+            .parquet file, or a folder (ESC-50, FSD50K, Parquet shards, one with a manifest.csv or
+            with tables of events). `?column=value,value&column=value` after a table's path keeps those
             rows. Or a Parquet set of the Hugging Face hub, `hf:OWNER/NAME` (`niah.needles.hub`).
         vocabulary: the classes that the model scores.
-        limit: take N clips, stratified; all by default, `niah.needles.hub.DEFAULT_LIMIT` of the hub's.
+        limit: take N clips, stratified; all by default.
         seed: of the order.
         broader: take labels that cover other sounds too, where a mapping is not exact.
         audio_root: folder of the audio, where a table does not stand beside it.
@@ -51,7 +52,7 @@ def load_needles(
     """
     if str(spec).startswith(hub.PREFIX):
         request = Request(vocabulary, broader, strict)
-        return _from_hub(str(spec), request, limit or hub.DEFAULT_LIMIT, seed)
+        return _from_hub(str(spec), request, limit, seed)
     text, filters = _parsed(str(spec))
     request = Request(vocabulary, broader, strict, audio_root, filters, stand_in=stand_in)
     if text == EMBEDDED or text.startswith(f"{EMBEDDED}:"):
@@ -69,7 +70,7 @@ def load_needles(
     return NeedleSet(name, vocabulary, chosen, loaded.licence, loaded.notes)
 
 
-def _from_hub(spec: str, request: Request, limit: int, seed: int) -> NeedleSet:
+def _from_hub(spec: str, request: Request, limit: int | None, seed: int) -> NeedleSet:
     """Load a set of the hub; its name has the commit, configuration and split."""
     loaded = hub.read(spec, request, limit)
     chosen = select(loaded.rows.needles, limit, seed)
@@ -117,6 +118,8 @@ def _read(path: Path, request: Request) -> NeedleRows:
 
 
 def _read_csv(path: Path, request: Request) -> NeedleRows:
+    if annotations.looks_like(path):
+        return annotations.read([path], request)
     if google_csv.looks_like(path):
         return google_csv.read(path, request)
     header = set(read_table(path).header)
@@ -136,7 +139,13 @@ def _read_folder(folder: Path, request: Request) -> NeedleRows:
         return table_csv.read(folder / "manifest.csv", request)
     if files_below(folder, (".parquet",)):
         return parquet.read(folder, request)
+    tables = [
+        file for file in files_below(folder, annotations.SUFFIXES) if annotations.looks_like(file)
+    ]
+    if tables:
+        return annotations.read(tables, request)
     raise NiahError(
         f"needles {folder}: is none of the folders known (ESC-50 with meta/esc50.csv, FSD50K with "
-        "FSD50K.ground_truth/eval.csv, *.parquet shards, a manifest.csv); name a .csv or .json"
+        "FSD50K.ground_truth/eval.csv, *.parquet shards, a manifest.csv, tables of annotated events); name a .csv or "
+        ".json"
     )

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from niah.cards import RANDOM
 from niah.errors import NiahError, nearest
-from niah.needles.defaults import EMBEDDED
+from niah.needles.defaults import EMBEDDED, default_limit
 from niah.needles.needle_part import FIRST, check_part
 from niah.placement import (
     CURRENT_NIAH,
@@ -28,7 +28,6 @@ DEFAULT_LENGTHS_S = (10.0, 20.0, 50.0, 100.0)
 DEFAULT_HAYSTACKS = ("zero", "gaussian", "babble")
 DEFAULT_SNRS_DB = (10.0,)
 DEFAULT_POSITIONS = (0.5,)
-DEFAULT_LIMIT = 100  # of the embedded needles; a user's set is used whole
 CONSTANT_HAYSTACKS = ("zero", "silence")
 WINDOW_POOLS = ("max", "mean", "noisy-or")  # `niah.adapters.wrappers.sliding_window`
 FRAME_S = 1 / FRAMES_PER_SECOND
@@ -260,6 +259,5 @@ class RunOptions:
 
     @property
     def clips_limit(self) -> int | None:
-        """Number of clips: `limit`, or the default of the synthetic set."""
-        is_embedded = self.needles in ("", EMBEDDED)
-        return DEFAULT_LIMIT if self.limit is None and is_embedded else self.limit
+        """Number of clips: `limit`, or the default of the set."""
+        return default_limit(self.needles or EMBEDDED) if self.limit is None else self.limit

@@ -1,6 +1,6 @@
 """Needles of the Hugging Face hub: labelled Parquet sets, by repository, revision, configuration and split."""
 
-from niah.needles.hub.reader import DEFAULT_LIMIT, read
+from niah.needles.hub.reader import read
 from niah.needles.hub.spec import PREFIX
 
-__all__ = ["DEFAULT_LIMIT", "PREFIX", "read"]
+__all__ = ["PREFIX", "read"]

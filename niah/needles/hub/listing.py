@@ -1,4 +1,4 @@
-"""The files of a data set at one commit, and its card: asked for once, then from the cache.
+"""The files of a data set at one commit, and its card: requested once, then read from the cache.
 
 A commit's files never change, so a listing that is stored needs no request. Without an answer, the commit that a branch
 had last is used, or what other programs (`hf download`) put into the hub's cache.
@@ -71,7 +71,7 @@ def list_dataset(repository: str, revision: str) -> Listing:
     reason = "HF_HUB_OFFLINE is set"
     if not constants.HF_HUB_OFFLINE:
         try:
-            listing = hub.within(PATIENCE_S, lambda: _asked(repository, revision))
+            listing = hub.within(PATIENCE_S, lambda: _request(repository, revision))
         except Exception as error:  # the library's own differ with its version
             if refusal := hub.why_refused(error, f"datasets/{repository}", revision):
                 raise NiahError(f"needles hf:{repository}: {refusal}") from error
@@ -87,7 +87,7 @@ def list_dataset(repository: str, revision: str) -> Listing:
     return Listing(cached.repository, cached.commit, cached.shards, cached.card, (note,))
 
 
-def _asked(repository: str, revision: str) -> Listing:
+def _request(repository: str, revision: str) -> Listing:
     """Request the listing; a short commit that the hub does not take is looked up among the commits."""
     from huggingface_hub import HfApi, constants
 
@@ -107,7 +107,7 @@ def _asked(repository: str, revision: str) -> Listing:
         whole = [commit for commit in commits if commit.startswith(revision)]
         if len(whole) != 1 or whole[0] == revision:
             raise
-        return _asked(repository, whole[0])
+        return _request(repository, whole[0])
     if not _COMMIT.fullmatch(info.sha or ""):
         raise NiahError(
             f"the answer of {constants.ENDPOINT} is refused: {info.sha!r:.60} is no commit"

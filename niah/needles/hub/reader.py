@@ -15,8 +15,6 @@ from niah.needles.readers.rows import NeedleRows, Request
 from niah.system import hub
 from niah.system.download import sha256_of, why_no_binary
 
-DEFAULT_LIMIT = 200  # clips of a hub's set, where the user does not say
-
 
 @dataclass(frozen=True)
 class HubNeedles:
@@ -32,7 +30,7 @@ def read(text: str, request: Request, limit: int | None) -> HubNeedles:
     Args:
         text: `hf:OWNER/NAME..` (`niah.needles.hub.spec`).
         request: vocabulary and strictness.
-        limit: number of clips with a label that are needed.
+        limit: number of clips with a label that are needed; None: all.
 
     Returns:
         All clips of those shards: 1 or more shards, the first in path order.

@@ -1,0 +1,196 @@
+"""Tables of annotated events: CSV and DCASE, Raven's selection tables, Audacity's label tracks.
+
+    path,onset,offset,label           a CSV with a header; `filename` and `event_label` as DCASE has it, with tabs
+    a.wav <tab> 0.5 <tab> 2.0 <tab> Dog                 DCASE without a header
+    Selection <tab> .. <tab> Begin Time (s) <tab> End Time (s) <tab> .. <tab> Species          Raven
+    0.5 <tab> 2.0 <tab> Dog                             Audacity; the recording has the track's name
+
+Times are seconds from the recording's start. Raven's and Audacity's files stand beside the recording, or it is in
+`audio_root`; a label column of another name is chosen by `?labels=NAME`.
+"""
+
+import csv
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from niah.audio import AUDIO_SUFFIXES
+from niah.errors import NiahError
+from niah.needles.readers.events import Event, needles_of_events
+from niah.needles.readers.labels import LabelReader
+from niah.needles.readers.rows import NeedleRows, Request, Row, filtered, read_rows
+from niah.system.text_files import read_text
+from niah.system.text_tables import delimiter_of
+
+SUFFIXES = (".txt", ".csv", ".tsv")
+PATH_COLUMNS = ("path", "filename", "file")
+LABEL_COLUMNS = ("label", "event_label", "labels", "class")
+RAVEN_BEGIN, RAVEN_END = "Begin Time (s)", "End Time (s)"
+RAVEN_LABELS = (
+    *("annotation", "label", "labels", "species", "class", "event", "sound type", "call type"),
+    *("common name", "tags", "type"),
+)
+_LABELS = "labels"  # in filters: the label column
+
+
+def looks_like(path: Path) -> bool:
+    """Return whether a file has annotated events, by its first line; False for what is no text."""
+    try:
+        return bool(_kind(read_text(path)))
+    except NiahError:
+        return False
+
+
+def read(paths: Sequence[Path], request: Request) -> NeedleRows:
+    """Read the events of one or more files, as one set.
+
+    Args:
+        paths: the files.
+        request: vocabulary, folder of the recordings, filters and strictness.
+
+    Raises:
+        NiahError: a line is malformed (file and line are named), a recording's name is missing, or no event has a
+            label of the vocabulary.
+    """
+    request = replace(request, alike=True)
+    labels = LabelReader(request)
+    events: list[Event] = []
+    notes: list[str] = []
+    n_points = 0
+    for path in paths:
+        for event in _events(path, request, labels, notes):
+            if event.offset_s < event.onset_s:
+                raise NiahError(f"{event.where}: the event ends before it begins")
+            if event.offset_s == event.onset_s:
+                n_points += 1
+            else:
+                events.append(event)
+    if n_points:
+        notes.append(f"annotations of a moment, without a duration, left out: {n_points}")
+    if not events:
+        raise NiahError(f"{paths[0]}: has no event with a duration")
+    return needles_of_events(list(dict.fromkeys(events)), labels, notes)
+
+
+def _kind(text: str) -> str:
+    """Return "raven", "table", "rows" (DCASE without a header), "track" or ""."""
+    first = next((line for line in text.split("\n") if line.strip()), "")
+    if "\t" in first:
+        cells = [cell.strip() for cell in first.split("\t")]
+        if {RAVEN_BEGIN, RAVEN_END} <= set(cells):
+            return "raven"
+        if _is_row(cells):
+            return "rows"
+        if len(cells) in (2, 3) and _is_time(cells[0]) and _is_time(cells[1]):
+            return "track"
+    header = next(csv.reader([first], delimiter=delimiter_of(text), skipinitialspace=True), [])
+    names = {cell.strip() for cell in header}
+    return "table" if {"onset", "offset"} <= names and names & set(PATH_COLUMNS) else ""
+
+
+def _events(path: Path, request: Request, labels: LabelReader, notes: list[str]) -> Iterator[Event]:
+    text = read_text(path)
+    kind = _kind(text)
+    if kind in ("raven", "table"):
+        return _of_table(path, request, labels, notes, is_raven=kind == "raven")
+    if kind in ("rows", "track"):
+        request.no_filters(path)
+        return _of_lines(path, text, request, labels, is_track=kind == "track")
+    raise NiahError(f"{path}: has no annotated events")
+
+
+def _of_table(
+    path: Path, request: Request, labels: LabelReader, notes: list[str], *, is_raven: bool
+) -> Iterator[Event]:
+    chosen = request.filters.get(_LABELS)
+    request = replace(request, filters={c: v for c, v in request.filters.items() if c != _LABELS})
+    every, table_notes = read_rows(path)
+    notes += () if is_raven else table_notes
+    column = _label_column(every[0], chosen, path, RAVEN_LABELS if is_raven else LABEL_COLUMNS)
+    views = set()
+    for row in filtered(every, request, path):
+        if is_raven and row.get("Selection"):
+            if row["Selection"] in views:  # once for the waveform, once for the spectrogram
+                continue
+            views.add(row["Selection"])
+        names = tuple(labels.split(row[column]))
+        if is_raven:
+            begin, end = (_time(row[each], row.where) for each in (RAVEN_BEGIN, RAVEN_END))
+            file = row.get("Begin File")
+            recording = request.audio(file, path.parent) if file else _beside(path, request)
+            in_file = row.get("File Offset (s)")
+            onset = _time(in_file, row.where) if file and in_file else begin
+            yield Event(recording, onset, onset + (end - begin), names, row.where)
+        else:
+            file = next(row[each] for each in PATH_COLUMNS if row.get(each) or each in row.cells)
+            if not file:
+                raise NiahError(f"{row.where}: has no path")
+            onset, offset = (_time(row[each], row.where) for each in ("onset", "offset"))
+            yield Event(request.audio(file, path.parent), onset, offset, names, row.where)
+
+
+def _of_lines(
+    path: Path, text: str, request: Request, labels: LabelReader, *, is_track: bool
+) -> Iterator[Event]:
+    recording = _beside(path, request) if is_track else path
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip() or line.startswith("\\"):  # Audacity's second line of a frequency range
+            continue
+        where = f"{path}, line {number}"
+        cells = [cell.strip() for cell in line.split("\t")]
+        if is_track:
+            cells = ["", *cells]
+        if len(cells) < 3:
+            raise NiahError(f"{where}: must have two times and a label, with tabs between them")
+        onset, offset = _time(cells[1], where), _time(cells[2], where)
+        names = tuple(labels.split(cells[3])) if len(cells) > 3 else ()
+        file = recording if is_track else request.audio(cells[0], path.parent)
+        yield Event(file, onset, offset, names, where)
+
+
+def _label_column(row: Row, chosen: frozenset[str] | None, path: Path, usual: Sequence[str]) -> str:
+    """Return the column of labels: the user's, else the first usual one; case is ignored."""
+    by_name = {name.casefold(): name for name in row.cells}
+    for name in chosen or usual:
+        if name in by_name:
+            return by_name[name]
+    wanted = f"'{next(iter(chosen))}'" if chosen else f"of labels ({', '.join(usual[:4])}, ..)"
+    raise NiahError(
+        f"{path}: lacks a column {wanted}; it has {', '.join(filter(None, row.cells))}: choose one by "
+        "'?labels=NAME' after the file"
+    )
+
+
+def _beside(path: Path, request: Request) -> Path:
+    """Return the recording of a file of annotations: it has its name, up to `.Table.` in Raven's."""
+    folder = request.audio_root or path.parent
+    stem = path.name.partition(".Table.")[0] if ".Table." in path.name else path.stem
+    recordings = sorted(
+        file
+        for file in (folder.iterdir() if folder.is_dir() else ())
+        if file.stem == stem and file.suffix.lower() in AUDIO_SUFFIXES
+    )
+    if not recordings:
+        raise NiahError(
+            f"{path}: there is no recording {stem}.wav (or .flac, ..) in {folder}; name its folder by --audio-root"
+        )
+    return recordings[0]
+
+
+def _is_row(cells: Sequence[str]) -> bool:
+    is_sound = Path(cells[0]).suffix.lower() in AUDIO_SUFFIXES
+    return len(cells) == 4 and is_sound and all(map(_is_time, cells[1:3]))
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _time(text: str, where: str) -> float:
+    if not _is_time(text) or float(text) < 0:
+        raise NiahError(f"{where}: '{text[:40]}' is no time in seconds")
+    return float(text)

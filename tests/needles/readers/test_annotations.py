@@ -1,0 +1,130 @@
+"""Annotated events as needles: CSV, DCASE, Raven and Audacity."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from niah.audio import AudioError
+from niah.errors import NiahError
+from niah.needles import NeedleSet, load_needles, waveform
+from tests.helpers.clip_files import AUDIOSET, RATE, by_id
+
+SPEECH, DOG, MUSIC = "/m/09x0r", "/m/0bt9lr", "/m/04rlf"
+LONG_S = 30
+RAVEN = "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tSpecies"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A recording of half a minute whose sample n is n."""
+    samples = np.arange(LONG_S * RATE, dtype=np.float64) / (LONG_S * RATE)
+    soundfile.write(tmp_path / "rec.wav", samples, RATE, subtype="FLOAT")
+    return tmp_path
+
+
+def load(folder: Path, name: str, text: str, query: str = "") -> NeedleSet:
+    (folder / name).write_text(text)
+    return load_needles(f"{folder / name}{query}", vocabulary=AUDIOSET)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "query"),
+    [
+        ("a.csv", "path,onset,offset,label\nrec.wav,2.5,4,Dog\nrec.wav,3.8,14.5,Speech\n", ""),
+        (
+            "a.tsv",
+            "filename\tonset\toffset\tevent_label\nrec.wav\t2.5\t4\tDog\nrec.wav\t3.8\t14.5\tspeech\n",
+            "",
+        ),
+        ("a.txt", "rec.wav\t2.5\t4\tDog\nrec.wav\t3.8\t14.5\tSpeech\n", ""),
+        ("rec.txt", "2.5\t4.0\tDog\n\\\t100\t200\n3.8\t14.5\tSpeech\n5.0\t5.0\tSpeech\n", ""),
+        (
+            "rec.Table.1.selections.txt",
+            f"{RAVEN}\n1\tWaveform 1\t1\t2.5\t4.0\t100\tDog\n1\tSpectrogram 1\t1\t2.5\t4.0\t100\tDog\n"
+            "2\tWaveform 1\t1\t3.8\t14.5\t100\tSpeech\n",
+            "",
+        ),
+        (
+            "other.txt",
+            "Selection\tBegin File\tFile Offset (s)\tBegin Time (s)\tEnd Time (s)\tWhat\n"
+            "1\trec.wav\t2.5\t102.5\t104\tDog\n2\trec.wav\t3.8\t103.8\t114.5\tSpeech\n",
+            "?labels=what",
+        ),
+    ],
+)
+def test_a_needle_is_the_event_with_the_labels_that_are_heard_in_it(
+    folder: Path, name: str, text: str, query: str
+) -> None:
+    needles = by_id(load(folder, name, text, query))
+    assert {id_: needle.labels for id_, needle in needles.items()} == {
+        "rec_2.500-4.000": (DOG, SPEECH),
+        "rec_3.800-14.500": (SPEECH, DOG),
+    }
+    assert {needle.group for needle in needles.values()} == {f"{folder.name}/rec.wav"}
+    first, second = needles["rec_2.500-4.000"], needles["rec_3.800-14.500"]
+    expected = np.arange(2.5 * RATE, 4 * RATE) / (LONG_S * RATE)
+    np.testing.assert_allclose(waveform(first, RATE).samples, expected, atol=1e-6)
+    assert len(waveform(second, RATE).samples) == 10 * RATE  # its first ten seconds
+    assert first.source.digest() != second.source.digest()
+
+
+def test_what_is_heard_ends_with_the_ten_seconds_and_begins_at_a_tenth(folder: Path) -> None:
+    text = (
+        "path,onset,offset,label\nrec.wav,0,20,Dog\nrec.wav,9.95,12,Speech\nrec.wav,5,5.05,Music\n"
+    )
+    needles = by_id(load(folder, "a.csv", text))
+    assert needles["rec_0.000-20.000"].labels == (DOG, MUSIC)  # speech is 50 ms in it
+    assert needles["rec_9.950-12.000"].labels == (SPEECH, DOG)
+    notes = load(folder, "a.csv", text + "rec.wav,1,2,no such sound\n").notes
+    assert "events longer than 10 s, of which the first 10 s are hidden: 1" in notes
+    assert any("left out: no such sound (1)" in note for note in notes)
+
+
+def test_one_span_with_two_labels_and_a_folder_of_tracks(folder: Path) -> None:
+    needles = load(
+        folder, "a.csv", "path,onset,offset,label\nrec.wav,1,2,Dog\nrec.wav,1,2,Speech\n"
+    )
+    assert by_id(needles)["rec_1.000-2.000"].labels == (DOG, SPEECH)
+    (folder / "a.csv").unlink()
+    (folder / "README.txt").write_text("These are label tracks.\n")
+    (folder / "rec.txt").write_text("1\t2\tDog\n")
+    soundfile.write(folder / "more.flac", np.linspace(0, 0.5, RATE), RATE)
+    (folder / "more.txt").write_text("0.25\t0.75\tSpeech\n")
+    every = load_needles(folder, vocabulary=AUDIOSET)
+    assert set(by_id(every)) == {"rec_1.000-2.000", "more_0.250-0.750"}
+    assert len({needle.group for needle in every.needles}) == 2
+
+
+def test_a_part_of_a_recording_has_the_errors_of_a_sound(folder: Path) -> None:
+    text = "path,onset,offset,label\nrec.wav,29,31,Dog\nnone.wav,0,1,Dog\nbad.wav,0,1,Dog\n"
+    (folder / "bad.wav").write_bytes(b"no sound at all")
+    needles = by_id(load(folder, "a.csv", text))
+    for id_, reason in {
+        "rec_29.000-31.000": "29 to 31 s: lies behind the recording's end at 30 s",
+        "none_0.000-1.000": "none.wav: no such file",
+        "bad_0.000-1.000": "is not a sound file",
+    }.items():
+        with pytest.raises(AudioError, match=reason):
+            waveform(needles[id_], RATE)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        ("a.csv", "path,onset,offset,label\nrec.wav,2,1,Dog\n", "line 2: the event ends before"),
+        ("a.csv", "path,onset,offset,label\nrec.wav,x,1,Dog\n", "line 2: 'x' is no time"),
+        ("a.csv", "path,onset,offset,label\nrec.wav,-1,1,Dog\n", "'-1' is no time"),
+        ("a.csv", "path,onset,offset,label\n,0,1,Dog\n", "line 2: has no path"),
+        ("a.csv", "path,onset,offset,what\nrec.wav,0,1,Dog\n", "lacks a column of labels"),
+        ("a.csv", "path,onset,offset,label\nrec.wav,0,1,zzz\n", "'zzz' is not in vocabulary"),
+        ("rec.txt", "1\t1\tDog\n", "no event with a duration"),
+        ("rec.txt", "1\t2\tDog\nx\n", "line 2: must have two times"),
+        ("none.txt", "1\t2\tDog\n", r"no recording none\.wav"),
+        ("rec.txt", f"{RAVEN}\n1\tW\t1\t\t4.0\t1\tDog\n", "'' is no time"),
+    ],
+)
+def test_malformed_annotations(folder: Path, name: str, text: str, reason: str) -> None:
+    with pytest.raises(NiahError, match=reason):
+        load(folder, name, text)
