@@ -105,6 +105,10 @@ def source_of_files(files: TransformersFiles, request: ModelRequest) -> ModelSou
     record |= {"prompt": config["prompt"]} if files.is_clap else {"scores": head_of(files)}
     if head_of(files) == "softmax" and not files.is_clap:
         notes.append(f"model '{files.name}' has one label a clip: its scores are a softmax's")
+    if mapping is None and not files.is_clap and not request.labels:
+        notes.append(
+            f"model '{files.name}': its own {len(labels)} labels are the classes; --labels NAME maps them to others"
+        )
     if code:
         record["custom_code"] = list(code)
     make: Callable[..., Any] = partial(_make, files, card, labels, mapping, request)

@@ -56,13 +56,13 @@ class TransformersFiles:
         """The model's own labels, in the order of its outputs."""
         own = self.config.get("id2label") or {}
         try:
-            by_index = {int(index): str(label) for index, label in own.items()}
-        except (AttributeError, ValueError):
+            by_index = {int(index): " ".join(str(label).split()) for index, label in own.items()}
+            count = len(by_index) or int(self.config.get("num_labels") or 2)
+        except (AttributeError, TypeError, ValueError):
             raise NiahError(f"model {self.name}: id2label of {CONFIG} is no table") from None
         if sorted(by_index) != list(range(len(by_index))):
             raise NiahError(f"model {self.name}: id2label of {CONFIG} must count 0, 1, 2, ..")
-        count = len(by_index) or int(self.config.get("num_labels") or 2)
-        return [by_index.get(index, f"LABEL_{index}") for index in range(count)]
+        return [by_index.get(index) or f"LABEL_{index}" for index in range(count)]
 
     @property
     def code(self) -> tuple[str, ...]:
@@ -115,10 +115,18 @@ class TransformersFiles:
             )
         paths = [self._fetched(files[0])]
         if files[0].endswith(".json"):
-            shards = sorted(set(self.json(files[0]).get("weight_map", {}).values()))
             where = f"model {self.name}: a file of {files[0]}"
-            paths = [self._fetched(plain_names.component(str(shard), where)) for shard in shards]
+            paths = [
+                self._fetched(plain_names.component(shard, where))
+                for shard in self._shards(files[0])
+            ]
         return tuple(paths)
+
+    def _shards(self, index: str) -> list[str]:
+        shards = self.json(index).get("weight_map")
+        if not isinstance(shards, dict) or not shards:
+            raise NiahError(f"model {self.name}: {index} names no files")
+        return sorted({str(shard) for shard in shards.values()})
 
     def _fetched(self, name: str) -> Path:
         path = self.folder / name

@@ -145,17 +145,16 @@ def load_network(files: TransformersFiles, kind: str, *, trust: bool = False) ->
             trust_remote_code=trust,
             local_files_only=True,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are refused just below, by name
         )
-    lacking = [
-        str(name)
-        for part in ("missing_keys", "mismatched_keys")
-        for name in loading.get(part) or ()
-        if not str(name).endswith(MAY_BE_MISSING)
-    ]
+    missing = [str(name) for name in loading.get("missing_keys") or ()]
+    lacking = [name for name in missing if not name.endswith(MAY_BE_MISSING)]
+    # (name, shape of the file's, shape of the network's)
+    lacking += [str(each[0]) for each in loading.get("mismatched_keys") or ()]
     if lacking:
         raise NiahError(
-            f"model {files.name}: its weights lack {len(lacking)} parameters ({min(lacking)}, ..), which would be "
-            "random: has it a trained classification head?"
+            f"model {files.name}: its weights lack {len(lacking)} parameters or have them in another shape "
+            f"({min(lacking)}, ..), so they would be random: has it a trained head for its labels?"
         )
     return network.float()
 

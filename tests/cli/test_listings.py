@@ -51,7 +51,7 @@ for arguments in {commands!r}:
         main()
     except SystemExit as stop:
         assert not stop.code, (arguments, stop.code)
-    heavy = {{"torch", "timm", "librosa", "numba"}} & set(sys.modules)
+    heavy = {{"torch", "timm", "librosa", "numba", "transformers", "onnxruntime"}} & set(sys.modules)
     assert not heavy, (arguments, heavy)
 """
 

@@ -44,6 +44,7 @@ class _Answers(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         path = unquote(urlsplit(self.path).path)
         self.server.requests.append(f"{self.command} {path}")
+        self.server.tokens.add(self.headers.get("Authorization", ""))
         is_api, rest = path.startswith("/api/"), path.removeprefix("/api/").removeprefix("/")
         kind = "datasets/" if rest.startswith("datasets/") else "models/"
         names = rest.removeprefix("datasets/").removeprefix("models/").split("/")
@@ -82,7 +83,7 @@ class _Answers(BaseHTTPRequestHandler):
 
 
 class LoopbackHub(ThreadingHTTPServer):
-    """The server: `repositories` by "datasets/OWNER/NAME" or "models/OWNER/NAME", and the requests that it got."""
+    """The server: `repositories` by "datasets/OWNER/NAME" or "models/OWNER/NAME", its requests and their tokens."""
 
     daemon_threads = True
 
@@ -90,6 +91,7 @@ class LoopbackHub(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Answers)
         self.repositories: dict[str, Repository] = {}
         self.requests: list[str] = []
+        self.tokens: set[str] = set()
 
     def fetched(self) -> list[str]:
         """Return the paths of the files whose content was sent."""

@@ -31,7 +31,7 @@ def ast(folder: Path, labels: Sequence[str], **config: Any) -> Path:
 
 
 def wav2vec2(folder: Path, labels: Sequence[str], kind: str = "", **config: Any) -> Path:
-    """Write a Wav2Vec2 of any length; `kind` is the class to save, without a head for example."""
+    """Write a Wav2Vec2 of any length, in several files; `kind` is the class to save, without a head for example."""
     import transformers
 
     made = getattr(transformers, kind or "Wav2Vec2ForSequenceClassification")(
@@ -53,7 +53,7 @@ def wav2vec2(folder: Path, labels: Sequence[str], kind: str = "", **config: Any)
         )
     )
     extractor = transformers.Wav2Vec2FeatureExtractor(return_attention_mask=False)
-    return _saved(made, extractor, folder)
+    return _saved(made, extractor, folder, shard="10KB")
 
 
 def clap(folder: Path, *, fusion: bool = False) -> Path:
@@ -96,14 +96,14 @@ def _of(labels: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _saved(model: Any, extractor: Any, folder: Path) -> Path:
+def _saved(model: Any, extractor: Any, folder: Path, shard: str = "1GB") -> Path:
     """Save a model with parameters that are not tiny, so that clips differ."""
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim > 1:
                 parameter.normal_(0, 0.2, generator=generator)
-    model.save_pretrained(folder)
+    model.save_pretrained(folder, max_shard_size=shard)
     extractor.save_pretrained(folder)
     return folder
 
