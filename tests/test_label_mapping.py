@@ -3,7 +3,8 @@
 import pytest
 
 from niah.vocabularies import Vocabulary, vocabulary
-from niah.vocabularies.mapping import map_labels, normalised, own_vocabulary
+from niah.vocabularies.mapping import map_labels, own_vocabulary
+from niah.vocabularies.names import normalised
 
 AUDIOSET = vocabulary("audioset-527")
 

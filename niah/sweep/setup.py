@@ -10,18 +10,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from niah.adapters.importing import import_adapter
 from niah.adapters.loading import adapter_info, choose_device, load_source, make_adapter
 from niah.adapters.model_source import ModelRequest
+from niah.adapters.network_adapter import NetworkAdapter
 from niah.adapters.protocol import Adapter
 from niah.adapters.scan_choice import use_scan
-from niah.adapters.weights import is_cached
+from niah.adapters.weights import is_cached, origin, resolve
 from niah.adapters.wrappers.pooled import position_logits_of
 from niah.cards import RANDOM
 from niah.errors import NiahError
 from niah.frontends import Frontend
 from niah.haystacks import Haystack, distinct_names, load_haystack
 from niah.needles import NeedleSet, load_needles
-from niah.needles.defaults import WHAT_TO_GIVE, default_needles, how_to_fetch
+from niah.needles.defaults import EMBEDDED, WHAT_TO_GIVE, default_needles, how_to_fetch
 from niah.needles.feature_cache import FeatureCache
 from niah.needles.needle_part import FIRST, with_part
 from niah.needles.prepared import PreparedNeedles, prepare_alike
@@ -200,6 +202,8 @@ class EvalSetup:
 
     def _needles(self, *, is_default: bool) -> NeedleSet:
         options = self.options
+        if is_default and options.needles != EMBEDDED:
+            self._check_weights()
         try:
             needles = load_needles(
                 options.needles,
@@ -219,12 +223,32 @@ class EvalSetup:
 
     def _what_is_missing(self) -> str:
         """Return what a run by default needs from the network, and what to give in its place."""
-        absent = [f"'{model.name}'" for model in self.models if self._lacks_weights(model)]
-        weights = f", and the weights of {', '.join(absent)} are not here either" if absent else ""
+        absent = [model for model in self.models if self._lacks_weights(model)]
+        names = ", ".join(f"'{model.name}'" for model in absent)
+        weights = f", and the weights of {names} are not here either" if absent else ""
+        hubs = [model.card.weights[model.weights].hub for model in absent if model.weights]
+        fetches = [
+            how_to_fetch(self.options.needles),
+            *(f"`hf download {hub}`" for hub in hubs if hub),
+        ]
         return (
             f"They are the default needles for '{self.labels.name}'{weights}. {WHAT_TO_GIVE}; or fetch them where "
-            f"there is a network: {how_to_fetch(self.options.needles)}"
+            f"there is a network: {', '.join(fetches)}"
         )
+
+    def _check_weights(self) -> None:
+        """Refuse models whose weights no program can fetch, before hundreds of megabytes of needles are fetched."""
+        for model in self.models:
+            if self.options.checkpoint is not None or model.source.make is not None:
+                continue
+            if model.weights:
+                weights = model.card.weights[model.weights]
+                is_absent = self._lacks_weights(model) and origin(weights) == "by hand"
+            else:
+                adapter = import_adapter(model.card)
+                is_absent = isinstance(adapter, type) and issubclass(adapter, NetworkAdapter)
+            if is_absent and self.fetch:
+                resolve(model.card, model.weights)
 
     def _named_haystacks(self) -> dict[str, Haystack]:
         """Load the haystacks, with names that are not those of other haystacks in the run directory."""

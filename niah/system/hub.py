@@ -20,7 +20,7 @@ Kind = Literal["model", "dataset"]
 Answer = TypeVar("Answer")
 
 NO_FILE = "it has no such file"
-_PATIENCE_S = 5.0  # for an answer, where HF_HUB_ETAG_TIMEOUT does not say otherwise
+_PATIENCE_S = 4.0  # for an answer, where HF_HUB_ETAG_TIMEOUT does not say otherwise
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _ETAG = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]*(\.[0-9A-Za-z_-]+)*")

@@ -1,15 +1,13 @@
 """A model's own labels as classes of a vocabulary: by id, by display name, then by a name written in another way."""
 
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from niah.vocabularies import Vocabulary
+from niah.vocabularies.names import alike_names, normalised
 
 _SHOWN = 5  # labels that a sentence lists
-_WORD = re.compile(r"[^\W_]+")
 
 
 @dataclass(frozen=True)
@@ -79,10 +77,7 @@ def map_labels(labels: Sequence[str], vocabulary: Vocabulary) -> LabelMapping:
         vocabulary: the classes.
     """
     display = dict(zip(vocabulary.ids, vocabulary.names, strict=True))
-    counts = Counter(map(normalised, vocabulary.names))
-    alike = {
-        normalised(name): id_ for id_, name in display.items() if counts[normalised(name)] == 1
-    }
+    alike = alike_names(vocabulary)
     columns: dict[str, int] = {}
     for column, label in enumerate(labels):
         id_ = vocabulary.id_of(label.strip())
@@ -117,13 +112,6 @@ def own_vocabulary(name: str, labels: Sequence[str]) -> Vocabulary:
         f"{label} ({column})" if label in repeated else label for column, label in enumerate(labels)
     )
     return Vocabulary(name, ids, tuple(labels))
-
-
-def normalised(name: str) -> str:
-    """Return a name without case, accents, signs, spaces and the word "and"."""
-    plain = unicodedata.normalize("NFKD", name.replace("&", " and ")).casefold()
-    plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
-    return "".join(word for word in _WORD.findall(plain) if word != "and")
 
 
 def _part(vocabulary: Vocabulary, ids: tuple[str, ...], display: Mapping[str, str]) -> Vocabulary:

@@ -105,8 +105,20 @@ def test_without_a_network_one_line_names_what_is_missing(
     assert "needles hf:mteb/audioset: cannot be fetched: http://127.0.0.1:9 does not answer" in line
     assert f"the weights of '{model}' are not here either" in line
     assert "--needles FILE" in line
+    assert "`hf download " in line.rpartition("168a7e6")[2]
     assert "hf download mteb/audioset --repo-type dataset --revision 168a7e6" in line
     assert not out.exists()
+
+
+def test_weights_that_no_program_fetches_are_named_before_needles_are_fetched(
+    niah: Niah, hub: LoopbackHub, tmp_path: Path
+) -> None:
+    for model, reason in {
+        "ast-sin-base": "has no released weights: give --checkpoint FILE",
+        "dass-medium:official": "Get DASS_medium.pth at https://github.com/",
+    }.items():
+        assert reason in niah("run", "--model", model, "--out", tmp_path / "run").refusal()
+    assert not hub.requests
 
 
 def test_random_weights_need_no_network(

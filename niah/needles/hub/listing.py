@@ -18,7 +18,6 @@ from niah.system.download import cache_folder
 from niah.system.plain_names import hub as hub_name
 from niah.system.plain_names import relative
 
-PATIENCE_S = 4.0  # for an answer on a set's files
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _BEGIN_OF_COMMIT = re.compile(r"[0-9a-f]{7,40}")
 _SUFFIX = ".parquet"
@@ -71,7 +70,7 @@ def list_dataset(repository: str, revision: str) -> Listing:
     reason = "HF_HUB_OFFLINE is set"
     if not constants.HF_HUB_OFFLINE:
         try:
-            listing = hub.within(PATIENCE_S, lambda: _request(repository, revision))
+            listing = hub.within(hub.ask_timeout_s(), lambda: _request(repository, revision))
         except Exception as error:  # the library's own differ with its version
             if refusal := hub.why_refused(error, f"datasets/{repository}", revision):
                 raise NiahError(f"needles hf:{repository}: {refusal}") from error
@@ -94,7 +93,7 @@ def _request(repository: str, revision: str) -> Listing:
     api = HfApi(endpoint=constants.ENDPOINT)
     try:
         info = api.dataset_info(
-            repository, revision=revision or None, timeout=PATIENCE_S, files_metadata=True
+            repository, revision=revision or None, timeout=hub.ask_timeout_s(), files_metadata=True
         )
     except Exception as error:
         if type(error).__name__ != "RevisionNotFoundError" or not _BEGIN_OF_COMMIT.fullmatch(

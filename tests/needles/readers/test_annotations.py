@@ -9,6 +9,7 @@ import soundfile
 from niah.audio import AudioError
 from niah.errors import NiahError
 from niah.needles import NeedleSet, load_needles, waveform
+from niah.needles.verify import verify
 from tests.helpers.clip_files import AUDIOSET, RATE, by_id
 
 SPEECH, DOG, MUSIC = "/m/09x0r", "/m/0bt9lr", "/m/04rlf"
@@ -68,6 +69,13 @@ def test_a_needle_is_the_event_with_the_labels_that_are_heard_in_it(
     np.testing.assert_allclose(waveform(first, RATE).samples, expected, atol=1e-6)
     assert len(waveform(second, RATE).samples) == 10 * RATE  # its first ten seconds
     assert first.source.digest() != second.source.digest()
+
+
+def test_events_are_verified_as_clips_are(folder: Path) -> None:
+    text = "path,onset,offset,label\nrec.wav,1,3,Dog\nrec.wav,29,31,Speech\n"
+    report = verify(load(folder, "a.csv", text), RATE)
+    assert (report.n_clips, report.n_readable, report.durations_s) == (2, 1, (2.0, 2.0, 2.0))
+    assert report.clips_per_class == {"Dog": 1, "Speech": 1}
 
 
 def test_what_is_heard_ends_with_the_ten_seconds_and_begins_at_a_tenth(folder: Path) -> None:
