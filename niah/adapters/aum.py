@@ -1,9 +1,8 @@
 """AuM checkpoints: the official `best_audio_model.pth`, whose keys show the design."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
@@ -46,9 +45,10 @@ class Aum(NetworkAdapter):
                 f"checkpoint {path} is {_SHOWN[design]} and model '{self.name}' is {_SHOWN[expected]}: "
                 f'give a card with design = "{design}"'
             )
-        fitted = replace(built, design=design, trained_frames=_trained_frames(state, built))
-        if fitted != built:
-            self.network = AumNetwork(fitted)
+        frames = _trained_frames(state, built)
+        if (design, frames) != (built.design, built.trained_frames):
+            self.config = {**self.config, "design": design, "trained_frames": frames}
+            self.network = cast(AumNetwork, self.outline())
         super().load(path)
 
     @staticmethod

@@ -168,6 +168,24 @@ def load_strictly(network: nn.Module, state: Mapping[str, Tensor], source: str) 
     Raises:
         NiahError: a key is missing, extra, of another shape or type, or not finite.
     """
+    check_fit(network, state, source)
+    for key, value in state.items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise NiahError(f"checkpoint {source}: {key} holds NaN or infinity")
+    network.load_state_dict(dict(state))
+
+
+def check_fit(network: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+    """Check the names, shapes and types of a state dict against a network, which may be on the meta device.
+
+    Args:
+        network: the network.
+        state: one tensor for each of its parameters and buffers.
+        source: the file's name, for errors.
+
+    Raises:
+        NiahError: a key is missing, extra, or of another shape or type.
+    """
     own = network.state_dict()
     expected = {key: tuple(value.shape) for key, value in own.items()}
     shapes = {key: tuple(value.shape) for key, value in state.items()}
@@ -192,10 +210,6 @@ def load_strictly(network: nn.Module, state: Mapping[str, Tensor], source: str) 
         problems.append(f"{len(kinds)} of another kind ({_some(kinds)})")
     if problems:
         raise NiahError(f"checkpoint {source} does not fit this model: " + "; ".join(problems))
-    for key, value in state.items():
-        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            raise NiahError(f"checkpoint {source}: {key} holds NaN or infinity")
-    network.load_state_dict(dict(state))
 
 
 def state_sha256(network: nn.Module) -> str:
@@ -252,9 +266,8 @@ def _read_pickle(path: Path) -> Any:
     except Exception as error:  # a damaged pickle may raise anything
         if named := _refused_global(error):
             raise NiahError(
-                f"checkpoint {path} is refused: it holds something other than tensors ({named}). Where you trust the "
-                "file, take its state dict out once (torch.load(FILE, weights_only=False), then ['model'] or "
-                "['state_dict']) and save that alone with torch.save, or as .safetensors"
+                f"checkpoint {path} is refused: it holds something other than tensors ({named}), which loading would "
+                "run. Ask its authors for the state dict alone, as .safetensors or from torch.save"
                 f"{how_to_fetch_again(path)}"
             ) from None
         raise NiahError(

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from niah.adapters.checkpoints import (
     State,
+    check_fit,
     file_and_set,
     load_strictly,
     read_checkpoint,
@@ -23,6 +24,7 @@ from niah.errors import NiahError
 from niah.frontends import Frontend
 from niah.frontends.kaldi import AST
 from niah.networks.layers.init import without_random_start
+from niah.networks.outline import outline
 from niah.randomness import torch_seed
 from niah.system.download import sha256_of
 from niah.vocabularies import vocabulary
@@ -68,9 +70,9 @@ class NetworkAdapter(ABC):
         self.random = False
         if device.type == "cpu":
             self.safe_elements = INDEXED_BY_64_BITS
+        self.config: Mapping[str, Any] = card.config
         try:
-            with without_random_start():  # `load` or `randomise` come next
-                self.network = self.build(card.config, len(self.labels))
+            self.network = self.outline()  # `load` or `randomise` come next
         except (*_MISFITS, MemoryError) as error:
             raise NiahError(
                 f"card {card.path}: [config] does not fit {card.adapter}: {_line(error)}"
@@ -80,6 +82,10 @@ class NetworkAdapter(ABC):
                 f"card {card.path}: [config] has {card.config['mels']} mels, but features of {card.adapter} have "
                 f"{self.frontend.mels}"
             )
+
+    def outline(self) -> nn.Module:
+        """Build the network of `config` without memory for its weights (`niah.networks.outline`)."""
+        return outline(lambda: self.build(self.config, len(self.labels)))
 
     @staticmethod
     @abstractmethod
@@ -120,6 +126,9 @@ class NetworkAdapter(ABC):
         """
         checkpoint = read_checkpoint(path)
         state = self.official_state(checkpoint.state, self.network)
+        check_fit(self.network, state, str(path))  # before its memory is taken
+        with without_random_start():
+            self.network = self.build(self.config, len(self.labels))
         load_strictly(self.network, state, str(path))
         file, _ = file_and_set(path)
         self.weights_sha256 = sha256_of(file)
@@ -143,7 +152,7 @@ class NetworkAdapter(ABC):
     def randomise(self, seed: int) -> None:
         """Draw seeded random weights; for efficiency measurements only."""
         with torch_seed(seed):
-            self.network = self.build(self.card.config, len(self.labels))
+            self.network = self.build(self.config, len(self.labels))
         self.weights_sha256 = state_sha256(self.network)
         self.weights_source = RANDOM
         self.random = True

@@ -48,8 +48,8 @@ class SelfSupervised(NetworkAdapter):
             )
         stored = stored_grid(state, self.network, self.class_tokens)
         if any(stored) and stored != self.network.config.stored:
-            config = {**self.card.config, "table": stored}
-            self.network = self.build(config, len(self.labels))
+            self.config = {**self.config, "table": stored}
+            self.network = self.outline()
         super().load(path)
 
     def tokens(self, frames: int) -> int:

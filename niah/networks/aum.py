@@ -95,7 +95,7 @@ class Aum(nn.Module):
         super().__init__()
         self.config = config
         width = config.width
-        rates = torch.linspace(0, config.drop_path, config.depth).tolist()
+        rates = torch.linspace(0, config.drop_path, config.depth, device="cpu").tolist()
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
         self.patch_embed = PatchEmbed(width, config.patch, config.patch)
         self.pos_embed = PosEmbed(config.tokens(config.trained_frames), width)

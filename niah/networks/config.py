@@ -8,8 +8,9 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 Config = TypeVar("Config")
 
 LARGEST = 1 << 16  # of a width, a number of frames or of mels
-DEEPEST = 512  # blocks
+DEEPEST = 128  # blocks
 MAY_BE_ZERO = ("patch", "first_column", "table")  # where 0 means that there is none
+ABOVE_ZERO = ("mlp_ratio", "initial_A")
 MAY_BE_NEGATIVE = ("first_column",)
 
 
@@ -39,6 +40,8 @@ def _check(name: str, value: Any, hint: Any) -> None:
             raise ValueError(f"{name} must be a list of numbers, got {value!r:.60}")
         for each in value:
             _check(name, each, get_args(hint)[0])
+        if name == "depths" and sum(value) > DEEPEST:
+            raise ValueError(f"depths must be {DEEPEST} blocks at most in all, got {sum(value)}")
     elif get_origin(hint) is Literal or hint in (str, bool):
         wanted = bool if hint is bool else str
         if not isinstance(value, wanted):
@@ -52,3 +55,7 @@ def _check(name: str, value: Any, hint: Any) -> None:
             raise ValueError(f"{name} must be {least} to {most}, got {value!r:.60}")
     elif not (0 <= value < math.inf and value <= LARGEST):
         raise ValueError(f"{name} must be 0 to {LARGEST}, got {value!r:.60}")
+    elif name in ABOVE_ZERO and value == 0:
+        raise ValueError(f"{name} must be above 0")
+    elif name == "drop_path" and value >= 1:
+        raise ValueError(f"drop_path must be below 1, got {value!r:.60}")

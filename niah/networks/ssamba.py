@@ -74,7 +74,7 @@ class VisionMamba(nn.Module):
         self.patch_embed = PatchEmbed(width, config.patch, config.stride)
         self.layers = nn.ModuleList([Block(width) for _ in range(config.depth)])
         # one draw for both blocks of a pair, where the official code draws for each
-        rates = torch.linspace(0, config.drop_path, pairs).tolist()
+        rates = torch.linspace(0, config.drop_path, pairs, device="cpu").tolist()
         self.drop_paths = nn.ModuleList([DropPath(rate) for rate in rates])
         self.norm_f = nn.LayerNorm(width, eps=NORM_EPS)
         for table in (self.cls_token, self.pos_embed):

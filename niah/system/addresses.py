@@ -1,7 +1,7 @@
 """Open an http(s) address, and nothing else: other schemes are refused, also where a server redirects to.
 
-A silent server is abandoned after `timeout_s`; one that sends its headers drop by drop, after
-`HEADERS_S`.
+A host that does not answer is abandoned after `CONNECT_S`, a silent server after `timeout_s`; one that sends its
+headers drop by drop, after `HEADERS_S`.
 """
 
 import http.client
@@ -16,6 +16,9 @@ from typing import IO, Any
 from urllib.error import URLError
 from urllib.parse import quote, urlsplit, urlunsplit
 
+from niah.system.deadline import within
+
+CONNECT_S = 4.0  # in which a host's name must have been found and the connection made
 HEADERS_S = 60.0  # in which a server's headers must have come
 _LEFT_AS_THEY_ARE = "/%:@!$&'()*+,;=~"
 
@@ -82,8 +85,17 @@ def _only_http(url: str) -> None:
         raise URLError(f"{url[:60]!r} is no http:// or https:// address")
 
 
+def _connected(address: tuple[str, int], *args: Any) -> socket.socket:
+    """Look up a host's name and connect to one of its addresses, all within `CONNECT_S`."""
+    return within(CONNECT_S, lambda: socket.create_connection(address, *args))
+
+
 class _Bounded(http.client.HTTPConnection):
-    """A connection whose headers come in `HEADERS_S` or not at all."""
+    """A connection that is made in `CONNECT_S`, and whose headers come in `HEADERS_S`, or not at all."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._create_connection = _connected
 
     def getresponse(self) -> HTTPResponse:
         late = threading.Event()

@@ -7,20 +7,18 @@ names are refused.
 
 import os
 import re
-import threading
-from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 from niah.errors import NiahError
+from niah.system.deadline import within
 from niah.system.plain_names import below
 
 Kind = Literal["model", "dataset"]
-Answer = TypeVar("Answer")
 
 NO_FILE = "it has no such file"
-_PATIENCE_S = 4.0  # for an answer, where HF_HUB_ETAG_TIMEOUT does not say otherwise
+_PATIENCE_S = 4.0  # for an answer, the look-up of the name included, where HF_HUB_ETAG_TIMEOUT does not say otherwise
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _ETAG = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]*(\.[0-9A-Za-z_-]+)*")
@@ -178,33 +176,3 @@ def why_refused(error: BaseException, what: str, revision: str = "") -> str:
     if "RemoteEntryNotFoundError" in kinds or status == HTTPStatus.NOT_FOUND:
         return NO_FILE
     return "" if status is None else f"{constants.ENDPOINT} answers with status {status}"
-
-
-def within(limit_s: float, request: Callable[[], Answer]) -> Answer:
-    """Return the result of a request that is abandoned after a time: a name server's silence has no other limit.
-
-    Args:
-        limit_s: seconds.
-        request: it.
-
-    Raises:
-        TimeoutError: no result in that time.
-        Exception: as the request.
-    """
-    results: list[Answer] = []
-    errors: list[Exception] = []
-
-    def run() -> None:
-        try:
-            results.append(request())
-        except Exception as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(limit_s)
-    if errors:
-        raise errors[0]
-    if not results:
-        raise TimeoutError(f"no answer in {limit_s:g} s")
-    return results[0]

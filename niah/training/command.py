@@ -17,6 +17,7 @@ from niah.errors import NiahError, one_line
 from niah.frontends import Frontend
 from niah.frontends.kaldi import KaldiFrontend
 from niah.needles import NeedleSet, load_needles
+from niah.networks.outline import outline
 from niah.randomness import torch_seed
 from niah.system.atomic import one_line_os_errors, remove_leftovers
 from niah.system.download import cache_folder
@@ -83,7 +84,7 @@ def train_recipe(
     frontend = family.default_frontend
     _check_teachers(recipe, labels)
     processes = Processes(recipe, choose_device(device))
-    teachers = _load_teachers(recipe, processes.device)
+    teachers = load_teachers(recipe, processes.device)
     cache = _ready_cache(processes)
     note = _note if processes.is_first else _silent
 
@@ -135,6 +136,9 @@ def _initial_network(
     """Draw the network's weights by the recipe's seed, and load those that it starts from."""
     with torch_seed(recipe.seed):
         try:
+            outline(
+                lambda: family.build(card.config, classes)
+            )  # refuses sizes before memory is taken
             network = family.build(card.config, classes)
         except (
             Exception
@@ -182,8 +186,19 @@ def _check_teachers(recipe: Recipe, labels: Vocabulary) -> None:
             )
 
 
-def _load_teachers(recipe: Recipe, device: torch.device) -> list[Adapter]:
-    """Load the teachers on this process' own device."""
+def load_teachers(recipe: Recipe, device: torch.device) -> list[Adapter]:
+    """Load the teachers on this process' own device.
+
+    Args:
+        recipe: names them, and the files of their weights.
+        device: of the process.
+
+    Returns:
+        The teachers; none for a recipe without, or whose student teaches itself.
+
+    Raises:
+        NiahError: a teacher whose weights cannot be had.
+    """
     if recipe.teacher == (EMA,):
         return []
     files = recipe.teacher_file or ("",) * len(recipe.teacher)

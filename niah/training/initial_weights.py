@@ -23,7 +23,8 @@ from niah.cards import find_model
 from niah.errors import NiahError
 from niah.networks.ast import CLASS_TOKENS, Ast
 from niah.networks.dass.network import Dass
-from niah.system.download import cache_folder
+from niah.system.download import cache_folder, fetch
+from niah.system.hub import fetch_from_hub
 
 _RELEASES = "https://github.com/MzeroMiko/VMamba/releases/download/%23v2cls/"
 VMAMBA_FILES: dict[tuple[int, ...], str] = {  # by DASS's depths
@@ -35,6 +36,7 @@ DEIT_NAMES = {  # by AST's width
     384: "deit_small_distilled_patch16_224",
     768: "deit_base_distilled_patch16_384",
 }
+_INSTEAD = "Download the file elsewhere and give it with --set start_file=FILE"
 _OLDER_NAMES = (  # as VMamba's own loader renames them
     (r"^patch_embed\.proj\.", "patch_embed.0."),
     (r"^patch_embed\.norm\.", "patch_embed.2."),
@@ -184,26 +186,17 @@ def _fetched_vmamba(network: Dass, name: str) -> Path:
     if released is None:
         raise NiahError(f"model '{name}': VMamba has no weights of depths {network.config.depths}")
     path = cache_folder() / "weights" / "vmamba" / released
-    if not path.is_file():
-        raise NiahError(
-            f"ImageNet weights for '{name}': download {_RELEASES}{released} (its checksum is not known here, so no "
-            f"program fetches it), and put it at {path} or give --set start_file=FILE"
-        )
-    return path
+    return fetch(f"{_RELEASES}{released}", "", path, instead=_INSTEAD)
 
 
 def _timm_deit(network: Ast, name: str) -> State:
     released = DEIT_NAMES.get(network.config.width)
     if released is None:
         raise NiahError(f"model '{name}': DeiT has no weights of width {network.config.width}")
-    import timm
-
+    repository = f"timm/{released}.fb_in1k"
     try:
-        deit = timm.create_model(f"{released}.fb_in1k", pretrained=True)
-    except Exception as error:  # whatever the hub's client raises without a connection
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        return read_state(fetch_from_hub(repository, "model.safetensors", ""))
+    except NiahError as error:
         raise NiahError(
-            f"ImageNet weights for '{name}' ({released}) could not be fetched: {reason}. "
-            "Download them elsewhere and give --set start_file=FILE"
-        ) from None
-    return dict(deit.state_dict())
+            f"ImageNet weights for '{name}' (huggingface.co/{repository}): {error}. {_INSTEAD}"
+        ) from error

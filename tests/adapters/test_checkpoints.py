@@ -176,8 +176,9 @@ def test_code_is_refused_by_its_name_and_not_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     torch.save({"x": Payload()}, tmp_path / "code.pth")
-    with pytest.raises(NiahError, match=r"something other than tensors \(\S*print\)"):
+    with pytest.raises(NiahError, match=r"something other than tensors \(\S*print\)") as refused:
         read_state(tmp_path / "code.pth")
+    assert "weights_only" not in str(refused.value)  # no advice to run it
     assert "code was run" not in capsys.readouterr().out
 
 

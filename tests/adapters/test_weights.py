@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,11 +16,15 @@ import pytest
 import torch
 
 import niah
+import niah.training.command as train_command
 from niah.adapters.checkpoints import read_state
 from niah.adapters.weights import is_cached, local_path, resolve
 from niah.cards import ModelCard, Weights, find_model, model_cards
 from niah.errors import NiahError
+from niah.system import addresses
+from niah.system import hub as hub_module
 from niah.system.download import sha256_of
+from niah.training.recipes import Recipe
 from tests.helpers import tiny
 from tests.helpers.bad_names import BAD_NAMES
 
@@ -341,6 +346,41 @@ def test_the_hub_out_of_reach_is_told_at_once(
     assert ".." not in told
     assert resolve(card(tmp_path, hub="someone/else"), "own").is_file()  # from the cache
     assert len(hub.asked) == asked
+
+
+@pytest.mark.parametrize("command", ["run", "train"])
+def test_a_hub_that_never_answers_is_told_in_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    def load() -> None:
+        if command == "run":
+            niah.load_model("dass-medium")
+        recipe = Recipe(model="dass-small", teacher=("ast",))
+        train_command.load_teachers(recipe, torch.device("cpu"))
+
+    assert hub_module._PATIENCE_S < 5
+    assert addresses.CONNECT_S < 5
+    monkeypatch.setattr("niah.system.hub._PATIENCE_S", 0.3)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    begin = time.monotonic()
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, says nothing
+        hub_lies_at(f"http://127.0.0.1:{silent.getsockname()[1]}", monkeypatch)
+        with pytest.raises(NiahError, match=r"does not give it: no answer in 0\.3 s\. ") as told:
+            load()
+    assert time.monotonic() - begin < 3
+    fix = "--checkpoint" if command == "run" else "--set teacher_file=FILE"
+    assert str(told.value).endswith(f"Download the file elsewhere and give it with {fix}")
+
+
+def test_a_host_that_drops_packets_is_told_in_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("niah.system.addresses.CONNECT_S", 0.2)
+    monkeypatch.setattr("socket.create_connection", lambda *_, **__: time.sleep(3))
+    begin = time.monotonic()
+    told = refused(card(tmp_path, url="http://198.51.100.1/w.pth", sha256="0" * 64))
+    assert time.monotonic() - begin < 2
+    assert "cannot be fetched (no answer in 0.2 s)" in told
 
 
 def test_offline_mode_asks_nobody(

@@ -1,5 +1,6 @@
 """Starts from ImageNet weights: VMamba's file and DeiT's, with seeded values in their own layouts."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from niah.training.initial_weights import (
     start_dass,
     start_from_imagenet,
 )
+from tests.adapters.test_weights import hub_lies_at
 
 SMALL = {"depths": (1, 1, 1, 1), "dims": (8, 16, 16, 16), "stem": (4, 8)}
 
@@ -105,10 +107,16 @@ def test_positions_of_a_square_become_those_of_a_map() -> None:
 
 def test_what_cannot_be_had_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NIAH_CACHE", str(tmp_path))
-    with pytest.raises(
-        NiahError, match=r"download https://github\.com/MzeroMiko/VMamba/.*tiny_0230s.*start_file"
-    ):
+    dead = "http://127.0.0.1:9"
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    hub_lies_at(dead, monkeypatch)
+    monkeypatch.setattr("niah.training.initial_weights._RELEASES", f"{dead}/")
+    begin = time.monotonic()
+    with pytest.raises(NiahError, match=r"9/vssm1_tiny_0230s\S* cannot be fetched .*start_file"):
         start_from_imagenet(Dass(DassConfig()), "", "dass-small")
+    with pytest.raises(NiahError, match=r"timm/deit_tiny\S*: http://127.0.0.1:9 .*start_file"):
+        start_from_imagenet(Ast(AstConfig(width=192, depth=1, heads=3)), "", "ast-tiny")
+    assert time.monotonic() - begin < 5
     odd = Dass(DassConfig(**SMALL))  # type: ignore[arg-type]
     with pytest.raises(NiahError, match="VMamba has no weights of depths"):
         start_from_imagenet(odd, "", "odd")

@@ -14,6 +14,7 @@ from typing import Any
 
 from niah.errors import NiahError
 from niah.system import atomic, hub
+from niah.system.deadline import within
 from niah.system.download import cache_folder
 from niah.system.plain_names import hub as hub_name
 from niah.system.plain_names import relative
@@ -70,7 +71,7 @@ def list_dataset(repository: str, revision: str) -> Listing:
     reason = "HF_HUB_OFFLINE is set"
     if not constants.HF_HUB_OFFLINE:
         try:
-            listing = hub.within(hub.ask_timeout_s(), lambda: _request(repository, revision))
+            listing = within(hub.ask_timeout_s(), lambda: _request(repository, revision))
         except Exception as error:  # the library's own differ with its version
             if refusal := hub.why_refused(error, f"datasets/{repository}", revision):
                 raise NiahError(f"needles hf:{repository}: {refusal}") from error

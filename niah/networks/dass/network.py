@@ -133,7 +133,7 @@ class Dass(nn.Module):
         super().__init__()
         self.config = config
         dims = config.dims
-        rates = torch.linspace(0, config.drop_path, sum(config.depths)).tolist()
+        rates = torch.linspace(0, config.drop_path, sum(config.depths), device="cpu").tolist()
         self.patch_embed = patch_stem(config.patch, dims[0]) if config.patch else stem(config.stem)
         self.layers = nn.ModuleList()
         for i, depth in enumerate(config.depths):
