@@ -404,10 +404,11 @@ def test_a_run_of_two_levels_is_located_in_the_surrounding_one() -> None:
         ({"position": [0.5]}, {}, "position must be a number"),
         ({"position": 2}, {}, "position is out of its range"),
         ({"model": None}, {}, "model must be text"),
-        ({"haystack": "\ud800"}, {}, "surrogates not allowed"),
         ({"more": 1}, {}, "unknown entry 'more'"),
         ({}, {"clip": ["c1"]}, "clip must be text"),
         ({}, {"error_s": float("nan")}, "error_s must be within"),
+        ({}, {"hit": 2}, "hit must be 0 to 1"),
+        ({}, {"chance_hit": -1}, "chance_hit must be 0 to 1"),
     ],
 )
 def test_what_a_stored_localisation_may_not_hold(

@@ -101,7 +101,7 @@ def safetensors(rng: Random, folder: Path) -> Path:
             {
                 key: each.contiguous()
                 for key, each in _odd_state(rng, _DENSE).items()
-                if isinstance(key, str)
+                if isinstance(key, str) and key.isprintable()
             }
         )
     else:

@@ -139,6 +139,8 @@ def _summarised(file: Path) -> Located:
     content = atomic.read_json(file)
     try:
         pairs = [_pair(row) for row in content["pairs"]]
+        if not pairs:
+            raise ValueError("it has no pairs")
         rate = hit_rate([pair["clip"] for pair in pairs], [pair["hit"] for pair in pairs])
         return Located(
             **stored_row.checked(Located, content["about"]),
@@ -161,7 +163,9 @@ def _pair(row: Sequence[Any]) -> dict[str, Any]:
     for name in ("clip", "label"):
         stored_row.text(name, pair[name])
     for name in PAIR_FIELDS[2:]:
-        stored_row.number(name, float(pair[name]) if name == "hit" else pair[name])
+        value = stored_row.number(name, float(pair[name]) if name == "hit" else pair[name])
+        if name in ("hit", "chance_hit") and not 0 <= value <= 1:
+            raise ValueError(f"{name} must be 0 to 1, got {value!r}")
     return pair
 
 
