@@ -274,7 +274,7 @@ def _opened(shard: Path) -> Any:
         return pyarrow.parquet.ParquetFile(shard, memory_map=True)
     except FileNotFoundError as error:
         raise NiahError(f"{shard}: no such file") from error
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, ValueError) as error:  # names that are no UTF-8
         raise NiahError(f"{shard}: is not a Parquet file ({error})") from error
 
 
