@@ -18,7 +18,7 @@ ARGUMENTS = {  # of the run in RUN
 
 # command, option, what the line calls it, values that are refused
 TABLE: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
-    ("run", "--lengths", "length", ("5", "-20", "0", "10,1e15", "10.001,20", *INFINITE[:4])),
+    ("run", "--lengths", "length", ("10.1", "-20", "0", "10,1e15", "10.001,20", *INFINITE[:4])),
     ("run", "--lengths", "--lengths", ("ten", "10;20", "10 20", "0x14")),
     ("run", "--lengths", "lengths", ("", ",", " ")),
     ("run", "--snr", "--snr", (*INFINITE, "201")),
