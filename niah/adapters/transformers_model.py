@@ -207,7 +207,9 @@ def fixed_seconds(extractor: Any, rate: int) -> float | None:
         middle = (low + high) // 2
         heard = hears_end(extractor, middle * row, rate)
         low, high = (middle, high) if heard else (low, middle)
-    return low / 100
+    return (
+        max(1, low - round(100 * _END_S) + 1) / 100
+    )  # the last quarter of a second begins before the cut
 
 
 def hears_end(extractor: Any, samples: int, rate: int) -> bool:

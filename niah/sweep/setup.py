@@ -101,6 +101,8 @@ class EvalSetup:
             ),
             objects=options.objects,
         )
+        if options.prompt and not any("prompt" in model.source.record for model in self.models):
+            raise NiahError("--prompt is of text models, and there is none")
         self.labels = common_labels(self.models)
         self._is_random = options.checkpoint == RANDOM or all(m.source.random for m in self.models)
         spec = options.needles or default_needles(self.labels, random=self._is_random)

@@ -187,6 +187,8 @@ def test_clap_scores_the_names_of_the_classes_in_a_prompt(
     assert not torch.allclose(both[0], both[1])
     other = find_source(folder, ModelRequest(labels=str(hub.labels)))
     assert other.record["prompt"] == "this is a sound of {}"
+    with pytest.raises(NiahError, match="--prompt is of text models, and there is none"):
+        hub.run("prompted", hub.folder / "three", prompt="a {} one")
     assert other.card.fingerprint != find_source(folder, request).card.fingerprint
 
 
@@ -205,9 +207,7 @@ class Cropping:
 def test_a_crop_that_nobody_declares_is_noticed() -> None:
     import transformers
 
-    longest_s = fixed_seconds(Cropping(5), 1000)
-    assert longest_s is not None
-    assert 5 <= longest_s <= 5.25  # what its last quarter of a second tells
+    assert fixed_seconds(Cropping(5), 1000) == 5
     assert fixed_seconds(Cropping(100), 1000) is None
     assert hears_end(Cropping(100), 100_000, 1000)
     assert fixed_seconds(transformers.WhisperFeatureExtractor(), 16000) == 30

@@ -1,6 +1,7 @@
 """Models of `transformers` of a few thousand random parameters, each a folder of `save_pretrained`."""
 
 import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ def ast(folder: Path, labels: Sequence[str], **config: Any) -> Path:
     """Write an AST of 1024 frames."""
     import transformers
 
+    with warnings.catch_warnings(action="ignore"):  # of its empty mel filters
+        extractor = transformers.ASTFeatureExtractor()
     return _saved(
         transformers.ASTForAudioClassification(
             transformers.ASTConfig(
@@ -25,7 +28,7 @@ def ast(folder: Path, labels: Sequence[str], **config: Any) -> Path:
                 **config,
             )
         ),
-        transformers.ASTFeatureExtractor(),
+        extractor,
         folder,
     )
 
