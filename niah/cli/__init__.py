@@ -3,6 +3,7 @@
 Heavy imports are inside the commands, so that listings and help never import torch.
 """
 
+import io
 import sys
 from collections.abc import Callable
 from typing import Annotated
@@ -81,6 +82,7 @@ app.add_typer(data.app, name="data")
 
 def main() -> None:
     """Run `niah`."""
+    _print_in_any_encoding()
     status: int | None = None
     try:
         status = app(prog_name="niah", standalone_mode=False)
@@ -95,6 +97,13 @@ def main() -> None:
     if status == INTERRUPTED:  # typer turns Ctrl-C into this status without a message
         fail("interrupted; the same command goes on from what is finished", status=status)
     sys.exit(status or 0)
+
+
+def _print_in_any_encoding() -> None:
+    """Print "?" for what a terminal or pipe cannot take: a sign in a table must not end a run of hours."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _fail_usage(error: Exception) -> None:

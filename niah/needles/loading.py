@@ -14,6 +14,7 @@ from niah.needles.readers import synthetic as embedded
 from niah.needles.readers.rows import NeedleRows, Request, described
 from niah.needles.selection import select
 from niah.system.folder_walk import files_below
+from niah.system.printable import printable
 from niah.system.text_tables import read_table
 from niah.vocabularies import Vocabulary
 
@@ -101,7 +102,7 @@ def _parsed(spec: str) -> tuple[str, Mapping[str, frozenset[str]]]:
 def _name(path: Path) -> str:
     """Name the set without the machine's folders: `esc50/manifest.csv`, or a folder's name."""
     path = path.resolve()
-    return path.name if path.is_dir() else f"{path.parent.name}/{path.name}"
+    return printable(path.name if path.is_dir() else f"{path.parent.name}/{path.name}")
 
 
 def _read(path: Path, request: Request) -> NeedleRows:

@@ -27,6 +27,7 @@ from niah.records.summarise import summarise
 from niah.system import atomic
 from niah.system.folders import published_run
 from niah.system.markdown_text import plain
+from niah.system.printable import printable
 from niah.tables import drop as tables
 from niah.tables.effective_lengths import lengths_table
 from niah.tables.published import statements
@@ -77,7 +78,7 @@ def write(run_dir: Path | str, note: Callable[[str], None] = lambda _: None) -> 
 
 def _write_text(file: Path, text: str) -> None:
     with atomic.atomic_write(file) as stream:
-        stream.write(text.encode())
+        stream.write(printable(text).encode())
 
 
 def _warnings(cells: "pd.DataFrame", provenance: Mapping[str, Any]) -> list[str]:

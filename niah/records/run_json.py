@@ -11,6 +11,7 @@ from typing import Any
 
 from niah.errors import NiahError
 from niah.system import atomic, folders
+from niah.system.printable import printable
 
 SCHEMA_VERSION = 2
 OLDEST_SCHEMA = 1
@@ -105,11 +106,7 @@ def _cleaned(value: Any, file: Path, depth: int) -> Any:
     if depth > DEEPEST:
         raise NiahError(f"{file} is nested deeper than {DEEPEST} levels")
     if isinstance(value, dict):
-        return {_text(name): _cleaned(each, file, depth + 1) for name, each in value.items()}
+        return {printable(name): _cleaned(each, file, depth + 1) for name, each in value.items()}
     if isinstance(value, list):
         return [_cleaned(each, file, depth + 1) for each in value]
-    return _text(value) if isinstance(value, str) else value
-
-
-def _text(text: str) -> str:
-    return text.encode(errors="backslashreplace").decode()
+    return printable(value) if isinstance(value, str) else value

@@ -321,7 +321,7 @@ def read_csv(file: Path) -> "pd.DataFrame":
         NiahError: a file that cannot be read, or a row that `validate_row` refuses.
     """
     try:
-        with file.open(newline="", encoding="utf-8") as stream:
+        with file.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.DictReader(stream)
             missing = [name for name in CELL_COLUMNS if name not in (reader.fieldnames or ())]
             if missing:

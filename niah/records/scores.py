@@ -175,8 +175,10 @@ def read(file: Path) -> ClipScores:
     if not file.is_file():
         raise NiahError(f"{file} is missing: run the same command again")
     try:
-        # without threads, so that a file can be read where none can be started
-        table = pq.read_table(file, use_threads=False, pre_buffer=False)
+        # opened here, for pyarrow takes no name that is not UTF-8; without threads, so that a file can be read where
+        # none can be started
+        with file.open("rb") as stream:
+            table = pq.read_table(stream, use_threads=False, pre_buffer=False)
         classes = _classes_of(table)
         _check_columns(table)
         logits, saturated = _logits_of(table, len(classes))
@@ -278,7 +280,8 @@ def count(file: Path) -> int | None:
     import pyarrow.parquet as pq
 
     try:
-        return int(pq.read_metadata(file).num_rows)
+        with file.open("rb") as stream:
+            return int(pq.read_metadata(stream).num_rows)
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         if is_shortage(error):
             raise _refused(file, error) from error
@@ -295,8 +298,9 @@ def saturation(file: Path) -> float:
     import pyarrow.parquet as pq
 
     try:
-        if "logits" in pq.read_schema(file).names:
-            return 0.0
+        with file.open("rb") as stream:
+            if "logits" in pq.read_schema(stream).names:
+                return 0.0
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         raise _refused(file, error) from error
     return read(file).saturated

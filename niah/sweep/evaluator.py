@@ -30,6 +30,7 @@ from niah.sweep.plan import Cell
 from niah.sweep.setup import LoadedModel
 from niah.system.folders import roots_of, without_folders
 from niah.system.memory import free_cached, is_out_of_memory
+from niah.system.printable import printable
 from niah.version import __version__
 
 Advance = Callable[[int], None]
@@ -174,7 +175,10 @@ class ModelEvaluator:
             free_cached(self.device)
             return {"status": "oom", "error": "out of memory"}
         text = str(error) if isinstance(error, NiahError) else _with_place(error)
-        return {"status": "error", "error": without_folders(text, roots_of(vars(self.options)))}
+        return {
+            "status": "error",
+            "error": printable(without_folders(text, roots_of(vars(self.options)))),
+        }
 
     def described(self) -> dict[str, Any]:
         """Return the model's entry in run.json."""

@@ -88,7 +88,9 @@ def write_json(file: Path, content: Mapping[str, object]) -> None:
         content: an object of JSON's types.
     """
     with atomic_write(file) as stream:
-        stream.write((json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+        # a byte of a file name that is not UTF-8 becomes an escape of JSON
+        stream.write(text.encode(errors="backslashreplace"))
 
 
 def read_json(file: Path) -> dict[str, Any]:

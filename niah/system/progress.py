@@ -1,24 +1,30 @@
-"""Progress bars: task, progress and time left, on stderr and only on a terminal."""
+"""Progress of long jobs on stderr: a bar on a terminal, a line a minute in a log."""
 
+import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 
 Item = TypeVar("Item")
+LINE_EVERY_S = 60.0
 
 
 def progress_bar() -> Progress:
-    """Make a progress bar on stderr, which shows on a terminal only."""
+    """Make the progress of one job: a bar on a terminal, else `LogLines`."""
     console = Console(stderr=True)
+    if not console.is_terminal:
+        return LogLines(console=console, disable=True)
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -28,8 +34,43 @@ def progress_bar() -> Progress:
         TimeRemainingColumn(),
         TextColumn("{task.fields[detail]}"),
         console=console,
-        disable=not console.is_terminal,
     )
+
+
+class LogLines(Progress):
+    """Progress as lines of text, one a minute, and one at the end of a job that had any."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._begin = self._last = time.monotonic()
+
+    def advance(self, task_id: TaskID, advance: float = 1) -> None:
+        super().advance(task_id, advance)
+        now = time.monotonic()
+        if now - self._last >= LINE_EVERY_S:
+            self._last = now
+            self._print_line(task_id, now - self._begin)
+
+    def stop(self) -> None:
+        super().stop()
+        if self._last > self._begin:
+            duration = _duration(time.monotonic() - self._begin)
+            for task in self.tasks:
+                print(f"{task.description}: ended after {duration}", file=sys.stderr, flush=True)
+
+    def _print_line(self, task_id: TaskID, seconds: float) -> None:
+        task = next(task for task in self.tasks if task.id == task_id)
+        share = f"{100 * task.completed / task.total:.0f} %" if task.total else ""
+        left = ""
+        if task.total and 0 < task.completed < task.total:
+            left = f"about {_duration(seconds * (task.total / task.completed - 1))} left"
+        parts = [share, f"after {_duration(seconds)}", left, str(task.fields.get("detail", ""))]
+        print(f"{task.description}: {', '.join(filter(None, parts))}", file=sys.stderr, flush=True)
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
 
 
 def track(

@@ -36,5 +36,6 @@ def refuse_foreign(site: Path) -> None:
     if site.exists() and not site.is_dir():
         raise NiahError(f"{site} is a file: give a folder for the leaderboard with --out")
     index = site / "index.html"
-    if index.exists() and GENERATOR not in index.read_text("utf-8", errors="replace"):
+    # a device or a pipe is written to as any other, and must not be read: it may have no end
+    if index.is_file() and GENERATOR not in index.read_text("utf-8", errors="replace"):
         raise NiahError(f"{index} is not a leaderboard's page: give another folder with --out")
