@@ -177,7 +177,12 @@ def test_learned_positions_refuse_other_lengths_and_sinusoids_refuse_learned_one
         niah.load_model("ast-sin-base", checkpoint=tmp_path / "learned.pth")
 
 
-@pytest.mark.parametrize("card", model_cards(), ids=lambda card: card.name)
+NETWORK_CARDS = [
+    card for card in model_cards() if ".onnx:" not in card.adapter
+]  # graphs have files
+
+
+@pytest.mark.parametrize("card", NETWORK_CARDS, ids=lambda card: card.name)
 def test_every_card_makes_an_adapter_of_the_size_it_says(
     card: ModelCard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
