@@ -23,6 +23,8 @@ from niah.cli import (
     preview,
     report,
     run,
+    scenes,
+    score,
     train,
 )
 from niah.cli.messages import fail
@@ -65,6 +67,8 @@ def niah(
 for command in (
     run.run,
     preview.preview,
+    scenes.scenes,
+    score.score,
     report.report,
     locate.locate,
     causes.causes,

@@ -9,11 +9,14 @@ from dataclasses import dataclass, field
 from niah.frontends import Frontend
 from niah.frontends.waveform import is_waveform
 from niah.haystacks import Haystack
+from niah.needles import NeedleSet
 from niah.needles.distractors import Distractors
 from niah.needles.features import NeedleFeatures, loudest_segment
+from niah.needles.needle_part import FIRST
 from niah.needles.prepared import PreparedNeedles
 from niah.placement import arrange, scene_frames
-from niah.records.axes import SHAM
+from niah.records.axes import AXES, SHAM
+from niah.records.schema import Value
 from niah.scenes.builder import Piece, SceneBuilder
 from niah.scenes.lazy import Scene
 from niah.sweep.options import RunOptions
@@ -102,6 +105,36 @@ class Scenes:
                 sham=cell.control == SHAM,
                 like=features if cell.control else None,
             )
+
+    def determinants(self, cell: Cell, needles: NeedleSet) -> dict[str, Value]:
+        """Return all that determines a cell's scenes, for its key; those of the needle alone depend on no haystack.
+
+        Args:
+            cell: the cell.
+            needles: the run's clips.
+        """
+        options = self.options
+        haystack = None if cell.is_base else self.haystacks[cell.haystack]
+        determinants: dict[str, Value] = {
+            "frontend": self.frontend.fingerprint,
+            "protocol": options.protocol,
+            "level": cell.level or options.own_level,
+            "haystack": None if haystack is None else haystack.name,
+            "haystack_sha256": None if haystack is None else haystack.fingerprint,
+            "snr_db": cell.snr_db,
+            "length_s": cell.length_s,
+            "position": cell.position,
+            "seed": options.seed,
+            "clips": needles.ids_sha256,
+        }
+        # an axis that is plain is no determinant: the keys of runs from before there were axes stay
+        axes = {name: getattr(cell, name) for name in AXES if name != "level"}
+        determinants |= {name: value for name, value in axes.items() if value is not None}
+        if not cell.is_base and options.seed_of_noise != options.seed:
+            determinants["noise_seed"] = options.seed_of_noise
+        if options.needle_part != FIRST:
+            determinants["needle_part"] = options.needle_part
+        return determinants
 
     def same_for_all(self, cell: Cell) -> bool:
         """Return whether every clip's scene is the same: a constant without its needle."""

@@ -17,7 +17,6 @@ from niah.adapters.wrappers.padded import Padded
 from niah.adapters.wrappers.pooled import Pooled
 from niah.adapters.wrappers.sliding_window import SlidingWindow, window_starts
 from niah.errors import NiahError
-from niah.needles.needle_part import FIRST
 from niah.placement import scene_frames
 from niah.records.axes import AXES
 from niah.records.run_directory import RunDirectory
@@ -59,33 +58,16 @@ class ModelEvaluator:
 
     def key(self, cell: Cell) -> str:
         """Return the hash of everything that a cell's scores depend on; the base depends on no haystack."""
-        haystack = None if cell.is_base else self.scenes.haystacks[cell.haystack]
         determinants: dict[str, Value] = {
+            **self.scenes.determinants(cell, self.prepared.needles),
             "model": self.card.fingerprint,
             "weights": self.model.weights_sha256,
-            "frontend": self.adapter.frontend.fingerprint,
-            "protocol": self.options.protocol,
-            "level": cell.level or self.options.own_level,
-            "haystack": None if haystack is None else haystack.name,
-            "haystack_sha256": None if haystack is None else haystack.fingerprint,
-            "snr_db": cell.snr_db,
-            "length_s": cell.length_s,
-            "position": cell.position,
             "window_s": self.options.window_s,
             "dtype": self.options.dtype,
-            "seed": self.options.seed,
-            "clips": self.prepared.needles.ids_sha256,
         }
         if self.windows is not None:
             determinants["window_hop_frames"] = self.windows.hop
             determinants["window_pool"] = self.options.window_pool
-        # an axis that is plain is no determinant: the keys of runs from before there were axes stay
-        axes = {name: getattr(cell, name) for name in AXES if name != "level"}
-        determinants |= {name: value for name, value in axes.items() if value is not None}
-        if not cell.is_base and self.options.seed_of_noise != self.options.seed:
-            determinants["noise_seed"] = self.options.seed_of_noise
-        if self.options.needle_part != FIRST:
-            determinants["needle_part"] = self.options.needle_part
         if code := self.model.spec.source.code_sha256 or code_sha256(self.card):
             determinants["adapter_code"] = code
         # the default scan is no determinant either

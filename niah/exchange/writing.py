@@ -1,0 +1,392 @@
+"""The scenes of a plan as sound files; the same command again goes on, more lengths or haystacks amend.
+
+Scenes, clips and cells are those of a run of a waveform model with the same options. Labels and cells are settled
+before the first sound, so that a folder is well-formed whenever the writer is stopped.
+"""
+
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from niah.adapters.waveform import FunctionModel
+from niah.errors import NiahError
+from niah.exchange.scene_set import (
+    MANIFEST,
+    README,
+    SCENES_JSON,
+    SOUNDS,
+    Answer,
+    SceneCell,
+    SceneSet,
+    read_answers,
+    read_scene_set,
+    write_answers,
+)
+from niah.exchange.sound import (
+    SoundFormat,
+    check_gain,
+    fitting_gain,
+    peak_of,
+    sha256_of,
+    sound_format,
+    write_sound,
+)
+from niah.placement import scene_frames
+from niah.records.axes import AXES
+from niah.records.identity import identity_differences, publishable_identity
+from niah.records.lock import acquire_lock
+from niah.records.run_parts import LOCK
+from niah.records.schema import BASE_LENGTH_S, cell_key
+from niah.scenes.lazy import Scene
+from niah.sweep.options import RunOptions
+from niah.sweep.plan import Cell, plan
+from niah.sweep.presets import options_of
+from niah.sweep.setup import EvalSetup
+from niah.system import atomic, folders, spreadsheet
+from niah.system.progress import track
+from niah.system.text_tables import read_table
+from niah.vocabularies import vocabulary
+
+STAND_IN = "scenes"
+DEFAULT_HAYSTACKS = ("silence", "gaussian", "babble")
+_PLACE = ("haystack", "snr_db", "length_s", "position", *(n for n in AXES if n != "pooling"))
+COLUMNS = ("scene", "file", "clip", *_PLACE, "sha256")
+_README = (
+    "The sound files under sounds/ are scenes of Audio NIAH ({protocol}, {clips} clips, {rate} Hz, gain {gain:g} dB): "
+    "labelled clips hidden in haystacks, listed in manifest.csv.\n"
+    "A system writes its predictions as columns scene, label, score (CSV, Parquet or JSON lines; labels by id or name) "
+    "without using what manifest.csv says of a scene.\n"
+    "answers.parquet holds the labels and stays with whoever scores them: "
+    "niah score FOLDER predictions.csv --model NAME --out RUN.\n"
+)
+
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The scenes that are to be written, their seconds of sound, and the most bytes that they take."""
+
+    scenes: int
+    seconds: float
+    largest_bytes: int
+
+    def __str__(self) -> str:
+        hours, gigabytes = self.seconds / 3600, self.largest_bytes / 1e9
+        return f"{self.scenes} scenes, {hours:.3g} h of sound, at most {gigabytes:.3g} GB"
+
+
+def scene_options(settings: Mapping[str, Any], labels: str, sample_rate: int) -> RunOptions:
+    """Return the options of the run that the scenes are of, with a stand-in for its model.
+
+    Args:
+        settings: fields of `RunOptions` on scenes and clips.
+        labels: classes that are scored: a vocabulary's name or file; "": by the needles, those of the synthetic ones or
+            AudioSet's.
+        sample_rate: of the files in Hz.
+
+    Raises:
+        NiahError: as `RunOptions`, an unknown vocabulary, or a rate that waveforms cannot have.
+    """
+    needles = str(settings.get("needles", ""))
+    embedded = needles.partition(":")[0] in ("", "synthetic")
+    labels = labels or ("synthetic" if embedded else "audioset-527")
+    is_file = Path(labels).is_file()
+    classes = vocabulary(Path(labels) if is_file else labels)
+    model = FunctionModel(_no_answer, STAND_IN, sample_rate, classes)
+    own = {"models": (STAND_IN,), "objects": {STAND_IN: model}, "device": "cpu"}
+    (options,) = options_of(
+        {
+            "haystacks": DEFAULT_HAYSTACKS,
+            **settings,
+            **own,
+            "labels": labels,
+            "sample_rate": sample_rate,
+        }
+    )
+    return options
+
+
+def write_scenes(
+    options: RunOptions,
+    *,
+    format_name: str = "flac16",
+    gain_db: float | None = None,
+    dry_run: bool = False,
+    yes: bool = False,
+    note: Note = lambda _: None,
+) -> Forecast:
+    """Write the scenes that are missing in `options.out`.
+
+    Args:
+        options: from `scene_options`.
+        format_name: one of `niah.exchange.sound.FORMATS`.
+        gain_db: of all samples; None: the folder's own; in a new one 0, or the largest at which no scene clips.
+        dry_run: check everything, write nothing.
+        yes: write even if the disk may be too small.
+        note: called with each note for the user.
+
+    Returns:
+        What was missing.
+
+    Raises:
+        NiahError: anything wrong in the options, a folder of other scenes, a scene that would clip, a full disk.
+    """
+    format_ = sound_format(format_name)
+    check_gain(gain_db)
+    setup = EvalSetup(options)
+    for text in setup.notes:
+        note(text)
+    writer = _Writer(setup, format_name, format_)
+    writer.check_folder(gain_db)
+    forecast = writer.forecast()
+    if dry_run:
+        return forecast
+    folder = options.out
+    with atomic.one_line_os_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(folder).free
+    if forecast.largest_bytes > free and not yes:
+        raise NiahError(
+            f"{forecast}, and {folder} has {free / 1e9:.3g} GB free: take fewer --lengths, --positions or --limit, "
+            "another folder, or --yes to try"
+        )
+    lock = acquire_lock(folder)
+    try:
+        writer.write(gain_db, note)
+    finally:
+        lock.release()
+    return forecast
+
+
+@dataclass(frozen=True)
+class _Place:
+    """One scene: its cell, the number of its clip (None: the same for all), its sound."""
+
+    cell: SceneCell
+    number: int | None
+    scene: Scene
+
+    @property
+    def id(self) -> str:
+        return self.cell.scene_id(self.number or 0)
+
+
+class _Writer:
+    """One call of `write_scenes`."""
+
+    def __init__(self, setup: EvalSetup, format_name: str, format_: SoundFormat) -> None:
+        self.setup = setup
+        self.folder = setup.options.out
+        self.format_name, self.format = format_name, format_
+        self.loaded = next(setup.loaded())
+        self.scenes, self.prepared = self.loaded.scenes, self.loaded.prepared
+        self.rate = self.loaded.adapter.sample_rate
+        planned = plan(setup.options, [STAND_IN])
+        self.cells = [
+            (cell, self._described(cell))
+            for cell in planned
+            if cell.is_base or not self.scenes.has_no(cell.haystack)
+        ]
+        self.stored: SceneSet | None = None
+
+    def check_folder(self, gain_db: float | None) -> None:
+        """Read what the folder holds, and refuse other scenes or files."""
+        if not self.folder.exists():
+            return
+        if not self.folder.is_dir():
+            raise NiahError(f"{self.folder} is a file: give a folder to write the scenes to")
+        if not (self.folder / SCENES_JSON).is_file():
+            foreign = [e.name for e in self.folder.iterdir() if e.name not in (LOCK, SOUNDS)]
+            if foreign := [name for name in foreign if not atomic.is_leftover(name)]:
+                raise NiahError(
+                    f"{self.folder} is not empty and holds no scenes ({min(foreign)!r}): give a new folder"
+                )
+            return
+        self.stored = read_scene_set(self.folder)
+        clips = len(self.prepared)
+        stored_clips = self.stored.record.get("needles", {}).get("clips")
+        differences = identity_differences(
+            self.stored.identity, self.setup.identity(), stored_clips, clips
+        )
+        own = {"sample_rate": self.rate, "format": self.format_name}
+        if gain_db is not None:
+            own["gain_db"] = gain_db
+        sound = self.stored.sound
+        differences += [
+            f"{name} is {sound.get(name)} there, {value} now"
+            for name, value in own.items()
+            if sound.get(name) != value
+        ]
+        differences += [
+            f"its haystack '{each.name}' is another sound"
+            for each in self.setup.haystacks.values()
+            if self.stored.haystacks.get(each.name, {}).get("sha256")
+            not in (None, each.fingerprint)
+        ]
+        if differences:
+            raise NiahError(
+                f"{self.folder} holds other scenes ({'; '.join(differences)}): give another folder"
+            )
+
+    def forecast(self) -> Forecast:
+        """Count what is missing; noise hardly compresses, silence to next to nothing."""
+        count, seconds, most = 0, 0.0, 0
+        for cell, described in self.cells:
+            numbers = self._numbers(cell)
+            missing = sum(
+                not self._file(described.key, described.scene_id(n)).exists() for n in numbers
+            )
+            sounding = cell.length_s
+            if self.format.bits is not None and not self._has_noise(cell):
+                sounds = (cell.needle_count or 1) + (cell.distractors or 0)
+                sounding = min(sounding, BASE_LENGTH_S * sounds + sounding / 100)
+            count += missing
+            seconds += missing * cell.length_s
+            most += round(missing * sounding * self.rate * self.format.sample_bytes)
+        return Forecast(count, seconds, most)
+
+    def write(self, gain_db: float | None, note: Note) -> None:
+        """Write scenes.json and the labels, then every scene that is missing, then the manifest."""
+        atomic.remove_leftovers(self.folder)
+        if gain_db is None:
+            gain_db = float(self.stored.sound["gain_db"]) if self.stored else self._measured_gain()
+        if gain_db:
+            note(f"all scenes are written at a gain of {gain_db:g} dB (scenes.json has it)")
+        content = self._scene_set(gain_db)
+        if self.stored is None or content != self.stored:
+            write_answers(self.folder, list(self._answers(content.cells)))
+            content.write(self.folder)
+        readme = _README.format(
+            protocol=content.identity["protocol"],
+            clips=len(self.prepared),
+            rate=self.rate,
+            gain=gain_db,
+        )
+        with atomic.atomic_write(self.folder / README) as stream:
+            stream.write(readme.encode())
+        lines = self._manifest_lines()
+        try:
+            for place in self._tracked("scenes"):
+                file = self._file(place.cell.key, place.id)
+                if place.id in lines and file.exists():
+                    continue
+                if not file.exists():
+                    with atomic.one_line_os_errors(self.folder):
+                        file.parent.mkdir(parents=True, exist_ok=True)
+                    write_sound(file, place.scene, self.rate, self.format, gain_db)
+                lines[place.id] = self._line(place, file)
+        finally:
+            text = spreadsheet.text(COLUMNS, list(lines.values()))
+            with atomic.atomic_write(self.folder / MANIFEST) as stream:
+                stream.write(text.encode())
+
+    def _measured_gain(self) -> float:
+        if self.format.bits is None:
+            return 0.0
+        peak = max(peak_of(place.scene) for place in self._tracked("levels"))
+        return fitting_gain(peak, self.format)
+
+    def _scene_set(self, gain_db: float) -> SceneSet:
+        """The content of scenes.json; cells that the folder has beside those of this plan stay."""
+        record = self.setup.record()
+        haystacks = {
+            each.name: {"contains": list(each.contains), "sha256": each.fingerprint}
+            for each in self.setup.haystacks.values()
+        }
+        own = {described.key: described for _, described in self.cells}
+        if self.stored is not None:
+            own = {cell.key: cell for cell in self.stored.cells} | own
+            haystacks = {**self.stored.haystacks, **haystacks}
+        names = (
+            "niah_version",
+            "arguments",
+            "needles",
+            "versions",
+            "git",
+            "excluded_clips",
+            "notes",
+        )
+        entries: dict[str, Any] = folders.published_run({name: record[name] for name in names})
+        return SceneSet(
+            publishable_identity(self.setup.identity()),
+            entries,
+            haystacks,
+            self.setup.labels,
+            tuple(own.values()),
+            {"sample_rate": self.rate, "format": self.format_name, "gain_db": gain_db},
+        )
+
+    def _answers(self, cells: Sequence[SceneCell]) -> Iterator[Answer]:
+        stored = read_answers(self.folder) if self.stored is not None else {}
+        planned = {described.key: cell for cell, described in self.cells}
+        for described in cells:
+            cell = planned.get(described.key)
+            if cell is None:
+                yield from stored.get(described.key, ())
+                continue
+            others = self.scenes.distractor_labels(cell, self.prepared)
+            same = self.scenes.same_for_all(cell) and not cell.is_base
+            for index, needle in enumerate(self.prepared.needles.needles):
+                yield Answer(
+                    described.key,
+                    described.scene_id(0 if same else index),
+                    needle.id,
+                    () if cell.control else needle.labels,
+                    others[index] if others else (),
+                    needle.group,
+                )
+
+    def _described(self, cell: Cell) -> SceneCell:
+        base = {} if cell.is_base else {"haystack": self.scenes.haystacks[cell.haystack].name}
+        frames = scene_frames(cell.length_s, self.scenes.frontend.needle_frames)
+        columns = {name: getattr(cell, name) for name in _PLACE} | base | {"frames": frames}
+        key = cell_key(self.scenes.determinants(cell, self.prepared.needles))
+        title = str(replace(cell, model="")).removeprefix(", ")
+        return SceneCell(key, title, {k: v for k, v in columns.items() if v is not None})
+
+    def _has_noise(self, cell: Cell) -> bool:
+        return not cell.is_base and self.scenes.haystacks[cell.haystack].needs_snr
+
+    def _numbers(self, cell: Cell) -> range:
+        same = not cell.is_base and self.scenes.same_for_all(cell)
+        return range(1 if same else len(self.prepared))
+
+    def _places(self) -> Iterator[_Place]:
+        for cell, described in self.cells:
+            numbers = self._numbers(cell)
+            same = len(numbers) < len(self.prepared)
+            scenes: Iterable[Scene] = islice(self.scenes.of_cell(cell, self.prepared), len(numbers))
+            for number, scene in zip(numbers, scenes, strict=True):
+                yield _Place(described, None if same else number, scene)
+
+    def _tracked(self, what: str) -> Iterator[_Place]:
+        total = sum(len(self._numbers(cell)) for cell, _ in self.cells)
+        return track(self._places(), what, total)
+
+    def _file(self, key: str, scene: str) -> Path:
+        folder = self.folder / SOUNDS / scene.rpartition("-")[0]
+        assert key.startswith(folder.name)
+        return folder / f"{scene}{self.format.suffix}"
+
+    def _manifest_lines(self) -> dict[str, tuple[object, ...]]:
+        file = self.folder / MANIFEST
+        if not file.is_file():
+            return {}
+        table = read_table(file, COLUMNS)
+        return {row[0]: tuple(row) for row in table.rows}
+
+    def _line(self, place: _Place, file: Path) -> tuple[object, ...]:
+        clip = "" if place.number is None else f"clip{place.number:05d}"
+        name = file.relative_to(self.folder).as_posix()
+        values = (place.cell.columns.get(column, "") for column in _PLACE)
+        return (place.id, name, clip, *values, sha256_of(file))
+
+
+def _no_answer(waveforms: torch.Tensor) -> torch.Tensor:
+    raise NiahError(f"scenes are written, not scored ({len(waveforms)} waveforms)")
