@@ -1,6 +1,7 @@
 """Cards: every one parses and imports, what is wrong in one is told by key, and names lead to them."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from niah.cards import (
 )
 from niah.errors import NiahError
 from niah.haystacks import load_haystack
+from niah.training.recipes import read_recipe
 from niah.vocabularies import vocabulary
 from tests.helpers.bad_names import BAD_NAMES
 
@@ -323,8 +325,27 @@ def test_labels_may_lie_in_another_folder(tmp_path: Path) -> None:
     assert read_model_card(path).labels_source == tmp_path / ".." / ".." / "labels.csv"
 
 
-def test_a_card_nested_too_deeply_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"name = " + b"[" * 5000 + b"]" * 5000, "is not valid TOML: it is nested too deeply"),
+        (b"name = " + b"{a=" * 5000, "is not valid TOML: it is nested too deeply"),
+        (b"[" + b"a." * 5000 + b"a]\nb = 1\n", "unknown key 'a'"),
+        ('name = "Gl\u00fcck"'.encode("latin-1"), "is not valid TOML"),
+        ('name = "x"'.encode("utf-16"), "is not valid TOML"),
+        (b"name = 1" + b"0" * 5000, "cannot be read"),
+        (None, "cannot be read: Too many levels of symbolic links"),
+    ],
+)
+@pytest.mark.parametrize("read", [read_model_card, read_haystack_card, read_recipe])
+def test_a_file_that_is_no_card_is_one_line(
+    tmp_path: Path, content: bytes | None, reason: str, read: Callable[[Path], object]
+) -> None:
     path = tmp_path / "mine.toml"
-    path.write_text(f"name = {'[' * 5000}{']' * 5000}\n")
-    with pytest.raises(NiahError, match="is not valid TOML"):
-        read_model_card(path)
+    if content is None:
+        path.symlink_to(path)
+    else:
+        path.write_bytes(content)
+    with pytest.raises(NiahError, match=reason) as refused:
+        read(path)
+    assert "\n" not in str(refused.value)

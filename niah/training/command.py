@@ -201,11 +201,12 @@ def load_teachers(recipe: Recipe, device: torch.device) -> list[Adapter]:
     """
     if recipe.teacher == (EMA,):
         return []
+    name = "cpu" if device.type == "cpu" else str(device)  # accelerate says "cpu:0"
     files = recipe.teacher_file or ("",) * len(recipe.teacher)
     loaded = []
     for teacher, file in zip(recipe.teacher, files, strict=True):
         try:
-            loaded.append(load_model(teacher, file or None, device=str(device)))
+            loaded.append(load_model(teacher, file or None, device=name))
         except NiahError as error:
             if file or "--checkpoint" not in str(error):
                 raise

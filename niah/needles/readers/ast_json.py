@@ -58,6 +58,6 @@ def _entry(
         if not isinstance(item.get(key), str) or not item[key]:
             raise NiahError(f"{where}: lacks the text '{key}'")
     ids = labels.ids(labels.split(item["labels"]), where)
-    source = FileSource(request.audio(item["wav"], path.parent))
+    source = FileSource(request.audio_text(item["wav"], path.parent))
     recording = str(item.get("group") or item.get("video_id") or "")
     return file_entry(item["wav"], ids, source, where, recording)

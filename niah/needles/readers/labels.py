@@ -4,6 +4,7 @@ One rule for every layout: a label that the vocabulary lacks is left out and not
 left out and noted, and under `strict` either is refused with its line.
 """
 
+import sys
 from collections import Counter
 
 from niah.errors import NiahError
@@ -59,7 +60,7 @@ class LabelReader:
         ids: dict[str, None] = {}
         for label in labels:
             id_ = self._vocabulary.id_of(label)
-            if id_ is None and (id_ := self._alike.get(normalised(label))):
+            if id_ is None and self._alike and (id_ := self._alike.get(normalised(label))):
                 self._guessed[label] += 1
             elif id_ is None:
                 self._problem(f"{where}: {self._vocabulary.problem(label)}")
@@ -67,7 +68,7 @@ class LabelReader:
                 continue
             elif id_ != label:
                 self._names[label] += 1
-            ids[id_] = None
+            ids[sys.intern(id_)] = None  # one text for all clips
         if not ids:
             self._problem(f"{where}: has no label")
         return tuple(ids)
@@ -108,7 +109,9 @@ class LabelReader:
 
     def _is_known(self, text: str) -> bool:
         bare = _bare(text)
-        return self._vocabulary.id_of(bare) is not None or normalised(bare) in self._alike
+        if self._vocabulary.id_of(bare) is not None:
+            return True
+        return bool(self._alike) and normalised(bare) in self._alike
 
     def _problem(self, message: str) -> None:
         if self._strict:

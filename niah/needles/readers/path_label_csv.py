@@ -123,7 +123,7 @@ def _entry(
 ) -> NeedleRow:
     if not row["path"]:
         raise NiahError(f"{row.where}: has no path")
-    source = FileSource(request.audio(row["path"], path.parent))
+    source = FileSource(request.audio_text(row["path"], path.parent))
     ids = labels.ids(texts, row.where)
     return file_entry(row["path"], ids, source, row.where, row.get("group").strip())
 
