@@ -54,7 +54,7 @@ def data_verify(
     needle_set = load_needles(
         needles,
         vocabulary=vocabulary(labels or ("synthetic" if embedded else "audioset-527")),
-        limit=limit or (default_limit(needles) if not embedded else None),
+        limit=default_limit(needles) if limit is None and not embedded else limit,
         broader=broader,
         audio_root=audio_root,
         strict=strict,

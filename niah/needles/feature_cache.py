@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from niah.errors import NiahError
 from niah.system.atomic import atomic_write, one_line_os_errors, remove_leftovers
 
 VERSION = "1"  # of what is stored; another number makes all entries anew
@@ -28,11 +29,19 @@ def content_key(digest: str, *parts: str) -> str:
     return hashlib.sha256("\n".join([VERSION, digest, *parts]).encode()).hexdigest()
 
 
-@dataclass(frozen=True)
+@dataclass
 class FeatureCache:
-    """Named arrays under `root`, one file an entry, in folders by the key's first two digits."""
+    """Named arrays under `root`, one file an entry, in folders by the key's first two digits.
+
+    A cache that cannot be written is no error: its entries are computed whenever they are used.
+
+    Attributes:
+        root: Folder of the entries.
+        problem: Reason why the first entry that could not be written was not; "" as long as all were.
+    """
 
     root: Path
+    problem: str = ""
 
     def get_or_make(
         self, key: str, make: Callable[[], Mapping[str, NDArray[np.generic]]]
@@ -44,17 +53,20 @@ class FeatureCache:
             make: computes its arrays.
 
         Raises:
-            NiahError: it cannot be written (full disk); and what `make` raises.
+            NiahError: what `make` raises.
         """
         path = self.path(key)
         stored = _read(path)
         if stored is not None:
             return stored
         made = dict(make())
-        with one_line_os_errors(self.root):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path) as file:
-            file.write(_packed(made))
+        try:
+            with one_line_os_errors(self.root):
+                path.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_write(path) as file:
+                file.write(_packed(made))
+        except NiahError as error:
+            self.problem = self.problem or str(error).partition(":")[0]
         return made
 
     def path(self, key: str) -> Path:

@@ -112,10 +112,11 @@ class EvalSetup:
         self.device = choose_device(options.device)
         check_available(options.kernel, self.device)
         self._scenes = self._checked_scenes()
+        self._cache = FeatureCache(cache_folder() / "features")
         self._prepared = prepare_alike(
             needles,
             {fingerprint: scenes.frontend for fingerprint, scenes in self._scenes.items()},
-            FeatureCache(cache_folder() / "features"),
+            self._cache,
             keep_waveform=needs_waveforms(options.protocol, options.levels),
             strict=options.strict,
         )
@@ -143,8 +144,13 @@ class EvalSetup:
         of_cells = [*left_out(self.options), *long_windows(self.options)]
         described = (note for model in self.models for note in model.source.notes)
         of_models = [*described, *self._unplayable, *self._windowed, *absent]
-        of_set = self.clips.notes
+        of_set = [*self.clips.notes, *self._cache_notes()]
         return list(dict.fromkeys([*of_set, *of_clips, *self._renamed, *of_cells, *of_models]))
+
+    def _cache_notes(self) -> list[str]:
+        if not self._cache.problem:
+            return []
+        return [f"{self._cache.problem}: clips are read again for every cell, which is slower"]
 
     def loaded(self) -> Iterator[LoadedModel]:
         """Load one model after another, so that only one is in memory."""
