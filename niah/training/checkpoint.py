@@ -19,6 +19,7 @@ from niah.training.recipes import Recipe
 
 CHECKPOINT = "checkpoint.pt"
 _CHECKSUM = "sha256"  # key of the checksum over all else that the file holds
+_MOMENTS = {"step", "exp_avg", "exp_avg_sq"}  # of Adam and AdamW
 _ADVICE = "remove it to begin anew"
 
 
@@ -119,9 +120,50 @@ def resume(
         if moving is not None:
             moving.load_state_dict(saved["moving"])
         values = {each.name: saved["standing"][each.name] for each in fields(TrainState)}
+        _check_moments(optimiser)
+        _check_progress(values)
     except Exception as error:  # torch raises KeyError to AttributeError, by what does not fit
         raise NiahError(f"{path} does not fit this model ({one_line(error)}): {_ADVICE}") from None
     return TrainState(**values)
+
+
+def _check_moments(optimiser: Any) -> None:
+    """Check that each parameter has Adam's step and moments, of its shape, or nothing yet.
+
+    Raises:
+        ValueError: another entry, or one of another type or shape; it would end the first step in a traceback.
+    """
+    for parameter, state in optimiser.state.items():
+        if set(state) != _MOMENTS:
+            raise ValueError(f"the optimiser's state has {sorted(map(str, state))}")
+        for name, value in state.items():
+            shape = () if name == "step" else tuple(parameter.shape)
+            if not isinstance(value, Tensor) or tuple(value.shape) != shape:
+                raise ValueError(f"the optimiser's {name} is no tensor of shape {shape}")
+    for group in optimiser.param_groups:
+        for name, default in optimiser.defaults.items():
+            if _kind(group.get(name)) != _kind(default):
+                raise ValueError(f"the optimiser's {name} is {group.get(name)!r:.60}")
+
+
+def _kind(value: Any) -> str:
+    """Return the kind of a setting; whole numbers and others are of one."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return "number" if is_number else type(value).__name__
+
+
+def _check_progress(values: Mapping[str, Any]) -> None:
+    """Check the types of a `TrainState`'s values.
+
+    Raises:
+        ValueError: a value is of another type than a fresh state's.
+    """
+    for name, fresh in vars(TrainState()).items():
+        value = values[name]
+        if _kind(value) != _kind(fresh) or (type(fresh) is int and type(value) is not int):
+            raise ValueError(f"its {name} is {value!r:.60}")
+    if not all(isinstance(each, Tensor) for each in values["averaged"].values()):
+        raise ValueError("its averaged weights are no tensors")
 
 
 def content_sha256(value: Any) -> str:

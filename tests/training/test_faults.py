@@ -4,6 +4,7 @@ import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import torch
 from niah.errors import NiahError
 from niah.frontends.kaldi import KaldiFrontend
 from niah.needles import NeedleSet, load_needles
-from niah.training.checkpoint import TrainState
+from niah.training.checkpoint import TrainState, resume, save
 from niah.training.command import train_recipe
 from niah.training.data import stored_features
 from niah.training.data.clips import FeatureClips
@@ -257,3 +258,32 @@ def test_the_first_checkpoints_have_no_checksum_and_are_resumed(
     resumed = train(small_recipe, network(5), FRONTEND, data, data, tmp_path)
     assert resumed.log["epoch"] == 2
     assert TrainState(**saved["standing"]).finished
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda saved: saved["optimiser"]["state"][0].pop("exp_avg"), "state has"),
+        (lambda saved: saved["optimiser"]["state"][0].update(exp_avg=True), "exp_avg is no tensor"),
+        (lambda saved: saved["optimiser"]["param_groups"][0].update(lr="x"), "lr is 'x'"),
+        (lambda saved: saved["standing"].update(step=1.5), "step is 1.5"),
+        (lambda saved: saved["standing"].update(log=[]), "log is"),
+        (lambda saved: saved["standing"].update(averaged={"a": 1}), "averaged weights"),
+    ],
+)
+def test_a_checkpoint_of_other_types_is_refused_before_a_step(
+    tmp_path: Path, change: Callable[[Any], Any], reason: str
+) -> None:
+    made, tagger = recipe(), network()
+    optimiser = torch.optim.AdamW(tagger.parameters())
+    tagger(torch.zeros(1, 4, 128)).sum().backward()
+    optimiser.step()
+    path = tmp_path / "checkpoint.pt"
+    save(path, made, TrainState(step=3), tagger, optimiser)
+    assert resume(path, made, tagger, optimiser).step == 3
+    saved = torch.load(path, weights_only=True)
+    del saved["sha256"]  # as the first checkpoints were
+    change(saved)
+    torch.save(saved, path)
+    with pytest.raises(NiahError, match=f"does not fit this model.*{reason}"):
+        resume(path, made, tagger, optimiser)
