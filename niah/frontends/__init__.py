@@ -1,7 +1,7 @@
 """Front ends: a waveform as the log-mel frames that a model was trained on.
 
     kaldi   AST (AST, DASS, SSAST, SSAMBA, AuM, Audio-MAE), EAT (EAT, SSLAM), BEATS
-    stft    PASST, HTSAT
+    stft    PASST (PaSST, EfficientAT), HTSAT (HTS-AT, Audio Mamba, Cnn14), PANNS_16K (Cnn14 at 16 kHz)
 
 Scenes need more of a front end than a model does: a haystack's mel *energies* are computed once and used at any gain,
 so the logarithm, with its floor or offset, is a separate step. `Frontend` is the interface that scenes, needles and

@@ -1,4 +1,4 @@
-"""Log-mel of a centred short-time Fourier transform: the 32 kHz front ends of PaSST and HTS-AT.
+"""Log-mel of a centred short-time Fourier transform: the front ends of PaSST, HTS-AT and PANNs.
 
     y[i] = x[i+1] - 0.97 x[i]                              PaSST's pre-emphasis; HTS-AT: y = x
     E[k] = sum_f M[k, f] |FFT_1024(w * frame)[f]|^2        frames centred on multiples of the hop, ends reflected
@@ -7,7 +7,8 @@
 
 PaSST (kkoutini/PaSST, models/preprocess.py in evaluation): symmetric Hann of 800 samples, Kaldi's mel bank of 128 from
 0 to 15 kHz. HTS-AT (RetroCirce/HTS-Audio-Transformer, torchlibrosa): periodic Hann of 1024, librosa's Slaney bank of 64
-from 50 Hz to 14 kHz; the network's batch normalisation replaces mean and deviation.
+from 50 Hz to 14 kHz; the network's batch normalisation replaces mean and deviation. PANNs (qiuqiangkong/
+audioset_tagging_cnn, pytorch/models.py) has HTS-AT's at 32 kHz, and at 16 kHz a window and FFT of 512, to 8 kHz.
 
 Only the ends of a clip are padded. `energies` pads nothing: a haystack consists of whole frames. A window shorter than
 the FFT is padded at its end, which differs from the official code in phase only.
@@ -245,3 +246,8 @@ HTSAT = StftFrontend(
 )
 """HTS-AT: decibels, 1001 frames a 10 s clip. Its normalisation is in the network, so the mean log-mel of the haystack
 `zero` is the checkpoint's: the adapter uses `HTSAT.with_zero_row(bn0.running_mean)`."""
+
+PANNS_16K = dataclasses.replace(
+    HTSAT, window_length=512, fft_size=512, high_hz=8000.0, sample_rate=16000, frame_shift=160
+)
+"""Cnn14 of PANNs at 16 kHz; at 32 kHz it is `HTSAT`."""

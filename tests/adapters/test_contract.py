@@ -52,6 +52,10 @@ FAMILIES = {
         "buckets = 32\nmax_distance = 40",
         own=998,
     ),
+    "cnn14": Family(
+        "panns:Cnn14", "channels = [8, 8, 8, 8, 8, 16]\nhidden = 16",
+        mels=64, own=1001, longer=4500, least=32, decibels=True,
+    ),
     "dass": Family(
         "dass:Dass",
         "depths = [1, 2]\ndims = [16, 32]\nstem = [8, 16]\ninitial_std = 0",

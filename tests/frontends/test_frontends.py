@@ -15,7 +15,7 @@ from niah.errors import NiahError
 from niah.frontends import Frontend
 from niah.frontends.kaldi import AST, BEATS, EAT, EPS
 from niah.frontends.log_mel import LogMelFrontend
-from niah.frontends.stft import HTSAT, PASST
+from niah.frontends.stft import HTSAT, PANNS_16K, PASST, StftFrontend
 
 MAGNITUDE = LogMelFrontend(  # YAMNet's
     sample_rate=16000,
@@ -101,20 +101,22 @@ def test_htsat_agrees_with_the_official_code(shared: Path) -> None:
 
 
 @pytest.mark.parametrize("samples", [32000, 20011])
-def test_htsat_agrees_with_librosa(samples: int) -> None:
+@pytest.mark.parametrize("frontend", [HTSAT, PANNS_16K])
+def test_decibels_agree_with_librosa(frontend: StftFrontend, samples: int) -> None:
+    at_32k = frontend is HTSAT
     wave = noise(samples, seed=2)[0].numpy()
     power = librosa.feature.melspectrogram(
         y=wave,
-        sr=32000,
-        n_fft=1024,
-        hop_length=320,
+        sr=32000 if at_32k else 16000,
+        n_fft=1024 if at_32k else 512,
+        hop_length=320 if at_32k else 160,
         pad_mode="reflect",
         n_mels=64,
         fmin=50,
-        fmax=14000,
+        fmax=14000 if at_32k else 8000,
     )
     official = librosa.power_to_db(power, ref=1.0, amin=1e-10, top_db=None).T
-    ours = HTSAT(torch.from_numpy(wave)[None])[0].numpy()
+    ours = frontend(torch.from_numpy(wave)[None])[0].numpy()
     assert ours.shape == official.shape
     assert np.abs(ours - official).max() < 1e-3
 

@@ -47,6 +47,8 @@ def load_golden(name: str) -> Golden:
     source = document["state"] if isinstance(document["state"], str) else name
     state = dict(_state(source))
     document["state"] = _document(source)["state"]
+    for ending, gain in document.get("gains", {}).items():  # so that deep layers hear the input
+        state |= {key: gain * value for key, value in state.items() if key.endswith(ending)}
     if name.endswith("-strong"):
         _strengthen(state)
     if name == "ast-sine":  # not filled: the official code makes it

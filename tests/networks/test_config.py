@@ -62,7 +62,7 @@ def test_no_setting_of_any_family_is_hostile(family: str) -> None:
     settings: Any = make_adapter(_card(adapter, config)).network.config
     hints = get_type_hints(type(settings))
     names = [each.name for each in dataclasses.fields(settings) if each.name != "classes"]
-    assert len(names) > 5
+    assert len(names) > 2
     begin = time.perf_counter()
     for name in names:
         for number in (-1, 10**9, 2**24, math.nan, math.inf):
