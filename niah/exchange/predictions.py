@@ -8,6 +8,7 @@ A line of JSON may also be {"scene": .., "scores": {label: score}} or {"scene": 
 """
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,7 +115,7 @@ def _of_frame(frame: "pd.DataFrame", file: Path) -> Predictions:
     others = [name for name in frame.columns if name != scene]
     if LABEL in others and SCORE in others:
         labels = [str(text).strip() for text in frame[LABEL]]
-        return _kept(scenes, labels, _numbers(frame[SCORE], file, SCORE), words=False)
+        return _labelled(scenes, labels, _numbers(frame[SCORE], file, SCORE), words=False)
     if others in ([LABEL], [LABELS]):
         return _words(zip(scenes, frame[others[0]], strict=True), parted=others == [LABELS])
     if LABEL in others or not others:
@@ -142,7 +143,7 @@ def _numbers(column: "pd.Series", file: Path, name: str) -> NDArray[np.float64]:
         ) from error
 
 
-def _kept(
+def _labelled(
     scenes: Sequence[str], labels: Sequence[str], scores: NDArray[np.float64], *, words: bool
 ) -> Predictions:
     """Leave out entries without a label: they say that a scene was heard."""
@@ -162,52 +163,46 @@ def _words(rows: Any, *, parted: bool) -> Predictions:
         scenes += [scene] * len(names)
         labels += names
     first = dict.fromkeys(zip(scenes, labels, strict=True))  # named twice is named
-    return _kept([s for s, _ in first], [n for _, n in first], np.ones(len(first)), words=True)
+    return _labelled([s for s, _ in first], [n for _, n in first], np.ones(len(first)), words=True)
 
 
 def _of_lines(file: Path) -> Predictions:
     if file.stat().st_size > MOST_BYTES:
         raise NiahError(f"predictions {file}: is larger than {MOST_BYTES >> 20} MiB; write Parquet")
-    scenes: list[str] = []
-    labels: list[str] = []
-    scores: list[float] = []
+    scored: list[tuple[str, str, float]] = []
     worded: list[tuple[str, Any]] = []
     whole: set[str] = set()
     for where, entry in _objects(file):
         scene = next((entry[name] for name in SCENES if name in entry), None)
         if not isinstance(scene, str):
             raise NiahError(f"{where}: has no text 'scene'")
-        further = {name: value for name, value in entry.items() if name not in SCENES}
-        names = further.get(LABELS, further.get(LABEL))
-        if SCORE not in further and isinstance(names, list | str):
+        names = entry.get(LABELS, entry.get(LABEL))
+        if SCORE in entry:
+            scored += _scored(scene, {entry.get(LABEL): entry[SCORE]}, where)
+        elif isinstance(names, list | str):
             worded.append((scene, names))
-            continue
-        if SCORE in further:
-            found = {further.get(LABEL): further[SCORE]}
+        elif scene in whole:
+            raise NiahError(f"{where}: scene '{scene}' is there twice")
         else:
-            found = further.get("scores", further)
-            if scene in whole:
-                raise NiahError(f"{where}: scene '{scene}' is there twice")
             whole.add(scene)
-        if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
-            raise NiahError(f"{where}: must be scene, label, score, or scene and scores by label")
-        for label, score in found.items():
-            if score is not None and (
-                isinstance(score, bool) or not isinstance(score, int | float)
-            ):
-                raise NiahError(f"{where}: the score of '{label}' is no number")
-            scenes.append(scene)
-            labels.append(label.strip())
-            scores.append(float("nan") if score is None else float(score))
-        if not found:
-            scenes.append(scene)
-            labels.append("")
-            scores.append(0.0)
-    if worded and scenes:
+            wide = {name: value for name, value in entry.items() if name not in SCENES}
+            scored += _scored(scene, entry.get("scores", wide), where)
+    if worded and scored:
         raise NiahError(f"predictions {file}: has lines with scores and lines of labels alone")
     if worded:
         return _words(worded, parted=False)
-    return _kept(scenes, labels, np.array(scores, dtype=np.float64), words=False)
+    scenes, labels, scores = (list(column) for column in zip(*scored, strict=True))
+    return _labelled(scenes, labels, np.array(scores, dtype=np.float64), words=False)
+
+
+def _scored(scene: str, by_label: Any, where: str) -> Iterator[tuple[str, str, float]]:
+    """Yield (scene, label, score) of a line; one with an empty label where it has no scores."""
+    if not isinstance(by_label, dict) or not all(isinstance(name, str) for name in by_label):
+        raise NiahError(f"{where}: must be scene, label, score, or scene and scores by label")
+    for label, score in by_label.items() or [("", 0.0)]:
+        if score is not None and (isinstance(score, bool) or not isinstance(score, int | float)):
+            raise NiahError(f"{where}: the score of '{label}' is no number")
+        yield scene, label.strip(), math.nan if score is None else float(score)
 
 
 def _objects(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:

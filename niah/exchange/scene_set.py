@@ -51,7 +51,7 @@ class SceneCell:
 
 @dataclass(frozen=True)
 class Answer:
-    """What is in one clip's scene of a cell; of a control, nothing."""
+    """The labels of one clip's scene in a cell; a control has none."""
 
     cell: str
     scene: str

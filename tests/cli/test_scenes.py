@@ -1,7 +1,14 @@
 """`niah scenes` and `niah score`: from a plan to sounds, from predictions to the table and the page."""
 
 import csv
+import json
+import re
+import runpy
+import shlex
 from pathlib import Path
+
+import pandas as pd
+import pytest
 
 from tests.helpers import tiny
 from tests.helpers.command_line import Material, Niah
@@ -31,11 +38,29 @@ def test_scenes_and_score(niah: Niah, material: Material, tmp_path: Path) -> Non
     partly = niah(*score, "--allow-missing")
     assert partly.status == 1
     assert "1 cell incomplete: see the notes above" in partly.stderr.splitlines()[-1]
-    words.write_text("\n".join(["scene,label", *guesses]) + "\n")
-    whole = niah(*score)
-    assert whole.status == 0, whole
-    assert "talker" in whole.stdout
-    assert (out / "report.html").is_file()
     shown = niah("scenes", "--help").stdout
     assert all(group in shown for group in ("Needles", "Scenes", "Files", "Further axes"))
     assert "--pooling" not in shown
+
+
+def test_the_page_as_it_stands(niah: Niah, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """docs/scenes.md: its commands, its system, and a table of its run."""
+    page = (tiny.REPOSITORY / "docs" / "scenes.md").read_text()
+    blocks = re.findall(r"```(sh|python)\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    for language, text in blocks:
+        if language == "python":
+            Path("system.py").write_text(text)
+            continue
+        for program, *arguments in map(shlex.split, text.splitlines()):
+            if program == "python":
+                runpy.run_path(*arguments)
+            else:
+                answer = niah(*arguments)
+                assert answer.status == 0, answer
+    cells = pd.read_csv("runs/my-system/cells.csv")
+    assert cells["length_s"].tolist() == [10.0, 20.0]
+    assert (cells["mAP"] > cells["chance_mAP"]).all()
+    assert Path("runs/my-system/report.html").is_file()
+    for line in re.findall(r"`(\{.*?\})` \|", page):
+        assert "scene" in json.loads(line)
