@@ -54,7 +54,7 @@ def test_the_page_as_it_stands(niah: Niah, tmp_path: Path, monkeypatch: pytest.M
             continue
         for program, *arguments in map(shlex.split, text.splitlines()):
             if program == "python":
-                runpy.run_path(*arguments)
+                runpy.run_path(arguments[0])
             else:
                 answer = niah(*arguments)
                 assert answer.status == 0, answer

@@ -10,10 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+import torch
 
 from niah.errors import NiahError
 from niah.exchange.scene_set import read_answers
-from niah.exchange.sound import FORMATS, fitting_gain
+from niah.exchange.sound import FORMATS, fitting_gain, write_sound
+from niah.scenes.lazy import Scene
 from tests.exchange.conftest import PLAN, Material
 from tests.helpers import tiny
 
@@ -104,6 +106,20 @@ def test_one_gain_keeps_every_scene_below_full_scale(material: Material) -> None
     ]
     assert gain < 0
     assert 32767 * 10 ** (-0.2 / 20) <= max(peaks) <= 32767
+
+
+@pytest.mark.parametrize(
+    ("name", "step"), [("flac16", 2**-16), ("flac24", 2**-24), ("wav-float", 0)]
+)
+def test_a_sound_is_read_back_to_half_a_step(name: str, step: float, tmp_path: Path) -> None:
+    rows = torch.rand(40_000, 10, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    rows[:2, :2] = torch.tensor([[1 - 2**-15, -1 + 2**-15], [0.0, -0.0]])
+    rows.clamp_(-1 + 2**-15, 1 - 2**-15)
+    file = tmp_path / f"scene{FORMATS[name].suffix}"
+    write_sound(file, Scene.of_rows(rows), 16000, FORMATS[name], 0.0)
+    written, rate = soundfile.read(file, dtype="float64")
+    assert (rate, written.shape) == (16000, (400_000,))
+    assert np.abs(written - rows.double().numpy().reshape(-1)).max() <= step
 
 
 @pytest.mark.parametrize(("peak", "gain"), [(0.5, 0.0), (1.0, -0.1), (2.0, -6.1)])
