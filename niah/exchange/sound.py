@@ -79,16 +79,16 @@ def peak_of(scene: Scene) -> float:
     return max(float(np.abs(block).max()) for block in _blocks(scene, 1.0))
 
 
-def fitting_gain(peak: float, format_: SoundFormat) -> float:
-    """Return the gain in dB, at most 0 and in steps of 0.1, at which no sample is past full scale.
+def largest_gain(peak: float, format_: SoundFormat) -> float:
+    """Return the largest gain in dB, in steps of 0.1, at which no sample is past full scale.
 
     Args:
         peak: largest magnitude of the samples.
         format_: of the files.
     """
-    if peak <= format_.largest:
-        return 0.0
-    return -math.ceil(_GAIN_STEPS * 20 * math.log10(peak / format_.largest)) / _GAIN_STEPS
+    if peak == 0 or format_.bits is None:
+        return math.inf
+    return math.floor(_GAIN_STEPS * 20 * math.log10(format_.largest / peak)) / _GAIN_STEPS
 
 
 def write_sound(
@@ -141,8 +141,8 @@ def _whole_numbers(block: NDArray[np.float32], format_: SoundFormat, file: Path)
     peak = float(np.abs(block).max())
     if not peak <= format_.largest:
         raise NiahError(
-            f"scene {file.stem} would clip, its peak is {peak:.2f} of full scale: write the scenes into a new folder "
-            f"with --gain {fitting_gain(peak, format_):g} or less, or with --format wav-float"
+            f"scene {file.stem} would clip, its peak is {peak:.2f} of full scale: take a lower --gain in a new folder, "
+            "or --format wav-float"
         )
     steps = np.rint(block.astype(np.float64) * 2 ** (format_.bits - 1)).astype(np.int32)
     whole: NDArray[Any] = steps << (32 - format_.bits)  # as libsndfile takes them: the upper bits

@@ -30,7 +30,7 @@ from niah.exchange.scene_set import (
 from niah.exchange.sound import (
     SoundFormat,
     check_gain,
-    fitting_gain,
+    largest_gain,
     peak_of,
     sha256_of,
     sound_format,
@@ -254,8 +254,9 @@ class _Writer:
     def write(self, gain_db: float | None, note: Note) -> None:
         """Write scenes.json and the labels, then every scene that is missing, then the manifest."""
         atomic.remove_leftovers(self.folder)
-        if gain_db is None:
-            gain_db = float(self.stored.sound["gain_db"]) if self.stored else self._measured_gain()
+        if gain_db is None and self.stored is not None:
+            gain_db = float(self.stored.sound["gain_db"])
+        gain_db = self._fitting_gain(gain_db)
         if gain_db:
             note(f"all scenes are written at a gain of {gain_db:g} dB (scenes.json has it)")
         content = self._scene_set(gain_db)
@@ -272,7 +273,7 @@ class _Writer:
             stream.write(readme.encode())
         lines = self._manifest_lines()
         try:
-            for place in self._tracked("scenes"):
+            for place in self._tracked("scenes", self.cells):
                 file = self._file(place.cell.key, place.id)
                 if place.id in lines and file.exists():
                     continue
@@ -286,11 +287,22 @@ class _Writer:
             with atomic.atomic_write(self.folder / MANIFEST) as stream:
                 stream.write(text.encode())
 
-    def _measured_gain(self) -> float:
+    def _fitting_gain(self, gain_db: float | None) -> float:
+        """Return the gain, the largest that fits if it is None; cells that the folder has were measured before."""
         if self.format.bits is None:
-            return 0.0
-        peak = max(peak_of(place.scene) for place in self._tracked("levels"))
-        return fitting_gain(peak, self.format)
+            return gain_db or 0.0
+        stored = {cell.key for cell in self.stored.cells} if self.stored else set()
+        new = [each for each in self.cells if each[1].key not in stored]
+        if not new:
+            return gain_db or 0.0
+        peak = max(peak_of(place.scene) for place in self._tracked("levels", new))
+        largest = largest_gain(peak, self.format)
+        if gain_db is not None and gain_db > largest:
+            raise NiahError(
+                f"scenes would clip at a gain of {gain_db:g} dB, their peak is {peak:.2f} of full scale: write all to "
+                f"a new folder with --gain {largest:g} or less, or with --format wav-float"
+            )
+        return min(0.0, largest) if gain_db is None else gain_db
 
     def _scene_set(self, gain_db: float) -> SceneSet:
         """The content of scenes.json; cells that the folder has beside those of this plan stay."""
@@ -357,17 +369,17 @@ class _Writer:
         same = not cell.is_base and self.scenes.same_for_all(cell)
         return range(1 if same else len(self.prepared))
 
-    def _places(self) -> Iterator[_Place]:
-        for cell, described in self.cells:
+    def _places(self, cells: Sequence[tuple[Cell, SceneCell]]) -> Iterator[_Place]:
+        for cell, described in cells:
             numbers = self._numbers(cell)
             same = len(numbers) < len(self.prepared)
             scenes: Iterable[Scene] = islice(self.scenes.of_cell(cell, self.prepared), len(numbers))
             for number, scene in zip(numbers, scenes, strict=True):
                 yield _Place(described, None if same else number, scene)
 
-    def _tracked(self, what: str) -> Iterator[_Place]:
-        total = sum(len(self._numbers(cell)) for cell, _ in self.cells)
-        return track(self._places(), what, total)
+    def _tracked(self, what: str, cells: Sequence[tuple[Cell, SceneCell]]) -> Iterator[_Place]:
+        total = sum(len(self._numbers(cell)) for cell, _ in cells)
+        return track(self._places(cells), what, total)
 
     def _file(self, key: str, scene: str) -> Path:
         folder = self.folder / SOUNDS / scene.rpartition("-")[0]

@@ -14,7 +14,7 @@ import torch
 
 from niah.errors import NiahError
 from niah.exchange.scene_set import read_answers
-from niah.exchange.sound import FORMATS, fitting_gain, write_sound
+from niah.exchange.sound import FORMATS, largest_gain, write_sound
 from niah.scenes.lazy import Scene
 from tests.exchange.conftest import PLAN, Material
 from tests.helpers import tiny
@@ -96,8 +96,15 @@ def test_other_scenes_are_refused(
 
 def test_one_gain_keeps_every_scene_below_full_scale(material: Material) -> None:
     loud = {"haystacks": ("gaussian",), "lengths_s": (10.0,), "snrs_db": (40.0,)}
-    with pytest.raises(NiahError, match=r"would clip, its peak is .*--gain -"):
-        material.write("clipping", plan=loud, gain_db=0.0)
+    with pytest.raises(NiahError, match=r"would clip at a gain of 0 dB, their peak is .*--gain -"):
+        material.write("fitting", plan=loud, gain_db=0.0)
+    assert not list(material.folder.glob("fitting/scenes.json"))
+    quiet = {**loud, "snrs_db": (0.0,)}
+    material.write("amended-loud", plan=quiet)
+    before = (material.folder / "amended-loud" / "scenes.json").read_bytes()
+    with pytest.raises(NiahError, match="would clip at a gain of 0 dB"):
+        material.write("amended-loud", plan=loud)
+    assert (material.folder / "amended-loud" / "scenes.json").read_bytes() == before
     material.write("fitting", plan=loud)
     gain = json.loads((material.folder / "fitting" / "scenes.json").read_text())["sound"]["gain_db"]
     peaks = [
@@ -122,10 +129,10 @@ def test_a_sound_is_read_back_to_half_a_step(name: str, step: float, tmp_path: P
     assert np.abs(written - rows.double().numpy().reshape(-1)).max() <= step
 
 
-@pytest.mark.parametrize(("peak", "gain"), [(0.5, 0.0), (1.0, -0.1), (2.0, -6.1)])
-def test_a_fitting_gain_is_no_amplification(peak: float, gain: float) -> None:
-    assert fitting_gain(peak, FORMATS["flac16"]) == gain
-    assert fitting_gain(peak, FORMATS["wav-float"]) == 0
+@pytest.mark.parametrize(("peak", "gain"), [(0.5, 6.0), (1.0, -0.1), (2.0, -6.1), (0.0, np.inf)])
+def test_the_largest_gain_keeps_the_peak_below_full_scale(peak: float, gain: float) -> None:
+    assert largest_gain(peak, FORMATS["flac16"]) == gain
+    assert largest_gain(peak, FORMATS["wav-float"]) == np.inf
 
 
 def test_a_small_disk_is_refused_before_anything_is_written(
