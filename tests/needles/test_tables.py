@@ -88,6 +88,7 @@ BROKEN = {
     "Latin-1": (b"path,labels\na.wav,\xe9\n", "line 2: is not UTF-8 text"),
     "NUL": (b"path,labels\na.wav,\0\n", "holds NUL bytes"),
     "large field": (b"path,labels\na.wav,x\nb.wav," + b"x" * 200_000, "line 3: is not CSV"),
+    "large header": (b"path,labels," + b"x" * 200_000 + b"\na.wav,x,y\n", "is not CSV"),
     "open quote": (b'path,labels\na.wav,"x\n' + b"b.wav,y\n" * 30_000, "is not CSV"),
     "two columns": (b"path,labels,labels\na.wav,x,y\n", "two columns 'labels'"),
     "long row": (b"path,labels\na.wav,x,y\n", "line 2: has 3 cells"),

@@ -12,6 +12,7 @@ Times are seconds from the recording's start. Raven's and Audacity's files stand
 import csv
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -84,7 +85,15 @@ def _kind(text: str) -> str:
             return "rows"
         if len(cells) in (2, 3) and _is_time(cells[0]) and _is_time(cells[1]):
             return "track"
-    header = next(csv.reader([first], delimiter=delimiter_of(text), skipinitialspace=True), [])
+    with suppress(csv.Error):  # no table at all, which the reader of tables says
+        return _table_kind(
+            next(csv.reader([first], delimiter=delimiter_of(text), skipinitialspace=True), [])
+        )
+    return ""
+
+
+def _table_kind(header: list[str]) -> str:
+    """Return "table" for a header with times and files, "" for any other."""
     names = {cell.strip() for cell in header}
     return "table" if {"onset", "offset"} <= names and names & set(PATH_COLUMNS) else ""
 
