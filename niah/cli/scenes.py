@@ -134,7 +134,8 @@ def scenes(
     axes: dict[str, Any],
 ) -> None:
     """Write a run's scenes as sound files, for a system that niah cannot call; `niah score` takes its predictions."""
-    from niah.exchange.writing import scene_options, write_scenes
+    from niah.exchange.scene_plan import scene_options
+    from niah.exchange.writing import write_scenes
 
     stated = {
         "haystacks": tuple(haystack or ()),

@@ -5,22 +5,18 @@ before the first sound, so that a folder is well-formed whenever the writer is s
 """
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import islice
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from niah.adapters.waveform import FunctionModel
 from niah.errors import NiahError
+from niah.exchange.scene_plan import PLACE, PlannedScene, ScenePlan
 from niah.exchange.scene_set import (
     MANIFEST,
     README,
     SCENES_JSON,
     SOUNDS,
-    Answer,
     SceneCell,
     SceneSet,
     read_answers,
@@ -36,26 +32,18 @@ from niah.exchange.sound import (
     sound_format,
     write_sound,
 )
-from niah.placement import scene_frames
-from niah.records.axes import AXES
 from niah.records.identity import identity_differences, publishable_identity
 from niah.records.lock import acquire_lock
 from niah.records.run_parts import LOCK
-from niah.records.schema import BASE_LENGTH_S, cell_key
-from niah.scenes.lazy import Scene
+from niah.records.schema import BASE_LENGTH_S
 from niah.sweep.options import RunOptions
-from niah.sweep.plan import Cell, plan
-from niah.sweep.presets import options_of
+from niah.sweep.plan import Cell
 from niah.sweep.setup import EvalSetup
 from niah.system import atomic, folders, spreadsheet
 from niah.system.progress import track
 from niah.system.text_tables import read_table
-from niah.vocabularies import vocabulary
 
-STAND_IN = "scenes"
-DEFAULT_HAYSTACKS = ("silence", "gaussian", "babble")
-_PLACE = ("haystack", "snr_db", "length_s", "position", *(n for n in AXES if n != "pooling"))
-COLUMNS = ("scene", "file", "clip", *_PLACE, "sha256")
+COLUMNS = ("scene", "file", "clip", *PLACE, "sha256")
 _README = (
     "The sound files under sounds/ are scenes of Audio NIAH ({protocol}, {clips} clips, {rate} Hz, gain {gain:g} dB): "
     "labelled clips hidden in haystacks, listed in manifest.csv.\n"
@@ -81,37 +69,6 @@ class Forecast:
         return f"{self.scenes} scenes, {hours:.3g} h of sound, at most {gigabytes:.3g} GB"
 
 
-def scene_options(settings: Mapping[str, Any], labels: str, sample_rate: int) -> RunOptions:
-    """Return the options of the run that the scenes are of, with a stand-in for its model.
-
-    Args:
-        settings: fields of `RunOptions` on scenes and clips.
-        labels: classes that are scored: a vocabulary's name or file; "": by the needles, those of the synthetic ones or
-            AudioSet's.
-        sample_rate: of the files in Hz.
-
-    Raises:
-        NiahError: as `RunOptions`, an unknown vocabulary, or a rate that waveforms cannot have.
-    """
-    needles = str(settings.get("needles", ""))
-    embedded = needles.partition(":")[0] in ("", "synthetic")
-    labels = labels or ("synthetic" if embedded else "audioset-527")
-    is_file = Path(labels).is_file()
-    classes = vocabulary(Path(labels) if is_file else labels)
-    model = FunctionModel(_no_answer, STAND_IN, sample_rate, classes)
-    own = {"models": (STAND_IN,), "objects": {STAND_IN: model}, "device": "cpu"}
-    (options,) = options_of(
-        {
-            "haystacks": DEFAULT_HAYSTACKS,
-            **settings,
-            **own,
-            "labels": labels,
-            "sample_rate": sample_rate,
-        }
-    )
-    return options
-
-
 def write_scenes(
     options: RunOptions,
     *,
@@ -124,7 +81,7 @@ def write_scenes(
     """Write the scenes that are missing in `options.out`.
 
     Args:
-        options: from `scene_options`.
+        options: from `niah.exchange.scene_plan.scene_options`.
         format_name: one of `niah.exchange.sound.FORMATS`.
         gain_db: of all samples; None: the folder's own; in a new one 0, or the largest at which no scene clips.
         dry_run: check everything, write nothing.
@@ -164,19 +121,6 @@ def write_scenes(
     return forecast
 
 
-@dataclass(frozen=True)
-class _Place:
-    """One scene: its cell, the number of its clip (None: the same for all), its sound."""
-
-    cell: SceneCell
-    number: int | None
-    scene: Scene
-
-    @property
-    def id(self) -> str:
-        return self.cell.scene_id(self.number or 0)
-
-
 class _Writer:
     """One call of `write_scenes`."""
 
@@ -184,15 +128,9 @@ class _Writer:
         self.setup = setup
         self.folder = setup.options.out
         self.format_name, self.format = format_name, format_
-        self.loaded = next(setup.loaded())
-        self.scenes, self.prepared = self.loaded.scenes, self.loaded.prepared
-        self.rate = self.loaded.adapter.sample_rate
-        planned = plan(setup.options, [STAND_IN])
-        self.cells = [
-            (cell, self._described(cell))
-            for cell in planned
-            if cell.is_base or not self.scenes.has_no(cell.haystack)
-        ]
+        self.plan = ScenePlan(setup)
+        self.cells, self.rate = self.plan.cells, self.plan.sample_rate
+        self.clips = len(self.plan.prepared)
         self.stored: SceneSet | None = None
 
     def check_folder(self, gain_db: float | None) -> None:
@@ -209,10 +147,9 @@ class _Writer:
                 )
             return
         self.stored = read_scene_set(self.folder)
-        clips = len(self.prepared)
         stored_clips = self.stored.record.get("needles", {}).get("clips")
         differences = identity_differences(
-            self.stored.identity, self.setup.identity(), stored_clips, clips
+            self.stored.identity, self.setup.identity(), stored_clips, self.clips
         )
         own = {"sample_rate": self.rate, "format": self.format_name}
         if gain_db is not None:
@@ -238,12 +175,12 @@ class _Writer:
         """Count what is missing; noise hardly compresses, silence to next to nothing."""
         count, seconds, most = 0, 0.0, 0
         for cell, described in self.cells:
-            numbers = self._numbers(cell)
+            numbers = self.plan.numbers(cell)
             missing = sum(
                 not self._file(described.key, described.scene_id(n)).exists() for n in numbers
             )
             sounding = cell.length_s
-            if self.format.bits is not None and not self._has_noise(cell):
+            if self.format.bits is not None and not self.plan.has_noise(cell):
                 sounds = (cell.needle_count or 1) + (cell.distractors or 0)
                 sounding = min(sounding, BASE_LENGTH_S * sounds + sounding / 100)
             count += missing
@@ -261,11 +198,12 @@ class _Writer:
             note(f"all scenes are written at a gain of {gain_db:g} dB (scenes.json has it)")
         content = self._scene_set(gain_db)
         if self.stored is None or content != self.stored:
-            write_answers(self.folder, list(self._answers(content.cells)))
+            stored = read_answers(self.folder) if self.stored is not None else {}
+            write_answers(self.folder, list(self.plan.answers(content.cells, stored)))
             content.write(self.folder)
         readme = _README.format(
             protocol=content.identity["protocol"],
-            clips=len(self.prepared),
+            clips=self.clips,
             rate=self.rate,
             gain=gain_db,
         )
@@ -334,52 +272,11 @@ class _Writer:
             {"sample_rate": self.rate, "format": self.format_name, "gain_db": gain_db},
         )
 
-    def _answers(self, cells: Sequence[SceneCell]) -> Iterator[Answer]:
-        stored = read_answers(self.folder) if self.stored is not None else {}
-        planned = {described.key: cell for cell, described in self.cells}
-        for described in cells:
-            cell = planned.get(described.key)
-            if cell is None:
-                yield from stored.get(described.key, ())
-                continue
-            others = self.scenes.distractor_labels(cell, self.prepared)
-            same = self.scenes.same_for_all(cell) and not cell.is_base
-            for index, needle in enumerate(self.prepared.needles.needles):
-                yield Answer(
-                    described.key,
-                    described.scene_id(0 if same else index),
-                    needle.id,
-                    () if cell.control else needle.labels,
-                    others[index] if others else (),
-                    needle.group,
-                )
-
-    def _described(self, cell: Cell) -> SceneCell:
-        base = {} if cell.is_base else {"haystack": self.scenes.haystacks[cell.haystack].name}
-        frames = scene_frames(cell.length_s, self.scenes.frontend.needle_frames)
-        columns = {name: getattr(cell, name) for name in _PLACE} | base | {"frames": frames}
-        key = cell_key(self.scenes.determinants(cell, self.prepared.needles))
-        title = str(replace(cell, model="")).removeprefix(", ")
-        return SceneCell(key, title, {k: v for k, v in columns.items() if v is not None})
-
-    def _has_noise(self, cell: Cell) -> bool:
-        return not cell.is_base and self.scenes.haystacks[cell.haystack].needs_snr
-
-    def _numbers(self, cell: Cell) -> range:
-        same = not cell.is_base and self.scenes.same_for_all(cell)
-        return range(1 if same else len(self.prepared))
-
-    def _places(self, cells: Sequence[tuple[Cell, SceneCell]]) -> Iterator[_Place]:
-        for cell, described in cells:
-            numbers = self._numbers(cell)
-            same = len(numbers) < len(self.prepared)
-            scenes: Iterable[Scene] = islice(self.scenes.of_cell(cell, self.prepared), len(numbers))
-            for number, scene in zip(numbers, scenes, strict=True):
-                yield _Place(described, None if same else number, scene)
-
-    def _tracked(self, what: str, cells: Sequence[tuple[Cell, SceneCell]]) -> Iterator[_Place]:
-        total = sum(len(self._numbers(cell)) for cell, _ in cells)
-        return track(self._places(cells), what, total)
+    def _tracked(
+        self, what: str, cells: Sequence[tuple[Cell, SceneCell]]
+    ) -> Iterator[PlannedScene]:
+        total = sum(len(self.plan.numbers(cell)) for cell, _ in cells)
+        return track(self.plan.planned(cells), what, total)
 
     def _file(self, key: str, scene: str) -> Path:
         folder = self.folder / SOUNDS / scene.rpartition("-")[0]
@@ -393,12 +290,8 @@ class _Writer:
         table = read_table(file, COLUMNS)
         return {row[0]: tuple(row) for row in table.rows}
 
-    def _line(self, place: _Place, file: Path) -> tuple[object, ...]:
+    def _line(self, place: PlannedScene, file: Path) -> tuple[object, ...]:
         clip = "" if place.number is None else f"clip{place.number:05d}"
         name = file.relative_to(self.folder).as_posix()
-        values = (place.cell.columns.get(column, "") for column in _PLACE)
+        values = (place.cell.columns.get(column, "") for column in PLACE)
         return (place.id, name, clip, *values, sha256_of(file))
-
-
-def _no_answer(waveforms: torch.Tensor) -> torch.Tensor:
-    raise NiahError(f"scenes are written, not scored ({len(waveforms)} waveforms)")

@@ -11,7 +11,8 @@ import soundfile
 import torch
 
 import niah
-from niah.exchange.writing import Forecast, scene_options, write_scenes
+from niah.exchange.scene_plan import scene_options
+from niah.exchange.writing import Forecast, write_scenes
 from tests.helpers import tiny
 from tests.helpers.waveform_tagger import by_pitch
 

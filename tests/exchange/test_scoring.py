@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from niah.compare.paired import compare
 from niah.errors import NiahError
 from niah.exchange.scoring import score_predictions
 from niah.pages.leaderboard import boards, read
@@ -76,6 +77,9 @@ def test_a_model_through_files_is_the_model_that_niah_runs(
     assert worst < 0.02
     (*_, board) = boards(read([amended]))
     assert {entry.system.model for entry in board.entries} >= {"by_pitch", "files"}
+    rows = compare(amended, None, models=("by_pitch", "files")).differences
+    assert len(rows) >= 6
+    assert all(abs(row.difference) < 0.02 for row in rows)
     entry = RunDirectory(amended).run_json()["models"]["files"]
     assert (entry["adapter"], entry["scores"]) == ("predictions", "logit")
 
