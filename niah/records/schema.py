@@ -149,6 +149,7 @@ _MAY_BE_NEGATIVE = ("seed", "noise_seed")
 _LARGEST = 2**63 - 1  # of a 64-bit column
 _LARGEST_FLOAT = 1e18  # of any unit: more is damage, which no axis of a figure can show
 _SHORTEST_S, _LONGEST_S = 1e-3, 1e9  # of a scene or a part of one; 30 years
+_SMALLEST_SHARE = 1e-12  # a share of it is still a number
 _DURATIONS = ("length_s", "window_s", "needle_s")
 _CELL = re.compile(r"[0-9a-f]{20}", re.ASCII)
 _POOLED_KERNEL = re.compile(r"(?P<kernel>.*?)\+(?P<what>window|pool)-(?P<pool>[^+]+)(?P<rest>.*)")
@@ -219,6 +220,8 @@ def validate_row(row: Mapping[str, object]) -> Row:
         value = plain.get(name)
         if isinstance(value, float) and not 0.0 <= value <= 1.0:
             raise NiahError(f"{name} must be in [0, 1] but is {value}: did you give per cent?")
+        if isinstance(value, float) and 0.0 < value < _SMALLEST_SHARE:
+            raise NiahError(f"{name} must be 0 or at least {_SMALLEST_SHARE:g} but is {value}")
     return plain
 
 

@@ -70,6 +70,7 @@ def test_further_columns_make_no_axis() -> None:
         ({"n_clips": 10**30}, "n_clips .* large"),
         ({"length_s": 10**400}, "length_s .* large"),
         ({"length_s": 0.0}, "length_s .* at least"),
+        ({"mAP": 1e-320}, "mAP must be 0 or at least"),
         ({"window_s": 1e10}, "window_s .* at most"),
         ({"adjusted_hi": -1e300}, "adjusted_hi .* at most"),
         ({"n_clips": -1}, "n_clips .* negative"),
