@@ -61,12 +61,16 @@ FAMILIES = {
         "depths = [1, 2]\ndims = [16, 32]\nstem = [8, 16]\ninitial_std = 0",
         least=1,
     ),
+    "dymn": Family(
+        "efficientat:DynamicMobileNet", "width = 0.1\nkernels = 2", own=1000
+    ),
     "eat": Family("eat:Eat", VIT, least=1),
     "htsat": Family(
         "htsat:HtsAt",
         "side = 128\npatch = 8\nwidth = 8\ndepths = [2, 1]\nheads = [2, 4]",
         mels=64, own=250, longer=700, least=1, native=False, decibels=True,
     ),
+    "mn": Family("efficientat:MobileNet", "width = 0.1", own=1000),
     "passt": Family("passt:Passt", VIT, own=1000),
     "ssamba": Family("ssamba:Ssamba", "width = 32\ndepth = 4"),
     "ssast": Family("ssast:Ssast", VIT),
