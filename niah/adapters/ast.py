@@ -103,7 +103,8 @@ def _check_sinusoid(positions: Tensor, network: AstNetwork) -> None:
     if network.config.positions == "sinusoidal":
         expected = sinusoid(len(stored), network.config.width)
     else:
-        expected = network.v.positions(network.config.trained_frames)[0]
+        columns = network.config.grid(network.config.trained_frames)[1]
+        expected = network.v.sinusoid(columns)[0]
     if (
         stored.shape != expected.shape
         or float((stored - expected).abs().max()) > _SINUSOID_TOLERANCE

@@ -200,7 +200,7 @@ class Transformer(nn.Module):
             return self._learned(columns)
         device = self.cls_token.device
         if self._sinusoid[0] != columns or self._sinusoid[1].device != device:
-            self._sinusoid = columns, self._sinusoidal(columns).to(device)
+            self._sinusoid = columns, self.sinusoid(columns).to(device)
         return self._sinusoid[1]
 
     def _numbered(self, columns: int) -> int:
@@ -218,7 +218,8 @@ class Transformer(nn.Module):
             )
         return as_if
 
-    def _sinusoidal(self, columns: int) -> Tensor:
+    def sinusoid(self, columns: int) -> Tensor:
+        """Compute the sinusoidal embeddings (1, N, D) of a grid of `columns` patch columns, on the CPU."""
         config = self.config
         rows = config.grid(config.trained_frames)[0]
         numbered = self._numbered(columns)
