@@ -52,6 +52,7 @@ FAMILIES = {
         "buckets = 32\nmax_distance = 40",
         own=998,
     ),
+    "ced": Family("ced:Ced", VIT, mels=64, own=1001, decibels=True),
     "cnn14": Family(
         "panns:Cnn14", "channels = [8, 8, 8, 8, 8, 16]\nhidden = 16",
         mels=64, own=1001, longer=4500, least=32, decibels=True,

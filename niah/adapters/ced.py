@@ -1,0 +1,92 @@
+"""CED checkpoints: the released files (Zenodo) and the hub's (`mispeech/ced-*`)."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+from niah.adapters.checkpoints import State
+from niah.adapters.network_adapter import NetworkAdapter
+from niah.errors import NiahError
+from niah.frontends import Frontend
+from niah.frontends.log_mel import LogMelFrontend
+from niah.networks.ced import PARTS_AT_ONCE, CedConfig
+from niah.networks.ced import Ced as CedNetwork
+from niah.networks.config import network_config
+from niah.networks.layers.vit import largest_tensor
+
+CED = LogMelFrontend(
+    sample_rate=16000,
+    n_fft=512,
+    hop_length=160,
+    n_mels=64,
+    log="dB",
+    floor=1e-10,
+    mel_scale="htk",
+    f_max=8000.0,
+)
+"""CED: torchaudio's mel spectrogram in decibels, 1001 frames a 10 s clip; its mean and range are in the network."""
+
+_FRONTEND = {"window": (512,), "fb": (257, 64)}  # torchaudio's window and mel bank, by last part
+_BATCHES = "init_bn.num_batches_tracked"  # a counter that no score depends on
+
+
+class Ced(NetworkAdapter):
+    """CED (`niah.networks.ced`). Past 10.12 s probabilities of parts are averaged, as the authors' code does."""
+
+    network: CedNetwork
+    head = "outputlayer.1"
+    kernel = "sdpa"
+    default_frontend: ClassVar[LogMelFrontend] = CED
+
+    @staticmethod
+    def build(config: Mapping[str, Any], classes: int) -> nn.Module:
+        return CedNetwork(network_config(CedConfig, config, classes))
+
+    @staticmethod
+    def official_state(state: State, network: nn.Module) -> State:  # noqa: ARG004
+        """Rename the batch norm, and drop the front end's window and mel bank, which the state may lack.
+
+        Raises:
+            NiahError: a window or mel bank of another shape.
+        """
+        weights: State = {}
+        for key, value in state.items():
+            name = key.removeprefix("encoder.").replace("init_bn.1.", "init_bn.")
+            shape = _FRONTEND.get(name.rpartition(".")[2])
+            if not name.startswith("front_end.") or shape is None:
+                weights[name] = value
+            elif tuple(value.shape) != shape:
+                raise NiahError(
+                    f"this checkpoint's {key} is {tuple(value.shape)}, not {shape}: "
+                    "it is of another front end than CED's"
+                )
+        return {_BATCHES: torch.tensor(0), **weights}
+
+    def _ready(self) -> None:
+        self.frontend = _with_mean(self.frontend, self.network.init_bn)
+        super()._ready()
+
+    def tokens(self, frames: int) -> int:
+        return self.network.config.tokens(frames)
+
+    def largest_tensor(self, batch: int, frames: int) -> int:
+        """Count the input, or the largest tensor of the parts that go through the blocks together."""
+        config = self.network.config
+        frames = max(frames, config.patch)  # what is too short fails in the network
+        parts = config.parts(frames)
+        together = min(batch * parts, max(batch, PARTS_AT_ONCE))
+        tokens = config.tokens(frames) // parts
+        blocks = largest_tensor(together, tokens, config.width, config.patch)
+        padded = together * config.part_frames if parts > 1 else 0
+        return max(batch * frames * config.mels, padded * config.mels, blocks)
+
+
+def _with_mean(frontend: Frontend, norm: nn.BatchNorm1d) -> Frontend:
+    """Set the mean log-mel of CED's front end to the one that the checkpoint's batch normalisation stores."""
+    assert norm.running_mean is not None
+    if not isinstance(frontend, LogMelFrontend):
+        return frontend
+    return dataclasses.replace(frontend, mean_log_mel=tuple(norm.running_mean.tolist()))

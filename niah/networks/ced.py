@@ -1,0 +1,135 @@
+"""CED: a small vision transformer on patches of 16 x 16 (arXiv 2308.11957; official `models/audiotransformer.py`).
+
+    (B, T0, M) decibels -> at most 120 under the clip's loudest -> batch norm by mel band -> parts of 1,012 frames
+    -> patches + mel position + time position -> blocks -> LayerNorm -> mean of all tokens -> LayerNorm -> linear
+
+Glossary: B batch, T0 frames, M mels, f x t patch grid (mel x time), N = f t tokens, D width, P parts.
+
+Tokens run row by row in mel. Frames that do not fill a patch are dropped by the convolution.
+
+Lengths. The time table has 63 columns, those of 1,012 frames; a shorter input takes its first columns. A longer input
+is split as the authors' `forward_spectrogram` does: the last part is filled up with zeros, which are the learned mean
+of each mel band, and the probabilities of the parts are averaged. Of an input that is a whole number of parts, two or
+more, the authors' code leaves the last part out, and so does this one. The mean is computed as
+
+    logit(mean sigmoid(l_p)) = log sum exp log sigmoid(l_p) - log sum exp log sigmoid(-l_p)
+
+which stays exact where a probability rounds to 0 or 1.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from niah.errors import NiahError
+from niah.networks.layers.vit import Block, embed_patches
+
+RANGE_DB = 120.0
+PARTS_AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class CedConfig:
+    """Settings; the defaults are CED base."""
+
+    width: int = 768
+    depth: int = 12
+    heads: int = 12
+    patch: int = 16
+    mels: int = 64
+    part_frames: int = 1012
+    classes: int = 527
+
+    @property
+    def rows(self) -> int:
+        """Return the patch rows."""
+        return self.mels // self.patch
+
+    @property
+    def most_columns(self) -> int:
+        """Return the patch columns of a part, those of the time table."""
+        return self.part_frames // self.patch
+
+    def parts(self, frames: int) -> int:
+        """Return the number of parts of an input of `frames` frames.
+
+        Raises:
+            NiahError: fewer frames than one patch has.
+        """
+        if frames < self.patch:
+            raise NiahError(f"CED needs at least {self.patch} frames (one patch), got {frames}")
+        whole, rest = divmod(frames, self.part_frames)
+        return whole + 1 if rest else max(1, whole - 1)
+
+    def tokens(self, frames: int) -> int:
+        """Return the number of tokens of all parts of an input of `frames` frames."""
+        columns = min(frames // self.patch, self.most_columns)
+        return self.parts(frames) * self.rows * columns
+
+
+class PatchEmbed(nn.Module):
+    """Patches side by side: (B, T0, M) -> (B, f, t, D)."""
+
+    def __init__(self, config: CedConfig) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(1, config.width, config.patch, stride=config.patch)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return embed_patches(x, self.proj, mel_first=True)
+
+
+class Ced(nn.Module):
+    """The tagger: (B, T0, M) decibels -> (B, classes) logits."""
+
+    def __init__(self, config: CedConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.width
+
+        def table(*shape: int) -> nn.Parameter:
+            return nn.Parameter(torch.empty(shape).normal_(std=0.02))
+
+        self.init_bn = nn.BatchNorm1d(config.mels, momentum=0.01)
+        self.patch_embed = PatchEmbed(config)
+        self.time_pos_embed = table(1, width, 1, config.most_columns)
+        self.freq_pos_embed = table(1, width, config.rows, 1)
+        self.blocks = nn.Sequential(*[Block(width, config.heads) for _ in range(config.depth)])
+        self.norm = nn.LayerNorm(width, eps=1e-6)
+        self.outputlayer = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, config.classes))
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = self.config.parts(x.shape[1])
+        x = torch.maximum(x, x.amax(dim=(1, 2), keepdim=True) - RANGE_DB)
+        x = self.init_bn(x.transpose(1, 2)).transpose(1, 2)
+        if x.shape[1] <= self.config.part_frames:
+            return self.part_logits(x)
+        return logit_of_mean_probability(self._logits_of_parts(x, parts))
+
+    def part_logits(self, x: Tensor) -> Tensor:
+        """Compute the logits of one part each: (B, 16 to 1,012 frames, M) after the batch norm -> (B, classes)."""
+        patches = self.patch_embed(x)  # (B, f, t, D)
+        mel, time = (
+            table.permute(0, 2, 3, 1)  # (1, f or 1, 1 or t, D)
+            for table in (self.freq_pos_embed, self.time_pos_embed[..., : patches.shape[2]])
+        )
+        tokens = self.norm(self.blocks((patches + time + mel).flatten(1, 2)))
+        out: Tensor = self.outputlayer(tokens.mean(dim=1))
+        return out
+
+    def _logits_of_parts(self, x: Tensor, parts: int) -> Tensor:  # (B, T0, M) -> (P, B, classes)
+        size, at_once = self.config.part_frames, max(1, PARTS_AT_ONCE // len(x))
+        logits = []
+        for first in range(0, parts, at_once):
+            together = x[:, first * size : min(parts, first + at_once) * size]
+            together = F.pad(together, (0, 0, 0, -together.shape[1] % size))
+            each = self.part_logits(together.reshape(-1, size, x.shape[2]))  # clip by clip
+            logits.append(each.view(len(x), -1, each.shape[-1]))
+        return torch.cat(logits, dim=1).transpose(0, 1)
+
+
+def logit_of_mean_probability(logits: Tensor) -> Tensor:
+    """Compute the logit of the mean of the parts' probabilities: (P, B, classes) -> (B, classes)."""
+    present, absent = (F.logsigmoid(sign * logits.float()).logsumexp(dim=0) for sign in (1.0, -1.0))
+    return (present - absent).to(logits.dtype)
