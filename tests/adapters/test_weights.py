@@ -365,7 +365,9 @@ def test_a_hub_that_never_answers_is_told_in_seconds(
     begin = time.monotonic()
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, says nothing
         hub_lies_at(f"http://127.0.0.1:{silent.getsockname()[1]}", monkeypatch)
-        with pytest.raises(NiahError, match=r"does not give it: (no answer in 0\.3 s|timed out)\. ") as told:
+        with pytest.raises(
+            NiahError, match=r"does not give it: (no answer in 0\.3 s|timed out)\. "
+        ) as told:
             load()
     assert time.monotonic() - begin < 3
     fix = "--checkpoint" if command == "run" else "--set teacher_file=FILE"

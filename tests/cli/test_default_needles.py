@@ -69,7 +69,9 @@ def fill(hub: LoopbackHub, card: Path, tmp_path: Path) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = make_adapter(read_model_card(card)).network
-        state = {name: torch.randn(each.shape) * 0.05 for name, each in network.state_dict().items()}
+        state = {
+            name: torch.randn(each.shape) * 0.05 for name, each in network.state_dict().items()
+        }
     hub.repositories["models/someone/small-dass"] = Repository({"model.safetensors": save(state)})
 
 
