@@ -52,21 +52,10 @@ class Ced(NetworkAdapter):
         Raises:
             NiahError: a window or mel bank of another shape.
         """
-        weights: State = {}
-        for key, value in state.items():
-            name = key.removeprefix("encoder.").replace("init_bn.1.", "init_bn.")
-            shape = _FRONTEND.get(name.rpartition(".")[2])
-            if not name.startswith("front_end.") or shape is None:
-                weights[name] = value
-            elif tuple(value.shape) != shape:
-                raise NiahError(
-                    f"this checkpoint's {key} is {tuple(value.shape)}, not {shape}: "
-                    "it is of another front end than CED's"
-                )
-        return {_BATCHES: torch.tensor(0), **weights}
+        return official_names(state)
 
     def _ready(self) -> None:
-        self.frontend = _with_mean(self.frontend, self.network.init_bn)
+        self.frontend = with_learned_mean(self.frontend, self.network.init_bn)
         super()._ready()
 
     def tokens(self, frames: int) -> int:
@@ -84,8 +73,42 @@ class Ced(NetworkAdapter):
         return max(batch * frames * config.mels, padded * config.mels, blocks)
 
 
-def _with_mean(frontend: Frontend, norm: nn.BatchNorm1d) -> Frontend:
-    """Set the mean log-mel of CED's front end to the one that the checkpoint's batch normalisation stores."""
+def official_names(state: State) -> State:
+    """Rename the keys of a state dict of CED or SAT in the authors' layout, or the hub's, to the network's.
+
+    Args:
+        state: may have the front end's window and mel bank, which are dropped, and may lack the batch norm's counter.
+
+    Returns:
+        The state dict to load; unknown keys stay.
+
+    Raises:
+        NiahError: a window or mel bank of another shape.
+    """
+    weights: State = {}
+    for key, value in state.items():
+        name = key.removeprefix("encoder.").replace("init_bn.1.", "init_bn.")
+        shape = _FRONTEND.get(name.rpartition(".")[2])
+        if not name.startswith("front_end.") or shape is None:
+            weights[name] = value
+        elif tuple(value.shape) != shape:
+            raise NiahError(
+                f"this checkpoint's {key} is {tuple(value.shape)}, not {shape}: "
+                "it is of another front end than CED's"
+            )
+    return {_BATCHES: torch.tensor(0), **weights}
+
+
+def with_learned_mean(frontend: Frontend, norm: nn.BatchNorm1d) -> Frontend:
+    """Set the mean log-mel of CED's front end to the one that the checkpoint's batch normalisation stores.
+
+    Args:
+        frontend: the model's; one of another kind is returned unchanged.
+        norm: the batch normalisation before the network, of one channel a mel band.
+
+    Returns:
+        The front end.
+    """
     assert norm.running_mean is not None
     if not isinstance(frontend, LogMelFrontend):
         return frontend

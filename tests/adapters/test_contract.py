@@ -73,6 +73,10 @@ FAMILIES = {
     ),
     "mn": Family("efficientat:MobileNet", "width = 0.1", own=1000),
     "passt": Family("passt:Passt", VIT, own=1000),
+    "sat": Family("sat:Sat", VIT, mels=64, own=1001, decibels=True),
+    "sat-token": Family(
+        "sat:Sat", f"{VIT}\nclass_token = true\nchunk_frames = 96", mels=64, own=1001, decibels=True
+    ),
     "ssamba": Family("ssamba:Ssamba", "width = 32\ndepth = 4"),
     "ssast": Family("ssast:Ssast", VIT),
 }  # fmt: skip
