@@ -3,8 +3,9 @@
 python scripts/train_embedded.py [NAME ...]
 """
 
+import argparse
 import shutil
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from niah.cards import cards_folder
@@ -15,8 +16,9 @@ LARGEST_BYTES = 6_000_000
 WORK = Path("runs/embedded")
 
 
-def main(names: list[str]) -> None:
-    for name in names or EMBEDDED:
+def main(names: Sequence[str]) -> None:
+    """Train each model, by default all, and copy its weights."""
+    for name in names:
         weights = train_recipe(name, WORK / name, device="cpu")
         if weights.stat().st_size > LARGEST_BYTES:
             raise SystemExit(f"{weights} is larger than {LARGEST_BYTES} bytes: not shipped")
@@ -26,4 +28,8 @@ def main(names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", default=EMBEDDED, help="a recipe's name"
+    )
+    main(parser.parse_args().names)
