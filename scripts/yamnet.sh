@@ -25,6 +25,7 @@ sweep niah-v2.1 --haystack silence --haystack zero --lengths $lengths --control 
 for haystack in babble "$recording" gaussian; do
     sweep niah-v2.1 --haystack "$haystack" --snr 10 --lengths $lengths
     sweep niah-v2.1 --haystack "$haystack" --snr 20,0 --lengths 10,50,300
+    sweep niah-v2.1 --haystack "$haystack" --snr 10 --lengths 10,50,300 --control needle-free
 done
 sweep dass-v1 --protocol dass-v1 --haystack zero --haystack babble --snr 10 --lengths 10,50,300
 python3 scripts/yamnet_figure.py
