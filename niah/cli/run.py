@@ -8,7 +8,6 @@ import typer
 from niah.cli.axes import with_axes
 from niah.cli.messages import fail, note, plural
 from niah.cli.options import (
-    BABBLE_HELP,
     LABELS_HELP,
     NEEDLES_DEFAULT,
     NEEDLES_HELP,
@@ -19,6 +18,16 @@ from niah.cli.options import (
     numbers,
 )
 from niah.cli.report import show_report
+from niah.cli.scene_options import (
+    CLIPS,
+    SCENES,
+    AudioRoot,
+    Babble,
+    Broader,
+    NeedlePart,
+    Positions,
+    Snrs,
+)
 from niah.errors import NiahError
 
 if TYPE_CHECKING:
@@ -27,8 +36,7 @@ if TYPE_CHECKING:
     from niah.sweep.options import RunOptions
 
 
-SCENES = "Scenes"
-CLIPS = "Models and needles"
+MODELS = "Models"
 WINDOWS = "Sliding windows"
 RUNNING = "How it is run"
 
@@ -85,16 +93,16 @@ def run(
         str | None,
         typer.Option(
             help="Weights file for the model (.safetensors, .pth), or 'random' (speed only).",
-            rich_help_panel=CLIPS,
+            rich_help_panel=MODELS,
         ),
     ] = None,
-    labels: Annotated[str, typer.Option(help=LABELS_HELP, rich_help_panel=CLIPS)] = "",
+    labels: Annotated[str, typer.Option(help=LABELS_HELP, rich_help_panel=MODELS)] = "",
     sample_rate: Annotated[
-        int | None, typer.Option(help=SAMPLE_RATE_HELP, rich_help_panel=CLIPS)
+        int | None, typer.Option(help=SAMPLE_RATE_HELP, rich_help_panel=MODELS)
     ] = None,
-    prompt: Annotated[str, typer.Option(help=PROMPT_HELP, rich_help_panel=CLIPS)] = "",
+    prompt: Annotated[str, typer.Option(help=PROMPT_HELP, rich_help_panel=MODELS)] = "",
     trust_remote_code: Annotated[
-        bool, typer.Option("--trust-remote-code", help=TRUST_HELP, rich_help_panel=CLIPS)
+        bool, typer.Option("--trust-remote-code", help=TRUST_HELP, rich_help_panel=MODELS)
     ] = False,
     limit: Annotated[
         int | None,
@@ -103,19 +111,8 @@ def run(
             rich_help_panel=CLIPS,
         ),
     ] = None,
-    audio_root: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder of the clips that a Google segment CSV names.", rich_help_panel=CLIPS
-        ),
-    ] = None,
-    broader: Annotated[
-        bool,
-        typer.Option(
-            help="Also use labels that cover other sounds too (ESC-50 to AudioSet).",
-            rich_help_panel=CLIPS,
-        ),
-    ] = False,
+    audio_root: AudioRoot = None,
+    broader: Broader = False,
     strict: Annotated[
         bool,
         typer.Option(
@@ -123,27 +120,10 @@ def run(
             rich_help_panel=CLIPS,
         ),
     ] = False,
-    needle_part: Annotated[
-        str,
-        typer.Option(
-            help="Which 10 s of a longer clip are hidden: first, loudest or centre.",
-            rich_help_panel=CLIPS,
-        ),
-    ] = "first",
-    babble: Annotated[Path | None, typer.Option(help=BABBLE_HELP, rich_help_panel=SCENES)] = None,
-    snr: Annotated[
-        str,
-        typer.Option(
-            help="Needle over noise in dB, comma-separated. [default: 10]", rich_help_panel=SCENES
-        ),
-    ] = "",
-    positions: Annotated[
-        str,
-        typer.Option(
-            help="Where the needle starts, 0 to 1, comma-separated. [default: 0.5]",
-            rich_help_panel=SCENES,
-        ),
-    ] = "",
+    needle_part: NeedlePart = "first",
+    babble: Babble = None,
+    snr: Snrs = "",
+    positions: Positions = "",
     protocol: Annotated[
         str | None,
         typer.Option(

@@ -8,9 +8,19 @@ import typer
 
 from niah.cli.axes import with_axes
 from niah.cli.messages import note
-from niah.cli.options import BABBLE_HELP, NEEDLES_HELP, numbers
+from niah.cli.options import NEEDLES_HELP, numbers
+from niah.cli.scene_options import (
+    CLIPS,
+    SCENES,
+    AudioRoot,
+    Babble,
+    Broader,
+    NeedlePart,
+    Positions,
+    Snrs,
+)
 
-CLIPS, SCENES, FILES = "Needles", "Scenes", "Files"
+FILES = "Files"
 OTHERS = ("pooling",)  # axes that do not change a scene
 
 
@@ -56,19 +66,8 @@ def scenes(
             rich_help_panel=CLIPS,
         ),
     ] = None,
-    audio_root: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder of the clips that a Google segment CSV names.", rich_help_panel=CLIPS
-        ),
-    ] = None,
-    broader: Annotated[
-        bool,
-        typer.Option(
-            help="Also use labels that cover other sounds too (ESC-50 to AudioSet).",
-            rich_help_panel=CLIPS,
-        ),
-    ] = False,
+    audio_root: AudioRoot = None,
+    broader: Broader = False,
     strict: Annotated[
         bool,
         typer.Option(
@@ -76,27 +75,10 @@ def scenes(
             rich_help_panel=CLIPS,
         ),
     ] = False,
-    needle_part: Annotated[
-        str,
-        typer.Option(
-            help="Which 10 s of a longer clip are hidden: first, loudest or centre.",
-            rich_help_panel=CLIPS,
-        ),
-    ] = "first",
-    babble: Annotated[Path | None, typer.Option(help=BABBLE_HELP, rich_help_panel=SCENES)] = None,
-    snr: Annotated[
-        str,
-        typer.Option(
-            help="Needle over noise in dB, comma-separated. [default: 10]", rich_help_panel=SCENES
-        ),
-    ] = "",
-    positions: Annotated[
-        str,
-        typer.Option(
-            help="Where the needle starts, 0 to 1, comma-separated. [default: 0.5]",
-            rich_help_panel=SCENES,
-        ),
-    ] = "",
+    needle_part: NeedlePart = "first",
+    babble: Babble = None,
+    snr: Snrs = "",
+    positions: Positions = "",
     protocol: Annotated[
         str | None,
         typer.Option(

@@ -28,7 +28,7 @@ def test_the_help_of_run_has_the_usual_options_first(niah: Niah) -> None:
         shown.index(text) for text in ("--model  ", "--lengths  ", "--checkpoint  ", "--dtype  ")
     ]
     assert places == sorted(places)
-    groups = ("Models and needles", "Scenes", "Sliding windows", "How it is run", "Further axes")
+    groups = ("Models", "Needles", "Scenes", "Sliding windows", "How it is run", "Further axes")
     assert all(group in shown for group in groups)
 
 
