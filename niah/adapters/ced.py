@@ -1,4 +1,4 @@
-"""CED checkpoints: the released files (Zenodo) and the hub's (`mispeech/ced-*`)."""
+"""CED checkpoints: the released files (Zenodo) and the hub's (`mispeech/ced-*`). SAT and Dasheng have their layout."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -33,17 +33,13 @@ _FRONTEND = {"window": (512,), "fb": (257, 64)}  # torchaudio's window and mel b
 _BATCHES = "init_bn.num_batches_tracked"  # a counter that no score depends on
 
 
-class Ced(NetworkAdapter):
-    """CED (`niah.networks.ced`). Past 10.12 s probabilities of parts are averaged, as the authors' code does."""
+class CedFamily(NetworkAdapter):
+    """A network of CED's authors: their front end, and a batch norm that has the mean log-mel of the training data."""
 
-    network: CedNetwork
+    network: nn.Module
     head = "outputlayer.1"
     kernel = "sdpa"
     default_frontend: ClassVar[LogMelFrontend] = CED
-
-    @staticmethod
-    def build(config: Mapping[str, Any], classes: int) -> nn.Module:
-        return CedNetwork(network_config(CedConfig, config, classes))
 
     @staticmethod
     def official_state(state: State, network: nn.Module) -> State:  # noqa: ARG004
@@ -55,8 +51,20 @@ class Ced(NetworkAdapter):
         return official_names(state)
 
     def _ready(self) -> None:
-        self.frontend = with_learned_mean(self.frontend, self.network.init_bn)
+        norm = self.network.init_bn
+        assert isinstance(norm, nn.BatchNorm1d)
+        self.frontend = with_learned_mean(self.frontend, norm)
         super()._ready()
+
+
+class Ced(CedFamily):
+    """CED (`niah.networks.ced`). Past 10.12 s probabilities of parts are averaged, as the authors' code does."""
+
+    network: CedNetwork
+
+    @staticmethod
+    def build(config: Mapping[str, Any], classes: int) -> nn.Module:
+        return CedNetwork(network_config(CedConfig, config, classes))
 
     def tokens(self, frames: int) -> int:
         return self.network.config.tokens(frames)
@@ -74,7 +82,7 @@ class Ced(NetworkAdapter):
 
 
 def official_names(state: State) -> State:
-    """Rename the keys of a state dict of CED or SAT in the authors' layout, or the hub's, to the network's.
+    """Rename the keys of a state dict of CED, SAT or Dasheng in the authors' layout, or the hub's, to the network's.
 
     Args:
         state: may have the front end's window and mel bank, which are dropped, and may lack the batch norm's counter.

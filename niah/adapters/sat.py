@@ -5,39 +5,21 @@ from typing import Any
 
 from torch import nn
 
-from niah.adapters.ced import CED, official_names, with_learned_mean
-from niah.adapters.checkpoints import State
-from niah.adapters.network_adapter import NetworkAdapter
+from niah.adapters.ced import CedFamily
 from niah.networks.config import network_config
 from niah.networks.layers.vit import TOKENS_AT_ONCE
 from niah.networks.sat import CHUNKS_AT_ONCE, SatConfig
 from niah.networks.sat import Sat as SatNetwork
 
 
-class Sat(NetworkAdapter):
+class Sat(CedFamily):
     """SAT (`niah.networks.sat`), whose front end is CED's. Any length has logits: probabilities of chunks, averaged."""
 
     network: SatNetwork
-    head = "outputlayer.1"
-    kernel = "sdpa"
-    default_frontend = CED
 
     @staticmethod
     def build(config: Mapping[str, Any], classes: int) -> nn.Module:
         return SatNetwork(network_config(SatConfig, config, classes))
-
-    @staticmethod
-    def official_state(state: State, network: nn.Module) -> State:  # noqa: ARG004
-        """Rename the batch norm, and drop the front end's window and mel bank, which the state may lack.
-
-        Raises:
-            NiahError: a window or mel bank of another shape.
-        """
-        return official_names(state)
-
-    def _ready(self) -> None:
-        self.frontend = with_learned_mean(self.frontend, self.network.init_bn)
-        super()._ready()
 
     def tokens(self, frames: int) -> int:
         config = self.network.config

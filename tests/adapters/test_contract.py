@@ -62,6 +62,7 @@ FAMILIES = {
         "depths = [1, 2]\ndims = [16, 32]\nstem = [8, 16]\ninitial_std = 0",
         least=1,
     ),
+    "dasheng": Family("dasheng:Dasheng", VIT, mels=64, own=1001, least=4, decibels=True),
     "dymn": Family(
         "efficientat:DynamicMobileNet", "width = 0.1\nkernels = 2", own=1000
     ),
