@@ -46,7 +46,10 @@ NEEDLES_HELP = (
 NEEDLES_DEFAULT = (
     "[default: by the model's labels: synthetic, or 200 clips of hf:mteb/audioset for AudioSet's]"
 )
-LABELS_HELP = "Classes of a model without a card: audioset-527, esc-50, synthetic, .., a CSV, or 'model' for its own."
+LABELS_HELP = (
+    "Classes of a model without a card, and the only ones that count in the run: audioset-527, esc-50, synthetic, .., "
+    "a CSV, or 'model' for its own. [default: those that all models score]"
+)
 PROMPT_HELP = (
     "Text models (CLAP): the prompt around a class's name. [default: 'this is a sound of {}']"
 )

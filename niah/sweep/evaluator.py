@@ -24,9 +24,9 @@ from niah.records.schema import CELL_COLUMNS, Row, Value, cell_key, window_pool_
 from niah.records.scores import refusal
 from niah.scan.availability import other_than_auto
 from niah.sweep.inference import InferenceResult, infer, is_large, probe_batch_size
+from niah.sweep.loaded_model import LoadedModel
 from niah.sweep.options import RunOptions
 from niah.sweep.plan import Cell
-from niah.sweep.setup import LoadedModel
 from niah.system.folders import roots_of, without_folders
 from niah.system.memory import free_cached, is_out_of_memory
 from niah.system.printable import printable
@@ -64,6 +64,7 @@ class ModelEvaluator:
             "weights": self.model.weights_sha256,
             "window_s": self.options.window_s,
             "dtype": self.options.dtype,
+            **self.model.class_determinants,
         }
         if self.windows is not None:
             determinants["window_hop_frames"] = self.windows.hop
@@ -145,8 +146,8 @@ class ModelEvaluator:
                 self.key(cell),
                 [needle.id for needle in needles],
                 [() if cell.control else needle.labels for needle in needles],
-                logits.numpy(),
-                classes=self.adapter.labels.ids,
+                self.model.counted(logits.numpy()),
+                classes=self.model.labels.ids,
                 distractors=distractors,
                 groups=[needle.group for needle in needles],
             )

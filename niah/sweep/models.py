@@ -1,14 +1,18 @@
 """The models of a run, each resolved once: what the user typed, the name of its rows, where it comes from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from niah.adapters.model_source import ModelRequest, ModelSource
+from niah.adapters.model_source import OWN_LABELS, ModelRequest, ModelSource
 from niah.adapters.sources import find_source
 from niah.cards import RANDOM, ModelCard, known_models
 from niah.errors import NiahError
-from niah.vocabularies import Vocabulary
+from niah.vocabularies import Vocabulary, vocabulary
+from niah.vocabularies.mapping import part_of
+
+_SHOWN = 6  # classes that a note lists
 
 
 @dataclass(frozen=True)
@@ -68,18 +72,52 @@ def resolve_models(
     return tuple(models.values())
 
 
-def common_labels(models: Sequence[ModelSpec]) -> Vocabulary:
-    """Return the classes that all models score; label files in two folders may be the same.
+def shared_labels(models: Sequence[ModelSpec], named: str = "") -> Vocabulary:
+    """Return the classes that all models score, by their ids; every model keeps its own outputs in their own order.
+
+    A mean over classes counts those that a clip carries, so scores of models with more classes compare once the clips
+    carry shared ones alone.
+
+    Args:
+        models: of one run.
+        named: a vocabulary's name or file, to count no other classes; "" or "model": all that are shared.
+
+    Returns:
+        One of the vocabularies where that is all that is shared, else a part of the first.
 
     Raises:
-        NiahError: models of different classes, or none.
+        NiahError: there is no such class, or an unknown vocabulary.
     """
-    if len({model.labels.ids for model in models}) != 1:
+    vocabularies = [model.labels for model in models]
+    if named not in ("", OWN_LABELS):
+        vocabularies.append(vocabulary(Path(named) if Path(named).is_file() else named))
+    shared = set.intersection(*(set(each.ids) for each in vocabularies))
+    if not shared:
         names = ", ".join(f"{model.name} ({model.labels.name})" for model in models)
+        chosen = f" and --labels {named}" if len(vocabularies) > len(models) else ""
         raise NiahError(
-            f"models with different label sets cannot share a run: {names or '(none)'}. Run them one by one"
+            f"models without a common class cannot share a run: {names}{chosen}. Run them one by one"
         )
-    return models[0].labels
+    for each in vocabularies:
+        if len(each) == len(shared):
+            return each
+    return part_of(vocabularies[0], shared)
+
+
+def notes_on_labels(models: Sequence[ModelSpec], shared: Vocabulary) -> Iterator[str]:
+    """Yield a sentence on each model that scores more classes than count in the run."""
+    for model in models:
+        others = [
+            name
+            for id_, name in zip(model.labels.ids, model.labels.names, strict=True)
+            if id_ not in shared
+        ]
+        if others:
+            shown = ", ".join(others[:_SHOWN]) + (", .." if len(others) > _SHOWN else "")
+            yield (
+                f"model '{model.name}': {len(shared)} of its {len(model.labels)} classes count, those of "
+                f"'{shared.name}'; not {shown}"
+            )
 
 
 def _name(source: ModelSource, checkpoint: str | None) -> str:

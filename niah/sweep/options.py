@@ -111,7 +111,7 @@ class RunOptions:
 
     models: tuple[str, ...] = DEFAULT_MODELS
     checkpoint: str | None = None
-    labels: str = ""  # of models without a card: a vocabulary, a file, or "model" for their own
+    labels: str = ""  # of models without a card, and all that count: a vocabulary, a file, or "model" for their own
     sample_rate: int | None = None  # in Hz, of functions of waveforms
     prompt: str = ""  # of text models, with {} for a class's name; "" is theirs
     trust_remote_code: bool = False  # run the Python files of a hub's repository

@@ -5,7 +5,7 @@ needles for all models, scene builders by haystack and front end, and the key of
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,56 +26,19 @@ from niah.needles import NeedleSet, load_needles
 from niah.needles.defaults import EMBEDDED, WHAT_TO_GIVE, default_needles, how_to_fetch
 from niah.needles.feature_cache import FeatureCache
 from niah.needles.needle_part import FIRST, with_part
-from niah.needles.prepared import PreparedNeedles, prepare_alike
+from niah.needles.prepared import prepare_alike
 from niah.placement import CURRENT_NIAH
 from niah.records.run_directory import RunDirectory
-from niah.records.schema import cell_key
 from niah.scan.availability import check_available, other_than_auto
 from niah.scenes.levels import check_playable, needs_waveforms
 from niah.sweep.cell_scenes import Scenes
-from niah.sweep.models import ModelSpec, common_labels, resolve_models
+from niah.sweep.loaded_model import LoadedModel
+from niah.sweep.models import ModelSpec, notes_on_labels, resolve_models, shared_labels
 from niah.sweep.options import RunOptions
 from niah.sweep.plan import left_out, long_windows
 from niah.sweep.provenance import git, hardware, versions
 from niah.system.download import cache_folder
 from niah.version import __version__
-
-
-@dataclass(frozen=True)
-class LoadedModel:
-    """One model in memory, with the scenes and the clips of its front end."""
-
-    spec: ModelSpec
-    adapter: Adapter
-    scenes: Scenes
-    prepared: PreparedNeedles
-    needle_part: str = FIRST
-
-    @property
-    def name(self) -> str:
-        """The card's name."""
-        return self.spec.name
-
-    @property
-    def weights_sha256(self) -> str:
-        """Hash of the weights in memory."""
-        return adapter_info(self.adapter).weights_sha256
-
-    def key(self, haystack: str | None, **determinants: str | float | None) -> str:
-        """Hash of all that determines a result of this model in this haystack (None: needle alone)."""
-        scenes = self.scenes.builder(haystack or next(iter(self.scenes.haystacks)))
-        return cell_key(
-            {
-                "model": self.spec.card.fingerprint,
-                "weights": self.weights_sha256,
-                "frontend": self.adapter.frontend.fingerprint,
-                "scenes": scenes.fingerprint if haystack else scenes.protocol,
-                "clips": self.prepared.needles.ids_sha256,
-                **({} if self.needle_part == FIRST else {"needle_part": self.needle_part}),
-                **({"adapter_code": code} if (code := self.spec.source.code_sha256) else {}),
-                **determinants,
-            }
-        )
 
 
 class EvalSetup:
@@ -103,7 +66,7 @@ class EvalSetup:
         )
         if options.prompt and not any("prompt" in model.source.record for model in self.models):
             raise NiahError("--prompt is of text models, and there is none")
-        self.labels = common_labels(self.models)
+        self.labels = shared_labels(self.models, options.labels)
         self._is_random = options.checkpoint == RANDOM or all(m.source.random for m in self.models)
         spec = options.needles or default_needles(self.labels, random=self._is_random)
         self.options = replace(options, needles=spec)
@@ -143,7 +106,8 @@ class EvalSetup:
         )
         of_cells = [*left_out(self.options), *long_windows(self.options)]
         described = (note for model in self.models for note in model.source.notes)
-        of_models = [*described, *self._unplayable, *self._windowed, *absent]
+        of_labels = notes_on_labels(self.models, self.labels)
+        of_models = [*described, *of_labels, *self._unplayable, *self._windowed, *absent]
         of_set = [*self.clips.notes, *self._cache_notes()]
         return list(dict.fromkeys([*of_set, *of_clips, *self._renamed, *of_cells, *of_models]))
 
@@ -157,9 +121,9 @@ class EvalSetup:
         for spec in self.models:
             adapter = self._load(spec)
             key = adapter.frontend.fingerprint
-            yield LoadedModel(
-                spec, adapter, self._scenes[key], self._prepared[key], self.options.needle_part
-            )
+            scenes, prepared = self._scenes[key], self._prepared[key]
+            part = self.options.needle_part
+            yield LoadedModel(spec, adapter, scenes, prepared, self.labels, part)
 
     def identity(self) -> dict[str, object]:
         """Return what all results in one run directory share."""

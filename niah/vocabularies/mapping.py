@@ -1,7 +1,7 @@
 """A model's own labels as classes of a vocabulary: by id, by display name, then by a name written in another way."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from niah.vocabularies import Vocabulary
@@ -92,7 +92,7 @@ def map_labels(labels: Sequence[str], vocabulary: Vocabulary) -> LabelMapping:
     scored = tuple(id_ for id_ in vocabulary.ids if id_ in columns)
     mapped = set(columns.values())
     return LabelMapping(
-        _part(vocabulary, scored, display),
+        part_of(vocabulary, columns),
         tuple(columns[id_] for id_ in scored),
         guessed,
         tuple(label for column, label in enumerate(labels) if column not in mapped),
@@ -114,11 +114,14 @@ def own_vocabulary(name: str, labels: Sequence[str]) -> Vocabulary:
     return Vocabulary(name, ids, tuple(labels))
 
 
-def _part(vocabulary: Vocabulary, ids: tuple[str, ...], display: Mapping[str, str]) -> Vocabulary:
-    if ids == vocabulary.ids:
+def part_of(vocabulary: Vocabulary, ids: Collection[str]) -> Vocabulary:
+    """Return the classes of a vocabulary that are in `ids`, in its order; the vocabulary itself if it is all."""
+    pairs = zip(vocabulary.ids, vocabulary.names, strict=True)
+    part = {id_: name for id_, name in pairs if id_ in ids}
+    if len(part) == len(vocabulary):
         return vocabulary
-    name = f"{vocabulary.name}, {len(ids)} of {len(vocabulary)} classes"
-    return Vocabulary(name, ids, tuple(display[id_] for id_ in ids))
+    name = f"{vocabulary.name}, {len(part)} of {len(vocabulary)} classes"
+    return Vocabulary(name, tuple(part), tuple(part.values()))
 
 
 def _listed(values: Sequence[str]) -> str:

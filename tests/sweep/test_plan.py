@@ -7,7 +7,7 @@ import pytest
 
 from niah.cards import ModelCard, read_model_card
 from niah.errors import NiahError
-from niah.sweep.models import common_labels, resolve_models
+from niah.sweep.models import resolve_models, shared_labels
 from niah.sweep.options import RunOptions
 from niah.sweep.plan import Cell, plan
 from niah.sweep.presets import options_of
@@ -160,13 +160,13 @@ def test_refusals(options: dict[str, Any], message: str) -> None:
         (("ast-sine", "ast-sin-base"), "'ast-sin-base' was given twice"),
         (
             ("dass-nano", "dass-small"),
-            r"different label sets cannot share a run: dass-nano \(synth",
+            r"without a common class cannot share a run: dass-nano \(synth",
         ),
     ],
 )
 def test_models_that_cannot_share_a_run(models: tuple[str, ...], message: str) -> None:
     with pytest.raises(NiahError, match=message):
-        common_labels(resolve_models(models))
+        shared_labels(resolve_models(models))
 
 
 def test_rows_name_the_weights_unless_they_are_the_first() -> None:
@@ -197,7 +197,7 @@ def test_cards_of_ones_own_are_named_by_themselves(tmp_path: Path) -> None:
 
 def test_equal_label_files_in_two_folders_are_one_label_set(tmp_path: Path) -> None:
     models = resolve_models([own_card(tmp_path / name, name) for name in ("a", "b")])
-    assert common_labels(models).ids == ("a", "b")
+    assert shared_labels(models).ids == ("a", "b")
 
 
 def test_cards_are_read_once_a_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,8 +19,9 @@ from niah.errors import NiahError
 from niah.placement import CURRENT_NIAH, check_position, start_frame, total_frames
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import BASE_LENGTH_S
+from niah.sweep.loaded_model import LoadedModel
 from niah.sweep.options import RunOptions
-from niah.sweep.setup import EvalSetup, LoadedModel
+from niah.sweep.setup import EvalSetup
 from niah.system.progress import progress_bar
 
 VERSION = 1  # of what a variant does: part of the key of its scores
@@ -177,8 +178,8 @@ class _Measuring:
                 key,
                 [needle.id for needle in needles],
                 [needle.labels for needle in needles],
-                np.stack(logits[reading]),
-                classes=self.setup.labels.ids,
+                model.counted(np.stack(logits[reading])),
+                classes=model.labels.ids,
                 groups=[needle.group for needle in needles],
             )
 

@@ -32,7 +32,7 @@ from niah.diagnosis.causes.table import RELEASED, Variant, part, remedy
 from niah.errors import NiahError
 from niah.networks.ast import Ast
 from niah.networks.dass.network import Dass
-from niah.sweep.setup import LoadedModel
+from niah.sweep.loaded_model import LoadedModel
 
 MEMORY_FACTORS = (2.0, 4.0, 8.0)
 _MAP_DIRECTIONS = ("forward in time", "up in mel", "backward in time", "down in mel")

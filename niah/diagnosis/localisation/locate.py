@@ -28,6 +28,7 @@ from niah.needles.features import NeedleFeatures
 from niah.placement import FRAMES_PER_SECOND, start_frame, total_frames
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import BASE_LENGTH_S
+from niah.sweep.loaded_model import LoadedModel
 from niah.sweep.options import (
     RunOptions,
     check_batch_size,
@@ -35,7 +36,7 @@ from niah.sweep.options import (
     check_limit,
     check_window,
 )
-from niah.sweep.setup import EvalSetup, LoadedModel
+from niah.sweep.setup import EvalSetup
 from niah.system.folders import recalled
 from niah.system.progress import progress_bar
 
@@ -186,7 +187,8 @@ def _do(
     for clip, labels, curve, target_s in _curves(cell, options):
         width_s = curve.width_s
         for label in labels:
-            peak = find(curve.centres_s, curve.values[:, setup.labels.index(label)], target_s)
+            values = curve.values[:, cell.model.spec.labels.index(label)]
+            peak = find(curve.centres_s, values, target_s)
             pairs.append({"clip": clip, "label": label, **vars(peak)})
         advance(1)
     about = {
