@@ -67,8 +67,14 @@ bench: $(DEV_ENV) ## the measurements behind the performance figures, into resul
 ##@ Results that are made here
 
 .PHONY: readme
-readme: $(DEV_ENV) ## the generated tables of README.md, models/, haystacks/ and results/
+readme: $(DEV_ENV) ## the generated parts of README.md, models/, haystacks/, results/ and docs/
 	$(BIN)/python scripts/readme.py
+
+.PHONY: docs notebooks
+docs: $(DEV_ENV) ## the documentation site, into build/docs/site; a broken link or reference fails
+	$(BIN)/python scripts/docs.py
+notebooks: $(DEV_ENV) ## run the notebooks of docs/ and store their outputs
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/notebooks.py
 
 .PHONY: embedded
 embedded: $(DEV_ENV) ## train the embedded nano models again

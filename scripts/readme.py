@@ -5,7 +5,8 @@
 
 README.md: the results table is what `niah leaderboard results/embedded` writes of it (a committed `niah run` without
 arguments), the performance tables come from results/benchmarks/bench.json (`make bench`). models/README.md and
-haystacks/README.md list the cards and recipes beside them, results/README.md the runs below it.
+haystacks/README.md list the cards and recipes beside them, results/README.md the runs below it. docs/ has the columns
+of cells.csv, the command line, and the label vocabularies (`scripts/reference.py`).
 """
 
 import csv
@@ -15,6 +16,8 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+
+import reference
 
 from niah.cards import ModelCard, Weights, haystack_cards, model_cards
 from niah.pages import leaderboard
@@ -193,6 +196,9 @@ DOCUMENTS: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "models/README.md": {"models": models, "recipes": recipes},
     "haystacks/README.md": {"haystacks": haystacks},
     "results/README.md": {"runs": runs},
+    "docs/cli.md": {"command line": reference.command_line},
+    "docs/columns.md": {"columns": reference.columns},
+    "docs/needle-sets.md": {"needle sets": reference.needle_sets},
 }
 
 
