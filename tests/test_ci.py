@@ -26,7 +26,9 @@ def test_ci_runs_then_lints_then_tests() -> None:
     assert targets[1] == ["lint", "test"]
     assert {words[0] for words in targets[2:]} <= {"test-slow"}
     assert "export CI=true" in RUN.read_text("utf-8")
-    assert os.access(RUN, os.X_OK)
+    for script in RUN.parent.iterdir():
+        assert os.access(script, os.X_OK)
+        assert script == RUN or f"\n.ci/{script.name}\n" in RUN.read_text("utf-8")
 
 
 def test_a_folder_of_runs_in_the_checkout_changes_no_lint(tmp_path: Path) -> None:

@@ -28,11 +28,11 @@ def show_report(directory: Path, warn: Callable[[str], None] = lambda _: None) -
     from niah.tables.drop import results_table
     from niah.tables.effective_lengths import lengths_table
 
-    page = write(directory, warn)
+    page = write(directory, warn, columns=True)
     cells = RunDirectory(directory).cells()
     for table in (results_table(cells), lengths_table(cells, brief=True)):
         if table is not None:
             Console().print(table)
-    print(f"tables   {directory / 'tables.md'}")
-    print(f"figures  {directory / 'figures'}")
+    print(f"tables   {directory / 'tables.md'}, tables.csv, tables.tex")
+    print(f"figures  {directory / 'figures'} (PNG; SVG and PDF for a paper's column)")
     print(f"report   {page}")

@@ -13,6 +13,8 @@ from niah.plots.text import short_name
 from niah.records.naming import Point, length_name
 from niah.records.schema import BASE_LENGTH_S, COLUMNS, METRIC_COLUMNS, OPTIONAL_METRICS
 from niah.tables.curves import LengthCurve, length_curves, points
+from niah.tables.files import headed
+from niah.tables.method import bibtex, method_paragraph, run_version
 from niah.tables.table import Table
 
 if TYPE_CHECKING:
@@ -78,6 +80,8 @@ def page(
         sections=[_section(table) for table in further],
         cells=_cells(cells),
         provenance=_provenance(provenance),
+        method=method_paragraph(cells, provenance),
+        bibtex=bibtex(provenance, run_version(cells)),
     )
 
 
@@ -135,12 +139,6 @@ def _lead(cells: "pd.DataFrame") -> str:
         f"{models}{more}: {first['n_clips']} labelled clips of {first['needles']}, each hidden in longer "
         f"sound by protocol {first['protocol']}. Scores are mAP from 0 to 1."
     )
-
-
-def headed(table: Table) -> tuple[str, str]:
-    """Split a caption "Heading: how to read it" into a heading and a sentence."""
-    heading, _, text = table.caption.partition(": ")
-    return heading, text[:1].upper() + text[1:]
 
 
 def _section(table: Table) -> Section:

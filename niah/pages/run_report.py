@@ -30,6 +30,7 @@ from niah.system.markdown_text import plain
 from niah.system.printable import printable
 from niah.tables import drop as tables
 from niah.tables.effective_lengths import lengths_table
+from niah.tables.files import csv_file, headed, latex_file
 from niah.tables.published import statements
 from niah.tables.table import Table
 
@@ -37,14 +38,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def write(run_dir: Path | str, note: Callable[[str], None] = lambda _: None) -> Path:
-    """Write metrics, `tables.md`, `figures/*.png` and `report.html` of a run again.
+def write(
+    run_dir: Path | str, note: Callable[[str], None] = lambda _: None, *, columns: bool = False
+) -> Path:
+    """Write metrics, `tables.md`, `.tex` and `.csv`, `figures/*.png` and `report.html` of a run again.
 
     Metrics are computed from the stored scores; a published run without scores keeps those in its cells.csv.
 
     Args:
         run_dir: the run's folder.
         note: gets each warning about its scores.
+        columns: also draw every figure as SVG and PDF of the width of a paper's column.
 
     Returns:
         The page.
@@ -64,10 +68,17 @@ def write(run_dir: Path | str, note: Callable[[str], None] = lambda _: None) -> 
     if cells.empty:
         raise NiahError(f"{run.path} has no finished cells yet: let `niah run` finish one")
     folder = run.path / "figures"
-    figures = [*plots.draw(cells, folder), *localisation.draw(located(run.path), folder)]
-    figures += draw_published(cells, provenance.get("presets", []), run.path / "figures")
+
+    def drawn() -> list[plots.Figure]:
+        figures = [*plots.draw(cells, folder), *localisation.draw(located(run.path), folder)]
+        return figures + draw_published(cells, provenance.get("presets", []), folder)
+
+    figures = plots.draw_all(drawn) if columns else drawn()
     further = _further(run, cells)
     _write_text(run.path / "tables.md", _tables_md(cells, further, figures, provenance))
+    every = (tables.drop_table(cells), *further)
+    _write_text(run.path / "tables.tex", latex_file(every))
+    _write_text(run.path / "tables.csv", csv_file(every))
     page = run.path / "report.html"
     warnings = _warnings(cells, provenance)
     drop = tables.drop_table(cells)
@@ -120,5 +131,5 @@ def _tables_md(
 
 
 def _section(table: Table) -> str:
-    heading, text = report_page.headed(table)
+    heading, text = headed(table)
     return f"## {plain(heading)}\n\n{replace(table, caption=text).markdown()}"

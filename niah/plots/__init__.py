@@ -8,14 +8,14 @@ from niah.plots.against_axis import axis_figures
 from niah.plots.against_length import length_figure
 from niah.plots.against_snr import snr_figures
 from niah.plots.heat_map import position_figure
-from niah.plots.style import STYLE, Figure, Looks
+from niah.plots.style import Figure, Looks, draw_all, in_style
 from niah.system import atomic
 from niah.tables.curves import LengthCurve, length_curves
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Figure", "draw"]
+__all__ = ["Figure", "draw", "draw_all"]
 
 
 def draw(cells: "pd.DataFrame", folder: Path) -> list[Figure]:
@@ -23,7 +23,8 @@ def draw(cells: "pd.DataFrame", folder: Path) -> list[Figure]:
 
     `length-<scene>.png` for scenes with two lengths or more, `positions-<scene>.png` where a length has two positions
     or more, `snr-<position>.png` where a haystack has two levels or more, each without further axes;
-    `axis-<axis>-<scene>-<position>.png` for each further axis.
+    `axis-<axis>-<scene>-<position>.png` for each further axis. For a column of a paper they are `.svg` and `.pdf`
+    (`niah.plots.style.draw_all`).
 
     Args:
         cells: rows of one protocol and one list of clips.
@@ -35,14 +36,12 @@ def draw(cells: "pd.DataFrame", folder: Path) -> list[Figure]:
     Raises:
         NiahError: the cells cannot be in one figure, or the folder cannot be written to.
     """
-    import matplotlib as mpl
-
     with atomic.one_line_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     curves = length_curves(cells)
     looks = Looks(curves)
     plain = [curve for curve in curves if not curve.axes] or curves
-    with mpl.rc_context(STYLE):
+    with in_style():
         return [
             *_each_scene(plain, looks, folder, length_figure),
             *_each_scene(plain, looks, folder, position_figure),

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from niah.plots.medium import medium
 from niah.records.naming import Point
 from niah.tables.above_chance import adjusted_share
 
@@ -65,5 +66,5 @@ def draw_curve(axes: "Axes", curve: Curve, name: str, look: dict[str, Any]) -> N
         look: matplotlib's keywords.
     """
     x, y, low, high = curve
-    axes.plot(x, y, label=name, markersize=5, linewidth=1.8, **look)
+    axes.plot(x, y, label=name, **medium().curve, **look)
     axes.fill_between(x, low, high, color=look["color"], alpha=0.15, linewidth=0)

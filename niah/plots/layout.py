@@ -7,6 +7,7 @@ panels keep their size.
 
 from typing import TYPE_CHECKING, Any
 
+from niah.plots.medium import PAGE, medium
 from niah.plots.text import draw_as_plain_text, wrapped
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
     from matplotlib.legend import Legend
 
-TITLE_PT = 12.0
 MARGIN_IN = 0.25
 LINE_IN = 0.2  # height of one line of a title or a legend
 HANDLE_IN = 0.75  # of a legend's entry: its line sample and the gaps
@@ -22,23 +22,29 @@ LINES_HAD = 2  # lines of the legend that fit into a panel's usual height
 
 
 def fit(canvas: "Canvas", title: str) -> None:
-    """Add the heading to a figure and fit all its texts; the figure may become higher.
+    """Add the heading to a figure of a page and fit all its texts; the figure may become higher.
 
     Args:
         canvas: the figure, complete except for its heading.
         title: the heading, of any length.
     """
-    heading = wrapped(title, canvas.get_figwidth() - MARGIN_IN, TITLE_PT, bold=True)
-    canvas.suptitle(heading, x=0.01, ha="left", fontsize=TITLE_PT, fontweight="bold")
+    line_in = LINE_IN * medium().scale
+    more = 0.0
+    if medium() is PAGE:
+        heading = wrapped(title, canvas.get_figwidth() - MARGIN_IN, PAGE.title_pt, bold=True)
+        canvas.suptitle(heading, x=0.01, ha="left", fontsize=PAGE.title_pt, fontweight="bold")
+        more = line_in * heading.count("\n")
     draw_as_plain_text(canvas)
-    more = LINE_IN * heading.count("\n")
     for legend in list(canvas.legends):
-        more += max(0.0, _refit_legend(canvas, legend) - LINES_HAD) * LINE_IN
+        more += max(0.0, _refit_legend(canvas, legend) - LINES_HAD) * line_in
     canvas.set_figheight(canvas.get_figheight() + more)
     draw_as_plain_text(canvas)  # also the texts of the new legend
     canvas.draw_without_rendering()
     for axes in canvas.axes:
         _wrap_labels(axes)
+    if len(medium().formats) > 1:  # arranged once, not again for every format
+        canvas.draw_without_rendering()
+        canvas.set_layout_engine("none")
 
 
 def _refit_legend(canvas: "Canvas", legend: "Legend") -> float:
@@ -46,7 +52,7 @@ def _refit_legend(canvas: "Canvas", legend: "Legend") -> float:
     names = [text.get_text() for text in legend.get_texts()]
     handles = [handle for handle in legend.legend_handles if handle is not None]
     width = canvas.get_figwidth() - MARGIN_IN
-    size = float(legend.get_texts()[0].get_fontsize()) if names else TITLE_PT
+    size = float(legend.get_texts()[0].get_fontsize()) if names else medium().title_pt
     longest = max((_text_width(canvas, text) for text in legend.get_texts()), default=0.0)
     columns = max(1, min(4, len(names), int(width / (longest + HANDLE_IN))))
     names = [wrapped(name, width / columns - HANDLE_IN, size) for name in names]

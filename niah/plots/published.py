@@ -8,9 +8,9 @@ from niah.plots.curves import curve_of, draw_curve, relative_of
 from niah.plots.small_multiples import split
 from niah.plots.style import (
     COLOURS,
-    STYLE,
     Figure,
     Looks,
+    in_style,
     legend,
     new_grid,
     save,
@@ -45,12 +45,10 @@ def draw_published(cells: "pd.DataFrame", presets: Iterable[str], folder: Path) 
     Raises:
         NiahError: the cells cannot be in one figure, a preset is unknown, or the folder cannot be written to.
     """
-    import matplotlib as mpl
-
     drawn = []
     with atomic.one_line_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    with mpl.rc_context(STYLE):
+    with in_style():
         for name in presets:
             curves = curves_of(find_preset(name))
             if curves:

@@ -5,13 +5,15 @@ of a run; bands are 95 % intervals; grey dashes are chance.
 """
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from niah.plots.layout import fit
+from niah.plots.medium import COLUMN, PAGE, drawn_for, medium
 from niah.plots.text import short_name
 from niah.system import atomic, folders
 from niah.tables.curves import LengthCurve, chance
@@ -37,6 +39,7 @@ STYLE: Any = {  # matplotlib types its keys one by one
     "savefig.dpi": 150.0,
 }
 PANEL_IN = (4.6, 3.4)  # inches: two panels fill a README's width
+_STACKED_IN = 1.9  # height of a panel in a column
 SLUG_LENGTH = 80  # letters of a scene in a file name; file systems allow 255 bytes in all
 
 
@@ -45,7 +48,7 @@ class Figure:
     """A figure on disk.
 
     Attributes:
-        file: the PNG.
+        file: the PNG, or the SVG of one that is drawn for a column.
         title: its heading.
         alt: its content in words and numbers.
     """
@@ -140,6 +143,12 @@ def new_grid(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Canvas
 
+    width_in = medium().width_in
+    if width_in is not None:  # a column has one panel a row
+        canvas = Canvas(figsize=(width_in, _STACKED_IN * rows * columns))
+        FigureCanvasAgg(canvas)
+        stacked = canvas.subplots(rows * columns, 1, squeeze=False)
+        return canvas, [list(each) for each in stacked.reshape(rows, columns)]
     canvas = Canvas(figsize=(max(4.0, panel_in[0] * columns), panel_in[1] * rows))
     FigureCanvasAgg(canvas)  # draws without a display and without pyplot's state
     return canvas, [list(row) for row in canvas.subplots(rows, columns, squeeze=False)]
@@ -170,16 +179,16 @@ def slug(scene: str) -> str:
 
 
 def save(canvas: "Canvas", file: Path, title: str, alt: str) -> Figure:
-    """Write a figure as PNG, atomically and with all its texts inside.
+    """Write a figure in the formats of the medium, atomically and with all its texts inside.
 
     Args:
         canvas: the figure, without its heading.
-        file: where to write it.
-        title: its heading.
+        file: the PNG; other formats have its name with their own suffix.
+        title: its heading; a column has none, the paper's caption says it.
         alt: its content in words.
 
     Returns:
-        The figure on disk.
+        The figure on disk, in the first format.
 
     Raises:
         NiahError: the file cannot be written.
@@ -187,6 +196,42 @@ def save(canvas: "Canvas", file: Path, title: str, alt: str) -> Figure:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
         fit(canvas, title)
-        with atomic.atomic_write(file) as stream:
-            canvas.savefig(stream, format="png", metadata={"Software": None})
-    return Figure(file, title, alt)
+        files = [_write(canvas, file, kind) for kind in medium().formats]
+    return Figure(files[0], title, alt)
+
+
+_METADATA: dict[str, dict[str, Any]] = {  # without dates: the same run gives the same bytes
+    "png": {"Software": None},
+    "svg": {"Date": None},
+    "pdf": {"CreationDate": None},
+}
+
+
+def _write(canvas: "Canvas", file: Path, kind: str) -> Path:
+    target = file.with_name(f"{file.name.removesuffix('.png')}.{kind}")
+    with atomic.atomic_write(target) as stream:
+        canvas.savefig(stream, format=kind, metadata=_METADATA[kind])
+    return target
+
+
+def draw_all(draw: Callable[[], list[Figure]]) -> list[Figure]:
+    """Draw figures for the page, and again for a column of a paper.
+
+    Args:
+        draw: draws and writes them, for the medium at that time.
+
+    Returns:
+        Those of the page.
+    """
+    with drawn_for(COLUMN):
+        draw()
+    with drawn_for(PAGE):
+        return draw()
+
+
+def in_style() -> AbstractContextManager[None]:
+    """Set matplotlib to the common style, as the medium has it."""
+    import matplotlib as mpl
+
+    settings: Any = {**dict(STYLE), **medium().style}
+    return mpl.rc_context(settings)

@@ -1,6 +1,7 @@
 """A table of texts, as Markdown, HTML, CSV, LaTeX or on a terminal."""
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from html import escape
@@ -19,6 +20,8 @@ _LATEX = {
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
     **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
     **{"≥": r"$\geq$", "≤": r"$\leq$", "<": r"$<$", ">": r"$>$", "±": r"$\pm$", "|": r"$|$"},
+    **{"†": r"\dag{}", "–": "--", "—": "---", "−": "$-$", "×": r"$\times$", "…": r"\ldots{}"},
+    **{"·": r"$\cdot$", "²": "$^2$", "°": r"$^\circ$", "µ": r"$\mu$", "'": "'", '"': "''"},
 }
 
 
@@ -72,6 +75,8 @@ class Table:
         words = self.n_text_columns
         columns = "l" * words + "r" * (len(self.header) - words)
         body = [" & ".join(map(latex_text, row)) + r" \\" for row in (self.header, *self.rows)]
+        # a row that begins with a bracket or a star would be an argument of the line break before it
+        body = [f"{{}}{row}" if row.startswith(("[", "*")) else row for row in body]
         return "\n".join(
             [
                 f"% {' '.join(self.caption.split())}",
@@ -153,9 +158,15 @@ class Table:
 
 
 def latex_text(text: str) -> str:
-    """Escape `text` for a LaTeX cell."""
-    signs = "".join(_LATEX.get(sign, sign) for sign in " ".join(text.split()))
+    """Escape `text` for a LaTeX cell; a sign that pdfLaTeX does not know becomes its plain letters, or "?"."""
+    signs = "".join(_LATEX.get(sign) or _plain_letters(sign) for sign in " ".join(text.split()))
     return re.sub(r"(?<![\w.$])([+-])(?=\d)", r"$\1$", signs)
+
+
+def _plain_letters(sign: str) -> str:
+    if sign.isascii():
+        return sign if sign.isprintable() else "?"
+    return unicodedata.normalize("NFKD", sign).encode("ascii", "ignore").decode() or "?"
 
 
 def _markdown_row(row: Iterable[str]) -> str:

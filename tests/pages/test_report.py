@@ -56,7 +56,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
 def test_all_parts_are_written(run: RunDirectory) -> None:
     assert {path.name for path in run.path.iterdir()} == {
         *("run.json", "cells.csv", "cells", "scores", ".lock"),
-        *("tables.md", "figures", "report.html"),
+        *("tables.md", "tables.tex", "tables.csv", "figures", "report.html"),
     }
     linked = re.findall(r"\]\((figures/[^)]+)\)", (run.path / "tables.md").read_text())
     assert len(linked) == 5
@@ -87,7 +87,8 @@ def test_figures_come_before_tables_and_details_are_folded(run: RunDirectory) ->
     sections = [each for each in page.all("details") if each.get("class") == "section"]
     assert ["open" in each for each in sections].count(True) == 1  # the effective lengths
     copies = [each for each in page.all("button") if each.get("class") == "copy"]
-    assert len(copies) == len(sections)  # each has a table, but for provenance; and the main one
+    # each section has one table (two texts to quote), but for provenance; and the main one
+    assert len(copies) == len(sections) + 1
 
 
 def test_the_summary_has_each_model_with_what_is_left(run: RunDirectory) -> None:

@@ -1,11 +1,13 @@
 """Pictures: which are drawn, what they say in words, and that they are real PNGs of a fair size."""
 
+import re
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from niah import plots
+from niah.plots.medium import COLUMN_IN
 from niah.records import schema as cells
 from tests.helpers import examples
 
@@ -31,6 +33,36 @@ def test_every_picture_that_the_cells_allow(table: pd.DataFrame, tmp_path: Path)
     assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == sorted(
         figure.file.name for figure in figures
     )
+
+
+def test_a_column_of_a_paper_has_vector_figures_with_their_letters(tmp_path: Path) -> None:
+    """SVG and PDF of a column's width, panels stacked, no bitmap fonts, the same bytes again."""
+    made = [
+        examples.row(
+            model=model, mAP=0.5 / length * 10, base_mAP=0.5, relative=10 / length, length_s=length
+        )
+        for model in ("a", "b")
+        for length in (10.0, 20.0, 50.0)
+    ]
+    table = cells.table(made)
+
+    def drawn(folder: Path) -> list[bytes]:
+        (figure,) = plots.draw_all(lambda: plots.draw(table, folder))
+        assert figure.file.name == "length-zero.png"
+        assert sorted(path.name for path in folder.iterdir()) == [
+            f"length-zero.{kind}" for kind in ("pdf", "png", "svg")
+        ]
+        return [(folder / f"length-zero.{kind}").read_bytes() for kind in ("pdf", "svg")]
+
+    pdf, svg = drawn(tmp_path / "one")
+    width, height = map(float, re.findall(rb"MediaBox \[ 0 0 ([\d.]+) ([\d.]+) \]", pdf)[0])
+    assert width == pytest.approx(COLUMN_IN * 72, abs=0.5)
+    assert height > width  # two panels, one above the other
+    assert b"/FontFile2" in pdf
+    assert b"/Type3" not in pdf
+    assert f'width="{COLUMN_IN * 72:g}pt"'.encode() in svg
+    assert b"<text" not in svg
+    assert drawn(tmp_path / "two") == [pdf, svg]
 
 
 def test_alt_text_has_the_numbers(table: pd.DataFrame, tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from niah.plots.style import (
     COLOURS,
     DASHES,
     MARKERS,
-    STYLE,
     Figure,
+    in_style,
     new_panels,
     save,
     slug,
@@ -27,12 +27,10 @@ CurveKey = tuple[str, str, float]  # model, method, position
 
 def draw(rows: Sequence[Located], folder: Path) -> list[Figure]:
     """Draw `localisation-<scene>.png` for every kind of scene."""
-    import matplotlib as mpl
-
     with atomic.one_line_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     scenes = dict.fromkeys(row.scene for row in rows)
-    with mpl.rc_context(STYLE):
+    with in_style():
         return [
             _figure(scene, [row for row in rows if row.scene == scene], folder) for scene in scenes
         ]

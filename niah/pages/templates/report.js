@@ -23,8 +23,9 @@ const fields = (row) => [...row.children].map((cell) => {
   return formula ? `'${text}` : text;
 });
 async function copy(button) {
+  const quote = button.parentElement.querySelector(".quote");
   const table = button.parentElement.querySelector("table");
-  const text = [...table.rows].map((row) => fields(row).join("\t")).join("\n");
+  const text = quote ? quote.textContent : [...table.rows].map((row) => fields(row).join("\t")).join("\n");
   try {
     await navigator.clipboard.writeText(text);
   } catch {
