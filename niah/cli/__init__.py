@@ -20,13 +20,16 @@ from niah.cli import (
     haystacks,
     leaderboard,
     locate,
+    merge,
     models,
     preview,
     report,
     run,
     scenes,
     score,
+    status,
     train,
+    verify,
 )
 from niah.cli.messages import fail
 from niah.errors import NiahError
@@ -71,6 +74,9 @@ for command in (
     scenes.scenes,
     score.score,
     report.report,
+    status.status,
+    merge.merge,
+    verify.verify,
     locate.locate,
     causes.causes,
     check.check,

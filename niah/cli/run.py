@@ -1,5 +1,8 @@
 """`niah run`."""
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,9 +39,11 @@ if TYPE_CHECKING:
     from niah.sweep.options import RunOptions
 
 
+TERMINATED = 143  # exit status after SIGTERM, as shells have it
 MODELS = "Models"
 WINDOWS = "Sliding windows"
 RUNNING = "How it is run"
+MACHINES = "Several processes or machines"
 
 
 @with_axes
@@ -186,11 +191,28 @@ def run(
             rich_help_panel=RUNNING,
         ),
     ] = "auto",
+    shard: Annotated[
+        str,
+        typer.Option(
+            help="Score one of several shards of the cells, 1/8 to 8/8: processes that share --out, or folders of "
+            "their own for `niah merge`.",
+            rich_help_panel=MACHINES,
+        ),
+    ] = "",
+    slice_minutes: Annotated[
+        float,
+        typer.Option(
+            "--slice",
+            help="Cut cells into slices of about N minutes of work, which processes share.",
+            rich_help_panel=MACHINES,
+        ),
+    ] = 10.0,
     *,
     axes: dict[str, Any],
 ) -> None:
     """Measure models over lengths, haystacks and positions; write tables, figures and report.html into --out."""
     from niah.sweep.presets import options_of, without_weights
+    from niah.sweep.share import Share
 
     typed = {
         "models": tuple(model or ()),
@@ -229,6 +251,7 @@ def run(
         "needle_part": needle_part,
     }
     parts = options_of(options)
+    share = Share.parse(shard, 60 * slice_minutes)
     for absent in without_weights(options):
         note(
             f"{absent} is left out: its card has no weights; give --model {absent} --checkpoint FILE"
@@ -236,13 +259,37 @@ def run(
     if dry_run:
         _print_plan(parts)
         return
-    from niah.sweep.loop import sweep
+    from niah.sweep.loop import run_sweep
 
-    tables = [sweep(part, note) for part in parts]
+    with end_on_sigterm():
+        results = [run_sweep(part, note, share) for part in parts]
+    if working := results[-1].still_working:
+        print(
+            f"shard {share} has ended; still at work in {parts[0].out}: {', '.join(working)}. The last one writes "
+            f"tables and figures, or `niah report {parts[0].out}`"
+        )
+        return
     show_report(parts[0].out)
-    failed = int((tables[-1]["status"] == "error").sum())
+    failed = int((results[-1].cells["status"] == "error").sum())
     if failed:
         fail(f"{plural(failed, 'cell')} failed, see the notes above and cells.csv", status=1)
+
+
+@contextmanager
+def end_on_sigterm() -> Iterator[None]:
+    """Have SIGTERM, which batch systems send before they kill, end the block: claims are given back at once."""
+    from niah.sweep.loop import Terminated
+
+    def end(*_: object) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    except Terminated:
+        fail("stopped; the same command goes on from what is finished", status=TERMINATED)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _print_plan(parts: "Sequence[RunOptions]") -> None:

@@ -57,7 +57,12 @@ def write(
         NiahError: the folder is no run, has no cells yet, or cannot be written to; a row in it was edited or damaged.
     """
     run = RunDirectory(run_dir)
-    warnings = summarise(run) if (run.path / "cells").is_dir() else []
+    warnings = []
+    if (run.path / "cells").is_dir():
+        with (
+            run.join()
+        ):  # beside a run that is still going on: it completes the tables, not the cells
+            warnings = [*run.warnings, *summarise(run)]
     for text in warnings:
         note(text)
     provenance = published_run(run.run_json())  # older ones have whole paths

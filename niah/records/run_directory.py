@@ -2,8 +2,11 @@
 
     run.json                the options of the run, by which code, where (`niah.records.run_json`)
     cells/<cell>.json       one row each, the source of truth (`niah.records.row_files`)
-    cells.csv               the same rows as one table (`CELL_COLUMNS`), rebuilt after each
+    cells.csv               the same rows as one table (`CELL_COLUMNS`), rebuilt again and again
     scores/<cell>.parquet   per clip: id, labels, logits (`niah.records.scores`)
+
+Any number of processes may write to it at once (`niah.records.workers`, `niah.records.claims`). Each writes the scores
+and rows of the cells that it claimed; cells.csv and run.json are written by one at a time, from all of these.
 
 A cell's scores are written before its row: the row is the promise that the cell is done. A cell's name is the hash of
 all that determines it, so resuming and amending are one thing: run the cells that are missing. A row carries the
@@ -11,32 +14,37 @@ SHA-256 of its scores, and its file that of the row: an edited or damaged part i
 makes it again. Rows of earlier versions have neither and are read as they are.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from filelock import BaseFileLock
 from numpy.typing import NDArray
 
 from niah.errors import NiahError
 from niah.records import schema
 from niah.records import scores as clip_scores
+from niah.records.claims import Claims
 from niah.records.identity import identity_differences, publishable_identity
-from niah.records.lock import acquire_lock
 from niah.records.row_files import DamagedRowError, read_row, write_row
 from niah.records.run_json import SCHEMA_VERSION, merged_run_json, read_run_json
 from niah.records.run_parts import refuse_foreign, refuse_links
 from niah.records.schema import Row, check_cell, validate_row
 from niah.records.scores import ClipScores
+from niah.records.workers import FOLDER as WORKERS
+from niah.records.workers import Membership, Worker
 from niah.system import atomic, spreadsheet
 
 if TYPE_CHECKING:
     import pandas as pd
 
+_REST = 10.0  # times the duration of a rebuild of cells.csv that pass before the next
+
 
 class RunDirectory:
-    """A run's folder: `RunDirectory(path)` reads one, `create_or_open` locks it for writing."""
+    """A run's folder: `RunDirectory(path)` reads one, `create_or_open` and `join` take part in writing it."""
 
     def __init__(self, path: Path | str) -> None:
         """Open an existing run.
@@ -46,7 +54,14 @@ class RunDirectory:
         """
         self.path = Path(path)
         self.warnings: list[str] = []  # for the user, about what opening it for writing removed
-        self._lock: BaseFileLock | None = None
+        self.me: Membership | None = None
+        self.claims: Claims | None = None
+        self._amended: dict[str, Any] = {}  # what this process adds to run.json
+        self._is_coordinator = False
+        self._is_unpublished = (
+            False  # rows or keys of run.json that are in this process's files alone
+        )
+        self._next_table = 0.0  # time of the next rebuild of cells.csv
         refuse_links(self.path)
         if not any((self.path / name).is_file() for name in ("run.json", "cells.csv")):
             raise NiahError(f"{self.path} is not a run directory: it has no run.json or cells.csv")
@@ -56,7 +71,7 @@ class RunDirectory:
     def create_or_open(
         cls, path: Path | str, identity: Mapping[str, object], clips: int | None = None
     ) -> Self:
-        """Start a run in `path`, or take up the one there; one writer at a time, until `close`.
+        """Start a run in `path`, or take up the one there, until `close`; other processes may do the same meanwhile.
 
         Args:
             path: The run's folder.
@@ -65,34 +80,93 @@ class RunDirectory:
 
         Raises:
             NiahError: the folder holds something else, a run of another identity (says what differs) or of a newer
-                schema; another process is writing to it; its file system has no locks.
+                schema; it cannot be written to.
         """
         path = Path(path)
         refuse_foreign(path)
         refuse_links(path)
         with atomic.one_line_os_errors(path):
             path.mkdir(parents=True, exist_ok=True)
-        lock = acquire_lock(path)
+            (path / "cells").mkdir(exist_ok=True)
+            (path / "scores").mkdir(exist_ok=True)
+        if not (path / "run.json").exists():
+            stored = publishable_identity(identity)
+            new = {"schema_version": SCHEMA_VERSION, "identity": stored}
+            atomic.create_json(path / "run.json", new)
+        run = cls(path)
+        run.check_identity(identity, clips)
+        return run.join(mend=True)
+
+    def join(self, *, mend: bool = False) -> Self:
+        """Take part in writing this run, until `close`.
+
+        Args:
+            mend: remove damaged rows, so that their cells are run again, and bring run.json to the present schema.
+
+        Raises:
+            NiahError: the folder cannot be written to.
+        """
+        self.me = Membership(self.path)
         try:
-            refuse_foreign(path)  # again: another process may have come first
-            with atomic.one_line_os_errors(path):
-                atomic.remove_leftovers(path)
-                (path / "cells").mkdir(exist_ok=True)
-                (path / "scores").mkdir(exist_ok=True)
-            if not (path / "run.json").exists():
-                stored = publishable_identity(identity)
-                new = {"schema_version": SCHEMA_VERSION, "identity": stored}
-                atomic.write_json(path / "run.json", new)
-            run = cls(path)
-            run.check_identity(identity, clips)
-            run._migrate()
-            run._remove_damaged_rows()
-            run.write_cells_csv()
+            self.claims = Claims(self.path, self.me)
+            if not self.me.others():
+                with atomic.one_line_os_errors(self.path):
+                    atomic.remove_leftovers(self.path, before=self.me.joined_s)
+                self.claims.clear(at_end=False)
+            if mend:
+                self._remove_damaged_rows()
+                self._migrate()
+                self.publish(wait=True)
         except BaseException:
-            lock.release()
+            self._leave()
             raise
-        run._lock = lock
-        return run
+        return self
+
+    def others(self) -> list[Worker]:
+        """Return the other processes that are writing to this run."""
+        return [] if self.me is None else self.me.others()
+
+    @contextmanager
+    def coordinating(self, *, wait: bool = True) -> Iterator[bool]:
+        """Be the one process that writes cells.csv and run.json, for a while.
+
+        Args:
+            wait: wait while another one is; else yield False then.
+        """
+        if self.claims is None or self._is_coordinator:
+            yield True
+            return
+        with self.claims.coordinating(wait=wait) as mine:
+            self._is_coordinator = mine
+            try:
+                yield mine
+            finally:
+                self._is_coordinator = False
+
+    def publish(self, *, wait: bool = False) -> None:
+        """Bring run.json and cells.csv up to date from the files of all processes.
+
+        Args:
+            wait: wait while another process does so; else leave it to that one, and to the next call.
+        """
+        if not wait and time.monotonic() < self._next_table:
+            return
+        with self.coordinating(wait=wait) as mine:
+            if mine:
+                begin = time.monotonic()
+                self._is_unpublished = False
+                self._merge_amendments()
+                self.write_cells_csv()
+                self._next_table = time.monotonic() + _REST * (time.monotonic() - begin)
+
+    def _merge_amendments(self) -> None:
+        """Add to run.json what each process has to add."""
+        stored = content = self._stored_run_json()
+        for file in sorted((self.path / WORKERS).glob("*.amendment"), key=_changed_s):
+            with suppress(NiahError):  # removed meanwhile, or torn by a power cut
+                content = merged_run_json(content, atomic.read_json(file))
+        if content != stored:
+            atomic.write_json(self.path / "run.json", content)
 
     def check_identity(self, identity: Mapping[str, object], clips: int | None = None) -> None:
         """Check that this is the run of `identity`.
@@ -114,9 +188,10 @@ class RunDirectory:
 
     def _migrate(self) -> None:
         """Bring run.json to the present schema: from 1 to 2 only the number changes."""
-        content = self.run_json()
-        if content["schema_version"] != SCHEMA_VERSION:
-            atomic.write_json(self.path / "run.json", {**content, "schema_version": SCHEMA_VERSION})
+        if self._stored_run_json()["schema_version"] != SCHEMA_VERSION:
+            with self.coordinating():
+                content = {**self._stored_run_json(), "schema_version": SCHEMA_VERSION}
+                atomic.write_json(self.path / "run.json", content)
 
     def _remove_damaged_rows(self) -> None:
         """Remove rows that are damaged, so that their cells are run again."""
@@ -125,13 +200,29 @@ class RunDirectory:
                 read_row(file)
             except DamagedRowError as error:
                 self.warnings.append(f"{error}; it was removed")
-                file.unlink()
+                file.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Let another process write. The operating system does the same when this one dies."""
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
+        """Leave the run to other processes. One that dies is noticed by them (`niah.records.workers`)."""
+        if self.me is None:
+            return
+        try:
+            if self._is_unpublished:
+                self.publish(wait=True)
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        me, claims, self.me, self.claims = self.me, self.claims, None, None
+        assert me is not None
+        with suppress(OSError, NiahError):
+            if claims is not None and not me.others():
+                claims.clear(at_end=True)
+                for file in me.folder.glob("*"):
+                    file.unlink(missing_ok=True)
+                claims.leave()
+        with suppress(OSError):
+            me.leave()
 
     def __enter__(self) -> Self:
         return self
@@ -145,15 +236,31 @@ class RunDirectory:
         Raises:
             NiahError: it is no run's, of a schema that is not read, or has a value of a wrong type.
         """
+        stored = self._stored_run_json()
+        return merged_run_json(stored, self._amended) if self._amended else stored
+
+    def _stored_run_json(self) -> dict[str, Any]:
         file = self.path / "run.json"
         return read_run_json(file) if file.exists() else {}
 
     def write_run_json(self, content: Mapping[str, object]) -> None:
         """Replace keys of run.json; `models` is merged by name, `schema_version` and `identity` stay.
 
-        Absolute paths are cut: a run is made to be published.
+        Absolute paths are cut: a run is made to be published. While another process writes run.json, it takes up what
+        this one adds, or the next does.
         """
-        atomic.write_json(self.path / "run.json", merged_run_json(self.run_json(), content))
+        if self.me is None:
+            atomic.write_json(self.path / "run.json", merged_run_json(self.run_json(), content))
+            return
+        self._amended = merged_run_json({**self._amended, **_NO_IDENTITY}, content)
+        for name in _NO_IDENTITY:
+            del self._amended[name]
+        atomic.write_json(self.me.folder / f"{self.me.name}.amendment", self._amended)
+        with self.coordinating(wait=False) as mine:
+            if mine:
+                self._merge_amendments()
+            else:
+                self._is_unpublished = True
 
     def write_scores(
         self,
@@ -246,23 +353,51 @@ class RunDirectory:
         """Return the SHA-256 of the cell's score file, None when there is none."""
         return clip_scores.sha256(self._scores_file(cell))
 
+    def copy_scores(self, cell: str, other: "RunDirectory") -> None:
+        """Copy a cell's score file from another run, byte for byte, whole or not at all."""
+        with atomic.atomic_write(self._scores_file(cell)) as stream:
+            stream.write(other._scores_file(cell).read_bytes())
+
     def _scores_file(self, cell: str) -> Path:
         return self.path / "scores" / f"{check_cell(cell)}.parquet"
 
-    def write_rows(self, rows: Iterable[tuple[Mapping[str, object], str | None]]) -> None:
+    def write_rows(
+        self,
+        rows: Iterable[tuple[Mapping[str, object], str | None]],
+        instead_of: Mapping[str, Row] | None = None,
+    ) -> None:
         """Store rows, replacing earlier ones of the same cells, and rebuild cells.csv.
 
         Args:
             rows: Each with the fingerprint of the scores that its metrics are of, None where it has none yet: metric
                 columns may be None, `summarise` fills them in. An ok row without the checksum of its scores gets it.
+            instead_of: Rows by cell that the new ones were made from: one that another process has replaced stays.
         """
         for row, scored_from in rows:
+            if instead_of is not None and self._row_of(str(row["cell"])) != instead_of.get(
+                str(row["cell"])
+            ):
+                continue
             plain = validate_row(row)
             cell = str(plain["cell"])
             if plain["status"] == "ok" and "scores_sha256" not in plain:
                 plain = validate_row({**plain, "scores_sha256": self.scores_sha256(cell)})
             write_row(self.path / "cells" / f"{cell}.json", plain, scored_from)
-        self.write_cells_csv()
+        self._is_unpublished = True
+        self.publish(wait=self._is_coordinator)
+
+    def _row_of(self, cell: str) -> Row | None:
+        try:
+            return read_row(self.path / "cells" / f"{cell}.json")[0]
+        except NiahError:
+            return None
+
+    def is_stored(self, cell: str) -> bool:
+        """Return whether a cell has a row: an ok one with its scores, or one that says why there are none."""
+        row = self._row_of(check_cell(cell))
+        if row is None:
+            return False
+        return row["status"] != "ok" or self.has_scores(cell, int(row["n_clips"] or 0))
 
     def write_cells_csv(self) -> None:
         """Rebuild cells.csv from the rows (a kill may have come between a row and the table)."""
@@ -297,3 +432,12 @@ class RunDirectory:
     def out_of_memory(self) -> set[str]:
         """Return the cells that ran out of memory: another job's pressure passes, so a run tries them again."""
         return {str(row["cell"]) for row, _ in self.rows() if row["status"] == "oom"}
+
+
+_NO_IDENTITY: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "identity": {}}
+
+
+def _changed_s(file: Path) -> float:
+    with suppress(OSError):
+        return file.stat().st_mtime
+    return 0.0

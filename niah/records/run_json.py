@@ -47,7 +47,8 @@ def read_run_json(file: Path) -> dict[str, Any]:
 def merged_run_json(stored: Mapping[str, Any], new: Mapping[str, object]) -> dict[str, Any]:
     """Return the content of run.json after an amendment, fit to be published.
 
-    Keys of `new` replace those of `stored`, but `schema_version` and `identity` stay and `models` is merged by name.
+    Keys of `new` replace those of `stored`, but `schema_version` and `identity` stay, `models`, `haystacks` and
+    `variants` are merged by name, and `presets` are added.
     Absolute paths are cut to their last part (`niah.system.folders`).
 
     Args:
@@ -56,8 +57,16 @@ def merged_run_json(stored: Mapping[str, Any], new: Mapping[str, object]) -> dic
     """
     plain: dict[str, Any] = json.loads(json.dumps(dict(new)))
     fixed = {name: stored[name] for name in ("schema_version", "identity")}
-    models = {**stored.get("models", {}), **plain.get("models", {})}
-    merged = {**fixed, **stored, **plain, "models": models, **fixed}
+    by_name = {
+        name: {**stored.get(name, {}), **plain.get(name, {})}
+        for name in _OF_OBJECTS
+        if name == "models" or name in stored or name in plain
+    }
+    merged = {**fixed, **stored, **plain, **by_name, **fixed}
+    if "presets" in merged:
+        merged["presets"] = [
+            *dict.fromkeys([*stored.get("presets", []), *plain.get("presets", [])])
+        ]
     uncut = {name: merged[name] for name in _NAMES if name in merged}
     return {**folders.published_run(merged), **uncut}
 

@@ -12,7 +12,8 @@ from niah.errors import NiahError
 from niah.system.atomic import is_leftover
 
 LOCK = ".lock"
-FOLDERS = ("cells", "scores", "figures", "localisation")
+SHARED = ("workers", "claims", "parts")  # while a run is being made: `niah.records.claims`
+FOLDERS = ("cells", "scores", "figures", "localisation", *SHARED)
 FILES = (
     *("run.json", "cells.csv", "tables.md", "report.html", LOCK),
     *("localisation.csv", "localisation.md", "causes.csv", "causes.md", "causes.png"),
@@ -47,7 +48,7 @@ def refuse_foreign(path: Path) -> None:
         raise NiahError(f"{path} is a file: give a folder to write the run to")
     if not path.is_dir() or (path / "run.json").is_file():
         return
-    begun = {LOCK, "cells", "scores"}  # left by a kill before the first run.json
+    begun = {LOCK, "cells", "scores", *SHARED}  # left by a kill before the first run.json
     names = sorted(entry.name for entry in path.iterdir())
     foreign = [name for name in names if name not in begun and not is_leftover(name)]
     if foreign:

@@ -14,7 +14,7 @@ model.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from math import nan
 from typing import TYPE_CHECKING
@@ -57,6 +57,11 @@ def summarise(run: "RunDirectory") -> list[str]:
     Raises:
         NiahError: a cell's clips are not those of its base; a row that was edited or damaged.
     """
+    with run.coordinating():
+        return _summarise(run)
+
+
+def _summarise(run: "RunDirectory") -> list[str]:
     stored = run.rows()
     digests = {str(row["cell"]): run.scores_sha256(str(row["cell"])) for row, _ in stored}
     warnings, doubted = [], set()
@@ -82,8 +87,24 @@ def summarise(run: "RunDirectory") -> list[str]:
             continue
         values = {} if row["model"] in random else computed.metrics(row, *others)
         changed.append(({**row, **NO_METRICS, **values}, fingerprint))
-    run.write_rows(changed)
+    run.write_rows(changed, instead_of={str(row["cell"]): row for row, _ in stored})
     return [*warnings, *_saturated(run, [str(row["cell"]) for row, _ in scored])]
+
+
+def recomputed(run: "RunDirectory") -> Iterator[tuple[Row, dict[str, float]]]:
+    """Yield every scored cell's row with its metrics, computed again from the stored scores; nothing is written.
+
+    Cells without metrics by rule (random weights, controls, damaged scores) are passed over.
+
+    Raises:
+        NiahError: a row that was edited or damaged.
+    """
+    random = random_models(run.run_json())
+    rows = [row for row, _ in run.rows() if row["status"] == "ok" and not run.scores_problem(row)]
+    beside, computed = _Beside(rows), _Computed(run)
+    scored = [row for row in rows if not row.get("control") and row["model"] not in random]
+    for row in sorted(scored, key=lambda each: repr(_model_key(each))):
+        yield row, computed.metrics(row, *beside.of(row))
 
 
 def _saturated(run: "RunDirectory", cells: Iterable[str]) -> list[str]:

@@ -73,19 +73,24 @@ class Scenes:
         """Return whether the front end has this haystack: zeros are a mean log-mel, which not every one defines."""
         return self.haystacks[haystack].fill != "zero" or bool(self.frontend.zero_row)
 
-    def of_cell(self, cell: Cell, prepared: PreparedNeedles) -> Iterator[Scene]:
+    def of_cell(
+        self, cell: Cell, prepared: PreparedNeedles, clips: range | None = None
+    ) -> Iterator[Scene]:
         """Yield the scene of every clip, in order; their rows are not in memory yet.
 
         Args:
             cell: the cell.
             prepared: the run's clips.
+            clips: numbers of the clips; None for all.
         """
+        clips = range(len(prepared)) if clips is None else clips
         if cell.is_base:
-            for index in range(len(prepared)):
+            for index in clips:
                 yield Scene.of_rows(prepared.features(index).features)
             return
         builder = self.builder(cell.haystack, cell.level)
-        for index, needle in enumerate(prepared.needles.needles):
+        for index in clips:
+            needle = prepared.needles.needles[index]
             if cell.is_rearranged:
                 yield self._rearranged(cell, builder, prepared, index)
                 continue

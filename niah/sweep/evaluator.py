@@ -1,12 +1,14 @@
 """One model in a sweep: keys of its cells, batches, rows and scores."""
 
+import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from niah.adapters.importing import code_sha256
@@ -19,13 +21,23 @@ from niah.adapters.wrappers.sliding_window import SlidingWindow, window_starts
 from niah.errors import NiahError
 from niah.placement import scene_frames
 from niah.records.axes import AXES
+from niah.records.naming import NO_HAYSTACK
+from niah.records.parts import Part, Slicing
 from niah.records.run_directory import RunDirectory
-from niah.records.schema import CELL_COLUMNS, Row, Value, cell_key, window_pool_name
+from niah.records.schema import (
+    BASE_LENGTH_S,
+    CELL_COLUMNS,
+    Row,
+    Value,
+    cell_key,
+    window_pool_name,
+)
 from niah.records.scores import refusal
 from niah.scan.availability import other_than_auto
-from niah.sweep.inference import InferenceResult, infer, is_large, probe_batch_size
+from niah.sweep.inference import infer, is_large, probe_batch_size
 from niah.sweep.loaded_model import LoadedModel
 from niah.sweep.options import RunOptions
+from niah.sweep.pace import Pace
 from niah.sweep.plan import Cell
 from niah.system.folders import roots_of, without_folders
 from niah.system.memory import free_cached, is_out_of_memory
@@ -33,6 +45,10 @@ from niah.system.printable import printable
 from niah.version import __version__
 
 Advance = Callable[[int], None]
+LEAST_AUDIO_S = 3600.0  # of a cell that may be worth cutting into slices
+CALIBRATION_LENGTHS_S = (10.0, 20.0, 40.0, 80.0, 160.0)
+CALIBRATION_CLIPS = 3
+CALIBRATION_S = 5.0  # after which no longer scene is tried
 
 
 @dataclass
@@ -43,6 +59,7 @@ class ModelEvaluator:
     model: LoadedModel
     device: torch.device
     batch_size: int | None = None  # probed when the first cell is run
+    pace: Pace = field(default_factory=Pace)
 
     def __post_init__(self) -> None:
         self.card, self.adapter = self.model.spec.card, self.model.adapter
@@ -80,6 +97,10 @@ class ModelEvaluator:
         """Return whether a planned cell means nothing for this kind of model; the run's notes say why."""
         return not cell.is_base and self.scenes.has_no(cell.haystack)
 
+    def unit(self, cells: Sequence[Cell]) -> str:
+        """Return the name of the work on cells of the same scenes, by which processes claim it."""
+        return self.key(replace(cells[0], pooling=None))
+
     def run(self, cells: Sequence[Cell], directory: RunDirectory, advance: Advance) -> list[Row]:
         """Score the clips of cells and store the logits.
 
@@ -98,59 +119,132 @@ class ModelEvaluator:
             NiahError: the scores cannot be written.
         """
         try:
-            if self.batch_size is None:
-                self.batch_size = self._probed()
-            result, distractors = self._infer(cells, advance)
+            part = self.score(cells, range(len(self.prepared)), advance)
         except Exception as error:
-            outcome = self._failure(error)
-        else:
-            self._store(cells, result, distractors, directory)
-            outcome = {
-                "status": "ok",
-                "latency_s": result.latency_s,
-                "rtf": cells[0].length_s / result.latency_s,
-                "peak_memory_bytes": result.peak_memory_bytes,
-            }
-        return [{**self._blank_row(cell, self.key(cell)), **outcome} for cell in cells]
+            return self.failed(cells, error)
+        return self.store(cells, part, directory)
 
-    def _infer(
-        self, cells: Sequence[Cell], advance: Advance
-    ) -> tuple[InferenceResult, list[tuple[str, ...]]]:
-        """Return the logits of all clips, and the labels of their distractors."""
+    def score(
+        self, cells: Sequence[Cell], clips: range, advance: Advance, batch_size: int | None = None
+    ) -> Part:
+        """Compute the logits of some clips of cells of the same scenes.
+
+        Args:
+            cells: cells of the same scenes.
+            clips: numbers of the clips.
+            advance: called with the number of clips that were scored.
+            batch_size: scenes in a forward pass; None for the evaluator's own.
+        """
         cell = cells[0]
-        distractors = self.scenes.distractor_labels(cell, self.prepared)
-        scenes = self.scenes.of_cell(cell, self.prepared)
-        adapter, size = self._scorer(cells, self.batch_size or 1)
+        begin = time.monotonic()
+        scenes = self.scenes.of_cell(cell, self.prepared, clips)
+        adapter, size = self._scorer(cells, self._probed_batch_size())
         if cell.is_short and not self._takes(adapter, cell.length_s):
             adapter = Padded(adapter)
             self._padded.add(cell.length_s)
-        if not cell.is_base and self.scenes.same_for_all(cell):
+        if self._is_one_scene(cell):
             scenes = islice(scenes, 1)  # scored once, a row a clip
-        result = infer(adapter, scenes, size, self.device, advance)
-        if reason := refusal(result.logits.numpy()):
+        result = infer(adapter, scenes, batch_size or size, self.device, advance)
+        logits = result.logits.numpy()
+        if reason := refusal(logits):
             raise NiahError(reason)
-        advance(len(self.prepared) - len(result.logits))
-        return result, distractors
+        self.pace.add(cell.length_s, (time.monotonic() - begin) / len(logits))
+        advance(len(clips) - len(logits))
+        return Part(
+            logits, result.latency_s, result.peak_memory_bytes, cell.length_s in self._padded
+        )
 
-    def _store(
-        self,
-        cells: Sequence[Cell],
-        result: InferenceResult,
-        distractors: list[tuple[str, ...]],
-        directory: RunDirectory,
-    ) -> None:
+    def store(self, cells: Sequence[Cell], part: Part, directory: RunDirectory) -> list[Row]:
+        """Write the logits of all clips of cells of the same scenes, and return the cells' rows, without metrics.
+
+        Args:
+            cells: cells of the same scenes.
+            part: logits of all clips.
+            directory: run directory, open for writing.
+
+        Raises:
+            NiahError: the scores cannot be written.
+        """
+        if part.is_padded:
+            self._padded.add(cells[0].length_s)
         needles = self.prepared.needles.needles
-        by_cell = result.logits.expand(len(needles), -1).chunk(len(cells), dim=1)
-        for cell, logits in zip(cells, by_cell, strict=True):
+        distractors = self.scenes.distractor_labels(cells[0], self.prepared)
+        logits = np.broadcast_to(part.logits, (len(needles), part.logits.shape[1]))
+        for cell, own in zip(cells, np.split(logits, len(cells), axis=1), strict=True):
             directory.write_scores(
                 self.key(cell),
                 [needle.id for needle in needles],
                 [() if cell.control else needle.labels for needle in needles],
-                self.model.counted(logits.numpy()),
+                self.model.counted(own),
                 classes=self.model.labels.ids,
                 distractors=distractors,
                 groups=[needle.group for needle in needles],
             )
+        outcome: Row = {
+            "status": "ok",
+            "latency_s": part.latency_s,
+            "rtf": cells[0].length_s / part.latency_s,
+            "peak_memory_bytes": part.peak_memory_bytes,
+        }
+        return [{**self._blank_row(cell, self.key(cell)), **outcome} for cell in cells]
+
+    def failed(self, cells: Sequence[Cell], error: Exception) -> list[Row]:
+        """Return the rows of cells of the same scenes that cannot be scored."""
+        outcome = self._failure(error)
+        return [{**self._blank_row(cell, self.key(cell)), **outcome} for cell in cells]
+
+    def slicing(self, cells: Sequence[Cell], slice_s: float) -> Slicing | None:
+        """Cut the clips of cells of the same scenes into slices; None where the work is short.
+
+        Args:
+            cells: cells of the same scenes.
+            slice_s: seconds that a slice should take, by forecast.
+        """
+        cell, clips = cells[0], len(self.prepared)
+        if self._is_one_scene(cell) or clips * cell.length_s < LEAST_AUDIO_S:
+            return None
+        try:
+            batch_size = self._scorer(cells, self._probed_batch_size())[1]
+        except Exception:  # the cell itself records the reason
+            return None
+        clip_s = self.seconds_a_clip(cell.length_s)
+        return Slicing.of_seconds(clips, batch_size, clip_s, slice_s) if clip_s else None
+
+    def seconds_a_clip(self, length_s: float) -> float | None:
+        """Forecast the seconds that a scene takes, from short scenes of the model; None where none can be scored.
+
+        Args:
+            length_s: length of the scene.
+        """
+        begin = time.monotonic()
+        clips = range(min(len(self.prepared), CALIBRATION_CLIPS))
+        for short_s in CALIBRATION_LENGTHS_S:
+            if short_s > length_s or time.monotonic() - begin > CALIBRATION_S:
+                break
+            if not self.pace.knows(short_s):
+                try:
+                    for some in (clips[:1], clips):  # the first for a warm-up
+                        self.score([self._short_cell(short_s)], some, _ignore)
+                except Exception:  # the cell itself records the reason
+                    break
+        return self.pace.seconds(length_s)
+
+    def _short_cell(self, length_s: float) -> Cell:
+        if length_s == BASE_LENGTH_S:
+            return Cell(model=self.model.name, haystack=NO_HAYSTACK, length_s=length_s)
+        name, haystack = next(iter(self.scenes.haystacks.items()))
+        snr_db = self.options.snrs_db[0] if haystack.needs_snr else None
+        return Cell(
+            model=self.model.name, haystack=name, length_s=length_s, snr_db=snr_db, position=0.5
+        )
+
+    def _is_one_scene(self, cell: Cell) -> bool:
+        return not cell.is_base and self.scenes.same_for_all(cell)
+
+    def _probed_batch_size(self) -> int:
+        if self.batch_size is None:
+            self.batch_size = self._probed()
+        return self.batch_size or 1
 
     def _failure(self, error: Exception) -> Row:
         """Return a row's columns for an exception, without folders of this machine: rows are published."""
@@ -255,6 +349,10 @@ class ModelEvaluator:
         if code := self.model.spec.source.custom_code:
             known["custom_code"] = code
         return {**dict.fromkeys(CELL_COLUMNS), **known}
+
+
+def _ignore(_: int) -> None:
+    pass
 
 
 def windowed(options: RunOptions, adapter: Adapter) -> RunOptions:

@@ -1,24 +1,27 @@
-"""The sweep: every planned cell that the run directory lacks, one after another, each written whole.
+"""The sweep: every planned cell that the run directory lacks, each written whole, by this process or another.
 
     setup (models, needles, haystacks) -> plan -> scenes -> adapter.logits -> scores/<cell>.parquet -> a row
 
 Metrics are not computed here: `niah.records.summarise` computes them from the stored scores.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from rich.progress import Progress, TaskID
-
 from niah.records.run_directory import RunDirectory
 from niah.records.summarise import summarise
+from niah.records.workers import ENDED
 from niah.sweep.evaluator import ModelEvaluator
+from niah.sweep.models import ModelSpec
 from niah.sweep.options import RunOptions
 from niah.sweep.plan import Cell, plan
 from niah.sweep.setup import EvalSetup
+from niah.sweep.share import Share
+from niah.sweep.work import CellWork
 from niah.system import folders
 from niah.system.memory import keep_freed_memory
 from niah.system.progress import progress_bar
@@ -27,14 +30,33 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Note = Callable[[str], None]
+Group = tuple[Cell, ...]  # cells of the same scenes
+_WAIT_S = 0.25, 5.0  # between two looks at the work of other processes: at first, at most
+_SHOWN = 3  # processes in a note
+_REPORT_EVERY_S = 5.0
 
 
-def sweep(options: RunOptions, note: Note = lambda _: None) -> "pd.DataFrame":
+class Terminated(KeyboardInterrupt):
+    """The process was asked to end at once (SIGTERM): a batch system kills it soon."""
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """The table of all cells of the run directory, and the processes that are still making some of them."""
+
+    cells: "pd.DataFrame"
+    still_working: tuple[str, ...] = ()
+
+
+def sweep(
+    options: RunOptions, note: Note = lambda _: None, share: Share | None = None
+) -> "pd.DataFrame":
     """Run, resume or amend a run directory.
 
     Args:
         options: options of the run.
         note: called with each note for the user (clips left out, failed cells).
+        share: this process's share of the run; None for all of it.
 
     Returns:
         The table of all cells of the run directory (`niah.records.schema`).
@@ -42,78 +64,216 @@ def sweep(options: RunOptions, note: Note = lambda _: None) -> "pd.DataFrame":
     Raises:
         NiahError: anything wrong in the options. A failed cell is a row with the reason instead.
     """
+    return run_sweep(options, note, share).cells
+
+
+def run_sweep(
+    options: RunOptions, note: Note = lambda _: None, share: Share | None = None
+) -> SweepResult:
+    """Run, resume or amend a run directory, alone or beside other processes.
+
+    Args:
+        options: options of the run.
+        note: called with each note for the user.
+        share: this process's share of the run; None for all of it.
+
+    Raises:
+        NiahError: anything wrong in the options.
+    """
     keep_freed_memory()
     setup = EvalSetup(options)
     for text in setup.notes:
         note(text)
-    with RunDirectory.create_or_open(options.out, setup.identity(), len(setup.clips)) as directory:
+    share = share or Share()
+    with open_run(setup, note) as directory:
+        assert directory.me is not None
+        directory.me.report(shard=str(share), device=str(setup.device))
+        stopped = False
+        try:
+            _Sweep(setup, directory, note, share).all_cells()
+        except Terminated:
+            stopped = True
+            raise
+        finally:
+            directory.me.report(state=ENDED, cell="")
+            working = tuple(str(each) for each in directory.others() if each.is_working)
+            if not stopped and not (share.is_shard and working):
+                for text in summarise(directory):
+                    note(text)
+        return SweepResult(directory.cells(), working if share.is_shard else ())
+
+
+def open_run(setup: EvalSetup, note: Note) -> RunDirectory:
+    """Open the run directory of a set-up for writing, and record the set-up in run.json.
+
+    Args:
+        setup: of the run.
+        note: called with each note for the user.
+
+    Raises:
+        NiahError: the directory holds something else, or cannot be written to.
+    """
+    options = setup.options
+    directory = RunDirectory.create_or_open(options.out, setup.identity(), len(setup.clips))
+    try:
         record = setup.record()
-        directory.write_run_json({**record, **_added(directory, setup)})
+        directory.write_run_json({**record, **_added(setup)})
         folders.remember(record["arguments"], setup.clips.ids_sha256)
         for text in directory.warnings:
             note(text)
-        try:
-            _Sweep(setup, directory, note).all_cells()
-        finally:
-            for text in summarise(directory):
-                note(text)
-        return directory.cells()
+        if others := directory.others():
+            note(
+                f"{_processes(map(str, others))} also at work in {options.out}: each cell is scored by the one that "
+                "claims it first"
+            )
+    except BaseException:
+        directory.close()
+        raise
+    return directory
 
 
-def _added(directory: RunDirectory, setup: EvalSetup) -> dict[str, Any]:
+def _added(setup: EvalSetup) -> dict[str, Any]:
     """Entries that each part of a run adds to run.json: its preset; its haystacks, with the labels audible in them."""
-    stored = directory.run_json()
     contained = {
         each.name: {"contains": list(each.contains), "sha256": each.fingerprint}
         for each in setup.haystacks.values()
     }
-    presets = dict.fromkeys([*stored.get("presets", []), *filter(None, [setup.options.preset])])
-    return {"presets": [*presets], "haystacks": {**stored.get("haystacks", {}), **contained}}
+    return {"presets": [*filter(None, [setup.options.preset])], "haystacks": contained}
 
 
 @dataclass
 class _Sweep:
-    """The state of one call of `sweep`."""
+    """The state of one call of `run_sweep`."""
 
     setup: EvalSetup
     directory: RunDirectory
     note: Note
+    share: Share
+    waits_for: dict[Group, Mapping[str, str]] = field(default_factory=dict)
+    _model: ModelEvaluator | None = None
+    _reported: float = 0.0
+    _scored: dict[str, float] = field(
+        default_factory=lambda: {"scored_clips": 0, "scored_audio_s": 0}
+    )
 
     def all_cells(self) -> None:
-        cells = plan(self.setup.options, [model.name for model in self.setup.models])
-        done = self.directory.completed()
-        out_of_memory = self.directory.out_of_memory()
-        with progress_bar() as bar:
-            task = bar.add_task("sweep", total=sum(_work(cell) for cell in cells), detail="")
-            for loaded in self.setup.loaded():
-                model = ModelEvaluator(self.setup.options, loaded, self.setup.device)
-                self.directory.write_run_json({"models": {loaded.name: model.described()}})
-                mine = [cell for cell in cells if cell.model == loaded.name]
-                for group in _together(cell for cell in mine if not model.leaves_out(cell)):
-                    todo = [cell for cell in group if model.key(cell) not in done]
-                    bar.update(task, detail=str(group[0]))
-                    bar.advance(task, sum(map(_work, group)) - sum(map(_work, todo)))
-                    if not todo:
-                        continue
-                    for cell in todo:
-                        if model.key(cell) in out_of_memory:
-                            self.note(f"{cell}: ran out of memory before, is tried again")
-                    per_clip = sum(map(_work, todo)) / len(loaded.prepared)
-                    rows = model.run(todo, self.directory, partial(_advance, bar, task, per_clip))
-                    self.directory.write_rows((row, None) for row in rows)
-                    for cell, row in zip(todo, rows, strict=True):
-                        if row["status"] != "ok":
-                            self.note(f"{cell}: {row['status']}: {row['error']}")
+        """Score the process's own cells, then help or wait."""
+        groups = list(together(plan(self.setup.options, [m.name for m in self.setup.models])))
+        own = self.share.own(groups)
+        self.done = self.directory.completed()
+        self.out_of_memory = self.directory.out_of_memory()
+        with progress_bar() as self.bar:
+            self._announce(groups)
+            total = sum(_work(cell) for group in own for cell in group)
+            self.task = self.bar.add_task("sweep", total=total, detail="")
+            self._pass(own)
+            if self.share.is_shard:
+                if rest := self._unclaimed([group for group in groups if group not in own]):
+                    self.bar.update(self.task, total=total + sum(_work(c) for g in rest for c in g))
+                    self._pass(rest)
+            else:
+                self._wait()
+
+    def _announce(self, groups: Sequence[Group]) -> None:
+        """Tell `niah status` the size of the whole run, all shards of it."""
+        assert self.directory.me is not None
+        clips = len(self.setup.clips)
+        self.directory.me.report(
+            planned_cells=sum(map(len, groups)),
+            planned_audio_s=clips * sum(_work(cell) for group in groups for cell in group),
+            began_s=time.time(),
+        )
+
+    def _pass(self, groups: Sequence[Group]) -> None:
+        """Load each model that has work, and do what no other process is doing."""
+        for spec in self.setup.models:
+            mine = [group for group in groups if group[0].model == spec.name]
+            for group in mine:
+                model = self._loaded(spec)
+                if not model.leaves_out(group[0]):
+                    self._do(model, group)
+
+    def _loaded(self, spec: ModelSpec) -> ModelEvaluator:
+        """Return the model's evaluator; only one model is in memory."""
+        if self._model is None or self._model.model.name != spec.name:
+            self._model = None
+            loaded = self.setup.load(spec)
+            self._model = ModelEvaluator(self.setup.options, loaded, self.setup.device)
+            self.directory.write_run_json({"models": {spec.name: self._model.described()}})
+        return self._model
+
+    def _do(self, model: ModelEvaluator, group: Group) -> None:
+        todo = [cell for cell in group if model.key(cell) not in self.done]
+        self.bar.update(self.task, detail=str(group[0]))
+        if group not in self.waits_for:
+            self.bar.advance(self.task, sum(map(_work, group)) - sum(map(_work, todo)))
+        self.waits_for.pop(group, None)
+        if not todo:
+            return
+        for cell in todo:
+            if model.key(cell) in self.out_of_memory:
+                self.note(f"{cell}: ran out of memory before, is tried again")
+        self._report(str(group[0]), force=True)
+        per_clip = sum(map(_work, todo)) / len(model.prepared)
+        work = CellWork(model, todo, self.directory, self.share.slice_s)
+        outcome = work.do(partial(self._advance, per_clip))
+        for row, cell in zip(outcome.rows, todo, strict=False):
+            if row["status"] != "ok":
+                self.note(f"{cell}: {row['status']}: {row['error']}")
+        if outcome.waits_for:
+            self.waits_for[group] = outcome.waits_for
+
+    def _unclaimed(self, groups: list[Group]) -> list[Group]:
+        """Return the other shards' cells, where these write to the same directory; else they have one of their own."""
+        assert self.directory.me is not None
+        assert self.directory.claims is not None
+        attempts = self.directory.claims.attempts().values()
+        workers = {attempt.worker for each in attempts for attempt in each}
+        return groups if workers - {self.directory.me.name} else []
+
+    def _wait(self) -> None:
+        """Wait for the cells that other processes work on, and take over those of processes that died."""
+        assert self.directory.claims is not None
+        claims = self.directory.claims
+        if self.waits_for:
+            names = _processes({by for each in self.waits_for.values() for by in each.values()})
+            self.note(f"{len(self.waits_for)} of the cells are in the hands of {names}: waiting")
+        pause_s = _WAIT_S[0]
+        while self.waits_for:
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, _WAIT_S[1])
+            free = [g for g, units in self.waits_for.items() if not all(map(claims.is_busy, units))]
+            if free:
+                self._pass(free)
+                pause_s = _WAIT_S[0]
+
+    def _advance(self, per_clip: float, clips: int) -> None:
+        self.bar.advance(self.task, clips * per_clip)
+        self._scored["scored_clips"] += clips
+        self._scored["scored_audio_s"] += clips * per_clip * len(self.setup.clips)
+        self._report(None)
+
+    def _report(self, cell: str | None, *, force: bool = False) -> None:
+        """Tell `niah status` how far this process is, now and then."""
+        now = time.monotonic()
+        if not force and now - self._reported < _REPORT_EVERY_S:
+            return
+        self._reported = now
+        assert self.directory.me is not None
+        self.directory.me.report(**self._scored, **({} if cell is None else {"cell": cell}))
 
 
-def _together(cells: Iterable[Cell]) -> Iterator[list[Cell]]:
+def together(cells: Iterable[Cell]) -> Iterator[Group]:
     """Group neighbouring cells that differ in pooling alone: one pass scores them all."""
     for _, group in groupby(cells, key=lambda cell: replace(cell, pooling=None)):
-        yield list(group)
+        yield tuple(group)
 
 
-def _advance(bar: Progress, task: TaskID, per_clip: float, clips: int) -> None:
-    bar.advance(task, clips * per_clip)
+def _processes(names: Iterable[str]) -> str:
+    """Name processes: "process host:123", "2 processes (..)"."""
+    listed = sorted(names)
+    shown = ", ".join(listed[:_SHOWN]) + (", .." if len(listed) > _SHOWN else "")
+    return f"process {shown}" if len(listed) == 1 else f"{len(listed)} processes ({shown})"
 
 
 def _work(cell: Cell) -> float:

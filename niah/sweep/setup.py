@@ -119,11 +119,15 @@ class EvalSetup:
     def loaded(self) -> Iterator[LoadedModel]:
         """Load one model after another, so that only one is in memory."""
         for spec in self.models:
-            adapter = self._load(spec)
-            key = adapter.frontend.fingerprint
-            scenes, prepared = self._scenes[key], self._prepared[key]
-            part = self.options.needle_part
-            yield LoadedModel(spec, adapter, scenes, prepared, self.labels, part)
+            yield self.load(spec)
+
+    def load(self, spec: ModelSpec) -> LoadedModel:
+        """Load one of the models."""
+        adapter = self._load(spec)
+        key = adapter.frontend.fingerprint
+        scenes, prepared = self._scenes[key], self._prepared[key]
+        part = self.options.needle_part
+        return LoadedModel(spec, adapter, scenes, prepared, self.labels, part)
 
     def identity(self) -> dict[str, object]:
         """Return what all results in one run directory share."""

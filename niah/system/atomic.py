@@ -8,6 +8,7 @@ import errno
 import io
 import json
 import os
+import secrets
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -18,6 +19,7 @@ from niah.errors import NiahError
 
 SUFFIX = ".tmp"
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
 
 
 @contextmanager
@@ -44,8 +46,7 @@ def atomic_write(file: Path) -> Iterator[IO[bytes]]:
 @contextmanager
 def _beside(target: Path) -> Iterator[IO[bytes]]:
     """Open a hidden file beside the target, which is flushed and renamed over it."""
-    # the process id keeps a reader's report and the sweep from writing to one temporary file
-    temporary = target.with_name(f".{target.name}.{os.getpid()}{SUFFIX}")
+    temporary = _temporary(target)
     try:
         with temporary.open("wb") as stream:
             yield stream
@@ -57,6 +58,55 @@ def _beside(target: Path) -> Iterator[IO[bytes]]:
             temporary.unlink(missing_ok=True)
         raise
     _sync_folder(target.parent)
+
+
+def _temporary(target: Path) -> Path:
+    """Return a hidden name that no other writer has, whichever machine it is on."""
+    return target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}{SUFFIX}")
+
+
+def create_json(file: Path, content: Mapping[str, object]) -> bool:
+    """Create a JSON file unless there is one of that name; of many processes on many machines exactly one succeeds.
+
+    A hard link to a complete file is atomic on local file systems and on NFS of any version; where there are no hard
+    links, the file is opened exclusively.
+
+    Args:
+        file: target.
+        content: an object of JSON's types.
+
+    Returns:
+        Whether this call created it.
+
+    Raises:
+        NiahError: the disk is full, or the folder cannot be written to.
+    """
+    text = json.dumps(content, ensure_ascii=True).encode()
+    temporary = _temporary(file)
+    with one_line_os_errors(file.parent):
+        try:
+            temporary.write_bytes(text)
+            return _linked(temporary, file, text)
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+def _linked(temporary: Path, file: Path, text: bytes) -> bool:
+    try:
+        os.link(temporary, file)
+    except FileExistsError:
+        # a server's answer may be lost and the request sent again: the link is then there, and ours
+        return temporary.stat().st_nlink == 2
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        try:
+            with file.open("xb") as stream:
+                stream.write(text)
+        except FileExistsError:
+            return False
+    return True
 
 
 def _is_special(file: Path) -> bool:
@@ -115,10 +165,18 @@ def is_leftover(name: str) -> bool:
     return name.startswith(".") and name.endswith(SUFFIX)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Delete the leftovers of killed writers in `folder` and one level below."""
+def remove_leftovers(folder: Path, before: float | None = None) -> None:
+    """Delete the leftovers of killed writers in `folder` and one level below.
+
+    Args:
+        folder: of the targets.
+        before: time by the file system's clock; files that were written later are left to their writers. None
+            where there is no other writer.
+    """
     for file in [*folder.glob(f".*{SUFFIX}"), *folder.glob(f"*/.*{SUFFIX}")]:
-        file.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            if before is None or file.stat().st_mtime < before:
+                file.unlink()
 
 
 @contextmanager

@@ -1,10 +1,12 @@
 """A tagger of a few thousand parameters, its card, and labelled WAV files, for end-to-end tests.
 
 The card names `TinyTagger` by import string, as it would a user's own adapter. Its [config] can make it slow (for
-kills), wide (to run out of memory) or refuse long inputs.
+kills), wide (to run out of memory), refuse long inputs or kill its process at one length. Where `TINY_LOG` names a
+file, it writes a line for every scene that it scores.
 """
 
 import os
+import signal
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,17 +34,28 @@ class Network(nn.Module):
     """(B, frames, 128) -> (B, classes): a hidden layer on every frame, the mean over frames, a linear layer."""
 
     def __init__(
-        self, classes: int, hidden: int = 16, delay_s: float = 0.0, longest: int = 0
+        self,
+        classes: int,
+        hidden: int = 16,
+        delay_s: float = 0.0,
+        longest: int = 0,
+        deadly: int = 0,
     ) -> None:
         super().__init__()
         self.hidden = nn.Linear(128, hidden)
         self.head = nn.Linear(hidden, classes)
         self.delay_s = delay_s
         self.longest = longest
+        self.deadly = deadly
 
     def forward(self, x: Tensor) -> Tensor:
         if self.longest and x.shape[1] > self.longest:
             raise NiahError(f"this tagger takes at most {self.longest} frames")
+        if self.deadly == x.shape[1]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if log := os.environ.get("TINY_LOG"):
+            with Path(log).open("a") as file:
+                file.writelines(f"{os.getpid()} {x.shape[1]}\n" for _ in range(len(x)))
         time.sleep(self.delay_s)
         out: Tensor = self.head(torch.relu(self.hidden(x)).mean(dim=1))
         return out

@@ -1,4 +1,4 @@
-"""Run directories: whole or not at all, one writer, resumable."""
+"""Run directories: whole or not at all, resumable."""
 
 import errno
 import json
@@ -74,15 +74,6 @@ def test_a_run_of_schema_1_is_read_and_becomes_one_of_2_when_it_is_written(tmp_p
             RunDirectory(run.path)
 
 
-def test_one_writer_at_a_time(tmp_path: Path) -> None:
-    with (
-        RunDirectory.create_or_open(tmp_path / "run", examples.IDENTITY),
-        pytest.raises(NiahError, match="another niah run"),
-    ):
-        RunDirectory.create_or_open(tmp_path / "run", examples.IDENTITY)
-    RunDirectory.create_or_open(tmp_path / "run", examples.IDENTITY).close()
-
-
 def test_amending_keeps_the_models_there(tmp_path: Path) -> None:
     with RunDirectory.create_or_open(tmp_path / "run", examples.IDENTITY) as run:
         run.write_run_json({"models": {"a": {"parameters": 1}}, "notes": ["x"]})
@@ -98,6 +89,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(
 ) -> None:
     with RunDirectory.create_or_open(tmp_path / "run", examples.IDENTITY) as run:
         examples.add(run, 1.0)
+        run.publish(wait=True)
         before = files_of(run)
 
         def full(_: int) -> None:

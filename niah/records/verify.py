@@ -1,0 +1,191 @@
+"""Verification of a run directory: what is whole, damaged, foreign, of other versions; metrics computed again.
+
+Nothing is written. Damage is a finding, not an error: the same `niah run` makes damaged cells again.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from niah.errors import NiahError
+from niah.records import workers
+from niah.records.claims import GIVEN_UP, WORKING, read_attempts
+from niah.records.row_files import DamagedRowError, read_row
+from niah.records.run_directory import RunDirectory
+from niah.records.run_parts import FILES, FOLDERS
+from niah.records.schema import METRIC_COLUMNS, OPTIONAL_METRICS, Row, check_cell
+from niah.records.summarise import recomputed
+from niah.system import spreadsheet
+from niah.system.atomic import is_leftover
+from niah.version import __version__
+
+RELATIVE, ABSOLUTE = 1e-6, 1e-9  # metrics of two machines differ by rounding alone
+
+
+@dataclass
+class Verdict:
+    """Sentences on a run's parts, by what they say; `whole` counts cells that are as they were written."""
+
+    whole: int = 0
+    failed: int = 0  # rows that say why there are no scores
+    damaged: list[str] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
+    unfinished: list[str] = field(default_factory=list)
+    versions: list[str] = field(default_factory=list)
+    metrics: list[str] = field(default_factory=list)
+    recomputed: int = 0
+
+    @property
+    def is_good(self) -> bool:
+        """Return whether every stored cell is whole and has the metrics of its scores."""
+        return not (self.damaged or self.metrics)
+
+
+def verify(directory: Path | str) -> Verdict:
+    """Read every part of a run directory and compute its metrics again.
+
+    Args:
+        directory: of a run.
+
+    Raises:
+        NiahError: it is no run directory, or a published table without rows.
+    """
+    run = RunDirectory(directory)
+    if not (run.path / "cells").is_dir():
+        raise NiahError(
+            f"{run.path} is a published table without rows and scores: nothing to verify"
+        )
+    verdict = Verdict()
+    rows = list(_checked_rows(run, verdict))
+    _check_clips(run, rows, verdict)
+    _foreign_files(run, {str(row["cell"]) for row in rows}, verdict)
+    _unfinished(run, verdict)
+    _versions(rows, verdict)
+    if not verdict.damaged:
+        _check_metrics(run, verdict)
+        _check_table(run, verdict)
+    return verdict
+
+
+def _checked_rows(run: RunDirectory, verdict: Verdict) -> Iterator[Row]:
+    identity = run.run_json().get("identity", {})
+    for file in sorted((run.path / "cells").glob("*.json")):
+        try:
+            row, _ = read_row(file)
+        except (DamagedRowError, NiahError) as error:
+            verdict.damaged.append(str(error))
+            continue
+        for name in ("protocol", "needles", "seed"):
+            if name in identity and row[name] != identity[name]:
+                verdict.foreign.append(
+                    f"cells/{file.name}: of another run, its {name} is {row[name]}, not {identity[name]}"
+                )
+                break
+        if row["status"] != "ok":
+            verdict.failed += 1
+        elif reason := run.scores_problem(row):
+            verdict.damaged.append(reason)
+        else:
+            verdict.whole += 1
+        yield row
+
+
+def _check_clips(run: RunDirectory, rows: list[Row], verdict: Verdict) -> None:
+    """Check that each cell's scores can be read and that all are of the same clips, in the same order."""
+    ids: tuple[str, ...] = ()
+    for row in rows:
+        cell = str(row["cell"])
+        if row["status"] != "ok" or run.scores_problem(row):
+            continue
+        try:
+            stored = run.read_scores(cell)
+        except NiahError as error:
+            verdict.damaged.append(str(error))
+            verdict.whole -= 1
+            continue
+        ids = ids or stored.ids
+        if stored.ids != ids or len(ids) != row["n_clips"]:
+            verdict.damaged.append(
+                f"{run.path / 'scores' / cell}.parquet is of other clips than the run"
+            )
+            verdict.whole -= 1
+
+
+def _foreign_files(run: RunDirectory, cells: set[str], verdict: Verdict) -> None:
+    known = set(run.run_json().get("variants", {})) | cells
+    for folder, suffix in (("cells", ".json"), ("scores", ".parquet")):
+        for file in sorted((run.path / folder).glob("*")):
+            name = f"{folder}/{file.name}"
+            if is_leftover(file.name):
+                verdict.unfinished.append(f"{name}: left by a writer that was stopped")
+            elif file.suffix != suffix or not _is_cell(file.stem):
+                verdict.foreign.append(f"{name}: no part of a run")
+            elif file.stem not in known and folder == "scores":
+                verdict.unfinished.append(f"{name}: scores without a row (a stopped writer's)")
+    for file in sorted(run.path.iterdir()):
+        if file.name not in (*FILES, *FOLDERS) and not is_leftover(file.name):
+            verdict.foreign.append(f"{file.name}: no part of a run")
+
+
+def _is_cell(name: str) -> bool:
+    try:
+        check_cell(name)
+    except NiahError:
+        return False
+    return True
+
+
+def _unfinished(run: RunDirectory, verdict: Verdict) -> None:
+    alive = {worker.name for worker in workers.list_workers(run.path) if worker.is_alive}
+    for unit, attempts in read_attempts(run.path).items():
+        last = attempts[-1]
+        if last.state == GIVEN_UP:
+            verdict.unfinished.append(f"{last.title or unit}: given up, its processes died")
+        elif last.state == WORKING:
+            state = "at work" if last.worker in alive else "stopped"
+            verdict.unfinished.append(f"{last.title or unit}: {last.where}, {state}")
+    if slices := len(list((run.path / "parts").glob("*.npz"))):
+        verdict.unfinished.append(f"{slices} slices of cells that are not complete yet")
+
+
+def _versions(rows: list[Row], verdict: Verdict) -> None:
+    counts = Counter(str(row["niah_version"] or "unknown") for row in rows)
+    for version, count in sorted(counts.items()):
+        if version != __version__:
+            verdict.versions.append(f"{count} cells by niah {version} (this is {__version__})")
+    if old := sum(row["status"] == "ok" and "scores_sha256" not in row for row in rows):
+        verdict.versions.append(
+            f"{old} cells of a version without checksums: damage goes unnoticed"
+        )
+
+
+def _check_metrics(run: RunDirectory, verdict: Verdict) -> None:
+    for row, values in recomputed(run):
+        verdict.recomputed += 1
+        for name in (*METRIC_COLUMNS, *OPTIONAL_METRICS):
+            stored, now = row.get(name), values.get(name)
+            if not _equal(stored, now):
+                verdict.metrics.append(
+                    f"{row['cell']} ({row['model']}, {row['haystack']}, {row['length_s']:g} s): {name} is {stored}, "
+                    f"its scores give {now}"
+                )
+
+
+def _equal(stored: object, now: float | None) -> bool:
+    missing = now is None or not math.isfinite(now)
+    if stored is None or missing:
+        return stored is None and missing
+    assert isinstance(stored, int | float)
+    assert now is not None
+    return math.isclose(stored, now, rel_tol=RELATIVE, abs_tol=ABSOLUTE)
+
+
+def _check_table(run: RunDirectory, verdict: Verdict) -> None:
+    file = run.path / "cells.csv"
+    text = file.read_text("utf-8") if file.is_file() else ""
+    if text != spreadsheet.frame_text(run.cells()):
+        verdict.unfinished.append(
+            "cells.csv is not the table of the rows: `niah report` writes it again"
+        )

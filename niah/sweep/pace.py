@@ -1,0 +1,47 @@
+"""Pace of a model: seconds that a scene takes, measured at some lengths and forecast at others.
+
+Between two measured lengths, and beyond the longest, time is taken as a power of the length, t = t1 (L / L1)^p, with
+the exponent p of the two nearest points: about 1 for state-space models and convolutions, up to 2 for attention.
+"""
+
+from dataclasses import dataclass, field
+from math import log
+
+LOWEST, HIGHEST = 0.0, 2.0  # exponents beyond these are noise of the measurement
+
+
+@dataclass
+class Pace:
+    """Seconds a scene by length."""
+
+    _seconds: dict[float, float] = field(default_factory=dict)
+
+    def add(self, length_s: float, seconds: float) -> None:
+        """Take a measurement; of several at one length the fastest counts, since others have a warm-up in them.
+
+        Args:
+            length_s: length of the scenes.
+            seconds: time a scene.
+        """
+        self._seconds[length_s] = min(seconds, self._seconds.get(length_s, seconds))
+
+    def knows(self, length_s: float) -> bool:
+        """Return whether this length was measured."""
+        return length_s in self._seconds
+
+    def seconds(self, length_s: float) -> float | None:
+        """Forecast the seconds of a scene of some length; None before anything is measured."""
+        points = sorted(self._seconds.items())
+        if not points:
+            return None
+        if length_s in self._seconds:
+            return self._seconds[length_s]
+        if len(points) == 1:
+            ((known_s, seconds),) = points
+            return seconds * length_s / known_s
+        above = next((i for i, point in enumerate(points) if point[0] > length_s), len(points) - 1)
+        (short_s, short), (long_s, long) = points[max(above, 1) - 1], points[max(above, 1)]
+        exponent = log(long / short) / log(long_s / short_s) if short > 0 < long else 1.0
+        exponent = min(HIGHEST, max(LOWEST, exponent))
+        nearest_s, nearest = (long_s, long) if length_s > long_s else (short_s, short)
+        return float(nearest * (length_s / nearest_s) ** exponent)
