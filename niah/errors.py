@@ -7,13 +7,15 @@ wrong, where (file, key, value), and what to do about it. Anything else that esc
 import difflib
 from collections.abc import Iterable
 
+_LISTED = 30  # names in a message
+
 
 class NiahError(Exception):
     """Wrong input, in one line: what, where, and the fix."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """`" Did you mean 'x' or 'y'?"` for a misspelt name, else a list of what there is.
+    """`" Did you mean 'x' or 'y'?"` for a misspelt name, else a list of what there is, unless that is long.
 
     Args:
         name: the misspelt name.
@@ -23,7 +25,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     if close:
         return " Did you mean " + " or ".join(f"'{c}'" for c in close) + "?"
-    return " Known: " + ", ".join(known) + "." if known else ""
+    return f" Known: {', '.join(known)}." if 0 < len(known) <= _LISTED else ""
 
 
 def one_line(error: BaseException) -> str:

@@ -109,6 +109,16 @@ def load_card(
     return adapter
 
 
+def takes_random_weights(source: ModelSource) -> bool:
+    """Return whether a model can be made with random weights, for measurements of speed; some come with their own."""
+    if source.make is not None:
+        return False
+    family = import_adapter(source.card)
+    if isinstance(family, type) and issubclass(family, NetworkAdapter):
+        return True
+    return bool(getattr(family, "takes_random", hasattr(family, "load_checkpoint")))
+
+
 def adapter_info(adapter: Adapter, card: ModelCard | None = None) -> AdapterInfo:
     """Collect the facts about a loaded model that a run records, from the adapter's optional attributes.
 

@@ -35,11 +35,17 @@ class Onnx:
     """An ONNX graph of log-mel features as an adapter."""
 
     kernel = "onnxruntime"
+    takes_random = False  # the graph has its weights in it
 
     def __init__(
         self, card: ModelCard, *, device: torch.device, dtype: torch.dtype = torch.float32
     ) -> None:
         _check_dtype(card, dtype)
+        if "samples" in card.config.get("axes", ()):
+            raise NiahError(
+                f"card {card.path}: axes = {card.config['axes']} are those of a waveform: "
+                'take adapter = "niah.adapters.onnx:OnnxWaveform"'
+            )
         self.name = card.name
         self.frontend: LogMelFrontend = from_card(card)
         self._tagger = OnnxTagger(card, self.frontend, on_cuda=device.type == "cuda")
@@ -92,6 +98,7 @@ class OnnxWaveform:
     """
 
     kernel = "onnxruntime"
+    takes_random = False  # the graph has its weights in it
     max_seconds: float | None = None
     fixed_seconds: float | None = None
 

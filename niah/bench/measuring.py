@@ -79,16 +79,19 @@ def measure_point(point: BenchPoint) -> dict[str, Any]:
 def _measure(point: BenchPoint) -> dict[str, Any]:
     import torch
 
-    from niah.adapters.loading import adapter_info, choose_device, load_model
+    from niah.adapters.loading import adapter_info, choose_device, load_source
+    from niah.adapters.network_adapter import NetworkAdapter
     from niah.adapters.scan_choice import use_scan
-    from niah.adapters.wrappers.sliding_window import SlidingWindow
+    from niah.adapters.sources import find_source
+    from niah.adapters.wrappers.sliding_window import SlidingWindow, over_windows
     from niah.placement import FRAMES_PER_SECOND, total_frames
     from niah.system.memory import PeakMemory, keep_freed_memory
 
     keep_freed_memory()
     device = choose_device(point.device)
-    adapter: Any = load_model(
-        point.model, point.checkpoint or None, device=str(device), dtype=point.dtype
+    source = find_source(point.model, point.request)
+    adapter: Any = load_source(
+        source, point.checkpoint or None, device=str(device), dtype=point.dtype
     )
     use_scan(adapter, point.kernel)
     frontend = adapter.frontend
@@ -99,7 +102,8 @@ def _measure(point: BenchPoint) -> dict[str, Any]:
     length_s = point.length_s or frames / FRAMES_PER_SECOND
     if point.training:
         adapter.network.train()
-    scorer = SlidingWindow(adapter, point.window_s) if point.window_s else adapter
+    window_s = point.window_s
+    scorer = SlidingWindow(adapter, window_s) if window_s else over_windows(adapter)
     generator = torch.Generator().manual_seed(0)
     features = torch.randn(point.batch_size, frames, frontend.mels, generator=generator)
     loaded = PeakMemory(device).bytes()
@@ -107,6 +111,8 @@ def _measure(point: BenchPoint) -> dict[str, Any]:
     seconds = []
     with _attention(point):
         for _ in range(point.warmup + point.repeats):
+            if not isinstance(adapter, NetworkAdapter):
+                features.normal_(generator=generator)  # it may know an input that it had before
             begin = time.perf_counter()
             scores = scorer.logits(features).float().cpu()  # the copy waits for the device
             seconds.append(time.perf_counter() - begin)
@@ -127,7 +133,7 @@ def _measure(point: BenchPoint) -> dict[str, Any]:
         "peak_memory_bytes": memory.bytes(),
         "loaded_memory_bytes": loaded,
         "checkpoint_sha256": adapter_info(adapter).weights_sha256,
-        **({} if point.window_s else _work(adapter, frames)),
+        **(_work(adapter, frames) if scorer is adapter else {}),
     }
 
 

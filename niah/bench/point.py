@@ -4,6 +4,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 
+from niah.adapters.model_source import ModelRequest
 from niah.placement import total_frames
 from niah.sweep.options import check_kernel, check_window
 from niah.system.devices import check_device_name, check_dtype_name
@@ -29,6 +30,10 @@ class BenchPoint:
     kernel: str = "auto"
     window_s: float | None = None
     training: bool = False  # as published: eval() was never called
+    labels: str = ""  # this and the following: of models without a card, as in `niah run`
+    sample_rate: int | None = None
+    prompt: str = ""
+    trust_remote_code: bool = False
 
     def __post_init__(self) -> None:
         if not self.tokens and self.length_s:
@@ -41,8 +46,17 @@ class BenchPoint:
 
     @property
     def key(self) -> str:
-        """Return a hash of all settings."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+        """Return a hash of all settings; those of models without a card count where they are set."""
+        settings = asdict(self)
+        for name in ("labels", "sample_rate", "prompt", "trust_remote_code"):
+            if not settings[name]:
+                del settings[name]
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def request(self) -> ModelRequest:
+        """Return what the point says of a model without a card."""
+        return ModelRequest(self.labels, self.sample_rate, self.prompt, self.trust_remote_code)
 
     @property
     def name(self) -> str:

@@ -1,13 +1,23 @@
 """`niah bench`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from niah.cli.messages import fail, note, print_table
-from niah.cli.options import numbers
+from niah.cli.options import (
+    MODEL_HELP,
+    OWN_LABELS_HELP,
+    PROMPT_HELP,
+    SAMPLE_RATE_HELP,
+    TRUST_HELP,
+    numbers,
+)
 from niah.errors import NiahError
+
+if TYPE_CHECKING:
+    from niah.adapters.model_source import ModelRequest
 
 MOST = 1_000_000
 
@@ -18,15 +28,19 @@ def bench(
         typer.Option(
             "--model",
             "-m",
-            help="Model name or card.toml; repeat for several. [default: dass-nano, ast-sin-nano, aum-nano]",
+            help=f"{MODEL_HELP}; repeat for several. [default: dass-nano, ast-sin-nano, aum-nano]",
         ),
     ] = None,
     lengths: Annotated[
         str, typer.Option(help="Seconds, comma-separated; 9000 is 2.5 h.")
     ] = "10,50,300",
     checkpoint: Annotated[
-        str, typer.Option(help="Weights file, 'random', or '' for the card's own weights.")
-    ] = "random",
+        str | None,
+        typer.Option(
+            help="Weights file, 'random', or '' for the model's own weights. "
+            "[default: random, where a model does not come with its weights]"
+        ),
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, max=MOST, help="Clips in a forward pass.")] = 1,
     repeats: Annotated[
         int, typer.Option(min=1, max=MOST, help="Timed passes; the median counts.")
@@ -43,6 +57,12 @@ def bench(
     window: Annotated[
         float | None, typer.Option(help="Run sliding windows of N seconds instead of whole inputs.")
     ] = None,
+    labels: Annotated[str, typer.Option(help=OWN_LABELS_HELP)] = "",
+    sample_rate: Annotated[int | None, typer.Option(help=SAMPLE_RATE_HELP)] = None,
+    prompt: Annotated[str, typer.Option(help=PROMPT_HELP)] = "",
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help=TRUST_HELP)
+    ] = False,
     preset: Annotated[
         str | None,
         typer.Option(
@@ -55,6 +75,7 @@ def bench(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the points and stop.")] = False,
 ) -> None:
     """Measure latency, real-time factor and peak memory against length, beside the machine's roofline."""
+    from niah.adapters.model_source import ModelRequest
     from niah.bench import claims as papers
     from niah.bench import report
     from niah.bench.bench import bench as measure
@@ -67,11 +88,14 @@ def bench(
     claims = papers.claims(_is_cpu(device)) if preset else ()
     points = papers.points_of(claims, device, dtype, repeats)
     if not preset:
+        names = model or DEFAULT_MODELS
+        request = ModelRequest(labels, sample_rate, prompt, trust_remote_code)
+        weights = {name: _weights(name, checkpoint, request) for name in names}
         points = [
             BenchPoint(
                 name,
                 length_s,
-                checkpoint=checkpoint,
+                checkpoint=weights[name],
                 batch_size=batch_size,
                 repeats=repeats,
                 warmup=warmup,
@@ -79,8 +103,12 @@ def bench(
                 dtype=dtype,
                 kernel=kernel,
                 window_s=window,
+                labels=labels,
+                sample_rate=sample_rate,
+                prompt=prompt,
+                trust_remote_code=trust_remote_code,
             )
-            for name in model or DEFAULT_MODELS
+            for name in names
             for length_s in numbers(lengths, "--lengths")
         ]
     if not points:
@@ -102,6 +130,17 @@ def bench(
     failed = sum(row["status"] == "error" for row in rows)
     if failed:
         fail(f"{failed} points failed, see {out / 'bench.csv'}", status=1)
+
+
+def _weights(model: str, checkpoint: str | None, request: "ModelRequest") -> str:
+    """Return the weights of a model: those that are asked for, else random ones where it takes them."""
+    from niah.adapters.loading import takes_random_weights
+    from niah.adapters.sources import find_source
+    from niah.cards import RANDOM
+
+    if checkpoint is not None:
+        return checkpoint
+    return RANDOM if takes_random_weights(find_source(model, request)) else ""
 
 
 def _is_cpu(device: str) -> bool:

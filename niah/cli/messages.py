@@ -27,12 +27,13 @@ def print_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Non
     """Print a table without lines, as wide as the terminal."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, pad_edge=False)
     for name in header:
         table.add_column(name, no_wrap=name in ("name", "family", "size"))
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))  # no markup: a reason may name a card's [frontend]
     console = Console()
     if not console.is_terminal:
         console.width = PIPED_WIDTH

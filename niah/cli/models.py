@@ -1,14 +1,23 @@
 """`niah models`."""
 
+import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from niah.cli.messages import fail, print_table
-from niah.cli.options import LABELS_HELP, PROMPT_HELP, SAMPLE_RATE_HELP, TRUST_HELP, numbers
+from niah.cli.options import (
+    MODEL_HELP,
+    OWN_LABELS_HELP,
+    PROMPT_HELP,
+    SAMPLE_RATE_HELP,
+    TRUST_HELP,
+    numbers,
+)
 from niah.errors import NiahError
 
 if TYPE_CHECKING:
+    from niah.adapters.model_source import ModelSource
     from niah.cards import ModelCard
 
 app = typer.Typer(help="List, show and verify models.", rich_markup_mode=None)
@@ -43,20 +52,34 @@ def models(context: typer.Context) -> None:
 
 
 @app.command("show")
-def models_show(name: Annotated[str, typer.Argument(help="A model's name or card.")]) -> None:
-    """Print one card."""
-    from niah.cards import find_model
+def models_show(
+    name: Annotated[str, typer.Argument(help=f"{MODEL_HELP}.")],
+    labels: Annotated[str, typer.Option(help=OWN_LABELS_HELP)] = "",
+    sample_rate: Annotated[int | None, typer.Option(help=SAMPLE_RATE_HELP)] = None,
+    prompt: Annotated[str, typer.Option(help=PROMPT_HELP)] = "",
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help=TRUST_HELP)
+    ] = False,
+) -> None:
+    """Print one card; of a model without one, what is known of it, and how its labels are mapped."""
+    from niah.adapters.model_source import ModelRequest
+    from niah.adapters.sources import find_source
 
-    card, _ = find_model(name)
-    print(card.path.read_text().rstrip())
-    print("\n# weights:")
-    for line in weights_lines(card):
-        print(f"# {line}")
+    request = ModelRequest(labels, sample_rate, prompt, trust_remote_code)
+    source = find_source(name, request)
+    if source.card.path.suffix == ".toml":
+        print(source.card.path.read_text().rstrip())
+        print("\n# weights:")
+        for line in weights_lines(source.card):
+            print(f"# {line}")
+        return
+    for line in source_lines(source):
+        print(line)
 
 
 @app.command("verify")
 def models_verify(
-    name: Annotated[str, typer.Argument(help="A model's name or card.")],
+    name: Annotated[str, typer.Argument(help=f"{MODEL_HELP}.")],
     checkpoint: Annotated[
         str | None, typer.Option(help="Weights file. [default: the card's own]")
     ] = None,
@@ -64,7 +87,7 @@ def models_verify(
         str, typer.Option(help="Lengths to run in seconds, comma-separated.")
     ] = "10,50,300",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    labels: Annotated[str, typer.Option(help=LABELS_HELP)] = "",
+    labels: Annotated[str, typer.Option(help=OWN_LABELS_HELP)] = "",
     sample_rate: Annotated[int | None, typer.Option(help=SAMPLE_RATE_HELP)] = None,
     prompt: Annotated[str, typer.Option(help=PROMPT_HELP)] = "",
     trust_remote_code: Annotated[
@@ -85,6 +108,26 @@ def models_verify(
         unmet += not finding.met
     if unmet:
         fail(f"{name}: {unmet} points of the adapter protocol are not met (docs/your-model.md)")
+
+
+def source_lines(source: "ModelSource") -> list[str]:
+    """Return what is known of a model without a card, in the words of cards, and the notes of its source."""
+    card = source.card
+    facts = {
+        "name": card.name,
+        "adapter": card.adapter,
+        "licence": card.licence,
+        "revision": source.revision,
+        "labels": source.labels.name,
+        "classes": len(source.labels),
+        "parameters": card.parameters,
+        "custom_code": source.custom_code,
+    }
+    lines = [f"{name} = {json.dumps(value)}" for name, value in facts.items() if value]
+    for name, value in source.record.items():
+        if name != "labels_mapping":  # the notes say it
+            lines.append(f"{name} = {json.dumps(value, ensure_ascii=False)}")
+    return [*lines, *(f"# {note}" for note in source.notes)]
 
 
 def _score_text(published: tuple[str, float]) -> str:

@@ -46,6 +46,12 @@ NEEDLES_HELP = (
 NEEDLES_DEFAULT = (
     "[default: by the model's labels: synthetic, or 200 clips of hf:mteb/audioset for AudioSet's]"
 )
+MODEL_HELP = (
+    "Model name, card.toml, FILE.py:NAME, hf:OWNER/NAME[@REVISION] or a transformers folder"
+)
+OWN_LABELS_HELP = (
+    "Classes of a model without a card: audioset-527, esc-50, synthetic, .., a CSV, or 'model'."
+)
 LABELS_HELP = (
     "Classes of a model without a card, and the only ones that count in the run: audioset-527, esc-50, synthetic, .., "
     "a CSV, or 'model' for its own. [default: those that all models score]"

@@ -6,7 +6,14 @@ from typing import Annotated
 import typer
 
 from niah.cli.messages import note
-from niah.cli.options import BABBLE_HELP
+from niah.cli.options import (
+    BABBLE_HELP,
+    MODEL_HELP,
+    OWN_LABELS_HELP,
+    PROMPT_HELP,
+    SAMPLE_RATE_HELP,
+    TRUST_HELP,
+)
 
 
 def preview(
@@ -37,11 +44,17 @@ def preview(
     model: Annotated[
         str,
         typer.Option(
-            help="A model's name or card, for its front end and a curve of where it heard its top classes. "
+            help=f"{MODEL_HELP}: for its front end and a curve of where it heard its top classes. "
             "[default: the front end of AST and DASS, no curve]"
         ),
     ] = "",
     checkpoint: Annotated[Path | None, typer.Option(help="Weights file for the model.")] = None,
+    labels: Annotated[str, typer.Option(help=OWN_LABELS_HELP)] = "",
+    sample_rate: Annotated[int | None, typer.Option(help=SAMPLE_RATE_HELP)] = None,
+    prompt: Annotated[str, typer.Option(help=PROMPT_HELP)] = "",
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help=TRUST_HELP)
+    ] = False,
     method: Annotated[
         str,
         typer.Option(
@@ -59,13 +72,20 @@ def preview(
     from niah.preview.files import frontend_of, weights_at_hand
     from niah.preview.files import preview as write_preview
 
-    frontend, adapter = frontend_of(model), None
-    if model and curve and not weights_at_hand(model, checkpoint):
-        note(f"no curve: the weights of '{model}' are not on this machine; give --checkpoint")
-    elif model and curve:
-        from niah.adapters.loading import load_model
+    source = adapter = None
+    if model:
+        from niah.adapters.model_source import ModelRequest
+        from niah.adapters.sources import find_source
 
-        adapter = load_model(model, checkpoint)
+        request = ModelRequest(labels, sample_rate, prompt, trust_remote_code)
+        source = find_source(model, request)
+    if source and curve and not weights_at_hand(source, checkpoint):
+        note(f"no curve: the weights of '{model}' are not on this machine; give --checkpoint")
+    elif source and curve:
+        from niah.adapters.loading import load_source
+
+        adapter = load_source(source, checkpoint)
+    frontend = adapter.frontend if adapter else frontend_of(source)
     written = write_preview(
         needle,
         haystack,

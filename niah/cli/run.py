@@ -12,6 +12,7 @@ from niah.cli.axes import with_axes
 from niah.cli.messages import fail, note, plural
 from niah.cli.options import (
     LABELS_HELP,
+    MODEL_HELP,
     NEEDLES_DEFAULT,
     NEEDLES_HELP,
     PROMPT_HELP,
@@ -54,8 +55,7 @@ def run(
         typer.Option(
             "--model",
             "-m",
-            help="Model name, card.toml, FILE.py:NAME, hf:OWNER/NAME[@REVISION] or a transformers folder; "
-            "repeat for several. NAME:v2 selects other weights. "
+            help=f"{MODEL_HELP}; repeat for several. NAME:v2 selects other weights. "
             "[default: dass-nano, ast-sin-nano, aum-nano]",
         ),
     ] = None,

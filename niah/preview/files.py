@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from niah import audio
-from niah.cards import find_model
 from niah.diagnosis.localisation.evidence import METHODS
 from niah.errors import NiahError, nearest
-from niah.frontends.kaldi import AST, KaldiFrontend
-from niah.frontends.stft import StftFrontend
+from niah.frontends import Frontend
+from niah.frontends.kaldi import AST
 from niah.haystacks import Haystack, load_haystack
 from niah.placement import (
     CURRENT_NIAH,
@@ -28,7 +27,7 @@ from niah.placement import (
 )
 from niah.preview.heard import evidence_in
 from niah.preview.picture import draw
-from niah.preview.scene import Drawable, PreviewScene
+from niah.preview.scene import PreviewScene, drawn_as
 from niah.preview.sound import play
 from niah.randomness import check_seed
 from niah.scenes.builder import SceneBuilder
@@ -37,6 +36,7 @@ from niah.system import spreadsheet
 from niah.system.atomic import atomic_write, one_line_os_errors
 
 if TYPE_CHECKING:
+    from niah.adapters.model_source import ModelSource
     from niah.adapters.protocol import Adapter
 
 FEATURES, PICTURE, SOUND = "features.npy", "spectrogram.png", "scene.wav"
@@ -55,7 +55,7 @@ def preview(
     babble: Path | None = None,
     seed: int = 0,
     level: str | None = None,
-    frontend: Drawable = AST,
+    frontend: Frontend = AST,
     adapter: "Adapter | None" = None,
     method: str = "auto",
 ) -> list[Path]:
@@ -93,6 +93,7 @@ def preview(
     total = total_frames(length_s, frontend.needle_frames)
     start = start_frame(total, frontend.needle_frames, position, protocol)
     check_seed(seed)
+    drawn_as(frontend)
     if level is not None and level not in LEVELS:
         raise NiahError(f"--level '{level}': unknown.{nearest(level, LEVELS)}")
     if method not in ("auto", *METHODS):
@@ -138,38 +139,33 @@ def preview(
     return paths
 
 
-def frontend_of(model: str) -> Drawable:
-    """Return the front end of a model's family, AST's without a name; loads no weights.
+def frontend_of(source: "ModelSource | None") -> Frontend:
+    """Return the front end of a model, AST's of None; no weights are loaded.
 
     Raises:
-        NiahError: no such model, or one whose adapter class has no `default_frontend` of this package.
+        NiahError: an adapter that cannot be made.
     """
-    if not model:
+    if source is None:
         return AST
-    from niah.adapters.importing import import_adapter
-    from niah.adapters.protocol import HasDefaultFrontend
+    from niah.adapters.loading import load_source, make_adapter
 
-    card, _ = find_model(model)
-    family = import_adapter(card)
-    frontend = family.default_frontend if isinstance(family, HasDefaultFrontend) else None
-    if not isinstance(frontend, KaldiFrontend | StftFrontend):
-        raise NiahError(
-            f"model '{card.name}': its adapter class has no default_frontend (a front end of niah.frontends)"
-        )
+    adapter = make_adapter(source.card) if source.make is None else load_source(source, bare=True)
+    frontend: Frontend = adapter.frontend
     return frontend
 
 
-def weights_at_hand(model: str, checkpoint: Path | None) -> bool:
+def weights_at_hand(source: "ModelSource", checkpoint: Path | None) -> bool:
     """Return whether a model can be loaded without a download: a preview is not worth a long one."""
     from niah.adapters.importing import import_adapter
     from niah.adapters.network_adapter import NetworkAdapter
     from niah.adapters.weights import is_cached
 
-    card, weights = find_model(model)
     if checkpoint is not None:
         return True
-    if weights:
-        return is_cached(card, weights)
-    adapter = import_adapter(card)  # one of the user's own may need no file
+    if source.make is not None:
+        return source.is_here is None or source.is_here()
+    if source.weights:
+        return is_cached(source.card, source.weights)
+    adapter = import_adapter(source.card)  # one of the user's own may need no file
     is_network = isinstance(adapter, type) and issubclass(adapter, NetworkAdapter)
     return not is_network and not hasattr(adapter, "load_checkpoint")

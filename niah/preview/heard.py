@@ -35,10 +35,11 @@ def evidence_in(
     """
     import torch
 
+    from niah.adapters.wrappers.sliding_window import over_windows
     from niah.diagnosis.localisation import evidence
     from niah.preview.evidence import Evidence
 
-    whole = torch.from_numpy(features)
+    whole, scorer = torch.from_numpy(features), over_windows(adapter)
     if method not in ("auto", *evidence.METHODS):
         raise NiahError(f"--method '{method}': must be auto, {' or '.join(evidence.METHODS)}")
     if method == "auto":
@@ -56,8 +57,8 @@ def evidence_in(
         )
         hop_s = max(1.0, round(scene.length_s / _MOST_WINDOWS, 2))
         window_s = max(_HIDDEN_S, hop_s)
-        curve = evidence.occlusion_curve(adapter, whole, filling, window_s=window_s, hop_s=hop_s)
-    scores = torch.sigmoid(adapter.logits(whole[None]).float().cpu()[0])
+        curve = evidence.occlusion_curve(scorer, whole, filling, window_s=window_s, hop_s=hop_s)
+    scores = torch.sigmoid(scorer.logits(whole[None]).float().cpu()[0])
     top = torch.argsort(scores, descending=True, stable=True)[:_TOP_CLASSES].tolist()
     return Evidence(
         adapter.name,

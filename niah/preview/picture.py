@@ -5,7 +5,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from niah.preview.scene import PreviewScene
+from niah.preview.scene import PreviewScene, drawn_as, drawn_features
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,13 +28,13 @@ def draw(
     Args:
         stream: of the file.
         scene: what is shown.
-        features: (frames, mels) float32, normalised.
+        features: (frames, mels) float32, as the model gets them.
         evidence: of a model along time; None for none.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    frontend = scene.frontend
+    frontend, features = scene.frontend, drawn_features(scene.frontend, features)
     zoomed = scene.length_s > _ZOOM_FROM_S
     pictures = 2 if zoomed else 1
     panels = pictures + (evidence is not None)
@@ -48,7 +48,7 @@ def draw(
         min(scene.total, scene.start + frontend.needle_frames + margin),
     )
     first, last = close if zoomed else whole
-    limits = np.percentile(frontend.decibels(features[first:last]), [1, 99.7])
+    limits = np.percentile(drawn_as(frontend).decibels(features[first:last]), [1, 99.7])
     for axis, span in zip(axes[:pictures], [whole, close], strict=False):
         image = _panel(axis, scene, features, span, limits)
     figure.colorbar(
@@ -82,14 +82,14 @@ def _panel(
     import librosa.display
     from matplotlib.ticker import AutoLocator, ScalarFormatter
 
-    frontend = scene.frontend
+    frontend, drawn = scene.frontend, drawn_as(scene.frontend)
     first, last = span
     step_s = frontend.frame_shift / frontend.sample_rate
-    columns = frontend.decibels(_columns(features[first:last])).T
+    columns = drawn.decibels(_columns(features[first:last])).T
     image = librosa.display.specshow(
         columns,
         x_coords=np.linspace(first * step_s, last * step_s, columns.shape[1] + 1),
-        y_coords=np.arange(frontend.mels + 1),
+        y_coords=np.arange(drawn.mels + 1),
         ax=axis,
         cmap="magma",
         vmin=limits[0],
@@ -98,10 +98,10 @@ def _panel(
     # specshow removes the ticks of an axis without a type
     axis.xaxis.set_major_locator(AutoLocator())
     axis.xaxis.set_major_formatter(ScalarFormatter())
-    axis.set_yticks([frontend.row_of(f) for f in _TICKS_HZ], [str(f) for f in _TICKS_HZ])
+    axis.set_yticks([drawn.row_of(f) for f in _TICKS_HZ], [str(f) for f in _TICKS_HZ])
     axis.set_ylabel("frequency (Hz, mel scale)")
     begin, end = scene.start * step_s, (scene.start + frontend.needle_frames) * step_s
-    top = frontend.mels
+    top = drawn.mels
     for edge in (begin, end):
         axis.axvline(edge, color="cyan", linewidth=1.0, linestyle="--")
     axis.plot([begin, end], [top * 1.02] * 2, color="tab:cyan", linewidth=4, clip_on=False)
@@ -129,7 +129,7 @@ def _mark_padding(axis: "Axes", scene: PreviewScene, step_s: float) -> None:
     axis.axvspan(first, last, facecolor="none", edgecolor="white", hatch="//", linewidth=0)
     axis.text(
         (first + last) / 2,
-        scene.frontend.mels / 2,
+        drawn_as(scene.frontend).mels / 2,
         "padding, no sound",
         ha="center",
         va="center",

@@ -3,16 +3,53 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from niah.errors import NiahError
+from niah.frontends import Frontend
 from niah.frontends.kaldi import KaldiFrontend
+from niah.frontends.log_mel import LogMelFrontend
 from niah.frontends.stft import StftFrontend
+from niah.frontends.waveform import WaveformFrontend
 from niah.needles.features import NeedleFeatures
 from niah.scenes.builder import SceneBuilder
 
-Drawable = (
-    KaldiFrontend | StftFrontend
-)  # front ends with decibels of features and hertz of mel bands
+Drawable = KaldiFrontend | StftFrontend | LogMelFrontend
+"""Front ends with decibels of features and hertz of mel bands."""
+
+
+def drawn_as(frontend: Frontend) -> Drawable:
+    """Return the front end whose features are drawn: the model's own, or for waveforms 64 mel bands in decibels.
+
+    Raises:
+        NiahError: a front end of a user's own.
+    """
+    if isinstance(frontend, WaveformFrontend):
+        rate, shift = frontend.sample_rate, frontend.frame_shift
+        size = 1 << (2 * shift).bit_length()  # 20 ms and more
+        return LogMelFrontend(rate, size, shift, 64, "dB", f_min=50.0, floor=1e-8)
+    if isinstance(frontend, Drawable):
+        return frontend
+    raise NiahError(
+        f"{type(frontend).__name__} has no decibels to draw: it is no front end of niah.frontends"
+    )
+
+
+def drawn_features(frontend: Frontend, features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Compute what is drawn of a scene: its features, or those of `drawn_as` where they are samples.
+
+    Args:
+        frontend: of the scene.
+        features: (frames, mels) float32.
+
+    Returns:
+        (frames, mels of `drawn_as`) float32.
+    """
+    if not isinstance(frontend, WaveformFrontend):
+        return features
+    waveform = torch.from_numpy(features.reshape(1, -1))
+    return drawn_as(frontend)(waveform)[0, : len(features)].numpy()
 
 
 @dataclass(frozen=True)
@@ -20,7 +57,7 @@ class PreviewScene:
     """One scene with its parts; `total` and `start` are in frames."""
 
     title: str
-    frontend: Drawable
+    frontend: Frontend
     builder: SceneBuilder
     clip_id: str
     wave: NDArray[np.float32]

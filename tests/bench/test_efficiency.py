@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import torch
 
-from niah.adapters.loading import load_model
+from niah.adapters.loading import load_model, takes_random_weights
 from niah.adapters.network_adapter import NetworkAdapter
 from niah.adapters.scan_choice import use_scan
+from niah.adapters.sources import find_source
 from niah.bench import claims, measuring
 from niah.bench import report as efficiency_report
 from niah.bench.bench import COLUMNS, bench
@@ -31,6 +32,34 @@ def network(name: str) -> torch.nn.Module:
     adapter = load_model(name, "random")
     assert isinstance(adapter, NetworkAdapter)
     return adapter.network
+
+
+def test_models_without_a_card_have_points(tmp_path: Path) -> None:
+    """A function of waveforms that crops to 4 s runs over windows, and no pass has an input that it had before."""
+    (tmp_path / "heard.py").write_text(
+        "INPUTS = []\n\n\ndef tagger(waveforms):\n    INPUTS.append(waveforms.clone())\n"
+        "    return waveforms[:, :25]\n\n\ntagger.fixed_seconds = 4.0\n"
+    )
+    point = BenchPoint(
+        f"{tmp_path}/heard.py:tagger", 12.0, checkpoint="", repeats=2, warmup=1, device="cpu",
+        labels="synthetic", sample_rate=16000,
+    )  # fmt: skip
+    row = measuring.measure_point(point)
+    assert row["status"] == "ok", row
+    assert row["kernel"] == "waveform+window-max-hop2s"
+    inputs = sys.modules["heard"].INPUTS
+    assert len(inputs) == 3 * 5  # windows at 0, 2, .. and 8 s in three passes
+    assert not torch.equal(inputs[0], inputs[5])
+    assert takes_random_weights(find_source("dass-small"))
+    assert not takes_random_weights(find_source("yamnet"))
+    assert not takes_random_weights(find_source(point.model, point.request))
+
+
+def test_the_keys_of_points_stay_what_they_were() -> None:
+    """Rows of folders that are there are resumed: settings of models without a card count where they are set."""
+    plain = BenchPoint("dass-small", 10.0)
+    assert plain.key == "c4eaaae635ca9726"
+    assert BenchPoint("dass-small", 10.0, labels="esc-50").key != plain.key
 
 
 def multiply_adds_of_dass(network: Dass, frames: int) -> int:

@@ -9,7 +9,8 @@ from niah.adapters.weights import local_path
 from niah.cards import find_model, model_cards, read_model_card
 from niah.cli import main
 from niah.cli.models import weights_lines, weights_text
-from tests.helpers import tiny
+from niah.vocabularies import vocabulary
+from tests.helpers import tiny, tiny_transformers
 
 SOURCES = """
 [weights.embedded]
@@ -81,6 +82,38 @@ def test_show_prints_the_card_and_its_weights(
     assert status == 0
     assert find_model("dass-nano")[0].path.read_text().rstrip() in out
     assert out.rstrip().endswith("here")
+
+
+def test_show_says_what_is_known_of_models_without_a_card(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    pytest.importorskip("transformers")
+    (tmp_path / "own.py").write_text("def tagger(waveforms):\n    return waveforms[:, :25]\n")
+    request = ("--labels", "synthetic", "--sample-rate", 16000)
+    status, out, _ = said(monkeypatch, capfd, "show", f"{tmp_path}/own.py:tagger", *request)
+    assert status == 0
+    assert out.splitlines()[:4] == [
+        'name = "tagger"',
+        'adapter = "own:tagger"',
+        'labels = "synthetic"',
+        "classes = 25",
+    ]
+    names = [*vocabulary("esc-10").names[:9], "A thing"]
+    folder = tiny_transformers.ast(tmp_path / "ast", names)
+    status, out, _ = said(monkeypatch, capfd, "show", folder)
+    assert status == 0
+    assert 'labels = "esc-10, 9 of 10 classes"' in out
+    assert "# model 'ast': labels without a class, not scored (1): A thing" in out
+    status, _, err = said(monkeypatch, capfd, "show", "tagger")
+    assert status == 2
+    assert err == (
+        "niah: unknown model 'tagger'. `niah models` lists all; a card of your own is a path\n"
+    )
+        2,
+        len(
+            "niah: unknown model 'tagger'. `niah models` lists all; a card of your own is a path\n"
+        ),
+    )
 
 
 def test_verify_ends_with_2_when_something_is_not_met(

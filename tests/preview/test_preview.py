@@ -2,6 +2,7 @@
 
 import csv
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO, Any
 
 import numpy as np
@@ -12,14 +13,17 @@ from matplotlib.figure import Figure
 
 from niah import audio
 from niah.adapters.loading import load_model
+from niah.adapters.sources import find_source
+from niah.adapters.waveform import WaveformAdapter
 from niah.errors import NiahError
 from niah.frontends.kaldi import KaldiFrontend
 from niah.haystacks import load_haystack
 from niah.preview.files import frontend_of, preview, weights_at_hand
 from niah.preview.picture import draw
-from niah.preview.scene import PreviewScene
+from niah.preview.scene import PreviewScene, drawn_as, drawn_features
 from niah.scenes.builder import SceneBuilder
 from tests.helpers import tiny
+from tests.helpers.waveform_tagger import PitchTagger
 
 
 @pytest.fixture
@@ -176,14 +180,19 @@ def test_out_must_be_a_folder(needle: Path) -> None:
 
 @pytest.mark.parametrize(
     ("model", "frames", "mels", "rate"),
-    [("passt-s", 1000, 128, 32000), ("htsat", 1001, 64, 32000), ("beats-iter3", 998, 128, 16000)],
+    [
+        ("passt-s", 1000, 128, 32000),
+        ("htsat", 1001, 64, 32000),
+        ("beats-iter3", 998, 128, 16000),
+        ("ced-tiny", 1001, 64, 16000),
+    ],
 )
 def test_a_preview_for_another_front_end(
     tmp_path: Path, model: str, frames: int, mels: int, rate: int
 ) -> None:
     sound = tiny.tone(1)
     soundfile.write(tmp_path / "clip.wav", sound, tiny.SAMPLE_RATE)
-    frontend = frontend_of(model)
+    frontend = frontend_of(find_source(model))
     out = tmp_path / "out"
     paths = preview(
         tmp_path / "clip.wav",
@@ -205,12 +214,44 @@ def test_a_preview_for_another_front_end(
     assert (len(played), played_rate) == (1200 * rate // 100, rate)
 
 
-def test_a_model_without_a_front_end_of_ours_is_told(tmp_path: Path) -> None:
-    (tmp_path / "bare_adapter.py").write_text("class A:\n    pass\n")
-    card = tmp_path / "a.toml"
-    card.write_text('name = "a"\nadapter = "bare_adapter:A"\nlabels = "synthetic"\n')
-    with pytest.raises(NiahError, match="model 'a': its adapter class has no default_frontend"):
-        frontend_of(str(card))
+def test_a_front_end_of_a_users_own_has_no_picture(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "clip.wav", tiny.tone(1), tiny.SAMPLE_RATE)
+    with pytest.raises(NiahError, match="SimpleNamespace has no decibels to draw"):
+        preview(
+            tmp_path / "clip.wav",
+            "silence",
+            snr_db=None,
+            length_s=12,
+            position=0,
+            out=tmp_path / "out",
+            frontend=SimpleNamespace(needle_frames=1000),
+        )
+
+
+def test_a_preview_of_a_model_of_waveforms(tmp_path: Path) -> None:
+    """Samples are drawn as mel bands: a tone of 1 kHz is brightest in the row of 1 kHz; windows where it is cut."""
+    wave = np.sin(2 * np.pi * 1000 * np.arange(80000) / 16000).astype(np.float32)
+    soundfile.write(tmp_path / "clip.wav", 0.1 * wave, 16000)
+    adapter = WaveformAdapter(PitchTagger(fixed_seconds=4.0))
+    paths = preview(
+        tmp_path / "clip.wav",
+        "silence",
+        snr_db=None,
+        length_s=12,
+        position=0.5,
+        out=tmp_path / "out",
+        frontend=adapter.frontend,
+        adapter=adapter,
+    )
+    assert [path.name for path in paths][-1] == "curve.csv"
+    rows = np.load(paths[0])
+    assert rows.shape == (1200, 160)
+    drawn, front = drawn_features(adapter.frontend, rows), drawn_as(adapter.frontend)
+    assert drawn.shape == (1200, 64)
+    assert front.decibels(drawn[200:500]).mean(axis=0).argmax() == int(front.row_of(1000.0))
+    assert (drawn[:90] == drawn[0]).all()  # silence before it
+    played, _ = soundfile.read(paths[2], dtype="float32")
+    np.testing.assert_allclose(played, rows.reshape(-1), atol=1e-4)
 
 
 # --- where a model heard it
@@ -262,7 +303,7 @@ def test_occlusion_is_drawn_for_any_model(needle: Path, tmp_path: Path) -> None:
 
 
 def test_only_weights_at_hand_are_loaded(tmp_path: Path) -> None:
-    assert weights_at_hand("dass-nano", None)
-    assert not weights_at_hand("dass-medium", None)
-    assert weights_at_hand("dass-medium", tmp_path / "any.pth")
-    assert not weights_at_hand("ast-sin-base", None)
+    assert weights_at_hand(find_source("dass-nano"), None)
+    assert not weights_at_hand(find_source("dass-medium"), None)
+    assert weights_at_hand(find_source("dass-medium"), tmp_path / "any.pth")
+    assert not weights_at_hand(find_source("ast-sin-base"), None)

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from niah.adapters.loading import adapter_info
 from niah.adapters.protocol import Adapter
 from niah.placement import FRAMES_PER_SECOND, NEEDLE_ALONE_S
 
@@ -69,6 +70,12 @@ class SlidingWindow:
             windows = torch.stack([features[:, start : start + self.frames] for start in group])
             logits = self.adapter.logits(windows.view(-1, windows.shape[2], mels))
             yield logits.double().view(len(group), batch, -1)
+
+
+def over_windows(adapter: Adapter) -> Adapter:
+    """Return the adapter, over windows where it pads or crops every input to one length."""
+    fixed_s = adapter_info(adapter).fixed_seconds
+    return adapter if fixed_s is None else SlidingWindow(adapter, fixed_s)
 
 
 def window_frames(window_s: float, hop_s: float | None, needle_frames: int) -> tuple[int, int]:

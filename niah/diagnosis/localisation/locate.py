@@ -6,9 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from niah.adapters.loading import adapter_info
-from niah.adapters.protocol import Adapter
-from niah.adapters.wrappers.sliding_window import SlidingWindow
+from niah.adapters.wrappers.sliding_window import over_windows
 from niah.cards import RANDOM
 from niah.diagnosis.localisation.evidence import (
     HOP_S,
@@ -224,7 +222,7 @@ def _curves(
         else:
             filling = build(None, needle.id, like=features)
             curve = occlusion_curve(
-                _scorer(cell.model.adapter),
+                over_windows(cell.model.adapter),
                 scene,
                 filling,
                 window_s=options.window_s,
@@ -234,12 +232,6 @@ def _curves(
         total = total_frames(cell.length_s, frontend.needle_frames)
         start = start_frame(total, frontend.needle_frames, cell.position, builder.protocol)
         yield needle.id, needle.labels, curve, sound_centre_s(features, start)
-
-
-def _scorer(adapter: Adapter) -> Adapter:
-    """Return the adapter, over windows where it pads or crops every input to one length."""
-    fixed_s = adapter_info(adapter).fixed_seconds
-    return adapter if fixed_s is None else SlidingWindow(adapter, fixed_s)
 
 
 def sound_centre_s(needle: NeedleFeatures, start: int) -> float:
