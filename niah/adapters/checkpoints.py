@@ -1,9 +1,10 @@
 """Checkpoint files: read a state dict safely, strip wrappers, and load it strictly.
 
 Formats: `.safetensors`, and the `.pth` / `.pt` / `.ckpt` / `.bin` pickles that authors release; the first bytes of a
-file decide, not its suffix. Pickles load with `weights_only=True`, so a file with code in it is refused. Only
-`argparse.Namespace` is allowed in them, which trainers of the MAE family store beside the weights: it holds plain
-values.
+file decide, not its suffix. Pickles load with `weights_only=True`, so a file with code in it is refused. What trainers
+store beside the weights is allowed where it is harmless: `argparse.Namespace` (the MAE family), which holds plain
+values, and numpy's arrays and scalars (the sampler and the scores of PANNs'), which are passed over: nothing of numpy
+is called for them.
 
 A file may have several sets of weights, the trained one and its moving average (`model` and `model_ema`, `net.` and
 `net_swa.`). The trained one is read, as the authors' loaders do; `FILE:SET` names another.
@@ -35,7 +36,32 @@ _CONTAINERS = (  # the first one present has the trained weights
 _AVERAGED = ("net_swa", "net_ema")  # beside `net.`: PaSST's trainer
 _WRAPPERS = ("module.", "sed_model.", "_orig_mod.", "_forward_module.", "model.", "net.")
 _SHOWN = 5
+_TAKE_OUT = (
+    "python -c \"import torch; f = torch.load('{}', weights_only=False); "
+    "torch.save(f.get('model', f), 'weights.pth')\""
+)
 _BOMB_RATIO, _BOMB_BYTES = 4, 256 * 2**20
+
+
+class _PassedOver:
+    """A value of numpy beside the weights; none is made."""
+
+    def __init__(self, *arguments: object) -> None:
+        """Take what numpy would be called with."""
+
+    def __setstate__(self, state: object) -> None:
+        """Take what the value would hold."""
+
+
+_HARMLESS: list[Any] = [
+    argparse.Namespace,
+    *((_PassedOver, f"numpy.{name}") for name in ("ndarray", "dtype")),
+    *(
+        (_PassedOver, f"numpy.{core}.multiarray.{name}")
+        for core in ("core", "_core")
+        for name in ("_reconstruct", "scalar")
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -257,7 +283,7 @@ def _read_pickle(path: Path) -> Any:
     _refuse_bomb(path)
     try:
         # opened here: by its path torch would go by the suffix
-        with torch.serialization.safe_globals([argparse.Namespace]), path.open("rb") as stream:
+        with torch.serialization.safe_globals(_HARMLESS), path.open("rb") as stream:
             return torch.load(stream, map_location="cpu", weights_only=True)
     except MemoryError as error:
         raise NiahError(
@@ -267,8 +293,8 @@ def _read_pickle(path: Path) -> Any:
         if named := _refused_global(error):
             raise NiahError(
                 f"checkpoint {path} is refused: it holds something other than tensors ({named}), which loading would "
-                "run. Ask its authors for the state dict alone, as .safetensors or from torch.save"
-                f"{how_to_fetch_again(path)}"
+                "run. Ask its authors for the state dict alone, as .safetensors or from torch.save; or, only if you "
+                f"trust the file, take it out: {_TAKE_OUT.format(path.name)}{how_to_fetch_again(path)}"
             ) from None
         raise NiahError(
             f"checkpoint {path} is not a readable torch file: {unreadable_because(error)}{how_to_fetch_again(path)}"

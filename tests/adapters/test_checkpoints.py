@@ -1,5 +1,6 @@
 """Checkpoint files: what a file is, its wrappers, its sets of weights."""
 
+import io
 import random
 import time
 import zipfile
@@ -7,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -178,8 +180,45 @@ def test_code_is_refused_by_its_name_and_not_run(
     torch.save({"x": Payload()}, tmp_path / "code.pth")
     with pytest.raises(NiahError, match=r"something other than tensors \(\S*print\)") as refused:
         read_state(tmp_path / "code.pth")
-    assert "weights_only" not in str(refused.value)  # no advice to run it
+    assert "only if you trust the file, take it out: python -c " in str(refused.value)
     assert "code was run" not in capsys.readouterr().out
+
+
+def test_the_command_in_the_refusal_takes_the_tensors_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"model": STATE, "extra": Payload()}, "code.pth")
+    with pytest.raises(NiahError) as refused:
+        read_state(Path("code.pth"))
+    exec(str(refused.value).partition('python -c "')[2].partition('"')[0])
+    assert torch.equal(read_state(Path("weights.pth"))["b"], STATE["b"])
+
+
+@pytest.mark.parametrize("module", [b"numpy._core", b"numpy.core"])
+def test_numpy_beside_the_weights_is_passed_over(tmp_path: Path, module: bytes) -> None:
+    """PANNs' files have the state of their sampler beside the model: arrays, scalars, a queue of objects."""
+    sampler = {
+        "indexes": np.arange(5),
+        "weights": np.ones((2, 3), dtype=np.float32),
+        "queue": np.array([None, "a"], dtype=object),
+        "pointer": np.int64(3),
+    }
+    stream = io.BytesIO()
+    torch.save({"iteration": 600000, "model": STATE, "sampler": sampler}, stream)
+    with zipfile.ZipFile(stream) as saved, zipfile.ZipFile(tmp_path / "p.pth", "w") as renamed:
+        for entry in saved.namelist():
+            content = saved.read(entry)
+            if entry.endswith("data.pkl"):
+                assert b"numpy._core" in content
+                content = content.replace(b"numpy._core", module)
+            renamed.writestr(entry, content)
+    state = read_state(tmp_path / "p.pth")
+    assert set(state) == set(STATE)
+    assert torch.equal(state["b"], STATE["b"])
+    torch.save({"b": np.ones(3)}, tmp_path / "arrays.pth")
+    with pytest.raises(NiahError, match="holds no state dict"):
+        read_state(tmp_path / "arrays.pth")
 
 
 @pytest.mark.parametrize("kind", ["sparse", "meta"])

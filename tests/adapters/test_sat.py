@@ -21,6 +21,7 @@ OFFICIAL_PARAMETERS = {
     "sat-tiny-2s": 5495695,
     "sat-tiny-1s": 5493391,
     "sat-small-2s": 21608335,
+    "sat-small-1s": 21603727,
     "sat-base-2s": 85681807,
     "sat-base-1s": 85672591,
 }
