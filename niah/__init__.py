@@ -18,8 +18,8 @@ The data flows down the folders in this order:
     diagnosis         controls, where a model heard the needle, what its drop is made of
 
 Beside the flow are bench (latency, memory and the roofline against length), preview (one scene to see and hear),
-exchange (scenes as files, predictions for them as cells) and training (the recipes that make checkpoints); cli and api
-are on top. What every step uses: cards (one TOML a model or
+exchange (scenes as files, predictions for them as cells), publish (results as others read them) and training (the
+recipes that make checkpoints); cli and api are on top. What every step uses: cards (one TOML a model or
 haystack), vocabularies, audio, randomness, system, errors. CONTRIBUTING.md has the picture.
 
 `import niah` and every listing command work without torch: `load_model` and `run` import it when called.

@@ -1,0 +1,30 @@
+"""A table for the README of a model: what is left of its score in longer scenes."""
+
+from collections.abc import Sequence
+
+from niah.publish.headlines import Headline
+from niah.tables.table import Table
+
+
+def card_table(results: Sequence[Headline]) -> Table:
+    """Return the table of one model's published numbers, a row a scene and length."""
+    first = results[0].point
+    rows = []
+    for each in results:
+        interval = f"{each.bounds[0]:.3f} to {each.bounds[1]:.3f}" if each.bounds else ""
+        left = each.point["relative"]
+        rows.append(
+            (
+                each.words,
+                f"{each.value:.3f}",
+                interval,
+                "" if left is None else f"{100 * left:.0f} %",
+            )
+        )
+    chance = first["chance_mAP"]
+    notes = () if chance is None else (f"Random scores have mAP {chance:.3f} on these clips.",)
+    caption = (
+        f"mAP of {results[0].model} on {first['n_clips']} clips of {first['needles']} hidden in longer sound "
+        f"(Audio NIAH {first['niah_version'] or ''}, protocol {first['protocol']})"
+    )
+    return Table(caption, ("scene", "mAP", "95 % interval", "left of 10 s"), tuple(rows), notes)

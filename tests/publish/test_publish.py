@@ -1,0 +1,253 @@
+"""`niah publish`: each form validates, its numbers are the run's, and nothing leaves without being told to."""
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+from xml.etree import ElementTree
+
+import jsonschema
+import pandas as pd
+import pytest
+import yaml
+
+from niah.cli import main
+from niah.errors import NiahError
+from niah.pages import leaderboard
+from niah.publish.badge import badge_svg
+from niah.publish.headlines import headlines
+from niah.publish.publishing import FORMS, PublishOptions, publish
+from niah.publish.request import open_request
+from niah.records import schema
+from tests.conftest import REPOSITORY
+from tests.helpers import examples
+from tests.publish import forms
+
+RUN = REPOSITORY / "results" / "embedded"
+CELLS = pd.read_csv(RUN / "cells.csv")
+MODELS = ("ast-sin-nano", "aum-nano", "dass-nano")
+
+
+@pytest.fixture(scope="module")
+def options(tmp_path_factory: pytest.TempPathFactory) -> PublishOptions:
+    """Every form of the committed run, written."""
+    made = PublishOptions(
+        run=RUN,
+        out=tmp_path_factory.mktemp("publish"),
+        forms=FORMS,
+        benchmark="org/audio-niah",
+        organization="A laboratory",
+        source="https://example.org/run",
+    )
+    assert publish(made, lambda: 1_790_000_000.5)
+    return made
+
+
+def test_eval_results_validate_and_have_the_runs_numbers(options: PublishOptions) -> None:
+    tasks = set()
+    for model in MODELS:
+        entries = yaml.safe_load(
+            (options.out / model / ".eval_results" / "audio-niah.yaml").read_text()
+        )
+        jsonschema.validate(entries, forms.EVAL_RESULTS)
+        own = CELLS[(CELLS["model"] == model) & CELLS["mAP"].notna()]
+        assert sorted(e["value"] for e in entries) == sorted(own["mAP"].round(4))
+        values = {each["dataset"]["task_id"]: each["value"] for each in entries}
+        assert len(values) == len(entries)
+        (alone,) = own.loc[own["haystack"] == "none", "mAP"]
+        assert values["clean_10s"] == pytest.approx(alone, abs=5e-5)
+        (zero,) = own.loc[(own["haystack"] == "zero") & (own["length_s"] == 100), "mAP"]
+        assert values["zero_100s"] == pytest.approx(zero, abs=5e-5)
+        tasks |= set(values)
+    benchmark = yaml.safe_load((options.out / "benchmark" / "eval.yaml").read_text())
+    jsonschema.validate(benchmark, forms.BENCHMARK)
+    assert {task["id"] for task in benchmark["tasks"]} == tasks
+
+
+def test_every_eval_ever_records_validate_and_carry_intervals(options: PublishOptions) -> None:
+    root = options.out / "every-eval-ever"
+    files = sorted(file.relative_to(root).as_posix() for file in root.rglob("*.json"))
+    assert len(files) == len(MODELS)
+    for name in files:
+        assert re.fullmatch(forms.RECORD_PATH, name)
+        record = json.loads((root / name).read_text())
+        jsonschema.validate(record, forms.EVERY_EVAL_EVER)
+        assert record["retrieved_timestamp"] == "1790000000"
+        model = record["model_info"]["name"]
+        own = CELLS[CELLS["model"] == model].set_index("cell")
+        assert len(record["evaluation_results"]) == own["mAP"].notna().sum()
+        for result in record["evaluation_results"]:
+            row, score = own.loc[result["evaluation_result_id"]], result["score_details"]
+            assert score["score"] == row["mAP"]
+            interval = score["uncertainty"]["confidence_interval"]
+            assert (interval["lower"], interval["upper"]) == (row["mAP_lo"], row["mAP_hi"])
+            assert score["uncertainty"]["num_samples"] == row["n_clips"]
+            assert float(score["details"]["chance_mAP"]) == row["chance_mAP"]
+
+
+def test_a_model_and_needles_of_the_hub_keep_their_names(tmp_path: Path) -> None:
+    rows = [
+        examples.row(
+            model="hf:MIT/ast@abc",
+            mAP=0.5,
+            length_s=s,
+            needles="hf:mteb/audioset@168a7e6/test",
+            **more,
+        )
+        for s, more in (
+            (10.0, {"haystack": "none"}),
+            (50.0, {"haystack": "a b"}),
+            (50.0, {"haystack": "a-b"}),
+        )
+    ]
+    run = tmp_path / "run"
+    run.mkdir()
+    schema.table(rows).to_csv(run / "cells.csv", index=False)
+    made = PublishOptions(run, tmp_path / "out", ("every-eval-ever",), organization="x")
+    (file,) = publish(made)
+    record = json.loads(file.read_text())
+    jsonschema.validate(record, forms.EVERY_EVAL_EVER)
+    assert record["model_info"]["id"] == "MIT/ast"
+    assert record["evaluation_results"][0]["source_data"]["hf_repo"] == "mteb/audioset"
+    names = [each["evaluation_name"] for each in record["evaluation_results"]]
+    assert names == ["audio-niah.clean_10s", "audio-niah.a_b_50s", "audio-niah.a_b_50s_2"]
+
+
+def test_card_and_badge_show_what_is_left(options: PublishOptions) -> None:
+    row = CELLS.query("model == 'dass-nano' and haystack == 'zero' and length_s == 100").iloc[0]
+    card = (options.out / "dass-nano" / "model-card.md").read_text()
+    line = f"| in zero, needle at 0.5, 100 s | {row['mAP']:.3f} | {row['mAP_lo']:.3f} to {row['mAP_hi']:.3f} |"
+    assert f"{line} {100 * row['relative']:.0f} % |" in card
+    assert f"Random scores have mAP {row['chance_mAP']:.3f}" in card
+    root = ElementTree.fromstring((options.out / "dass-nano" / "audio-niah.svg").read_text())
+    least = CELLS.query("model == 'dass-nano' and length_s == 100")["relative"].min()
+    texts = [each.text for each in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert texts[0] == "audio niah"
+    assert str(texts[1]).startswith(f"{100 * least:.0f} % at 100 s in ")
+    alone = headlines(schema.table([examples.row(mAP=0.5, haystack="none")]))
+    assert badge_svg(alone) is None
+
+
+def test_the_results_folder_is_read_as_the_run_is(options: PublishOptions, tmp_path: Path) -> None:
+    folder = options.out / "results"
+    leaderboard.write([folder / "runs"], tmp_path / "copy")
+    leaderboard.write([RUN], tmp_path / "own")
+    copy, own = ((tmp_path / name / "leaderboard.md").read_text() for name in ("copy", "own"))
+    assert copy == own
+    workflow = yaml.safe_load((folder / ".github" / "workflows" / "results.yml").read_text())
+    steps = [step.get("run", "") for step in workflow["jobs"]["check"]["steps"]]
+    assert any("niah leaderboard runs --out site" in step for step in steps)
+    assert workflow["permissions"] == {"contents": "read"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"forms": ("cards",)}, "'cards' is none of .*Did you mean"),
+        ({"forms": ()}, "give at least one of"),
+        ({"benchmark": "x"}, "needs --benchmark OWNER/NAME"),
+        ({"organization": " "}, "needs --organization"),
+        ({"relationship": "friend"}, "must be one of first_party"),
+        ({"models": ("dass-nan",)}, "has no model 'dass-nan'"),
+    ],
+)
+def test_wrong_options_are_refused_before_anything_is_written(
+    options: PublishOptions, tmp_path: Path, changes: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(NiahError, match=reason):
+        publish(replace(options, out=tmp_path / "out", **changes))
+    assert not (tmp_path / "out").exists()
+
+
+def test_random_weights_are_not_published(tmp_path: Path) -> None:
+    made = examples.make(tmp_path / "run", {"models": {"dass-nano": {"random": True}}})
+    with pytest.raises(NiahError, match="dass-nano has random weights"):
+        publish(PublishOptions(made.path, tmp_path / "out", ("card",), models=("dass-nano",)))
+    publish(PublishOptions(made.path, tmp_path / "out", ("card",)))
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["ast-sin-nano"]
+
+
+class Hub(BaseHTTPRequestHandler):
+    """A hub that takes one commit as a pull request."""
+
+    commits: list[dict[str, Any]]
+    refuse = False
+
+    def log_message(self, *_: Any) -> None: ...
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        if self.refuse:
+            self.send_error(403)
+            return
+        if "/preupload/" in self.path:
+            files = [
+                {"path": f["path"], "uploadMode": "regular", "shouldIgnore": False}
+                for f in json.loads(body)["files"]
+            ]
+            answer: dict[str, Any] = {"files": files}
+        else:
+            Hub.commits.append(
+                {"path": self.path, "token": self.headers["Authorization"], "body": body}
+            )
+            page = f"http://{self.headers['Host']}/me/model"
+            answer = {
+                "commitUrl": f"{page}/commit/{'c' * 40}",
+                "commitOid": "c" * 40,
+                "pullRequestUrl": f"{page}/discussions/7",
+            }
+        content = json.dumps(answer).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Hub]]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr(
+        "huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{server.server_port}"
+    )
+    monkeypatch.setattr(Hub, "commits", [], raising=False)
+    yield Hub
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_request_is_opened_only_with_a_token_and_when_told(
+    hub: type[Hub],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    command = ["niah", "publish", str(RUN), "--to", "eval-results", "--benchmark", "org/audio-niah"]
+    command += ["--model", "dass-nano", "--out", str(tmp_path)]
+    monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
+    for further, status, said in (
+        ([], 0, ""),
+        (["--create-pr"], 2, "needs --to eval-results and --repo"),
+        (["--create-pr", "--repo", "me/model"], 2, "no Hugging Face token"),
+    ):
+        monkeypatch.setattr(sys, "argv", [*command, *further])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert (ended.value.code, said in capsys.readouterr().err) == (status, True)
+    assert hub.commits == []
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    monkeypatch.setattr("huggingface_hub.get_token", lambda: "hf_secret")
+    file = tmp_path / "dass-nano" / ".eval_results" / "audio-niah.yaml"
+    assert open_request("me/model", file, "why").endswith("/discussions/7")
+    (commit,) = hub.commits
+    assert commit["path"].startswith("/api/models/me/model/commit/main")
+    assert "create_pr=1" in commit["path"]
+    assert ".eval_results/audio-niah.yaml" in commit["body"]
+    monkeypatch.setattr(Hub, "refuse", True)
+    with pytest.raises(NiahError, match="the hub does not open a request for me/model"):
+        open_request("me/model", file, "why")
