@@ -37,17 +37,17 @@ def network(name: str) -> torch.nn.Module:
 def test_models_without_a_card_have_points(tmp_path: Path) -> None:
     """A function of waveforms that crops to 4 s runs over windows, and no pass has an input that it had before."""
     (tmp_path / "heard.py").write_text(
-        "INPUTS = []\n\n\ndef tagger(waveforms):\n    INPUTS.append(waveforms.clone())\n"
-        "    return waveforms[:, :25]\n\n\ntagger.fixed_seconds = 4.0\n"
+        "from tests.helpers.waveform_tagger import PitchTagger\n\n\nclass Keeping(PitchTagger):\n    kept = []\n\n"
+        "    def waveform_logits(self, waveforms):\n        self.kept.append(waveforms.clone())\n"
+        "        return super().waveform_logits(waveforms)\n\n\ntagger = Keeping(fixed_seconds=4.0)\n"
     )
     point = BenchPoint(
-        f"{tmp_path}/heard.py:tagger", 12.0, checkpoint="", repeats=2, warmup=1, device="cpu",
-        labels="synthetic", sample_rate=16000,
+        f"{tmp_path}/heard.py:tagger", 12.0, checkpoint="", repeats=2, warmup=1, device="cpu"
     )  # fmt: skip
     row = measuring.measure_point(point)
     assert row["status"] == "ok", row
     assert row["kernel"] == "waveform+window-max-hop2s"
-    inputs = sys.modules["heard"].INPUTS
+    inputs = sys.modules["heard"].tagger.kept
     assert len(inputs) == 3 * 5  # windows at 0, 2, .. and 8 s in three passes
     assert not torch.equal(inputs[0], inputs[5])
     assert takes_random_weights(find_source("dass-small"))
