@@ -5,6 +5,7 @@ Heavy imports are inside the commands, so that listings and help never import to
 
 import io
 import sys
+import traceback
 from collections.abc import Callable
 from typing import Annotated
 
@@ -34,6 +35,7 @@ from niah.cli import (
 )
 from niah.cli.messages import fail
 from niah.errors import NiahError
+from niah.system.verbosity import is_verbose, set_verbosity
 from niah.version import __version__
 
 INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
@@ -41,7 +43,6 @@ INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
 app = typer.Typer(
     name="niah",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
@@ -55,10 +56,19 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def niah(
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 - its callback prints it
         bool,
         typer.Option(
             "--version", help="Print the version and exit.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Results and errors only: no notes, no progress.")
+    ] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option(
+            "--verbose", "-v", help="Errors with their traceback; progress every 5 s in a log."
         ),
     ] = False,
 ) -> None:
@@ -67,6 +77,9 @@ def niah(
     Start with `niah run`: it needs no data and no download. Then a released model on public clips, which are fetched:
     `niah run --model dass-medium --lengths 10,50,300`; then your own, by `--needles eval.csv`.
     """
+    if quiet and verbose:
+        raise NiahError("--quiet and --verbose exclude each other: give one of them")
+    set_verbosity("quiet" if quiet else "verbose" if verbose else "normal")
 
 
 for command in (
@@ -97,10 +110,13 @@ app.add_typer(data.app, name="data")
 def main() -> None:
     """Run `niah`."""
     _print_in_any_encoding()
+    set_verbosity("normal")
     status: int | None = None
     try:
         status = app(prog_name="niah", standalone_mode=False)
     except NiahError as error:
+        if is_verbose():
+            traceback.print_exception(error)
         fail(str(error))
     except KeyboardInterrupt:
         status = INTERRUPTED

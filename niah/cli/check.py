@@ -51,8 +51,9 @@ def check(
     ] = None,
     form: Annotated[
         str,
-        typer.Option("--format", help="markdown, junit (XML) or github (workflow annotations)."),
+        typer.Option("--format", help="markdown, json, junit (XML) or github (annotations)."),
     ] = "markdown",
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -80,7 +81,7 @@ def check(
         unpaired=unpaired,
         models=tuple(model or ()),
     )
-    text = formatted(result, form)
+    text = formatted(result, "json" if as_json else form)
     if out is None:
         print(text)
     else:

@@ -5,9 +5,60 @@ from typing import Annotated
 
 import typer
 
+from niah.cli.messages import note, print_table
 from niah.cli.options import NEEDLES_HELP
 
-app = typer.Typer(help="Check needle sets.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Check and fetch needle sets.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.command("fetch")
+def data_fetch(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="[NAME]",
+            help="A set, or hf:OWNER/NAME[@REVISION] of the Hugging Face hub; without it, the list.",
+        ),
+    ] = "",
+    limit: Annotated[
+        int | None, typer.Option(help="Clips of a hub's set. [default: 200]", show_default=False)
+    ] = None,
+    labels: Annotated[str, typer.Option(help="Label vocabulary of a hub's set.")] = "audioset-527",
+) -> None:
+    """Fetch a public needle set into the cache, with its checksum and its licence; the same command resumes."""
+    from niah.needles.fetching import fetch_set, fetchable_sets
+
+    if not name:
+        rows = [
+            (each.name, each.title, each.licence, "here" if each.is_here else "to fetch")
+            for each in fetchable_sets()
+        ]
+        print_table(("name", "what", "licence", ""), rows)
+        print("\nOr a set of the Hugging Face hub: niah data fetch hf:OWNER/NAME")
+        return
+    if name.startswith("hf:"):
+        _fetch_from_hub(name, labels, limit)
+        return
+    fetched = fetch_set(name, note)
+    print(f"licence  {fetched.licence}")
+    print(f"folder   {fetched.folder}")
+    if fetched.needles:
+        print(f"needles  --needles {fetched.folder / fetched.needles}")
+    if fetched.then:
+        print(f"then     {fetched.then}")
+
+
+def _fetch_from_hub(spec: str, labels: str, limit: int | None) -> None:
+    from niah.needles import load_needles
+    from niah.needles.defaults import default_limit
+    from niah.vocabularies import vocabulary
+
+    needles = load_needles(
+        spec, vocabulary=vocabulary(labels), limit=default_limit(spec) if limit is None else limit
+    )
+    print(f"licence  {needles.licence}")
+    print(f"clips    {len(needles)}")
+    print(f"needles  --needles {needles.pinned or spec}")
 
 
 @app.command("verify")

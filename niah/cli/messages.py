@@ -1,8 +1,11 @@
 """Output of commands: one-line errors, notes, tables."""
 
+import json
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
+
+from niah.system.verbosity import is_quiet
 
 PIPED_WIDTH = 200  # characters of a table in a file or a pipe
 
@@ -14,13 +17,19 @@ def fail(message: str, status: int = 2) -> NoReturn:
 
 
 def note(message: str) -> None:
-    """Print a note on stderr."""
-    print(f"note: {message}", file=sys.stderr)
+    """Print a note on stderr, unless the command is to be quiet."""
+    if not is_quiet():
+        print(f"note: {message}", file=sys.stderr)
 
 
 def plural(count: int, noun: str) -> str:
     """Return a count with its noun: "1 cell", "2 cells"."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def print_json(value: object) -> None:
+    """Print a value as indented JSON; what is no JSON (a path) as text."""
+    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 
 def print_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from niah.cli.messages import fail, print_table
+from niah.cli.messages import fail, print_json, print_table
 from niah.cli.options import (
     MODEL_HELP,
     OWN_LABELS_HELP,
@@ -24,12 +24,18 @@ app = typer.Typer(help="List, show and verify models.", rich_markup_mode=None)
 
 
 @app.callback(invoke_without_command=True)
-def models(context: typer.Context) -> None:
+def models(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
+) -> None:
     """List all models: parameters, seconds of training clips, published mAP, licence, weights."""
     if context.invoked_subcommand is not None:
         return
     from niah.cards import model_cards
 
+    if as_json:
+        print_json([_facts(card) for card in model_cards()])
+        return
     rows = []
     for card in model_cards():
         published = ", ".join(map(_score_text, card.published.items()))
@@ -49,6 +55,21 @@ def models(context: typer.Context) -> None:
         ("name", "family", "size", "trained on", "labels", "published mAP", "licence", "weights"),
         rows,
     )
+
+
+def _facts(card: "ModelCard") -> dict[str, object]:
+    """Return a card and the state of its weights on this machine, for JSON."""
+    from niah.adapters.weights import is_cached, origin
+
+    names = (
+        *("name", "family", "title", "adapter", "labels", "parameters", "trained_on"),
+        *("trained_on_s", "published", "paper", "licence", "aliases", "note"),
+    )
+    weights = [
+        {"name": name, "source": origin(each), "here": is_cached(card, name)}
+        for name, each in card.weights.items()
+    ]
+    return {**{name: getattr(card, name) for name in names}, "weights": weights}
 
 
 @app.command("show")

@@ -6,6 +6,20 @@ from typing import Any
 from niah.errors import NiahError
 
 
+def complete_model(incomplete: str) -> list[str]:
+    """Return the names of cards that begin so, for a shell's completion."""
+    from niah.cards import model_cards
+
+    return [card.name for card in model_cards() if card.name.startswith(incomplete)]
+
+
+def complete_haystack(incomplete: str) -> list[str]:
+    """Return the names of haystacks that begin so, for a shell's completion."""
+    from niah.cards import haystack_cards
+
+    return [card.name for card in haystack_cards() if card.name.startswith(incomplete)]
+
+
 def listed(text: str, kind: Callable[[str], Any], option: str) -> tuple[Any, ...]:
     """Return the values of a comma-separated list; empty parts are passed over.
 

@@ -6,12 +6,39 @@ from typing import Annotated
 
 import typer
 
-from niah.cli.messages import note
+from niah.cli.messages import note, print_json
 
 
-def report(directory: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
+def report(
+    directory: Annotated[Path, typer.Argument(help="A run directory.")],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the cells and the paths as JSON.")
+    ] = False,
+) -> None:
     """Write tables, figures and report.html of a run again, from its stored scores."""
-    show_report(directory, note)
+    if as_json:
+        _print_report(directory)
+    else:
+        show_report(directory, note)
+
+
+def _print_report(directory: Path) -> None:
+    from niah.pages.run_report import write
+    from niah.records.random_weights import table_without_accuracy
+    from niah.records.run_directory import RunDirectory
+    from niah.tables.curves import points
+
+    page = write(directory, note, columns=True)
+    run = RunDirectory(directory)
+    cells = points(table_without_accuracy(run.cells(), run.run_json()))
+    print_json(
+        {
+            "report": page,
+            "tables": [directory / f"tables.{kind}" for kind in ("md", "csv", "tex")],
+            "figures": sorted((directory / "figures").glob("*.png")),
+            "cells": [{name: v for name, v in cell.items() if v is not None} for cell in cells],
+        }
+    )
 
 
 def show_report(directory: Path, warn: Callable[[str], None] = lambda _: None) -> None:

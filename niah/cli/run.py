@@ -19,6 +19,8 @@ from niah.cli.options import (
     PROTOCOL_HELP,
     SAMPLE_RATE_HELP,
     TRUST_HELP,
+    complete_haystack,
+    complete_model,
     numbers,
 )
 from niah.cli.report import show_report
@@ -57,6 +59,7 @@ def run(
             "-m",
             help=f"{MODEL_HELP}; repeat for several. NAME:v2 selects other weights. "
             "[default: dass-nano, ast-sin-nano, aum-nano]",
+            autocompletion=complete_model,
         ),
     ] = None,
     needles: Annotated[str, typer.Option(help=f"{NEEDLES_HELP} {NEEDLES_DEFAULT}")] = "",
@@ -73,6 +76,7 @@ def run(
             "--haystack",
             help="zero, silence, gaussian, babble, babble-official, a card, a recording or a folder; "
             "repeat for several. [default: zero, gaussian, babble]",
+            autocompletion=complete_haystack,
         ),
     ] = None,
     out: Annotated[
@@ -86,6 +90,13 @@ def run(
         str | None,
         typer.Option(
             help="A figure of the paper: fig1c, fig3, fig4, fig5 or fig6. Options that you give override the preset."
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="Options from a file: a TOML (lengths = [10, 50]), or the run.json of a run that is repeated. "
+            "Options that you give override the file's."
         ),
     ] = None,
     dry_run: Annotated[
@@ -250,6 +261,10 @@ def run(
         "strict": strict,
         "needle_part": needle_part,
     }
+    if config is not None:
+        from niah.cli.config import merged, read_config
+
+        options = merged(context, read_config(config, note), options)
     parts = options_of(options)
     share = Share.parse(shard, 60 * slice_minutes)
     for absent in without_weights(options):

@@ -1,10 +1,12 @@
-"""A `CheckResult` as text: Markdown for people, JUnit XML and GitHub annotations for machines.
+"""A `CheckResult` as text: Markdown for people, JSON, JUnit XML and GitHub annotations for machines.
 
 A result that compared nothing is a failure in each of them, as it is for the exit status.
 """
 
+import json
 import re
 from collections.abc import Callable
+from dataclasses import asdict
 from math import isnan
 from xml.etree import ElementTree
 
@@ -114,8 +116,27 @@ def _sentence(row: CheckRow) -> str:
     )
 
 
+def as_json(result: CheckResult) -> str:
+    """Return the verdict, whether it passes, notes, and an object a comparison; a number that is not known is null."""
+    rows = []
+    for row in result.rows:
+        values = {**asdict(row), "difference": row.difference, "verdict": row.verdict}
+        rows.append(
+            {k: None if isinstance(v, float) and isnan(v) else v for k, v in values.items()}
+        )
+    content = {
+        "ok": result.ok,
+        "verdict": result.verdict(),
+        "how": result.how,
+        "notes": list(result.notes),
+        "comparisons": rows,
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
 FORMATS: dict[str, Callable[[CheckResult], str]] = {
     "markdown": CheckResult.markdown,
+    "json": as_json,
     "junit": junit,
     "github": github,
 }

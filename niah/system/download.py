@@ -23,6 +23,7 @@ from niah.system.transfer import discard, is_resumable, transfer
 WAIT_S = 3600.0  # limit of waiting for another process that fetches the same file
 PART_EXPIRES_S = 7 * 86400.0  # age at which a part that nobody resumed is removed
 _HEAD_BYTES = 512
+TEXT = "it is text"
 _PART, _LOCK = ".part", ".lock"
 
 
@@ -39,7 +40,9 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def fetch(url: str, sha256: str, destination: Path, *, instead: str = "") -> Path:
+def fetch(
+    url: str, sha256: str, destination: Path, *, instead: str = "", text: bool = False
+) -> Path:
     """Fetch `url` into the file `destination`, unless a file with that checksum exists already.
 
     Without a checksum (`""`) any complete file that is not text is accepted, and an existing file stays.
@@ -51,6 +54,7 @@ def fetch(url: str, sha256: str, destination: Path, *, instead: str = "") -> Pat
         sha256: hexadecimal checksum that the content must have; "" where none is known.
         destination: file below the cache folder; folders are made.
         instead: advice that is appended to errors.
+        text: the file is a table; without a checksum only a web page is refused.
 
     Raises:
         NiahError: no connection, a server's refusal, another checksum, text where no checksum is known, too slow,
@@ -65,7 +69,7 @@ def fetch(url: str, sha256: str, destination: Path, *, instead: str = "") -> Pat
         destination.parent.mkdir(parents=True, exist_ok=True)
         with _locked_part(url, sha256) as part:
             if not _is_there(destination, sha256):  # by another process, meanwhile
-                _fetch(url, sha256, part, destination, instead)
+                _fetch(url, sha256, part, destination, instead, text)
     except (URLError, HTTPException, OSError, ValueError) as error:
         message = _one_line(getattr(error, "reason", None) or error)
         raise NiahError(f"{url}: cannot be fetched ({message}). {instead}".rstrip()) from error
@@ -84,7 +88,7 @@ def why_no_binary(path: Path) -> str:
     if begin.startswith(b"version https://git-lfs"):
         return "it is a Git LFS pointer, not the file"
     if all(byte >= 0x20 or byte in b"\t\r\n" for byte in head) and head.isascii():
-        return "it is text"
+        return TEXT
     return ""
 
 
@@ -100,7 +104,7 @@ def _is_there(destination: Path, sha256: str) -> bool:
     return destination.is_file() and sha256 in ("", sha256_of(destination))
 
 
-def _fetch(url: str, sha256: str, part: Path, destination: Path, instead: str) -> None:
+def _fetch(url: str, sha256: str, part: Path, destination: Path, instead: str, text: bool) -> None:
     """Fetch `url` into `part`, check it, and rename it to `destination`."""
     is_whole = bool(sha256) and is_resumable(part) and sha256_of(part) == sha256
     if not is_whole:
@@ -114,7 +118,8 @@ def _fetch(url: str, sha256: str, part: Path, destination: Path, instead: str) -
         raise NiahError(
             f"{url}: has sha256 {actual[:12]}.., not the expected {sha256[:12]}..; {instead}"
         )
-    if not sha256 and (reason := why_no_binary(part)):
+    reason = "" if sha256 else why_no_binary(part)
+    if reason and not (text and reason == TEXT):
         discard(part)
         raise NiahError(f"{url}: gives no such file: {reason}. {instead}".rstrip())
     part.replace(destination)

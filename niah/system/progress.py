@@ -1,4 +1,4 @@
-"""Progress of long jobs on stderr: a bar on a terminal, a line a minute in a log."""
+"""Progress of long jobs on stderr: a bar on a terminal, a line a minute in a log; nothing if quiet."""
 
 import sys
 import time
@@ -16,13 +16,18 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from niah.system.verbosity import is_quiet, is_verbose
+
 Item = TypeVar("Item")
 LINE_EVERY_S = 60.0
+VERBOSE_EVERY_S = 5.0
 
 
 def progress_bar() -> Progress:
     """Make the progress of one job: a bar on a terminal, else `LogLines`."""
     console = Console(stderr=True)
+    if is_quiet():
+        return Progress(console=console, disable=True)
     if not console.is_terminal:
         return LogLines(console=console, disable=True)
     return Progress(
@@ -47,7 +52,7 @@ class LogLines(Progress):
     def advance(self, task_id: TaskID, advance: float = 1) -> None:
         super().advance(task_id, advance)
         now = time.monotonic()
-        if now - self._last >= LINE_EVERY_S:
+        if now - self._last >= (VERBOSE_EVERY_S if is_verbose() else LINE_EVERY_S):
             self._last = now
             self._print_line(task_id, now - self._begin)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.error import HTTPError
 
 from niah.system.addresses import opened
+from niah.system.verbosity import is_quiet
 
 TIMEOUT_S = 30.0
 WINDOW_S = 60.0
@@ -112,7 +113,7 @@ def _receive(response: HTTPResponse, part: Path, had: int, shown: str) -> None:
     received, pace = 0, _Pace()
     with (
         part.open("r+b" if had else "wb") as file,
-        Progress(console=Console(stderr=True), transient=True) as progress,
+        Progress(console=Console(stderr=True), transient=True, disable=is_quiet()) as progress,
     ):
         file.seek(had)
         task = progress.add_task(

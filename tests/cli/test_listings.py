@@ -1,11 +1,15 @@
 """Help, version and listings; commands that only read runs do without torch."""
 
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from niah.cli.messages import note
+from niah.system.progress import progress_bar
 from niah.version import __version__
 from tests.helpers import tiny
 from tests.helpers.command_line import Material, Niah
@@ -86,3 +90,68 @@ def test_reading_runs_never_imports_torch(finished: Path, cache: Path, tmp_path:
     )
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "site" / "index.html").is_file()
+
+
+def test_json_is_what_the_listings_say(niah: Niah) -> None:
+    models = json.loads(niah("models", "--json").stdout)
+    listed = niah("models").stdout
+    assert len(models) > 50
+    assert all(model["name"] in listed for model in models)
+    (nano,) = (model for model in models if model["name"] == "dass-nano")
+    assert nano["weights"][0]["here"] is True
+    assert nano["parameters"] > 500_000
+    haystacks = json.loads(niah("haystacks", "--json").stdout)
+    assert {each["name"] for each in haystacks} >= {"zero", "silence", "gaussian", "babble"}
+
+
+def test_json_of_a_check_and_a_report(niah: Niah, tmp_path: Path) -> None:
+    run = shutil.copytree(tiny.REPOSITORY / "results" / "gate", tmp_path / "gate")
+    answer = niah("check", run, "--against", tiny.REPOSITORY / "results" / "gate", "--json")
+    checked = json.loads(answer.stdout)
+    assert (answer.status, checked["ok"]) == (0, True)
+    assert {each["verdict"] for each in checked["comparisons"]} == {"ok"}
+    assert all(each["difference"] == 0 for each in checked["comparisons"])
+    reported = json.loads(niah("report", run, "--json").stdout)
+    assert len(reported["cells"]) == 6
+    assert all(Path(path).is_file() for path in (reported["report"], *reported["tables"]))
+    assert [Path(path).name for path in reported["figures"]] == ["length-zero.png"]
+
+
+def test_quiet_says_results_and_errors_only_and_verbose_more(
+    niah: Niah, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    gate = tiny.REPOSITORY / "results" / "gate"
+    answer = niah("--quiet", "leaderboard", gate, "--out", tmp_path)
+    assert (answer.status, answer.stderr) == (0, "")
+    assert "page" in answer.stdout
+    capfd.readouterr()
+    note("hidden")  # the choice holds for this process
+    assert capfd.readouterr().err == ""
+    assert progress_bar().disable
+    assert niah("leaderboard", gate, "--out", tmp_path).status == 0
+    note("shown")
+    assert capfd.readouterr().err == "note: shown\n"
+    assert niah("-q", "report", tmp_path / "none").refusal()
+    answer = niah("--verbose", "report", tmp_path / "none")
+    assert answer.status == 2
+    assert "Traceback" in answer.stderr
+    assert answer.stderr.splitlines()[-1].startswith("niah: ")
+    assert "exclude each other" in niah("-q", "-v", "haystacks").refusal()
+    assert niah("report", tmp_path / "none").refusal()  # as before
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("niah ver", ["verify"]),
+        ("niah run --model dass-n", ["dass-nano"]),
+        ("niah run --haystack si", ["silence"]),
+    ],
+)
+def test_shells_complete_commands_and_names(
+    niah: Niah, monkeypatch: pytest.MonkeyPatch, typed: str, offered: list[str]
+) -> None:
+    monkeypatch.setenv("_NIAH_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", typed)
+    monkeypatch.setenv("COMP_CWORD", str(len(typed.split()) - 1))
+    assert niah().stdout.split() == offered

@@ -1,0 +1,135 @@
+"""Public needle sets that can be fetched by name: their addresses and licences are data (`sets.toml`)."""
+
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
+
+from niah.errors import NiahError, nearest
+from niah.system import atomic
+from niah.system.download import cache_folder, fetch, sha256_of
+from niah.toml_tables import build, read_toml
+
+SETS_FILE = Path(__file__).with_name("sets.toml")
+LARGEST_RATIO = 200  # of an archive's unpacked size to its own: sound and text stay far below
+
+
+@dataclass(frozen=True)
+class FetchableSet:
+    """A public set.
+
+    Attributes:
+        name: of the command line.
+        title: what it is, and its paper.
+        licence: of the set.
+        labels: vocabulary of its labels.
+        files: addresses; ZIP archives are unpacked.
+        needles: what `--needles` takes, below the set's folder; "" where the files are not enough.
+        then: what is left to do by hand; "" for nothing.
+        sha256: of each file, where its authors publish one.
+    """
+
+    name: str
+    title: str
+    licence: str
+    labels: str
+    files: tuple[str, ...]
+    needles: str = ""
+    then: str = ""
+    sha256: tuple[str, ...] = ()
+
+    @property
+    def folder(self) -> Path:
+        """Return the set's folder in the cache."""
+        return cache_folder() / "sets" / self.name
+
+    @property
+    def is_here(self) -> bool:
+        """Return whether every file was fetched."""
+        return all((self.folder / _file_name(url)).is_file() for url in self.files)
+
+
+def fetchable_sets(file: Path | None = None) -> list[FetchableSet]:
+    """Return the sets that can be fetched by name.
+
+    Args:
+        file: a TOML of sets instead of the package's.
+    """
+    table = read_toml(file or SETS_FILE, "list of sets")
+    return [
+        build(FetchableSet, {**each, "name": name}, f"set {name}") for name, each in table.items()
+    ]
+
+
+def fetch_set(name: str, note: Callable[[str], None], file: Path | None = None) -> FetchableSet:
+    """Fetch a set into the cache, check it, and unpack its archives; what is there already is not fetched again.
+
+    Args:
+        name: of the set.
+        note: gets each file's checksum.
+        file: see `fetchable_sets`.
+
+    Raises:
+        NiahError: an unknown name, a file that cannot be fetched or has another checksum than before, a damaged
+            archive, or one that unpacks to too much.
+    """
+    sets = {each.name: each for each in fetchable_sets(file)}
+    if name not in sets:
+        raise NiahError(
+            f"no set is called '{name}'.{nearest(name, sets)} `niah data fetch` lists them"
+        )
+    chosen = sets[name]
+    for number, url in enumerate(chosen.files):
+        place = chosen.folder / _file_name(url)
+        known = place.with_name(f"{place.name}.sha256")
+        stated = chosen.sha256[number] if chosen.sha256 else _read(known)
+        try:
+            fetch(url, stated, place, text=place.suffix == ".csv")
+        except NiahError as error:
+            raise NiahError(f"{error}. The same command resumes") from error
+        digest = sha256_of(place)
+        with atomic.atomic_write(known) as stream:
+            stream.write(f"{digest}\n".encode())
+        note(f"{place.name}: SHA-256 {digest}")
+        if place.suffix == ".zip":
+            _unpack(place, chosen.folder)
+    return chosen
+
+
+def _read(file: Path) -> str:
+    return file.read_text("ascii").strip() if file.is_file() else ""
+
+
+def _file_name(url: str) -> str:
+    return PurePosixPath(urlsplit(url).path).name
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    """Unpack files below `folder`; names that lead out of it are refused, and so is what cannot be so large."""
+    try:
+        with zipfile.ZipFile(archive) as packed:
+            members = [each for each in packed.infolist() if not each.is_dir()]
+            size = sum(each.file_size for each in members)
+            if size > LARGEST_RATIO * max(archive.stat().st_size, 2**20):
+                raise NiahError(
+                    f"{archive} unpacks to {size / 2**30:.0f} GiB: that is no set of sounds"
+                )
+            for member in members:
+                _check_name(member.filename, archive)
+                place = folder / member.filename
+                if place.is_file() and place.stat().st_size == member.file_size:
+                    continue
+                with atomic.one_line_os_errors(folder):
+                    place.parent.mkdir(parents=True, exist_ok=True)
+                with packed.open(member) as source, atomic.atomic_write(place) as stream:
+                    while part := source.read(2**20):
+                        stream.write(part)
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError) as error:
+        raise NiahError(f"{archive} is damaged ({error}): remove it, and fetch again") from error
+
+
+def _check_name(name: str, archive: Path) -> None:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name:
+        raise NiahError(f"{archive} has a file whose name leads out of its folder: {name!r:.80}")
