@@ -8,15 +8,22 @@
 Clips are numbered in the manifest, for their own names often hold the label (ESC-50's do).
 """
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from niah.errors import NiahError
+from niah.exchange.scene_checks import check_answers, checked_scenes_json
 from niah.records.schema import Value
 from niah.system import atomic
+from niah.system.parquet_tables import read_parquet
 from niah.vocabularies import Vocabulary
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 SCENES_JSON, MANIFEST, ANSWERS, README = (
     "scenes.json",
@@ -28,6 +35,7 @@ SOUNDS = "sounds"
 SCHEMA_VERSION = 1
 CELL_DIGITS = 12  # of a cell's key in the names of its scenes
 _LISTS = ("labels", "distractors")
+_CHECKSUM = b"niah.sha256"  # of the answers, in the metadata of their file
 
 
 @dataclass(frozen=True)
@@ -99,7 +107,7 @@ def read_scene_set(folder: Path) -> SceneSet:
     """Read scenes.json.
 
     Raises:
-        NiahError: there is none, or it is of another version or damaged.
+        NiahError: there is none, it is of another version, or a value is not as it must be.
     """
     file = folder / SCENES_JSON
     if not file.is_file():
@@ -109,22 +117,17 @@ def read_scene_set(folder: Path) -> SceneSet:
         raise NiahError(
             f"{file} has schema {content.get('schema_version')!r:.20}, this niah reads {SCHEMA_VERSION}"
         )
-    try:
-        own = ("schema_version", "sound", "identity", "haystacks", "labels", "cells")
-        labels = content["labels"]
-        return SceneSet(
-            dict(content["identity"]),
-            {name: value for name, value in content.items() if name not in own},
-            dict(content["haystacks"]),
-            Vocabulary(str(labels["name"]), tuple(labels["ids"]), tuple(labels["names"])),
-            tuple(
-                SceneCell(str(cell["key"]), str(cell["title"]), dict(cell["columns"]))
-                for cell in content["cells"]
-            ),
-            dict(content["sound"]),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise NiahError(f"{file} is damaged: write the scenes again ({error!r:.80})") from error
+    content = checked_scenes_json(content, file)
+    own = ("schema_version", "sound", "identity", "haystacks", "labels", "cells")
+    labels = content["labels"]
+    return SceneSet(
+        content["identity"],
+        {name: value for name, value in content.items() if name not in own},
+        content["haystacks"],
+        Vocabulary(labels["name"], tuple(labels["ids"]), tuple(labels["names"])),
+        tuple(SceneCell(each["key"], each["title"], each["columns"]) for each in content["cells"]),
+        content["sound"],
+    )
 
 
 def write_answers(folder: Path, answers: Sequence[Answer]) -> None:
@@ -140,29 +143,40 @@ def write_answers(folder: Path, answers: Sequence[Answer]) -> None:
         )
         for name, kind in types.items()
     }
+    table = pa.table(columns)
+    table = table.replace_schema_metadata({_CHECKSUM: _checksum(table)})
     with atomic.atomic_write(folder / ANSWERS) as stream:
-        pq.write_table(pa.table(columns), stream, compression="zstd")
+        pq.write_table(table, stream, compression="zstd")
 
 
 def read_answers(folder: Path) -> dict[str, list[Answer]]:
     """Return the answers of each cell, in the order of the clips.
 
     Raises:
-        NiahError: answers.parquet is missing or damaged.
+        NiahError: answers.parquet is missing or damaged, or its cells are not of the same clips.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     file = folder / ANSWERS
+    if not file.is_file():
+        raise NiahError(f"{file} is missing: it holds the labels that are scored")
     try:
-        table = pq.read_table(file)
+        table = read_parquet(file)
+        stored = (table.schema.metadata or {}).get(_CHECKSUM)
+        if stored is not None and stored != _checksum(table):
+            raise ValueError("its checksum is not its content's")
         columns = [table.column(name).to_pylist() for name in Answer.__annotations__]
+        check_answers(dict(zip(Answer.__annotations__, columns, strict=True)), _LISTS)
         by_cell: dict[str, list[Answer]] = {}
         for cell, scene, clip, labels, distractors, group in zip(*columns, strict=True):
             answer = Answer(cell, scene, clip, tuple(labels), tuple(distractors), group)
             by_cell.setdefault(cell, []).append(answer)
         return by_cell
-    except FileNotFoundError:
-        raise NiahError(f"{file} is missing: it holds the labels that are scored") from None
-    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+    except (pa.ArrowException, OSError, LookupError, TypeError, ValueError) as error:
         raise NiahError(f"{file} is damaged: write the scenes again ({error!s:.80})") from error
+
+
+def _checksum(table: "pa.Table") -> bytes:
+    """Compute the SHA-256 of the answers' values, whatever their encoding in the file."""
+    rows = json.dumps([table.column(name).to_pylist() for name in Answer.__annotations__])
+    return hashlib.sha256(rows.encode()).hexdigest().encode()

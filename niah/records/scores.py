@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from niah.errors import NiahError
 from niah.metrics.average_precision import average_precision, mean_average_precision
 from niah.system import atomic
+from niah.system.parquet_tables import read_parquet
 from niah.system.shortage import is_shortage
 
 if TYPE_CHECKING:
@@ -170,15 +171,11 @@ def read(file: Path) -> ClipScores:
         NiahError: a file that is missing or damaged.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     if not file.is_file():
         raise NiahError(f"{file} is missing: run the same command again")
     try:
-        # opened here, for pyarrow takes no name that is not UTF-8; without threads, so that a file can be read where
-        # none can be started
-        with file.open("rb") as stream:
-            table = pq.read_table(stream, use_threads=False, pre_buffer=False)
+        table = read_parquet(file)
         classes = _classes_of(table)
         _check_columns(table)
         logits, saturated = _logits_of(table, len(classes))

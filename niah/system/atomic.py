@@ -18,6 +18,7 @@ from typing import IO, Any
 from niah.errors import NiahError
 
 SUFFIX = ".tmp"
+_MOST_LINKS = 40  # one after another: as many as the system follows
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
 
@@ -119,7 +120,19 @@ def _is_special(file: Path) -> bool:
         raise NiahError(f"{file} is a folder: give the name of a file")
     if stat.S_ISBLK(kind):
         raise NiahError(f"{file} is a disk: give the name of a file")
-    return not stat.S_ISREG(kind) or file.absolute().parts[1:2] in (("dev",), ("proc",))
+    return not stat.S_ISREG(kind) or _is_open_stream(file)
+
+
+def _is_open_stream(file: Path) -> bool:
+    """Return whether a name, or one that it links to, is of an open stream: /dev/stdout, /dev/fd/3, /proc/7/fd/1."""
+    for _ in range(_MOST_LINKS):
+        place = Path(os.path.realpath(file.parent), file.name)
+        if place.parts[1:2] == ("proc",) and place.parent.name == "fd":
+            return True
+        if not place.is_symlink():
+            return False
+        file = place.parent / place.readlink()
+    return False
 
 
 def _pass_through(file: Path, content: memoryview) -> None:

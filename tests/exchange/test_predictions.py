@@ -47,7 +47,16 @@ def test_every_form_gives_the_same_logits(tmp_path: Path) -> None:
     )
     long.to_parquet(tmp_path / "long.parquet")
     by_line = [{"scene": s, "label": label, "score": score} for s, label, score in LONG]
+    wide.set_index("scene").to_parquet(tmp_path / "indexed.parquet")
+    wide[::-1].to_parquet(tmp_path / "reversed.parquet")  # keeps its index as a column
+    saved = long_csv(tmp_path / "saved.csv", [(*row, "") for row in LONG], " ; ")
+    saved.write_bytes(
+        b"\xef\xbb\xbf"
+        + saved.read_bytes().replace(b"label ; score", b'"label"; score;').replace(b"\n", b"\r\n")
+    )
     files = [
+        saved,
+        *(tmp_path / f"{name}.parquet" for name in ("indexed", "reversed")),
         long_csv(tmp_path / "long.csv"),
         long_csv(tmp_path / "long.tsv", LONG[::-1], "\t"),
         *(tmp_path / name for name in ("wide.parquet", "named.csv", "files.csv", "long.parquet")),
@@ -119,9 +128,17 @@ TABLES = {  # content of a CSV: part of the refusal
     "scene,label,confidence\na-1,Cat,1\n": "lacks the column 'score'",
     "clip,label,score\na-1,Cat,1\n": "lacks the column 'scene'; its header is 'clip,label,score'",
     "scene,label,score\n": "has no entries",
-    "\n": "has no header",
-    "": "has no header",
-    "scene,label,score\na-1,Cat,1,2,3\n\xff": "is no table",
+    "\n": "is empty",
+    "": "is empty",
+    "scene,label,score\na-1,Cat,1\n\xff": "line 3: is not UTF-8 text",
+    "scene,label,score\na-1,Cat,1\0\n": "holds NUL bytes",
+    "scene,label,score\na-1,Cat,0,5\na-2,Cat,0,5\n": "more cells than the header's 3",
+    f"scene,label,score\n{ROW}\na-2,Cat,0,5\n": "is no table .*Expected 3 fields",
+    "scene;label;score\na-1;Cat;0,5\n": "column 'score' must be numbers",
+    "scene,label,score\na-2,Cat\n": "1 score is NaN, infinite or missing",
+    "scene,label,score\n,Cat,1\n": "row 1 names no scene",
+    "scene,Cat, Cat\na-1,2,3\n": "has two columns 'Cat'",
+    f"scene,label,score\n{ROW}\na-2,Cat,{'9' * 400}\n": "infinite|must be numbers",
 }
 
 
@@ -145,6 +162,10 @@ def test_a_bad_table_is_one_line(content: str, tmp_path: Path) -> None:
         ([{"scene": "a-1", "Cat": 1.0}] * 2, "line 2: scene 'a-1' is there twice"),
         ([{"scene": "a-1", "Cat": None}], "1 score is NaN"),
         ([{"scene": "a-1", "scores": {}}], "the predictions have no labels"),
+        (['{"scene": "a-1", "Cat": 1, "Cat": 2}'], "line 1: is no JSON .a key is there twice"),
+        (['{"scene": "a-1", "Cat": 1' + "0" * 400 + "}"], "the score of 'Cat' is too large"),
+        ([{"scene": "a-1", "labels": [3]}], "the labels of scene 'a-1' are no texts"),
+        (['{"scene": "a-1", "label": "\\ud800"}'], "line 1: is no JSON"),
         ([{"scene": "a-1", "Cat": 1.0}, {"scene": "a-2", "label": "Cat"}], "labels alone"),
     ],
 )

@@ -27,7 +27,7 @@ from niah.training.log import append_log, read_log
 from niah.training.recipes import read_recipe
 from niah.vocabularies import Vocabulary, vocabulary
 from tests.adapters.test_contract import FAMILIES
-from tests.fuzz import caches, cards, needle_files, runs, sounds, tensors
+from tests.fuzz import caches, cards, needle_files, runs, scene_folders, sounds, tensors
 from tests.fuzz.harness import Loader, make_input
 
 RATE = 16000
@@ -159,6 +159,10 @@ LOADERS = (
     Loader("scores", runs.scores, _read_run, writes=True, few=12),
     Loader("localisation", runs.localisation, _localisation, writes=True),
     Loader("report-names", runs.names, _read_run, writes=True, few=6),
+    Loader("predictions", scene_folders.predictions, scene_folders.read_scores),
+    Loader(
+        "scene-folder", scene_folders.scene_folder, scene_folders.score_folder, writes=True, few=20
+    ),
     Loader("feature-cache", caches.feature_entry, caches.read_feature_entry, writes=True),
     Loader("training-cache", caches.row_store, caches.read_row_store, writes=True),
     Loader("training-checkpoint", tensors.training_checkpoint, _read_checkpoint),

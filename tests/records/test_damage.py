@@ -132,7 +132,7 @@ def test_want_of_memory_is_not_called_damage(
 
     assert shortage.is_shortage(error)
     assert not shortage.is_shortage(OSError(5, "Input/output error"))
-    for name in ("read_table", "read_metadata"):
+    for name in ("ParquetFile", "read_metadata"):
         monkeypatch.setattr(pq, name, starved)
     for read in (scores.read, scores.count):
         with pytest.raises(NiahError, match="want of memory") as told:

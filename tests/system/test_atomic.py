@@ -5,6 +5,7 @@ import select
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from niah.system.atomic import atomic_write, is_leftover
 
 WRITE = """
 import sys
+import tempfile
 from pathlib import Path
 from niah.system.atomic import atomic_write
 with atomic_write(Path(sys.argv[1])) as stream:
@@ -102,8 +104,19 @@ def test_a_pipe_gets_the_bytes_and_stays_a_pipe(tmp_path: Path) -> None:
     assert stat.S_ISFIFO(pipe.stat().st_mode)
 
 
-def test_standard_output_is_written_to_whatever_it_is(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", WRITE, "/dev/stdout"]
+def test_a_file_in_the_machines_memory_is_a_file() -> None:
+    """/dev/shm holds files; only /dev/stdout and its like are open streams."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
+        file = Path(name) / "a"
+        for content in (b"longer than", b"new"):
+            write(file, content)
+        assert file.read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "link"])
+def test_standard_output_is_written_to_whatever_it_is(tmp_path: Path, name: str) -> None:
+    (tmp_path / "link").symlink_to("/dev/stdout")
+    command = [sys.executable, "-c", WRITE, str(tmp_path / name)]
     assert subprocess.run(command, capture_output=True, check=True).stdout == b"new"
     log = tmp_path / "log"
     with log.open("wb") as stream:
