@@ -17,6 +17,7 @@ from niah.toml_tables import build, read_toml
 
 DEFAULT_WEIGHTS = "default"
 RANDOM = "random"  # as a checkpoint: no file, seeded random weights
+_WEIGHTS_SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".safetensors")
 _PACKAGE = Path(__file__).resolve().parent
 _RULES: Mapping[str, Callable[[str, str], str]] = {  # of [weights.KEY] and a haystack's [source]
     "file": plain_names.relative,
@@ -178,14 +179,25 @@ def find_model(
     else:
         known = known_models() if known is None else known
         if name not in known:
-            hint = nearest(name, known)
-            if plain_names.is_hub(name):
-                hint = f" A model of the Hugging Face hub is written hf:{spec}."
-            raise NiahError(
-                f"unknown model '{name}'.{hint} `niah models` lists all; a card of your own is a path"
-            )
+            raise NiahError(f"unknown model '{name}'{_model_hint(name, known)}")
         card = known[name]
     return card, check_weights_name(card, weights)
+
+
+def _model_hint(name: str, known: Mapping[str, ModelCard]) -> str:
+    """Return what to do about the name of a model that there is not, by what the name looks like."""
+    listed = " `niah models` lists all; a card of your own is a path (docs/your-model.md)"
+    similar = nearest(name, known)
+    kind = Path(name).suffix.lower()
+    if kind == ".onnx":
+        return ". A graph needs a card that names it, see niah.adapters.onnx in docs/your-model.md"
+    if kind in _WEIGHTS_SUFFIXES:
+        return f". A file of weights goes with its model: --model NAME --checkpoint {name}"
+    if Path(name).is_dir():
+        return f". The folder has no config.json of transformers, and is no card.{listed}"
+    if plain_names.is_hub(name):
+        return f". A model of the Hugging Face hub is written hf:{name}.{listed}"
+    return f".{similar}{listed}"
 
 
 def check_weights_name(card: ModelCard, weights: str) -> str:

@@ -15,6 +15,7 @@ from niah.cli.options import (
     numbers,
 )
 from niah.errors import NiahError
+from niah.system.plurals import plural
 
 if TYPE_CHECKING:
     from niah.adapters.model_source import ModelRequest
@@ -129,7 +130,7 @@ def bench(
     _write(out, tables, report.draw(everything, out))
     failed = sum(row["status"] == "error" for row in rows)
     if failed:
-        fail(f"{failed} points failed, see {out / 'bench.csv'}", status=1)
+        fail(f"{plural(failed, 'point')} failed, see {out / 'bench.csv'}", status=1)
 
 
 def _weights(model: str, checkpoint: str | None, request: "ModelRequest") -> str:

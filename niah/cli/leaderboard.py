@@ -26,14 +26,15 @@ def leaderboard(
     """
     from niah.cli.messages import fail, note
     from niah.pages.leaderboard import collect, write_collection
+    from niah.system.plurals import plural
 
     collection = collect(directories)
     for each in (*collection.notes, *(f"left out: {reason}" for reason in collection.refused)):
         note(each)
     page, boards = write_collection(collection, out)
     for board in boards:
-        rows = len(board.entries)
-        print(f"board    {board.needles}, {board.protocol}, {board.n_clips} clips: {rows} rows")
+        clips, rows = plural(board.n_clips, "clip"), plural(len(board.entries), "row")
+        print(f"board    {board.needles}, {board.protocol}, {clips}: {rows}")
         for each in board.notes:
             print(f"note     {each}")
     print(f"page     {page}")

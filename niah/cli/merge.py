@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from niah.cli.messages import note, plural
+from niah.cli.messages import note
+from niah.system.plurals import plural
 
 
 def merge(

@@ -22,11 +22,6 @@ def note(message: str) -> None:
         print(f"note: {message}", file=sys.stderr)
 
 
-def plural(count: int, noun: str) -> str:
-    """Return a count with its noun: "1 cell", "2 cells"."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
 def print_json(value: object) -> None:
     """Print a value as indented JSON; what is no JSON (a path) as text."""
     print(json.dumps(value, indent=2, ensure_ascii=False, default=str))

@@ -15,6 +15,7 @@ from niah.cli.options import (
     numbers,
 )
 from niah.errors import NiahError
+from niah.system.plurals import plural
 
 if TYPE_CHECKING:
     from niah.adapters.model_source import ModelSource
@@ -29,8 +30,13 @@ def models(
     as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
 ) -> None:
     """List all models: parameters, seconds of training clips, published mAP, licence, weights."""
-    if context.invoked_subcommand is not None:
-        return
+    if context.invoked_subcommand is None:
+        models_list()
+
+
+@app.command("list")
+def models_list() -> None:
+    """List all models, as `niah models` alone does."""
     from niah.cards import model_cards
 
     if as_json:
@@ -128,7 +134,9 @@ def models_verify(
         print(finding, flush=True)
         unmet += not finding.met
     if unmet:
-        fail(f"{name}: {unmet} points of the adapter protocol are not met (docs/your-model.md)")
+        fail(
+            f"{name}: not met: {plural(unmet, 'point')} of the adapter protocol (docs/your-model.md)"
+        )
 
 
 def source_lines(source: "ModelSource") -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from niah.cli.axes import with_axes
-from niah.cli.messages import fail, note, plural
+from niah.cli.messages import fail, note
 from niah.cli.options import (
     LABELS_HELP,
     MODEL_HELP,
@@ -35,6 +35,7 @@ from niah.cli.scene_options import (
     Snrs,
 )
 from niah.errors import NiahError
+from niah.system.plurals import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from niah.cli.messages import fail, note, plural
+from niah.cli.messages import fail, note
 from niah.cli.report import show_report
+from niah.system.plurals import plural
 
 
 def score(

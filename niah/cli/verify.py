@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from niah.cli.messages import fail, plural
+from niah.cli.messages import fail
+from niah.system.plurals import plural
 
 
 def verify(directory: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from niah.cards import ModelCard, model_cards, published_file
-from niah.compare.check_result import CheckResult, CheckRow, counted
+from niah.compare.check_result import CheckResult, CheckRow
 from niah.compare.stored_run import StoredRun, cell_name, pooling_of
 from niah.errors import NiahError
 from niah.records.naming import Point
 from niah.records.schema import BASE_LENGTH_S, is_plain
+from niah.system.plurals import plural
 
 PROTOCOL = "dass-v1"
 LABELS = "audioset-527"
@@ -98,7 +99,7 @@ def not_evaluation_list(run: StoredRun) -> str | None:
     clips = max(int(point["n_clips"]) for point in rows)
     name = rows[0]["needles"]
     if not FEWEST_CLIPS <= clips <= MOST_CLIPS:
-        return f"this run has {counted(clips, 'clip')} of {name}"
+        return f"this run has {plural(clips, 'clip')} of {name}"
     labels = run.identity.get("labels")
     if labels is None:
         return f"the label set of {name} is not stated (there is no run.json)"

@@ -5,6 +5,7 @@ from math import isnan, nan
 from typing import Literal
 
 from niah.system.markdown_text import plain
+from niah.system.plurals import plural
 from niah.tables.table import Table
 
 LEVEL = 0.05  # a difference with a corrected p-value below is beyond chance
@@ -118,22 +119,17 @@ class CheckResult:
             return "Nothing was compared: no cell of the run has a counterpart in the reference."
         off = sum(row.verdict == "OFF" for row in self.rows)
         parts = [
-            f"{off} of {counted(self.n_compared, 'comparison')} {'is' if 1 in (off, self.n_compared) else 'are'} off"
+            f"{off} of {plural(self.n_compared, 'comparison')} {'is' if 1 in (off, self.n_compared) else 'are'} off"
         ]
         if missing:
             parts.append(
-                f"{counted(missing, 'cell')} of the reference {'is' if missing == 1 else 'are'} missing"
+                f"{plural(missing, 'cell')} of the reference {'is' if missing == 1 else 'are'} missing"
             )
         if skipped:
             parts.append(
-                f"{counted(skipped, 'missing cell')} of the reference {'was' if skipped == 1 else 'were'} skipped"
+                f"{plural(skipped, 'missing cell')} of the reference {'was' if skipped == 1 else 'were'} skipped"
             )
         return "; ".join(parts) + "."
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a count with its noun: "1 cell", "2 cells"."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def p_text(value: float) -> str:

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from niah.compare.check_result import LEVEL, counted, p_text
+from niah.compare.check_result import LEVEL, p_text
 from niah.compare.differences import PairedScores, difference, paired_scores
 from niah.compare.same_clips import refuse_other_runs, seeds_note
 from niah.compare.same_haystacks import other_contents, rename_alike
@@ -39,6 +39,7 @@ from niah.records.schema import BASE_LENGTH_S
 from niah.system import spreadsheet
 from niah.system.folders import numbered
 from niah.system.markdown_text import plain
+from niah.system.plurals import plural
 from niah.tables.positions import needle_position, shown_position
 from niah.tables.table import Table
 
@@ -94,8 +95,8 @@ class Comparison:
         title = {"mAP": "mAP", "relative": "Share of the own 10 s score"}[quantity]
         corrected = "uncorrected" if self.correction == "none" else f"corrected ({self.correction})"
         caption = (
-            f"{title}: A = {self.a}, B = {self.b}; {beyond} of {counted(len(rows), 'difference')} "
-            f"{'is' if beyond == 1 else 'are'} beyond chance at {LEVEL:g}, {corrected}"
+            f"{title}: A = {self.a}, B = {self.b}; {beyond} of {plural(len(rows), 'difference')} "
+            f"{'is' if 1 in (beyond, len(rows)) else 'are'} beyond chance at {LEVEL:g}, {corrected}"
         )
         header = ("cell", "A", "B", "A - B [95 %]", "p", f"p {corrected}", "better")
         return Table(caption, header, tuple(map(_texts, rows)))
@@ -193,9 +194,10 @@ def _chosen(run: StoredRun, systems: list[System], wanted: str | None) -> System
     if len(chosen) == 1:
         return chosen[0]
     known = [f"{system.short_name}, {system.dtype}".rstrip(", ") for system in systems]
-    hint = nearest(wanted, [system.model for system in systems]) if wanted else ""
-    wrong = f"has no model '{wanted}'.{hint}" if wanted and not chosen else "has several models"
-    raise NiahError(f"{run.path} {wrong} ({'; '.join(known)}): say which with --model")
+    hint = nearest(wanted, {system.model for system in systems}) if wanted else ""
+    hint = hint if hint.startswith(" Did") else ""  # all are named below
+    wrong = f"has no model '{wanted}'.{hint}" if wanted and not chosen else "has several models."
+    raise NiahError(f"{run.path} {wrong} It has {'; '.join(known)}: say which with --model")
 
 
 def _differences(
@@ -234,7 +236,7 @@ def _differences(
 def _alone(count: int, name: str) -> str:
     if not count:
         return ""
-    return f"{counted(count, 'cell')} of {name} {'has' if count == 1 else 'have'} no counterpart."
+    return f"{plural(count, 'cell')} of {name} {'has' if count == 1 else 'have'} no counterpart."
 
 
 def _scores(a: _Side, b: _Side, key: Key) -> PairedScores:

@@ -97,6 +97,7 @@ class StoredRun:
             if not any(system.is_meant_by(name) for system in grouped):
                 known = ", ".join(system.short_name for system in sorted(grouped))
                 hint = nearest(name.partition("@")[0], [system.model for system in grouped])
+                hint = hint if hint.startswith(" Did") else ""  # all are named below
                 raise NiahError(f"{self.path} has no model '{name}'.{hint} It has {known}.")
         return {
             system: self._by_key(rows)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from niah.errors import NiahError, nearest
 from niah.exchange.predictions import Predictions
+from niah.system.plurals import plural
 from niah.vocabularies import Vocabulary
 from niah.vocabularies.names import alike_names, normalised
 
@@ -195,7 +196,7 @@ def _logits(scores: NDArray[np.float64], scale: str) -> NDArray[np.float64]:
 
 
 def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun} is" if count == 1 else f"{count} {noun}s are"
+    return f"{plural(count, noun)} {'is' if count == 1 else 'are'}"
 
 
 def _some(texts: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from niah.audio import AudioError, Waveform
 from niah.needles.needle import Needle, NeedleSet, waveform
 from niah.system.markdown_text import plain
+from niah.system.plurals import plural
 
 if TYPE_CHECKING:
     from niah.frontends.kaldi import KaldiFrontend
@@ -77,13 +78,13 @@ class DataReport:
                 f"- durations: {low:.2f} to {high:.2f} s, median {middle:.2f} s, "
                 f"{self.total_s / 60:.1f} min in all"
             )
-        lines += [f"- {plain(note)}: {_clips(n)}" for note, n in sorted(self.notes.items())]
+        lines += [f"- {plain(note)}: {plural(n, 'clip')}" for note, n in sorted(self.notes.items())]
         lines += self._feature_lines()
         lines += [f"- same content: {plain(', '.join(ids))}" for ids in self.repeated]
         for reason, ids in sorted(self.unreadable.items()):
             more = f" and {len(ids) - _LISTED} more" if len(ids) > _LISTED else ""
             lines.append(
-                f"- **{reason}: {_clips(len(ids))}**: {plain(', '.join(ids[:_LISTED]))}{more}"
+                f"- **{reason}: {plural(len(ids), 'clip')}**: {plain(', '.join(ids[:_LISTED]))}{more}"
             )
         lines = [*_wrapped(lines), "", "| class | clips |", "| --- | ---: |"]
         ranked = sorted(self.clips_per_class.items(), key=lambda item: (-item[1], item[0]))
@@ -168,10 +169,6 @@ def _read(needle: Needle, sample_rate: int, frontend: "KaldiFrontend | None") ->
     from niah.needles.prepared import usable_waveform
 
     return usable_waveform(needle, frontend)
-
-
-def _clips(count: int) -> str:
-    return "1 clip" if count == 1 else f"{count} clips"
 
 
 def _wrapped(lines: Iterable[str]) -> list[str]:

@@ -31,6 +31,7 @@ from niah.records.naming import pool_of
 from niah.records.random_weights import random_models
 from niah.records.schema import BASE_LENGTH_S, METRIC_COLUMNS, OPTIONAL_METRICS, Row
 from niah.records.scores import SATURATED
+from niah.system.plurals import plural
 
 if TYPE_CHECKING:
     from niah.records.run_directory import RunDirectory
@@ -113,8 +114,8 @@ def _saturated(run: "RunDirectory", cells: Iterable[str]) -> list[str]:
     if not shares:
         return []
     return [
-        f"{len(shares)} cells were stored as float16 probabilities, up to {100 * max(shares):.1f} % of them exactly 0 "
-        "or 1: clips are tied there and their mAP is not the model's. Run them again, which stores logits."
+        f"{plural(len(shares), 'cell')} stored as float16 probabilities, up to {100 * max(shares):.1f} % of them "
+        "exactly 0 or 1: clips are tied there and their mAP is not the model's. Run again, which stores logits."
     ]
 
 

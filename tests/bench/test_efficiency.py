@@ -310,7 +310,7 @@ def test_the_command_measures_and_writes(
     short = tiny.card(tmp_path / "short", longest=1024)
     arguments = ("--model", tiny.card(tmp_path), "--model", short, "--lengths", "20")
     assert niah(monkeypatch, *arguments, "--repeats", "2", "--out", out) == 1
-    assert "1 points failed" in capfd.readouterr().err
+    assert "1 point failed" in capfd.readouterr().err
     rows = (out / "bench.csv").read_text().splitlines()
     assert rows[0] == ",".join(COLUMNS)
     assert len(rows) == 3

@@ -33,6 +33,10 @@ def test_malformed_needles(
     [
         (["--foo"], "No such option: --foo"),
         (["--model", "dass-nan"], "unknown model 'dass-nan'. Did you mean 'dass-nano'"),
+        (["--model", "zzzzzz"], "unknown model 'zzzzzz'. `niah models` lists all; a card of your"),
+        (["--model", "a/model.onnx"], "A graph needs a card that names it"),
+        (["--model", "my.pth"], "goes with its model: --model NAME --checkpoint my.pth"),
+        (["--model", "me/tagger"], "is written hf:me/tagger. `niah models` lists all"),
         (["--haystack", "babbel"], "unknown haystack 'babbel'. Did you mean 'babble'"),
         (["--haystack", "no/where.wav"], "haystack no/where.wav: no such file"),
         (["--protocol", "dass-v2"], "protocol 'dass-v2': unknown. Did you mean 'dass-v1'"),

@@ -100,7 +100,7 @@ def test_what_is_not_clear_is_told(tmp_path: Path) -> None:
     ):
         with pytest.raises(NiahError, match=told):
             compare(run.path, models=models)
-    with pytest.raises(NiahError, match=r"several models .*say which with --model"):
+    with pytest.raises(NiahError, match=r"several models. It has .*say which with --model"):
         compare(run.path, run.path)
     with pytest.raises(NiahError, match="holm, bh, none"):
         compare(run.path, models=("dass-nano", "ast-sin-nano"), correction="bonferroni")

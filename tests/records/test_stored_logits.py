@@ -222,7 +222,7 @@ def test_a_run_with_saturated_old_scores_says_so(
     assert found["mAP"] == pytest.approx(mean_ap(model, p.astype(np.float16)))
     assert bool(warnings) == warned
     if warned:
-        assert f"1 cells were stored as float16 probabilities, up to {ties:.1f} %" in warnings[0]
+        assert f"1 cell stored as float16 probabilities, up to {ties:.1f} %" in warnings[0]
         said: list[str] = []
         page = run_report.write(run.path, said.append)
         assert said == warnings

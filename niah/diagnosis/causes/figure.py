@@ -8,6 +8,7 @@ from niah.diagnosis.causes.table import CauseRow
 from niah.plots.style import CHANCE_COLOUR, COLOURS, DASHES, MARKERS, STYLE, Figure, save
 from niah.records.naming import length_name, scene_name
 from niah.records.schema import BASE_LENGTH_S
+from niah.system.plurals import plural
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,7 +49,7 @@ def draw(rows: Sequence[CauseRow], file: Path) -> Figure:
             _bars(right, _longest(mine), colours)
         first = rows[0]
         scene = scene_name(first.haystack, first.snr_db)
-        title = f"Why does it drop? {first.n_clips} clips in {scene}, needle at {first.position:g}"
+        title = f"Why does it drop? {plural(first.n_clips, 'clip')} in {scene}, needle at {first.position:g}"
         return save(canvas, file, title, _alt(title, by_model))
 
 

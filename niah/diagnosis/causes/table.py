@@ -35,6 +35,7 @@ from niah.records.naming import length_name, scene_name
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import BASE_LENGTH_S
 from niah.system import spreadsheet
+from niah.system.plurals import plural
 from niah.tables.table import Table
 
 CSV_FILE, MARKDOWN_FILE, FIGURE_FILE = "causes.csv", "causes.md", "causes.png"
@@ -312,8 +313,8 @@ def _table(rows: Sequence[CauseRow]) -> Table:
         body.append((named, kind, own, *map(_entry, cells)))
     scene = scene_name(first.haystack, first.snr_db)
     caption = (
-        f"{first.model}: {first.n_clips} clips in {scene}, needle at {first.position:g}; per cent of the 10 s score "
-        "lost (released, parts, remainder) or given back (remedies) [95 % interval]; "
+        f"{first.model}: {plural(first.n_clips, 'clip')} in {scene}, needle at {first.position:g}; per cent "
+        "of the 10 s score lost (released, parts, remainder) or given back (remedies) [95 % interval]; "
         f"chance is {first.chance_mAP:.3f} mAP"
     )
     header = ("variant", "kind", "own 10 s mAP", *map(length_name, lengths_s))

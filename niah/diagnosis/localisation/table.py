@@ -22,6 +22,7 @@ from niah.diagnosis.localisation.hit_rate import hit_rate
 from niah.errors import NiahError
 from niah.records.naming import length_name, scene_name
 from niah.system import atomic, spreadsheet
+from niah.system.plurals import plural
 from niah.tables.table import Table
 
 FOLDER, CSV_FILE, MARKDOWN_FILE = "localisation", "localisation.csv", "localisation.md"
@@ -116,11 +117,12 @@ def localisation_table(rows: Sequence[Located]) -> Table | None:
         lines.setdefault((row.model, row.method, row.scene, f"{row.position:g}"), {})[
             row.length_s
         ] = row
-    clips = ", ".join(str(n) for n in sorted({row.clips for row in rows}))
+    *others, most = sorted({row.clips for row in rows})
+    clips = ", ".join([*map(str, others), plural(most, "clip")])
     tolerance = ", ".join(f"{s:g}" for s in sorted({row.tolerance_s for row in rows}))
     caption = (
         f"Localisation: per cent of (clip, label) pairs whose peak lies within {tolerance} s of the centre of "
-        f"the clip [95 % interval], what a guess gets (chance), and the median distance; {clips} clips."
+        f"the clip [95 % interval], what a guess gets (chance), and the median distance; {clips}."
     )
     body = [
         (*line, *(_entry(by_length.get(length)) for length in lengths))

@@ -12,6 +12,7 @@ from niah.plots.curves import adjusted_of
 from niah.records.naming import Point, length_name
 from niah.records.schema import BASE_LENGTH_S
 from niah.system.markdown_text import plain
+from niah.system.plurals import plural
 from niah.tables.effective_lengths import effective_lengths, level_name
 from niah.tables.table import CHANCE, Table
 
@@ -109,7 +110,7 @@ def _caption(board: Board, rankings: Sequence[Ranking]) -> str:
     level = f", level {board.level}" if board.level not in (None, "surround") else ""
     ranked_at = " or ".join(length_name(s) for s in sorted({r.length_s for r in rankings}))
     return (
-        f"mAP of {board.protocol}{level} on {board.n_clips} clips of {board.needles}, ranked at {ranked_at}: "
+        f"mAP of {board.protocol}{level} on {plural(board.n_clips, 'clip')} of {board.needles}, ranked at {ranked_at}: "
         "models without a significant difference share a rank (in brackets, per cent that is left of the 10 s mAP / of "
         "its part above chance); L85 and L50, the length at which 85 % and 50 % of the 10 s mAP are left; "
         "seconds of audio processed in a second"
