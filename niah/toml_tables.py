@@ -26,6 +26,8 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
         NiahError: no such file, not TOML, not UTF-8, nested too deeply, or not readable.
     """
     where = f"{what} {path}"
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise NiahError(f"{where} is a device or a pipe, not a file")
     try:
         with path.open("rb") as file:
             return tomllib.load(file)

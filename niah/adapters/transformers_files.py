@@ -13,6 +13,7 @@ from niah.errors import NiahError
 from niah.system import plain_names
 from niah.system.download import sha256_of
 from niah.system.hub import stored_as
+from niah.system.text_files import read_json
 
 CLAP = "ClapModel"
 EXTRACTORS = ("preprocessor_config.json", "processor_config.json")
@@ -79,9 +80,9 @@ class TransformersFiles:
         if not (self.folder / name).is_file():
             return {}
         try:
-            content = json.loads((self.folder / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise NiahError(f"model {self.name}: {name} cannot be read: {error}") from None
+            content = read_json(self.folder / name)
+        except NiahError as error:
+            raise NiahError(f"model {self.name}: {name} cannot be read: {error}") from error
         if not isinstance(content, dict):
             raise NiahError(f"model {self.name}: {name} is no JSON object")
         return content

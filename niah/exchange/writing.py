@@ -13,6 +13,7 @@ from typing import Any
 from niah.errors import NiahError
 from niah.exchange.scene_plan import PLACE, PlannedScene, ScenePlan
 from niah.exchange.scene_set import (
+    ANSWERS,
     MANIFEST,
     README,
     SCENES_JSON,
@@ -34,7 +35,7 @@ from niah.exchange.sound import (
 )
 from niah.records.identity import identity_differences, publishable_identity
 from niah.records.lock import acquire_lock
-from niah.records.run_parts import LOCK
+from niah.records.run_parts import LOCK, refuse_links
 from niah.records.schema import BASE_LENGTH_S
 from niah.sweep.options import RunOptions
 from niah.sweep.plan import Cell
@@ -139,6 +140,8 @@ class _Writer:
             return
         if not self.folder.is_dir():
             raise NiahError(f"{self.folder} is a file: give a folder to write the scenes to")
+        files = (SCENES_JSON, MANIFEST, ANSWERS, README, LOCK)
+        refuse_links(self.folder, files, (SOUNDS,), "scenes")
         if not (self.folder / SCENES_JSON).is_file():
             foreign = [e.name for e in self.folder.iterdir() if e.name not in (LOCK, SOUNDS)]
             if foreign := [name for name in foreign if not atomic.is_leftover(name)]:
@@ -213,9 +216,12 @@ class _Writer:
         try:
             for place in self._tracked("scenes", self.cells):
                 file = self._file(place.cell.key, place.id)
-                if place.id in lines and file.exists():
-                    continue
-                if not file.exists():
+                listed = str(lines[place.id][-1]) if place.id in lines else ""
+                if listed and file.exists():
+                    if sha256_of(file) == listed:
+                        continue
+                    note(f"{file} was changed or damaged since it was written: it is made again")
+                if listed or not file.exists():
                     with atomic.one_line_os_errors(self.folder):
                         file.parent.mkdir(parents=True, exist_ok=True)
                     write_sound(file, place.scene, self.rate, self.format, gain_db)

@@ -5,7 +5,7 @@ machine, so a run that has one is refused whole. The run directory itself is nam
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from niah.errors import NiahError
@@ -20,18 +20,26 @@ FILES = (
 )
 
 
-def refuse_links(run: Path) -> None:
+def refuse_links(
+    run: Path, files: Sequence[str] = FILES, folders: Sequence[str] = FOLDERS, what: str = "run"
+) -> None:
     """Check that every part of the run in `run`, and all that its folders hold, is a regular file or folder.
+
+    Args:
+        run: the run's folder, or one of another command.
+        files: names of its files.
+        folders: names of its folders.
+        what: kind of folder, for messages.
 
     Raises:
         NiahError: a part is a symbolic link, or neither a file nor a folder; names it.
     """
     if not run.is_dir():
         return
-    for entry in _parts(run):
+    for entry in _parts(run, files, folders):
         if entry.is_symlink():
             raise NiahError(
-                f"{entry.path} is a symbolic link, which is not followed in a run directory: put the file or folder "
+                f"{entry.path} is a symbolic link, which is not followed in a {what} directory: put the file or folder "
                 "itself there, or remove the link"
             )
         if not (entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False)):
@@ -58,15 +66,22 @@ def refuse_foreign(path: Path) -> None:
         )
 
 
-def _parts(run: Path) -> Iterator["os.DirEntry[str]"]:
+def _parts(run: Path, files: Sequence[str], folders: Sequence[str]) -> Iterator["os.DirEntry[str]"]:
     """Every part, each folder before what is in it: a folder that is a link is refused unread."""
     try:
         with os.scandir(run) as entries:
-            own = [e for e in entries if e.name in (*FOLDERS, *FILES) or is_leftover(e.name)]
+            own = [e for e in entries if e.name in (*folders, *files) or is_leftover(e.name)]
         yield from own
         for folder in own:
-            if folder.name in FOLDERS and folder.is_dir(follow_symlinks=False):
-                with os.scandir(folder.path) as entries:
-                    yield from entries
+            if folder.name in folders and folder.is_dir(follow_symlinks=False):
+                yield from _below(folder.path)
     except OSError as error:
         raise NiahError(f"{run} cannot be read: {error.strerror or error}") from error
+
+
+def _below(folder: str) -> Iterator["os.DirEntry[str]"]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            yield entry
+            if entry.is_dir(follow_symlinks=False):
+                yield from _below(entry.path)

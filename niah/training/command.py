@@ -19,8 +19,10 @@ from niah.frontends.kaldi import KaldiFrontend
 from niah.needles import NeedleSet, load_needles
 from niah.networks.outline import outline
 from niah.randomness import torch_seed
+from niah.records.run_parts import refuse_links
 from niah.system.atomic import one_line_os_errors, remove_leftovers
 from niah.system.download import cache_folder
+from niah.training.checkpoint import CHECKPOINT
 from niah.training.data.batch import Clips
 from niah.training.data.clips import SoundClips
 from niah.training.data.labels import SparseLabels
@@ -28,12 +30,15 @@ from niah.training.data.row_store import remove_former_leftovers
 from niah.training.data.stored_features import LARGEST_FEATURES_GB, load_features
 from niah.training.data.usable_clips import LARGEST_EXCLUDED_SHARE, usable_clips
 from niah.training.initial_weights import start_from, start_from_imagenet
+from niah.training.log import EVENTS, LOG
 from niah.training.loop import train as run_loop
 from niah.training.processes import Processes
 from niah.training.recipes import EMA, Recipe, read_recipe, with_settings
 from niah.training.teachers import LiveTeachers, PrecomputedTeacher, Teacher, precompute
-from niah.training.trained_model import WEIGHTS, write_card, write_weights
+from niah.training.trained_model import CARD, WEIGHTS, write_card, write_weights
 from niah.vocabularies import SUFFIXES, Vocabulary, vocabulary
+
+_PARTS = (CHECKPOINT, LOG, WEIGHTS, CARD, *(f"labels{suffix}" for suffix in SUFFIXES))
 
 IMAGENET = "imagenet"
 MOST_WORKERS = 8
@@ -78,6 +83,7 @@ def train_recipe(
         raise NiahError(
             f"recipe '{recipe.name}' names no clips: give --train MANIFEST and --eval MANIFEST"
         )
+    refuse_links(out, _PARTS, (EVENTS,), "training")
     card = trained_card(recipe)
     labels = vocabulary(card.labels_source)
     family: type[NetworkAdapter] = import_adapter(card)

@@ -10,7 +10,7 @@ from typing import Any
 from niah.errors import NiahError
 from niah.system.atomic import atomic_write
 
-LOG = "log.csv"
+LOG, EVENTS = "log.csv", "tensorboard"
 COLUMNS = (
     *("epoch", "step", "loss", "learning_rate"),
     *("validation_mAP", "validation_auc", "validation_d_prime", "averaged_mAP"),

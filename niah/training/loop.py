@@ -29,7 +29,7 @@ from niah.training.data.batch import Batch, Clips, log_mel_of, normalised
 from niah.training.data.batch_plan import BatchPlan, BatchPlanner
 from niah.training.data.clips import FeatureClips
 from niah.training.data.loading import batches
-from niah.training.log import LOG, Events, ProgressLines, append_log, read_log
+from niah.training.log import EVENTS, LOG, Events, ProgressLines, append_log, read_log
 from niah.training.losses import DISTILLATION_LOSSES, tagging_loss
 from niah.training.optimiser import learning_rate, make_optimiser, set_learning_rate
 from niah.training.processes import Processes
@@ -135,7 +135,7 @@ class Trainer:
         """Take the steps that are left, and return the averaged weights."""
         state, first = self.state, self.processes.is_first
         if not state.finished:
-            events = Events(self.out / "tensorboard", state.step) if first else None
+            events = Events(self.out / EVENTS, state.step) if first else None
             with progress_bar() as bar:
                 task = bar.add_task(self.recipe.name, total=len(self.planner), detail="")
                 silent = bar.console.is_terminal or not first

@@ -63,6 +63,27 @@ def test_a_second_call_writes_what_is_missing(material: Material, scenes: Path) 
     assert material.write("resumed").scenes == 0
 
 
+def test_a_damaged_scene_is_made_again_and_a_link_is_not_followed(
+    material: Material, tmp_path: Path
+) -> None:
+    plan = {"haystacks": ("silence",), "lengths_s": (10.0,)}
+    material.write("damaged", plan=plan)
+    out, notes = material.folder / "damaged", list[str]()
+    file = sorted(out.glob("sounds/*/*.flac"))[0]
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-9] + bytes((whole[-9] ^ 1,)) + whole[-8:])
+    material.write("damaged", plan=plan, note=notes.append)
+    assert file.read_bytes() == whole
+    assert f"{file} was changed or damaged since it was written: it is made again" in notes
+    for part in (file, out / "manifest.csv", out / "sounds"):
+        moved = part.rename(tmp_path / part.name)
+        part.symlink_to(moved)
+        with pytest.raises(NiahError, match=f"{part.name} is a symbolic link, .* in a scenes dir"):
+            material.write("damaged", plan=plan)
+        part.unlink()
+        moved.rename(part)
+
+
 def test_more_lengths_amend(material: Material) -> None:
     short = {"haystacks": ("silence",), "lengths_s": (10.0,)}
     assert material.write("amended", plan=short).scenes == 6

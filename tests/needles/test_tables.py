@@ -1,13 +1,16 @@
 """Every table that people give, saved in every way that their programs save it, is read as the same table."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import soundfile
 
+from niah.cards import find_model
 from niah.errors import NiahError
+from niah.haystacks import load_haystack
 from niah.needles import load_needles
 from niah.system.text_files import read_json, read_text
 from niah.system.text_tables import read_table
@@ -113,6 +116,19 @@ def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
             read_text(path)
     with pytest.raises(NiahError, match="is no file name"):
         read_text(tmp_path / "a\0b")
+    for name in (
+        "card.toml",
+        "clips.parquet",
+        "clips.csv",
+        "clips.json",
+    ):  # a pipe would be waited for
+        os.mkfifo(tmp_path / name)
+    for find in (find_model, load_haystack):
+        with pytest.raises(NiahError, match="is a device or a pipe"):
+            find(tmp_path / "card.toml")
+    for name in ("clips.parquet", "clips.csv", "clips.json"):
+        with pytest.raises(NiahError, match="is not a regular file"):
+            load_needles(tmp_path / name, vocabulary=AUDIOSET)
 
 
 @pytest.mark.parametrize("time", ["inf", "nan", "-1", "1e999", "1e308", "9" * 5000])

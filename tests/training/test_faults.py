@@ -245,6 +245,17 @@ def test_leftovers_of_killed_processes_are_swept(tmp_path: Path, cache: Path) ->
     assert not any(file.exists() for file in leftovers)
 
 
+@pytest.mark.parametrize("part", ["checkpoint.pt", "card.toml", "labels.csv", "tensorboard"])
+def test_a_link_in_a_training_folder_is_not_followed(tmp_path: Path, part: str) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / part).symlink_to(tmp_path / "precious")
+    with pytest.raises(NiahError, match=f"{part} is a symbolic link, .* in a training directory"):
+        train_recipe(
+            str(tiny_recipe(tmp_path)), tmp_path / "out", train="a.csv", validation="a.csv"
+        )
+    assert not (tmp_path / "precious").exists()
+
+
 def test_the_first_checkpoints_have_no_checksum_and_are_resumed(
     finished: tuple[Path, FeatureClips], tmp_path: Path
 ) -> None:

@@ -270,6 +270,8 @@ def _opened(shard: Path) -> Any:
     import pyarrow
     import pyarrow.parquet
 
+    if shard.exists() and not shard.is_file():
+        raise NiahError(f"{shard}: is not a regular file")
     try:
         return pyarrow.parquet.ParquetFile(shard, memory_map=True)
     except FileNotFoundError as error:
