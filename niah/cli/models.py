@@ -31,11 +31,13 @@ def models(
 ) -> None:
     """List all models: parameters, seconds of training clips, published mAP, licence, weights."""
     if context.invoked_subcommand is None:
-        models_list()
+        models_list(as_json)
 
 
 @app.command("list")
-def models_list() -> None:
+def models_list(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
+) -> None:
     """List all models, as `niah models` alone does."""
     from niah.cards import model_cards
 
