@@ -68,9 +68,16 @@ def two_threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("backend", ["cpu", "chunked"])
 @pytest.mark.parametrize("config", [OFFICIAL, PATCHES])
-@pytest.mark.parametrize(("batch", "frames"), [(1, 8), (1, 33), (3, 129), (1, 301)])
+@pytest.mark.parametrize(
+    ("backend", "batch", "frames"),
+    [
+        *(("cpu", 1, 8), ("cpu", 1, 33), ("cpu", 3, 129), ("cpu", 1, 301)),
+        *(("chunked", 1, 33), ("chunked", 2, 65)),  # slow, and the same tiles
+        pytest.param("chunked", 3, 129, marks=pytest.mark.slow),
+        pytest.param("chunked", 1, 301, marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.usefixtures("two_threads")
 def test_tiles_give_the_logits_of_the_whole(
     config: DassConfig, batch: int, frames: int, backend: Backend

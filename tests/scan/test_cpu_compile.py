@@ -2,10 +2,8 @@
 
 import importlib
 import json
-import os
 import shutil
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from numba.core.dispatcher import Dispatcher
 import niah
 from niah.scan.cpu.compile import SourcesCache
 from tests.conftest import REPOSITORY
+from tests.helpers.preloaded import Preloaded
 
 PACKAGE = REPOSITORY / "niah"
 KERNEL_MODULES = [
@@ -25,7 +24,14 @@ KERNEL_MODULES = [
 ]
 # state past one chunk, exp(A sum) state + E: a kernel of cpu_map, with cpu_math's exp inlined; here exp(-1) 2 + 0
 RUN = """
-import json, sys
+import json, os, sys
+folder, settings = sys.argv[1], json.loads(sys.argv[2])
+os.chdir(folder)
+os.environ.update(settings)
+os.environ.pop("NUMBA_CACHE_DIR", None)
+for name in [name for name in sys.modules if name.partition(".")[0] == "niah"]:
+    del sys.modules[name]  # the copy is imported in its place
+sys.path.insert(0, folder)
 import numpy as np
 import niah
 from niah.scan.cpu.map import _enter
@@ -34,39 +40,47 @@ _enter(ends, sums, A, state)
 hits = sum(_enter.stats.cache_hits.values())
 json.dump({"state": float(state[0]), "hits": hits, "package": niah.__file__}, sys.stdout)
 """
+Run = Callable[..., dict[str, Any]]
 
 
-def run(folder: Path, **settings: str) -> dict[str, Any]:
-    """RUN with the copy of the package in `folder`, in a process of its own."""
-    environment = {**os.environ, "PYTHONPATH": str(folder), **settings}
-    environment.pop("NUMBA_CACHE_DIR", None)
-    command = [sys.executable, "-c", RUN]
-    found = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=True
-    )
-    made: dict[str, Any] = json.loads(found.stdout)
-    assert Path(made["package"]).is_relative_to(folder)
-    return made
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    """A folder with a copy of the package, to edit."""
+    left_out = shutil.ignore_patterns("__pycache__", "*.safetensors")
+    shutil.copytree(PACKAGE, tmp_path / "niah", ignore=left_out)
+    return tmp_path
 
 
-def test_an_edit_of_an_inlined_function_is_seen(tmp_path: Path) -> None:
-    shutil.copytree(
-        PACKAGE, tmp_path / "niah", ignore=shutil.ignore_patterns("__pycache__", "*.safetensors")
-    )
-    first, second = run(tmp_path), run(tmp_path)
+@pytest.fixture
+def run(copied: Path, preloaded: Preloaded) -> Run:
+    """RUN with the copy of the package, in a process of its own."""
+
+    def result(**settings: str) -> dict[str, Any]:
+        process = preloaded.start(RUN, copied, json.dumps(settings))
+        out, errors = process.communicate()
+        assert process.returncode == 0, errors
+        made: dict[str, Any] = json.loads(out)
+        assert Path(made["package"]).is_relative_to(copied)
+        return made
+
+    return result
+
+
+def test_an_edit_of_an_inlined_function_is_seen(copied: Path, run: Run) -> None:
+    first, second = run(), run()
     assert first["hits"] == 0
     assert second["hits"] == 1  # there is a cache to go stale
     assert first["state"] == second["state"] == pytest.approx(0.7357589, abs=1e-6)
-    source = tmp_path / "niah" / "scan" / "cpu" / "math.py"
+    source = copied / "niah" / "scan" / "cpu" / "math.py"
     before = source.read_text()
     edited = before.replace("_LOWEST = np.float32(-87.0)", "_LOWEST = np.float32(-0.5)")
     assert edited != before
     source.write_text(edited)
-    third = run(tmp_path)
+    third = run()
     assert third["hits"] == 0
     assert third["state"] == pytest.approx(1.2130613, abs=1e-6)  # exp(-0.5) 2
     source.write_text(before)
-    assert run(tmp_path) == second
+    assert run() == second
 
 
 @pytest.mark.parametrize("name", KERNEL_MODULES)
@@ -84,19 +98,18 @@ def test_all_modules_with_kernels_are_looked_at() -> None:
     assert {f"niah.scan.cpu.{stem}" for stem in with_kernels} == set(KERNEL_MODULES)
 
 
-@pytest.mark.parametrize("cache", ["numba in the cache folder", "no place at all"])
-def test_a_package_and_a_home_that_cannot_be_written_still_scan(tmp_path: Path, cache: str) -> None:
+@pytest.mark.parametrize("place", ["numba in the cache folder", "no place at all"])
+def test_a_package_and_a_home_that_cannot_be_written_still_scan(
+    copied: Path, run: Run, place: str
+) -> None:
     """Files stand where folders would have to be made: that stops root too, whom permissions do not."""
-    shutil.copytree(
-        PACKAGE, tmp_path / "niah", ignore=shutil.ignore_patterns("__pycache__", "*.safetensors")
-    )
-    for folder in [path for path in (tmp_path / "niah").rglob("*") if path.is_dir()]:
+    for folder in [path for path in (copied / "niah").rglob("*") if path.is_dir()]:
         (folder / "__pycache__").touch()
-    no_folder = tmp_path / "file"
+    no_folder = copied / "file"
     no_folder.touch()
-    kept = tmp_path / "cache" if cache.startswith("numba") else no_folder
+    kept = copied / "cache" if place.startswith("numba") else no_folder
     unwritable = str(no_folder / "home")
     settings = {"HOME": unwritable, "XDG_CACHE_HOME": unwritable, "NIAH_CACHE": str(kept)}
-    first, second = run(tmp_path, **settings), run(tmp_path, **settings)
+    first, second = run(**settings), run(**settings)
     assert first["state"] == second["state"] == pytest.approx(0.7357589, abs=1e-6)
     assert (first["hits"], second["hits"]) == (0, int(kept != no_folder))
