@@ -51,3 +51,10 @@ def test_clips_of_one_esc50_recording_are_a_group(tmp_path: Path) -> None:
         "1-7-B-0": "7",
         "1-7-C": "1-7-C",
     }
+
+
+def test_the_real_fold_4_has_fewer_recordings_than_clips(shared: Path) -> None:
+    manifest = shared / "data" / "esc50" / "manifest.csv"
+    for name, clips, recordings in (("esc-50", 400, 297), ("esc-10", 80, 59)):
+        fold = groups(load_needles(f"{manifest}?fold=4", vocabulary=vocabulary(name)))
+        assert (len(fold), len(set(fold.values()))) == (clips, recordings)
