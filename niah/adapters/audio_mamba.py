@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 
 from niah.adapters.checkpoints import State
-from niah.adapters.htsat import with_learned_mean
+from niah.adapters.learned_mean import with_learned_mean
 from niah.adapters.network_adapter import NetworkAdapter
 from niah.frontends.stft import HTSAT
 from niah.networks.audio_mamba import AudioMamba as AudioMambaNetwork

@@ -1,6 +1,5 @@
 """CED checkpoints: the released files (Zenodo) and the hub's (`mispeech/ced-*`). SAT and Dasheng have their layout."""
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -8,9 +7,9 @@ import torch
 from torch import nn
 
 from niah.adapters.checkpoints import State
+from niah.adapters.learned_mean import with_learned_mean
 from niah.adapters.network_adapter import NetworkAdapter
 from niah.errors import NiahError
-from niah.frontends import Frontend
 from niah.frontends.log_mel import LogMelFrontend
 from niah.networks.ced import PARTS_AT_ONCE, CedConfig
 from niah.networks.ced import Ced as CedNetwork
@@ -105,19 +104,3 @@ def official_names(state: State) -> State:
                 "it is of another front end than CED's"
             )
     return {_BATCHES: torch.tensor(0), **weights}
-
-
-def with_learned_mean(frontend: Frontend, norm: nn.BatchNorm1d) -> Frontend:
-    """Set the mean log-mel of CED's front end to the one that the checkpoint's batch normalisation stores.
-
-    Args:
-        frontend: the model's; one of another kind is returned unchanged.
-        norm: the batch normalisation before the network, of one channel a mel band.
-
-    Returns:
-        The front end.
-    """
-    assert norm.running_mean is not None
-    if not isinstance(frontend, LogMelFrontend):
-        return frontend
-    return dataclasses.replace(frontend, mean_log_mel=tuple(norm.running_mean.tolist()))

@@ -9,13 +9,11 @@ from torch import Tensor
 
 from niah.adapters.transformers_files import TransformersFiles
 from niah.adapters.transformers_model import (
+    TransformersBase,
     describe,
     extracted,
-    fixed_seconds,
-    load_extractor,
     load_network,
     quiet,
-    rate_of,
     to_device,
 )
 from niah.errors import NiahError
@@ -24,7 +22,7 @@ from niah.vocabularies import Vocabulary
 _PROMPTS_AT_ONCE = 64
 
 
-class Clap:
+class Clap(TransformersBase):
     """A `ClapModel` of `transformers` as a waveform model.
 
     Args:
@@ -39,8 +37,6 @@ class Clap:
         NiahError: files that `transformers` cannot load, or weights that lack parameters.
     """
 
-    max_seconds = None
-
     def __init__(
         self,
         files: TransformersFiles,
@@ -51,15 +47,7 @@ class Clap:
         dtype: torch.dtype,
         bare: bool = False,
     ) -> None:
-        self.name = files.name
-        self.labels = labels
-        self.device, self.dtype = device, dtype
-        self.extractor = load_extractor(files)
-        self.sample_rate = rate_of(self.extractor, files.name)
-        self.fixed_seconds = fixed_seconds(self.extractor, self.sample_rate)
-        self.parameters = 0
-        self.kernel = "transformers"
-        self.weights_sha256 = self.weights_source = ""
+        super().__init__(files, labels, device=device, dtype=dtype)
         if bare:
             return
         self.network = load_network(files, "ClapModel")

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from niah.adapters.checkpoints import State
+from niah.adapters.learned_mean import with_learned_mean
 from niah.adapters.network_adapter import NetworkAdapter
 from niah.errors import NiahError
-from niah.frontends import Frontend
-from niah.frontends.stft import HTSAT, StftFrontend
+from niah.frontends.stft import HTSAT
 from niah.networks.config import network_config
 from niah.networks.htsat import HtsAt as HtsAtNetwork
 from niah.networks.htsat import HtsAtConfig
@@ -71,19 +71,3 @@ class HtsAt(NetworkAdapter):
         tokens = (config.side // config.patch) ** 2
         hidden, scores = int(config.width * config.mlp_ratio), config.heads[0] * config.window**2
         return batch * max(max(frames, config.frames) * config.mels, tokens * max(hidden, scores))
-
-
-def with_learned_mean(frontend: Frontend, norm: nn.BatchNorm1d) -> Frontend:
-    """Set the zero row of HTS-AT's front end to the mean log-mel that the checkpoint's batch normalisation stores.
-
-    Args:
-        frontend: the model's; one of another kind is returned unchanged.
-        norm: the batch normalisation before the network, of one channel a mel band.
-
-    Returns:
-        The front end.
-    """
-    assert norm.running_mean is not None
-    if not isinstance(frontend, StftFrontend):
-        return frontend
-    return frontend.with_zero_row(norm.running_mean.tolist())

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from niah.adapters.checkpoints import State
-from niah.adapters.htsat import with_learned_mean
+from niah.adapters.learned_mean import with_learned_mean
 from niah.adapters.network_adapter import NetworkAdapter
 from niah.errors import NiahError
 from niah.frontends.stft import HTSAT, PANNS_16K, StftFrontend

@@ -26,7 +26,43 @@ _END_S = 0.25  # of an input: what must leave a trace
 _TRACE = 1e-3
 
 
-class TransformersModel:
+class TransformersBase:
+    """The common part of taggers of `transformers`: extractor, rate, limits and provenance, without weights yet.
+
+    Args:
+        files: of the model.
+        labels: the classes of the logits.
+        trust: run the repository's own code.
+        device: of the network.
+        dtype: of the network.
+
+    Raises:
+        NiahError: files that `transformers` cannot load.
+    """
+
+    max_seconds = None
+
+    def __init__(
+        self,
+        files: TransformersFiles,
+        labels: Vocabulary,
+        *,
+        trust: bool = False,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        self.name = files.name
+        self.labels = labels
+        self.device, self.dtype = device, dtype
+        self.extractor = load_extractor(files, trust=trust)
+        self.sample_rate = rate_of(self.extractor, files.name)
+        self.fixed_seconds = fixed_seconds(self.extractor, self.sample_rate)
+        self.parameters = 0
+        self.kernel = "transformers"
+        self.weights_sha256 = self.weights_source = ""
+
+
+class TransformersModel(TransformersBase):
     """An audio classifier of `transformers` as a waveform model.
 
     Args:
@@ -42,8 +78,6 @@ class TransformersModel:
         NiahError: files that `transformers` cannot load, weights without a head, or another number of outputs.
     """
 
-    max_seconds = None
-
     def __init__(
         self,
         files: TransformersFiles,
@@ -55,15 +89,7 @@ class TransformersModel:
         dtype: torch.dtype,
         bare: bool = False,
     ) -> None:
-        self.name = files.name
-        self.labels = labels
-        self.device, self.dtype = device, dtype
-        self.extractor = load_extractor(files, trust=trust)
-        self.sample_rate = rate_of(self.extractor, files.name)
-        self.fixed_seconds = fixed_seconds(self.extractor, self.sample_rate)
-        self.parameters = 0
-        self.kernel = "transformers"
-        self.weights_sha256 = self.weights_source = ""
+        super().__init__(files, labels, trust=trust, device=device, dtype=dtype)
         self._columns = None if columns is None else list(columns)
         self._is_softmax = head_of(files) == "softmax"
         self._heard = {

@@ -20,22 +20,19 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from niah.cards import ModelCard
 from niah.errors import NiahError
 from niah.frontends.blocks import mel_power, squared_spectrum
 from niah.frontends.log_mel_checks import problems_of
-from niah.frontends.log_stage import LogStage
+from niah.frontends.log_stage import LogStage, Staged
 from niah.frontends.mel import mel_bank, row_of
 from niah.toml_tables import build
 
-CLIP_S = 10
-
 
 @dataclass(frozen=True)
-class LogMelFrontend:
+class LogMelFrontend(Staged):
     """Front end with the parameters of a card; lengths in samples, frequencies in Hz.
 
     `patch_frames` and `patch_hop` (frames) are those of a network that takes patches (`niah.adapters.patches`);
@@ -105,20 +102,6 @@ class LogMelFrontend:
         return self.n_fft // 2 if self.center else 0
 
     @property
-    def needle_frames(self) -> int:
-        """Frames of 10 s."""
-        return self.frames(CLIP_S * self.sample_rate)
-
-    @property
-    def removes_mean(self) -> bool:
-        return False
-
-    @property
-    def silence(self) -> float:
-        """Return the feature of digital silence, that of the floor or offset."""
-        return self._stage.silence
-
-    @property
     def zero_row(self) -> tuple[float, ...]:
         """Normalised `mean_log_mel`; without it 0 where the front end takes a data set's mean off, else ()."""
         if self.mean_log_mel:
@@ -155,40 +138,6 @@ class LogMelFrontend:
             shift=self.hop_length,
             length=self.frame_length,
         )
-
-    def log_mel(self, energies: Tensor) -> Tensor:
-        """Compute the logarithm of energies with its offset or floor, any shape."""
-        return self._stage.log_mel(energies)
-
-    def normalise(self, log_mel: Tensor) -> Tensor:
-        """Compute (x - mean) / std, any shape."""
-        return self._stage.normalise(log_mel)
-
-    def denormalise(self, features: Tensor) -> Tensor:
-        """Invert `normalise`: features of any shape to log-mel."""
-        return self._stage.denormalise(features)
-
-    def decibels(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Compute decibels of the mel energies of features, for pictures."""
-        return self._stage.decibels(features)
-
-    def levels(self, energies: Tensor) -> Tensor:
-        """Compute the normalised logarithm of energies without floor or offset, in place."""
-        return self._stage.levels(energies)
-
-    def gain_level(self, gain: float) -> float:
-        """Return what a gain of the waveform adds to a level."""
-        return self._stage.gain_level(gain)
-
-    def finish(self, levels: NDArray[np.float32], lowest: float) -> None:
-        """Apply the floor or offset, in place (`niah.frontends.log_stage`)."""
-        self._stage.finish(levels, lowest)
-
-    def needle(self, waveform: Tensor) -> Tensor:
-        """Cut a clip to 10 s or pad it with zeros: (samples,) -> (needle_frames, mels)."""
-        wanted = CLIP_S * self.sample_rate
-        waveform = waveform[:wanted]
-        return self(torch.nn.functional.pad(waveform, (0, wanted - len(waveform)))[None])[0]
 
     def __call__(self, waveform: Tensor) -> Tensor:
         """Compute features of whole clips, ends padded if frames are centred: (B, samples) -> (B, frames, mels)."""

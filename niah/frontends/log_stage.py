@@ -6,12 +6,15 @@ E is mel power, which grows with the square of a gain, or (`power` 1) mel magnit
 """
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import pad
 
+CLIP_S = 10
 _FLOAT32_NEPERS = 17.0  # ln(1 + e^-17) is lost in float32
 
 
@@ -72,3 +75,70 @@ class LogStage:
             np.logaddexp(levels, np.float32(0), out=levels)
             levels *= np.float32(step)
             levels += np.float32(self.silence)
+
+
+class Staged(ABC):
+    """The part of a front end that its `LogStage` computes, and its features of a 10 s clip."""
+
+    sample_rate: int
+
+    @property
+    @abstractmethod
+    def _stage(self) -> LogStage: ...
+
+    @abstractmethod
+    def frames(self, samples: int) -> int:
+        """Return the frames of a clip."""
+
+    @abstractmethod
+    def __call__(self, waveform: Tensor) -> Tensor:
+        """Compute features of whole clips: (B, samples) -> (B, frames, mels)."""
+
+    @property
+    def needle_frames(self) -> int:
+        """Return the frames of 10 s."""
+        return self.frames(CLIP_S * self.sample_rate)
+
+    @property
+    def removes_mean(self) -> bool:
+        """Return False: the waveform's mean stays."""
+        return False
+
+    @property
+    def silence(self) -> float:
+        """Return the feature of digital silence, that of the floor or offset."""
+        return self._stage.silence
+
+    def log_mel(self, energies: Tensor) -> Tensor:
+        """Compute the logarithm of energies with its offset or floor, any shape."""
+        return self._stage.log_mel(energies)
+
+    def normalise(self, log_mel: Tensor) -> Tensor:
+        """Compute (x - mean) / scale, any shape."""
+        return self._stage.normalise(log_mel)
+
+    def denormalise(self, features: Tensor) -> Tensor:
+        """Invert `normalise`: features of any shape to log-mel."""
+        return self._stage.denormalise(features)
+
+    def decibels(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Compute decibels of the mel energies of features, for pictures."""
+        return self._stage.decibels(features)
+
+    def levels(self, energies: Tensor) -> Tensor:
+        """Compute the normalised logarithm of energies without floor or offset, in place."""
+        return self._stage.levels(energies)
+
+    def gain_level(self, gain: float) -> float:
+        """Return what a gain of the waveform adds to a level."""
+        return self._stage.gain_level(gain)
+
+    def finish(self, levels: NDArray[np.float32], lowest: float) -> None:
+        """Apply the floor or offset, in place."""
+        self._stage.finish(levels, lowest)
+
+    def needle(self, waveform: Tensor) -> Tensor:
+        """Cut a clip to 10 s or pad it with zeros: (samples,) -> (needle_frames, mels)."""
+        wanted = CLIP_S * self.sample_rate
+        waveform = waveform[:wanted]
+        return self(pad(waveform, (0, wanted - len(waveform)))[None])[0]

@@ -21,22 +21,19 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from niah.errors import NiahError
 from niah.frontends.blocks import mel_power, squared_spectrum
-from niah.frontends.log_stage import LogStage
+from niah.frontends.log_stage import LogStage, Staged
 from niah.frontends.mel import Scale, mel_bank, row_of
 
-CLIP_S = 10
 DECIBELS_PER_NEPER = 10 / math.log(10)
 
 
 @dataclass(frozen=True)
-class StftFrontend:
+class StftFrontend(Staged):
     """Front end with fixed parameters; features = (unit * ln(stage(E)) - mean) / scale.
 
     `stage` is E + floor where `adds_floor`, else max(E, floor). `zero_row` is the data set's mean log-mel as features:
@@ -77,21 +74,6 @@ class StftFrontend:
         return self.window_length // 2
 
     @property
-    def needle_frames(self) -> int:
-        """Return the frames of 10 s: 1000 with pre-emphasis, 1001 without."""
-        return self.frames(CLIP_S * self.sample_rate)
-
-    @property
-    def removes_mean(self) -> bool:
-        """Return False: the waveform's mean stays."""
-        return False
-
-    @property
-    def silence(self) -> float:
-        """Return the feature of digital silence, that of the floor."""
-        return self._stage.silence
-
-    @property
     def _stage(self) -> LogStage:
         return LogStage(self.floor, self.adds_floor, self.unit, self.mean, self.scale)
 
@@ -125,40 +107,6 @@ class StftFrontend:
     def energies(self, waveform: Tensor) -> Tensor:
         """Compute the mel power of whole frames, without padding: (B, samples) -> (B, frames, mels)."""
         return self._mel_power(self._emphasised(waveform))
-
-    def log_mel(self, energies: Tensor) -> Tensor:
-        """Compute unit * ln(E + floor), or of max(E, floor); any shape."""
-        return self._stage.log_mel(energies)
-
-    def normalise(self, log_mel: Tensor) -> Tensor:
-        """Compute (x - mean) / scale, any shape."""
-        return self._stage.normalise(log_mel)
-
-    def denormalise(self, features: Tensor) -> Tensor:
-        """Invert `normalise`: features of any shape to log-mel."""
-        return self._stage.denormalise(features)
-
-    def decibels(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Compute 10 log10 of the mel energies of features, for pictures."""
-        return self._stage.decibels(features)
-
-    def levels(self, energies: Tensor) -> Tensor:
-        """Compute (unit ln E - mean) / scale without floor or offset, in place."""
-        return self._stage.levels(energies)
-
-    def gain_level(self, gain: float) -> float:
-        """Return 2 unit ln(g) / scale, since energies scale with g^2."""
-        return self._stage.gain_level(gain)
-
-    def finish(self, levels: NDArray[np.float32], lowest: float) -> None:
-        """Apply the floor or offset, in place (`niah.frontends.log_stage`)."""
-        self._stage.finish(levels, lowest)
-
-    def needle(self, waveform: Tensor) -> Tensor:
-        """Cut a clip to 10 s or pad it with zeros: (samples,) -> (needle_frames, mels)."""
-        wanted = CLIP_S * self.sample_rate
-        waveform = waveform[:wanted]
-        return self(torch.nn.functional.pad(waveform, (0, wanted - len(waveform)))[None])[0]
 
     def __call__(self, waveform: Tensor) -> Tensor:
         """Compute the features of whole clips, ends reflected: (B, samples) at `sample_rate` -> (B, frames, mels)."""

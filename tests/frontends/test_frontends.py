@@ -228,7 +228,10 @@ def test_a_tone_peaks_in_its_mel_row(frontend: Frontend) -> None:
 def test_decibels_are_of_the_energies(frontend: Frontend) -> None:
     wave = noise(frontend.sample_rate)
     energies = frontend.energies(wave)
-    floored = {PASST: energies + 1e-5, MAGNITUDE: (energies + 1e-3).square()}
+    floored: dict[Frontend, torch.Tensor] = {
+        PASST: energies + 1e-5,
+        MAGNITUDE: (energies + 1e-3).square(),
+    }
     expected = 10 * torch.log10(floored.get(frontend, energies.clamp_min(EPS)))
     features = frontend.normalise(frontend.log_mel(frontend.energies(wave))).numpy()
     np.testing.assert_allclose(frontend.decibels(features), expected.numpy(), atol=1e-3)  # type: ignore[attr-defined]
