@@ -190,7 +190,7 @@ def test_curves_maps_and_fronts_are_drawn(page: Browser) -> None:
     assert drawn(page, f"{synthetic} path.band") == curves
     assert drawn(page, f"{synthetic} path.front") >= 3
     assert drawn(page, f"{synthetic} path.marker") >= 30
-    assert len(texts(page, f"{synthetic} .panels path.chance")) == curves + len(SCENES)
+    assert len(texts(page, f"{synthetic} .panels path.chance")) == curves + 2 * len(SCENES)
     assert sorted(texts(page, f"{made} .heat text.field")) == ["75"] * 3 + ["90"] * 3
     assert drawn(page, f"{made} .heat rect") == 6
     assert texts(page, f"{synthetic} .heat") == []
@@ -229,13 +229,66 @@ def test_fronts_are_of_one_machine(page: Browser) -> None:
     ):
         section = board(page, title)
         labels = page.run(
-            f"""[...document.querySelectorAll('{section} .panels:last-of-type g.series')]
+            f"""[...document.querySelectorAll('{section} .speed g.series')]
             .map((g) => g.getAttribute("aria-label"))"""
         )
         assert len(labels) > 1
         on_front = {label.partition(": ")[0] for label in labels if "on the front" in label}
         assert on_front == expected
         assert texts(page, f"{section} > p.note")[-1].startswith(told)
+
+
+def side(browser: Browser, section: str, key: str, name: str) -> None:
+    """Choose one of the two models that are compared."""
+    browser.run(
+        f"""(() => {{ const control = document.querySelector('{section} [data-side={key}]');
+        control.value = {name!r}; control.dispatchEvent(new Event("change")); }})()"""
+    )
+
+
+def test_two_models_are_compared_and_the_view_can_be_linked_to(page: Browser, address: str) -> None:
+    section = board(page, "synthetic")
+    assert texts(page, f"{section} table.pairs") == []
+    side(page, section, "a", "dass-nano")
+    side(page, section, "b", "aum-nano")
+    rows = page.run(
+        f"""[...document.querySelectorAll({section + " table.pairs tbody tr"!r})].map((row) =>
+        [...row.children].map((cell) => cell.textContent))"""
+    )
+    shown = {(scene, length): values for scene, length, *values in rows}
+    longest = f"{CELLS['length_s'].max():g} s"
+    one, other, difference, p = shown["zero, needle at 0.5", longest]
+    assert (one, other) == (f"{score('dass-nano', 'zero'):.3f}", f"{score('aum-nano', 'zero'):.3f}")
+    expected = score("dass-nano", "zero") - score("aum-nano", "zero")
+    assert float(difference.replace("−", "-")) == pytest.approx(expected, abs=6e-4)
+    assert p == "< 0.001"
+    assert len(shown) >= len(SCENES) * 3
+    assert page.run("document.activeElement.tagName") != "SCRIPT"
+    link = page.run("location.hash")
+    page.open(address + link)
+    assert len(texts(page, f"{section} table.pairs tbody tr")) == len(shown)
+    assert page.run("document.querySelector('[name=link]').textContent") == "Link to this view"
+    page.open(f"{address}#a=gone&b=dass-nano")
+    assert texts(page, f"{section} table.pairs") == []
+
+
+def test_accuracy_speed_and_length_are_one_figure(page: Browser) -> None:
+    """A line from the shortest to the longest scene, its markers growing; read by keyboard as the others are."""
+    section = board(page, "synthetic")
+    trade = f"{section} .trade"
+    assert len(texts(page, f"{trade} figure")) == len(SCENES)
+    labels = page.run(
+        f"[...document.querySelectorAll({trade + ' g.series'!r})].map((g) => g.getAttribute('aria-label'))"
+    )
+    row = committed(model="dass-nano", haystack="zero", length_s=CELLS["length_s"].max())
+    told = f"{row['length_s']:g} s: mAP {row['mAP']:.3f} at "
+    assert any(label.startswith("dass-nano: 10 s: mAP") and told in label for label in labels)
+    widths = page.run(
+        f"[...document.querySelectorAll({trade + ' g.series'!r})].map((g) => [...g.querySelectorAll('.marker')]"
+        ".map((m) => m.getBoundingClientRect().width))"
+    )
+    assert len(widths) == len(MODELS) * len(SCENES)
+    assert all(own == sorted(own) and own[-1] > 1.5 * own[0] for own in widths)
 
 
 def test_needles_alone_make_a_page_too(browser: Browser, tmp_path: Path) -> None:

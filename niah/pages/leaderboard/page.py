@@ -10,7 +10,10 @@ from niah.pages.leaderboard.boards import Board
 from niah.pages.leaderboard.payload import script_text
 from niah.pages.leaderboard.submissions import Submission
 
-SCRIPTS = ("dom", "filters", "table", "charts", "curves", "heatmaps", "speed", "main")
+SCRIPTS = (
+    *("dom", "filters", "table", "charts", "curves", "heatmaps", "speed", "trade"),
+    *("compare", "main"),
+)
 STATIC = "leaderboard/static"
 GENERATOR = '<meta name="generator" content="niah leaderboard">'
 

@@ -81,6 +81,7 @@ def _scenes(board: Board) -> tuple[list[Json], list[Ranking]]:
     for (name, position), entries in board.scenes.items():
         lengths = sorted({s for entry in entries for s, _ in entry.line.scored()})
         ranks: dict[str, Json] = {}
+        p_values: Json = {}
         for quantity in QUANTITIES:
             for length in lengths:
                 if quantity != "mAP" and length == BASE_LENGTH_S:
@@ -88,9 +89,10 @@ def _scenes(board: Board) -> tuple[list[Json], list[Ranking]]:
                 ranking = ranker.rank(entries, length, quantity)
                 rankings.append(ranking)
                 ranks.setdefault(quantity, {})[f"{length:g}"] = _ranks(board, ranking)
-        scenes.append(
-            {"scene": name, "position": position, "common": common_length(entries), "ranks": ranks}
-        )
+                if quantity == "mAP":
+                    p_values[f"{length:g}"] = _p_values(board, ranking)
+        scene = {"scene": name, "position": position, "common": common_length(entries)}
+        scenes.append({**scene, "ranks": ranks, "p": p_values})
     return scenes, rankings
 
 
@@ -101,6 +103,16 @@ def _ranks(board: Board, ranking: Ranking) -> Json:
         str(indices[entry]): None if rank is None else [rank.rank, rank.last]
         for entry, rank in ranking.ranks.items()
     }
+
+
+def _p_values(board: Board, ranking: Ranking) -> Json:
+    """Return the p-value of each pair of ranked entries by their indices, "3-7", where it is known."""
+    indices = {entry: index for index, entry in enumerate(board.entries)}
+    named = {
+        "-".join(map(str, sorted((indices[a], indices[b])))): _short(p)
+        for (a, b), p in ranking.p_values.items()
+    }
+    return {name: p for name, p in named.items() if p is not None}
 
 
 def _system(system: System) -> Json:

@@ -14,7 +14,7 @@ ranked: random scores keep all of it.
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import combinations
 from math import erfc, hypot, nan, sqrt
@@ -61,6 +61,7 @@ class Ranking:
         ranks: by entry; None for one at chance. Entries without a score at this length are missing.
         n_pairs: number of comparisons.
         n_by_intervals: those of them without the stored scores of both.
+        p_values: of no difference, corrected, by pair of ranked entries.
     """
 
     quantity: str
@@ -68,6 +69,7 @@ class Ranking:
     ranks: dict[Entry, Rank | None]
     n_pairs: int
     n_by_intervals: int
+    p_values: dict[tuple[Entry, Entry], float] = field(default_factory=dict)
 
 
 def common_length(entries: Sequence[Entry]) -> float:
@@ -124,7 +126,9 @@ class Ranker:
                 worse[winner] += 1
         ranks: dict[Entry, Rank | None] = dict.fromkeys(scored)
         ranks |= {e: Rank(1 + better[e], len(ranked) - worse[e]) for e in ranked}
-        return Ranking(quantity, length_s, ranks, len(pairs), sum(not p for _, p in compared))
+        by_intervals = sum(not stored for _, stored in compared)
+        of_pairs = {pair: float(p) for pair, p in zip(pairs, p_values, strict=True)}
+        return Ranking(quantity, length_s, ranks, len(pairs), by_intervals, of_pairs)
 
     def _compare(self, a: Entry, b: Entry, length_s: float, quantity: str) -> tuple[float, bool]:
         """Return the p-value of no difference, and whether it is from the same draws of the same clips."""

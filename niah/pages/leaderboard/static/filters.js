@@ -32,7 +32,7 @@ function usualPosition() {
 const DEFAULTS = {
   ...Object.fromEntries(FILTERS.map(({key}) => [key, ALL])),
   position: usualPosition() ?? ALL,
-  model: "", lengths: ALL, by: "mAP", at: "shared", sort: "", up: "", open: "",
+  model: "", lengths: ALL, by: "mAP", at: "shared", sort: "", up: "", open: "", a: "", b: "",
 };
 const state = {...DEFAULTS};
 
@@ -90,10 +90,24 @@ function buildFilters(form, change) {
     }}), lengthName(length)))));
   form.append(...[field("Model", search), ...selects, longer.length ? field("Rank by", rankBy) : null,
     longer.length > 1 ? field("Rank and speed at", rankAt) : null,
-    longer.length > 1 ? lengths : null, h("button", {type: "reset"}, "Reset")].filter(Boolean));
+    longer.length > 1 ? lengths : null, h("button", {type: "reset"}, "Reset"), linkButton()].filter(Boolean));
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("reset", (event) => { event.preventDefault(); change({...DEFAULTS}); });
   form.hidden = false;
+}
+
+// The address holds the whole view: filters, order, lengths, the open row and the two models that are compared.
+function linkButton() {
+  const button = h("button", {type: "button", name: "link", click: async () => {
+    try {
+      await navigator.clipboard.writeText(location.href);
+      button.textContent = "Link copied";
+    } catch {
+      button.textContent = "Copy the address above";
+    }
+    setTimeout(() => { button.textContent = "Link to this view"; }, 2000);
+  }}, "Link to this view");
+  return button;
 }
 
 const field = (label, control) => h("label", {class: "field"}, h("span", {}, label), control);
@@ -101,6 +115,6 @@ const field = (label, control) => h("label", {class: "field"}, h("span", {}, lab
 function showState(form) {
   for (const control of form.elements) {
     if (control.name === "length") control.checked = shownLengths().includes(Number(control.value));
-    else if (control.name && control.value !== state[control.name]) control.value = state[control.name];
+    else if (control.name in state && control.value !== state[control.name]) control.value = state[control.name];
   }
 }

@@ -25,7 +25,9 @@ function boardSection(board, number) {
     boardTable(board, number, shown, lengths, at, change),
     h("h3", {}, state.by === "adjusted" ? "What is left above chance, against length" : "Relative score against length"), curvePanels(board, shown, lengths),
     h("h3", {}, "Length and position"), heatPanels(board, scenes, lengths),
-    h("h3", {}, "Accuracy against speed"), speedPanels(board, shown, at));
+    h("h3", {}, "Accuracy against speed"), speedPanels(board, shown, at),
+    h("h3", {}, "Accuracy, speed and length"), tradePanels(board, shown, [data.base_s, ...lengths]),
+    comparison(board, number, change));
 }
 
 // The longest length at which every model shown was timed, so that their speeds can be compared.

@@ -13,7 +13,7 @@ function speedPanels(board, shown, at) {
       `${machines.join("; ")}.`
     : `Measured on ${machines[0] || "a machine that is not stated"}.`);
   return [note, legend(board, drawn, [[frontSwatch(), "Pareto front"], [dashes(), "chance"]]),
-    h("div", {class: "panels"}, scenes.map((scene) =>
+    h("div", {class: "panels speed"}, scenes.map((scene) =>
       speedPanel(board, scene, drawn.filter((entry) => sceneKey(entry) === scene), at, range)))];
 }
 
