@@ -11,6 +11,9 @@ import torch
 from tests.helpers.browser import Browser, find_browser
 from tests.helpers.needed import missing
 from tests.helpers.preloaded import Preloaded
+from tests.helpers.skips import pytest_sessionfinish, pytest_terminal_summary
+
+__all__ = ["pytest_sessionfinish", "pytest_terminal_summary"]
 
 if not torch.cuda.is_available():  # before anything imports triton: its kernels then run on the CPU
     os.environ.setdefault("TRITON_INTERPRET", "1")

@@ -116,3 +116,40 @@ def test_ci_looks_for_the_browsers_that_the_tests_use() -> None:
     names = re.search(r"^names=\((.*)\)$", BROWSER.read_text("utf-8"), flags=re.MULTILINE)
     assert names is not None
     assert tuple(names.group(1).split()) == NAMES
+
+
+def test_a_skip_for_want_of_a_program_fails_in_ci(tmp_path: Path) -> None:
+    """In a session of its own, with the hooks of the suite: allowed reasons are counted, others fail."""
+    (tmp_path / "conftest.py").write_text(
+        "from tests.helpers.skips import pytest_sessionfinish, pytest_terminal_summary\n"
+    )
+    (tmp_path / "test_x.py").write_text(
+        "import pytest\n"
+        "def test_a() -> None: pytest.skip('needs a CUDA device')\n"
+        "@pytest.mark.skipif('config.getoption(\"-k\") == \"\"', reason='needs a harp')\n"
+        "def test_b() -> None: ...\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
+    for further, value, status in ((["-k", "test_a"], "true", 0), ([], "true", 1), ([], "", 0)):
+        own = {"CI": value, "PYTHONPATH": str(REPOSITORY), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+        ran = subprocess.run(
+            [*command, "--rootdir", str(tmp_path), "-c", os.devnull, *further],
+            cwd=tmp_path,
+            env={**os.environ, **own},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ran.returncode == status, ran.stdout + ran.stderr
+        assert "skipped: 1 x needs a CUDA device" in ran.stdout
+        assert ("not allowed in CI: needs a harp" in ran.stdout) == (status == 1)
+
+
+def test_the_pages_are_built_by_make_and_deployed_from_main_alone() -> None:
+    workflow = yaml.safe_load((REPOSITORY / ".github/workflows/pages.yml").read_text("utf-8"))
+    assert workflow["permissions"] == {"contents": "read"}
+    assert workflow[True]["push"] == {"branches": ["main"]}  # YAML 1.1 reads "on" as true
+    commands = [step["run"] for step in workflow["jobs"]["build"]["steps"] if "run" in step]
+    assert commands[0] == "make docs"
+    assert commands[1].endswith("niah leaderboard results --out build/docs/site/leaderboard")
+    assert workflow["jobs"]["deploy"]["permissions"] == {"pages": "write", "id-token": "write"}
