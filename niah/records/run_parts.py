@@ -15,7 +15,7 @@ LOCK = ".lock"
 SHARED = ("workers", "claims", "parts")  # while a run is being made: `niah.records.claims`
 FOLDERS = ("cells", "scores", "figures", "localisation", *SHARED)
 FILES = (
-    *("run.json", "cells.csv", "tables.md", "report.html", LOCK),
+    *("run.json", "cells.csv", "tables.md", "tables.csv", "tables.tex", "report.html", LOCK),
     *("localisation.csv", "localisation.md", "causes.csv", "causes.md", "causes.png"),
 )
 

@@ -109,9 +109,10 @@ def _scenes(cells: "pd.DataFrame") -> str:
     noise = sorted({int(s) for s in cells["noise_seed"].dropna()}) if "noise_seed" in cells else []
     text = f"Scenes are {_listed(map(length_name, lengths))} long"
     if scenes:
-        text += f", the haystack{'s' * (len(scenes) > 1)} {_listed(scenes)}"
+        what = "haystacks are" if len(scenes) > 1 else "haystack is"
+        text += f"; the {what} {_listed(scenes)}"
     if positions:
-        text += f", the needle lies at {_listed(f'{p:g}' for p in positions)} of the free room"
+        text += f"; the needle lies at {_listed(f'{p:g}' for p in positions)} of the free room"
     text += f"; the seed is {_listed(map(str, seeds))}"
     return text + (f", that of the noise {_listed(map(str, noise))}." if noise else ".")
 

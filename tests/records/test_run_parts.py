@@ -42,7 +42,10 @@ READERS: dict[str, Callable[[Path], object]] = {
     "locate": lambda run: locate(LocateOptions(run)),
     "run": lambda run: RunDirectory.create_or_open(run, examples.IDENTITY).close(),
 }
-FILES = ("run.json", "cells.csv", "tables.md", "report.html", ".lock", "localisation.csv")
+FILES = (
+    *("run.json", "cells.csv", "tables.md", "tables.csv", "tables.tex", "report.html", ".lock"),
+    "localisation.csv",
+)
 FOLDERS = ("cells", "scores", "figures", "localisation")
 PARTS = (*FILES, *FOLDERS, *(f"{folder}/in-it" for folder in FOLDERS), ".cells.csv.7.tmp")
 

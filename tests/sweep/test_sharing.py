@@ -110,7 +110,8 @@ def assert_equal_runs(out: Path, alone: Path) -> None:
     pd.testing.assert_frame_equal(cells_of(out), cells_of(alone))
     for file in sorted((alone / "scores").iterdir()):
         assert (out / "scores" / file.name).read_bytes() == file.read_bytes()
-    parts = {"cells", "cells.csv", "run.json", "scores", "tables.md", "figures", "report.html"}
+    parts = {"cells", "cells.csv", "run.json", "scores", "figures", "report.html"}
+    parts |= {"tables.md", "tables.csv", "tables.tex"}
     assert {file.name for file in out.iterdir()} <= parts
     assert not [file for file in out.rglob("*") if file.name.endswith(".tmp")]
 
