@@ -48,6 +48,7 @@ class Weights:
     file_name: str = ""  # its name in the cache
     package: str = ""  # an installed Python package, by the name that is imported
     package_file: str = ""  # in the package's folder
+    package_name: str = ""  # as pip names it, where that is another name
     package_version: str = ""  # that has the file, for the message where it is missing
     member: str = ""  # of `package_file`, where that is a zip archive
     sha256: str = ""

