@@ -96,10 +96,10 @@ class Yamnet(NetworkAdapter):
 
 def _renamed(key: str, value: Tensor, last: int) -> tuple[str, Tensor]:
     """Return the network's name and tensor of a variable; an unknown one stays as it is."""
-    found = _VARIABLE.fullmatch(key)
-    if found is None:
+    match = _VARIABLE.fullmatch(key)
+    if match is None:
         return key, value
-    number, variable = int(found[1]), found[2]
+    number, variable = int(match[1]), match[2]
     if number == last and variable in ("kernel", "bias"):
         weight = variable == "kernel" and value.ndim == 2
         return f"classifier.{'weight' if weight else variable}", value.t() if weight else value

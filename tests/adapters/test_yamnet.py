@@ -37,7 +37,7 @@ def small(folder: Path, checkpoint: str | Path = "random") -> Yamnet:
 
 def variables(network: YamnetNetwork) -> dict[str, NDArray[np.generic]]:
     """Name and turn a network's tensors as Keras saves them, beside a metric and a counter of the training."""
-    found: dict[str, NDArray[np.generic]] = {
+    saved: dict[str, NDArray[np.generic]] = {
         "keras_api/metrics/0/total/.ATTRIBUTES/VARIABLE_VALUE": np.zeros((), np.float32),
         "save_counter/.ATTRIBUTES/VARIABLE_VALUE": np.zeros((), np.int64),
     }
@@ -54,8 +54,8 @@ def variables(network: YamnetNetwork) -> dict[str, NDArray[np.generic]]:
             value = value.transpose((2, 3, 0, 1) if depthwise else (2, 3, 1, 0))
         else:
             number, name = 2 * int(key.split(".")[1]) + 1, norm[last]
-        found[PREFIX.format(number, name)] = value
-    return found
+        saved[PREFIX.format(number, name)] = value
+    return saved
 
 
 def test_patches_have_the_official_scores() -> None:
