@@ -26,6 +26,15 @@ from niah.training.recipes import read_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 RUN = ROOT / "results" / "embedded"
+YAMNET = ROOT / "results" / "yamnet-esc50" / "niah-v2.1"
+LENGTHS_S = (10.0, 50.0, 300.0, 9000.0)
+SCENES = (  # haystack, SNR in dB, and both in words
+    ("silence", "", "digital silence"),
+    ("coffee_shop", "10.0", "a restaurant, 10 dB below it"),
+    ("babble", "10.0", "people talking, 10 dB below it"),
+    ("gaussian", "10.0", "white noise, 10 dB below it"),
+    ("babble", "0.0", "people talking, as loud as it"),
+)
 BENCHMARKS = ROOT / "results" / "benchmarks" / "bench.json"
 _ARXIV = re.compile(r"arXiv:(\d+\.\d+)")
 SHOWN = {
@@ -45,6 +54,27 @@ def results() -> str:
     caption = table.caption.partition("; seconds of audio")[0]
     rows = tuple(row[:-1] for row in table.rows)
     return replace(table, caption=caption, header=table.header[:-1], rows=rows).markdown().strip()
+
+
+def finding() -> str:
+    """Render YAMNet's mAP in each kind of scene, its clips alone first, by the mean of its patches' probabilities."""
+    with (YAMNET / "cells.csv").open(newline="", encoding="utf-8") as file:
+        cells = [c for c in csv.DictReader(file) if c["pooling"] == "mean-probability"]
+    cells = [c for c in cells if not c.get("control") and c["position"] in ("", "0.5")]
+    (alone,) = (c for c in cells if c["haystack"] == "none")
+    rows = [
+        ("the clips alone, 10 s", f"**{float(alone['mAP']):.2f}**", *[""] * (len(LENGTHS_S) - 1))
+    ]
+    for haystack, level, title in SCENES:
+        own = {
+            float(c["length_s"]): c
+            for c in cells
+            if c["haystack"] == haystack and c["snr_db"] == level
+        }
+        scores = [f"{float(own[s]['mAP']):.2f}" if s in own else "" for s in LENGTHS_S]
+        rows.append((title, *scores))
+    header = ("hidden in", *(f"{s:g} s" if s < 3600 else f"{s / 3600:g} h" for s in LENGTHS_S))
+    return _table(header, rows)
 
 
 def performance() -> str:
@@ -192,7 +222,12 @@ def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 # The generated parts of each file, by the name in their marks.
 DOCUMENTS: Mapping[str, Mapping[str, Callable[[], str]]] = {
-    "README.md": {"results": results, "performance": performance, "speed": speed},
+    "README.md": {
+        "finding": finding,
+        "results": results,
+        "performance": performance,
+        "speed": speed,
+    },
     "models/README.md": {"models": models, "recipes": recipes},
     "haystacks/README.md": {"haystacks": haystacks},
     "results/README.md": {"runs": runs},

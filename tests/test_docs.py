@@ -132,7 +132,7 @@ def address(site: Path) -> Iterator[str]:
 def test_pages_in_a_browser(browser: Browser, address: str) -> None:
     """On a desktop and a phone, light and dark: nothing logged or asked of others, no page wider than the screen."""
     looks = [(1280, False), (380, True)]
-    for page in ("index", "columns", "cli", "api", "models/index", "notebooks/first-curve"):
+    for page in ("index", "columns", "api", "notebooks/first-curve"):
         for width, dark in looks:
             browser.look(width, 900, dark=dark)
             browser.logged.clear()

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from niah.pages import leaderboard
@@ -67,6 +68,30 @@ def test_the_results_table_is_the_leaderboards(tmp_path: Path) -> None:
         assert any(each.startswith(row) for each in rows), (
             row
         )  # but for the speeds, the last column
+
+
+def test_the_finding_is_the_runs() -> None:
+    """What the first screen says of YAMNet: silence keeps all, noise costs at once, length next to nothing more."""
+    text = (REPOSITORY / "README.md").read_text()
+    cells = pd.read_csv(REPOSITORY / "results" / "yamnet-esc50" / "niah-v2.1" / "cells.csv")
+    own = cells[(cells["pooling"] == "mean-probability") & (cells["position"].fillna(0.5) == 0.5)]
+
+    def mAP(haystack: str, length_s: float, snr_db: float | None = None) -> float:  # noqa: N802
+        level = own["snr_db"].isna() if snr_db is None else own["snr_db"] == snr_db
+        rows = own[(own["haystack"] == haystack) & (own["length_s"] == length_s) & level]
+        (value,) = rows["mAP"]
+        return float(value)
+
+    assert f"{own['n_clips'].iloc[0]} clips of ESC-50" in text
+    assert f"random scores get\n{own['chance_mAP'].iloc[0]:.2f}" in text
+    alone = mAP("none", 10)
+    assert mAP("silence", 9000) > alone - 0.01
+    for haystack in ("babble", "coffee_shop", "gaussian"):
+        at_once, later = (mAP(haystack, s, 10) for s in (10, 300))
+        assert 0.1 < (alone - at_once) / alone < 0.3
+        assert abs(later - at_once) < 0.03
+    part = text.partition("<!-- finding: scripts/readme.py -->")[2].partition("<!-- end")[0]
+    assert f"| people talking, 10 dB below it | {mAP('babble', 10, 10):.2f} |" in part
 
 
 def test_runs_that_the_readme_uses_are_made_there_and_fit() -> None:

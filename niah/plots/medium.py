@@ -1,4 +1,4 @@
-"""What a figure is drawn for: a page (PNG, panels side by side) or one column of a paper (SVG and PDF, panels stacked).
+"""Media that figures are drawn for: a page (PNG, panels side by side), a column of a paper (SVG, PDF, panels stacked).
 
 A figure is drawn once for each medium, because a row of three panels that is scaled to a column has letters of 3 pt.
 """

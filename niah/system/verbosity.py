@@ -1,4 +1,4 @@
-"""How much a command says beside its results: nothing, notes and progress (the default), or also tracebacks."""
+"""The amount that a command says beside its results: nothing, notes and progress (the default), or tracebacks too."""
 
 from contextvars import ContextVar
 from typing import Literal

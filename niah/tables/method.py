@@ -1,4 +1,4 @@
-"""How a run was made, as a paragraph for a paper's method section, and the BibTeX entries that belong to it."""
+"""The method paragraph of a run, for a paper, and the BibTeX entries that belong to it."""
 
 import re
 from collections.abc import Iterable, Mapping
