@@ -168,6 +168,7 @@ WORLDS: dict[str, World] = {
     "recordings of five, 500 x 10": families(100),
     "near the top, 80 x 10": one_label(80, 10, (4.0, 3.5, 3.3)),
     "near the top, 100 x 25": some_labels(100, (3.5, 3.6, 3.4)),
+    "near the top, 80 x 10, .9995": one_label(80, 10, (6.0, 5.05, 4.95)),
     "near the top, 400 x 50": one_label(400, 50, (6.0, 5.0, 4.8)),
     "at the top, 80 x 10": one_label(80, 10, (9.0, 6.2, 6.0)),
 }

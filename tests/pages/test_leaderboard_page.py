@@ -10,13 +10,12 @@ import pytest
 
 from niah.pages import leaderboard
 from tests.conftest import REPOSITORY
+from tests.helpers.boards import DASS_NANO, HOSTILE, a_run, hostile, scored
 from tests.helpers.browser import Browser
-from tests.pages import test_leaderboard
 
 EMBEDDED = REPOSITORY / "results" / "embedded"
 RUN = json.loads((EMBEDDED / "run.json").read_text())
 MACHINE = f"{RUN['hardware']['processor']}, {RUN['hardware']['cores']} cores"
-HOSTILE = test_leaderboard.HOSTILE
 DESKTOP, PHONE = (1280, 900), (390, 844)
 CELLS = pd.read_csv(EMBEDDED / "cells.csv")
 
@@ -46,7 +45,7 @@ SCENES = tuple(
 def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A page of the committed run, a hostile one, and one that was run out of memory and in windows."""
     folder = tmp_path_factory.mktemp("leaderboard")
-    made = test_leaderboard.scored
+    made = scored
     windows = {"window_s": 10.0, "kernel": "sdpa+window-max", "device": "another machine"}
     rows = [
         *(made(s, 1 if s == 10 else 0.9, **windows) for s in (10, 50)),
@@ -62,8 +61,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     ]
     sources = [
         EMBEDDED,
-        test_leaderboard.hostile(folder / "hostile"),
-        test_leaderboard.a_run(folder / "places", rows),
+        hostile(folder / "hostile"),
+        a_run(folder / "places", rows),
     ]
     page, _ = leaderboard.write(sources, folder / "site")
     return page.as_uri()
@@ -292,7 +291,7 @@ def test_accuracy_speed_and_length_are_one_figure(page: Browser) -> None:
 
 
 def test_needles_alone_make_a_page_too(browser: Browser, tmp_path: Path) -> None:
-    run = test_leaderboard.a_run(tmp_path / "run", [test_leaderboard.scored(10, 1)])
+    run = a_run(tmp_path / "run", [scored(10, 1)])
     index, _ = leaderboard.write([run], tmp_path / "site")
     browser.logged.clear()
     browser.look(*DESKTOP)
@@ -311,7 +310,7 @@ def test_each_row_opens_to_where_it_is_from(page: Browser) -> None:
     assert page.run(f"{button}.getAttribute('aria-expanded')") == "true"
     (told,) = texts(page, "tr.detail")
     for part in (
-        test_leaderboard.DASS_NANO,
+        DASS_NANO,
         RUN["identity"]["ids_sha256"],
         MACHINE,
         RUN["git"]["commit"],

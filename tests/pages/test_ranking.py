@@ -16,7 +16,7 @@ from niah.records.schema import Row
 from niah.records.summarise import summarise
 from niah.tables.effective_lengths import lengths_table
 from tests.helpers import examples
-from tests.pages.test_leaderboard import a_run, boards_of, scored
+from tests.helpers.boards import a_run, boards_of, scored
 
 CLIPS, CLASSES = 120, tuple(f"c{i}" for i in range(6))
 IDS = tuple(f"clip{i:03d}" for i in range(CLIPS))

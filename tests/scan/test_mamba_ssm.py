@@ -15,7 +15,7 @@ from torch.nn.functional import softplus
 from niah.errors import NiahError
 from niah.scan import cross_scan, reference, selective_scan
 from niah.scan.mamba_ssm import check_size
-from tests.scan.test_scan import arguments, relative_error
+from tests.helpers.scan_inputs import arguments, relative_error
 
 sequence: Any = selective_scan
 

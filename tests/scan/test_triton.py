@@ -14,7 +14,7 @@ from torch import Tensor
 
 from niah.errors import NiahError
 from niah.scan import DIRECTIONS, cross_scan, reference, selective_scan
-from tests.scan.test_scan import arguments, relative_error
+from tests.helpers.scan_inputs import arguments, relative_error
 
 pytest.importorskip("triton")
 

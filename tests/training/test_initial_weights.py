@@ -17,7 +17,7 @@ from niah.training.initial_weights import (
     start_dass,
     start_from_imagenet,
 )
-from tests.adapters.test_weights import hub_lies_at
+from tests.helpers.weight_server import hub_lies_at
 
 SMALL = {"depths": (1, 1, 1, 1), "dims": (8, 16, 16, 16), "stem": (4, 8)}
 
