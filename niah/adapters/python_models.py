@@ -153,8 +153,8 @@ def _of_function(function: Any, name: str, request: ModelRequest) -> FunctionMod
         )
     if not isinstance(labels, Vocabulary):
         labels = vocabulary(Path(labels) if Path(labels).is_file() else labels)
-    longest = getattr(function, "max_seconds", None)
-    return FunctionModel(function, name, int(rate), labels, longest)
+    longest, fixed = (getattr(function, name, None) for name in ("max_seconds", "fixed_seconds"))
+    return FunctionModel(function, name, int(rate), labels, longest, fixed)
 
 
 def _card(made: Any, model: object, name: str, labels: Vocabulary) -> ModelCard:

@@ -43,7 +43,9 @@ def default_needles(labels: Vocabulary, *, random: bool = False) -> str:
         return AUDIOSET_EVALUATION
     esc50 = set(vocabulary("esc-50").ids)
     hint = (
-        " ESC-50 is a folder of its authors, or hf:ashraq/esc50" if set(labels.ids) <= esc50 else ""
+        " ESC-50 is a folder of its authors, or hf:ashraq/esc50."
+        if set(labels.ids) <= esc50
+        else ""
     )
     raise NiahError(
         f"there are no default needles with the labels '{labels.name}'.{hint} {WHAT_TO_GIVE}"

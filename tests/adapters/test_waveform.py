@@ -304,7 +304,9 @@ def test_what_is_no_model_is_refused_in_one_line(material: Material) -> None:
 
 
 def test_a_functions_own_labels_and_rate_come_first() -> None:
-    own = named(by_pitch, name="own", labels=LABELS, sample_rate=8000, max_seconds=3)
+    own = named(
+        by_pitch, name="own", labels=LABELS, sample_rate=8000, max_seconds=3, fixed_seconds=2
+    )
     source = find_source(own, ModelRequest("synthetic", 16000))
     assert (source.card.name, source.labels, source.card.config["sample_rate"]) == (
         "own",
@@ -312,6 +314,7 @@ def test_a_functions_own_labels_and_rate_come_first() -> None:
         8000,
     )
     assert source.card.config["max_seconds"] == 3
+    assert source.card.config["fixed_seconds"] == 2
 
 
 def test_the_identity_is_the_code_and_the_weights_that_show() -> None:
