@@ -27,6 +27,18 @@ def print_json(value: object) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 
+def duration(seconds: float) -> str:
+    """Return seconds as people read them: "50 s", "12 min", "3 h 5 min", "40 days"."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 4320:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{seconds / 86400:.0f} days"
+
+
 def print_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     """Print a table without lines, as wide as the terminal."""
     from rich.console import Console

@@ -1,14 +1,13 @@
 """`niah run`."""
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from niah.cli.axes import with_axes
+from niah.cli.dry_run import print_plan
+from niah.cli.machines import cluster_spec, end_on_sigterm
 from niah.cli.messages import fail, note
 from niah.cli.options import (
     LABELS_HELP,
@@ -38,12 +37,9 @@ from niah.errors import NiahError
 from niah.system.plurals import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from niah.sweep.options import RunOptions
+    pass
 
 
-TERMINATED = 143  # exit status after SIGTERM, as shells have it
 MODELS = "Models"
 WINDOWS = "Sliding windows"
 RUNNING = "How it is run"
@@ -219,6 +215,21 @@ def run(
             rich_help_panel=MACHINES,
         ),
     ] = 10.0,
+    cluster: Annotated[
+        str,
+        typer.Option(
+            help="dask.distributed (extra cluster): local[:N], tcp://HOST:PORT, slurm[:N], pbs[:N], sge[:N], "
+            "lsf[:N], or srun in an allocation.",
+            rich_help_panel=MACHINES,
+        ),
+    ] = "",
+    cluster_options: Annotated[
+        Path | None,
+        typer.Option(
+            help="TOML file of a batch system's options: cores, memory, walltime, queue, account, ..",
+            rich_help_panel=MACHINES,
+        ),
+    ] = None,
     *,
     axes: dict[str, Any],
 ) -> None:
@@ -268,17 +279,23 @@ def run(
         options = merged(context, read_config(config, note), options)
     parts = options_of(options)
     share = Share.parse(shard, 60 * slice_minutes)
+    spec = cluster_spec(cluster, cluster_options, share)
     for absent in without_weights(options):
         note(
             f"{absent} is left out: its card has no weights; give --model {absent} --checkpoint FILE"
         )
     if dry_run:
-        _print_plan(parts)
+        print_plan(parts, share, share.count if spec is None else spec.workers)
         return
     from niah.sweep.loop import run_sweep
 
     with end_on_sigterm():
-        results = [run_sweep(part, note, share) for part in parts]
+        if spec is None:
+            results = [run_sweep(part, note, share) for part in parts]
+        else:
+            from niah.cluster.driver import sweep_on_cluster
+
+            results = sweep_on_cluster(parts, spec, share, note)
     if working := results[-1].still_working:
         print(
             f"shard {share} has ended; still at work in {parts[0].out}: {', '.join(working)}. The last one writes "
@@ -289,35 +306,6 @@ def run(
     failed = int((results[-1].cells["status"] == "error").sum())
     if failed:
         fail(f"{plural(failed, 'cell')} failed, see the notes above and cells.csv", status=1)
-
-
-@contextmanager
-def end_on_sigterm() -> Iterator[None]:
-    """Have SIGTERM, which batch systems send before they kill, end the block: claims are given back at once."""
-    from niah.sweep.loop import Terminated
-
-    def end(*_: object) -> None:
-        raise Terminated
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    except Terminated:
-        fail("stopped; the same command goes on from what is finished", status=TERMINATED)
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _print_plan(parts: "Sequence[RunOptions]") -> None:
-    """List the cells of the run; mark those that are done."""
-    from niah.sweep.dry_run import planned_cells
-
-    cells = dict.fromkeys(each for part in parts for each in planned_cells(part, note))
-    for each in cells:
-        state = " (done)" if each.done else " (out of memory before)" if each.out_of_memory else ""
-        print(f"{each.cell}{state}")
-    done = sum(each.done for each in cells)
-    print(f"{plural(len(cells), 'cell')}, {done} of them done already; nothing was run")
 
 
 def _refuse_empty(context: typer.Context, typed: dict[str, Any]) -> None:

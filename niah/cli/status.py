@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from niah.cli.messages import duration
+
 if TYPE_CHECKING:
     from niah.records.status import Status
 
@@ -36,22 +38,15 @@ def _print_status(state: "Status") -> None:
     if state.slices:
         print(f"slices    {state.slices} of cells that are not complete")
     if state.left_s is not None:
-        print(f"pace      {state.clips_per_s:.3g} clips/s, about {_duration(state.left_s)} left")
+        print(f"pace      {state.clips_per_s:.3g} clips/s, about {duration(state.left_s)} left")
     for each in state.given_up:
         print(f"given up  {each}: its processes died")
     for worker in state.workers:
         shard = worker.progress.get("shard")
         what = str(worker.progress.get("cell") or worker.progress.get("state") or "")
         if not worker.is_alive:
-            what = f"dead, its last sign {_duration(worker.idle_s)} ago"
+            what = f"dead, its last sign {duration(worker.idle_s)} ago"
         parts = [str(worker), f"shard {shard}" if shard else "", what]
         print("process   " + ", ".join(filter(None, parts)))
     if not state.workers:
         print("process   none at work")
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"

@@ -216,7 +216,9 @@ class RunDirectory:
         me, claims, self.me, self.claims = self.me, self.claims, None, None
         assert me is not None
         with suppress(OSError, NiahError):
+            now = me.clock()
             if claims is not None and not me.others():
+                atomic.remove_leftovers(self.path, before=now)
                 claims.clear(at_end=True)
                 for file in me.folder.glob("*"):
                     file.unlink(missing_ok=True)

@@ -88,6 +88,12 @@ class Membership:
         return f"{_host()}:{os.getpid()}"
 
     @property
+    def progress(self) -> Mapping[str, Any]:
+        """Everything that this worker has reported."""
+        reported: dict[str, Any] = self._content["progress"]
+        return reported
+
+    @property
     def file(self) -> Path:
         """The worker's own file."""
         return self.folder / f"{self.name}.json"

@@ -48,7 +48,7 @@ Advance = Callable[[int], None]
 LEAST_AUDIO_S = 3600.0  # of a cell that may be worth cutting into slices
 CALIBRATION_LENGTHS_S = (10.0, 20.0, 40.0, 80.0, 160.0)
 CALIBRATION_CLIPS = 3
-CALIBRATION_S = 5.0  # after which no longer scene is tried
+CALIBRATION_S = 3.0  # after which no longer scene is tried
 
 
 @dataclass
@@ -59,7 +59,7 @@ class ModelEvaluator:
     model: LoadedModel
     device: torch.device
     batch_size: int | None = None  # probed when the first cell is run
-    pace: Pace = field(default_factory=Pace)
+    _paces: dict[str, Pace] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.card, self.adapter = self.model.spec.card, self.model.adapter
@@ -142,13 +142,17 @@ class ModelEvaluator:
         if cell.is_short and not self._takes(adapter, cell.length_s):
             adapter = Padded(adapter)
             self._padded.add(cell.length_s)
-        if self._is_one_scene(cell):
+        if self.is_one_scene(cell):
             scenes = islice(scenes, 1)  # scored once, a row a clip
         result = infer(adapter, scenes, batch_size or size, self.device, advance)
         logits = result.logits.numpy()
         if reason := refusal(logits):
             raise NiahError(reason)
-        self.pace.add(cell.length_s, (time.monotonic() - begin) / len(logits))
+        seconds = (time.monotonic() - begin) / len(logits)
+        for haystack in self.scenes.haystacks if cell.is_base else (cell.haystack,):
+            self.pace(haystack).add(cell.length_s, seconds, result.peak_memory_bytes)
+        if cell.is_base:
+            self.pace().add(cell.length_s, seconds, result.peak_memory_bytes)
         advance(len(clips) - len(logits))
         return Part(
             logits, result.latency_s, result.peak_memory_bytes, cell.length_s in self._padded
@@ -201,44 +205,52 @@ class ModelEvaluator:
             slice_s: seconds that a slice should take, by forecast.
         """
         cell, clips = cells[0], len(self.prepared)
-        if self._is_one_scene(cell) or clips * cell.length_s < LEAST_AUDIO_S:
+        if self.is_one_scene(cell) or clips * cell.length_s < LEAST_AUDIO_S:
             return None
         try:
             batch_size = self._scorer(cells, self._probed_batch_size())[1]
         except Exception:  # the cell itself records the reason
             return None
-        clip_s = self.seconds_a_clip(cell.length_s)
+        clip_s = self.seconds_a_clip(cell)
         return Slicing.of_seconds(clips, batch_size, clip_s, slice_s) if clip_s else None
 
-    def seconds_a_clip(self, length_s: float) -> float | None:
+    def seconds_a_clip(self, cell: Cell) -> float | None:
         """Forecast the seconds that a scene takes, from short scenes of the model; None where none can be scored.
 
         Args:
-            length_s: length of the scene.
+            cell: the cell; its haystack counts, since noise takes longer to make than zeros.
         """
+        if cell.is_base and (known := self.pace().seconds(cell.length_s)):
+            return known
+        haystack = next(iter(self.scenes.haystacks)) if cell.is_base else cell.haystack
+        pace = self.pace(haystack)
         begin = time.monotonic()
         clips = range(min(len(self.prepared), CALIBRATION_CLIPS))
         for short_s in CALIBRATION_LENGTHS_S:
-            if short_s > length_s or time.monotonic() - begin > CALIBRATION_S:
+            if short_s > cell.length_s or time.monotonic() - begin > CALIBRATION_S:
                 break
-            if not self.pace.knows(short_s):
+            if not pace.knows(short_s):
                 try:
                     for some in (clips[:1], clips):  # the first for a warm-up
-                        self.score([self._short_cell(short_s)], some, _ignore)
+                        self.score([self._short_cell(haystack, short_s)], some, _ignore)
                 except Exception:  # the cell itself records the reason
                     break
-        return self.pace.seconds(length_s)
+        return pace.seconds(cell.length_s)
 
-    def _short_cell(self, length_s: float) -> Cell:
+    def pace(self, haystack: str = "") -> Pace:
+        """Return the measured times of scenes in a haystack, "" for the needle alone."""
+        return self._paces.setdefault(haystack, Pace())
+
+    def _short_cell(self, name: str, length_s: float) -> Cell:
         if length_s == BASE_LENGTH_S:
             return Cell(model=self.model.name, haystack=NO_HAYSTACK, length_s=length_s)
-        name, haystack = next(iter(self.scenes.haystacks.items()))
-        snr_db = self.options.snrs_db[0] if haystack.needs_snr else None
+        snr_db = self.options.snrs_db[0] if self.scenes.haystacks[name].needs_snr else None
         return Cell(
             model=self.model.name, haystack=name, length_s=length_s, snr_db=snr_db, position=0.5
         )
 
-    def _is_one_scene(self, cell: Cell) -> bool:
+    def is_one_scene(self, cell: Cell) -> bool:
+        """Return whether all clips have the same scene, which is scored once."""
         return not cell.is_base and self.scenes.same_for_all(cell)
 
     def _probed_batch_size(self) -> int:

@@ -1,4 +1,4 @@
-"""Pace of a model: seconds that a scene takes, measured at some lengths and forecast at others.
+"""Pace of a model: seconds and memory that a scene takes, measured at some lengths and forecast at others.
 
 Between two measured lengths, and beyond the longest, time is taken as a power of the length, t = t1 (L / L1)^p, with
 the exponent p of the two nearest points: about 1 for state-space models and convolutions, up to 2 for attention.
@@ -15,15 +15,18 @@ class Pace:
     """Seconds a scene by length."""
 
     _seconds: dict[float, float] = field(default_factory=dict)
+    _peaks: dict[float, int] = field(default_factory=dict)
 
-    def add(self, length_s: float, seconds: float) -> None:
+    def add(self, length_s: float, seconds: float, peak_bytes: int = 0) -> None:
         """Take a measurement; of several at one length the fastest counts, since others have a warm-up in them.
 
         Args:
             length_s: length of the scenes.
             seconds: time a scene.
+            peak_bytes: peak memory.
         """
         self._seconds[length_s] = min(seconds, self._seconds.get(length_s, seconds))
+        self._peaks[length_s] = max(peak_bytes, self._peaks.get(length_s, 0))
 
     def knows(self, length_s: float) -> bool:
         """Return whether this length was measured."""
@@ -45,3 +48,12 @@ class Pace:
         exponent = min(HIGHEST, max(LOWEST, exponent))
         nearest_s, nearest = (long_s, long) if length_s > long_s else (short_s, short)
         return float(nearest * (length_s / nearest_s) ** exponent)
+
+    def peak_bytes(self, length_s: float) -> int:
+        """Forecast the peak memory at some length, on the line through the two longest measured ones; 0 if unknown."""
+        points = sorted(self._peaks.items())[-2:]
+        if not points:
+            return 0
+        (short_s, low), (long_s, high) = points[0], points[-1]
+        slope = max(0.0, (high - low) / (long_s - short_s)) if long_s > short_s else 0.0
+        return round(high + slope * max(0.0, length_s - long_s))

@@ -114,6 +114,13 @@ class CellWork:
             claim.done()
         return Outcome()
 
+    def is_complete(self, slicing: Slicing) -> bool:
+        """Return whether every slice is stored, and the cells are not."""
+        if self._is_over():
+            return False
+        run = self.directory.path
+        return all(read_part(run, self.unit, clips) for clips in slicing.slices())
+
     def join(self, slicing: Slicing) -> Outcome:
         """Put the slices together, where all are stored and no other process does so."""
         run = self.directory.path

@@ -26,11 +26,11 @@ def test_dry_run_lists_cells_and_writes_nothing(
 ) -> None:
     answer = niah(*material.run(tmp_path / "out"), "--dry-run")
     assert answer.status == 0
-    assert answer.stdout.splitlines() == [
-        "tiny, needle alone",
-        "tiny, zero, 12 s, position 0.5",
-        "2 cells, 0 of them done already; nothing was run",
-    ]
+    lines = answer.stdout.splitlines()
+    assert lines[:2] == ["tiny, needle alone", "tiny, zero, 12 s, position 0.5"]
+    assert lines[2] == "work       12 scenes, 2 min of audio"
+    assert [line.split()[0] for line in lines[2:-1]] == ["work", "time", "memory", "disk"]
+    assert lines[-1] == "2 cells, 0 of them done already; nothing was run"
     assert not (tmp_path / "out").exists()
 
 
@@ -38,12 +38,14 @@ def test_dry_run_lists_what_is_done(niah: Niah, material: Material, tmp_path: Pa
     arguments = material.run(tmp_path / "out")
     niah(*arguments)
     answer = niah(*arguments, "--lengths", "12,20", "--dry-run")
-    assert answer.stdout.splitlines() == [
+    lines = answer.stdout.splitlines()
+    assert lines[:4] == [
         "tiny, needle alone (done)",
         "tiny, zero, 12 s, position 0.5 (done)",
         "tiny, zero, 20 s, position 0.5",
-        "3 cells, 2 of them done already; nothing was run",
+        "work       6 scenes, 2 min of audio",
     ]
+    assert lines[-1] == "3 cells, 2 of them done already; nothing was run"
 
 
 @pytest.mark.parametrize(

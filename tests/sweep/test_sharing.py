@@ -34,7 +34,7 @@ os.environ["TINY_LOG"] = sys.argv[1]
 from niah.sweep import loop
 from niah.sweep.options import RunOptions
 from niah.sweep.share import Share
-from niah.cli.run import end_on_sigterm
+from niah.cli.machines import end_on_sigterm
 options = RunOptions(**{k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(sys.argv[2]).items()})
 options = loop.replace(options, out=Path(options.out))
 all_cells = loop._Sweep.all_cells

@@ -1,0 +1,36 @@
+"""The plan of a run, printed: its cells, and what those that are not done take."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from niah.cli.messages import duration, note
+from niah.system.plurals import plural
+
+if TYPE_CHECKING:
+    from niah.sweep.options import RunOptions
+    from niah.sweep.share import Share
+
+
+def print_plan(parts: "Sequence[RunOptions]", share: "Share", workers: int) -> None:
+    """List the cells of the run, mark those that are done, and forecast what the others take."""
+    from niah.sweep.dry_run import forecast, planned_cells
+
+    listed = (each for part in parts for each in planned_cells(part, note, measure=True))
+    cells = list(dict.fromkeys(listed))
+    for each in cells:
+        state = " (done)" if each.done else " (out of memory before)" if each.out_of_memory else ""
+        print(f"{each.cell}{state}")
+    costs = forecast(cells, share.slice_s)
+    if costs.cells:
+        print(f"work       {plural(costs.clips, 'scene')}, {duration(costs.audio_s)} of audio")
+        by_model = ", ".join(
+            f"{name} {'unknown' if seconds is None else duration(seconds)}"
+            for name, seconds in costs.seconds.items()
+        )
+        print(f"time       about {by_model}, by short scenes on this machine")
+        if workers > 1 and (seconds := costs.of_workers(workers)) is not None:
+            print(f"{plural(workers, 'worker'):<10} about {duration(seconds)}, set-up left out")
+        print(f"memory     about {costs.peak_bytes / 2**30:.2g} GiB at the peak")
+        print(f"disk       about {costs.score_bytes / 1e6:.3g} MB of scores")
+    done = sum(each.done for each in cells)
+    print(f"{plural(len(cells), 'cell')}, {done} of them done already; nothing was run")
