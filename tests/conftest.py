@@ -38,6 +38,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NIAH_CACHE", str(folder))
+        patch.setenv("NIAH_FIGURES", "png")  # SVG and PDF have tests of their own
         yield folder
 
 

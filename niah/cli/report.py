@@ -1,5 +1,6 @@
 """`niah report`."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -28,7 +29,7 @@ def _print_report(directory: Path) -> None:
     from niah.records.run_directory import RunDirectory
     from niah.tables.curves import points
 
-    page = write(directory, note, columns=True)
+    page = write(directory, note, columns=draws_columns())
     run = RunDirectory(directory)
     cells = points(table_without_accuracy(run.cells(), run.run_json()))
     print_json(
@@ -39,6 +40,11 @@ def _print_report(directory: Path) -> None:
             "cells": [{name: v for name, v in cell.items() if v is not None} for cell in cells],
         }
     )
+
+
+def draws_columns() -> bool:
+    """Return whether figures are drawn as SVG and PDF too: unless NIAH_FIGURES is "png", which is faster."""
+    return os.environ.get("NIAH_FIGURES", "").lower() != "png"
 
 
 def show_report(directory: Path, warn: Callable[[str], None] = lambda _: None) -> None:
@@ -55,11 +61,13 @@ def show_report(directory: Path, warn: Callable[[str], None] = lambda _: None) -
     from niah.tables.drop import results_table
     from niah.tables.effective_lengths import lengths_table
 
-    page = write(directory, warn, columns=True)
+    columns = draws_columns()
+    page = write(directory, warn, columns=columns)
     cells = RunDirectory(directory).cells()
     for table in (results_table(cells), lengths_table(cells, brief=True)):
         if table is not None:
             Console().print(table)
     print(f"tables   {directory / 'tables.md'}, tables.csv, tables.tex")
-    print(f"figures  {directory / 'figures'} (PNG; SVG and PDF for a paper's column)")
+    kinds = "PNG; SVG and PDF for a paper's column" if columns else "PNG"
+    print(f"figures  {directory / 'figures'} ({kinds})")
     print(f"report   {page}")

@@ -40,10 +40,10 @@ def fit(canvas: "Canvas", title: str) -> None:
     canvas.set_figheight(canvas.get_figheight() + more)
     draw_as_plain_text(canvas)  # also the texts of the new legend
     canvas.draw_without_rendering()
-    for axes in canvas.axes:
-        _wrap_labels(axes)
+    broken = [_wrap_labels(axes) for axes in canvas.axes]
     if len(medium().formats) > 1:  # arranged once, not again for every format
-        canvas.draw_without_rendering()
+        if any(broken):
+            canvas.draw_without_rendering()
         canvas.set_layout_engine("none")
 
 
@@ -68,15 +68,19 @@ def _text_width(canvas: "Canvas", text: Any) -> float:
     return float(box.width) / float(canvas.dpi)
 
 
-def _wrap_labels(axes: "Axes") -> None:
-    """Break the panel's title and axis labels where they are longer than the panel."""
+def _wrap_labels(axes: "Axes") -> bool:
+    """Break the panel's title and axis labels where they are longer than the panel; return whether any was."""
     figure = axes.figure
     box = axes.get_window_extent()
     width, height = box.width / figure.dpi, box.height / figure.dpi
+    changed = False
     for text, room in (
         (axes.title, width),
         (axes.xaxis.label, width),
         (axes.yaxis.label, height),
     ):
         if text.get_text():
-            text.set_text(wrapped(text.get_text(), room, float(text.get_fontsize())))
+            before = text.get_text()
+            text.set_text(wrapped(before, room, float(text.get_fontsize())))
+            changed |= text.get_text() != before
+    return changed

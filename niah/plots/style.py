@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from niah.plots.layout import fit
 from niah.plots.medium import COLUMN, PAGE, drawn_for, medium
@@ -210,8 +210,20 @@ _METADATA: dict[str, dict[str, Any]] = {  # without dates: the same run gives th
 def _write(canvas: "Canvas", file: Path, kind: str) -> Path:
     target = file.with_name(f"{file.name.removesuffix('.png')}.{kind}")
     with atomic.atomic_write(target) as stream:
-        canvas.savefig(stream, format=kind, metadata=_METADATA[kind])
+        if kind == "png":
+            canvas.savefig(stream, format=kind, metadata=_METADATA[kind])
+        else:
+            _print(canvas, stream, kind)
     return target
+
+
+def _print(canvas: "Canvas", stream: IO[bytes], kind: str) -> None:
+    """Write a vector figure that is arranged already; `savefig` would draw it twice."""
+    from matplotlib.backends.backend_pdf import FigureCanvasPdf
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    writer: Any = {"pdf": FigureCanvasPdf, "svg": FigureCanvasSVG}[kind](canvas)
+    getattr(writer, f"print_{kind}")(stream, metadata=_METADATA[kind])
 
 
 def draw_all(draw: Callable[[], list[Figure]]) -> list[Figure]:

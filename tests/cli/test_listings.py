@@ -104,17 +104,22 @@ def test_json_is_what_the_listings_say(niah: Niah) -> None:
     assert {each["name"] for each in haystacks} >= {"zero", "silence", "gaussian", "babble"}
 
 
-def test_json_of_a_check_and_a_report(niah: Niah, tmp_path: Path) -> None:
+def test_json_of_a_check_and_a_report(
+    niah: Niah, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = shutil.copytree(tiny.REPOSITORY / "results" / "gate", tmp_path / "gate")
     answer = niah("check", run, "--against", tiny.REPOSITORY / "results" / "gate", "--json")
     checked = json.loads(answer.stdout)
     assert (answer.status, checked["ok"]) == (0, True)
     assert {each["verdict"] for each in checked["comparisons"]} == {"ok"}
     assert all(each["difference"] == 0 for each in checked["comparisons"])
+    monkeypatch.delenv("NIAH_FIGURES")  # as for a user
     reported = json.loads(niah("report", run, "--json").stdout)
     assert len(reported["cells"]) == 6
     assert all(Path(path).is_file() for path in (reported["report"], *reported["tables"]))
     assert [Path(path).name for path in reported["figures"]] == ["length-zero.png"]
+    drawn = {path.name for path in (run / "figures").iterdir()}
+    assert drawn == {f"length-zero.{kind}" for kind in ("png", "svg", "pdf")}
 
 
 def test_quiet_says_results_and_errors_only_and_verbose_more(
