@@ -1,6 +1,7 @@
 """Generated parts of docs/: the columns of cells.csv, the command line, default needles and label vocabularies."""
 
 import inspect
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -72,6 +73,7 @@ def _command(name: str, command: Any) -> Iterator[str]:
         yield f"## {name}"
     yield inspect.cleandoc(command.help or "").replace("\f", "")
     usage = " ".join(command.collect_usage_pieces(context))
+    usage = re.sub(r"\{(\w+)\}", lambda match: match[1].upper(), usage)
     yield f"```text\n{name} {usage}\n```"
     parameters = [each for each in command.get_params(context) if each.name != "help"]
     panels: dict[str, list[Any]] = {}

@@ -34,6 +34,7 @@ from niah.cli import (
     verify,
 )
 from niah.cli.messages import fail
+from niah.cli.panels import grouped
 from niah.errors import NiahError
 from niah.system.verbosity import is_verbose, set_verbosity
 from niah.version import __version__
@@ -102,7 +103,7 @@ for command in (
     haystacks.haystacks,
     train.train,
 ):
-    app.command()(command)
+    app.command()(grouped(command))
 app.add_typer(models.app, name="models")
 app.add_typer(data.app, name="data")
 

@@ -1,6 +1,7 @@
 """Help, version and listings; commands that only read runs do without torch."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -34,6 +35,19 @@ def test_the_help_of_run_has_the_usual_options_first(niah: Niah) -> None:
     assert places == sorted(places)
     groups = ("Models", "Needles", "Scenes", "Sliding windows", "How it is run", "Further axes")
     assert all(group in shown for group in groups)
+
+
+@pytest.mark.parametrize(
+    "command", ["bench", "causes", "locate", "preview", "train", "run", "scenes"]
+)
+def test_commands_of_many_options_group_them(niah: Niah, command: str) -> None:
+    """No group is long: the usual options come first, the others below their headings."""
+    shown = niah(command, "--help").stdout
+    boxes = re.findall(r"^╭─ (.*?) ─.*?$(.*?)^╰", shown, flags=re.MULTILINE | re.DOTALL)
+    groups = {title: len(re.findall(r"^│\s+\*?\s*--\w", box, re.MULTILINE)) for title, box in boxes}
+    assert len(groups) >= 2, groups
+    assert max(groups.values()) <= 10, groups
+    assert next(iter(groups)) in ("Arguments", "Options")
 
 
 def test_the_listings_list_what_there_is(niah: Niah) -> None:
