@@ -115,6 +115,17 @@ def vocabulary(name_or_csv: str | Path) -> Vocabulary:
     return _read(Path(name_or_csv), Path(name_or_csv).stem)
 
 
+def display_name(id_: str) -> str:
+    """Return the display name of a class of a shipped vocabulary ("Knock" of /m/07r4wb8); another id as it is."""
+    return _display_names().get(id_, id_)
+
+
+@cache
+def _display_names() -> Mapping[str, str]:
+    shipped = [_shipped(name) for name in NAMES]
+    return {id_: name for each in shipped for id_, name in zip(each.ids, each.names, strict=True)}
+
+
 @cache
 def _shipped(name: str) -> Vocabulary:
     return _read(_FOLDER / f"{name}.csv", name)

@@ -34,6 +34,7 @@ from niah.records.schema import BASE_LENGTH_S
 from niah.records.scores import ClipScores
 from niah.tables.curves import points
 from niah.tables.table import Table
+from niah.vocabularies import display_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,7 +118,7 @@ def needle_free_control(
 
 def _texts(of: Control) -> tuple[str, ...]:
     worst = of.alarms.worst(of.classes, WORST)
-    named = ", ".join(f"{name} ({100 * share:.0f} %)" for name, share in worst)
+    named = ", ".join(f"{display_name(id_)} ({100 * share:.0f} %)" for id_, share in worst)
     return (
         length_name(of.length_s),
         f"{of.scenes}",
@@ -181,7 +182,7 @@ def _seam(
         scores, reference = run.read_scores(point["cell"]), run.read_scores(each["cell"])
         drift = score_drift(scores.probabilities, reference.probabilities)
         most = int(np.abs(drift).argmax())
-        largest = f"{scores.classes[most]} ({drift[most]:+.2f})"
+        largest = f"{display_name(scores.classes[most])} ({drift[most]:+.2f})"
         length = length_name(point["length_s"])
         yield (
             _about(_kind(point)),
