@@ -44,7 +44,7 @@ def mamba_ssm_reference() -> Any:
     pytest.importorskip("einops")
     packages = ["mamba_ssm", "mamba_ssm.ops", "mamba_ssm.ops.triton", "mamba_ssm.utils"]
     stubs = ["selective_scan_cuda", "mamba_ssm.ops.triton.layer_norm"]
-    before = {name: sys.modules.get(name) for name in (*packages, *stubs)}
+    before = _mamba_modules()
     try:
         for name in packages:  # without the packages' own __init__, which import everything
             package = ModuleType(name)
@@ -55,9 +55,16 @@ def mamba_ssm_reference() -> Any:
         sys.modules[stubs[1]]._layer_norm_fwd = None  # type: ignore[attr-defined]
         interface = importlib.import_module("mamba_ssm.ops.selective_scan_interface")
     finally:
-        for name, module in before.items():
-            if module is None:
-                sys.modules.pop(name, None)
-            else:
-                sys.modules[name] = module
+        for name in _mamba_modules():
+            del sys.modules[name]  # the interface too: on a device the real one is imported later
+        sys.modules.update(before)
     return interface.selective_scan_ref
+
+
+def _mamba_modules() -> dict[str, ModuleType]:
+    """The imported modules of mamba-ssm, its extension included."""
+    return {
+        name: module
+        for name, module in sys.modules.items()
+        if name == "selective_scan_cuda" or name.split(".")[0] == "mamba_ssm"
+    }

@@ -1,20 +1,25 @@
 """Compile the Triton kernels to machine code for an H100 or H200; needs no GPU (Triton brings its assembler).
 
-    python -m tests.helpers.triton_compile forward     the kernels of inference, bfloat16, DASS's first stage
-    python -m tests.helpers.triton_compile all         and the backward ones, float32 too, DASS's last stage, AuM
+    python -m tests.helpers.triton_compile forward     the kernels of DASS's third stage, in bfloat16
+    python -m tests.helpers.triton_compile all         those of its other stages and dtypes, backward, carry, AuM
 
-Prints a JSON object: kernel and configuration -> bytes of machine code. The interpreter accepts what the compiler does
-not, so this is the only check of that where there is no device.
+Prints a JSON object: kernel and configuration -> bytes of machine code, registers, instructions of its loops. The
+interpreter accepts what the compiler does not, so this is the only check of that where there is no device.
 """
 
 import json
+import re
+import subprocess
 import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
+from niah.networks.dass import fused_kernels
 from niah.scan.triton import carry as triton_carry
 from niah.scan.triton import cross_backward as triton_cross_backward
 from niah.scan.triton import cross_forward as triton_cross
@@ -22,12 +27,18 @@ from niah.scan.triton import sequence_backward as triton_sequence_backward
 from niah.scan.triton import sequence_forward as triton_sequence
 
 HOPPER = GPUTarget("cuda", 90, 32)
-WIDE = {"rows_size", "p_size", "B_size"}  # int64
-MAPS = {"x", "u", "p", "y", "z", "B", "C", "gy", "gu", "gz", "dt_weight", "dt_bias"}
-LENGTHS = {"T", "L", "line", "lines", "pieces", "chunks", "slabs", "items", "blocks"}
+WIDE = {"rows_size", "p_size", "B_size", "split", "v_stride", "u_stride"}  # int64
+MAPS = {"x", "u", "p", "y", "z", "B", "C", "gy", "gu", "gz", "dt_weight", "dt_bias", "v", "out"}
+MAPS |= {"kernel", "weight", "bias", "add", "before"}
+LENGTHS = {"T", "L", "line", "lines", "pieces", "chunks", "slabs", "items", "blocks", "scans"}
+LENGTHS |= {"row_lines", "column_lines", "rows", "columns", "window", "first"}
+NUMBERS = {"eps"}
+TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
 
 
-def compiled(kernel: Any, constants: dict[str, Any], kind: str, warps: int) -> int:
+def compiled(
+    kernel: Any, constants: dict[str, Any], kind: str, options: dict[str, int]
+) -> dict[str, Any]:
     signature, given, aligned = {}, {}, {}
     for index, name in enumerate(kernel.arg_names):
         if name in constants:
@@ -35,11 +46,52 @@ def compiled(kernel: Any, constants: dict[str, Any], kind: str, warps: int) -> i
         elif name in LENGTHS | WIDE:
             signature[name] = "i64" if name in WIDE else "i32"
             check_length(kernel, index, name)
+        elif name in NUMBERS:
+            signature[name] = "fp32"
         else:
             signature[name] = f"*{kind}" if name in MAPS else "*fp32"
             aligned[(index,)] = [["tt.divisibility", 16]]
     source = ASTSource(kernel, signature, given, aligned)
-    return len(triton.compile(source, target=HOPPER, options={"num_warps": warps}).asm["cubin"])
+    code = triton.compile(source, target=HOPPER, options=options).asm["cubin"]
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(code)
+        file.flush()
+        usage, text = (
+            subprocess.run([TOOLS / tool, flag, file.name], capture_output=True, text=True).stdout
+            for tool, flag in (("cuobjdump", "-res-usage"), ("nvdisasm", "-c"))
+        )
+    registers = max(int(n) for n in re.findall(r"REG:(\d+)", usage))
+    return {"bytes": len(code), "registers": registers, "loops": loops(text)}
+
+
+def loops(text: str) -> list[dict[str, int]]:
+    """Count instructions, barriers and special functions in each innermost loop of a disassembly, longest first."""
+    instructions: list[str] = []
+    labels: dict[str, int] = {}
+    for line in text.splitlines():
+        if match := re.match(r"\s*(\.L_x_\d+):", line):
+            labels[match[1]] = len(instructions)
+        elif match := re.match(r"\s*/\*[0-9a-f]{4,}\*/\s+(.*?);", line):
+            instructions.append(match[1])
+    ranges = []
+    for at, instruction in enumerate(instructions):
+        match = re.search(r"BRA[^`]*`\((\.L_x_\d+)\)", instruction)
+        if match and labels.get(match[1], len(instructions)) < at:
+            ranges.append((labels[match[1]], at + 1))
+    inner = [
+        one
+        for one in ranges
+        if not any(o != one and o[0] >= one[0] and o[1] <= one[1] for o in ranges)
+    ]
+    counted = [
+        {
+            "instructions": stop - start,
+            "barriers": sum("BAR." in x for x in instructions[start:stop]),
+            "special": sum("MUFU" in x for x in instructions[start:stop]),
+        }
+        for start, stop in inner
+    ]
+    return sorted(counted, key=lambda loop: -loop["instructions"])
 
 
 def check_length(kernel: Any, index: int, name: str) -> None:
@@ -51,35 +103,48 @@ def check_length(kernel: Any, index: int, name: str) -> None:
         raise SystemExit(f"{kernel.__name__}: argument {name} must be annotated tl.int64")
 
 
-def jobs(which: str) -> list[tuple[str, Any, dict[str, Any], str, int]]:
-    """(name, kernel, constants, kind of the maps, warps)."""
-    stages = {"first": (32, 96, 6, 16), "last": (4, 768, 48, 64)}
-    found: list[tuple[str, Any, dict[str, Any], str, int]] = []
-    for stage, (F, C, R, rank) in stages.items():
-        sizes = {"F": F, "C": C, "R": R, "RANK": rank, "M": 32, "WIDTH": 32}
-        for kind, precision in (("bf16", "tf32"), ("fp32", "ieee")):
-            if which == "forward" and (stage, kind) != ("first", "bf16"):
+Job = tuple[str, Any, dict[str, Any], str, dict[str, int]]
+
+
+def jobs(which: str) -> list[Job]:
+    """(name, kernel, constants, kind of the maps, options)."""
+    stages = {"first": (32, 96, 6, 8), "third": (8, 384, 24, 32), "last": (4, 768, 48, 64)}
+    found: list[Job] = []
+    limit = {"num_warps": 4, "maxnreg": triton_cross.REGISTERS}
+    for stage, (F, C, R, P) in stages.items():
+        sizes = {"F": F, "C": C, "R": R, "P": P, "LOADED": P, "RANK": max(16, P), "M": 32}
+        for kind, precision in (("bf16", "half"), ("bf16", "tf32"), ("fp32", "tf32x3")):
+            if which == "forward" and (stage, precision) != ("third", "half"):
                 continue
-            tile = {**sizes, "PRECISION": precision}
-            name = f"{stage} {kind}"
+            tile = {**sizes, "WIDTH": 32, "PRECISION": precision, "PTX": True}
+            name = f"{stage} {kind} {precision}"
             pairs = triton_cross._line_pairs
-            found.append((f"pairs {name}", pairs, {**tile, "ADJOINT": False}, kind, 4))
-            found.append((f"outputs {name}", triton_cross._outputs, tile, kind, 4))
-            if which == "all":
-                found.append((f"adjoints {name}", pairs, {**tile, "ADJOINT": True}, kind, 4))
+            found.append((f"pairs {name}", pairs, {**tile, "ADJOINT": False}, kind, limit))
+            found.append((f"outputs {name}", triton_cross._outputs, tile, kind, limit))
+            if which == "all" and precision != "half":
+                found.append((f"adjoints {name}", pairs, {**tile, "ADJOINT": True}, kind, limit))
                 backward = triton_cross_backward._gradients
-                found.append((f"gradients {name}", backward, tile, kind, 8))
+                tile = {key: value for key, value in tile.items() if key not in ("PTX", "LOADED")}
+                found.append((f"gradients {name}", backward, tile, kind, {"num_warps": 8}))
+    plain = {"num_warps": 4}
+    norm = {"C": 96, "PADDED": 128, "M": 32, "BEFORE": False, "ADD": True}
+    found.append(("layer norm", fused_kernels._layer_norm, norm, "bf16", plain))
+    depthwise, wide = {"F": 32, "C": 96, "M": 16, "WIDTH": 128}, {"num_warps": 8}
+    found.append(("depthwise", fused_kernels._depthwise_silu, depthwise, "bf16", wide))
+    if which == "forward":
+        return found
     carry = {"LANES": 96, "BLOCK": 64, "WIDTH": 32}
-    found.append(("carry totals", triton_carry._block_totals, carry, "fp32", 4))
-    found.append(("carry states", triton_carry._states, carry, "fp32", 4))
+    found.append(("carry totals", triton_carry._block_totals, carry, "fp32", plain))
+    found.append(("carry states", triton_carry._states, carry, "fp32", plain))
+    short = triton_carry._short_map_states
+    found.append(("carry short", short, {**carry, "WIDTH": 16}, "fp32", plain))
     for reverse in (False, True):
         tile = {"E": 1536, "N": 16, "STATES": 16, "WIDTH": 32, "REVERSE": reverse}
-        pairs = triton_sequence._line_pairs
-        found.append((f"sequence {reverse}", triton_sequence._outputs, tile, "bf16", 1))
-        found.append((f"sequence pairs {reverse}", pairs, {**tile, "ADJOINT": False}, "bf16", 1))
-        if which == "all":
-            backward = triton_sequence_backward._gradients
-            found.append((f"sequence gradients {reverse}", backward, tile, "bf16", 1))
+        pairs, one = triton_sequence._line_pairs, {"num_warps": 1}
+        found.append((f"sequence {reverse}", triton_sequence._outputs, tile, "bf16", one))
+        found.append((f"sequence pairs {reverse}", pairs, {**tile, "ADJOINT": False}, "bf16", one))
+        backward = triton_sequence_backward._gradients
+        found.append((f"sequence gradients {reverse}", backward, tile, "bf16", one))
     return found
 
 

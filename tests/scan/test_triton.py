@@ -260,7 +260,7 @@ def test_offsets_past_2_to_the_31_elements(tmp_path: Any, monkeypatch: pytest.Mo
     expected = [torch.empty(little.states_size) for _ in range(2)]
     rest = (*small[2:5],)
     triton_cross_forward._line_pairs[(8,)](
-        *small[:2], *rest, *expected, *little.extent, **little.tile, ADJOINT=False
+        *small[:2], *rest, *expected, *little.extent, **little.tile, **little.options, ADJOINT=False
     )
     last_programs = (big.slabs - 1) * 8
     with monkeypatch.context() as patch:
@@ -270,7 +270,7 @@ def test_offsets_past_2_to_the_31_elements(tmp_path: Any, monkeypatch: pytest.Mo
             lambda x, y, z: setattr(interpreter_builder, "grid_idx", (x + last_programs, y, z)),
         )
         triton_cross_forward._line_pairs[(8,)](
-            u, p, *rest, decay, value, *big.extent, **big.tile, ADJOINT=False
+            u, p, *rest, decay, value, *big.extent, **big.tile, **big.options, ADJOINT=False
         )
     for k in range(4):
         lines = (big.F * big.chunks, big.T)[k % 2]
@@ -289,21 +289,22 @@ def test_offsets_past_2_to_the_31_elements(tmp_path: Any, monkeypatch: pytest.Mo
 
 @pytest.mark.gpu
 def test_one_compilation_serves_every_length() -> None:
-    def compiled() -> int:
-        kernels = (
-            triton_cross_forward._line_pairs,
-            triton_cross_forward._outputs,
-            triton_carry._states,
-        )
-        return sum(len(cache[0]) for kernel in kernels for cache in kernel.device_caches.values())
+    kernels = (
+        triton_cross_forward._line_pairs,
+        triton_cross_forward._outputs,
+        triton_carry._short_map_states,
+        triton_carry._states,
+    )
 
-    counts = []
+    def compiled() -> list[int]:
+        caches = [kernel.device_caches.values() for kernel in kernels]
+        return [sum(len(cache[0]) for cache in each) for each in caches]
+
+    before = compiled()
     for columns in (1, 16, 17, 1000, 1024, 100_000):
-        args = [x.cuda() for x in arguments((1, columns, 8, 32, 2))]
+        args = [x.cuda() for x in arguments((1, columns, 8, 64, 3))]
         cross_scan(*args, backend="triton")
-        counts.append(compiled())
-    assert counts[0] > 0
-    assert len(set(counts)) == 1
+    assert [now - then for now, then in zip(compiled(), before, strict=True)] == [1, 1, 1, 1]
 
 
 def test_every_launch_is_made_on_the_tensors_device(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,14 +97,20 @@ def feature_map(network: Dass, features: Tensor, tiling: Tiling = DEFAULT) -> Te
         (B, T, F, C).
     """
     threaded = _is_threaded(network)
+    fused = _is_fused(network)
+    if fused:
+        from niah.networks.dass.fused import prepared
     with single_threaded_torch() if threaded else nullcontext():
-        tiled_pass = _TiledPass(network, features, tiling, threaded=threaded)
+        tiled_pass = _TiledPass(network, features, tiling, threaded=threaded, fused=fused)
         for stage in network.layers:
             assert isinstance(stage, Stage)
             for block in stage.blocks:
                 assert isinstance(block, Block)
-                tiled_pass.advance(block)
-            tiled_pass.convolve(Windowed(stage.downsample.children()))
+                if fused:
+                    prepared(block).advance(tiled_pass.x, tiled_pass.room)
+                else:
+                    tiled_pass.advance(block)
+            tiled_pass.convolve(Windowed(stage.downsample.children(), fused=fused))
         return tiled_pass.normalised()
 
 
@@ -114,17 +120,26 @@ def _is_threaded(network: Dass) -> bool:
     return choose_backend(like, network.scan_backend) == "cpu" and like.dtype == torch.float32
 
 
+def _is_fused(network: Dass) -> bool:
+    """Return whether blocks run in few launches of Triton's; autocast, which chooses dtypes itself, wants torch's."""
+    like = next(network.parameters())
+    triton = choose_backend(like, network.scan_backend) == "triton"
+    return triton and not torch.is_autocast_enabled(like.device.type)
+
+
 class _TiledPass:
     """The residual map x (B, T, F, C) on its way through the network, in one of two buffers."""
 
-    def __init__(self, network: Dass, features: Tensor, tiling: Tiling, *, threaded: bool) -> None:
+    def __init__(
+        self, network: Dass, features: Tensor, tiling: Tiling, *, threaded: bool, fused: bool
+    ) -> None:
         self.norm = network.classifier.norm
         self.tiling = tiling
         self.threaded = threaded
         self.like = next(network.parameters())
         self.buffer = self.spare = self.like.new_empty(0)
         self.x = features.unsqueeze(-1)
-        self.convolve(Windowed(network.patch_embed))
+        self.convolve(Windowed(network.patch_embed, fused=fused))
 
     def convolve(self, layers: Windowed) -> None:
         """Replace x by the output of a stack of convolutions."""
@@ -132,7 +147,12 @@ class _TiledPass:
             return
         x, columns = self.x, self.x.shape[1]
         shape = x.shape[0], layers.size(columns), layers.size(x.shape[2]), layers.channels
-        out = self._room(*shape)
+        if not self.threaded and len(self._windows(*shape)) == 1:
+            whole = layers.window(x[:, :columns].to(self.like), 0, shape[1], columns)
+            self.x = whole.to(self.like)
+            self.buffer = self.spare = self.like.new_empty(0)
+            return
+        out = self.room(*shape)
 
         def window(start: int, stop: int, first: int, last: int) -> None:
             low, high = layers.needs(first, last, columns)
@@ -145,7 +165,9 @@ class _TiledPass:
 
     def advance(self, block: Block) -> None:
         """Run one block, with x in place."""
-        u = self._room(*self.x.shape)
+        u = self.room(*self.x.shape)
+        if torch.is_autocast_enabled(u.device.type):  # as in training, where u leaves a convolution
+            u = u.new_empty(u.shape, dtype=torch.get_autocast_dtype(u.device.type))
         work = _BlockWork(block, self.x, u, fused=self.threaded)
         if self.threaded and self._is_short(u):
             self._scan_whole(work, self._chunks(self.x, self._items(work)))
@@ -239,13 +261,16 @@ class _TiledPass:
 
     def normalised(self) -> Tensor:
         """Return x after the classifier's norm, as a new tensor; x is then no longer valid."""
+        if not self.threaded and len(self._windows(*self.x.shape)) == 1:
+            out: Tensor = self.norm(self.x)
+            return out
         self.spare = self.spare.new_empty(0)
         out = torch.empty_like(self.x)
         for start, stop, first, last in self._chunks(self.x):
             out[start:stop, first:last] = self.norm(self.x[start:stop, first:last])
         return out
 
-    def _room(self, *shape: int) -> Tensor:
+    def room(self, *shape: int) -> Tensor:
         """Return a map in the buffer that is free."""
         count = torch.Size(shape).numel()
         if self.spare.numel() < count:
@@ -256,14 +281,17 @@ class _TiledPass:
         """Return the jobs: chunks of `items` items on a CPU, of equal size, else slabs of the whole batch."""
         batch, columns, rows, channels = x.shape
         if not self.threaded:
-            return [
-                (0, batch, *span) for span in spans(0, columns, self.tiling.slab // (batch * rows))
-            ]
+            return self._windows(*x.shape)
         share = -(-columns * batch // threads_of_jobs())
         worthwhile = -(-self.tiling.job // (rows * channels))
         size = min(self.tiling.chunk // rows, max(share, worthwhile))
         groups = spans(0, batch, items)
         return [(*group, *span) for group in groups for span in spans(0, columns, size)]
+
+    def _windows(self, batch: int, columns: int, rows: int, _: int) -> list[Chunk]:
+        """Return slabs of the whole batch."""
+        size = self.tiling.slab // (batch * rows)
+        return [(0, batch, *span) for span in spans(0, columns, size)]
 
     def _do(self, function: Callable[..., None], chunks: list[Chunk]) -> None:
         if self.threaded:

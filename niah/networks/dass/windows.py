@@ -20,8 +20,15 @@ class Windowed:
     Kernels are transposed to the map's axis order once, so that one object serves all windows of a forward pass.
     """
 
-    def __init__(self, layers: Iterable[nn.Module]) -> None:
-        self.layers = list(layers)
+    def __init__(self, layers: Iterable[nn.Module], *, fused: bool = False) -> None:
+        """Prepare layers.
+
+        Args:
+            layers: convolutions, LayerNorms, pointwise layers.
+            fused: whether LayerNorms are Triton kernels, which also add the bias of the convolution before them.
+        """
+        self.layers = [layer for layer in layers if not isinstance(layer, nn.Identity)]
+        self.fused = fused
         self.kernels = {
             layer: layer.weight.transpose(2, 3).contiguous(memory_format=torch.channels_last)
             for layer in self.layers
@@ -63,13 +70,26 @@ class Windowed:
         for conv in reversed(self.kernels):
             spans[conv] = first, last = self._span(conv, first, last)
             first, last = max(first, 0), min(last, lengths[conv])
-        for layer in self.layers:
+        for i, layer in enumerate(self.layers):
             if isinstance(layer, nn.Conv2d):
                 before, after = -spans[layer][0], spans[layer][1] - lengths[layer]
-                x = self._convolve(x, layer, max(before, 0), max(after, 0))
+                if self.fused and x.shape[1] == lengths[layer]:  # the convolution pads by itself
+                    before = after = 0
+                    padding = _geometry(layer)[2]
+                else:
+                    padding = 0
+                x = self._convolve(x, layer, max(before, 0), max(after, 0), padding)
+            elif self.fused and isinstance(layer, nn.LayerNorm):
+                x = self._normalise(x, layer, self.layers[i - 1])
             else:
                 x = layer(x)
         return x
+
+    def _normalise(self, x: Tensor, norm: nn.LayerNorm, last: nn.Module) -> Tensor:
+        from niah.networks.dass.fused_kernels import layer_norm
+
+        bias = last.bias if isinstance(last, nn.Conv2d) else None
+        return layer_norm(x.contiguous(), norm.weight, norm.bias, norm.eps, before=bias)
 
     def _lengths(self, columns: int) -> list[tuple[nn.Conv2d, int]]:
         """Return each convolution with its number of input columns."""
@@ -84,14 +104,17 @@ class Windowed:
         size, stride, padding = _geometry(conv)
         return first * stride - padding, (last - 1) * stride - padding + size
 
-    def _convolve(self, x: Tensor, conv: nn.Conv2d, before: int, after: int) -> Tensor:
+    def _convolve(
+        self, x: Tensor, conv: nn.Conv2d, before: int, after: int, padding_in_time: int
+    ) -> Tensor:
         if before or after:
             x = F.pad(x, (0, 0, 0, 0, before, after))
-        padding = (0, _geometry(conv)[2])  # time is padded above
+        padding = (padding_in_time, _geometry(conv)[2])
         kernel = self.kernels[conv]
-        y = F.conv2d(
-            x.permute(0, 3, 1, 2), kernel, conv.bias, conv.stride, padding, groups=conv.groups
-        )
+        bias = (
+            None if self.fused else conv.bias
+        )  # every convolution of a map has its norm behind it
+        y = F.conv2d(x.permute(0, 3, 1, 2), kernel, bias, conv.stride, padding, groups=conv.groups)
         return y.permute(0, 2, 3, 1)
 
 

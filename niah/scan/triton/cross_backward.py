@@ -21,16 +21,14 @@ from torch import Tensor
 
 from niah.scan.triton.cross_forward import (
     CrossScanPlan,
-    _coordinates,
     _entering,
     _weights,
     line_states,
 )
 from niah.scan.triton.lines import slab_extent, sweep_sizes
-from niah.scan.triton.steps import sigmoid, softplus
+from niah.scan.triton.steps import LN_2, LOG2_E, sigmoid, softplus
 
 EXTRA_ROWS = tl.constexpr(3)  # beside the projection's: bias, A, D
-LN_2 = tl.constexpr(0.6931471805599453)
 
 
 def gradients(plan: CrossScanPlan, saved: tuple[Tensor, ...], gy: Tensor) -> tuple[Tensor, ...]:
@@ -46,10 +44,11 @@ def gradients(plan: CrossScanPlan, saved: tuple[Tensor, ...], gy: Tensor) -> tup
     """
     u, p, dt_weight, dt_bias, A, D, states = saved
     adjoints = line_states(plan, gy, p, dt_weight, dt_bias, A, adjoint=True)
-    workers = max(1, min(plan.batch * plan.slabs, plan.programs // plan.channel_blocks))
+    # eight warps of a program leave no registers for a second one on a processor
+    workers = max(1, min(plan.batch * plan.slabs, plan.processors // plan.channel_blocks))
     programs = workers * plan.channel_blocks
     scratch = torch.empty(2, programs * plan.slab_size, device=u.device)
-    tile = plan.tile
+    tile = {name: size for name, size in plan.tile.items() if name != "LOADED"}
     rank = tile["RANK"]
     sums = torch.zeros(workers, 4, rank + EXTRA_ROWS.value, plan.C, device=u.device)
     gu = torch.empty_like(u)
@@ -57,6 +56,7 @@ def gradients(plan: CrossScanPlan, saved: tuple[Tensor, ...], gy: Tensor) -> tup
     _gradients[(programs,)](
         u, p, dt_weight, dt_bias, A, D, states, adjoints, gy, scratch[0], scratch[1], gu, gp, sums,
         plan.batch * plan.slabs, p.numel(), *plan.extent, **tile, num_warps=8,
+        PRECISION="tf32" if plan.precision == "half" else plan.precision,
     )  # fmt: skip
     total = sums.sum(0)
     gW = total[:, : plan.R].transpose(1, 2)
@@ -65,12 +65,22 @@ def gradients(plan: CrossScanPlan, saved: tuple[Tensor, ...], gy: Tensor) -> tup
     return tuple(g.to(x.dtype) for g, x in zip(computed, saved, strict=False))
 
 
+@triton.jit
+def _coordinates(p, step, inside, R: tl.constexpr, P: tl.constexpr, RANK: tl.constexpr):
+    """Return the coordinates (M, RANK) of one step a lane, and the offset (M,) of its B, from a direction's `p`."""
+    r = tl.arange(0, RANK)
+    offset = step * (4 * P)
+    mask = inside[:, None] & (r < R)[None, :]
+    value = tl.load(p + offset[:, None] + r[None, :], mask=mask, other=0.0)
+    return value.to(tl.float32), offset + R
+
+
 @triton.jit(do_not_specialize=["items", "T", "line", "pieces", "chunks", "slabs"])
 def _gradients(
     u, p, dt_weight, dt_bias, A, D, states, adjoints, gy, saved_states, saved_sums, gu, gp, sums,
     items, p_size: tl.int64, T, line, pieces, chunks, slabs, rows_size: tl.int64,
-    F: tl.constexpr, C: tl.constexpr, R: tl.constexpr, RANK: tl.constexpr, M: tl.constexpr,
-    WIDTH: tl.constexpr, PRECISION: tl.constexpr,
+    F: tl.constexpr, C: tl.constexpr, R: tl.constexpr, P: tl.constexpr, RANK: tl.constexpr,
+    M: tl.constexpr, WIDTH: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Process slabs one after another for a fixed channel block, so that each program has its own sums."""
     channel_blocks: tl.constexpr = (C + WIDTH - 1) // WIDTH
@@ -95,8 +105,9 @@ def _gradients(
             reverse = k >= 2
             groups, steps, stride, lines = sweep_sizes(k, columns, T, line, chunks, F, M)
             weight, bias, a = _weights(k, c, dt_weight, dt_bias, A, C, R, RANK)
+            weight, a = weight.to(tl.float32), a * LOG2_E
             once = tl.where(k == 0, skip, 0.0)
-            part = p + first * (4 * (R + 2)) + k * (R + 2)
+            part = p + first * (4 * P) + k * P
             gpart = gp + block * p_size + first * (4 * (R + 2)) + k * (R + 2)
             sum_weight = tl.zeros((RANK, WIDTH), tl.float32)
             sum_bias = tl.zeros((WIDTH,), tl.float32)
@@ -115,7 +126,7 @@ def _gradients(
                     tl.store(saved_states + step[:, None] * WIDTH + own[None, :], h, mask=full)
                     here = step[:, None] * C + c[None, :]
                     x = tl.load(u + first * C + here, mask=full, other=0.0).to(tl.float32)
-                    coordinates, column = _coordinates(part, step, inside, R, RANK)
+                    coordinates, column = _coordinates(part, step, inside, R, P, RANK)
                     z = tl.dot(coordinates, weight, input_precision=PRECISION) + bias[None, :]
                     delta = tl.where(inside[:, None], softplus(z), 0.0)
                     b = tl.load(part + column, mask=inside, other=0.0).to(tl.float32)
@@ -136,7 +147,7 @@ def _gradients(
                     x = tl.load(u + first * C + here, mask=full, other=0.0).to(tl.float32)
                     pull = tl.load(gy + first * C + here, mask=full, other=0.0).to(tl.float32)
                     before = tl.load(saved_states + local, mask=full, other=0.0)
-                    coordinates, column = _coordinates(part, step, inside, R, RANK)
+                    coordinates, column = _coordinates(part, step, inside, R, P, RANK)
                     z = tl.dot(coordinates, weight, input_precision=PRECISION) + bias[None, :]
                     delta = tl.where(inside[:, None], softplus(z), 0.0)
                     b = tl.load(part + column, mask=inside, other=0.0).to(tl.float32)
@@ -154,10 +165,10 @@ def _gradients(
                     gc = tl.sum(pull * (remembered + delta * pushed), 1)
                     gcoordinates = tl.dot(gz, tl.trans(weight), input_precision=PRECISION)
                     mask = inside[:, None] & (r < R)[None, :]
-                    at = gpart + (column - R)[:, None] + r[None, :]
-                    tl.store(at, gcoordinates, mask=mask)
-                    tl.store(gpart + column, gb, mask=inside)
-                    tl.store(gpart + column + 1, gc, mask=inside)
+                    row = gpart + step * (4 * (R + 2))
+                    tl.store(row[:, None] + r[None, :], gcoordinates, mask=mask)
+                    tl.store(row + R, gb, mask=inside)
+                    tl.store(row + R + 1, gc, mask=inside)
                     # sums over steps
                     sum_weight += tl.dot(tl.trans(coordinates), gz, input_precision=PRECISION)
                     sum_bias += tl.sum(gz, 0)

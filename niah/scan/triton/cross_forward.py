@@ -2,6 +2,10 @@
 
 The phases are described in `niah.scan.triton.cross`; `line_states` and the device functions also serve the backward
 pass.
+
+Four steps of a group of lines are taken at a time: their step sizes come from one matrix product (4 x 32 positions by
+32 channels) and change from its layout to the lanes' once, and their loads are under way together. Slabs whose lanes
+all have all their steps, which is every slab of a map but its last, run without masks.
 """
 
 from dataclasses import dataclass
@@ -12,15 +16,36 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from niah.scan.triton.carry import entering_states
-from niah.scan.triton.lines import line_starts, slab_extent, state_offset, sweep_sizes
-from niah.scan.triton.steps import LOG2_E, interpreted, softplus
+from niah.scan.triton.carry import map_states
+from niah.scan.triton.lines import (
+    is_ragged,
+    line_starts,
+    line_turns,
+    slab_extent,
+    state_offset,
+    sweep_sizes,
+)
+from niah.scan.triton.steps import (
+    LN_2,
+    LOG2_E,
+    has_ptx,
+    interpreted,
+    power_of_2,
+    quarters,
+    step_size,
+    widened,
+)
 
 LANES = 32  # lines side by side in a program
 CHANNELS = 32  # channels of a program's tile
-LINE, SHORT_LINE = 32, 16  # columns of a line along time; short ones give a small map more programs
+LINES = (
+    16,
+    8,
+    4,
+)  # columns of a line along time: short ones where a map has too few programs for the device
 PROGRAMS_PER_PROCESSOR = 3  # as many as the registers hold
-ENOUGH_PROGRAMS = 512
+REGISTERS = 168  # a thread, so that they do
+SCRATCH_BYTES = 25_000_000  # of all programs: half the L2 cache of an H100
 
 
 @dataclass(frozen=True)
@@ -32,9 +57,10 @@ class CrossScanPlan:
     F: int
     C: int
     R: int
+    P: int  # elements from one direction's coordinates to the next's
     line: int
-    programs: int  # that run at a time, each with a scratch slab
-    precision: str
+    processors: int
+    precision: str  # of the step's projection: "half", "tf32", "tf32x3", "ieee"
 
     @property
     def pieces(self) -> int:
@@ -72,6 +98,17 @@ class CrossScanPlan:
         return self.line * self.pieces * self.F * CHANNELS
 
     @property
+    def items(self) -> int:
+        """Return the slabs of all items and channel blocks."""
+        return self.batch * self.slabs * self.channel_blocks
+
+    @property
+    def programs(self) -> int:
+        """Return how many programs of the third phase run at a time, each with a scratch slab."""
+        fitting = max(1, SCRATCH_BYTES // (4 * self.slab_size))
+        return min(self.items, PROGRAMS_PER_PROCESSOR * self.processors, fitting)
+
+    @property
     def extent(self) -> tuple[int, ...]:
         """Return the sizes that the kernels take as ordinary numbers."""
         return self.T, self.line, self.pieces, self.chunks, self.slabs, self.rows_size
@@ -79,9 +116,17 @@ class CrossScanPlan:
     @property
     def tile(self) -> dict[str, Any]:
         """Return the sizes that are constants of the kernels."""
-        padded = max(16, triton.next_power_of_2(self.R))
-        sizes = {"F": self.F, "C": self.C, "R": self.R, "RANK": padded, "M": LANES}
-        return {**sizes, "WIDTH": CHANNELS, "PRECISION": self.precision}
+        padded = self.R + 2 <= self.P and triton.next_power_of_2(self.P) == self.P
+        loaded = self.P if padded else self.R
+        rank = max(16, triton.next_power_of_2(loaded))
+        sizes = {"F": self.F, "C": self.C, "R": self.R, "P": self.P, "RANK": rank, "M": LANES}
+        return {**sizes, "LOADED": loaded, "WIDTH": CHANNELS}
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Return how the kernels of the forward pass are compiled."""
+        limit = {"maxnreg": REGISTERS} if has_ptx() else {}
+        return {"PRECISION": self.precision, "PTX": has_ptx(), **limit}
 
 
 def plan_of(u: Tensor, p: Tensor, dt_weight: Tensor, line: int | None = None) -> CrossScanPlan:
@@ -89,44 +134,48 @@ def plan_of(u: Tensor, p: Tensor, dt_weight: Tensor, line: int | None = None) ->
 
     Args:
         u: (B, T, F, C).
-        p: (B, T, F, 4, R + 2).
+        p: (B, T, F, 4, R + 2), rows of any length.
         dt_weight: (4, C, R).
         line: columns of a line along time, for tests; changes results by rounding only.
     """
     batch, T, F, C = u.shape
-    blocks = batch * -(-C // CHANNELS)
-    if line is None:
-        full = blocks * -(-T // (LINE * max(1, LANES // F))) >= ENOUGH_PROGRAMS
-        line = min(T, LINE if full else SHORT_LINE)
-    exact = p.element_size() == 2 and dt_weight.element_size() == 2
-    return CrossScanPlan(
-        batch, T, F, C, dt_weight.shape[-1], line, _programs(u), "tf32" if exact else "ieee"
-    )
+    processors = 1
+    if not interpreted():
+        processors = torch.cuda.get_device_properties(u.device).multi_processor_count
+    precision = "tf32x3" if has_ptx() else "ieee"  # float32 by three products of halves
+    if p.element_size() == 2:  # the interpreter multiplies no bfloat16
+        precision = "half" if p.dtype == dt_weight.dtype and not interpreted() else "tf32"
+    rank = dt_weight.shape[-1]
+    for wanted in (line,) if line else LINES:
+        row = p.stride(3)
+        plan = CrossScanPlan(batch, T, F, C, rank, row, min(T, wanted), processors, precision)
+        if plan.items >= processors:
+            break
+    return plan
 
 
-def _programs(u: Tensor) -> int:
-    if interpreted():
-        return 2
-    return PROGRAMS_PER_PROCESSOR * torch.cuda.get_device_properties(u.device).multi_processor_count
-
-
-def outputs(plan: CrossScanPlan, inputs: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+def outputs(
+    plan: CrossScanPlan, inputs: tuple[Tensor, ...], y: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Run all three phases.
 
     Args:
         plan: sizes of the call.
-        inputs: u, p, dt_weight, dt_bias, A, D, contiguous.
+        inputs: u, p, dt_weight, dt_bias, A, D, contiguous but for the rows of p.
+        y: (B, T, F, C) to write to; None makes it. It may be u: a program reads a position before it writes it, and no
+            other program reads it.
 
     Returns:
         y (B, T, F, C), in float32 for a float16 map, else in the map's dtype; and the states that enter each line.
     """
     u, p, dt_weight, dt_bias, A, _ = inputs
     states = line_states(plan, u, p, dt_weight, dt_bias, A, adjoint=False)
-    y = torch.empty_like(u, dtype=torch.float32 if u.dtype == torch.float16 else u.dtype)
-    items = plan.batch * plan.slabs * plan.channel_blocks
-    programs = min(items, plan.programs)
-    scratch = torch.empty(programs * plan.slab_size, device=u.device)
-    _outputs[(programs,)](*inputs, states, scratch, y, items, *plan.extent, **plan.tile)
+    if y is None:
+        y = torch.empty_like(u, dtype=torch.float32 if u.dtype == torch.float16 else u.dtype)
+    scratch = torch.empty(plan.programs * plan.slab_size, device=u.device)
+    _outputs[(plan.programs,)](
+        *inputs, states, scratch, y, plan.items, *plan.extent, **plan.tile, **plan.options
+    )
     return y, states
 
 
@@ -157,38 +206,24 @@ def line_states(
     Returns:
         (states_size,) float32, in `state_offset`'s order.
     """
-    decay, value = (torch.empty(plan.states_size, device=x.device) for _ in range(2))
-    grid = (plan.batch * plan.slabs * 4 * plan.channel_blocks,)
+    decay, value = torch.empty(2, plan.states_size, device=x.device)
+    grid = (4 * plan.items,)
     _line_pairs[grid](
-        x, p, dt_weight, dt_bias, A, decay, value, *plan.extent, **plan.tile, ADJOINT=adjoint
-    )
-    parts = []
-    for first, last in ((0, plan.rows_size), (plan.rows_size, plan.states_size)):
-        shape = (2 * plan.batch, -1, plan.C)
-        parts.append(entering_states(decay[first:last].view(shape), value[first:last].view(shape)))
-    return torch.cat([each.flatten() for each in parts])
+        x, p, dt_weight, dt_bias, A, decay, value, *plan.extent,
+        **plan.tile, **plan.options, ADJOINT=adjoint,
+    )  # fmt: skip
+    return map_states(decay, value, (plan.F * plan.chunks, plan.T), plan.C)
 
 
 @triton.jit
 def _weights(k, c, dt_weight, dt_bias, A, C: tl.constexpr, R: tl.constexpr, RANK: tl.constexpr):
-    """Load one direction's step projection (RANK, WIDTH), bias and A log2 e (WIDTH,), for channels c."""
+    """Load one direction's step projection (RANK, WIDTH), bias and A (WIDTH,), for channels c."""
     r = tl.arange(0, RANK)
     inside = (r < R)[:, None] & (c < C)[None, :]
     weight = tl.load(dt_weight + (k * C + c)[None, :] * R + r[:, None], mask=inside, other=0.0)
     bias = tl.load(dt_bias + k * C + c, mask=c < C, other=0.0)
     a = tl.load(A + k * C + c, mask=c < C, other=0.0)
-    return weight.to(tl.float32), bias.to(tl.float32), a.to(tl.float32) * LOG2_E
-
-
-@triton.jit
-def _coordinates(p, step, inside, R: tl.constexpr, RANK: tl.constexpr):
-    """Return the coordinates (M, RANK) of one step a lane, and the offset (M,) of its B, from a direction's `p`."""
-    r = tl.arange(0, RANK)
-    offset = step * (4 * (R + 2))
-    mask = inside[:, None] & (r < R)[None, :]
-    return tl.load(p + offset[:, None] + r[None, :], mask=mask, other=0.0).to(
-        tl.float32
-    ), offset + R
+    return weight, bias.to(tl.float32), a.to(tl.float32)
 
 
 @triton.jit
@@ -206,12 +241,104 @@ def _entering(
     return start, count, tl.load(states + offset[:, None] + c[None, :], mask=full, other=0.0)
 
 
+@triton.jit
+def _is_step(j, low, high):
+    """Return whether low <= j < high, by one comparison of unsigned numbers."""
+    return (j - low).to(tl.uint32, bitcast=True) < (high - low).to(tl.uint32, bitcast=True)
+
+
+@triton.jit
+def _load(pointer, inside, MASKED: tl.constexpr):
+    """Load, with zeros beside the lines where there is such a place."""
+    return tl.load(pointer, mask=inside, other=0.0) if MASKED else tl.load(pointer)
+
+
+@triton.jit
+def _step_sizes(
+    p, start, low, high, stride, j, weight, bias,
+    P: tl.constexpr, LOADED: tl.constexpr, RANK: tl.constexpr, M: tl.constexpr, WIDTH: tl.constexpr,
+    PRECISION: tl.constexpr, PTX: tl.constexpr, MASKED: tl.constexpr,
+):  # fmt: skip
+    """Compute the step sizes (M, WIDTH) of turns j to j + 3 of each lane; beside a line's steps they are zero."""
+    turn = j + tl.arange(0, 4 * M) // M
+    inside = _is_step(turn, low, high)
+    r = tl.arange(0, RANK)
+    here = (start + turn * stride) * (4 * P)
+    mask = inside[:, None] & (r < LOADED)[None, :]
+    coordinates = _load(p + here[:, None] + r[None, :], mask, MASKED or LOADED < RANK)
+    if PRECISION == "half":
+        z = tl.dot(coordinates, weight)
+    else:
+        z = tl.dot(coordinates.to(tl.float32), weight.to(tl.float32), input_precision=PRECISION)
+    d = step_size(z, bias[None, :], PRECISION == "ieee" or PRECISION == "tf32x3", PTX)
+    if MASKED:
+        d = tl.where(inside[:, None], d, 0.0)
+    return quarters(d, M, WIDTH)
+
+
+@triton.jit
+def _pushed(
+    x, p, c, start, low, high, stride, j,
+    C: tl.constexpr, P: tl.constexpr, COLUMN: tl.constexpr, PTX: tl.constexpr,
+    MASKED: tl.constexpr,
+):  # fmt: skip
+    """Return ln 2 times one column of p times x, (M, WIDTH), at turn j of each lane; zero beside the line."""
+    step = start + j * stride
+    inside = _is_step(j, low, high)
+    full = inside[:, None] & (c < C)[None, :]
+    value = widened(_load(x + step[:, None] * C + c[None, :], full, MASKED), PTX)
+    scale = _load(p + step * (4 * P) + COLUMN, inside, MASKED).to(tl.float32)
+    return (scale * LN_2)[:, None] * value
+
+
+@triton.jit
+def _lead(h, d, a, pushed, ADJOINT: tl.constexpr, PTX: tl.constexpr):
+    """Return what a line hands on after one more step."""
+    decay = power_of_2(d * a[None, :], PTX)
+    return decay * (h + pushed * LOG2_E) if ADJOINT else decay * h + d * pushed
+
+
+@triton.jit
+def _put(
+    h, d, a, skip, x, p, scratch, y, own, c, start, low, high, stride, j, k,
+    C: tl.constexpr, P: tl.constexpr, R: tl.constexpr, WIDTH: tl.constexpr, PTX: tl.constexpr,
+    MASKED: tl.constexpr, DIRECTION: tl.constexpr,
+):  # fmt: skip
+    """Add the output of turn j to the sum over directions, whose last one writes it; return the state after it."""
+    step = start + j * stride
+    inside = _is_step(j, low, high)
+    full = inside[:, None] & (c < C)[None, :]
+    here = step[:, None] * C + c[None, :]
+    stored = scratch + step[:, None] * WIDTH + own[None, :]
+    value = widened(_load(x + here, full, MASKED), PTX)
+    if MASKED:
+        total = tl.load(stored, mask=full & (k > 0), other=0.0)
+        total += tl.where(k == 0, skip, 0.0)[None, :] * value
+    elif DIRECTION == 0:
+        total = skip[None, :] * value
+    else:
+        total = tl.load(stored)
+    b = _load(p + step * (4 * P) + R, inside, MASKED).to(tl.float32)
+    readout = _load(p + step * (4 * P) + R + 1, inside, MASKED).to(tl.float32)
+    h = power_of_2(d * a[None, :], PTX) * h + d * ((b * LN_2)[:, None] * value)
+    total += readout[:, None] * h
+    if MASKED:
+        tl.store(stored, total, mask=full & (k < 3))
+        tl.store(y + here, total, mask=full & (k == 3))
+    elif DIRECTION == 3:
+        tl.store(y + here, total)
+    else:
+        tl.store(stored, total)
+    return h
+
+
 @triton.jit(do_not_specialize=["T", "line", "pieces", "chunks", "slabs"])
 def _line_pairs(
     x, p, dt_weight, dt_bias, A, decay, value,
     T, line, pieces, chunks, slabs, rows_size: tl.int64,
-    F: tl.constexpr, C: tl.constexpr, R: tl.constexpr, RANK: tl.constexpr, M: tl.constexpr,
-    WIDTH: tl.constexpr, PRECISION: tl.constexpr, ADJOINT: tl.constexpr,
+    F: tl.constexpr, C: tl.constexpr, R: tl.constexpr, P: tl.constexpr, LOADED: tl.constexpr,
+    RANK: tl.constexpr, M: tl.constexpr, WIDTH: tl.constexpr, PRECISION: tl.constexpr,
+    PTX: tl.constexpr, ADJOINT: tl.constexpr,
 ):  # fmt: skip
     """Write, for every line of one (slab, direction, channel block): its decay, and its end state from zero."""
     channel_blocks: tl.constexpr = (C + WIDTH - 1) // WIDTH
@@ -222,46 +349,71 @@ def _line_pairs(
     item = program // channel_blocks // 4 // slabs
     columns, first = slab_extent(slab, item, T, line, pieces, F)
     x += first * C
-    p += first * (4 * (R + 2)) + k * (R + 2)
+    p += first * (4 * P) + k * P
     reverse = (k >= 2) != ADJOINT
-    groups, steps, stride, lines = sweep_sizes(k, columns, T, line, chunks, F, M)
+    groups, steps, _, lines = sweep_sizes(k, columns, T, line, chunks, F, M)
     weight, bias, a = _weights(k, c, dt_weight, dt_bias, A, C, R, RANK)
+    ragged = is_ragged(columns, steps, line, pieces, F, M) or C % WIDTH != 0
     for group in range(0, groups):
         lane = group * M + tl.arange(0, M)
-        start, count = line_starts(k, lane, columns, line, F)
-        h = tl.zeros((M, WIDTH), tl.float32)
-        total = tl.zeros((M, WIDTH), tl.float32)
-        for j in range(0, steps):
-            i = tl.where(reverse, steps - 1 - j, j)
-            inside = i < count
-            step = start + i * stride
-            full = inside[:, None] & (c < C)[None, :]
-            pushed = tl.load(x + step[:, None] * C + c[None, :], mask=full, other=0.0)
-            coordinates, column = _coordinates(p, step, inside, R, RANK)
-            z = tl.dot(coordinates, weight, input_precision=PRECISION) + bias[None, :]
-            delta = tl.where(inside[:, None], softplus(z), 0.0)
-            scale = tl.load(p + column + ADJOINT, mask=inside, other=0.0).to(tl.float32)
-            pushed = scale[:, None] * pushed.to(tl.float32)
-            if ADJOINT:
-                h = tl.exp2(delta * a[None, :]) * (h + pushed)
-            else:
-                h = tl.exp2(delta * a[None, :]) * h + delta * pushed
-            total += delta
+        _start, low, high, _stride = line_turns(k, lane, columns, line, reverse, F)
+        if ragged:
+            h, total = _run(
+                x, p, c, weight, bias, a, k, group, steps, columns, line, reverse,
+                F, C, R, P, LOADED, RANK, M, WIDTH, PRECISION, PTX, ADJOINT, True,
+            )  # fmt: skip
+        else:
+            h, total = _run(
+                x, p, c, weight, bias, a, k, group, steps, columns, line, reverse,
+                F, C, R, P, LOADED, RANK, M, WIDTH, PRECISION, PTX, ADJOINT, False,
+            )  # fmt: skip
         offset = state_offset(
             k, item, slab, lane, reverse, line, pieces, chunks, lines, rows_size, C, F
         )
-        full = (count > 0)[:, None] & (c < C)[None, :]
+        full = (low < high)[:, None] & (c < C)[None, :]
         offsets = offset[:, None] + c[None, :]
-        tl.store(decay + offsets, tl.exp2(total * a[None, :]), mask=full)
+        tl.store(decay + offsets, power_of_2(total * a[None, :], PTX), mask=full)
         tl.store(value + offsets, h, mask=full)
+
+
+@triton.jit
+def _run(
+    x, p, c, weight, bias, a, k, group, steps, columns, line, reverse,
+    F: tl.constexpr, C: tl.constexpr, R: tl.constexpr, P: tl.constexpr, LOADED: tl.constexpr,
+    RANK: tl.constexpr, M: tl.constexpr, WIDTH: tl.constexpr, PRECISION: tl.constexpr,
+    PTX: tl.constexpr, ADJOINT: tl.constexpr, MASKED: tl.constexpr,
+):  # fmt: skip
+    """Run a group of lines from zero; return what they hand on, and their sums of step sizes, (M, WIDTH)."""
+    lane = group * M + tl.arange(0, M)
+    start, low, high, stride = line_turns(k, lane, columns, line, reverse, F)
+    lanes = group * M + tl.arange(0, 4 * M) % M
+    starts, lows, highs, _ = line_turns(k, lanes, columns, line, reverse, F)
+    h = tl.zeros((M, WIDTH), tl.float32)
+    total = tl.zeros((M, WIDTH), tl.float32)
+    for j in range(0, steps, 4):
+        d0, d1, d2, d3 = _step_sizes(
+            p, starts, lows, highs, stride, j, weight, bias,
+            P, LOADED, RANK, M, WIDTH, PRECISION, PTX, MASKED,
+        )  # fmt: skip
+        u0 = _pushed(x, p, c, start, low, high, stride, j, C, P, R + ADJOINT, PTX, MASKED)
+        u1 = _pushed(x, p, c, start, low, high, stride, j + 1, C, P, R + ADJOINT, PTX, MASKED)
+        u2 = _pushed(x, p, c, start, low, high, stride, j + 2, C, P, R + ADJOINT, PTX, MASKED)
+        u3 = _pushed(x, p, c, start, low, high, stride, j + 3, C, P, R + ADJOINT, PTX, MASKED)
+        h = _lead(h, d0, a, u0, ADJOINT, PTX)
+        h = _lead(h, d1, a, u1, ADJOINT, PTX)
+        h = _lead(h, d2, a, u2, ADJOINT, PTX)
+        h = _lead(h, d3, a, u3, ADJOINT, PTX)
+        total += (d0 + d1) + (d2 + d3)
+    return h, total
 
 
 @triton.jit(do_not_specialize=["items", "T", "line", "pieces", "chunks", "slabs"])
 def _outputs(
     u, p, dt_weight, dt_bias, A, D, states, scratch, y, items,
     T, line, pieces, chunks, slabs, rows_size: tl.int64,
-    F: tl.constexpr, C: tl.constexpr, R: tl.constexpr, RANK: tl.constexpr, M: tl.constexpr,
-    WIDTH: tl.constexpr, PRECISION: tl.constexpr,
+    F: tl.constexpr, C: tl.constexpr, R: tl.constexpr, P: tl.constexpr, LOADED: tl.constexpr,
+    RANK: tl.constexpr, M: tl.constexpr, WIDTH: tl.constexpr, PRECISION: tl.constexpr,
+    PTX: tl.constexpr,
 ):  # fmt: skip
     """Write the sum of the four directions, one (slab, channel block) at a time."""
     channel_blocks: tl.constexpr = (C + WIDTH - 1) // WIDTH
@@ -280,31 +432,74 @@ def _outputs(
             skip += tl.load(D + k * C + c, mask=c < C, other=0.0).to(tl.float32)
         for k in range(0, 4):
             reverse = k >= 2
-            groups, steps, stride, lines = sweep_sizes(k, columns, T, line, chunks, F, M)
+            groups, steps, _stride, lines = sweep_sizes(k, columns, T, line, chunks, F, M)
             weight, bias, a = _weights(k, c, dt_weight, dt_bias, A, C, R, RANK)
-            once = tl.where(k == 0, skip, 0.0)
+            ragged = is_ragged(columns, steps, line, pieces, F, M) or C % WIDTH != 0
+            x = u + first * C
+            part = p + first * (4 * P) + k * P
+            out = y + first * C
             for group in range(0, groups):
-                start, count, h = _entering(
+                _start, _count, h = _entering(
                     states, c, k, group, item, slab, reverse,
                     columns, line, pieces, chunks, lines, rows_size, F, C, M,
                 )  # fmt: skip
-                for j in range(0, steps):
-                    i = tl.where(reverse, steps - 1 - j, j)
-                    inside = i < count
-                    full = inside[:, None] & (c < C)[None, :]
-                    step = start + i * stride
-                    here = step[:, None] * C + c[None, :]
-                    x = tl.load(u + first * C + here, mask=full, other=0.0).to(tl.float32)
-                    part = p + first * (4 * (R + 2)) + k * (R + 2)
-                    coordinates, column = _coordinates(part, step, inside, R, RANK)
-                    z = tl.dot(coordinates, weight, input_precision=PRECISION) + bias[None, :]
-                    delta = tl.where(inside[:, None], softplus(z), 0.0)
-                    b = tl.load(part + column, mask=inside, other=0.0).to(tl.float32)
-                    readout = tl.load(part + column + 1, mask=inside, other=0.0).to(tl.float32)
-                    h = tl.exp2(delta * a[None, :]) * h + delta * (b[:, None] * x)
-                    stored = scratch + step[:, None] * WIDTH + own[None, :]
-                    total = tl.load(stored, mask=full & (k > 0), other=0.0)
-                    total += readout[:, None] * h + once[None, :] * x
-                    tl.store(stored, total, mask=full & (k < 3))
-                    tl.store(y + first * C + here, total, mask=full & (k == 3))
+                if ragged:
+                    _rerun(
+                        h, x, part, out, scratch, c, own, weight, bias, a, skip,
+                        k, group, steps, columns, line, reverse,
+                        F, C, R, P, LOADED, RANK, M, WIDTH, PRECISION, PTX, True, 1,
+                    )  # fmt: skip
+                elif k == 0:
+                    _rerun(
+                        h, x, part, out, scratch, c, own, weight, bias, a, skip,
+                        k, group, steps, columns, line, reverse,
+                        F, C, R, P, LOADED, RANK, M, WIDTH, PRECISION, PTX, False, 0,
+                    )  # fmt: skip
+                elif k == 3:
+                    _rerun(
+                        h, x, part, out, scratch, c, own, weight, bias, a, skip,
+                        k, group, steps, columns, line, reverse,
+                        F, C, R, P, LOADED, RANK, M, WIDTH, PRECISION, PTX, False, 3,
+                    )  # fmt: skip
+                else:
+                    _rerun(
+                        h, x, part, out, scratch, c, own, weight, bias, a, skip,
+                        k, group, steps, columns, line, reverse,
+                        F, C, R, P, LOADED, RANK, M, WIDTH, PRECISION, PTX, False, 1,
+                    )  # fmt: skip
             tl.debug_barrier()  # the next direction reads the scratch by other lanes
+
+
+@triton.jit
+def _rerun(
+    h, x, p, y, scratch, c, own, weight, bias, a, skip, k, group, steps, columns, line, reverse,
+    F: tl.constexpr, C: tl.constexpr, R: tl.constexpr, P: tl.constexpr, LOADED: tl.constexpr,
+    RANK: tl.constexpr, M: tl.constexpr, WIDTH: tl.constexpr, PRECISION: tl.constexpr,
+    PTX: tl.constexpr, MASKED: tl.constexpr, DIRECTION: tl.constexpr,
+):  # fmt: skip
+    """Run a group of lines from the states that enter them, and add their outputs to the sum over directions."""
+    lane = group * M + tl.arange(0, M)
+    start, low, high, stride = line_turns(k, lane, columns, line, reverse, F)
+    lanes = group * M + tl.arange(0, 4 * M) % M
+    starts, lows, highs, _ = line_turns(k, lanes, columns, line, reverse, F)
+    for j in range(0, steps, 4):
+        d0, d1, d2, d3 = _step_sizes(
+            p, starts, lows, highs, stride, j, weight, bias,
+            P, LOADED, RANK, M, WIDTH, PRECISION, PTX, MASKED,
+        )  # fmt: skip
+        h = _put(
+            h, d0, a, skip, x, p, scratch, y, own, c, start, low, high, stride, j, k,
+            C, P, R, WIDTH, PTX, MASKED, DIRECTION,
+        )  # fmt: skip
+        h = _put(
+            h, d1, a, skip, x, p, scratch, y, own, c, start, low, high, stride, j + 1, k,
+            C, P, R, WIDTH, PTX, MASKED, DIRECTION,
+        )  # fmt: skip
+        h = _put(
+            h, d2, a, skip, x, p, scratch, y, own, c, start, low, high, stride, j + 2, k,
+            C, P, R, WIDTH, PTX, MASKED, DIRECTION,
+        )  # fmt: skip
+        h = _put(
+            h, d3, a, skip, x, p, scratch, y, own, c, start, low, high, stride, j + 3, k,
+            C, P, R, WIDTH, PTX, MASKED, DIRECTION,
+        )  # fmt: skip

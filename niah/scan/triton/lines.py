@@ -46,6 +46,32 @@ def line_starts(k, lane, columns, line, F: tl.constexpr):
 
 
 @triton.jit
+def line_turns(k, lane, columns, line, reverse, F: tl.constexpr):
+    """Return each lane's line as a program visits it: turn j is at start + j stride where low <= j < high.
+
+    Returns:
+        start, low and high (M,) int32, and the stride, a number. A visit from the far end starts at the last step of
+        a full line, so that all lanes have the same stride; lines that end before it have a larger `low`.
+    """
+    start, count = line_starts(k, lane, columns, line, F)
+    steps = tl.where(k % 2 == 0, line, F)
+    stride = tl.where(k % 2 == 0, F, 1)
+    return (
+        tl.where(reverse, start + (steps - 1) * stride, start),
+        tl.where(reverse, steps - count, 0),
+        tl.where(reverse, steps, count),
+        tl.where(reverse, -stride, stride),
+    )
+
+
+@triton.jit
+def is_ragged(columns, steps, line, pieces, F: tl.constexpr, M: tl.constexpr):
+    """Return whether some lane of a slab has no step at some turn, where turns come in fours."""
+    full = (columns == line * pieces) & (steps % 4 == 0)
+    return (full & (columns % M == 0) & (pieces * F % M == 0)) == 0
+
+
+@triton.jit
 def state_offset(
     k, item, slab, lane, reverse, line, pieces, chunks, lines, rows_size,
     C: tl.constexpr, F: tl.constexpr,

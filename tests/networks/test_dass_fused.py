@@ -1,0 +1,120 @@
+"""The fused pass of DASS against the network as it is written, in Triton's interpreter where there is no device."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+pytest.importorskip("triton")
+
+from niah.networks.dass import fused, fused_kernels
+from niah.networks.dass.blocks import SS2D
+from niah.networks.dass.network import DassConfig
+from niah.networks.dass.tiled import TiledDass
+from niah.scan.triton.steps import interpreted
+
+if not interpreted() and not torch.cuda.is_available():
+    pytest.skip("triton was imported before tests/conftest.py", allow_module_level=True)
+
+DEVICE = "cpu" if interpreted() else "cuda"
+TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
+
+
+def network(classes: int = 5) -> TiledDass:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        made = TiledDass(DassConfig(depths=(1,), dims=(8,), stem=(4, 8), classes=classes))
+    for parameter in made.parameters():
+        if parameter.ndim > 1:
+            parameter.data *= 3  # so that everything matters
+    return made.eval().requires_grad_(False)
+
+
+def features(batch: int = 2) -> Tensor:
+    return torch.randn(batch, 24, 8, generator=torch.Generator().manual_seed(1))
+
+
+def close(found: Tensor, truth: Tensor, tolerance: float) -> None:
+    assert float((found.cpu() - truth).abs().max() / truth.abs().max()) < tolerance
+
+
+@pytest.mark.parametrize(
+    ("hidden", "dtype"), [(1 << 25, torch.float32), (128, torch.float32), (128, torch.bfloat16)]
+)
+def test_equals_the_network_as_written(
+    hidden: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With small slabs every block is cut within items, and columns meet across the cuts."""
+    made, x = network(), features()
+    truth = made.whole(x)
+    monkeypatch.setattr(fused, "HIDDEN", hidden)
+    made.to(DEVICE, dtype).set_scan_backend("triton")
+    with torch.inference_mode():
+        close(made(x.to(DEVICE, dtype)).float(), truth, TOLERANCE[dtype])
+
+
+def test_weights_that_changed_are_prepared_again() -> None:
+    made, x = network(), features(1).to(DEVICE)
+    made.to(DEVICE).set_scan_backend("triton")
+    with torch.no_grad():
+        before = made(x)
+        scans = next(module for module in made.modules() if isinstance(module, SS2D))
+        scans.x_proj_weight.add_(1.0)
+        changed = made(x)
+        truth = made.whole(x)
+    assert not torch.equal(before, changed)
+    close(changed, truth.cpu(), TOLERANCE[torch.float32])
+
+
+def test_autocast_is_left_to_torch() -> None:
+    made, x = network(), features(1)
+    truth = made.whole(x)
+    made.to(DEVICE).set_scan_backend("triton")
+    with torch.inference_mode(), torch.autocast(DEVICE, torch.bfloat16):
+        close(made(x.to(DEVICE)).float(), truth, 3e-2)
+
+
+@pytest.mark.parametrize("channels", [3, 96])
+@pytest.mark.parametrize("with_bias", [False, True])
+def test_layer_norm_is_torchs(channels: int, with_bias: bool) -> None:
+    x = torch.randn(7, channels, device=DEVICE)
+    norm = nn.LayerNorm(channels, device=DEVICE)
+    norm.weight.data.normal_(), norm.bias.data.normal_()
+    bias, more = (torch.randn(channels, device=DEVICE) for _ in range(2))
+    before = bias if with_bias else None
+    truth = norm(x + bias if with_bias else x).detach()
+    after = x + more
+    found = fused_kernels.layer_norm(
+        x, norm.weight, norm.bias, norm.eps, before=before, add=None if with_bias else more
+    )
+    torch.testing.assert_close(found, truth, atol=2e-6, rtol=2e-6)
+    if not with_bias:
+        torch.testing.assert_close(x, after)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_depthwise_convolution_is_torchs(first: int) -> None:
+    """A window of columns with its neighbours, and at the end of the map without."""
+    v, kernel = torch.randn(2, 6, 3, 5), torch.randn(5, 1, 3, 3)
+    whole = nn.functional.conv2d(v.permute(0, 3, 1, 2), kernel, padding=1, groups=5)
+    truth = nn.functional.silu(whole).permute(0, 2, 3, 1)[:, first : first + 4]
+    u = torch.full((2, 4, 3, 5), torch.nan, device=DEVICE)
+    taps = kernel.flatten(1).t().contiguous().to(DEVICE)
+    fused_kernels.depthwise_silu(v.to(DEVICE), taps, u, first)
+    torch.testing.assert_close(u.cpu(), truth, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("model", ["dass-small", "ast-sin-nano"])
+def test_a_graph_gives_the_same_bits(model: str) -> None:
+    from niah.adapters.loading import load_model
+
+    adapter = load_model(model, "random", device="cuda", dtype="bfloat16")
+    frames, mels = adapter.frontend.needle_frames, adapter.frontend.mels
+    inputs = [
+        torch.randn(2, frames, mels, generator=torch.Generator().manual_seed(i)) for i in (0, 1)
+    ]
+    first = [adapter.logits(x) for x in inputs]
+    again = [adapter.logits(x) for _ in range(2) for x in inputs]
+    assert len(adapter._graphed._graphs) == 1  # type: ignore[attr-defined]
+    for one, other in zip(first * 2, again, strict=True):
+        assert torch.equal(one, other)
