@@ -17,6 +17,7 @@ from niah.adapters.checkpoints import (
     read_checkpoint,
     state_sha256,
 )
+from niah.adapters.graphs import GraphedForward
 from niah.adapters.hub_folder import label_order
 from niah.adapters.protocol import INDEXED_BY_32_BITS, INDEXED_BY_64_BITS, largest
 from niah.cards import RANDOM, ModelCard
@@ -68,6 +69,7 @@ class NetworkAdapter(ABC):
         self.weights_sha256 = ""
         self.weights_source = ""
         self.random = False
+        self._graphed: GraphedForward | None = None
         if device.type == "cpu":
             self.safe_elements = INDEXED_BY_64_BITS
         self.config: Mapping[str, Any] = card.config
@@ -160,6 +162,8 @@ class NetworkAdapter(ABC):
 
     def _ready(self) -> None:
         self.network.eval().requires_grad_(False).to(self.device, self.dtype)
+        if self.device.type == "cuda":
+            self._graphed = GraphedForward(self._forward, self.network, self.device)
 
     @property
     def parameters(self) -> int:
@@ -214,10 +218,11 @@ class NetworkAdapter(ABC):
             raise NiahError(
                 f"{self.name}: {frames} frames: past what the kernels index; largest safe is {safe} frames"
             )
+        forward = self._graphed or self._forward
         if self.largest_tensor(len(features), frames) <= self.safe_elements:
-            return self._forward(features)
+            return forward(features)
         parts = torch.split(features, self.safe_batch(frames))
-        return torch.cat([self._forward(part) for part in parts])
+        return torch.cat([forward(part) for part in parts])
 
     def _forward(self, features: Tensor) -> Tensor:
         out: Tensor = self.network(features.to(self.device, self.dtype)).float()

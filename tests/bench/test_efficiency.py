@@ -305,7 +305,7 @@ def test_the_command_measures_and_writes(
 
     in_a_process = measuring.measure_in_process
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
-    monkeypatch.setattr("niah.bench.bench.measure_in_process", here)
+    monkeypatch.setattr("niah.bench.bench.measure_point", here)
     out = tmp_path / "out"
     short = tiny.card(tmp_path / "short", longest=1024)
     arguments = ("--model", tiny.card(tmp_path), "--model", short, "--lengths", "20")
@@ -320,9 +320,7 @@ def test_the_command_measures_and_writes(
     text = (out / "bench.md").read_text()
     assert text.count("| ok |") == 1
     assert "this tagger takes at most 1024 frames" in text
-    monkeypatch.setattr(
-        "niah.bench.bench.measure_in_process", lambda _: pytest.fail("measured again")
-    )
+    monkeypatch.setattr("niah.bench.bench.measure_point", lambda _: pytest.fail("measured again"))
     assert niah(monkeypatch, *arguments[:2], *arguments[4:], "--repeats", "2", "--out", out) == 0
     whole = (out / "bench.md").read_text()
     assert whole == text  # of all that the folder holds, not of the last command
