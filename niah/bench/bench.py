@@ -1,10 +1,11 @@
 """The cost of a forward pass against the length of its input: latency, real-time factor, peak memory, roofline.
 
-Every point (a model at a length) is measured in a separate process: if it runs out of memory its row has the status
-`oom`, and longer inputs of that model are not tried. Each row is written when it is measured; the same command again
-resumes after the last one and retries errors.
+Every point (a model at a length) is measured on its own, on a CPU in a separate process: if it runs out of memory its
+row has the status `oom`, and longer inputs of that model are not tried. Each row is written when it is measured; the
+same command again resumes after the last one and retries errors.
 
-    latency_s    seconds of a forward pass a clip, from host memory to scores: the median of the repeats after warm-up
+    latency_s    seconds of a forward pass a clip, from features on the device to scores in host memory: the median of
+                 the repeats after warm-up
     rtf          seconds of audio a second of wall clock (higher is faster)
     peak_memory_bytes   of the CUDA allocator, else resident set of the process, weights and input included
 """
@@ -14,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from niah.bench.measuring import measure_in_process
+from niah.bench.measuring import measure as measure_point
 from niah.bench.point import RATES, BenchPoint
 from niah.errors import NiahError
 from niah.system import atomic, spreadsheet
@@ -43,12 +44,12 @@ def bench(
         points: what to measure.
         out: the folder of both files.
         report: gets a line before each measurement.
-        measure: returns the row of one point; by default in a separate process.
+        measure: returns the row of one point; by default `niah.bench.measuring.measure`.
 
     Returns:
         The rows of `points`, with `COLUMNS`.
     """
-    measure = measure or measure_in_process
+    measure = measure or measure_point
     with atomic.one_line_os_errors(out):
         out.mkdir(parents=True, exist_ok=True)
     rows = [row for row in read(out / "bench.csv") if row["status"] != "error"]

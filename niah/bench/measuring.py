@@ -1,8 +1,9 @@
-"""One point in a separate process: its peak memory is its own, and running out of memory ends only that process.
+"""One point, on a CPU in a separate process: its peak memory is its own, and running out of it ends only that process.
 
 `python -m niah.bench.measuring POINT.json ROW.json` measures one point.
 """
 
+import gc
 import json
 import os
 import subprocess
@@ -17,6 +18,20 @@ from typing import Any
 
 from niah.bench.point import PUBLISHED, RATES, BenchPoint
 from niah.errors import NiahError
+
+
+def measure(point: BenchPoint) -> dict[str, Any]:
+    """Measure a point: on a CUDA device in this process, whose allocator knows its own peak, else in a fresh one."""
+    from niah.adapters.loading import choose_device
+
+    if choose_device(point.device).type != "cuda":
+        return measure_in_process(point)
+    row = measure_machine(point) if point.model == RATES else measure_point(point)
+    gc.collect()
+    import torch
+
+    torch.cuda.empty_cache()
+    return row
 
 
 def measure_in_process(point: BenchPoint) -> dict[str, Any]:
@@ -106,6 +121,7 @@ def _measure(point: BenchPoint) -> dict[str, Any]:
     scorer = SlidingWindow(adapter, window_s) if window_s else over_windows(adapter)
     generator = torch.Generator().manual_seed(0)
     features = torch.randn(point.batch_size, frames, frontend.mels, generator=generator)
+    features = features.to(device)
     loaded = PeakMemory(device).bytes()
     memory = PeakMemory(device)
     seconds = []

@@ -129,6 +129,8 @@ def _accelerator(recipe: Recipe, device: torch.device) -> Any:
         raise NiahError("training needs accelerate: pip install 'audio-niah[train]'") from None
     if "WORLD_SIZE" not in os.environ:
         AcceleratorState._reset_state(reset_partial_state=True)  # an earlier run's precision
-        if device.type == "cuda":
+        if (
+            device.type == "cuda" and device.index is not None
+        ):  # "cuda" alone is torch's current one
             torch.cuda.set_device(device)
     return Accelerator(cpu=device.type != "cuda", mixed_precision=_PRECISIONS[recipe.precision])
