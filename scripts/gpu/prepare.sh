@@ -3,6 +3,8 @@
 # 40 MB, into one folder that run.sh finds: golden vectors, the clips of the sweep, wheels.
 #   scripts/gpu/prepare.sh [FOLDER]        default: runs/gpu/prepared
 # NIAH_SHARED  ../shared   where goldens and data lie        PYTHON_VERSION  3.12   of the other machine
+# PEERS        none        a folder with other people's kernels, built for the other machine's Python, torch and card:
+#                          selective_scan_cuda*.so, mamba_ssm/, dass/ (src/models of the authors' repository)
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 folder=${1:-runs/gpu/prepared}
@@ -17,6 +19,9 @@ cp "$shared"/golden/* "$folder/golden/"
 $python scripts/gpu/collect.py "$shared/data" "$folder/data"
 $python -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --python-version "${PYTHON_VERSION:-3.12}" \
     --platform manylinux2014_x86_64 --platform manylinux_2_28_x86_64 --dest "$folder/wheels" $wheels
+if [ -n "${PEERS:-}" ]; then
+    rm -rf "$folder/peers" && cp -r "$PEERS" "$folder/peers"
+fi
 size_kb=$(du -sk "$folder" | cut -f1)
 echo "$folder: $((size_kb / 1024)) MB"
 [ "$size_kb" -le $limit_kb ] || { echo "more than $((limit_kb / 1024)) MB" >&2; exit 1; }

@@ -2,24 +2,30 @@
 # Everything that needs a CUDA device, in order of worth, in steps that fit ten minutes. README.md beside this says how.
 #   scripts/gpu/run.sh [correctness] [speed] [peers] [sweep]      all of them without arguments
 # A step that fails or takes too long is listed, and the next one follows; the same command again does what is not done.
-# NAME      h200            results go to runs/gpu/NAME (ignored by git), an archive of them to $OUT or runs/gpu
+# NAME      the card's, h100    results go to runs/gpu/NAME (ignored by git), an archive of them to $OUT or runs/gpu
 # PREPARED  runs/gpu/prepared   what prepare.sh made, where it is there; else NIAH_SHARED (../shared)
-# LIMIT_S   540             longest step                BUDGET_S   start no step after so many seconds
+# PEERS     $PREPARED/peers  other people's kernels, built elsewhere for this Python, torch and card; else they are built
+# DASS_SOURCE  src/models of the authors' repository, to time their network; default: $PEERS/dass
+# LIMIT_S   540             longest step                BUDGET_S   stop all after so many seconds
+# MODELS, LENGTHS, REPEATS   of the speed stage      EPOCHS, CLIPS (held-out ones), SWEEP_LENGTHS   of the sweep: to fit less time
 # DEVICE    cuda            DRY=1: on a CPU with tiny settings, to try the scripts themselves
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit
 python=${PYTHON:-python3}
 device=${DEVICE:-cuda}
-name=${NAME:-h200}
+card=$(nvidia-smi --query-gpu=name --format=csv,noheader 2>/dev/null | head -1 | cut -d' ' -f2 | tr '[:upper:]' '[:lower:]')
+name=${NAME:-${card:-cuda}}
 dtype=bfloat16
 limit_s=${LIMIT_S:-540}
-models="dass-small dass-medium ast-sin-base ast-interp aum-base ssamba-tiny ssast-tiny-patch"
-lengths=10,50,300,1000,3600,9000,86400
-sweep_lengths=10,50,100,300,1000,3000,9000
+models=${MODELS:-dass-small dass-medium ast-sin-base ast-interp aum-base ssamba-tiny ssast-tiny-patch}
+lengths=${LENGTHS:-10,50,300,1000,3600,9000,86400}
+repeats=${REPEATS:-5}
+sweep_lengths=${SWEEP_LENGTHS:-10,50,100,300,1000,3000,9000}
 positions=0,0.25,0.5,0.75,1 position_lengths=10,300
 trained="dass-small ast-sin-small"
-limit=()
+limit=(${CLIPS:+--limit "$CLIPS"})
 epochs=()
+[ -n "${EPOCHS:-}" ] && epochs=(--set "epochs=$EPOCHS" --set "average_last=$((EPOCHS < 10 ? EPOCHS : 10))")
 goldens=()
 if [ "${DRY:-0}" = 1 ]; then
     device=cpu name=${NAME:-dry} models="dass-nano ast-sin-nano" lengths=10,20 dtype=float32
@@ -36,6 +42,8 @@ prepared=${PREPARED:-$work/prepared}
 [ -d "$prepared/golden" ] && export NIAH_SHARED="$PWD/$prepared"
 export NIAH_SHARED=${NIAH_SHARED:-$PWD/../shared}
 data=${DATA:-$NIAH_SHARED/data}
+built=${PEERS:-$prepared/peers}
+dass_source=${DASS_SOURCE:-$built/dass}
 export PYTHONPATH="$PWD:$PWD/$work/site${PYTHONPATH:+:$PYTHONPATH}" # nothing is installed
 niah="$python -m niah"
 failed=()
@@ -44,20 +52,24 @@ began=$SECONDS
 say() { echo "== $(date +%T) $*" >&2; }
 
 step() { # NAME COMMAND..: once, within the limit, its output in logs/NAME.log
-    local step=$1 status=0
+    local step=$1 status=0 most_s=$limit_s
     shift
     [ -e "$results/done/$step" ] && return
-    if [ -n "${BUDGET_S:-}" ] && [ $((SECONDS - began)) -ge "$BUDGET_S" ]; then
-        failed+=("$step: not begun, no time left")
-        return
+    if [ -n "${BUDGET_S:-}" ]; then
+        local left_s=$((BUDGET_S - SECONDS + began))
+        [ $left_s -lt "$most_s" ] && most_s=$left_s
+        if [ "$most_s" -lt 5 ]; then
+            failed+=("$step: not begun, no time left")
+            return
+        fi
     fi
     say "$step"
-    timeout -k 10 "$limit_s" "$@" >"$logs/$step.log" 2>&1 || status=$?
+    timeout -k 10 "$most_s" "$@" >"$logs/$step.log" 2>&1 || status=$?
     if [ $status = 0 ]; then
         touch "$results/done/$step"
         return
     fi
-    [ $status = 124 ] && failed+=("$step: longer than $limit_s s") || failed+=("$step: exit $status, $logs/$step.log")
+    [ $status = 124 ] && failed+=("$step: longer than $most_s s") || failed+=("$step: exit $status, $logs/$step.log")
     tail -3 "$logs/$step.log" >&2
 }
 
@@ -75,16 +87,19 @@ correctness() {
     step goldens $python scripts/gpu/goldens.py "$results/goldens.csv" --device "$device" ${goldens[@]+"${goldens[@]}"}
     [ "$device" = cpu ] && return
     # on a device the default tests of the scans run there too: forward, backward, maps and sequences
-    step scans $python -m pytest tests/scan -q -m "not slow and not fuzz and not network and not bench"
+    local workers=() # most of their time is Triton's compilation
+    [ "$(nproc)" -ge 8 ] && $python -c "import xdist" 2>"$logs/import.log" && workers=(-n 8)
+    step scans $python -m pytest tests/scan -q -m "not slow and not fuzz and not network and not bench" \
+        ${workers[@]+"${workers[@]}"}
     step gpu-tests $python -m pytest tests/frontends tests/adapters tests/training -q -m gpu
-    step precision $python scripts/precision.py
+    step precision bash -c "$python scripts/precision.py && cp results/benchmarks/precision.csv '$results'"
 }
 
 speed() {
     local model
     for model in $models; do
-        step "bench-$model" $niah bench --model "$model" --lengths $lengths --dtype $dtype --device "$device" \
-            --out "$results/bench/$model"
+        step "bench-$model" $niah bench --model "$model" --lengths $lengths --repeats "$repeats" --dtype $dtype \
+            --device "$device" --out "$results/bench/$model"
     done
     [ "$device" = cpu ] && return
     step claims $niah bench --preset claims --device "$device" --dtype $dtype --out "$results/claims"
@@ -95,9 +110,17 @@ speed() {
 
 peers() {
     [ "$device" = cpu ] && return
-    step peers-build bash scripts/gpu/peers.sh "$work/peers"
-    export NIAH_MAMBA_SSM_SOURCE=${MAMBA_SSM:-$work/peers/mamba}
-    step peers-bench $python -m pytest benchmarks/test_bench_peers.py -m bench -q --benchmark-json="$results/peers.json"
+    if [ -d "$built" ]; then
+        export PYTHONPATH="$PWD/$built:$PYTHONPATH" NIAH_MAMBA_SSM_SOURCE=${MAMBA_SSM:-$PWD/$built}
+    else
+        step peers-build bash scripts/gpu/peers.sh "$work/peers"
+        export NIAH_MAMBA_SSM_SOURCE=${MAMBA_SSM:-$work/peers/mamba}
+        dass_source=${DASS_SOURCE:-${DASS:-$work/peers/DASS}/src/models}
+    fi
+    step peers-tests $python -m pytest tests/scan/test_mamba_ssm.py -q -m gpu
+    step peers-bench $python -m pytest benchmarks/test_bench_peers.py -m bench -k on_a_device -q \
+        --benchmark-json="$results/peers.json"
+    [ -d "$dass_source" ] && step official-dass $python scripts/gpu/official_dass.py "$dass_source" "$results/official_dass.csv"
     step mamba_ssm $niah bench --model dass-medium --kernel mamba_ssm --lengths 10,50,300,1000,3600,9000 \
         --dtype $dtype --device "$device" --out "$results/mamba_ssm"
 }
@@ -125,6 +148,16 @@ sweep() {
     [ -d "$results/run" ] && step report $niah report "$results/run"
 }
 
+pack() { # all results so far, without weights, for whoever brings them back: in parts of at most 15 MB where it is larger
+    local archive=${OUT:-$work}/$name.tar.gz
+    rm -f "$archive" "$archive".*
+    tar -czf "$archive" --exclude "*.pt" --exclude "*.safetensors" --exclude "tensorboard" -C "$work" "$name"
+    if [ "$(wc -c <"$archive")" -gt 15000000 ]; then
+        split -d -b 15000000 "$archive" "$archive." && rm "$archive" # cat NAME.tar.gz.* | tar -xz
+    fi
+    say "archive: $archive"
+}
+
 dry_model() { # a card of the full label set and next to no network, under the name of a recipe beside this script
     cat >"$results/dass-small.toml" <<'CARD'
 name = "dass-small"
@@ -140,12 +173,13 @@ CARD
 [ "${DRY:-0}" = 1 ] && dry_model
 carried_packages
 for stage in "${@:-correctness speed peers sweep}"; do
-    for one in $stage; do $one; done
+    for one in $stage; do
+        $one
+        pack
+    done
 done
 rm -f "$results/failed.txt"
 [ ${#failed[@]} -gt 0 ] && printf 'failed: %s\n' "${failed[@]}" | tee "$results/failed.txt"
-archive=${OUT:-$work}/$name.tar.gz
-tar -czf "$archive" --exclude "checkpoint.pt" --exclude "tensorboard" -C "$work" "$name"
-say "archive: $archive"
+pack
 [ ${#failed[@]} = 0 ] || exit 1
 say "all done: $results"

@@ -1,0 +1,134 @@
+"""Where the time of a forward pass goes: milliseconds, peak memory, and the kernels that take most of it.
+
+    python scripts/gpu/where.py OUT.json [--models dass-medium] [--lengths 10,300,9000] [--dtype bfloat16]
+        [--kernels 20] [--repeats 5]
+
+A length in seconds is 100 frames a second. Times are medians between CUDA events, after two passes; a kernel's share
+is from torch's profiler in a pass of its own. Of the device itself: bytes a second of a large copy, and operations a
+second of a large bfloat16 product.
+"""
+
+import argparse
+import json
+import sys
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from niah.adapters.loading import load_model
+from niah.system.memory import is_out_of_memory
+
+FRAMES_PER_S = 100
+LONGEST_PROFILED_S = 10_000
+
+
+def milliseconds(function: Any, repeats: int) -> float:
+    """Return the median time of a call on the device."""
+    times: list[float] = []
+    for _ in range(repeats):
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+        begin.record()
+        function()
+        end.record()
+        torch.cuda.synchronize()
+        times.append(begin.elapsed_time(end))
+    return median(times)
+
+
+def ceilings() -> dict[str, float]:
+    """Return the device's bytes a second (read and written) and bfloat16 operations a second."""
+    source, target = (torch.randn(2**29, device="cuda") for _ in range(2))
+    copy = milliseconds(partial(target.copy_, source), 10)
+    size = 8192
+    a, b = (torch.randn(size, size, device="cuda", dtype=torch.bfloat16) for _ in range(2))
+    product = milliseconds(partial(torch.mm, a, b), 10)
+    return {"bytes_per_s": 2 * 4 * 2**29 / copy * 1e3, "flops_per_s": 2 * size**3 / product * 1e3}
+
+
+def kernels(function: Any, most: int) -> list[dict[str, Any]]:
+    """Return name, calls and milliseconds of the kernels that take most time."""
+    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as record:
+        function()
+        torch.cuda.synchronize()
+    rows = [
+        {"name": row.key[:120], "calls": row.count, "ms": row.self_device_time_total / 1e3}
+        for row in record.key_averages()
+        if row.self_device_time_total > 0 and not row.key.startswith(("aten::", "cuda"))
+    ]
+    rows.sort(key=lambda row: -row["ms"])
+    total = {
+        "name": "all",
+        "calls": sum(r["calls"] for r in rows),
+        "ms": sum(r["ms"] for r in rows),
+    }
+    return [total, *rows[: most - 1]]
+
+
+def measured(model: str, seconds: float, options: argparse.Namespace) -> dict[str, Any]:
+    """Measure one model at one length."""
+    adapter: Any = load_model(model, "random", device="cuda", dtype=options.dtype)
+    frames = round(seconds * FRAMES_PER_S)
+    features = torch.randn(1, frames, adapter.frontend.mels, device="cuda").to(adapter.dtype)
+    row: dict[str, Any] = {"model": model, "seconds": seconds, "dtype": options.dtype}
+
+    def forward() -> torch.Tensor:
+        logits: torch.Tensor = adapter.logits(features)
+        return logits
+
+    try:
+        torch.cuda.reset_peak_memory_stats()
+        first = forward()
+        torch.cuda.synchronize()
+        row["peak_gib"] = torch.cuda.max_memory_allocated() / 2**30
+        if seconds <= LONGEST_PROFILED_S and options.kernels:
+            row["kernels"] = kernels(forward, options.kernels)
+        again = [forward() for _ in range(2)]
+        row["equal_bits"] = all(torch.equal(first, x) for x in again)
+        row["ms"] = milliseconds(forward, options.repeats)
+    except (torch.OutOfMemoryError, RuntimeError) as error:
+        row["error"] = "out of memory" if is_out_of_memory(error) else str(error)[:300]
+    return row
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--models", default="dass-medium")
+    parser.add_argument("--lengths", default="10,300,9000")
+    parser.add_argument("--dtype", default="bfloat16")
+    parser.add_argument("--kernels", type=int, default=20)
+    parser.add_argument("--repeats", type=int, default=5)
+    options = parser.parse_args()
+    rows = []
+    with torch.inference_mode():
+        device = {"device": torch.cuda.get_device_name(), **ceilings()}
+        print(json.dumps(device), flush=True)
+        for model in options.models.split(","):
+            for seconds in options.lengths.split(","):
+                rows.append(measured(model, float(seconds), options))
+                torch.cuda.empty_cache()
+                row = rows[-1]
+                print(
+                    model, seconds, *(row.get(k) for k in ("ms", "peak_gib", "equal_bits", "error"))
+                )
+                for kernel in row.get("kernels", []):
+                    print(
+                        f"   {kernel['ms']:9.3f} ms {kernel['calls']:6d}  {kernel['name'][:90]}",
+                        flush=True,
+                    )
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(
+        json.dumps({"machine": device, "rows": rows}, indent=1), encoding="utf-8"
+    )
+
+
+if __name__ == "__main__":
+    main()
