@@ -61,6 +61,7 @@ class RunDirectory:
         self._is_unpublished = (
             False  # rows or keys of run.json that are in this process's files alone
         )
+        self._last_stored: dict[str, Any] = {}  # run.json as last read: it may be deleted meanwhile
         self._next_table = 0.0  # time of the next rebuild of cells.csv
         refuse_links(self.path)
         if not any((self.path / name).is_file() for name in ("run.json", "cells.csv")):
@@ -165,7 +166,7 @@ class RunDirectory:
         for file in sorted((self.path / WORKERS).glob("*.amendment"), key=_changed_s):
             with suppress(NiahError):  # removed meanwhile, or torn by a power cut
                 content = merged_run_json(content, atomic.read_json(file))
-        if content != stored:
+        if content != stored or (content and not (self.path / "run.json").exists()):
             atomic.write_json(self.path / "run.json", content)
 
     def check_identity(self, identity: Mapping[str, object], clips: int | None = None) -> None:
@@ -243,7 +244,9 @@ class RunDirectory:
 
     def _stored_run_json(self) -> dict[str, Any]:
         file = self.path / "run.json"
-        return read_run_json(file) if file.exists() else {}
+        if file.exists():
+            self._last_stored = read_run_json(file)
+        return self._last_stored
 
     def write_run_json(self, content: Mapping[str, object]) -> None:
         """Replace keys of run.json; `models` is merged by name, `schema_version` and `identity` stay.

@@ -91,7 +91,7 @@ def train_recipe(
     _check_teachers(recipe, labels)
     processes = Processes(recipe, choose_device(device))
     teachers = load_teachers(recipe, processes.device)
-    cache = _ready_cache(processes)
+    cache = _ready_cache(processes, out)
     note = _note if processes.is_first else _silent
 
     def load(spec: str, limit: int) -> NeedleSet:
@@ -243,9 +243,20 @@ def _workers(recipe: Recipe, workers: int | None) -> int:
     return min(MOST_WORKERS, os.cpu_count() or 1) if recipe.pipeline == "waveform" else 0
 
 
-def _ready_cache(processes: Processes) -> Path:
-    """Return the cache folder of features and verdicts, without leftovers of killed processes."""
+def _ready_cache(processes: Processes, out: Path) -> Path:
+    """Return the folder of features and verdicts, without a killed one's leftovers; in `out` for want of a cache."""
     cache = cache_folder() / "training"
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        is_writable = os.access(cache, os.W_OK)
+    except OSError:
+        is_writable = False
+    if not is_writable:
+        cache, unwritable = out / "cache", cache
+        if processes.is_first:
+            _note(
+                f"cannot write to {unwritable}: features are kept in {cache} (NIAH_CACHE=FOLDER names another)"
+            )
     with one_line_os_errors(cache):
         cache.mkdir(parents=True, exist_ok=True)
         if processes.is_first:

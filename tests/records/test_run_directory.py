@@ -12,6 +12,7 @@ import pytest
 from niah.errors import NiahError
 from niah.records.run_directory import RunDirectory
 from niah.records.run_json import SCHEMA_VERSION
+from niah.records.summarise import summarise
 from tests.helpers import examples
 from tests.helpers.preloaded import Preloaded
 
@@ -103,6 +104,21 @@ def test_a_full_disk_is_told_and_leaves_nothing(
         with pytest.raises(NiahError, match="no space left"):
             run.write_rows([(examples.row(length_s=20.0), None)])
         assert files_of(run) == before
+
+
+@pytest.mark.parametrize("part", ["run.json", "cells.csv", ".lock"])
+def test_a_part_that_is_deleted_meanwhile_is_written_again(tmp_path: Path, part: str) -> None:
+    path = tmp_path / "run"
+    with RunDirectory.create_or_open(path, examples.IDENTITY) as run:
+        run.write_run_json({"models": {"dass-nano": {"parameters": 1}}})
+        examples.add(run, 3.0, haystack="none", position=None)
+        (path / part).unlink(missing_ok=True)
+        examples.add(run, 2.0, length_s=20.0)
+        run.write_run_json({"models": {"aum-nano": {"parameters": 2}}})
+        summarise(run)
+    with RunDirectory.create_or_open(path, examples.IDENTITY) as run:
+        assert len(run.completed()) == len(run.cells()) == 2
+        assert "aum-nano" in run.run_json()["models"]
 
 
 def write_cells(path: Path, count: int) -> None:

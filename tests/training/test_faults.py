@@ -245,6 +245,18 @@ def test_leftovers_of_killed_processes_are_swept(tmp_path: Path, cache: Path) ->
     assert not any(file.exists() for file in leftovers)
 
 
+def test_features_are_kept_beside_the_run_where_the_cache_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("NIAH_CACHE", str(tmp_path / "file"))
+    clips = str(tiny.manifest(tmp_path / "clips", 4))
+    out = tmp_path / "out"
+    train_recipe(str(tiny_recipe(tmp_path)), out, train=clips, validation=clips, device="cpu")
+    assert "features are kept in" in capsys.readouterr().err
+    assert list((out / "cache").glob("*.npy"))
+
+
 @pytest.mark.parametrize("part", ["checkpoint.pt", "card.toml", "labels.csv", "tensorboard"])
 def test_a_link_in_a_training_folder_is_not_followed(tmp_path: Path, part: str) -> None:
     (tmp_path / "out").mkdir()
