@@ -119,6 +119,21 @@ def test_boards_are_apart_and_ranked_by_scene(page: Browser) -> None:
     assert ranking(page, board(page, "synthetic")) == list(SCENES)
 
 
+def test_numbers_round_as_in_the_tables(browser: Browser, address: str) -> None:
+    """Also exact halves, and those that are just not: one score is one number on the page and in every table."""
+    browser.open(address)
+    script = (Path(leaderboard.__file__).parent / "static" / "dom.js").read_text()
+    functions = script[script.index("function rounded") : script.index("const significant")]
+    shares = [1.0250014, 1.025, 0.125, 0.375, 0.5625, 0.56349999999999989, 0.0, 1.0, 2 / 3, 0.0005]
+    shares += [k / 64 for k in range(65)] + [k / 1000 + 5e-4 for k in range(0, 1000, 37)]
+    shown = browser.run(
+        f"(() => {{ {functions} return {json.dumps([*shares, -0.125, -0.001])}"
+        ".map((x) => [score(x), percent(x), rounded(x, 2)]); })()"
+    )
+    assert shown[:-2] == [[f"{x:.3f}", f"{100 * x:.0f} %", f"{x:.2f}"] for x in shares]
+    assert shown[-2:] == [["-0.125", "-12 %", "-0.12"], ["-0.001", "0 %", "-0.00"]]
+
+
 def test_sorting_changes_the_order_and_keeps_the_focus(page: Browser) -> None:
     section = board(page, "synthetic")
     click = f"document.querySelector('{section} th:nth-child(3) button')"  # mAP at 10 s

@@ -1,6 +1,6 @@
 """The page's data: boards and provenance as one JSON object.
 
-Numbers have nine significant digits, so that they round as in the tables; the exact ones are in leaderboard.csv.
+Numbers are exact, so that they round as in the tables.
 Every share, effective length, rank and chance level is computed here, not in the page.
 """
 
@@ -65,7 +65,7 @@ def _board(board: Board) -> Json:
         "clips": board.n_clips,
         "labels": board.labels,
         "ids_sha256": board.ids_sha256,
-        "chance": _short(board.chance),
+        "chance": _finite(board.chance),
         "notes": notes,
         "lengths": board.lengths,
         "systems": [_system(system) for system in systems],
@@ -109,7 +109,7 @@ def _p_values(board: Board, ranking: Ranking) -> Json:
     """Return the p-value of each pair of ranked entries by their indices, "3-7", where it is known."""
     indices = {entry: index for index, entry in enumerate(board.entries)}
     named = {
-        "-".join(map(str, sorted((indices[a], indices[b])))): _short(p)
+        "-".join(map(str, sorted((indices[a], indices[b])))): _finite(p)
         for (a, b), p in ranking.p_values.items()
     }
     return {name: p for name, p in named.items() if p is not None}
@@ -173,23 +173,25 @@ def _cell(length_s: float, point: Point, machine: str) -> Json:
         "s": length_s,
         "cell": point["cell"],
         "status": point["status"],
-        "mAP": _short(point["mAP"]),
-        "mAP_lo": _short(point["mAP_lo"]),
-        "mAP_hi": _short(point["mAP_hi"]),
+        "mAP": _finite(point["mAP"]),
+        "mAP_lo": _finite(point["mAP_lo"]),
+        "mAP_hi": _finite(point["mAP_hi"]),
         "at_chance": point["mAP"] is not None and at_chance(point),
-        "share": _short(point["relative"]),
+        "share": _finite(point["relative"]),
         # a greater drop is a smaller share
-        "share_lo": None if point["drop_hi"] is None else _short(1 - point["drop_hi"]),
-        "share_hi": None if point["drop_lo"] is None else _short(1 - point["drop_lo"]),
-        "share_by_chance": _short(point["chance_mAP"] / point["base_mAP"]) if known_floor else None,
-        "adjusted": _short(above[0]),
-        "adjusted_lo": _short(above[1]) if spread else None,
-        "adjusted_hi": _short(above[2]) if spread else None,
-        "needle_free": _short(point.get("needle_free_mAP")),
-        "auc": _short(point["auc"]),
-        "d_prime": _short(point["d_prime"]),
-        "latency_s": _short(point["latency_s"]),
-        "rtf": _short(point["rtf"]),
+        "share_lo": None if point["drop_hi"] is None else _finite(1 - point["drop_hi"]),
+        "share_hi": None if point["drop_lo"] is None else _finite(1 - point["drop_lo"]),
+        "share_by_chance": _finite(point["chance_mAP"] / point["base_mAP"])
+        if known_floor
+        else None,
+        "adjusted": _finite(above[0]),
+        "adjusted_lo": _finite(above[1]) if spread else None,
+        "adjusted_hi": _finite(above[2]) if spread else None,
+        "needle_free": _finite(point.get("needle_free_mAP")),
+        "auc": _finite(point["auc"]),
+        "d_prime": _finite(point["d_prime"]),
+        "latency_s": _finite(point["latency_s"]),
+        "rtf": _finite(point["rtf"]),
         "memory": point["peak_memory_bytes"],
         "machine": machine or point["device"] or "",
         "kernel": point["kernel"],
@@ -198,6 +200,6 @@ def _cell(length_s: float, point: Point, machine: str) -> Json:
     }
 
 
-def _short(value: float | None) -> float | None:
-    """Return nine significant digits; None for unknown or infinite values, which JSON does not have."""
-    return float(f"{value:.9g}") if value is not None and isfinite(value) else None
+def _finite(value: float | None) -> float | None:
+    """Return a number; None for unknown or infinite values, which JSON does not have."""
+    return float(value) if value is not None and isfinite(value) else None

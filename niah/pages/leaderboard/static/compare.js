@@ -41,5 +41,5 @@ function pairRow(board, one, other, cell, against) {
   return h("tr", {}, h("th", {scope: "row", class: "text"}, sceneKey(one)), h("td", {}, lengthName(cell.s)),
     h("td", {}, score(cell.mAP)), h("td", {}, score(against.mAP)),
     h("td", {class: known(p) && p < 0.05 ? "clear" : null}, shown),
-    h("td", {}, known(p) ? (p < 0.001 ? "< 0.001" : p.toFixed(3)) : h("span", {class: "none"}, "–")));
+    h("td", {}, known(p) ? (p < 0.001 ? "< 0.001" : rounded(p, 3)) : h("span", {class: "none"}, "–")));
 }

@@ -16,8 +16,17 @@ const svg = (tag, attributes = {}, ...children) =>
   filled(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
 
 const known = (value) => value !== null && value !== undefined;
-const percent = (share) => `${Math.round(100 * share)} %`;
-const score = (value) => value.toFixed(3);
+// As Python formats numbers, so that the page and the tables agree: halves that are exact go to the even digit.
+function rounded(value, digits = 0) {
+  const exact = Math.abs(value).toFixed(100);
+  const cut = exact.length - 100 + digits;
+  const [head, rest] = [exact.slice(0, cut), exact.slice(cut).replace(".", "")];
+  const stays = /^50*$/.test(rest) && Number(head.replace(".", "").at(-1)) % 2 === 0;
+  return (value < 0 ? "-" : "") + (stays ? head.replace(/\.$/, "") : Math.abs(value).toFixed(digits));
+}
+const whole = (value) => rounded(value).replace(/^-0$/, "0");
+const percent = (share) => `${whole(100 * share)} %`;
+const score = (value) => rounded(value, 3);
 const significant = (value, digits = 3) => Number(value.toPrecision(digits)).toLocaleString("en", {
   maximumSignificantDigits: digits, useGrouping: value >= 1e4,
 });

@@ -44,7 +44,7 @@ function heatPanel(board, group, lengths) {
     texts.push(text);
     const node = svg("g", {}, svg("rect", {x: round(x), y: place(entry.position), width: width - 2, height: height - 2,
       rx: 3, fill: heat(cell.share)}), svg("text", {x: round(x + width / 2 - 1), y: place(entry.position) + 16,
-      "text-anchor": "middle", class: light(cell.share) ? "field light" : "field"}, String(Math.round(100 * cell.share))));
+      "text-anchor": "middle", class: light(cell.share) ? "field light" : "field"}, whole(100 * cell.share)));
     return {node, text};
   }));
   const bottom = top + height * down.length;

@@ -162,7 +162,7 @@ function provenance(board, entry) {
   ].filter(([, value]) => known(value) && value !== "");
   const cells = entry.cells.map((cell) => [lengthName(cell.s), [
     `cell ${cell.cell}`, cell.status === "ok" ? null : `${failure(cell)} ${cell.error ?? ""}`,
-    known(cell.auc) ? `AUC ${score(cell.auc)}` : null, known(cell.d_prime) ? `d′ ${cell.d_prime.toFixed(2)}` : null,
+    known(cell.auc) ? `AUC ${score(cell.auc)}` : null, known(cell.d_prime) ? `d′ ${rounded(cell.d_prime, 2)}` : null,
     known(cell.needle_free) ? `mAP without the needle ${score(cell.needle_free)}` : null,
   ].filter(Boolean).join("; ")]);
   const runs = entry.runs.map((run) => {
