@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from niah.haystacks.haystack import Haystack
 
+_NOTHING = "none"  # the haystack of the needle alone, in rows and tables
 _SHOWN = 8  # digits of a checksum in a name
 
 
@@ -34,7 +35,7 @@ def distinct_names(
 def _name(haystack: Haystack, haystacks: Mapping[str, Haystack], stored: Mapping[str, str]) -> str:
     mine = haystack.fingerprint
     with_checksum = f"{haystack.name} ({mine[:_SHOWN]})"
-    names = [name for name in (haystack.name, haystack.longer_name) if name]
+    names = [name for name in (haystack.name, haystack.longer_name) if name not in ("", _NOTHING)]
     for name in (*names, with_checksum):
         if stored.get(name) == mine:
             return name

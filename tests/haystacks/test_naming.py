@@ -32,6 +32,8 @@ ALONE = recording("street", "", "4")
         ([B], {"street": A.fingerprint}, ["b/street"]),
         ([A, B], {"street": A.fingerprint, "b/street": B.fingerprint}, ["street", "b/street"]),
         ([C], {"street": A.fingerprint, "b/street": B.fingerprint}, ["street (33333333)"]),
+        ([recording("none", "a", "5")], {}, ["a/none"]),  # rows call the needle alone so
+        ([recording("none", "", "5")], {}, ["none (55555555)"]),
         ([A], {"street": ""}, ["street"]),  # of a run that did not store fingerprints
     ],
 )
