@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from niah.cli.messages import print_tables
+
 
 def check(
     directory: Annotated[Path, typer.Argument(help="A run directory.")],
@@ -82,7 +84,9 @@ def check(
         models=tuple(model or ()),
     )
     text = formatted(result, "json" if as_json else form)
-    if out is None:
+    if out is None and form == "markdown" and not as_json and result.rows:
+        print_tables([result.table()], result.all_notes, text)
+    elif out is None:
         print(text)
     else:
         with atomic.atomic_write(out) as stream:

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from niah.cli.messages import print_tables
+
 
 def compare(
     a: Annotated[Path, typer.Argument(help="A run directory.")],
@@ -36,7 +38,7 @@ def compare(
     from niah.system import atomic
 
     comparison = run_compare(a, b, models=tuple(model or ()), correction=correction)
-    print(comparison.markdown())
+    print_tables(comparison.tables(), comparison.notes, comparison.markdown())
     if out is not None:
         with atomic.one_line_os_errors(out):
             out.mkdir(parents=True, exist_ok=True)

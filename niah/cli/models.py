@@ -62,6 +62,7 @@ def models_list(
     print_table(
         ("name", "family", "size", "trained on", "labels", "published mAP", "licence", "weights"),
         rows,
+        "`niah models show NAME` has them, and a pipe or --json.",
     )
 
 

@@ -108,8 +108,13 @@ class CheckResult:
     def markdown(self) -> str:
         """Return the verdict in a sentence, the table, and the notes."""
         table = self.table().markdown() if self.rows else self.verdict() + "\n"
-        notes = [note for note in (self.how, *self.notes) if note]
+        notes = self.all_notes
         return table + "".join(f"\n- {plain(note)}" for note in notes) + "\n" * bool(notes)
+
+    @property
+    def all_notes(self) -> list[str]:
+        """Return what follows the table."""
+        return [note for note in (self.how, *self.notes) if note]
 
     def verdict(self) -> str:
         """Return the counts in a sentence: "2 of 12 comparisons are off; 1 cell of the reference is missing"."""

@@ -101,10 +101,14 @@ class Comparison:
         header = ("cell", "A", "B", "A - B [95 %]", "p", f"p {corrected}", "better")
         return Table(caption, header, tuple(map(_texts, rows)))
 
+    def tables(self) -> list[Table]:
+        """Return a table for each quantity."""
+        quantities = dict.fromkeys(each.quantity for each in self.differences)
+        return [self.table(quantity) for quantity in quantities]
+
     def markdown(self) -> str:
         """Return both tables and the notes."""
-        quantities = dict.fromkeys(each.quantity for each in self.differences)
-        parts = [self.table(quantity).markdown() for quantity in quantities]
+        parts = [table.markdown() for table in self.tables()]
         return "\n".join([*parts, *(f"- {plain(note)}" for note in self.notes)]).rstrip() + "\n"
 
     def csv(self) -> str:

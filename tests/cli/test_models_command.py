@@ -108,7 +108,7 @@ def test_show_says_what_is_known_of_models_without_a_card(
     status, _, err = said(monkeypatch, capfd, "show", "tagger")
     assert status == 2
     assert err == (
-        "niah: unknown model 'tagger'. `niah models` lists all; a card of your own is a path\n"
+        "niah: unknown model 'tagger'. `niah models` lists all; a card of your own is a path (docs/your-model.md)\n"
     )
 
 
