@@ -18,6 +18,13 @@ def leaderboard(
     out: Annotated[
         Path, typer.Option(help="Folder for index.html, leaderboard.csv and leaderboard.md.")
     ] = Path("runs/leaderboard"),
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify",
+            help="Take only runs whose every cell `niah verify` finds whole, with the metrics of its scores.",
+        ),
+    ] = False,
 ) -> None:
     """Write many runs on one static page: rank, sort, filter, curves, heat maps, speed. No server, no network.
 
@@ -25,10 +32,12 @@ def leaderboard(
     status is 2.
     """
     from niah.cli.messages import fail, note
-    from niah.pages.leaderboard import collect, write_collection
+    from niah.pages.leaderboard import collect, verified, write_collection
     from niah.system.plurals import plural
 
     collection = collect(directories)
+    if verify:
+        collection = verified(collection)
     for each in (*collection.notes, *(f"left out: {reason}" for reason in collection.refused)):
         note(each)
     page, boards = write_collection(collection, out)
@@ -41,4 +50,6 @@ def leaderboard(
     print(f"tables   {out / 'leaderboard.csv'}, {out / 'leaderboard.md'}")
     if collection.refused:
         count = len(collection.refused)
-        fail(f"{count} of the inputs cannot be read and are not on the page (see the notes above)")
+        fail(
+            f"{count} of the inputs cannot be read or verified and are not on the page (see the notes above)"
+        )

@@ -141,7 +141,7 @@ def test_the_results_folder_is_read_as_the_run_is(options: PublishOptions, tmp_p
     assert copy == own
     workflow = yaml.safe_load((folder / ".github" / "workflows" / "results.yml").read_text())
     steps = [step.get("run", "") for step in workflow["jobs"]["check"]["steps"]]
-    assert any("niah leaderboard runs --out site" in step for step in steps)
+    assert any("niah leaderboard runs --verify --out site" in step for step in steps)
     assert workflow["permissions"] == {"contents": "read"}
 
 

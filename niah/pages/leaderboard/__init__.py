@@ -16,7 +16,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from niah.pages.leaderboard.boards import Board, Entry, boards
-from niah.pages.leaderboard.submissions import Collection, Submission, collect, read
+from niah.pages.leaderboard.submissions import (
+    Collection,
+    Submission,
+    collect,
+    read,
+    verified,
+)
 from niah.pages.leaderboard.systems import System
 
 __all__ = [
@@ -28,6 +34,7 @@ __all__ = [
     "boards",
     "collect",
     "read",
+    "verified",
     "write",
     "write_collection",
 ]

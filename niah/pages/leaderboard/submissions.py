@@ -6,7 +6,7 @@ A submission is a run's cells with its run.json, or only a `cells.csv`. Newer sc
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from niah.records.naming import Point
 from niah.records.random_weights import without_accuracy
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import read_csv
+from niah.records.verify import verify
 from niah.system.folders import numbered
 from niah.tables.curves import points
 
@@ -86,6 +87,41 @@ class Collection:
     submissions: tuple[Submission, ...]
     notes: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
+
+
+def verified(collection: Collection) -> Collection:
+    """Return the collection with only those submissions whose every cell is whole and has the metrics of its scores.
+
+    Args:
+        collection: submissions as they are.
+
+    Returns:
+        The same; a submission that is damaged, or that has no scores to verify it by, is among the refused.
+
+    Raises:
+        NiahError: none is left.
+    """
+    good, refused = [], list(collection.refused)
+    for each in collection.submissions:
+        reason = _not_good(each)
+        if reason is None:
+            good.append(each)
+        else:
+            refused.append(f"{each.name}: {reason}")
+    if not good:
+        raise NiahError(f"no run can be verified: {'; '.join(refused)}")
+    return replace(collection, submissions=tuple(good), refused=tuple(refused))
+
+
+def _not_good(submission: Submission) -> str | None:
+    if submission.run is None:
+        return "a bare table has no scores to verify it by"
+    try:
+        verdict = verify(submission.run.path)
+    except NiahError as error:
+        return str(error)
+    problems = [*verdict.damaged, *verdict.metrics]
+    return None if verdict.is_good else f"{problems[0]} (`niah verify {submission.run.path}`)"
 
 
 class _NothingToRankError(Exception):
