@@ -55,7 +55,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
 
 def test_all_parts_are_written(run: RunDirectory) -> None:
     assert {path.name for path in run.path.iterdir()} == {
-        *("run.json", "cells.csv", "cells", "scores", ".lock"),
+        *("run.json", "cells.csv", "cells", "scores"),
         *("tables.md", "tables.tex", "tables.csv", "figures", "report.html"),
     }
     linked = re.findall(r"\]\((figures/[^)]+)\)", (run.path / "tables.md").read_text())
