@@ -34,7 +34,7 @@ from niah.system.shortage import is_shortage
 if TYPE_CHECKING:
     import pyarrow as pa
 
-HALF_ERROR = 1e-3  # of mAP
+HALF_ERROR = 1e-6  # of mAP: any rising map of logits has one score
 HALF_RANGE = 64.0  # where nothing is ranked: below it float16 holds a logit to 1/64
 SATURATED = 1e-3  # share of exact 0 and 1 in an old file from which its numbers are doubted
 LOWEST, HIGHEST = 2.0**-25, 1.0 - 2.0**-12  # what float16 rounds to 0 and to 1

@@ -121,14 +121,16 @@ def test_maps_that_keep_the_order_give_one_map(tmp_path: Path, change: Any) -> N
 
 
 def test_float16_is_taken_only_where_it_ranks_as_well(tmp_path: Path) -> None:
-    model = confident()
+    fine = confident()
+    model = with_logits(fine, np.round(fine.logits * 16) / 16)  # steps that float16 has
     read, dtype = stored(tmp_path / "a.parquet", model)
     assert dtype == "float16"
     assert read.logits.dtype == np.float32
-    assert mean_ap(read) == pytest.approx(mean_ap(model), abs=HALF_ERROR)
-    high, dtype = stored(tmp_path / "b.parquet", with_logits(model, 3000 + model.logits))
-    assert dtype == "float32"
-    assert mean_ap(high) == pytest.approx(mean_ap(model), abs=1e-3)
+    assert mean_ap(read) == mean_ap(model)
+    for logits in (fine.logits, 12 + fine.logits, fine.logits - 18, 3000 + fine.logits):
+        high, dtype = stored(tmp_path / "b.parquet", with_logits(fine, logits))
+        assert dtype == "float32"
+        assert mean_ap(high) == mean_ap(with_logits(fine, logits))
     without = ((),) * len(model.ids)
     for top, expected in ((20.0, "float16"), (900.0, "float32")):
         free = ClipScores(
