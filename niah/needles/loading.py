@@ -7,7 +7,7 @@ from niah.errors import NiahError, nearest
 from niah.needles import hub
 from niah.needles.defaults import EMBEDDED
 from niah.needles.needle import NeedleSet
-from niah.needles.readers import annotations, ast_json, esc50, fsd50k, parquet
+from niah.needles.readers import annotations, ast_json, esc50, fsd50k, parquet, tar_shards
 from niah.needles.readers import audioset_csv as google_csv
 from niah.needles.readers import path_label_csv as table_csv
 from niah.needles.readers import synthetic as embedded
@@ -36,7 +36,7 @@ def load_needles(
         spec: `synthetic` (the evaluation clips), `synthetic:validation`, `synthetic:train`; or a
             .json (AST, DASS), a .csv (path and labels; AudioSet segments; ESC-50; FSD50K; a
             manifest; annotated events), a .txt or .tsv of annotated events (Raven, Audacity, DCASE), a
-            .parquet file, or a folder (ESC-50, FSD50K, Parquet shards, one with a manifest.csv or
+            .parquet or .tar file, or a folder (ESC-50, FSD50K, Parquet or tar shards, one with a manifest.csv or
             with tables of events). `?column=value,value&column=value` after a table's path keeps those
             rows. Or a Parquet set of the Hugging Face hub, `hf:OWNER/NAME` (`niah.needles.hub`).
         vocabulary: the classes that the model scores.
@@ -113,9 +113,11 @@ def _read(path: Path, request: Request) -> NeedleRows:
         return ast_json.read(path, request)
     if suffix == ".parquet":
         return parquet.read(path, request)
+    if suffix == tar_shards.SUFFIX:
+        return tar_shards.read(path, request)
     if suffix in (".csv", ".tsv", ".txt"):
         return _read_csv(path, request)
-    raise NiahError(f"needles {path}: must be a .json, .csv or .parquet file, or a folder")
+    raise NiahError(f"needles {path}: must be a .json, .csv, .parquet or .tar file, or a folder")
 
 
 def _read_csv(path: Path, request: Request) -> NeedleRows:
@@ -140,6 +142,8 @@ def _read_folder(folder: Path, request: Request) -> NeedleRows:
         return table_csv.read(folder / "manifest.csv", request)
     if files_below(folder, (".parquet",)):
         return parquet.read(folder, request)
+    if files_below(folder, (tar_shards.SUFFIX,)):
+        return tar_shards.read(folder, request)
     tables = [
         file for file in files_below(folder, annotations.SUFFIXES) if annotations.looks_like(file)
     ]
@@ -147,6 +151,6 @@ def _read_folder(folder: Path, request: Request) -> NeedleRows:
         return annotations.read(tables, request)
     raise NiahError(
         f"needles {folder}: is none of the folders known (ESC-50 with meta/esc50.csv, FSD50K with "
-        "FSD50K.ground_truth/eval.csv, *.parquet shards, a manifest.csv, tables of annotated events); name a .csv or "
-        ".json"
+        "FSD50K.ground_truth/eval.csv, *.parquet or *.tar shards, a manifest.csv, tables of annotated events); name a "
+        ".csv or .json"
     )

@@ -55,7 +55,7 @@ class Network(nn.Module):
             os.kill(os.getpid(), signal.SIGKILL)
         if log := os.environ.get("TINY_LOG"):
             with Path(log).open("a") as file:
-                file.writelines(f"{os.getpid()} {x.shape[1]}\n" for _ in range(len(x)))
+                file.writelines(f"{os.getpid()} {x.shape[1]} {time.time()}\n" for _ in x)
         time.sleep(self.delay_s)
         out: Tensor = self.head(torch.relu(self.hidden(x)).mean(dim=1))
         return out

@@ -176,7 +176,7 @@ def one_killed_and_finished(
     assert scored(out).total() <= FORWARDS + 6  # what the dead one had in work is done again
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(1))
 def test_the_other_process_finishes_what_a_killed_one_left(
     preloaded: Preloaded, material: Material, slow: Path, alone: Path, tmp_path: Path, seed: int
 ) -> None:
@@ -184,7 +184,7 @@ def test_the_other_process_finishes_what_a_killed_one_left(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(2, 22))
+@pytest.mark.parametrize("seed", range(1, 21))
 def test_the_other_process_finishes_at_any_moment(
     preloaded: Preloaded, material: Material, slow: Path, alone: Path, tmp_path: Path, seed: int
 ) -> None:
@@ -338,3 +338,41 @@ def test_an_unwritable_directory_is_one_line_and_the_same_command_goes_on(
     whole = tmp_path / "whole"
     material.run(whole)
     pd.testing.assert_frame_equal(cells_of(out), cells_of(whole))
+
+
+@pytest.mark.slow
+def test_two_that_share_are_as_fast_as_two_that_do_not(
+    preloaded: Preloaded, material: Material, tmp_path: Path
+) -> None:
+    """Two workers on one directory score as many scenes a second, to 15 %, as two with a directory each.
+
+    The tagger sleeps, so that other work on the machine counts for little.
+    """
+    card = tiny.card(tmp_path, delay_s=0.1)
+
+    def seconds(outs: list[Path], shards: list[str]) -> float:
+        processes = [
+            start(preloaded, material, card, out, shard=shard, together=2)
+            for out, shard in zip(outs, shards, strict=True)
+        ]
+        for process in processes:
+            _, stderr = process.communicate()
+            assert process.returncode == 0, stderr
+        times = [
+            float(line.split()[2])
+            for out in set(outs)
+            for line in out.with_suffix(".log").read_text().splitlines()
+        ]
+        assert len(times) == FORWARDS
+        return max(times) - min(times)
+
+    shared = tmp_path / "shared"
+    together = seconds([shared, shared], ["", ""])
+    # folders of one name share their start: each waits for the other's process
+    apart = [tmp_path / name / "apart" for name in ("a", "b")]
+    for out in apart:
+        out.parent.mkdir()
+        (out.parent / "apart.ready").symlink_to(tmp_path / "both.ready")
+    (tmp_path / "both.ready").mkdir()
+    alone = seconds(apart, ["1/2", "2/2"])
+    assert together < 1.15 * alone, (together, alone)
