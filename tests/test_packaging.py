@@ -38,6 +38,7 @@ DATA = {
     "templates": ("niah/pages/templates", ".html"),
     "page styles": ("niah/pages/templates", ".css"),
     "leaderboard scripts": ("niah/pages/leaderboard/static", ".js"),
+    "needle sets": ("niah/needles", ".toml"),
 }
 
 
