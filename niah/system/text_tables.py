@@ -9,6 +9,7 @@ from pathlib import Path
 from niah.errors import NiahError
 from niah.system.text_files import read_text
 
+_MOST_SHARED = 10_000
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
 
@@ -56,14 +57,20 @@ def read_table(path: Path, columns: Sequence[str] = ()) -> TextTable:
     if repeated:
         raise NiahError(f"{path}: has two columns '{repeated[0]}'")
     numbers, rows = [], []
+    seen: list[dict[str, str]] = [{} for _ in header]
     for number, cells in lines:
         if len(cells) != len(header):
             raise NiahError(
                 f"{path}, line {number}: has {len(cells)} cells where the header has {len(header)}"
             )
         numbers.append(number)
-        rows.append(tuple(cells))
+        rows.append(tuple(map(_shared, cells, seen)))
     return TextTable(path, header, tuple(rows), tuple(numbers), delimiter_note(path, delimiter))
+
+
+def _shared(cell: str, seen: dict[str, str]) -> str:
+    """Return the one text of equal cells of a column with few different ones, as labels are."""
+    return seen.setdefault(cell, cell) if len(seen) < _MOST_SHARED else seen.get(cell, cell)
 
 
 def delimiter_of(text: str) -> str:

@@ -28,6 +28,8 @@ from niah.needles.readers.rows import (
 
 LICENCE_COLUMNS = ("dataset_licence", "licence", "clip_licence")
 
+_MOST_SHARED = 100_000  # different cells
+
 
 def read(path: Path, request: Request) -> NeedleRows:
     """Read the clips of a CSV.
@@ -44,18 +46,23 @@ def read(path: Path, request: Request) -> NeedleRows:
     labels = LabelReader(request)
     labels_of = _labels_column(every, path, request, labels)
     pairs = [(row, labels_of(row)) for row in rows]
+    n_rows = len(rows)
+    del every, rows  # of millions of clips, these lists are hundreds of megabytes
     left_out = [row.get("label") or row["path"] for row, each in pairs if each is None]
-    notes = (*table_notes, *left_out_note(left_out, request, len(rows)))
+    notes = (*table_notes, *left_out_note(left_out, request, n_rows))
     used = [(row, each) for row, each in pairs if each is not None]
+    del pairs
     if not used:
         raise NiahError(f"{path}: no clip is left ({'; '.join(notes)})")
+    licence = _licence([row for row, _ in used])
     joined, joined_notes = _one_a_clip(
         [(row, _entry(row, each, path, request, labels)) for row, each in used]
     )
+    del used
     entries = [entry for entry in joined if entry.labels]
     labels.check_any(entries)
     notes += (*joined_notes, *labels.notes(len(joined), len(entries)))
-    return NeedleRows(needles_of(entries), _licence([row for row, _ in used]), notes)
+    return NeedleRows(needles_of(entries), licence, notes)
 
 
 def _labels_column(
@@ -64,7 +71,15 @@ def _labels_column(
     """Return the function that reads a row's labels (None: an inexact match, to be left out), by the table's header."""
     columns = set(rows[0].cells)
     if "labels" in columns:
-        return lambda row: labels.split(row["labels"])
+        shared: dict[str, list[str]] = {}  # cells that repeat: one list for all
+
+        def split(row: Row) -> list[str]:
+            text = row["labels"]
+            if text not in shared and len(shared) < _MOST_SHARED:
+                shared[text] = labels.split(text)
+            return shared[text] if text in shared else labels.split(text)
+
+        return split
     if {"audioset_mid", "match"} <= columns:
         if "label" in columns and any(row["label"] in request.vocabulary for row in rows):
             return lambda row: [row["label"]] if row["label"] in request.vocabulary else None
@@ -76,10 +91,10 @@ def _labels_column(
 
 def _one_a_clip(pairs: list[tuple[Row, NeedleRow]]) -> tuple[list[NeedleRow], tuple[str, ...]]:
     """Join rows of one path that have different labels: tables with a row a label."""
-    entries: dict[tuple[str, ...], NeedleRow] = {}
+    entries: dict[str | tuple[str, str], NeedleRow] = {}
     n_joined = 0
     for row, entry in pairs:
-        key: tuple[str, ...] = (row["path"],)
+        key = row["path"]
         before = entries.get(key)
         if before is None:
             entries[key] = entry

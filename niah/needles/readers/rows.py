@@ -3,7 +3,7 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
@@ -73,7 +73,26 @@ class NeedleRows:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+class TableCells(Mapping[str, str]):
+    """The cells of one line by their columns; millions of dicts would take gigabytes."""
+
+    __slots__ = ("_columns", "_values")
+
+    def __init__(self, columns: Mapping[str, int], values: Sequence[str]) -> None:
+        """Join the index of each column, which all lines share, with the values of one."""
+        self._columns, self._values = columns, values
+
+    def __getitem__(self, column: str) -> str:
+        return self._values[self._columns[column]]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """One line of a table, with its number in the file for messages."""
 
@@ -116,8 +135,9 @@ def read_rows(path: Path, columns: Sequence[str] = ()) -> tuple[list[Row], tuple
     table = read_table(path, columns)
     if not table.rows:
         raise NiahError(f"{path}: has a header but no rows")
+    columns = {name: index for index, name in enumerate(table.header)}
     rows = [
-        Row(table.where(index), dict(zip(table.header, cells, strict=True)))
+        Row(table.where(index), TableCells(columns, cells))
         for index, cells in enumerate(table.rows)
     ]
     return rows, table.notes
