@@ -135,9 +135,9 @@ def read_rows(path: Path, columns: Sequence[str] = ()) -> tuple[list[Row], tuple
     table = read_table(path, columns)
     if not table.rows:
         raise NiahError(f"{path}: has a header but no rows")
-    columns = {name: index for index, name in enumerate(table.header)}
+    index_of = {name: index for index, name in enumerate(table.header)}
     rows = [
-        Row(table.where(index), TableCells(columns, cells))
+        Row(table.where(index), TableCells(index_of, cells))
         for index, cells in enumerate(table.rows)
     ]
     return rows, table.notes
