@@ -25,6 +25,7 @@ FOLDER = "claims"
 MOST_DEATHS = 3
 WORKING, DONE, RELEASED, GIVEN_UP = "working", "done", "released", "given up"
 COORDINATOR = "coordinator"
+_TRIES = 5
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ class Claims:
             last = read_attempt(self.file(unit, number))
             if last is None:
                 mine = Attempt(unit, number, self.me.name, self.me.where, WORKING, title)
-                if atomic.create_json(self._made(unit, number), vars(mine)):
+                if self._create(self.file(unit, number), mine):
                     return Claim(self, mine, tuple(deaths))
                 last = read_attempt(self.file(unit, number))
                 if last is None:  # removed meanwhile, by the last of the other workers
@@ -166,10 +167,16 @@ class Claims:
             return self.me.clock() - changed <= stale_s()
         return True
 
-    def _made(self, unit: str, number: int) -> Path:
-        with atomic.one_line_os_errors(self.folder.parent):
-            self.folder.mkdir(exist_ok=True)
-        return self.file(unit, number)
+    def _create(self, file: Path, attempt: Attempt) -> bool:
+        for tries in range(_TRIES):
+            with atomic.one_line_os_errors(self.folder.parent):
+                self.folder.mkdir(exist_ok=True)
+            try:
+                return atomic.create_json(file, vars(attempt))
+            except NiahError as error:  # the last of the others has removed the empty folder
+                if tries == _TRIES - 1 or not isinstance(error.__cause__, FileNotFoundError):
+                    raise
+        raise AssertionError("unreachable")
 
     @contextmanager
     def coordinating(self, *, wait: bool) -> Iterator[bool]:
@@ -193,8 +200,7 @@ class Claims:
 
     def _begin_coordinating(self) -> bool:
         mine = Attempt(COORDINATOR, 0, self.me.name, self.me.where)
-        self._made(COORDINATOR, 0)
-        if atomic.create_json(self._coordinator, vars(mine)):
+        if self._create(self._coordinator, mine):
             return True
         last = read_attempt(self._coordinator)
         if last is None or self._is_alive(last):
@@ -209,7 +215,7 @@ class Claims:
             aside.unlink(missing_ok=True)
         except OSError:
             return False
-        return atomic.create_json(self._coordinator, vars(mine))
+        return self._create(self._coordinator, mine)
 
     def attempts(self) -> dict[str, list[Attempt]]:
         """Return every unit's attempts, the first one first."""

@@ -217,11 +217,13 @@ class RunDirectory:
         me, claims, self.me, self.claims = self.me, self.claims, None, None
         assert me is not None
         with suppress(OSError, NiahError):
-            now = me.clock()
+            # listed first: what comes later is of a process that joins meanwhile
+            now, files = me.clock(), list(me.folder.glob("*"))
             if claims is not None and not me.others():
+                self._merge_amendments()
                 atomic.remove_leftovers(self.path, before=now)
                 claims.clear(at_end=True)
-                for file in me.folder.glob("*"):
+                for file in files:
                     file.unlink(missing_ok=True)
                 claims.leave()
         with suppress(OSError):

@@ -6,6 +6,7 @@ machine, so a run that has one is refused whole. The run directory itself is nam
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from niah.errors import NiahError
@@ -42,7 +43,8 @@ def refuse_links(
                 f"{entry.path} is a symbolic link, which is not followed in a {what} directory: put the file or folder "
                 "itself there, or remove the link"
             )
-        if not (entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False)):
+        is_part = entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False)
+        if not is_part and os.path.lexists(entry.path):
             raise NiahError(f"{entry.path} is neither a file nor a folder: remove it")
 
 
@@ -80,7 +82,10 @@ def _parts(run: Path, files: Sequence[str], folders: Sequence[str]) -> Iterator[
 
 
 def _below(folder: str) -> Iterator["os.DirEntry[str]"]:
-    with os.scandir(folder) as entries:
+    with (
+        suppress(FileNotFoundError),
+        os.scandir(folder) as entries,
+    ):  # gone: the last of its processes has left
         for entry in entries:
             yield entry
             if entry.is_dir(follow_symlinks=False):

@@ -236,6 +236,47 @@ def test_a_dead_coordinator_is_replaced(preloaded: Preloaded, tmp_path: Path) ->
     assert not (tmp_path / "claims" / "coordinator.json").exists()
 
 
+def test_one_that_joins_while_the_last_leaves_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It joins after the leaver has looked for others, and before that one removes what is left."""
+    path = tmp_path / "run"
+    leaver = RunDirectory.create_or_open(path, examples.IDENTITY)
+    joined: list[RunDirectory] = []
+    clear = Claims.clear
+
+    def join_meanwhile(self: Claims, *, at_end: bool) -> None:
+        if at_end and not joined:
+            joined.append(RunDirectory(path).join())
+        clear(self, at_end=at_end)
+
+    monkeypatch.setattr(Claims, "clear", join_meanwhile)
+    leaver.close()
+    (newcomer,) = joined
+    assert [worker.is_alive for worker in list_workers(path)] == [True]
+    assert newcomer.claims is not None
+    assert not (path / "claims").exists()  # the leaver has removed it
+    assert isinstance(newcomer.claims.claim(UNIT), Claim)
+    newcomer.close()
+    assert not (path / "workers").exists()
+
+
+def test_parts_that_vanish_while_they_are_checked_are_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = examples.make(tmp_path / "run").path
+    (path / "workers").mkdir()
+    scandir = os.scandir
+
+    def vanishing(folder: Path | str) -> object:
+        if str(folder).endswith("workers"):
+            raise FileNotFoundError(2, "No such file or directory")
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", vanishing)
+    assert len(RunDirectory(path).cells()) > 0
+
+
 def test_leftovers_of_a_living_writer_stay(tmp_path: Path) -> None:
     path = tmp_path / "run"
     with RunDirectory.create_or_open(path, examples.IDENTITY):
