@@ -59,8 +59,9 @@ def results() -> str:
 def finding() -> str:
     """Render YAMNet's mAP in each kind of scene, its clips alone first, by the mean of its patches' probabilities."""
     with (YAMNET / "cells.csv").open(newline="", encoding="utf-8") as file:
-        cells = [c for c in csv.DictReader(file) if c["pooling"] == "mean-probability"]
-    cells = [c for c in cells if not c.get("control") and c["position"] in ("", "0.5")]
+        cells = [c for c in csv.DictReader(file) if c["model"] == "yamnet"]  # the 8-bit export
+    cells = [c for c in cells if c["pooling"] == "mean-probability" and not c.get("control")]
+    cells = [c for c in cells if c["position"] in ("", "0.5")]
     (alone,) = (c for c in cells if c["haystack"] == "none")
     rows = [
         ("the clips alone, 10 s", f"**{float(alone['mAP']):.2f}**", *[""] * (len(LENGTHS_S) - 1))
