@@ -21,7 +21,7 @@ RUN = REPOSITORY / "results" / "embedded" / "run.json"
 def planned(monkeypatch: pytest.MonkeyPatch) -> list[RunOptions]:
     """What `niah run --dry-run` would run."""
     plans: list[RunOptions] = []
-    monkeypatch.setattr("niah.cli.run._print_plan", plans.extend)
+    monkeypatch.setattr("niah.cli.run.print_plan", lambda parts, *_: plans.extend(parts))
     return plans
 
 
