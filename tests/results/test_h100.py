@@ -57,3 +57,10 @@ def test_sentences_have_their_figures() -> None:
     assert round(parts["_layer_norm"]) == 32
     assert round(parts["_depthwise_silu"]) == 20
     assert round(next(ms for name, ms in parts.items() if "Gelu" in name)) == 35
+
+
+def test_the_operations_page_counts_with_it() -> None:
+    page = (REPOSITORY / "docs" / "operations.md").read_text(encoding="utf-8")
+    _, ours, *_ = table()[9000]
+    assert f"{round(9000 / (ours / 1e3), -2):,.0f}\nseconds of audio a second" in page
+    assert f"take {20_000 * ours / 1e3 / 3600:.1f} hours" in page
