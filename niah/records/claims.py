@@ -88,11 +88,7 @@ class Claim:
         self.state = state
         attempt = self.attempt
         content = {**vars(attempt), "state": state}
-        file = self.claims.file(attempt.unit, attempt.number)
-        temporary = file.with_name(f".{file.name}.{attempt.worker}{atomic.SUFFIX}")
-        with atomic.one_line_os_errors(file.parent):
-            temporary.write_text(json.dumps(content))
-            temporary.replace(file)
+        atomic.replace_json(self.claims.file(attempt.unit, attempt.number), content)
 
 
 class Claims:

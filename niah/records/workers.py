@@ -111,16 +111,7 @@ class Membership:
                     raise
 
     def _write(self) -> None:
-        # without a flush to the disk: after a power cut the process is gone too
-        temporary = self.folder / f".{self.name}.{threading.get_ident()}{atomic.SUFFIX}"
-        with atomic.one_line_os_errors(self.folder):
-            try:
-                temporary.write_text(json.dumps(self._content))
-                temporary.replace(self.file)
-            except OSError:
-                with suppress(OSError):
-                    temporary.unlink(missing_ok=True)
-                raise
+        atomic.replace_json(self.file, self._content)  # after a power cut the process is gone too
 
     def _start_heartbeat(self) -> None:
         command = [sys.executable, "-I", "-S", heartbeat.__file__, str(self.file)]

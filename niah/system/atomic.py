@@ -143,6 +143,27 @@ def _pass_through(file: Path, content: memoryview) -> None:
         stream.write(content)
 
 
+def replace_json(file: Path, content: Mapping[str, object]) -> None:
+    """Replace a small JSON file at once, without a flush to the disk: for what a power cut makes void anyway.
+
+    Args:
+        file: target.
+        content: an object of JSON's types.
+
+    Raises:
+        NiahError: the disk is full, or the folder cannot be written to.
+    """
+    temporary = _temporary(file)
+    with one_line_os_errors(file.parent):
+        try:
+            temporary.write_text(json.dumps(content))
+            temporary.replace(file)
+        except OSError:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+
+
 def write_json(file: Path, content: Mapping[str, object]) -> None:
     """Write indented UTF-8 JSON, whole or not at all.
 

@@ -41,7 +41,7 @@ def test_a_terminal_of_any_encoding_ends_no_command(
 ) -> None:
     """The tables have signs beyond Latin-1; the figures' names may have anything."""
     run = examples.make(tmp_path / os.fsdecode(b"caf\xe9")).path
-    monkeypatch.setattr("niah.pages.run_report.write", lambda *_: run / "report.html")  # slow
+    monkeypatch.setattr("niah.pages.run_report.write", lambda *_, **__: run / "report.html")  # slow
     printed = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     monkeypatch.setattr(sys, "stdout", printed)
     monkeypatch.setattr(sys, "argv", ["niah", "report", str(run)])
