@@ -23,6 +23,7 @@ from niah.networks.dass import fused_kernels
 from niah.scan.triton import carry as triton_carry
 from niah.scan.triton import cross_backward as triton_cross_backward
 from niah.scan.triton import cross_forward as triton_cross
+from niah.scan.triton import cross_kernels as triton_kernels
 from niah.scan.triton import sequence_backward as triton_sequence_backward
 from niah.scan.triton import sequence_forward as triton_sequence
 
@@ -118,9 +119,9 @@ def jobs(which: str) -> list[Job]:
                 continue
             tile = {**sizes, "WIDTH": 32, "PRECISION": precision, "PTX": True}
             name = f"{stage} {kind} {precision}"
-            pairs = triton_cross._line_pairs
+            pairs = triton_kernels._line_pairs
             found.append((f"pairs {name}", pairs, {**tile, "ADJOINT": False}, kind, limit))
-            found.append((f"outputs {name}", triton_cross._outputs, tile, kind, limit))
+            found.append((f"outputs {name}", triton_kernels._outputs, tile, kind, limit))
             if which == "all" and precision != "half":
                 found.append((f"adjoints {name}", pairs, {**tile, "ADJOINT": True}, kind, limit))
                 backward = triton_cross_backward._gradients

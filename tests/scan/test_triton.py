@@ -21,6 +21,7 @@ pytest.importorskip("triton")
 from niah.scan.triton import carry as triton_carry
 from niah.scan.triton import cross as triton_cross
 from niah.scan.triton import cross_forward as triton_cross_forward
+from niah.scan.triton import cross_kernels as triton_cross_kernels
 from niah.scan.triton import sequence as triton_sequence
 from niah.scan.triton import steps as triton_steps
 
@@ -259,7 +260,7 @@ def test_offsets_past_2_to_the_31_elements(tmp_path: Any, monkeypatch: pytest.Mo
     decay, value = (sparse(name, big.states_size, torch.float32) for name in ("decay", "value"))
     expected = [torch.empty(little.states_size) for _ in range(2)]
     rest = (*small[2:5],)
-    triton_cross_forward._line_pairs[(8,)](
+    triton_cross_kernels._line_pairs[(8,)](
         *small[:2], *rest, *expected, *little.extent, **little.tile, **little.options, ADJOINT=False
     )
     last_programs = (big.slabs - 1) * 8
@@ -269,7 +270,7 @@ def test_offsets_past_2_to_the_31_elements(tmp_path: Any, monkeypatch: pytest.Mo
             "set_grid_idx",
             lambda x, y, z: setattr(interpreter_builder, "grid_idx", (x + last_programs, y, z)),
         )
-        triton_cross_forward._line_pairs[(8,)](
+        triton_cross_kernels._line_pairs[(8,)](
             u, p, *rest, decay, value, *big.extent, **big.tile, **big.options, ADJOINT=False
         )
     for k in range(4):
@@ -290,8 +291,8 @@ def test_offsets_past_2_to_the_31_elements(tmp_path: Any, monkeypatch: pytest.Mo
 @pytest.mark.gpu
 def test_one_compilation_serves_every_length() -> None:
     kernels = (
-        triton_cross_forward._line_pairs,
-        triton_cross_forward._outputs,
+        triton_cross_kernels._line_pairs,
+        triton_cross_kernels._outputs,
         triton_carry._short_map_states,
         triton_carry._states,
     )

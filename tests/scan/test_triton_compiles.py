@@ -20,7 +20,7 @@ from tests.helpers import tiny
 
 pytest.importorskip("triton")
 
-from niah.scan.triton import cross_forward
+from niah.scan.triton import cross_forward, cross_kernels
 
 BEFORE = {"pairs": 331, "outputs": 425}  # instructions a step
 TURNS = 4  # steps in a turn of a loop
@@ -136,7 +136,7 @@ def test_a_forward_of_ten_seconds_is_under_200_launches(monkeypatch: pytest.Monk
     def launched(kernel: Any, _: Any) -> Any:
         return lambda *_args, **_options: launches.append(kernel.fn.__name__)
 
-    monkeypatch.setattr(type(cross_forward._outputs), "__getitem__", launched)
+    monkeypatch.setattr(type(cross_kernels._outputs), "__getitem__", launched)
     network = TiledDass(DassConfig(dims=(8, 16, 32, 64), stem=(4, 8), classes=5)).eval()
     network.requires_grad_(False).set_scan_backend("triton")
     features = torch.zeros(1, 1024, 128)

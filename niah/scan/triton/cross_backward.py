@@ -19,12 +19,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from niah.scan.triton.cross_forward import (
-    CrossScanPlan,
-    _entering,
-    _weights,
-    line_states,
-)
+from niah.scan.triton.cross_forward import CrossScanPlan, line_states
+from niah.scan.triton.cross_kernels import _entering, _weights
 from niah.scan.triton.lines import slab_extent, sweep_sizes
 from niah.scan.triton.steps import LN_2, LOG2_E, sigmoid, softplus
 
