@@ -211,6 +211,8 @@ def test_a_batch_of_scenes_is_in_memory_once(preloaded: Preloaded) -> None:
     """Neither stacked from others, nor beside the batch before it; and a whole scene goes into a network uncopied."""
     assert 0.8 < growth(preloaded, "scenes", 3600.0) < 1.3
     whole = growth(preloaded, "whole")
-    if whole >= 2.5:  # on a busy machine freed pages may be counted a while longer: the least of two
+    if (
+        whole >= 2.5
+    ):  # on a busy machine freed pages may be counted a while longer: the least of two
         whole = min(whole, growth(preloaded, "whole"))
     assert 1.6 < whole < 2.5
