@@ -1,7 +1,7 @@
 """CUDA graphs of short forward passes, whose launches take longer than their arithmetic.
 
-A pass over ten seconds is some two hundred launches of a few microseconds each. The third batch of a shape replays a
-graph of them instead: the same kernels on the same addresses, without Python.
+A pass over ten seconds is some two hundred launches of a few microseconds each. The second batch of a shape becomes a
+graph of them, and later ones replay it: the same kernels on the same addresses, without Python.
 """
 
 from collections import OrderedDict
@@ -33,6 +33,7 @@ class GraphedForward:
         self._versions = Versions(network)
         self._device = device
         self._seen: set[Hashable] = set()
+        self._refused: set[Hashable] = set()  # passes that cannot be recorded
         self._graphs: OrderedDict[Hashable, tuple[torch.cuda.CUDAGraph, Tensor, Tensor]] = (
             OrderedDict()
         )
@@ -51,10 +52,9 @@ class GraphedForward:
             return self._eager(features)
         key = (tuple(features.shape), features.dtype, self._state())
         if key not in self._graphs:
-            if key not in self._seen:  # this pass compiles, and chooses algorithms
-                self._seen.add(key)
-                return self._eager(features)
-            if not self._capture(key, features):
+            is_first = key not in self._seen  # it compiles, and chooses algorithms
+            self._seen.add(key)
+            if is_first or key in self._refused or not self._capture(key, features):
                 return self._eager(features)
         self._graphs.move_to_end(key)
         graph, static, computed = self._graphs[key]
@@ -81,17 +81,16 @@ class GraphedForward:
     def _capture(self, key: Hashable, features: Tensor) -> bool:
         """Record a graph; return whether the pass can be recorded."""
         graph = torch.cuda.CUDAGraph()
-        static = features.to(self._device, copy=True)
         try:
+            static = features.to(self._device, copy=True)
             with (
                 torch.cuda.device(self._device),
                 # other threads, which prepare batches, may go on meanwhile
                 torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"),
             ):
                 computed = self._forward(static)
-        except (
-            RuntimeError
-        ):  # a pass that synchronises, or has no memory for a second one, is run as before
+        except RuntimeError:  # the pass synchronises, or there is no memory for a second one
+            self._refused.add(key)
             return False
         self._graphs[key] = graph, static, computed
         if len(self._graphs) > MOST_GRAPHS:
