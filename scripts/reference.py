@@ -9,6 +9,7 @@ import typer
 
 from niah.cli import app
 from niah.needles.defaults import AUDIOSET_EVALUATION, EMBEDDED, EMBEDDED_LIMIT, HUB_LIMIT
+from niah.needles.fetching import fetchable_sets
 from niah.records.axes import AXES
 from niah.records.schema import CELL_COLUMNS, SCHEMA, Column
 from niah.vocabularies import NAMES, vocabulary
@@ -39,7 +40,7 @@ def _columns(columns: Iterable[Column]) -> str:
 
 
 def needle_sets() -> str:
-    """Render the label vocabularies, and the needles that a run takes by default."""
+    """Render the needles that a run takes by default, the sets that can be fetched, and the label vocabularies."""
     labels = []
     for name in NAMES:
         classes = vocabulary(name)
@@ -52,6 +53,13 @@ def needle_sets() -> str:
                 ("`synthetic`", f"`{EMBEDDED}`: computed by this package", str(EMBEDDED_LIMIT)),
                 ("`audioset-527`, or a part", f"`{AUDIOSET_EVALUATION}`", str(HUB_LIMIT)),
             ],
+        ),
+        "## Sets to fetch",
+        "`niah data fetch NAME` fetches a set into the cache, checks it, unpacks it and prints what `--needles` takes; "
+        "`niah data fetch hf:OWNER/NAME` a set of the Hugging Face hub.",
+        table(
+            ("name", "what", "labels", "licence"),
+            [(f"`{s.name}`", s.title, f"`{s.labels}`", s.licence) for s in fetchable_sets()],
         ),
         "## Vocabularies",
         "A model's scores are columns in the order of its vocabulary. A file of your own (CSV with "

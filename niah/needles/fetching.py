@@ -1,12 +1,18 @@
-"""Public needle sets that can be fetched by name: their addresses and licences are data (`sets.toml`)."""
+"""Public needle sets that can be fetched by name: their addresses and licences are data (`sets.toml`).
 
+Archives are unpacked beside themselves; a ZIP in parts (`a.z01`, `a.z02`, .., `a.zip`) when all of them are there.
+"""
+
+import re
 import zipfile
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from niah.errors import NiahError, nearest
+from niah.needles.split_zip import open_split
 from niah.system import atomic
 from niah.system.download import cache_folder, fetch, sha256_of
 from niah.toml_tables import build, read_toml
@@ -28,6 +34,7 @@ class FetchableSet:
         needles: what `--needles` takes, below the set's folder; "" where the files are not enough.
         then: what is left to do by hand; "" for nothing.
         sha256: of each file, where its authors publish one.
+        md5: the same, where that is what they publish.
     """
 
     name: str
@@ -38,6 +45,7 @@ class FetchableSet:
     needles: str = ""
     then: str = ""
     sha256: tuple[str, ...] = ()
+    md5: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -80,21 +88,30 @@ def fetch_set(name: str, note: Callable[[str], None], file: Path | None = None) 
             f"no set is called '{name}'.{nearest(name, sets)} `niah data fetch` lists them"
         )
     chosen = sets[name]
+    places = [chosen.folder / _file_name(url) for url in chosen.files]
     for number, url in enumerate(chosen.files):
-        place = chosen.folder / _file_name(url)
-        known = place.with_name(f"{place.name}.sha256")
-        stated = chosen.sha256[number] if chosen.sha256 else _read(known)
-        try:
-            fetch(url, stated, place, text=place.suffix == ".csv")
-        except NiahError as error:
-            raise NiahError(f"{error}. The same command resumes") from error
-        digest = sha256_of(place)
-        with atomic.atomic_write(known) as stream:
-            stream.write(f"{digest}\n".encode())
-        note(f"{place.name}: SHA-256 {digest}")
+        _fetch_file(chosen, number, url, places[number], note)
+    for place in places:
         if place.suffix == ".zip":
-            _unpack(place, chosen.folder)
+            _unpack([*_parts(place, places), place], chosen.folder)
     return chosen
+
+
+def _fetch_file(
+    chosen: FetchableSet, number: int, url: str, place: Path, note: Callable[[str], None]
+) -> None:
+    """Fetch one file of a set; its SHA-256 is stored beside it, and the next time held against it."""
+    stored = place.with_name(f"{place.name}.sha256")
+    stated = chosen.sha256[number] if chosen.sha256 else _read(stored)
+    md5 = chosen.md5[number] if chosen.md5 else ""
+    try:
+        fetch(url, stated, place, md5=md5, text=place.suffix == ".csv")
+    except NiahError as error:
+        raise NiahError(f"{error}. The same command resumes") from error
+    digest = stated or sha256_of(place)
+    with atomic.atomic_write(stored) as stream:
+        stream.write(f"{digest}\n".encode())
+    note(f"{place.name}: SHA-256 {digest}")
 
 
 def _read(file: Path) -> str:
@@ -105,13 +122,20 @@ def _file_name(url: str) -> str:
     return PurePosixPath(urlsplit(url).path).name
 
 
-def _unpack(archive: Path, folder: Path) -> None:
+def _parts(archive: Path, places: Sequence[Path]) -> list[Path]:
+    """Return the parts of a split archive before its `.zip`, in order; none for an archive that is whole."""
+    parts = (p for p in places if p.stem == archive.stem and re.fullmatch(r"\.z\d+", p.suffix))
+    return sorted(parts, key=lambda part: int(part.suffix[2:]))
+
+
+def _unpack(parts: Sequence[Path], folder: Path) -> None:
     """Unpack files below `folder`; names that lead out of it are refused, and so is what cannot be so large."""
+    archive = parts[-1]
     try:
-        with zipfile.ZipFile(archive) as packed:
+        with open_split(parts) if len(parts) > 1 else zipfile.ZipFile(archive) as packed:
             members = [each for each in packed.infolist() if not each.is_dir()]
             size = sum(each.file_size for each in members)
-            if size > LARGEST_RATIO * max(archive.stat().st_size, 2**20):
+            if size > LARGEST_RATIO * max(sum(part.stat().st_size for part in parts), 2**20):
                 raise NiahError(
                     f"{archive} unpacks to {size / 2**30:.0f} GiB: that is no set of sounds"
                 )
@@ -125,7 +149,7 @@ def _unpack(archive: Path, folder: Path) -> None:
                 with packed.open(member) as source, atomic.atomic_write(place) as stream:
                     while part := source.read(2**20):
                         stream.write(part)
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, RuntimeError) as error:
         raise NiahError(f"{archive} is damaged ({error}): remove it, and fetch again") from error
 
 

@@ -10,8 +10,10 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
+from typing import NamedTuple
 from urllib.error import URLError
 
 from platformdirs import user_cache_path
@@ -40,12 +42,24 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def md5_of(path: Path) -> str:
+    """Return the hexadecimal MD5 of a file's content: it tells damage, not forgery."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, partial(hashlib.md5, usedforsecurity=False)).hexdigest()
+
+
 def fetch(
-    url: str, sha256: str, destination: Path, *, instead: str = "", text: bool = False
+    url: str,
+    sha256: str,
+    destination: Path,
+    *,
+    md5: str = "",
+    instead: str = "",
+    text: bool = False,
 ) -> Path:
     """Fetch `url` into the file `destination`, unless a file with that checksum exists already.
 
-    Without a checksum (`""`) any complete file that is not text is accepted, and an existing file stays.
+    Without a checksum any complete file that is not text is accepted, and an existing file stays.
 
     The file appears under its name only when complete and verified. A progress bar goes to stderr.
 
@@ -53,6 +67,7 @@ def fetch(
         url: http(s) address.
         sha256: hexadecimal checksum that the content must have; "" where none is known.
         destination: file below the cache folder; folders are made.
+        md5: the same of archives that publish MD5 only (Zenodo); for files without `sha256`.
         instead: advice that is appended to errors.
         text: the file is a table; without a checksum only a web page is refused.
 
@@ -61,15 +76,15 @@ def fetch(
             no room to write, or a destination outside of the cache.
     """
     address(url, "the address")
-    sha256 = checksum(sha256, url)
+    check = _Checksum(checksum(sha256, url), "" if sha256 else md5.lower())
     below(cache_folder(), destination, url, "what is fetched stays in the cache ($NIAH_CACHE)")
     try:
-        if _is_there(destination, sha256):
+        if _is_there(destination, check):
             return destination
         destination.parent.mkdir(parents=True, exist_ok=True)
-        with _locked_part(url, sha256) as part:
-            if not _is_there(destination, sha256):  # by another process, meanwhile
-                _fetch(url, sha256, part, destination, instead, text)
+        with _locked_part(url, check.value) as part:
+            if not _is_there(destination, check):  # by another process, meanwhile
+                _fetch(url, check, part, destination, instead, text)
     except (URLError, HTTPException, OSError, ValueError) as error:
         message = _one_line(getattr(error, "reason", None) or error)
         raise NiahError(f"{url}: cannot be fetched ({message}). {instead}".rstrip()) from error
@@ -100,25 +115,47 @@ def how_to_fetch_again(path: Path) -> str:
     return ""
 
 
-def _is_there(destination: Path, sha256: str) -> bool:
-    return destination.is_file() and sha256 in ("", sha256_of(destination))
+class _Checksum(NamedTuple):
+    """The stated checksum of a file's content; both are "" where none is known."""
+
+    sha256: str
+    md5: str = ""
+
+    @property
+    def value(self) -> str:
+        return self.sha256 or self.md5
+
+    def of(self, path: Path) -> str:
+        """Return the file's own checksum of the same kind; "" where none is stated."""
+        if self.sha256:
+            return sha256_of(path)
+        return md5_of(path) if self.md5 else ""
 
 
-def _fetch(url: str, sha256: str, part: Path, destination: Path, instead: str, text: bool) -> None:
+def _is_there(destination: Path, check: _Checksum) -> bool:
+    return destination.is_file() and check.of(destination) == check.value
+
+
+def _fetch(
+    url: str, check: _Checksum, part: Path, destination: Path, instead: str, text: bool
+) -> None:
     """Fetch `url` into `part`, check it, and rename it to `destination`."""
-    is_whole = bool(sha256) and is_resumable(part) and sha256_of(part) == sha256
-    if not is_whole:
-        resumed = transfer(url, part, verified=bool(sha256), shown=destination.name)
-        if resumed and sha256 and sha256_of(part) != sha256:  # the server has another file now
+    stated = bool(check.value)
+    actual = check.of(part) if stated and is_resumable(part) else None
+    if actual is None or actual != check.value:
+        resumed = transfer(url, part, verified=stated, shown=destination.name)
+        actual = check.of(part)
+        if resumed and actual != check.value:  # the server has another file now
             discard(part)
             transfer(url, part, verified=True, shown=destination.name)
-    actual = sha256_of(part)
-    if sha256 and actual != sha256:
+            actual = check.of(part)
+    if actual != check.value:
         discard(part)
+        kind = "sha256" if check.sha256 else "md5"
         raise NiahError(
-            f"{url}: has sha256 {actual[:12]}.., not the expected {sha256[:12]}..; {instead}"
+            f"{url}: has {kind} {actual[:12]}.., not the expected {check.value[:12]}..; {instead}"
         )
-    reason = "" if sha256 else why_no_binary(part)
+    reason = "" if stated else why_no_binary(part)
     if reason and not (text and reason == TEXT):
         discard(part)
         raise NiahError(f"{url}: gives no such file: {reason}. {instead}".rstrip())
@@ -127,13 +164,13 @@ def _fetch(url: str, sha256: str, part: Path, destination: Path, instead: str, t
 
 
 @contextmanager
-def _locked_part(url: str, sha256: str) -> Iterator[Path]:
+def _locked_part(url: str, stated: str) -> Iterator[Path]:
     """Lock the part file of an address for this process; leftovers of others are removed first."""
     from filelock import FileLock, Timeout
 
     folder = cache_folder() / "parts"
     folder.mkdir(parents=True, exist_ok=True)
-    name = hashlib.sha256(f"{url}\x1f{sha256}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    name = hashlib.sha256(f"{url}\x1f{stated}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
     part = folder / (name + _PART)
     try:
         with FileLock(folder / (name + _LOCK), timeout=WAIT_S):

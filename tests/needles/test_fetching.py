@@ -1,5 +1,6 @@
 """`niah data fetch`: sets from a server on this machine, resumed, checked, unpacked within their folder."""
 
+import hashlib
 import io
 import sys
 import zipfile
@@ -20,6 +21,7 @@ from niah.needles import fetching
 from niah.needles.fetching import FetchableSet, fetch_set, fetchable_sets
 from niah.system.download import sha256_of
 from niah.vocabularies import NAMES
+from tests.needles.test_split_zip import split
 
 
 class Server(BaseHTTPRequestHandler):
@@ -84,13 +86,15 @@ def server(
     Thread(target=running.serve_forever, daemon=True).start()
     Server.files, Server.cut, Server.asked = {}, set(), []
 
-    def serve(name: str = "esc50", needles: str = "ESC-50-master", **files: bytes) -> type[Server]:
+    def serve(
+        name: str = "esc50", needles: str = "ESC-50-master", more: str = "", **files: bytes
+    ) -> type[Server]:
         Server.files.update(files)
         addresses = [f"http://127.0.0.1:{running.server_port}/{each}" for each in files]
         text = (
             f'[{name}]\ntitle = "T"\nlicence = "CC BY 9"\nlabels = "esc-50"\nfiles = {addresses}\n'
         )
-        (tmp_path / "sets.toml").write_text(f'{text}needles = "{needles}"\n')
+        (tmp_path / "sets.toml").write_text(f'{text}needles = "{needles}"\n{more}')
         monkeypatch.setattr(fetching, "SETS_FILE", tmp_path / "sets.toml")
         return Server
 
@@ -130,6 +134,58 @@ def test_a_set_is_fetched_resumed_and_read_as_needles(
     assert len(site.asked) == 2
     assert niah(monkeypatch, "data", "fetch") == 0
     assert "here" in capsys.readouterr().out
+
+
+def fsd50k() -> dict[str, bytes]:
+    """FSD50K's layout with three clips; the sounds are an archive in parts."""
+    sounds = {}
+    for number in range(3):
+        sound = io.BytesIO()
+        soundfile.write(
+            sound, np.random.default_rng(number).normal(size=4000) * 0.1, 16000, format="WAV"
+        )
+        sounds[f"FSD50K.eval_audio/{number}.wav"] = sound.getvalue()
+    rows = "".join(f"{n},Speech,/m/09x0r\n" for n in range(3))
+    truth = {"FSD50K.ground_truth/eval.csv": f"fname,labels,mids\n{rows}".encode()}
+    *parts, last = split(sounds, 9000)
+    names = [f"FSD50K.eval_audio.z{n:02}" for n in range(1, len(parts) + 1)]
+    return {
+        "FSD50K.ground_truth.zip": archive(**truth),
+        **dict(zip(names, parts, strict=True)),
+        "FSD50K.eval_audio.zip": last,
+    }
+
+
+def test_an_archive_in_parts_is_fetched_resumed_and_unpacked(
+    server: Callable[..., type[Server]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    files = fsd50k()
+    assert list(files)[1:] == [
+        "FSD50K.eval_audio.z01", "FSD50K.eval_audio.z02", "FSD50K.eval_audio.zip"
+    ]  # fmt: skip
+    md5 = [hashlib.md5(content, usedforsecurity=False).hexdigest() for content in files.values()]
+    site = server("fsd50k", "FSD50K.ground_truth/eval.csv", f"md5 = {md5}\n", **files)
+    site.cut.add("FSD50K.eval_audio.z02")
+    assert niah(monkeypatch, "data", "fetch", "fsd50k") == 2
+    assert "The same command resumes" in capsys.readouterr().err
+    site.files["FSD50K.eval_audio.zip"] = files["FSD50K.eval_audio.zip"][::-1]
+    assert niah(monkeypatch, "data", "fetch", "fsd50k") == 2
+    assert "not the expected" in capsys.readouterr().err
+    site.files["FSD50K.eval_audio.zip"] = files["FSD50K.eval_audio.zip"]
+    assert niah(monkeypatch, "data", "fetch", "fsd50k") == 0
+    spec = capsys.readouterr().out.split("--needles ")[1].strip()
+    half = len(files["FSD50K.eval_audio.z02"]) // 2
+    assert [request for request in site.asked if "z0" in request[0]] == [
+        ("FSD50K.eval_audio.z01", ""),
+        ("FSD50K.eval_audio.z02", ""),
+        ("FSD50K.eval_audio.z02", f"bytes={half}-"),
+    ]
+    assert niah(monkeypatch, "data", "verify", spec) == 0
+    assert "3" in capsys.readouterr().out
+    sound, rate = soundfile.read(fetchable_sets()[0].folder / "FSD50K.eval_audio/2.wav")
+    assert (len(sound), rate) == (4000, 16000)
 
 
 def test_another_file_under_the_same_name_is_not_taken(
@@ -176,10 +232,13 @@ def test_a_list_is_text_and_an_unknown_name_is_guessed(server: Callable[..., typ
 
 def test_the_packages_sets_are_whole() -> None:
     sets = fetchable_sets(Path(fetching.__file__).with_name("sets.toml"))
-    assert [each.name for each in sets] == ["esc50", "audioset-segments", "fsd50k-labels"]
+    names = ["esc50", "audioset-segments", "fsd50k", "fsd50k-dev", "fsd50k-labels"]
+    assert [each.name for each in sets] == names
     for each in sets:
         assert isinstance(each, FetchableSet)
         assert each.licence.startswith("CC BY")
         assert each.labels in NAMES
         assert all(url.startswith("https://") for url in each.files)
         assert each.needles or each.then
+        assert all(len(stated) == 32 for stated in each.md5)
+        assert len(each.md5) in (0, len(each.files))
