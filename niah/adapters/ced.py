@@ -11,9 +11,10 @@ from niah.adapters.learned_mean import with_learned_mean
 from niah.adapters.network_adapter import NetworkAdapter
 from niah.errors import NiahError
 from niah.frontends.log_mel import LogMelFrontend
-from niah.networks.ced import PARTS_AT_ONCE, CedConfig
 from niah.networks.ced import Ced as CedNetwork
+from niah.networks.ced import CedConfig
 from niah.networks.config import network_config
+from niah.networks.layers.decibel_patches import PARTS_AT_ONCE
 from niah.networks.layers.vit import largest_tensor
 
 CED = LogMelFrontend(

@@ -6,10 +6,10 @@ from typing import Any
 from torch import nn
 
 from niah.adapters.ced import CedFamily
-from niah.networks.ced import PARTS_AT_ONCE
 from niah.networks.config import network_config
 from niah.networks.dasheng import Dasheng as DashengNetwork
 from niah.networks.dasheng import DashengConfig
+from niah.networks.layers.decibel_patches import PARTS_AT_ONCE
 from niah.networks.layers.vit import largest_tensor
 
 

@@ -10,11 +10,7 @@ Tokens run row by row in mel. Frames that do not fill a patch are dropped by the
 Lengths. The time table has 63 columns, those of 1,012 frames; a shorter input takes its first columns. A longer input
 is split as the authors' `forward_spectrogram` does: the last part is filled up with zeros, which are the learned mean
 of each mel band, and the probabilities of the parts are averaged. Of an input that is a whole number of parts, two or
-more, the authors' code leaves the last part out, and so does this one. The mean is computed as
-
-    logit(mean sigmoid(l_p)) = log sum exp log sigmoid(l_p) - log sum exp log sigmoid(-l_p)
-
-which stays exact where a probability rounds to 0 or 1.
+more, the authors' code leaves the last part out, and so does this one.
 """
 
 from dataclasses import dataclass
@@ -24,10 +20,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from niah.errors import NiahError
-from niah.networks.layers.vit import Block, embed_patches
-
-RANGE_DB = 120.0
-PARTS_AT_ONCE = 16
+from niah.networks.layers.decibel_patches import (
+    PARTS_AT_ONCE,
+    BandNorm,
+    PatchEmbed,
+    logit_of_mean_probability,
+    output_layer,
+    position_table,
+)
+from niah.networks.layers.vit import Block
 
 
 @dataclass(frozen=True)
@@ -69,17 +70,6 @@ class CedConfig:
         return self.parts(frames) * self.rows * columns
 
 
-class PatchEmbed(nn.Module):
-    """Patches side by side: (B, T0, M) -> (B, f, t, D)."""
-
-    def __init__(self, config: CedConfig) -> None:
-        super().__init__()
-        self.proj = nn.Conv2d(1, config.width, config.patch, stride=config.patch)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return embed_patches(x, self.proj, mel_first=True)
-
-
 class Ced(nn.Module):
     """The tagger: (B, T0, M) decibels -> (B, classes) logits."""
 
@@ -87,22 +77,17 @@ class Ced(nn.Module):
         super().__init__()
         self.config = config
         width = config.width
-
-        def table(*shape: int) -> nn.Parameter:
-            return nn.Parameter(torch.empty(shape).normal_(std=0.02))
-
-        self.init_bn = nn.BatchNorm1d(config.mels, momentum=0.01)
-        self.patch_embed = PatchEmbed(config)
-        self.time_pos_embed = table(1, width, 1, config.most_columns)
-        self.freq_pos_embed = table(1, width, config.rows, 1)
+        self.init_bn = BandNorm(config.mels)
+        self.patch_embed = PatchEmbed(width, config.patch)
+        self.time_pos_embed = position_table(1, width, 1, config.most_columns)
+        self.freq_pos_embed = position_table(1, width, config.rows, 1)
         self.blocks = nn.Sequential(*[Block(width, config.heads) for _ in range(config.depth)])
         self.norm = nn.LayerNorm(width, eps=1e-6)
-        self.outputlayer = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, config.classes))
+        self.outputlayer = output_layer(width, config.classes)
 
     def forward(self, x: Tensor) -> Tensor:
         parts = self.config.parts(x.shape[1])
-        x = torch.maximum(x, x.amax(dim=(1, 2), keepdim=True) - RANGE_DB)
-        x = self.init_bn(x.transpose(1, 2)).transpose(1, 2)
+        x = self.init_bn(x)
         if x.shape[1] <= self.config.part_frames:
             return self.part_logits(x)
         return logit_of_mean_probability(self._logits_of_parts(x, parts))
@@ -127,9 +112,3 @@ class Ced(nn.Module):
             each = self.part_logits(together.reshape(-1, size, x.shape[2]))  # clip by clip
             logits.append(each.view(len(x), -1, each.shape[-1]))
         return torch.cat(logits, dim=1).transpose(0, 1)
-
-
-def logit_of_mean_probability(logits: Tensor) -> Tensor:
-    """Compute the logit of the mean of the parts' probabilities: (P, B, classes) -> (B, classes)."""
-    present, absent = (F.logsigmoid(sign * logits.float()).logsumexp(dim=0) for sign in (1.0, -1.0))
-    return (present - absent).to(logits.dtype)

@@ -18,7 +18,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from niah.errors import NiahError
-from niah.networks.ced import PARTS_AT_ONCE, RANGE_DB
+from niah.networks.layers.decibel_patches import (
+    PARTS_AT_ONCE,
+    BandNorm,
+    output_layer,
+    position_table,
+)
 from niah.networks.layers.vit import Block
 
 
@@ -72,20 +77,17 @@ class Dasheng(nn.Module):
         super().__init__()
         self.config = config
         width = config.width
-        self.init_bn = nn.BatchNorm1d(config.mels, momentum=0.01)
+        self.init_bn = BandNorm(config.mels)
         self.patch_embed = StripEmbed(config)
-        self.time_pos_embed = nn.Parameter(
-            torch.empty(1, width, 1, config.part_tokens).normal_(std=0.02)
-        )
-        self.freq_pos_embed = nn.Parameter(torch.empty(1, width, 1, 1).normal_(std=0.02))
+        self.time_pos_embed = position_table(1, width, 1, config.part_tokens)
+        self.freq_pos_embed = position_table(1, width, 1, 1)
         self.blocks = nn.Sequential(*[Block(width, config.heads) for _ in range(config.depth)])
         self.norm = nn.LayerNorm(width, eps=1e-6)
-        self.outputlayer = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, config.classes))
+        self.outputlayer = output_layer(width, config.classes)
 
     def forward(self, x: Tensor) -> Tensor:
         tokens = self.config.tokens(x.shape[1])
-        x = torch.maximum(x, x.amax(dim=(1, 2), keepdim=True) - RANGE_DB)
-        x = self.init_bn(x.transpose(1, 2)).transpose(1, 2)
+        x = self.init_bn(x)
         mean = self._sum_of_tokens(x) / tokens
         out: Tensor = self.outputlayer(mean.to(x.dtype))
         return out

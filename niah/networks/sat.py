@@ -25,9 +25,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from niah.errors import NiahError
-from niah.networks.ced import RANGE_DB, logit_of_mean_probability
+from niah.networks.layers.decibel_patches import (
+    BandNorm,
+    PatchEmbed,
+    logit_of_mean_probability,
+    output_layer,
+    position_table,
+)
 from niah.networks.layers.mlp import Mlp
-from niah.networks.layers.vit import embed_patches, in_token_parts
+from niah.networks.layers.vit import in_token_parts
 
 CHUNKS_AT_ONCE = 64
 
@@ -69,17 +75,6 @@ class SatConfig:
         """Return the number of tokens of a chunk of an input of `frames` frames."""
         columns = min(frames // self.patch, self.chunk_columns)
         return self.rows * columns + int(self.class_token)
-
-
-class PatchEmbed(nn.Module):
-    """Patches side by side: (B, T0, M) -> (B, f, t, D)."""
-
-    def __init__(self, config: SatConfig) -> None:
-        super().__init__()
-        self.proj = nn.Conv2d(1, config.width, config.patch, stride=config.patch)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return embed_patches(x, self.proj, mel_first=True)
 
 
 class Attention(nn.Module):
@@ -146,25 +141,20 @@ class Sat(nn.Module):
         super().__init__()
         self.config = config
         width = config.width
-
-        def table(*shape: int) -> nn.Parameter:
-            return nn.Parameter(torch.empty(shape).normal_(std=0.02))
-
-        self.init_bn = nn.BatchNorm1d(config.mels, momentum=0.01)
-        self.patch_embed = PatchEmbed(config)
-        self.time_pos_embed = table(1, width, 1, 2 * config.chunk_columns)
-        self.freq_pos_embed = table(1, width, config.rows, 1)
+        self.init_bn = BandNorm(config.mels)
+        self.patch_embed = PatchEmbed(width, config.patch)
+        self.time_pos_embed = position_table(1, width, 1, 2 * config.chunk_columns)
+        self.freq_pos_embed = position_table(1, width, config.rows, 1)
         if config.class_token:
-            self.cls_token = table(1, 1, width)
-            self.token_pos_embed = table(1, width)
+            self.cls_token = position_table(1, 1, width)
+            self.token_pos_embed = position_table(1, width)
         self.blocks = nn.ModuleList([Block(width, config.heads) for _ in range(config.depth)])
         self.norm = nn.LayerNorm(width, eps=1e-6)
-        self.outputlayer = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, config.classes))
+        self.outputlayer = output_layer(width, config.classes)
 
     def forward(self, x: Tensor) -> Tensor:
         chunks = self.config.chunks(x.shape[1])
-        x = torch.maximum(x, x.amax(dim=(1, 2), keepdim=True) - RANGE_DB)
-        x = self.init_bn(x.transpose(1, 2)).transpose(1, 2)
+        x = self.init_bn(x)
         logits, inputs = self._first_chunk(x[:, : self.config.chunk_frames])
         if chunks == 1:
             return logits

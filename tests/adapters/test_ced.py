@@ -12,7 +12,8 @@ from niah.adapters.ced import Ced
 from niah.adapters.loading import make_adapter
 from niah.cards import model_cards
 from niah.errors import NiahError
-from niah.networks.ced import CedConfig, logit_of_mean_probability
+from niah.networks.ced import CedConfig
+from niah.networks.layers.decibel_patches import logit_of_mean_probability
 from tests.adapters.test_contract import FAMILIES, features_of
 from tests.helpers.goldens import Golden, load_golden
 from tests.helpers.small_card import small_card

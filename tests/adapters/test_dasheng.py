@@ -60,7 +60,7 @@ def test_long_input_has_the_mean_of_the_tokens_of_its_parts(tmp_path: Path) -> N
     features = features_of(SMALL, frames)
     network = adapter.network
     with torch.inference_mode():
-        normed = network.init_bn(features.transpose(1, 2)).transpose(1, 2)
+        normed = network.init_bn(features)
         tokens = torch.cat([network._tokens(part) for part in normed.split(1008, dim=1)], dim=1)
         expected = network.outputlayer(tokens.mean(dim=1))
     assert tokens.shape[1] == adapter.tokens(frames) == frames // 4
