@@ -46,6 +46,7 @@ def test_the_examples_are_short() -> None:
     assert all(20 < lines <= 32 for lines in classes)
 
 
+@pytest.mark.slow  # `.ci/run` runs it by a line of its own
 def test_the_page_runs_as_it_stands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -85,6 +85,7 @@ def check_counts(found: dict[str, Any], stage: str) -> None:
         assert all(loop["barriers"] <= 5 * TURNS for loop in kernel["loops"])
 
 
+@pytest.mark.slow  # `.ci/run` runs it by a line of its own
 @pytest.mark.skipif(os.uname().sysname != "Linux", reason="Triton is for Linux")
 def test_inference_kernels_compile_for_hopper_and_take_half_the_instructions(cache: Path) -> None:
     found = machine_code("forward", cache)
