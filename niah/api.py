@@ -24,6 +24,7 @@ SHORT_NAMES = {  # keyword of `run`: field of `RunOptions`
 }
 _LIST_TYPES: dict[str, type] = {  # field that holds several values: type of one
     **{"models": str, "haystacks": str, "positions": float, "lengths_s": float, "snrs_db": float},
+    "false_alarms": float,
     **{axis.values: axis.kind for name, axis in AXES.items() if name != "level"},
 }
 
@@ -66,6 +67,7 @@ class RunKeywords(TypedDict, total=False):
     pooling: Names
     controls: Names
     control: Names
+    false_alarms: Numbers  # an hour and class, at which recall is reported
     needle_s: Numbers
     needle_counts: Counts
     needle_count: Counts

@@ -10,6 +10,7 @@ from niah.cli.dry_run import print_plan
 from niah.cli.machines import cluster_spec, end_on_sigterm
 from niah.cli.messages import fail, note
 from niah.cli.options import (
+    FALSE_ALARMS_HELP,
     LABELS_HELP,
     MODEL_HELP,
     NEEDLES_DEFAULT,
@@ -150,6 +151,7 @@ def run(
             rich_help_panel=SCENES,
         ),
     ] = 0,
+    false_alarms: Annotated[str, typer.Option(help=FALSE_ALARMS_HELP, rich_help_panel=SCENES)] = "",
     noise_seed: Annotated[
         int | None,
         typer.Option(
@@ -243,6 +245,7 @@ def run(
         "snrs_db": numbers(snr, "--snr"),
         "positions": numbers(positions, "--positions"),
         "lengths_s": numbers(lengths, "--lengths"),
+        "false_alarms": numbers(false_alarms, "--false-alarms"),
         "protocol": protocol,
         "window_s": window,
         "hop_s": hop,
@@ -310,10 +313,11 @@ def run(
 
 def _refuse_empty(context: typer.Context, typed: dict[str, Any]) -> None:
     """Refuse a list that was typed but is empty (`--lengths ,`): it must not become the default."""
-    for option, name in (("snr", "snrs_db"), ("positions", "positions"), ("lengths", "lengths_s")):
+    lists = {"snr": "snrs_db", "positions": "positions", "lengths": "lengths_s"}
+    for option, name in (lists | {"false_alarms": "false_alarms"}).items():
         source = context.get_parameter_source(option)
         if typed[name] == () and source is not None and source.name == "COMMANDLINE":
-            raise NiahError(f"give at least one of {name}")
+            raise NiahError(f"--{option.replace('_', '-')}: give at least one of {name}")
 
 
 def _batch_size(text: str) -> int | None:

@@ -230,11 +230,11 @@ def resample(
     if group_count(of) < clips:
         left = tuple(_maps(walks, clips, min(clips, LEFT_OUT), lambda block: left_out(of, block)))
     parts = zip(whole, lists, left, strict=True)
-    share = _jackknife_share(targets[:, scored], of)
+    share = jackknife_share(targets[:, scored], of)
     return [Resampled(*each, group_count(of), share) for each in parts]
 
 
-def _jackknife_share(targets: Targets, of: Groups) -> float:
+def jackknife_share(targets: Targets, of: Groups) -> float:
     """Return w: `JACKKNIFE_SHARE`, and more where many classes have all their positives in one group."""
     single = [np.ptp(of[hits]) == 0 for hits in targets.T]
     scarce = float(np.mean(single)) if single else 0.0

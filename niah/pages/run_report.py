@@ -5,7 +5,7 @@ from outside (names, labels, paths, errors) is escaped, and absolute paths are s
 here imports torch.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,11 @@ from niah import plots
 from niah.diagnosis.controls.calibration import calibration_table
 from niah.diagnosis.controls.overlap import overlap_table
 from niah.diagnosis.controls.table import control_tables
+from niah.diagnosis.false_alarms import figure as false_alarms
+from niah.diagnosis.false_alarms import rows as recall_rows
+from niah.diagnosis.false_alarms.measure import measure
+from niah.diagnosis.false_alarms.rows import RecallAtRate
+from niah.diagnosis.false_alarms.table import recall_table
 from niah.diagnosis.localisation import figure as localisation
 from niah.diagnosis.localisation.table import localisation_table
 from niah.diagnosis.localisation.table import read as located
@@ -39,7 +44,11 @@ if TYPE_CHECKING:
 
 
 def write(
-    run_dir: Path | str, note: Callable[[str], None] = lambda _: None, *, columns: bool = False
+    run_dir: Path | str,
+    note: Callable[[str], None] = lambda _: None,
+    *,
+    columns: bool = False,
+    rates: Sequence[float] = (),
 ) -> Path:
     """Write metrics, `tables.md`, `.tex` and `.csv`, `figures/*.png` and `report.html` of a run again.
 
@@ -49,12 +58,15 @@ def write(
         run_dir: the run's folder.
         note: gets each warning about its scores.
         columns: also draw every figure as SVG and PDF of the width of a paper's column.
+        rates: false alarms an hour and class at which recall is reported; none for those of the run, or of its last
+            report.
 
     Returns:
         The page.
 
     Raises:
-        NiahError: the folder is no run, has no cells yet, or cannot be written to; a row in it was edited or damaged.
+        NiahError: the folder is no run, has no cells yet, or cannot be written to; a row in it was edited or damaged;
+            rates of a run without scenes without a needle.
     """
     run = RunDirectory(run_dir)
     warnings = []
@@ -72,14 +84,16 @@ def write(
     cells = table_without_accuracy(run.cells(), provenance)
     if cells.empty:
         raise NiahError(f"{run.path} has no finished cells yet: let `niah run` finish one")
+    recalls = _recalls(run, cells, rates)
     folder = run.path / "figures"
 
     def drawn() -> list[plots.Figure]:
-        figures = [*plots.draw(cells, folder), *localisation.draw(located(run.path), folder)]
+        figures = [*plots.draw(cells, folder), *false_alarms.draw(recalls, folder)]
+        figures += localisation.draw(located(run.path), folder)
         return figures + draw_published(cells, provenance.get("presets", []), folder)
 
     figures = plots.draw_all(drawn) if columns else drawn()
-    further = _further(run, cells)
+    further = _further(run, cells, recalls)
     _write_text(run.path / "tables.md", _tables_md(cells, further, figures, provenance))
     every = (tables.drop_table(cells), *further)
     _write_text(run.path / "tables.tex", latex_file(every))
@@ -108,10 +122,34 @@ def _warnings(cells: "pd.DataFrame", provenance: Mapping[str, Any]) -> list[str]
     return warnings if few is None else [*warnings, few]
 
 
-def _further(run: RunDirectory, cells: "pd.DataFrame") -> list[Table]:
+def _recalls(
+    run: RunDirectory, cells: "pd.DataFrame", rates: Sequence[float]
+) -> list[RecallAtRate]:
+    """Compute recall at false alarms, and store it; a run without scores keeps the stored rows."""
+    stored = recall_rows.read(run.path)
+    own_rates = run.run_json().get("arguments", {}).get("false_alarms") or ()
+    wanted = rates or dict.fromkeys((*own_rates, *(row.per_hour for row in stored)))
+    if not wanted:
+        return []
+    rows = measure(run, cells, sorted(map(float, wanted)))
+    if rows:
+        recall_rows.write(run.path, rows)
+        return rows
+    if rates:
+        raise NiahError(
+            f"{run.path} has no scores of scenes without a needle, which recall at false alarms needs: "
+            "`niah run` the same with --false-alarms"
+        )
+    return stored
+
+
+def _further(
+    run: RunDirectory, cells: "pd.DataFrame", recalls: Sequence[RecallAtRate]
+) -> list[Table]:
     """Return the tables after the scores for which the run has numbers or scores."""
     made = (
         lengths_table(cells),
+        recall_table(recalls),
         overlap_table(run, cells),
         calibration_table(run, cells),
         localisation_table(located(run.path)),

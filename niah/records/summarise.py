@@ -170,11 +170,11 @@ class _Beside:
         # of bases that name a haystack and one that does not, the latter; else the order of cells
         for row in sorted(rows, key=lambda r: (r["haystack"] in (None, "none"), str(r["cell"]))):
             if row.get("control") == NEEDLE_FREE:
-                self.free[(*_noise_key(row), row["length_s"])] = row
+                self.free[(*noise_key(row), row["length_s"])] = row
             elif row.get("control"):
                 continue
             elif is_noise_base(row):
-                self.mixed[_noise_key(row)] = row
+                self.mixed[noise_key(row)] = row
             elif row["length_s"] == BASE_LENGTH_S:
                 self.bases[_model_key(row)] = row
             elif _length(row) < BASE_LENGTH_S:
@@ -184,7 +184,7 @@ class _Beside:
 
     def of(self, row: Row) -> tuple[Row | None, Row | None, Row | None]:
         """Return base, noise base and needle-free cell, None where there is none."""
-        in_noise, place = row["snr_db"] is not None, _noise_key(row)
+        in_noise, place = row["snr_db"] is not None, noise_key(row)
         longer = row["length_s"] != BASE_LENGTH_S or is_noise_base(row)
         noise_base = self.mixed.get(place, self.shortest.get(_scene_key(row)))
         return (
@@ -269,12 +269,13 @@ def _model_key(row: Mapping[str, object]) -> tuple[object, ...]:
     return (*(row.get(name) for name in SAME_MODEL), pool_of(row))
 
 
-def _noise_key(row: Mapping[str, object]) -> tuple[object, ...]:
+def noise_key(row: Mapping[str, object]) -> tuple[object, ...]:
+    """Return all that scenes in one noise have in common: the model, the haystack, its SNR and level."""
     return (*_model_key(row), row["haystack"], row["snr_db"], row.get("level"))
 
 
 def _scene_key(row: Mapping[str, object]) -> tuple[object, ...]:
-    return (*_noise_key(row), row["position"], *(row.get(name) for name in AXES))
+    return (*noise_key(row), row["position"], *(row.get(name) for name in AXES))
 
 
 def _fingerprint(digests: Iterable[str | None]) -> str:

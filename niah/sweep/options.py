@@ -19,7 +19,7 @@ from niah.placement import (
     scene_frames,
 )
 from niah.randomness import check_seed
-from niah.records.axes import AXES, Axis
+from niah.records.axes import AXES, NEEDLE_FREE, Axis
 from niah.records.schema import BASE_LENGTH_S
 from niah.system.devices import check_device_name, check_dtype_name
 
@@ -33,6 +33,7 @@ WINDOW_POOLS = ("max", "mean", "noisy-or")  # `niah.adapters.wrappers.sliding_wi
 FRAME_S = 1 / FRAMES_PER_SECOND
 MOST_CLIPS = 10_000_000  # AudioSet has 2 million
 LARGEST_BATCH = 1_000_000
+LEAST_RATE = 1e-6  # false alarms an hour
 KERNELS = ("auto", "reference", "chunked", "cpu", "triton", "mamba_ssm")  # `niah.scan.Backend`
 SCENE_OPTIONS = (
     *("models", "checkpoint", "labels", "sample_rate", "prompt", "trust_remote_code"),
@@ -76,6 +77,18 @@ def check_hop(hop_s: float, window_s: float) -> float:
             f"got {hop_s:g}"
         )
     return hop_s
+
+
+def check_rate(per_hour: float) -> float:
+    """Return a number of false alarms an hour.
+
+    Raises:
+        NiahError: none that scenes could show, from one in a million hours to one a frame.
+    """
+    least, most = LEAST_RATE, 3600 / FRAME_S
+    if not least <= per_hour <= most:
+        raise NiahError(f"--false-alarms must be {least:g} to {most:g} an hour, got {per_hour:g}")
+    return per_hour
 
 
 def check_batch_size(batch_size: int) -> int:
@@ -130,6 +143,9 @@ class RunOptions:
     level: str = ""  # surround, mix or surround,mix; "" is the protocol's own (`default_level`)
     poolings: tuple[str, ...] = ()  # none: the model's own
     controls: tuple[str, ...] = ()
+    false_alarms: tuple[
+        float, ...
+    ] = ()  # an hour and class, at which recall is reported; none: not at all
     needle_s: tuple[float, ...] = (BASE_LENGTH_S,)  # 10 is the whole clip
     needle_counts: tuple[int, ...] = (1,)
     distractors: tuple[int, ...] = (0,)
@@ -168,6 +184,8 @@ class RunOptions:
                 )
         for snr_db in self.snrs_db:
             check_snr(snr_db)
+        for per_hour in self.false_alarms:
+            check_rate(per_hour)
         check_limit(self.limit)
         check_seed(self.seed)
         check_seed(self.seed_of_noise, "--noise-seed")
@@ -241,6 +259,11 @@ class RunOptions:
                 values[name] = Path(value)
         options = cls(**values)
         return replace(options, level=options.own_level)
+
+    @property
+    def has_needle_free(self) -> bool:
+        """Return whether scenes without a needle are scored: for their own sake, or for false alarms."""
+        return NEEDLE_FREE in self.controls or bool(self.false_alarms)
 
     @property
     def levels(self) -> tuple[str, ...]:

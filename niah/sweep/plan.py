@@ -158,7 +158,7 @@ def _arranged(options: RunOptions, plain: Cell) -> Iterator[Cell]:
 def _controls(options: RunOptions, place: Cell) -> Iterator[Cell]:
     """Yield the controls of a place: needle-free, one cell, since the haystack goes on and no position matters; sham,
     a cell a position, with another part of the haystack in the needle's place; a constant has no seam, so no sham."""
-    if NEEDLE_FREE in options.controls:
+    if options.has_needle_free:
         yield replace(place, control=NEEDLE_FREE)
     seams = place.haystack not in CONSTANT_HAYSTACKS and place.length_s > BASE_LENGTH_S
     if SHAM in options.controls and seams:

@@ -27,6 +27,8 @@ TABLE: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("run", "--positions", "--positions", ("middle", "0,5 0")),
     ("run", "--limit", "--limit", ("0", "-1", "1.5", "some", HUGE, "10000001")),
     ("run", "--seed", "--seed", (HUGE, f"-{HUGE}", "1.5", "x", "")),
+    ("run", "--false-alarms", "--false-alarms", ("0", "-1", "some", ",", *INFINITE)),
+    ("report nowhere", "--false-alarms", "--false-alarms", ("0", "some")),
     ("run", "--noise-seed", "--noise-seed", (HUGE, "1.5", "x")),
     ("run", "--batch-size", "--batch-size", (HUGE, "0", "-1", "1.5", "big", "", "²")),
     ("run", "--window", "--window", ("0", "-1", "0.001", "x", *INFINITE)),

@@ -9,17 +9,15 @@ independent error       median over pairs of the distance of the peak from the c
 values of a guess on the same curves, which depend on length, position and the width of a place
 """
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
-from niah.diagnosis.localisation import stored_row
 from niah.diagnosis.localisation.hit_rate import hit_rate
 from niah.errors import NiahError
+from niah.records import stored_row
 from niah.records.naming import length_name, scene_name
 from niah.system import atomic, spreadsheet
 from niah.system.plurals import plural
@@ -91,7 +89,8 @@ def read(run: Path) -> list[Located]:
         NiahError: a damaged file.
     """
     if not (run / FOLDER).is_dir():
-        return _read_csv(run / CSV_FILE) if (run / CSV_FILE).is_file() else []
+        file = run / CSV_FILE
+        return stored_row.read_csv(Located, file, "`niah locate`") if file.is_file() else []
     rows = [_summarised(file) for file in sorted((run / FOLDER).glob("*.json"))]
     return sorted(rows, key=_order)
 
@@ -169,25 +168,6 @@ def _pair(row: Sequence[Any]) -> dict[str, Any]:
         if name in ("hit", "chance_hit") and not 0 <= value <= 1:
             raise ValueError(f"{name} must be 0 to 1, got {value!r}")
     return pair
-
-
-def _read_csv(file: Path) -> list[Located]:
-    texts = {"model", "checkpoint_sha256", "method", "haystack"}
-    counts = {"clips", "pairs"}
-
-    def value(name: str, text: str) -> Any:
-        if name in texts:
-            return spreadsheet.unguarded(text)
-        return (int(text) if name in counts else float(text)) if text else None
-
-    try:
-        rows = csv.DictReader(StringIO(file.read_bytes().decode(), newline=""))
-        read = [{name: value(name, row[name]) for name in row} for row in rows]
-        return [Located(**stored_row.checked(Located, row)) for row in read]
-    except (OSError, TypeError, ValueError, AttributeError, csv.Error) as error:
-        raise NiahError(
-            f"{file} cannot be read: {error}; run `niah locate` on the run again"
-        ) from error
 
 
 def _entry(row: Located | None) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from math import isclose
 from typing import Any
 
+from niah.diagnosis.false_alarms.rows import RecallAtRate
 from niah.pages.leaderboard.submissions import Submission
 from niah.pages.leaderboard.systems import (
     SubmittedCell,
@@ -78,6 +79,17 @@ class Board:
     def lengths(self) -> list[float]:
         """Return every length on the board in seconds, ascending."""
         return lengths(entry.line for entry in self.entries)
+
+    @property
+    def rates(self) -> list[float]:
+        """Return the false alarms an hour at which recall is known somewhere on the board, ascending."""
+        cells = (p for entry in self.entries for p in entry.line.by_length.values())
+        return sorted({row.per_hour for point in cells for row in self.recalls(point)})
+
+    def recalls(self, point: Point) -> list[RecallAtRate]:
+        """Return the recall of a cell at each of its run's false alarms an hour."""
+        source = self.origin.get(point["cell"])
+        return [row for row in source.recalls if row.cell == point["cell"]] if source else []
 
     @property
     def chance(self) -> float | None:

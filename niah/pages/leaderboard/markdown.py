@@ -4,7 +4,9 @@ One table a board, because scores of different protocols or clips are not compar
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+from niah.diagnosis.false_alarms.table import recall_table
 from niah.metrics.effective_length import LEVELS
 from niah.pages.leaderboard.boards import Board, Entry
 from niah.pages.leaderboard.ranking import MAP, Ranker, Ranking, at_chance, common_length
@@ -27,6 +29,8 @@ def text(boards: Sequence[Board]) -> str:
         )
     for board in boards:
         parts += [f"## {plain(board.needles)}, {plain(board.protocol)}\n", table(board).markdown()]
+        recalls = recall_at_alarms_table(board)
+        parts += [] if recalls is None else [recalls.markdown()]
         parts += [f"> {plain(note)}\n" for note in board.notes]
     return "\n".join(parts)
 
@@ -61,6 +65,17 @@ def table(board: Board) -> Table:
         (*rows, *_chance_row(board, len(longer), len(header), modes)),
         notes if by_intervals else (),
     )
+
+
+def recall_at_alarms_table(board: Board) -> Table | None:
+    """Return recall at false alarms an hour by length, beyond the needle alone; None where no run has it."""
+    listed = {}
+    for entry in board.entries:
+        for length_s, point in sorted(entry.line.by_length.items()):
+            for row in board.recalls(point) if length_s != BASE_LENGTH_S else ():
+                named = replace(row, model=entry.system.name, axes=entry.line.axes)
+                listed[named.curve, row.per_hour, length_s] = named
+    return recall_table(list(listed.values()))
 
 
 def by_scene(board: Board) -> list[tuple[Ranking, list[Entry]]]:

@@ -9,6 +9,7 @@ from niah.pages.leaderboard import markdown
 from niah.pages.leaderboard.boards import Board
 from niah.pages.leaderboard.payload import script_text
 from niah.pages.leaderboard.submissions import Submission
+from niah.tables.table import Table
 
 SCRIPTS = (
     *("dom", "filters", "table", "charts", "curves", "heatmaps", "speed", "trade"),
@@ -26,8 +27,13 @@ def text(boards: Sequence[Board], submissions: Sequence[Submission]) -> str:
         style=html.part(STATIC, "style.css"),
         script=f'"use strict";\n(() => {{\n{parts}\n}})();\n',
         data=script_text(boards, submissions),
-        tables=[markdown.table(board) for board in boards],
+        tables=[table for board in boards for table in _tables(board)],
     )
+
+
+def _tables(board: Board) -> list[Table]:
+    recalls = markdown.recall_at_alarms_table(board)
+    return [markdown.table(board), *([] if recalls is None else [recalls])]
 
 
 def refuse_foreign(site: Path) -> None:

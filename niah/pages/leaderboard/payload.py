@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Any
 
+from niah.diagnosis.false_alarms.rows import RecallAtRate
 from niah.pages.leaderboard.boards import Board, Entry
 from niah.pages.leaderboard.markdown import by_intervals_note
 from niah.pages.leaderboard.provenance import hardware, sections
@@ -68,6 +69,7 @@ def _board(board: Board) -> Json:
         "chance": _finite(board.chance),
         "notes": notes,
         "lengths": board.lengths,
+        "rates": [f"{rate:g}" for rate in board.rates],
         "systems": [_system(system) for system in systems],
         "scenes": scenes,
         "entries": [_entry(entry, systems, board) for entry in board.entries],
@@ -145,7 +147,14 @@ def _entry(entry: Entry, systems: Sequence[System], board: Board) -> Json:
             name: _effective(length) for name, length in effective_lengths(curve).items()
         },
         "cells": [
-            _cell(s, point, hardware(board.origin[point["cell"]].provenance))
+            {
+                **_cell(s, point, hardware(board.origin[point["cell"]].provenance)),
+                "recalls": {
+                    f"{row.per_hour:g}": _recall(row)
+                    for row in board.recalls(point)
+                    if row.recall is not None and s != BASE_LENGTH_S
+                },
+            }
             for s, point in sorted(curve.by_length.items())
         ],
     }
@@ -162,6 +171,14 @@ def _effective(length: KeptLength | None) -> Json | None:
         "text": length.text,
         "interval": length.interval,
         "dips": length.length.dips and not length.at_chance,
+    }
+
+
+def _recall(row: RecallAtRate) -> Json:
+    return {
+        "recall": _finite(row.recall),
+        "recall_lo": _finite(row.recall_lo),
+        "recall_hi": _finite(row.recall_hi),
     }
 
 

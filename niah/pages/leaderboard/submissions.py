@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from niah.diagnosis.false_alarms import rows as recall_rows
+from niah.diagnosis.false_alarms.rows import RecallAtRate
 from niah.errors import NiahError
 from niah.pages.leaderboard.provenance import sections
 from niah.records.axes import SCENE_AXES
@@ -34,12 +36,14 @@ class Submission:
         cells: rows of cells.csv that can be ranked.
         provenance: run.json; empty for a bare table.
         run: the directory with the clips' scores; None for a bare table.
+        recalls: recall at false alarms an hour, where the run has it.
     """
 
     name: str
     cells: tuple[Point, ...]
     provenance: Mapping[str, Any]
     run: RunDirectory | None = field(default=None, compare=False)
+    recalls: tuple[RecallAtRate, ...] = ()
 
     @property
     def ids_sha256(self) -> str | None:
@@ -157,10 +161,11 @@ def collect(sources: Sequence[Path]) -> Collection:
             files += [path.resolve() for path in _runs(source)]
         except NiahError as error:
             refused.append(str(error))
-    read_ones: list[tuple[Path, tuple[Point, ...], Mapping[str, Any], RunDirectory | None]] = []
+    read_ones: list[tuple[Path, tuple[Any, ...]]] = []
     for path in dict.fromkeys(files):
         try:
-            read_ones.append((path, *_read(path)))
+            cells, provenance, run = _read(path)
+            read_ones.append((path, (cells, provenance, run, _recalls(run))))
         except _NothingToRankError as reason:
             notes.append(f"{path} {reason}")
         except NiahError as error:
@@ -170,10 +175,9 @@ def collect(sources: Sequence[Path]) -> Collection:
     if not read_ones:
         nothing = "give at least one run directory or cells.csv to make a leaderboard of"
         raise NiahError(next(iter([*refused, *notes]), nothing))
-    names = numbered(_stem(path).name for path, *_ in read_ones)  # folders above are private
+    names = numbered(_stem(path).name for path, _ in read_ones)  # folders above are private
     submissions = tuple(
-        Submission(name, cells, provenance, run)
-        for name, (_, cells, provenance, run) in zip(names, read_ones, strict=True)
+        Submission(name, *parts) for name, (_, parts) in zip(names, read_ones, strict=True)
     )
     return Collection(submissions, tuple(notes), tuple(refused))
 
@@ -209,6 +213,10 @@ def _read(path: Path) -> tuple[tuple[Point, ...], Mapping[str, Any], RunDirector
     if not cells:
         raise _NothingToRankError("has only controls or further axes: nothing to rank")
     return tuple(without_accuracy(cells, provenance)), provenance, run
+
+
+def _recalls(run: RunDirectory | None) -> tuple[RecallAtRate, ...]:
+    return () if run is None else tuple(recall_rows.read(run.path))
 
 
 def _is_ranked(cell: Point) -> bool:

@@ -1,11 +1,44 @@
-"""The door of stored localisations: types, ranges and text are checked before anything is computed of them."""
+"""The door of stored rows of dataclasses: types, ranges and text are checked before anything is computed of them."""
 
+import csv
 import math
 import types
 from collections.abc import Mapping
-from typing import Any, get_args, get_type_hints
+from io import StringIO
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_type_hints
+
+from niah.errors import NiahError
+from niah.system import spreadsheet
 
 LARGEST = 1e9  # of any number: seconds, clips, decibels
+Stored = TypeVar("Stored")
+
+
+def read_csv(kind: type[Stored], file: Path, command: str) -> list[Stored]:
+    """Return the rows that `niah.system.spreadsheet.rows_text` wrote of a dataclass.
+
+    Args:
+        kind: the dataclass, whose fields are text, int, float or float | None.
+        file: the CSV.
+        command: that makes the file again, for the message.
+
+    Raises:
+        NiahError: the file cannot be read, or a value is not what its field may be.
+    """
+    hints = get_type_hints(kind)
+
+    def value(name: str, text: str) -> Any:
+        if hints.get(name) is str:
+            return spreadsheet.unguarded(text)
+        return (int(text) if hints.get(name) is int else float(text)) if text else None
+
+    try:
+        rows = csv.DictReader(StringIO(file.read_bytes().decode(), newline=""))
+        read = [{name: value(name, row[name]) for name in row} for row in rows]
+        return [kind(**checked(kind, row)) for row in read]
+    except (OSError, TypeError, ValueError, AttributeError, csv.Error) as error:
+        raise NiahError(f"{file} cannot be read: {error}; run {command} again") from error
 
 
 def checked(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
