@@ -86,26 +86,33 @@ def markdown(title: str, header: Sequence[str], body: Sequence[Sequence[str]]) -
 
 
 def draw(rows: Rows, folder: Path) -> Path | None:
-    """Draw `efficiency.png`: latency and peak memory against length, with logarithmic axes.
+    """Draw `efficiency.png` (.svg, .pdf): latency and peak memory against length, with logarithmic axes.
 
     Args:
         rows: of bench.csv.
         folder: of the file.
 
     Returns:
-        The file; None with fewer than two lengths.
+        The PNG; None with fewer than two lengths.
     """
-    import matplotlib as mpl
-
-    from niah.plots.style import COLOURS, DASHES, MARKERS, STYLE, legend, new_panels, save
+    from niah.plots.medium import draws_columns
+    from niah.plots.style import draw_all
 
     measured = [row for row in rows if row["status"] == "ok"]
     if len({row["length_s"] for row in measured}) < 2:
         return None
     with atomic.one_line_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
+    return draw_all(lambda: _draw(rows, measured, folder), columns=draws_columns())
+
+
+def _draw(rows: Rows, measured: Rows, folder: Path) -> Path:
+    """Draw the figure for the medium of the moment."""
+    from niah.plots.medium import medium
+    from niah.plots.style import COLOURS, DASHES, MARKERS, in_style, legend, new_panels, save
+
     names = list(dict.fromkeys(series(row) for row in measured))
-    with mpl.rc_context(STYLE):
+    with in_style():
         canvas, (left, right) = new_panels(2)
         for index, name in enumerate(names):
             own = sorted((r for r in measured if series(r) == name), key=lambda r: r["length_s"])
@@ -114,6 +121,7 @@ def draw(rows: Rows, folder: Path) -> Path | None:
                 "marker": MARKERS[index % len(MARKERS)],
                 "linestyle": DASHES[index // len(COLOURS) % len(DASHES)],
                 "label": name,
+                **medium().curve,
             }
             lengths = [row["length_s"] for row in own]
             left.plot(lengths, [row["latency_s"] for row in own], **look)

@@ -21,7 +21,7 @@ def preview(
     out: Annotated[
         Path,
         typer.Option(
-            help="Folder for features.npy, spectrogram.png, scene.wav and, with a model, curve.csv."
+            help="Folder for features.npy, spectrogram.png (.svg, .pdf), scene.wav and, with a model, curve.csv."
         ),
     ],
     haystack: Annotated[str, typer.Option(help="Haystack, as in `niah run`.")] = "zero",

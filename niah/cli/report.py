@@ -1,6 +1,5 @@
 """`niah report`."""
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -30,6 +29,7 @@ def report(
 
 def _print_report(directory: Path, rates: Sequence[float]) -> None:
     from niah.pages.run_report import write
+    from niah.plots.medium import draws_columns
     from niah.records.random_weights import table_without_accuracy
     from niah.records.run_directory import RunDirectory
     from niah.tables.curves import points
@@ -47,11 +47,6 @@ def _print_report(directory: Path, rates: Sequence[float]) -> None:
     )
 
 
-def draws_columns() -> bool:
-    """Return whether figures are drawn as SVG and PDF too: unless NIAH_FIGURES is "png", which is faster."""
-    return os.environ.get("NIAH_FIGURES", "").lower() != "png"
-
-
 def show_report(
     directory: Path, warn: Callable[[str], None] = lambda _: None, rates: Sequence[float] = ()
 ) -> None:
@@ -67,6 +62,7 @@ def show_report(
     from niah.diagnosis.false_alarms.rows import read
     from niah.diagnosis.false_alarms.table import recall_table
     from niah.pages.run_report import write
+    from niah.plots.medium import draws_columns
     from niah.records.run_directory import RunDirectory
     from niah.tables.drop import results_table
     from niah.tables.effective_lengths import lengths_table

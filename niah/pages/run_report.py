@@ -92,7 +92,7 @@ def write(
         figures += localisation.draw(located(run.path), folder)
         return figures + draw_published(cells, provenance.get("presets", []), folder)
 
-    figures = plots.draw_all(drawn) if columns else drawn()
+    figures = plots.draw_all(drawn, columns=columns)
     further = _further(run, cells, recalls)
     _write_text(run.path / "tables.md", _tables_md(cells, further, figures, provenance))
     every = (tables.drop_table(cells), *further)

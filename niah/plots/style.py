@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from niah.plots.layout import fit
 from niah.plots.medium import COLUMN, PAGE, drawn_for, medium
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
 
+Drawn = TypeVar("Drawn")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "osD^vPX"
 DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1, 1, 1)), (0, (8, 2)))
@@ -210,15 +211,16 @@ _METADATA: dict[str, dict[str, Any]] = {  # without dates: the same run gives th
 def _write(canvas: "Canvas", file: Path, kind: str) -> Path:
     target = file.with_name(f"{file.name.removesuffix('.png')}.{kind}")
     with atomic.atomic_write(target) as stream:
-        if kind == "png":
-            canvas.savefig(stream, format=kind, metadata=_METADATA[kind])
-        else:
-            _print(canvas, stream, kind)
+        write_as(canvas, stream, kind)
     return target
 
 
-def _print(canvas: "Canvas", stream: IO[bytes], kind: str) -> None:
-    """Write a vector figure that is arranged already; `savefig` would draw it twice."""
+def write_as(canvas: "Canvas", stream: IO[bytes], kind: str) -> None:
+    """Write a figure whose texts fit (`niah.plots.layout.fit`) as "png", "svg" or "pdf"."""
+    if kind == "png":
+        canvas.savefig(stream, format=kind, metadata=_METADATA[kind])
+        return
+    # it is arranged already; `savefig` would draw it twice
     from matplotlib.backends.backend_pdf import FigureCanvasPdf
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
@@ -226,17 +228,19 @@ def _print(canvas: "Canvas", stream: IO[bytes], kind: str) -> None:
     getattr(writer, f"print_{kind}")(stream, metadata=_METADATA[kind])
 
 
-def draw_all(draw: Callable[[], list[Figure]]) -> list[Figure]:
+def draw_all(draw: Callable[[], Drawn], *, columns: bool) -> Drawn:
     """Draw figures for the page, and again for a column of a paper.
 
     Args:
         draw: draws and writes them, for the medium at that time.
+        columns: for a column too.
 
     Returns:
         Those of the page.
     """
-    with drawn_for(COLUMN):
-        draw()
+    if columns:
+        with drawn_for(COLUMN):
+            draw()
     with drawn_for(PAGE):
         return draw()
 

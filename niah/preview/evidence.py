@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from niah.plots.medium import medium
 from niah.plots.style import COLOURS
 
 if TYPE_CHECKING:
@@ -52,15 +53,34 @@ def draw_evidence(axes: "Axes", evidence: Evidence, needle_s: Sequence[float]) -
         values = curve.values[:, column]
         colour = COLOURS[index % len(COLOURS)]
         axes.plot(
-            curve.centres_s, values, color=colour, linewidth=1.4, label=f"{name} ({score:.2f})"
+            curve.centres_s,
+            values,
+            color=colour,
+            linewidth=0.8 * medium().curve["linewidth"],
+            label=f"{name} ({score:.2f})",
         )
         peak = int(values.argmax())
-        axes.plot(curve.centres_s[peak], values[peak], marker="v", color=colour, markersize=7)
+        axes.plot(
+            curve.centres_s[peak],
+            values[peak],
+            marker="v",
+            color=colour,
+            markersize=1.4 * medium().curve["markersize"],
+        )
     if curve.method == "positions":
         axes.set_ylabel("logit by position")
     else:
         axes.axhline(0, color="0.6", linewidth=0.8)
         axes.set_ylabel("logit lost when hidden")
-    axes.set_title(f"where {evidence.model} heard its top classes ({curve.method})", fontsize=9)
-    axes.legend(fontsize=8, framealpha=0.9, edgecolor="none", loc="upper right")
+    axes.set_title(
+        f"where {evidence.model} heard its top classes ({curve.method})",
+        fontsize=medium().title_pt * 0.75,
+    )
+    axes.legend(
+        fontsize=medium().title_pt * 0.65,
+        frameon=True,
+        framealpha=0.9,
+        edgecolor="none",
+        loc="upper right",
+    )
     axes.grid(color="0.9")

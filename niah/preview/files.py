@@ -25,6 +25,8 @@ from niah.placement import (
     start_frame,
     total_frames,
 )
+from niah.plots.medium import COLUMN, PAGE, drawn_for, draws_columns
+from niah.plots.style import write_as
 from niah.preview.heard import evidence_in
 from niah.preview.picture import draw
 from niah.preview.scene import PreviewScene, drawn_as
@@ -59,7 +61,7 @@ def preview(
     adapter: "Adapter | None" = None,
     method: str = "auto",
 ) -> list[Path]:
-    """Write `features.npy`, `spectrogram.png` and `scene.wav` for one needle into `out`.
+    """Write `features.npy`, `spectrogram.png` (.svg, .pdf) and `scene.wav` for one needle into `out`.
 
     The array is (frames, mels) float32, normalised. The sound is 16-bit at the front end's rate,
     scaled down as a whole if it would clip. The clip id that picks the noise is the file's stem.
@@ -83,7 +85,7 @@ def preview(
             them.
 
     Returns:
-        The files.
+        The files; of the picture, the PNG.
 
     Raises:
         NiahError: a bad needle, haystack, length, position or SNR, a method that the model does not
@@ -126,12 +128,19 @@ def preview(
         if out.exists() and not out.is_dir():
             raise NiahError(f"{out}: is a file; --out must be a folder")
         out.mkdir(parents=True, exist_ok=True)
+    media = (PAGE, COLUMN) if draws_columns() else (PAGE,)
     names = [FEATURES, PICTURE, SOUND, *([CURVE] if evidence else [])]
     paths = [out / name for name in names]
     with ExitStack() as stack:
         array, picture, sound, *curve = (stack.enter_context(atomic_write(path)) for path in paths)
         np.save(array, features)
-        draw(picture, scene, features, evidence)
+        for each in media:
+            with drawn_for(each):
+                figure = draw(scene, features, evidence)
+            for kind in each.formats:
+                file = out / PICTURE.replace("png", kind)
+                stream = picture if kind == "png" else stack.enter_context(atomic_write(file))
+                write_as(figure, stream, kind)
         play(sound, scene)
         if evidence:
             header, *rows = evidence.rows()

@@ -1,14 +1,18 @@
 """The scene's spectrogram with the needle marked, and a model's evidence below it."""
 
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from niah.plots.layout import fit
+from niah.plots.medium import PAGE, medium
+from niah.plots.style import in_style
 from niah.preview.scene import PreviewScene, drawn_as, drawn_features
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from niah.preview.evidence import Evidence
 
@@ -18,19 +22,27 @@ _TICKS_HZ = (125, 500, 1000, 2000, 4000, 7000)
 
 
 def draw(
-    stream: IO[bytes],
     scene: PreviewScene,
     features: NDArray[np.float32],
     evidence: "Evidence | None",
-) -> None:
-    """Draw a PNG: the whole scene with the needle marked, a closer view of a long one's needle, and a model's evidence.
+) -> "Figure":
+    """Draw the whole scene with the needle marked, a closer view of a long one's needle, and a model's evidence.
 
     Args:
-        stream: of the file.
         scene: what is shown.
         features: (frames, mels) float32, as the model gets them.
         evidence: of a model along time; None for none.
+
+    Returns:
+        The figure for the medium of the moment, to be written.
     """
+    with in_style():
+        return _figure(scene, features, evidence)
+
+
+def _figure(
+    scene: PreviewScene, features: NDArray[np.float32], evidence: "Evidence | None"
+) -> "Figure":
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -38,7 +50,9 @@ def draw(
     zoomed = scene.length_s > _ZOOM_FROM_S
     pictures = 2 if zoomed else 1
     panels = pictures + (evidence is not None)
-    figure = Figure(figsize=(11, 1.2 + 2.6 * panels), dpi=120, layout="constrained")
+    width_in = medium().width_in
+    size = (11, 1.2 + 2.6 * panels) if width_in is None else (width_in, 0.5 + 1.6 * panels)
+    figure = Figure(figsize=size, dpi=120)
     FigureCanvasAgg(figure)
     axes = figure.subplots(panels, 1, squeeze=False)[:, 0]
     whole = (0, scene.total)
@@ -56,9 +70,9 @@ def draw(
     )
     if evidence is not None:
         _below(axes[-1], scene, evidence)
-    figure.suptitle(scene.title, fontsize=10)
     axes[-1].set_xlabel("time in the scene (s)")
-    figure.savefig(stream, format="png")
+    fit(figure, scene.title)
+    return figure
 
 
 def _below(axis: "Axes", scene: PreviewScene, evidence: "Evidence") -> None:
@@ -94,6 +108,7 @@ def _panel(
         cmap="magma",
         vmin=limits[0],
         vmax=limits[1],
+        rasterized=True,  # a picture within the vectors of an SVG or PDF
     )
     # specshow removes the ticks of an axis without a type
     axis.xaxis.set_major_locator(AutoLocator())
@@ -113,12 +128,18 @@ def _panel(
         f"needle {begin:g} to {end:g} s",
         ha="right" if near_end else "left",
         va="bottom",
-        fontsize=9,
+        fontsize=_small(),
         color="teal",
     )
     axis.set_xlim(first * step_s, last * step_s)
     axis.set_ylim(0, top)
+    axis.grid(visible=False)
     return image
+
+
+def _small() -> float:
+    """Return the font size of notes within a panel, in points."""
+    return 9.0 if medium() is PAGE else 7.0
 
 
 def _mark_padding(axis: "Axes", scene: PreviewScene, step_s: float) -> None:
@@ -133,7 +154,7 @@ def _mark_padding(axis: "Axes", scene: PreviewScene, step_s: float) -> None:
         "padding, no sound",
         ha="center",
         va="center",
-        fontsize=8,
+        fontsize=_small() - 1,
         color="black",
         bbox={"facecolor": "white", "alpha": 0.85, "edgecolor": "none"},
         clip_on=True,

@@ -326,7 +326,8 @@ def test_the_command_measures_and_writes(
     assert whole == text  # of all that the folder holds, not of the last command
 
 
-def test_curves_need_two_lengths(tmp_path: Path) -> None:
+def test_curves_need_two_lengths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NIAH_FIGURES")  # as for a user
     row = dict.fromkeys(COLUMNS) | {"model": "a", "variant": "fair", "dtype": "float32"}
     measured = {"status": "ok", "latency_s": 1.0, "peak_memory_bytes": 2**30, "length_s": 10.0}
     rows = [row | measured, row | {"status": "oom", "length_s": 50.0}]
@@ -334,6 +335,8 @@ def test_curves_need_two_lengths(tmp_path: Path) -> None:
     figure = efficiency_report.draw([*rows, row | measured | {"length_s": 20.0}], tmp_path)
     assert figure is not None
     assert figure.read_bytes()[:4] == b"\x89PNG"
+    kinds = sorted(each.suffix for each in tmp_path.glob("efficiency.*"))
+    assert kinds == [".pdf", ".png", ".svg"]
 
 
 def test_the_command_lists_without_measuring(

@@ -168,7 +168,10 @@ def test_a_part_is_compared_on_the_same_clips(tmp_path: Path) -> None:
         assert (row.effect, row.effect_lo, row.effect_hi) == pytest.approx((0.0, -allowed, allowed))
 
 
-def test_everything_is_written_and_nothing_is_made_up(tmp_path: Path) -> None:
+def test_everything_is_written_and_nothing_is_made_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NIAH_FIGURES")  # as for a user
     run = planted(
         tmp_path / "run",
         {(RELEASED, 10.0): HEARS, (RELEASED, 50.0): DEAF, (part("network", "x | y"), 50.0): DEAF},
@@ -179,6 +182,7 @@ def test_everything_is_written_and_nothing_is_made_up(tmp_path: Path) -> None:
     assert rows["pooling"]["mAP"] == rows["pooling"]["relative"] == rows["released"]["snr_db"] == ""
     text = (run.path / MARKDOWN_FILE).read_text()
     assert "network: x \\| y" in text
+    assert all((run.path / f"causes.{kind}").stat().st_size > 5000 for kind in ("svg", "pdf"))
     assert (run.path / FIGURE_FILE).read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
 

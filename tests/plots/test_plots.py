@@ -47,7 +47,7 @@ def test_a_column_of_a_paper_has_vector_figures_with_their_letters(tmp_path: Pat
     table = cells.table(made)
 
     def drawn(folder: Path) -> list[bytes]:
-        (figure,) = plots.draw_all(lambda: plots.draw(table, folder))
+        (figure,) = plots.draw_all(lambda: plots.draw(table, folder), columns=True)
         assert figure.file.name == "length-zero.png"
         assert sorted(path.name for path in folder.iterdir()) == [
             f"length-zero.{kind}" for kind in ("pdf", "png", "svg")

@@ -3,7 +3,7 @@
 import csv
 from pathlib import Path
 from types import SimpleNamespace
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +18,7 @@ from niah.adapters.waveform import WaveformAdapter
 from niah.errors import NiahError
 from niah.frontends.kaldi import KaldiFrontend
 from niah.haystacks import load_haystack
+from niah.plots.medium import COLUMN_IN
 from niah.preview.files import frontend_of, preview, weights_at_hand
 from niah.preview.picture import draw
 from niah.preview.scene import PreviewScene, drawn_as, drawn_features
@@ -98,11 +99,13 @@ def test_the_picture_has_a_time_axis(
 ) -> None:
     figures: list[Figure] = []
 
-    def spy(figure: Figure, *_: object, **__: object) -> None:
+    def spy(figure: Figure, *_: object) -> None:
         figures.append(figure)
 
-    monkeypatch.setattr(Figure, "savefig", spy)
+    monkeypatch.setattr("niah.preview.files.write_as", spy)
+    monkeypatch.delenv("NIAH_FIGURES")  # as for a user
     preview(needle, "zero", snr_db=None, length_s=40, position=0.5, out=tmp_path / "out")
+    assert [each.get_figwidth() for each in figures] == [11, COLUMN_IN, COLUMN_IN]  # PNG, SVG, PDF
     whole, close, *_ = figures[0].axes
     for axes, low, high in ((whole, 0, 40), (close, 9, 31)):
         ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
@@ -126,9 +129,9 @@ def test_padding_is_marked_where_there_is_some(
     soundfile.write(path, tiny.tone(1)[:16000], 16000)
     scenes: list[PreviewScene] = []
 
-    def spy(stream: IO[bytes], scene: PreviewScene, *rest: Any) -> None:
+    def spy(scene: PreviewScene, *rest: Any) -> Figure:
         scenes.append(scene)
-        draw(stream, scene, *rest)
+        return draw(scene, *rest)
 
     monkeypatch.setattr("niah.preview.files.draw", spy)
     preview(path, haystack, snr_db=5, length_s=length_s, position=0.5, out=tmp_path / "out")

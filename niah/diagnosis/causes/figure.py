@@ -5,19 +5,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from niah.diagnosis.causes.table import CauseRow
-from niah.plots.style import CHANCE_COLOUR, COLOURS, DASHES, MARKERS, STYLE, Figure, save
+from niah.plots.medium import PAGE, medium
+from niah.plots.style import CHANCE_COLOUR, COLOURS, DASHES, MARKERS, Figure, in_style, save
 from niah.records.naming import length_name, scene_name
 from niah.records.schema import BASE_LENGTH_S
 from niah.system.plurals import plural
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Canvas
 
 _TOTAL, _REST = "#4d4d4d", "#b0b0b0"  # the drop, and what no single cause explains
 
 
 def draw(rows: Sequence[CauseRow], file: Path) -> Figure:
-    """Draw one figure: a row a model, curves on the left, bars of the longest length on the right.
+    """Draw one figure: a row a model, curves on the left, bars of the longest length on the right (below, in a column).
 
     Args:
         rows: of all models, with the same scenes.
@@ -26,24 +28,11 @@ def draw(rows: Sequence[CauseRow], file: Path) -> Figure:
     Returns:
         The figure on disk.
     """
-    import matplotlib as mpl
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure as Canvas
-
     models = dict.fromkeys((row.model, row.checkpoint_sha256) for row in rows)
     by_model = [[r for r in rows if (r.model, r.checkpoint_sha256) == each] for each in models]
-    heights = [1.4 + 0.3 * len(_longest(mine)) for mine in by_model]
-    with mpl.rc_context(STYLE):
-        canvas = Canvas(figsize=(11.5, sum(max(3.6, h) for h in heights) + 0.5))
-        FigureCanvasAgg(canvas)
-        axes = canvas.subplots(
-            len(by_model),
-            2,
-            squeeze=False,
-            width_ratios=(1, 1.15),
-            height_ratios=[max(3.6, h) for h in heights],
-        )
-        for (left, right), mine in zip(axes, by_model, strict=True):
+    with in_style():
+        canvas, pairs = _panels([len(_longest(mine)) for mine in by_model])
+        for (left, right), mine in zip(pairs, by_model, strict=True):
             colours = _colours(mine)
             _curves(left, mine, colours)
             _bars(right, _longest(mine), colours)
@@ -51,6 +40,27 @@ def draw(rows: Sequence[CauseRow], file: Path) -> Figure:
         scene = scene_name(first.haystack, first.snr_db)
         title = f"Why does it drop? {plural(first.n_clips, 'clip')} in {scene}, needle at {first.position:g}"
         return save(canvas, file, title, _alt(title, by_model))
+
+
+def _panels(bars: Sequence[int]) -> "tuple[Canvas, list[tuple[Axes, Axes]]]":
+    """Make two panels a model, the second as high as its number of bars needs."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure as Canvas
+
+    width_in = medium().width_in
+    if width_in is None:
+        heights = [max(3.6, 1.4 + 0.3 * count) for count in bars]
+        canvas = Canvas(figsize=(11.5, sum(heights) + 0.5))
+        shape = (len(bars), 2)
+        ratios: dict[str, Any] = {"width_ratios": (1, 1.15), "height_ratios": heights}
+    else:
+        heights = [h for count in bars for h in (1.9, 0.6 + 0.27 * count)]
+        canvas = Canvas(figsize=(width_in, sum(heights)))
+        shape = (2 * len(bars), 1)
+        ratios = {"height_ratios": heights}
+    FigureCanvasAgg(canvas)
+    flat = canvas.subplots(*shape, squeeze=False, **ratios).ravel()
+    return canvas, list(zip(flat[::2], flat[1::2], strict=True))
 
 
 def _longest(rows: Sequence[CauseRow]) -> list[CauseRow]:
@@ -75,8 +85,8 @@ def _curves(axes: "Axes", rows: Sequence[CauseRow], colours: dict[str, str]) -> 
             "color": colours[variant],
             "marker": MARKERS[index % len(MARKERS)],
             "linestyle": DASHES[(index // len(COLOURS)) % len(DASHES)],
-            "linewidth": 2.4 if mine[0].kind == "released" else 1.3,
-            "markersize": 4.5,
+            **medium().curve,
+            "linewidth": medium().curve["linewidth"] * (1.4 if mine[0].kind == "released" else 0.8),
         }
         axes.plot(lengths, [100.0, *(100 * row.relative for row in mine)], label=variant, **look)
         if mine[0].kind == "released":
@@ -91,7 +101,8 @@ def _curves(axes: "Axes", rows: Sequence[CauseRow], colours: dict[str, str]) -> 
     axes.minorticks_off()
     axes.set(xlabel="length (s)", ylabel="per cent of the own 10 s mAP", title=base.model)
     axes.set_ylim(bottom=0)
-    axes.legend(fontsize=7.5, loc="lower left", ncols=2, frameon=True, edgecolor="none")
+    if medium() is PAGE:  # in a column, the bars below have the same colours and the names
+        axes.legend(fontsize=7.5, loc="lower left", ncols=2, frameon=True, edgecolor="none")
 
 
 def _bars(axes: "Axes", rows: Sequence[CauseRow], colours: dict[str, str]) -> None:
@@ -100,19 +111,35 @@ def _bars(axes: "Axes", rows: Sequence[CauseRow], colours: dict[str, str]) -> No
     for place, row in enumerate(rows):
         lost, low, high = _lost(row)
         left = begin if row.kind in ("part", "remainder") else 0.0
-        axes.barh(place, lost, left=left, color=colours[row.variant], height=0.7)
-        axes.plot([left + low, left + high], [place, place], color="black", linewidth=1.0)
+        at = place if medium() is PAGE else place + 0.05
+        height = 0.7 if medium() is PAGE else 0.45
+        axes.barh(at, lost, left=left, color=colours[row.variant], height=height)
+        axes.plot([left + low, left + high], [at, at], color="black", linewidth=1.0)
         names.append(row.variant)
         begin += lost if row.kind in ("part", "remainder") else 0.0
     split = sum(row.kind != "remedy" for row in rows)
-    axes.axhline(split - 0.5, color="0.7", linewidth=0.8)
+    gap = 0.5 if medium() is PAGE else 0.69  # between a bar and the name of the next
+    axes.axhline(split - gap, color="0.7", linewidth=0.8)
     axes.axvline(0, color="0.4", linewidth=0.8)
-    axes.set_yticks(range(len(rows)), names)
+    _name_bars(axes, names)
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
     axes.set_axisbelow(True)
     axes.set_xlabel(f"per cent of the 10 s mAP lost at {length_name(rows[0].length_s)}")
     axes.set_title("the drop, its parts, and what is lost with each remedy")
+
+
+def _name_bars(axes: "Axes", names: Sequence[str]) -> None:
+    """Write the names beside the bars; in a column above them, where they take no width."""
+    if medium() is PAGE:
+        axes.set_yticks(range(len(names)), names)
+        return
+    axes.set_yticks([])
+    axes.set_ylim(-0.8, len(names) - 0.55)
+    for place, name in enumerate(names):
+        axes.text(
+            0.01, place - 0.3, name, transform=axes.get_yaxis_transform(), va="bottom", fontsize=7
+        )
 
 
 def _lost(row: CauseRow) -> tuple[float, float, float]:

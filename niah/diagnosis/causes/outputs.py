@@ -11,12 +11,14 @@ from niah.diagnosis.causes.table import (
     csv_text,
     markdown,
 )
+from niah.plots.medium import draws_columns
+from niah.plots.style import draw_all
 from niah.records.run_directory import RunDirectory
 from niah.system import atomic
 
 
 def write(run: RunDirectory) -> list[Path]:
-    """Write causes.csv, causes.md and causes.png into the run's folder; return their paths.
+    """Write causes.csv, causes.md and causes.png (.svg, .pdf) into the run's folder; return the first three's paths.
 
     Raises:
         NiahError: the folder has no variants, or cannot be written.
@@ -26,5 +28,5 @@ def write(run: RunDirectory) -> list[Path]:
     for name, text in texts.items():
         with atomic.atomic_write(run.path / name) as stream:
             stream.write(text.encode())
-    figure = draw(rows, run.path / FIGURE_FILE)
+    figure = draw_all(lambda: draw(rows, run.path / FIGURE_FILE), columns=draws_columns())
     return [*(run.path / name for name in texts), figure.file]

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from niah.diagnosis.localisation.table import Located
+from niah.plots.medium import medium
 from niah.plots.style import (
     CHANCE_COLOUR,
     COLOURS,
@@ -73,10 +74,10 @@ def _draw(
     left: "Axes", right: "Axes", rows: Sequence[Located], name: str, look: dict[str, Any]
 ) -> None:
     lengths = [row.length_s for row in rows]
-    left.plot(lengths, [100 * row.hit_rate for row in rows], label=name, markersize=5, **look)
+    left.plot(lengths, [100 * row.hit_rate for row in rows], label=name, **medium().curve, **look)
     low, high = ([100 * value for value in bound] for bound in _bounds(rows))
     left.fill_between(lengths, low, high, color=look["color"], alpha=0.15, linewidth=0)
-    right.plot(lengths, [row.median_error_s for row in rows], markersize=5, **look)
+    right.plot(lengths, [row.median_error_s for row in rows], **medium().curve, **look)
 
 
 def _bounds(rows: Sequence[Located]) -> tuple[list[float], list[float]]:
