@@ -4,7 +4,9 @@
     variables.data-00000-of-00001    the values one after another, little endian
 
 A table ends with a footer of 48 bytes, which says where the block of blocks is. In a block names share the beginning
-of the name before; a byte after it says whether it is compressed, which TensorFlow's are not. Nothing is run.
+of the name before; a byte after it says whether it is compressed, which TensorFlow's are not, and four more are its
+checksum. Each tensor has one too. Nothing is run, and no byte of either file is read for more than one thing, so that
+small files stay small in memory.
 """
 
 import math
@@ -16,12 +18,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from niah.adapters.crc32c import masked_crc32c
 from niah.errors import NiahError
 
 DATA = ".data-00000-of-00001"
 _MAGIC = 0xDB4775248B80FB57
 _FOOTER = 48
 _FLOAT32 = 1  # DT_FLOAT
+_TRAILER = 5  # after a block: its compression and its checksum
+_LONGEST_NAME = 1024
 
 Fields = dict[int, list[int | bytes]]
 
@@ -41,14 +46,17 @@ def read_bundle(path: Path) -> dict[str, Tensor]:
         Tensors by their names in the index.
 
     Raises:
-        NiahError: a damaged or compressed index, several files of data, or a tensor that the data does not have.
+        NiahError: a damaged or compressed index, several files of data, or a tensor that the data does not have or that
+            its checksum does not fit.
     """
     index = _index_of(path)
     data = np.memmap(path, dtype=np.uint8, mode="r") if path.stat().st_size else b""
     try:
         return dict(_tensors(index.read_bytes(), data))
-    except (IndexError, ValueError, UnicodeDecodeError, struct.error) as error:
-        raise NiahError(f"{index} is no index of a tensor bundle: {error}") from None
+    except (IndexError, ValueError, OverflowError, struct.error) as error:
+        raise NiahError(
+            f"{index} cannot be read as the index of a tensor bundle: {error}"
+        ) from None
 
 
 def _index_of(path: Path) -> Path:
@@ -56,21 +64,32 @@ def _index_of(path: Path) -> Path:
 
 
 def _tensors(table: bytes, data: "np.ndarray | bytes") -> Iterator[tuple[str, Tensor]]:
+    names: set[bytes] = set()
+    used = 0
     for name, value in _table(table):
         entry = _fields(value)
         if not name:  # the header
             if _number(entry, 1) > 1:
                 raise ValueError("its values lie in several files")
             continue
+        if name in names:
+            raise ValueError(f"{name.decode()} occurs twice")
+        names.add(name)
         if _number(entry, 1) != _FLOAT32:
             continue
         shape = tuple(
             _number(_fields(_bytes(dim)), 1) for dim in _fields(_text(entry, 2)).get(2, [])
         )
         first, size = _number(entry, 4), _number(entry, 5)
-        if size != 4 * math.prod(shape) or first + size > len(data):
+        used += size
+        if size != 4 * math.prod(shape) or first + size > len(data) or used > len(data):
             raise ValueError(f"{name.decode()} does not fit its data")
-        values = np.frombuffer(data[first : first + size], dtype="<f4").reshape(shape)
+        part = data[first : first + size]
+        if masked_crc32c(part) != int.from_bytes(_text(entry, 6), "little"):
+            raise ValueError(
+                f"the values of {name.decode()} are damaged: their checksum is another"
+            )
+        values = np.frombuffer(part, dtype="<f4").reshape(shape)
         yield name.decode(), torch.from_numpy(values.astype(np.float32))
 
 
@@ -82,7 +101,12 @@ def _table(table: bytes) -> Iterator[tuple[bytes, bytes]]:
     at = 0
     for _ in range(2):  # the block of metadata comes first
         _, at = _varint(footer, at)
+    used = 0
     for _, handle in _block(table, footer[at:]):
+        _, after = _varint(handle, 0)
+        used += _varint(handle, after)[0]
+        if used > len(table):
+            raise ValueError("blocks overlap")
         yield from _block(table, handle)
 
 
@@ -90,10 +114,12 @@ def _block(table: bytes, handle: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yield (key, value) of the block at a handle: its offset and size."""
     offset, at = _varint(handle, 0)
     size, _ = _varint(handle, at)
-    block = table[offset : offset + size]
-    if len(block) < size or size < 4:
+    block, trailer = table[offset : offset + size], table[offset + size :][:_TRAILER]
+    if len(block) < size or size < 4 or len(trailer) < _TRAILER:
         raise ValueError("a block reaches past the end")
-    if table[offset + size] != 0:
+    if masked_crc32c(block + trailer[:1]) != int.from_bytes(trailer[1:], "little"):
+        raise ValueError("a block is damaged: its checksum is another")
+    if trailer[0] != 0:
         raise ValueError("its blocks are compressed")
     (restarts,) = struct.unpack("<I", block[-4:])
     end, at, key = size - 4 - 4 * restarts, 0, b""
@@ -101,6 +127,8 @@ def _block(table: bytes, handle: bytes) -> Iterator[tuple[bytes, bytes]]:
         shared, at = _varint(block, at)
         own, at = _varint(block, at)
         length, at = _varint(block, at)
+        if at + own + length > end or shared > len(key) or shared + own > _LONGEST_NAME:
+            raise ValueError("an entry reaches past its block")
         key = key[:shared] + block[at : at + own]
         at += own
         yield key, block[at : at + length]

@@ -88,6 +88,24 @@ def test_variables_of_a_saved_model_are_loaded_strictly(tmp_path: Path) -> None:
         read_bundle(tensor_bundle.write(tmp_path, cut, compressed=True))
 
 
+def test_a_small_index_stays_small_in_memory(tmp_path: Path) -> None:
+    values = np.ones(1000, np.float32).tobytes()
+    entries = {
+        b"": b"",
+        **{b"%04d" % k: tensor_bundle.entry(1, [1000], (0, 4000), values) for k in (1, 2)},
+    }
+    block = tensor_bundle.block(entries)
+    long_name = tensor_bundle.block({b"n" * 2000: entries[b"0001"]})
+    for index, reason in (
+        (tensor_bundle.index_of([block]), "0002 does not fit its data"),
+        (tensor_bundle.index_of([block], repeated=300), "0001 occurs twice|0002 does not fit"),
+        (tensor_bundle.index_of([tensor_bundle.block({})], repeated=300), "blocks overlap"),
+        (tensor_bundle.index_of([long_name]), "an entry reaches past its block"),
+    ):
+        with pytest.raises(NiahError, match=reason):
+            read_bundle(tensor_bundle.write_files(tmp_path, index, values))
+
+
 def test_the_network_pools_as_the_adapter_does(tmp_path: Path) -> None:
     adapter = small(tmp_path)
     for frames in (1, 96, 97, 250):
@@ -115,7 +133,7 @@ def test_a_damaged_bundle_is_one_line(tmp_path: Path) -> None:
         "ab": (4,),
     }
     draw = random.Random(0)
-    for number in range(400):
+    for number in range(200):
         damaged = bytearray(sound)
         if number % 4 == 0:
             damaged = damaged[: draw.randrange(len(sound))]
@@ -123,6 +141,14 @@ def test_a_damaged_bundle_is_one_line(tmp_path: Path) -> None:
             damaged[draw.randrange(len(sound))] = draw.randrange(256)
         index.write_bytes(damaged)
         with contextlib.suppress(NiahError):
+            read_bundle(path)
+    index.write_bytes(sound)
+    values = path.read_bytes()
+    for bit in range(0, 8 * len(values), 7):
+        damaged = bytearray(values)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        with pytest.raises(NiahError, match="are damaged: their checksum is another"):
             read_bundle(path)
     index.unlink()
     with pytest.raises(NiahError, match="not a readable torch file"):

@@ -1,7 +1,7 @@
 """Damaged and hostile files for every loader: what must come out is a result or one line, never a traceback.
 
     mutations   odd values, and changes of bytes, trees, JSON, TOML and tables
-    sounds, needle_files, cards, tensors, runs    valid files of each kind, and damaged ones made of them
+    sounds, needle_files, cards, tensors, bundles, runs    valid files of each kind, and damaged ones made of them
     loaders     the list: how an input of each kind is made, and how it is read
     harness     inputs in child processes under limits, watched for what they must not do
     report      counts and faults as text

@@ -27,7 +27,7 @@ from niah.training.log import append_log, read_log
 from niah.training.recipes import read_recipe
 from niah.vocabularies import Vocabulary, vocabulary
 from tests.adapters.test_contract import FAMILIES
-from tests.fuzz import caches, cards, needle_files, runs, scene_folders, sounds, tensors
+from tests.fuzz import bundles, caches, cards, needle_files, runs, scene_folders, sounds, tensors
 from tests.fuzz.harness import Loader, make_input
 
 RATE = 16000
@@ -153,6 +153,7 @@ LOADERS = (
     Loader("haystack-card", cards.haystack_card, _read_haystack_card),
     Loader("safetensors", tensors.safetensors, _read_weights),
     Loader("pickle", tensors.pickled, _read_weights),
+    Loader("tensor-bundle", bundles.bundle, bundles.read_bundle),
     Loader("run-json", runs.run_json, _read_run, writes=True, few=12),
     Loader("row", runs.row, _read_run, writes=True, few=12),
     Loader("cells-csv", runs.cells_csv, _read_run, writes=True, few=12),
