@@ -66,6 +66,25 @@ def mended(content: bytes) -> Mended:
     return Mended(filled, (note,))
 
 
+def states_length(head: bytes, file_bytes: int) -> bool:
+    """Return whether a header states how much sound there is: no placeholder, and no size that wrapped.
+
+    Args:
+        head: the file's beginning, up to its samples.
+        file_bytes: size of the whole file, which may have been cut short.
+    """
+    sound = _sound(head)
+    if sound is None or not 0 < sound.size < _placeholder(sound):
+        return False
+    left = file_bytes - sound.start - sound.size
+    return left < max(_LEAST_LEFT_OVER, sound.size // 10)
+
+
+def states_flac_frames(head: bytes) -> bool:
+    """Return whether a file begins as a FLAC whose STREAMINFO states its length."""
+    return head[:4] == b"fLaC" and len(head) >= 26 and flac_frames(head) > 0
+
+
 def flac_frames(content: bytes) -> int:
     """Return the samples a channel that a FLAC's STREAMINFO states (RFC 9639, section 8.2): 36 bits, 0 if unknown."""
     (field,) = struct.unpack_from(">Q", content, 18)

@@ -87,6 +87,23 @@ def load(
     return Waveform(mono, sample_rate, tuple(notes))
 
 
+def decode_file(path: Path) -> tuple[NDArray[np.float32], int]:
+    """Decode a whole recording as it is stored.
+
+    Args:
+        path: the file.
+
+    Returns:
+        (frames, channels) samples, and their rate in Hz.
+
+    Raises:
+        AudioError: as `load`, but for its checks of the sound itself.
+    """
+    name = _printable(path)
+    samples, rate, _ = _decode(_read(path, name), name, LONGEST_S)
+    return samples, rate
+
+
 def _check_sounds(mono: NDArray[np.float32], samples: NDArray[np.float32], name: str) -> None:
     if np.ptp(mono) == 0:
         raise AudioError(name, "silent", "is silent (every sample has the same value)")

@@ -1,14 +1,28 @@
-"""A part of a long recording, without decoding the rest of it."""
+"""A part of a long recording, without decoding the rest of it where its container allows that.
+
+Plain samples whose header states their number, and FLAC that does, are sought in. Every other recording is decoded
+whole by the rules of `load`: a length that is guessed (MP3), unknown (a FLAC or WAV from a pipe) or that of the first
+of several streams would lose the events behind it. A few such recordings are remembered, as they have many events.
+"""
 
 import io
+from collections import OrderedDict
 from pathlib import Path
 
-from niah.audio import foreign
-from niah.audio.loading import load
+import numpy as np
+from numpy.typing import NDArray
+
+from niah.audio import containers
+from niah.audio.loading import decode_file, load
 from niah.audio.waveform import AudioError, Waveform
 
 _SLACK_S = 0.05  # annotations are often written to a tenth of a second
-_HEAD_BYTES = 512
+_HEAD_BYTES = 1 << 20
+_PLAIN = ("PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW")
+_REMEMBERED_BYTES = 1 << 29
+
+_Decoded = tuple[NDArray[np.float32], int]  # (frames, channels), rate in Hz
+_recent: OrderedDict[tuple[str, int, int], _Decoded] = OrderedDict()
 
 
 def load_part(path: Path, sample_rate: int, start_s: float, stop_s: float) -> Waveform:
@@ -28,20 +42,52 @@ def load_part(path: Path, sample_rate: int, start_s: float, stop_s: float) -> Wa
     name = f"{path}, {start_s:g} to {stop_s:g} s"
     if not path.is_file():
         return load(path, sample_rate)  # which says what it is instead
+    samples, rate = _sought(path, start_s, stop_s) or _part_of_whole(path, name, start_s, stop_s)
+    content = io.BytesIO()
+    soundfile.write(content, samples, rate, format="WAV", subtype="FLOAT")
+    return load(content.getvalue(), sample_rate, name=name)
+
+
+def _sought(path: Path, start_s: float, stop_s: float) -> _Decoded | None:
+    """Seek and read; None where the file has to be decoded whole, or the part is not there."""
+    import soundfile
+
     try:
-        with soundfile.SoundFile(path) as sound:
-            rate = sound.samplerate
-            start, stop = round(start_s * rate), round(stop_s * rate)
-            if stop > sound.frames + _SLACK_S * rate or start >= sound.frames:
-                raise AudioError(
-                    name, "empty", f"lies behind the recording's end at {sound.frames / rate:g} s"
-                )
-            sound.seek(start)
-            samples = sound.read(stop - start, dtype="float32", always_2d=True)
-        content = io.BytesIO()
-        soundfile.write(content, samples, rate, format="WAV", subtype="FLOAT")
-    except (soundfile.LibsndfileError, ValueError, TypeError, RuntimeError, OSError) as error:
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
-        raise AudioError(name, "not-audio", foreign.description(head, path.name)) from error
-    return load(content.getvalue(), sample_rate, name=name)
+        with soundfile.SoundFile(path) as sound:
+            is_flac = sound.format == "FLAC" and containers.states_flac_frames(head)
+            is_plain = sound.subtype in _PLAIN and containers.states_length(
+                head, path.stat().st_size
+            )
+            rate = sound.samplerate
+            start, stop = round(start_s * rate), round(stop_s * rate)
+            if not (is_flac or is_plain) or stop > sound.frames + _SLACK_S * rate:
+                return None
+            sound.seek(min(start, sound.frames))
+            samples = sound.read(stop - start, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, ValueError, TypeError, RuntimeError, OSError):
+        return None
+    is_whole = len(samples) >= stop - start - _SLACK_S * rate
+    return (samples, rate) if is_whole and len(samples) else None
+
+
+def _part_of_whole(path: Path, name: str, start_s: float, stop_s: float) -> _Decoded:
+    samples, rate = _decoded(path)
+    start, stop = round(start_s * rate), round(stop_s * rate)
+    if stop > len(samples) + _SLACK_S * rate or start >= len(samples):
+        end_s = len(samples) / rate
+        raise AudioError(name, "empty", f"lies behind the recording's end at {end_s:g} s")
+    return samples[start:stop], rate
+
+
+def _decoded(path: Path) -> _Decoded:
+    """Decode a recording, or return it as it was decoded last."""
+    state = path.stat()
+    key = (str(path), state.st_mtime_ns, state.st_size)
+    if key not in _recent:
+        _recent[key] = decode_file(path)
+        while len(_recent) > 1 and sum(x.nbytes for x, _ in _recent.values()) > _REMEMBERED_BYTES:
+            _recent.popitem(last=False)
+    _recent.move_to_end(key)
+    return _recent[key]

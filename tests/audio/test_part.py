@@ -1,0 +1,91 @@
+"""Parts of recordings: what a whole file's decoder gives there, in every container and however its length is told."""
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from niah.audio import AudioError, containers, load, part
+from niah.audio.part import load_part
+from tests.audio.test_kinds import SECONDS, WRITTEN, encoded, mp3, without_header
+
+LAST = (0.75 * SECONDS, 0.95 * SECONDS)  # behind the first half
+KINDS = {each[0]: each for each in WRITTEN.values()}  # one coding of each container, and WAV's all
+KINDS |= {kind: each for kind, each in WRITTEN.items() if each[0] == "WAV"}
+
+
+def _file(folder: Path, content: bytes) -> Path:
+    path = folder / "recording"
+    path.write_bytes(content)
+    return path
+
+
+def _placeholder(content: bytes, value: int) -> bytes:
+    sound = containers._sound(content)
+    assert sound is not None
+    stated = bytearray(content)
+    struct.pack_into(sound.form, stated, sound.field, value)
+    return bytes(stated)
+
+
+def test_a_part_is_what_the_whole_has_there_in_every_container(tmp_path: Path) -> None:
+    for kind, (_, _, _, content) in KINDS.items():
+        path = _file(tmp_path, content)
+        known = soundfile.info(
+            path
+        ).samplerate  # some containers keep a rate near the one asked for
+        whole = load(content, known).samples
+        start_s, stop_s = (0.75 * len(whole) / known, 0.95 * len(whole) / known)
+        read = load_part(path, known, start_s, stop_s).samples
+        expected = whole[round(start_s * known) : round(stop_s * known)]
+        np.testing.assert_allclose(read, expected, atol=1e-6, err_msg=kind)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        without_header(mp3()),
+        containers.without_flac_frames(encoded(16000, "FLAC")),
+        _placeholder(encoded(16000, "WAV"), 0),
+        _placeholder(encoded(16000, "WAV"), 0x7FFFF000),
+        _placeholder(encoded(16000, "WAV"), 20000),  # as a size past 4 GiB wraps
+        _placeholder(encoded(16000, "AIFF"), 0xFFFFFFFF),
+        encoded(16000, "OGG") * 2,
+        mp3() * 2,
+    ],
+    ids=["MP3 from a pipe", "FLAC from a pipe", "0", "SoX", "wrapped", "AIFF", "Ogg", "MP3"],
+)
+def test_events_behind_a_length_that_is_wrong_are_found(tmp_path: Path, content: bytes) -> None:
+    path, whole = _file(tmp_path, content), load(content, 16000).samples
+    end_s = len(whole) / 16000
+    for start_s in (0.1, 0.75 * end_s):
+        read = load_part(path, 16000, start_s, start_s + 0.2).samples
+        at = round(start_s * 16000)
+        np.testing.assert_allclose(read, whole[at : at + 3200], atol=1e-6)
+    with pytest.raises(AudioError, match="lies behind the recording's end"):
+        load_part(path, 16000, end_s + 1, end_s + 2)
+
+
+@pytest.mark.parametrize("container", ["WAV", "AIFF", "AU", "W64", "RF64", "FLAC", "OGG"])
+def test_what_was_cut_off_is_truncated_not_behind_the_end(tmp_path: Path, container: str) -> None:
+    content = encoded(16000, container)
+    path = _file(tmp_path, content[: len(content) // 2])
+    with pytest.raises(AudioError) as caught:
+        load_part(path, 16000, *LAST)
+    assert caught.value.reason == "truncated"
+
+
+def test_a_recording_that_cannot_be_sought_in_is_decoded_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, decoded = _file(tmp_path, without_header(mp3())), []
+    whole = part.decode_file
+    monkeypatch.setattr(part, "decode_file", lambda path: decoded.append(path) or whole(path))
+    for start_s in (0.2, 0.5, 1.0):
+        load_part(path, 16000, start_s, start_s + 0.1)
+    assert decoded == [path]
+    path.write_bytes(without_header(mp3(24000)))  # another file under the same name
+    assert load_part(path, 16000, 0.2, 0.4).notes == ("resampled from 24000 Hz",)
+    assert len(decoded) == 2
