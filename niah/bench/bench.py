@@ -10,6 +10,7 @@ same command again resumes after the last one and retries errors.
     peak_memory_bytes   of the CUDA allocator, else resident set of the process, weights and input included
 """
 
+import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +20,8 @@ from niah.bench.measuring import measure as measure_point
 from niah.bench.point import RATES, BenchPoint
 from niah.errors import NiahError
 from niah.system import atomic, spreadsheet
+from niah.system.text_files import read_text
+from niah.system.text_tables import delimiter_of
 from niah.version import __version__
 
 if TYPE_CHECKING:
@@ -94,8 +97,9 @@ def read(file: Path) -> list[dict[str, Any]]:
     import pandas as pd
 
     try:
-        table = pd.read_csv(file, dtype={"point": str})
-    except (ValueError, OSError) as error:
+        text = read_text(file)
+        table = pd.read_csv(io.StringIO(text), sep=delimiter_of(text), dtype={"point": str})
+    except (ValueError, NiahError) as error:
         raise NiahError(
             f"{file} cannot be read: {error}; move it away, or give another --out"
         ) from error

@@ -30,7 +30,7 @@ from niah.randomness import keyed_generator
 from niah.system.download import cache_folder, fetch, sha256_of
 from niah.system.folder_walk import files_below
 from niah.system.plain_names import below
-from niah.system.printable import printable
+from niah.system.printable import one_line
 
 OFFICIAL_BABBLE_SHA256 = "4a3a4fb731c3bb6618af0374afeaeecc6adfb0331e67bd53f5a60fb62e423c85"
 N_TALKERS = 30  # as in the babble of MuAViC, from which DASS takes the idea
@@ -138,13 +138,13 @@ def of_recording(path: Path, name: str, contains: tuple[str, ...] = ()) -> Hayst
     folder = path.resolve().parent.name
     is_of_file = bool(folder) and name.endswith(stem)
     return Haystack(
-        printable(name),
+        one_line(name) or one_line(path.name),
         "noise",
         fingerprint,
         contains,
         tiled=True,
         make_sound=make_sound,
-        longer_name=printable(f"{name.removesuffix(stem)}{folder}/{stem}") if is_of_file else "",
+        longer_name=one_line(f"{name.removesuffix(stem)}{folder}/{stem}") if is_of_file else "",
     )
 
 
@@ -159,7 +159,7 @@ def _voices(folder: Path, name: str, contains: tuple[str, ...], seed: int) -> Ha
 
     fingerprint = _fingerprint("voices-1", seed, N_TALKERS, *(sha256_of(file) for file in chosen))
     mixed = _mixed(load, name, contains, seed, fingerprint)
-    return replace(mixed, longer_name=printable(f"{name}-{folder.resolve().name}"))
+    return replace(mixed, longer_name=one_line(f"{name}-{folder.resolve().name}"))
 
 
 def _talkers(name: str, contains: tuple[str, ...], seed: int) -> Haystack:

@@ -7,7 +7,6 @@ A row is checked when it is written and when it is read.
 the further axes (`niah.records.axes`) are varied beside length x position; a row without values there is a plain one.
 """
 
-import csv
 import hashlib
 import json
 import math
@@ -22,6 +21,7 @@ import numpy as np
 from niah.errors import NiahError, nearest
 from niah.records.axes import AXES
 from niah.system import spreadsheet
+from niah.system.text_tables import read_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -318,39 +318,56 @@ def table(rows: Iterable[Mapping[str, Value]]) -> "pd.DataFrame":
 
 
 def read_csv(file: Path) -> "pd.DataFrame":
-    """Read a `cells.csv` into the form of `table`.
+    """Read a `cells.csv` into the form of `table`; also as a spreadsheet or pandas saves it again.
 
     Raises:
         NiahError: a file that cannot be read, or a row that `validate_row` refuses.
     """
     try:
-        with file.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream)
-            missing = [name for name in CELL_COLUMNS if name not in (reader.fieldnames or ())]
-            if missing:
-                raise NiahError(f"it lacks the columns {', '.join(missing)}")
-            rows = [validate_row(_parsed(row)) for row in reader]
-    except (OSError, ValueError, OverflowError, csv.Error, NiahError) as error:
-        raise NiahError(f"{file} cannot be read as a cells.csv: {error}") from error
+        read = read_table(file)
+    except NiahError as error:
+        reason = str(error).removeprefix(str(file)).lstrip(",: ")
+        raise NiahError(f"{file} cannot be read as a cells.csv: {reason}") from error
+    if missing := [name for name in CELL_COLUMNS if name not in read.header]:
+        raise NiahError(
+            f"{file} cannot be read as a cells.csv: it lacks the columns {', '.join(missing)}"
+        )
+    rows = []
+    for number, cells in zip(read.lines, read.rows, strict=True):
+        named = {name: cell for name, cell in zip(read.header, cells, strict=True) if name}
+        try:
+            rows.append(validate_row(_parsed(named)))
+        except (ValueError, OverflowError, NiahError) as error:
+            raise NiahError(
+                f"{file} cannot be read as a cells.csv: line {number}: {error}"
+            ) from error
     return table(rows)
 
 
-def _parsed(row: Mapping[str, str | None]) -> Row:
+def _parsed(row: Mapping[str, str]) -> Row:
     """Convert texts to their columns' types. Whole numbers may have a point: other tools write 6 as 6.0."""
-    if None in row:
-        raise NiahError(f"a line has more fields than the header: {str(row[None])[:60]}")  # type: ignore[index]
     kinds = {name: COLUMNS.get(name, str) for name in row}
     numbers = {
-        name: float(text) for name, text in row.items() if text and kinds[name] in (int, float)
+        name: _number(name, text)
+        for name, text in row.items()
+        if text and kinds[name] in (int, float)
     }
     whole = {
         # beyond 2^53 a float is not exact
-        name: int(text) if (text := row[name] or "").isdigit() else int(number)
+        name: int(row[name]) if row[name].isdigit() else int(number)
         for name, number in numbers.items()
         if kinds[name] is int and number.is_integer()
     }
     texts = {name: spreadsheet.unguarded(text) if text else None for name, text in row.items()}
     return {**texts, **numbers, **whole}
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        point = "; write a decimal point" if "," in text else ""
+        raise NiahError(f"{name} of a cell row is no number but {text!r:.60}{point}") from None
 
 
 _PANDAS = {str: "string", int: "Int64", float: "float64"}

@@ -1,15 +1,14 @@
 """The door of stored rows of dataclasses: types, ranges and text are checked before anything is computed of them."""
 
-import csv
 import math
 import types
 from collections.abc import Mapping
-from io import StringIO
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from niah.errors import NiahError
 from niah.system import spreadsheet
+from niah.system.text_tables import read_table
 
 LARGEST = 1e9  # of any number: seconds, clips, decibels
 Stored = TypeVar("Stored")
@@ -34,10 +33,11 @@ def read_csv(kind: type[Stored], file: Path, command: str) -> list[Stored]:
         return (int(text) if hints.get(name) is int else float(text)) if text else None
 
     try:
-        rows = csv.DictReader(StringIO(file.read_bytes().decode(), newline=""))
-        read = [{name: value(name, row[name]) for name in row} for row in rows]
+        table = read_table(file)
+        named = [dict(zip(table.header, row, strict=True)) for row in table.rows]
+        read = [{name: value(name, row[name]) for name in row if name} for row in named]
         return [kind(**checked(kind, row)) for row in read]
-    except (OSError, TypeError, ValueError, AttributeError, csv.Error) as error:
+    except (TypeError, ValueError, AttributeError, NiahError) as error:
         raise NiahError(f"{file} cannot be read: {error}; run {command} again") from error
 
 

@@ -8,6 +8,7 @@ import soundfile
 
 from niah.haystacks import distinct_names, load_haystack
 from niah.haystacks.haystack import Haystack
+from niah.system.printable import one_line
 
 RATE = 16_000
 
@@ -66,6 +67,23 @@ def test_two_folders_of_voices_and_two_babble_files(tmp_path: Path) -> None:
         "babble-voices-two",
         "babble-two/voice",
     ]
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("cafe\u0301", "caf\u00e9"),  # as macOS parts letters: equal in a table, so equal
+        (" a\n b ", "a b"),  # a table that is saved again strips blanks
+        (" ", ".wav"),
+        ("\u3000", ".wav"),
+    ],
+)
+def test_a_name_is_one_line_of_composed_letters(tmp_path: Path, file: str, name: str) -> None:
+    path = tmp_path / f"{file}.wav"
+    soundfile.write(path, 0.1 * np.sin(np.arange(RATE)), RATE)
+    haystack = load_haystack(path)
+    assert haystack.name == name
+    assert haystack.longer_name == one_line(f"{tmp_path.name}/{file}")
 
 
 def test_a_file_name_that_is_not_utf8_gives_a_name_that_can_be_written(tmp_path: Path) -> None:

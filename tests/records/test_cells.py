@@ -110,6 +110,34 @@ def test_csv_gives_back_the_table(tmp_path: Path) -> None:
     )
 
 
+def test_a_table_that_was_saved_again_is_the_same(tmp_path: Path) -> None:
+    run = examples.make(tmp_path / "run")
+    text = (run.path / "cells.csv").read_text()
+    lines = text.splitlines()
+    file = tmp_path / "cells.csv"
+    for how, saved in {
+        "semicolons": text.replace(",", ";").encode(),
+        "tabs and a mark": ("\ufeff" + text.replace(",", "\t")).encode(),
+        "Windows": text.replace("\n", "\r\n").encode(),
+        "old Macintosh": text.replace("\n", "\r").encode(),
+        "blanks": text.replace(",", " , ").encode(),
+        "quotes": "\n".join('"' + line.replace(",", '","') + '"' for line in lines).encode(),
+        "an index": "\n".join(f"{k or ''},{line}" for k, line in enumerate(lines)).encode(),
+        "a last delimiter": "\n".join(f"{line}," for line in lines).encode(),
+        "blank lines": f"\n{text}\n  \n{',' * lines[0].count(',')}\n".encode(),
+    }.items():
+        file.write_bytes(saved)
+        pd.testing.assert_frame_equal(cells.read_csv(file), run.cells(), obj=how)
+    for damage, reason in (
+        (text[:-80].encode(), r"line \d+: has .* cells where the header has"),
+        (text.encode("utf-16"), "not UTF-8 text but UTF-16"),
+        (text.encode() + b"\0", "NUL"),
+    ):
+        file.write_bytes(damage)
+        with pytest.raises(NiahError, match=rf"cells\.csv cannot be read as .*{reason}"):
+            cells.read_csv(file)
+
+
 def test_what_is_no_cells_csv_is_told(tmp_path: Path) -> None:
     file = tmp_path / "cells.csv"
     for text in ("", "a,b\n1,2\n", ",".join(CELL_COLUMNS) + "\n" + ",".join("x" * 35)):

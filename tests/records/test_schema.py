@@ -94,7 +94,8 @@ def test_an_infinite_d_prime_of_an_older_row_is_none() -> None:
     [
         (("24", "9" * 5000), "n_clips"),
         (("24", "9" * 30), "n_clips"),
-        (("cpu,", "cpu,a,b,c,d,e,f,g,"), "more fields"),
+        (("cpu,", "cpu,a,b,c,d,e,f,g,"), "line 2: has .* cells"),
+        (("0.5,", '"0,5",'), "line 2: .* is no number but '0,5'; write a decimal point"),
     ],
 )
 def test_a_bad_line_of_a_table_names_the_file(tmp_path: Path, change: Any, reason: str) -> None:
