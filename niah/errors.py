@@ -22,7 +22,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
         known: names that exist.
     """
     known = sorted(known)
+    lower = {each.casefold(): each for each in known}
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    if not close:  # in capitals, or without any
+        close = [
+            lower[each] for each in difflib.get_close_matches(name.casefold(), lower, cutoff=0.5)
+        ]
     if close:
         return " Did you mean " + " or ".join(f"'{c}'" for c in close) + "?"
     return f" Known: {', '.join(known)}." if 0 < len(known) <= _LISTED else ""

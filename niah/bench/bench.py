@@ -20,8 +20,7 @@ from niah.bench.measuring import measure as measure_point
 from niah.bench.point import RATES, BenchPoint
 from niah.errors import NiahError
 from niah.system import atomic, spreadsheet
-from niah.system.text_files import read_text
-from niah.system.text_tables import delimiter_of
+from niah.system.text_tables import table_text
 from niah.version import __version__
 
 if TYPE_CHECKING:
@@ -97,8 +96,8 @@ def read(file: Path) -> list[dict[str, Any]]:
     import pandas as pd
 
     try:
-        text = read_text(file)
-        table = pd.read_csv(io.StringIO(text), sep=delimiter_of(text), dtype={"point": str})
+        text, delimiter = table_text(file)
+        table = pd.read_csv(io.StringIO(text), sep=delimiter, dtype={"point": str})
     except (ValueError, NiahError) as error:
         raise NiahError(
             f"{file} cannot be read: {error}; move it away, or give another --out"

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from niah.errors import NiahError
 from niah.system.parquet_tables import read_parquet
 from niah.system.text_files import MOST_BYTES, read_text
-from niah.system.text_tables import delimiter_of
+from niah.system.text_tables import table_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,8 +80,7 @@ def read_predictions(file: Path) -> Predictions:
 def _csv(file: Path) -> "pd.DataFrame":
     import pandas as pd
 
-    text = read_text(file)
-    delimiter = delimiter_of(text)
+    text, delimiter = table_text(file)
     lines = io.StringIO(text.lstrip("\n"))
     try:
         first = next(csv.reader(lines, delimiter=delimiter, skipinitialspace=True), [])

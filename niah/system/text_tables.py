@@ -1,6 +1,7 @@
-"""Tables as people save them: commas, semicolons or tabs between cells, quotes, blanks, and any line ends."""
+"""Tables as people save them: commas, semicolons, tabs or bars between cells, quotes, blanks, and any line ends."""
 
 import csv
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,8 @@ from niah.errors import NiahError
 from niah.system.text_files import read_text
 
 _MOST_SHARED = 10_000
-_DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+_DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+_EXCEL = re.compile(r'\s*"?sep=(.)"?[,;\t|]*\n')  # a first line that tells Excel the delimiter
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,7 @@ def read_table(path: Path, columns: Sequence[str] = ()) -> TextTable:
     Raises:
         NiahError: not text, a column missing or twice, or a row of another length than the header.
     """
-    text = read_text(path)
-    delimiter = delimiter_of(text)
+    text, delimiter = table_text(path)
     lines = _split(text, delimiter, path)
     header = tuple(next(lines, (0, []))[1])
     if not header:
@@ -70,6 +71,25 @@ def read_table(path: Path, columns: Sequence[str] = ()) -> TextTable:
 def _shared(cell: str, seen: dict[str, str]) -> str:
     """Return the one text of equal cells of a column with few different ones, as labels are."""
     return seen.setdefault(cell, cell) if len(seen) < _MOST_SHARED else seen.get(cell, cell)
+
+
+def table_text(path: Path) -> tuple[str, str]:
+    """Return a table's text and its delimiter; a first line `sep=;`, which is for Excel, is left empty.
+
+    Args:
+        path: the file.
+
+    Raises:
+        NiahError: as `read_text`, or it has nothing but that line.
+    """
+    text = read_text(path)
+    stated = _EXCEL.match(text)
+    if stated is None:
+        return text, delimiter_of(text)
+    text = "\n" + text[stated.end() :]
+    if not text.strip():
+        raise NiahError(f"{path}: is empty")
+    return text, stated[1] if stated[1] in _DELIMITERS else delimiter_of(text)
 
 
 def delimiter_of(text: str) -> str:

@@ -120,9 +120,13 @@ def test_a_row_a_label(tmp_path: Path, column: str) -> None:
     assert labels_of(needles) == {"a": ("rain", "/c/x1"), "b": ("/c/bell",)}
     assert "rows joined with another of the same clip: 2" in needles.notes
     assert not any("clips left out" in note for note in needles.notes)
-    file.write_text("\n".join([*rows, "a.wav,rain"]))
-    with pytest.raises(NiahError, match=r"line 6: clip 'a.wav' is listed twice"):
-        load_needles(file, vocabulary=OWN)
+    for same in ("a.wav", "./a.wav", "x/..//a.wav", str(tmp_path / "a.wav")):
+        file.write_text("\n".join([*rows, f"{same},rain"]))
+        with pytest.raises(NiahError, match=r"line 6: clip 'a.wav' is listed twice"):
+            load_needles(file, vocabulary=OWN)
+        file.write_text("\n".join([*rows, f"{same},/c/guitar"]))
+        joined = labels_of(load_needles(file, vocabulary=OWN))
+        assert joined == {"a": ("rain", "/c/x1", "/c/guitar"), "b": ("/c/bell",)}
 
 
 @pytest.mark.parametrize("column", ["label", "labels"])

@@ -57,6 +57,8 @@ SAVED: dict[str, Callable[[Cells], bytes]] = {
     "CR": lambda cells: joined(cells, end="\r"),
     "semicolons": lambda cells: joined(cells, ";"),
     "tabs": lambda cells: joined(cells, "\t"),
+    "bars": lambda cells: joined(cells, "|"),
+    "for Excel": lambda cells: b"\xef\xbb\xbfsep=;\r\n" + joined(cells, ";", "\r\n"),
     "blanks": lambda cells: joined(cells, pattern=" {} "),
     "quotes": lambda cells: joined(cells, pattern='"{}"'),
     "quotes and blanks": lambda cells: joined(cells, ", ", pattern='"{}" '),

@@ -21,8 +21,7 @@ from niah.errors import NiahError
 from niah.needles.readers.events import Event, needles_of_events
 from niah.needles.readers.labels import LabelReader
 from niah.needles.readers.rows import NeedleRows, Request, Row, filtered, read_rows
-from niah.system.text_files import read_text
-from niah.system.text_tables import delimiter_of
+from niah.system.text_tables import delimiter_of, table_text
 
 SUFFIXES = (".txt", ".csv", ".tsv")
 PATH_COLUMNS = ("path", "filename", "file")
@@ -38,7 +37,7 @@ _LABELS = "labels"  # in filters: the label column
 def looks_like(path: Path) -> bool:
     """Return whether a file has annotated events, by its first line; False for what is no text."""
     try:
-        return bool(_kind(read_text(path)))
+        return bool(_kind(table_text(path)[0]))
     except NiahError:
         return False
 
@@ -99,7 +98,7 @@ def _table_kind(header: list[str]) -> str:
 
 
 def _events(path: Path, request: Request, labels: LabelReader, notes: list[str]) -> Iterator[Event]:
-    text = read_text(path)
+    text, _ = table_text(path)
     kind = _kind(text)
     if kind in ("raven", "table"):
         return _of_table(path, request, labels, notes, is_raven=kind == "raven")

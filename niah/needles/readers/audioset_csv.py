@@ -24,7 +24,7 @@ from niah.needles.readers.rows import (
     needles_of,
 )
 from niah.system.folder_walk import files_below
-from niah.system.text_files import read_text
+from niah.system.text_tables import table_text
 
 FOREIGN_SUFFIXES = frozenset(
     (".m4a", ".mp4", ".aac", ".webm", ".mkv", ".wma")
@@ -54,7 +54,7 @@ class Segment:
 
 def looks_like(path: Path) -> bool:
     """Return whether a CSV is a segment list: comments, a YTID header, or two numbers after an id."""
-    first = read_text(path).split("\n")[0]
+    first = table_text(path)[0].lstrip("\n").split("\n")[0]
     if first.startswith("#") or first.upper().startswith("YTID"):
         return True
     cells = _cells(first)
@@ -113,7 +113,7 @@ def _entry(
 
 
 def _segments(path: Path) -> Iterator[Segment]:
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
+    for number, line in enumerate(table_text(path)[0].split("\n"), start=1):
         if not line.strip() or line.startswith("#") or line.upper().startswith("YTID"):
             continue
         where = f"{path}, line {number}"
@@ -129,8 +129,8 @@ def _segments(path: Path) -> Iterator[Segment]:
 
 
 def _cells(line: str) -> list[str]:
-    """Return the four cells of a line, parted by commas, semicolons or tabs: as the times are numbers; else []."""
-    split = [line.split(delimiter, _FIELDS - 1) for delimiter in ",;\t"]
+    """Return the four cells of a line, parted by commas, semicolons, tabs or bars: as the times are numbers; else []."""
+    split = [line.split(delimiter, _FIELDS - 1) for delimiter in ",;\t|"]
     candidates = [[cell.strip(' "') for cell in cells] for cells in split if len(cells) == _FIELDS]
     numeric = [cells for cells in candidates if _is_number(cells[1]) and _is_number(cells[2])]
     return next(iter([*numeric, *candidates]), [])

@@ -7,6 +7,7 @@ Where the manifest's own `label` column is in the vocabulary (ESC-50's categorie
 column `group` names the recording that a clip was cut from.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -56,7 +57,8 @@ def read(path: Path, request: Request) -> NeedleRows:
         raise NiahError(f"{path}: no clip is left ({'; '.join(notes)})")
     licence = _licence([row for row, _ in used])
     joined, joined_notes = _one_a_clip(
-        [(row, _entry(row, each, path, request, labels)) for row, each in used]
+        [(row, _entry(row, each, path, request, labels)) for row, each in used],
+        os.path.normpath((request.audio_root or path.parent).absolute()),
     )
     del used
     entries = [entry for entry in joined if entry.labels]
@@ -89,22 +91,32 @@ def _labels_column(
     raise NiahError(f"{path}: lacks a column 'labels' (ids joined by ';' or ',')")
 
 
-def _one_a_clip(pairs: list[tuple[Row, NeedleRow]]) -> tuple[list[NeedleRow], tuple[str, ...]]:
-    """Join rows of one path that have different labels: tables with a row a label."""
+def _one_a_clip(
+    pairs: list[tuple[Row, NeedleRow]], root: str
+) -> tuple[list[NeedleRow], tuple[str, ...]]:
+    """Join rows of one file that have different labels: tables with a row a label."""
     entries: dict[str | tuple[str, str], NeedleRow] = {}
     n_joined = 0
     for row, entry in pairs:
-        key = row["path"]
+        key = _file(row["path"], root)
         before = entries.get(key)
         if before is None:
             entries[key] = entry
         elif set(before.labels) & set(entry.labels):
-            entries[row["path"], row.where] = entry  # listed twice: `needles_of` refuses it
+            # listed twice, also by another path: `needles_of` refuses it
+            entries[key, row.where] = replace(entry, short=before.short, full=before.full)
         else:
             entries[key] = replace(before, labels=(*before.labels, *entry.labels))
             n_joined += 1
     notes = (f"rows joined with another of the same clip: {n_joined}",) if n_joined else ()
     return list(entries.values()), notes
+
+
+def _file(text: str, root: str) -> str:
+    """Return a path in one form, relative to the folder of sounds where it lies below it."""
+    if text[:1] != "/" and "./" not in text and "//" not in text:
+        return text  # as the millions are
+    return os.path.normpath(f"{root}/{text}" if text[:1] != "/" else text).removeprefix(f"{root}/")
 
 
 def left_out_note(categories: list[str], request: Request, total: int) -> tuple[str, ...]:
