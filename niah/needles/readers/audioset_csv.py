@@ -129,7 +129,7 @@ def _segments(path: Path) -> Iterator[Segment]:
 
 
 def _cells(line: str) -> list[str]:
-    """Return the four cells of a line, parted by commas, semicolons, tabs or bars: as the times are numbers; else []."""
+    """Return the four cells of a line, parted by a delimiter that makes the times numbers; else []."""
     split = [line.split(delimiter, _FIELDS - 1) for delimiter in ",;\t|"]
     candidates = [[cell.strip(' "') for cell in cells] for cells in split if len(cells) == _FIELDS]
     numeric = [cells for cells in candidates if _is_number(cells[1]) and _is_number(cells[2])]
