@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from numpy.typing import NDArray
 
 from niah.audio import AudioError, containers, load, part
+from niah.audio.loading import decode_file
 from niah.audio.part import load_part
 from tests.audio.test_kinds import SECONDS, WRITTEN, encoded, mp3, without_header
 
@@ -80,9 +82,14 @@ def test_what_was_cut_off_is_truncated_not_behind_the_end(tmp_path: Path, contai
 def test_a_recording_that_cannot_be_sought_in_is_decoded_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, decoded = _file(tmp_path, without_header(mp3())), []
-    whole = part.decode_file
-    monkeypatch.setattr(part, "decode_file", lambda path: decoded.append(path) or whole(path))
+    path = _file(tmp_path, without_header(mp3()))
+    decoded: list[Path] = []
+
+    def counted(path: Path) -> tuple[NDArray[np.float32], int]:
+        decoded.append(path)
+        return decode_file(path)
+
+    monkeypatch.setattr(part, "decode_file", counted)
     for start_s in (0.2, 0.5, 1.0):
         load_part(path, 16000, start_s, start_s + 0.1)
     assert decoded == [path]

@@ -5,6 +5,7 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
+from numpy.typing import NDArray
 
 from niah.adapters.checkpoints import read_state
 from tests.fuzz.mutations import INTEGERS, changed_bytes
@@ -17,7 +18,7 @@ _NAMES = (b"", b"a", b"\xff", b"a\0b", b"../up", b"n" * 5000, "é".encode())
 
 @cache
 def _parts() -> tuple[dict[bytes, bytes], bytes]:
-    tensors = {
+    tensors: dict[str, NDArray[np.generic]] = {
         "layer/bias": np.arange(3, dtype=np.float32),
         "layer/kernel": np.arange(12, dtype=np.float32).reshape(3, 4),
         "save_counter": np.array(3, np.int64),
