@@ -72,6 +72,7 @@ class RunKeywords(TypedDict, total=False):
     needle_counts: Counts
     needle_count: Counts
     distractors: Counts
+    needles_per_scene: Counts
     window_s: float | None
     window: float | None
     hop_s: float | None

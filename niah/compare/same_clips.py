@@ -7,6 +7,7 @@ from typing import Any
 from niah.compare.same_haystacks import differing_contents, noise_seed
 from niah.compare.stored_run import StoredRun
 from niah.errors import NiahError
+from niah.records.axes import MASKING_AXES
 
 SAME_RUN = ("protocol", "level", "labels")
 SAME_ROWS = ("protocol", "n_clips")
@@ -83,8 +84,12 @@ def _refuse_other_rows(a: StoredRun, b: StoredRun) -> None:
 
 
 def _chance(run: StoredRun) -> float | None:
-    """Return the lowest chance mAP: distractors, which mask entries, only raise it."""
-    plain = [p["chance_mAP"] for p in run.points if p["chance_mAP"] and not p.get("distractors")]
+    """Return the lowest chance mAP: other clips in a scene, which mask entries, only raise it."""
+    plain = [
+        p["chance_mAP"]
+        for p in run.points
+        if p["chance_mAP"] and not any(p.get(name) for name in MASKING_AXES)
+    ]
     return min(map(float, plain)) if plain else None
 
 

@@ -184,7 +184,7 @@ class _Writer:
             )
             sounding = cell.length_s
             if self.format.bits is not None and not self.plan.has_noise(cell):
-                sounds = (cell.needle_count or 1) + (cell.distractors or 0)
+                sounds = cell.needles + (cell.distractors or 0)
                 sounding = min(sounding, BASE_LENGTH_S * sounds + sounding / 100)
             count += missing
             seconds += missing * cell.length_s

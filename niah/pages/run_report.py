@@ -22,6 +22,11 @@ from niah.diagnosis.false_alarms.table import recall_table
 from niah.diagnosis.localisation import figure as localisation
 from niah.diagnosis.localisation.table import localisation_table
 from niah.diagnosis.localisation.table import read as located
+from niah.diagnosis.several_needles import figure as several_needles
+from niah.diagnosis.several_needles import rows as several_rows
+from niah.diagnosis.several_needles.measure import measure as measure_several
+from niah.diagnosis.several_needles.rows import SeveralNeedles
+from niah.diagnosis.several_needles.table import several_table
 from niah.errors import NiahError
 from niah.metrics.chance import few_clips_warning
 from niah.pages import report_page
@@ -85,15 +90,17 @@ def write(
     if cells.empty:
         raise NiahError(f"{run.path} has no finished cells yet: let `niah run` finish one")
     recalls = _recalls(run, cells, rates)
+    several = _several(run, cells)
     folder = run.path / "figures"
 
     def drawn() -> list[plots.Figure]:
         figures = [*plots.draw(cells, folder), *false_alarms.draw(recalls, folder)]
+        figures += several_needles.draw(several, folder)
         figures += localisation.draw(located(run.path), folder)
         return figures + draw_published(cells, provenance.get("presets", []), folder)
 
     figures = plots.draw_all(drawn, columns=columns)
-    further = _further(run, cells, recalls)
+    further = _further(run, cells, [recall_table(recalls), several_table(several)])
     _write_text(run.path / "tables.md", _tables_md(cells, further, figures, provenance))
     every = (tables.drop_table(cells), *further)
     _write_text(run.path / "tables.tex", latex_file(every))
@@ -143,13 +150,21 @@ def _recalls(
     return stored
 
 
+def _several(run: RunDirectory, cells: "pd.DataFrame") -> list[SeveralNeedles]:
+    """Compute the recall of several needles, and store it; a run without scores keeps the stored rows."""
+    rows = measure_several(run, cells)
+    if rows:
+        several_rows.write(run.path, rows)
+    return rows or several_rows.read(run.path)
+
+
 def _further(
-    run: RunDirectory, cells: "pd.DataFrame", recalls: Sequence[RecallAtRate]
+    run: RunDirectory, cells: "pd.DataFrame", recalls: Iterable[Table | None]
 ) -> list[Table]:
     """Return the tables after the scores for which the run has numbers or scores."""
     made = (
         lengths_table(cells),
-        recall_table(recalls),
+        *recalls,
         overlap_table(run, cells),
         calibration_table(run, cells),
         localisation_table(located(run.path)),

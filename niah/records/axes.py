@@ -124,10 +124,28 @@ class Axes:
         arranges=True,
         help="Add N clips of neighbouring classes as distractors. [default: 0]",
     )
+    needles_per_scene: int | None = _axis(
+        kind=int,
+        option="--needles-per-scene",
+        values="needles_per_scene",
+        meaning="different clips, no two of which share a label, where more than one",
+        unit="clips",
+        plain=1,
+        label="different needles",
+        words=lambda count: f"{count} different needles",
+        problem=lambda count: "" if 1 <= count <= MOST_SOUNDS else f"must be 1 to {MOST_SOUNDS}",
+        absent_from=("dass-v1",),
+        arranges=True,
+        help="Hide N different clips, which share no label, evenly spread. [default: 1]",
+    )
 
 
 AXES: dict[str, Axis] = {each.name: each.metadata["axis"] for each in fields(Axes)}
 SCENE_AXES = tuple(name for name, axis in AXES.items() if axis.label)
+MASKING_AXES = (
+    "distractors",
+    "needles_per_scene",
+)  # of other clips in the scene, whose labels no mAP counts
 ARRANGING_AXES = tuple(name for name, axis in AXES.items() if axis.arranges)
 
 

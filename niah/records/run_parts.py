@@ -17,7 +17,8 @@ SHARED = ("workers", "claims", "parts")  # while a run is being made: `niah.reco
 FOLDERS = ("cells", "scores", "figures", "localisation", *SHARED)
 FILES = (
     *("run.json", "cells.csv", "tables.md", "tables.csv", "tables.tex", "report.html", LOCK),
-    *("false_alarms.csv", "localisation.csv", "localisation.md", "causes.csv", "causes.md"),
+    *("false_alarms.csv", "several_needles.csv", "localisation.csv", "localisation.md"),
+    *("causes.csv", "causes.md"),
     *("causes.png", "causes.svg", "causes.pdf"),
 )
 

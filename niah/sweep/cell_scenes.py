@@ -10,6 +10,7 @@ from niah.frontends import Frontend
 from niah.frontends.waveform import is_waveform
 from niah.haystacks import Haystack
 from niah.needles import NeedleSet
+from niah.needles.companions import Companions
 from niah.needles.distractors import Distractors
 from niah.needles.features import NeedleFeatures, loudest_segment
 from niah.needles.needle_part import FIRST
@@ -32,6 +33,7 @@ class Scenes:
     frontend: Frontend
     _builders: dict[tuple[str, str], SceneBuilder] = field(default_factory=dict)
     _chooser: Distractors | None = None
+    _company: Companions | None = None
 
     def builder(self, haystack: str, level: str | None = None) -> SceneBuilder:
         """Return the scene builder of a haystack at a level.
@@ -146,16 +148,23 @@ class Scenes:
         return cell.control is not None and not self.haystacks[cell.haystack].needs_snr
 
     def distractor_labels(self, cell: Cell, prepared: PreparedNeedles) -> list[tuple[str, ...]]:
-        """Return the labels of every clip's distractors, in order; empty where the cell has none.
+        """Return the labels of the other clips in every clip's scene, in order; empty where the cell has none.
 
         Args:
             cell: the cell.
             prepared: the run's clips.
         """
-        if not cell.distractors:
-            return []
-        chooser = self._distractors(prepared)
-        return [chooser.labels(index, cell.distractors) for index in range(len(prepared))]
+        labels: list[tuple[str, ...]] = [()] * len(prepared)
+        if cell.distractors:
+            chooser = self._distractors(prepared)
+            labels = [chooser.labels(index, cell.distractors) for index in range(len(prepared))]
+        if cell.needles_per_scene:
+            companions = self._companions(prepared)
+            labels = [
+                tuple(dict.fromkeys((*companions.labels(i, cell.needles_per_scene), *others)))
+                for i, others in enumerate(labels)
+            ]
+        return labels if any(labels) else []
 
     def _rearranged(
         self, cell: Cell, builder: SceneBuilder, prepared: PreparedNeedles, index: int
@@ -163,12 +172,15 @@ class Scenes:
         assert cell.position is not None
         frames = piece_frames(cell, self.frontend.needle_frames)
         total = scene_frames(cell.length_s, self.frontend.needle_frames)
-        counts = (cell.needle_count or 1, cell.distractors or 0)
+        counts = (cell.needles, cell.distractors or 0)
         places = arrange(total, frames, cell.position, self.options.protocol, *counts)
         others: Sequence[int] = ()
         if cell.distractors:
             others = self._distractors(prepared).of(index, cell.distractors)
-        clips = [index] * len(places.needles) + list(others)
+        hidden = [index]
+        if cell.needles_per_scene:
+            hidden = self._companions(prepared).of(index, cell.needles_per_scene)
+        clips = [*hidden * (cell.needle_count or 1), *others]
         features = {clip: prepared.features(clip) for clip in dict.fromkeys(clips)}
         pieces = [
             Piece(features[clip], start, self._loudest(features[clip], frames), frames)
@@ -179,6 +191,11 @@ class Scenes:
 
     def _loudest(self, needle: NeedleFeatures, frames: int) -> int:
         return loudest_segment(needle, frames, of_samples=is_waveform(self.frontend))
+
+    def _companions(self, prepared: PreparedNeedles) -> Companions:
+        if self._company is None or self._company.needles != prepared.needles.needles:
+            self._company = Companions(prepared.needles, self.options.seed)
+        return self._company
 
     def _distractors(self, prepared: PreparedNeedles) -> Distractors:
         if self._chooser is None or self._chooser.needles != prepared.needles.needles:

@@ -149,6 +149,7 @@ class RunOptions:
     needle_s: tuple[float, ...] = (BASE_LENGTH_S,)  # 10 is the whole clip
     needle_counts: tuple[int, ...] = (1,)
     distractors: tuple[int, ...] = (0,)
+    needles_per_scene: tuple[int, ...] = (1,)
     window_s: float | None = None
     hop_s: float | None = None  # None is half the window
     window_pool: str = "max"

@@ -11,14 +11,16 @@ Further axes, each plain by default:
     needle_s       the loudest needle_s seconds of the clip are hidden, the rest is haystack
     needle_count   copies of the clip, each in an equal section of the scene
     distractors    number of clips of other classes beside it (`niah.placement`, `niah.needles.distractors`)
+    needles_per_scene  different clips in equal sections, the row's own at a place that is drawn by clip; with
+                   needle_count, each of them so often, in turns (`niah.needles.companions`)
     control        the plain scenes once more without their needle; see `_controls`
 
 A scene below 10 s is the needle's loudest stretch of that length, alone or with noise under it as at 10 s. Its position
 only puts it on the curve of that position. `dass-v1` has none.
 
-needle_s, needle_count, distractors and the level mix belong to `niah-v2`; the paper's harness has no such axes. The
-base stays the whole clip alone, so their relative scores give the cost of the cut (or of the crowd) and of the
-haystack together.
+needle_s, needle_count, distractors, needles_per_scene and the level mix belong to `niah-v2`; the paper's harness has no
+such axes. The base stays the whole clip alone, so their relative scores give the cost of the cut (or of the crowd) and
+of the haystack together.
 """
 
 from collections.abc import Iterator, Sequence
@@ -55,6 +57,11 @@ class Cell(Axes):
     def is_rearranged(self) -> bool:
         """Return whether its scene is more than a whole clip in a haystack."""
         return any(getattr(self, name) for name in ARRANGING_AXES)
+
+    @property
+    def needles(self) -> int:
+        """Return the number of needles in a scene: different clips, each as often as it is repeated."""
+        return (self.needle_count or 1) * (self.needles_per_scene or 1)
 
     @property
     def is_short(self) -> bool:
@@ -172,9 +179,8 @@ def _fits(cell: Cell, protocol: str) -> bool:
     assert cell.position is not None
     frames = piece_frames(cell, LONGEST_NEEDLE_FRAMES)
     total = scene_frames(cell.length_s)
-    count, others = cell.needle_count or 1, cell.distractors or 0
     try:
-        arrange(total, frames, cell.position, protocol, count, others)
+        arrange(total, frames, cell.position, protocol, cell.needles, cell.distractors or 0)
     except NiahError:
         return False
     return True

@@ -50,6 +50,7 @@ TABLE: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("run", "--level", "--level", ("under", "mix,mix", ",")),
     ("run", "--needle-s", "--needle-s", ("0", "-1", "11", "x", *INFINITE)),
     ("run", "--needle-count", "--needle-count", ("0", "-1", "1.5", "x", HUGE)),
+    ("run", "--needles-per-scene", "--needles-per-scene", ("0", "x", HUGE)),
     ("run", "--distractors", "--distractors", ("-1", "1.5", "x", HUGE)),
     ("run", "--model", "", ("dass-nan", "no/card.toml", "", "dass-nano:v9")),
     ("run --model=dass-nano", "--needles", "needles", ("synthetik", "no/where.csv", "synthetic:x")),

@@ -20,11 +20,11 @@ from niah.diagnosis.localisation.evidence import (
     occlusion_curve,
     position_curve,
 )
-from niah.diagnosis.localisation.hit_rate import hit_rate
 from niah.diagnosis.localisation.locate import LocateOptions, locate, sound_centre_s
 from niah.diagnosis.localisation.table import CSV_FILE, localisation_table, read, write_cell
 from niah.errors import NiahError
 from niah.frontends.kaldi import AST
+from niah.metrics.hit_rate import hit_rate
 from niah.metrics.proportion import proportion_interval
 from niah.needles.features import NeedleFeatures
 from niah.networks.dass.network import Dass, DassConfig, Stage

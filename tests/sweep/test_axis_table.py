@@ -22,6 +22,7 @@ ANOTHER: dict[str, Any] = {  # a value of each that is not its plain one
     "needle_s": 2.5,
     "needle_count": 2,
     "distractors": 3,
+    "needles_per_scene": 4,
 }
 
 
@@ -56,7 +57,7 @@ def test_each_axis_takes_another_value_and_refuses_a_wrong_one(name: str) -> Non
 
 
 def test_scenes_are_named_by_their_axes() -> None:
-    assert axes_name(ANOTHER) == "mix, needle 2.5 s, 2 needles, 3 distractors"
+    assert axes_name(ANOTHER) == "mix, needle 2.5 s, 2 needles, 3 distractors, 4 different needles"
     assert set(ARRANGING_AXES) < set(SCENE_AXES)
 
 

@@ -50,7 +50,7 @@ def _figure(scene: str, rows: Sequence[RecallAtRate], folder: Path) -> Figure | 
             axes.set_xscale("log")
             axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
             axes.minorticks_off()
-            axes.set(xlabel="length (s)", ylim=(0, 1.02))
+            axes.set(xlabel="length (s)", ylim=(0, 1.02), xlim=(ticks[0] / 1.2, ticks[-1] * 1.2))
         axes_row[0].set_ylabel("recall")
     legend(canvas, *(row[0] for row in grid))
     title = f"Recall at false alarms an hour and class. Haystack: {scene}"

@@ -15,8 +15,8 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
-from niah.diagnosis.localisation.hit_rate import hit_rate
 from niah.errors import NiahError
+from niah.metrics.hit_rate import hit_rate
 from niah.records import stored_row
 from niah.records.naming import length_name, scene_name
 from niah.system import atomic, spreadsheet
