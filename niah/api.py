@@ -79,6 +79,7 @@ class RunKeywords(TypedDict, total=False):
     hop: float | None
     window_pool: str
     pool: str
+    reuse: bool  # score windows of equal content once
     device: str
     dtype: str
     kernel: str

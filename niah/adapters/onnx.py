@@ -80,6 +80,10 @@ class Onnx:
         share = min(1.0, self.frontend.needle_frames / max(1, features.shape[1]))
         return self._tagger.pooled(self._position_logits(features), share)
 
+    def forget_answers(self) -> None:
+        """Score every patch anew from now on."""
+        self._tagger.forget_answers()
+
     @torch.inference_mode()
     def _position_logits(self, features: Tensor) -> Tensor:
         """(B, frames, mels) -> (B, patches or frames of the output, classes) float32."""
@@ -126,6 +130,10 @@ class OnnxWaveform:
         self.weights_sha256 = self._tagger.graph.sha256
         if self._frontend is None and self._tagger.fixed_samples is not None:
             self.fixed_seconds = self._tagger.fixed_samples / self.sample_rate
+
+    def forget_answers(self) -> None:
+        """Score every patch anew from now on."""
+        self._tagger.forget_answers()
 
     @torch.inference_mode()
     def waveform_logits(self, waveforms: Tensor) -> Tensor:

@@ -22,6 +22,9 @@ ACTIVATIONS = ("logits", "probabilities")
 NO_POOLING = "none"
 LEAST_PROBABILITY = 1e-7
 _AT_ONCE = 64  # items in one run of a graph that takes any batch
+_PATCHES_AT_ONCE = (
+    8  # each run has as many, so that a patch's answer does not depend on its company
+)
 _ENCODED_AT_ONCE = 1 << 12  # frames or samples: what a core's cache holds
 
 
@@ -143,8 +146,16 @@ class OnnxTagger:
         self._graph = graph
         if self.frontend is not None and self.frontend.patch_frames:
             self._patches = PatchScorer(
-                self._patch_answers, self.frontend.patch_frames, self.frontend.patch_hop
+                self._patch_answers,
+                self.frontend.patch_frames,
+                self.frontend.patch_hop,
+                at_once=_PATCHES_AT_ONCE if self._takes_any_batch(graph) else 1,
             )
+
+    def forget_answers(self) -> None:
+        """Score every patch anew from now on."""
+        if self._patches is not None:
+            self._patches.forget()
 
     def positions(self, clips: NDArray[np.float32]) -> Tensor:
         """Compute the logits of every patch, or of every frame of the output.
@@ -216,10 +227,14 @@ class OnnxTagger:
     def _runs(self, graph: OnnxGraph, values: NDArray[np.generic]) -> Iterator[NDArray[np.generic]]:
         axes = self.settings.axes
         has_batch = "batch" in axes
-        size = _AT_ONCE if has_batch and graph.input.shape[axes.index("batch")] is None else 1
+        size = _AT_ONCE if self._takes_any_batch(graph) else 1
         for first in range(0, len(values), size):
             answers = graph.run(arranged(values[first : first + size], axes, self.item))
             yield answers if has_batch else answers[None]
+
+    def _takes_any_batch(self, graph: OnnxGraph) -> bool:
+        axes = self.settings.axes
+        return "batch" in axes and graph.input.shape[axes.index("batch")] is None
 
     def _misfits(self, graph: OnnxGraph) -> Iterator[str]:
         axes, frontend = self.settings.axes, self.frontend

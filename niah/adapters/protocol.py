@@ -66,6 +66,14 @@ class ChoosesScan(Protocol):
 
 
 @runtime_checkable
+class ReusesAnswers(Protocol):
+    """An adapter that scores equal parts of its inputs once (`niah.adapters.reuse`)."""
+
+    def forget_answers(self) -> None:
+        """Score every part anew from now on."""
+
+
+@runtime_checkable
 class HasNetwork(Protocol):
     """An adapter that exposes its torch network."""
 

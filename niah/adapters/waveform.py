@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from niah.adapters.protocol import INDEXED_BY_32_BITS
+from niah.adapters.protocol import INDEXED_BY_32_BITS, ReusesAnswers
 from niah.errors import NiahError
 from niah.frontends.waveform import NEEDLE_S, WaveformFrontend
 from niah.vocabularies import Vocabulary
@@ -105,6 +105,11 @@ class WaveformAdapter:
         if hasattr(self.model, "safe_batch"):
             return max(1, int(self.model.safe_batch(samples)))
         return max(1, INDEXED_BY_32_BITS // samples)
+
+    def forget_answers(self) -> None:
+        """Have the model score every part of its inputs anew from now on."""
+        if isinstance(self.model, ReusesAnswers):
+            self.model.forget_answers()
 
     @torch.inference_mode()
     def logits(self, features: Tensor) -> Tensor:

@@ -41,7 +41,7 @@ YAMNET = LogMelFrontend(
 _VARIABLE = re.compile(r"(?:.*/)?layer_with_weights-(\d+)/(\w+)(?:/\.ATTRIBUTES/VARIABLE_VALUE)?")
 _NORM = {"beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
 _AXES = {"kernel": (3, 2, 0, 1), "depthwise_kernel": (2, 3, 0, 1)}  # of TensorFlow's convolutions
-_AT_ONCE = 16  # patches
+_AT_ONCE = 8  # patches, exactly: with fewer an answer differs in its last bits
 
 
 class Yamnet(NetworkAdapter):
@@ -68,7 +68,13 @@ class Yamnet(NetworkAdapter):
     def _ready(self) -> None:
         super()._ready()
         config = self.network.config
-        self._patches = PatchScorer(self._answers, config.patch_frames, config.patch_hop)
+        self._patches = PatchScorer(
+            self._answers, config.patch_frames, config.patch_hop, at_once=_AT_ONCE
+        )
+
+    def forget_answers(self) -> None:
+        """Score every patch anew from now on."""
+        self._patches.forget()
 
     def largest_tensor(self, batch: int, frames: int) -> int:
         """Count the input, or the largest map of the patches that are scored together."""
@@ -89,8 +95,7 @@ class Yamnet(NetworkAdapter):
     @torch.inference_mode()
     def _answers(self, patches: NDArray[np.generic]) -> NDArray[np.generic]:
         """(n, 96, mels) -> (n, classes) float32."""
-        parts = torch.split(torch.from_numpy(patches).to(self.device, self.dtype), _AT_ONCE)
-        answers = torch.cat([self.network.patch_logits(part) for part in parts])
+        answers = self.network.patch_logits(torch.from_numpy(patches).to(self.device, self.dtype))
         return answers.float().cpu().numpy()
 
 

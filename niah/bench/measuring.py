@@ -121,7 +121,8 @@ def _measure(point: BenchPoint) -> dict[str, Any]:
     scorer = SlidingWindow(adapter, window_s) if window_s else over_windows(adapter)
     generator = torch.Generator().manual_seed(0)
     features = torch.randn(point.batch_size, frames, frontend.mels, generator=generator)
-    features = features.to(device)
+    if not isinstance(scorer, SlidingWindow):  # which moves a window at a time, as in a sweep
+        features = features.to(device)
     loaded = PeakMemory(device).bytes()
     memory = PeakMemory(device)
     seconds = []

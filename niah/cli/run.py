@@ -180,6 +180,14 @@ def run(
             rich_help_panel=WINDOWS,
         ),
     ] = None,
+    reuse: Annotated[
+        bool,
+        typer.Option(
+            "--reuse/--no-reuse",
+            help="Score windows of equal content once; the scores are the same to the last bit.",
+            rich_help_panel=WINDOWS,
+        ),
+    ] = True,
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda or cuda:N.", rich_help_panel=RUNNING)
     ] = "auto",
@@ -267,6 +275,7 @@ def run(
         "limit": limit,
         "broader": broader,
         "babble": babble,
+        "reuse": reuse,
         "device": device,
         "dtype": dtype,
         "kernel": kernel,

@@ -151,6 +151,22 @@ class ClipNoise:
         if self._whole_seams and self.overlap:
             self._fill_seams(rows, noise, first)
 
+    def content(self, noise: Noise, first: int, count: int) -> str | None:
+        """Name the features that `fill` writes: their place in the bank and the gain's bits; None across a seam.
+
+        Args:
+            noise: path and gain.
+            first: frame of the noise.
+            count: number of frames.
+        """
+        hops = [piece for part in self._hops(first, count) for piece in noise.path.pieces(*part)]
+        if len(hops) != 1 or hops[0][1] != count:
+            return None
+        if self._whole_seams and noise.path.seams(first + 1, first + count + self.overlap):
+            return None
+        bank = self._bank
+        return f"{bank.hops} {hops[0][0] % bank.hops} {noise.gain.hex()}"
+
     def samples(self, noise: Noise, first_hop: int, count: int) -> NDArray[np.float32]:
         """Return (count,) float32 scaled samples of a noise.
 

@@ -74,7 +74,12 @@ _ROW = (
     Column("drop_lo", float, "ratio", "lower 95 % bound of drop"),
     Column("drop_hi", float, "ratio", "upper 95 % bound of drop"),
     Column("classes_scored", int, "classes", "classes with a positive clip, which mAP averages"),
-    Column("latency_s", float, "s", "median time of a forward pass, per clip"),
+    Column(
+        "latency_s",
+        float,
+        "s",
+        "median time of a forward pass, per clip; over windows, a window's times the windows of a scene, reused or not",
+    ),
     Column("rtf", float, "s/s", "seconds of audio processed per second"),
     Column(
         "peak_memory_bytes",

@@ -321,7 +321,19 @@ class SceneBuilder:
 
     def _haystack(self, start: int, stop: int, noise: Noise | None, stream: int) -> Segment:
         """Scene frames `start` to `stop`, from the noise's frame `stream` on."""
-        return Segment(start, stop, lambda rows, first: self._fill(rows, noise, stream + first))
+        return Segment(
+            start,
+            stop,
+            lambda rows, first: self._fill(rows, noise, stream + first),
+            lambda first, count: self._content(noise, stream + first, count),
+        )
+
+    def _content(self, noise: Noise | None, first: int, count: int) -> str | None:
+        """Name haystack frames, from the noise's frame `first` on; None across a seam."""
+        if noise is None or self._noise is None:
+            return self.haystack.fill
+        part = self._noise.content(noise, first, count)
+        return None if part is None else f"{self.haystack.fingerprint} {part}"
 
     def _fill(self, rows: Tensor, noise: Noise | None, first: int) -> None:
         """Write haystack frames, from the noise's frame `first` on."""

@@ -5,6 +5,7 @@ levels at a gain, so that any of them are made on demand, the same bits in any b
 one buffer, or read in blocks of frames by a network that takes its input so (`FeatureBlocks`).
 """
 
+import hashlib
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,14 +22,19 @@ _RENDERING = threading.Lock()
 Render = Callable[[Tensor, int], None]
 """Write rows (n, mels), the segment's frames from `first` on."""
 
+Content = Callable[[int, int], str | None]
+"""Name the content of `count` frames of a segment from `first` on: equal names, equal bits; None where it has none."""
+_DIGEST_BYTES = 16
+
 
 @dataclass(frozen=True)
 class Segment:
-    """Frames `start` to `stop` of a scene."""
+    """Frames `start` to `stop` of a scene; `content` where it can be named without being rendered."""
 
     start: int
     stop: int
     render: Render
+    content: Content | None = None
 
     @classmethod
     def of_rows(cls, start: int, rows: Tensor) -> "Segment":
@@ -78,6 +84,30 @@ class Scene:
             if low < high:
                 each.render(out[low - first : high - first], low - each.start)
         return out
+
+    def content(self, first: int, count: int) -> bytes | None:
+        """Return a key of the content of some frames, without rendering them; None where a segment has no name for it.
+
+        Frames with the same key are the same bits, in whichever scene of the same front end they are.
+
+        Args:
+            first: first frame.
+            count: number of frames.
+        """
+        names, last = [], first + count
+        for each in self.segments:
+            low, high = max(first, each.start), min(last, each.stop)
+            if low < high:
+                if each.content is None:
+                    return None
+                name = each.content(low - each.start, high - low)
+                if name is None:
+                    return None
+                names.append(f"{high - low} {name}")
+        text = "\n".join(names)
+        return hashlib.blake2b(
+            text.encode(), digest_size=_DIGEST_BYTES, person=b"niah-scene"
+        ).digest()
 
     def whole(self, out: Tensor | None = None) -> Tensor:
         """Return all rows (frames, mels) float32, in `out` if that is not None.

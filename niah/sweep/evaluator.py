@@ -13,7 +13,7 @@ import torch
 
 from niah.adapters.importing import code_sha256
 from niah.adapters.loading import adapter_info
-from niah.adapters.protocol import Adapter
+from niah.adapters.protocol import Adapter, ReusesAnswers
 from niah.adapters.wrappers.lazy_features import InBlocks, ReadsBlocks
 from niah.adapters.wrappers.padded import Padded
 from niah.adapters.wrappers.pooled import Pooled
@@ -70,8 +70,14 @@ class ModelEvaluator:
         self._padded: set[float] = set()  # lengths below 10 s without a native mode
         if options.window_s is not None:
             self.windows = SlidingWindow(
-                self.adapter, options.window_s, options.hop_s, options.window_pool
+                self.adapter,
+                options.window_s,
+                options.hop_s,
+                options.window_pool,
+                reuse=options.reuse,
             )
+        if not options.reuse and isinstance(self.adapter, ReusesAnswers):
+            self.adapter.forget_answers()
 
     def key(self, cell: Cell) -> str:
         """Return the hash of everything that a cell's scores depend on; the base depends on no haystack."""
@@ -154,9 +160,11 @@ class ModelEvaluator:
         if cell.is_base:
             self.pace().add(cell.length_s, seconds, result.peak_memory_bytes)
         advance(len(clips) - len(logits))
-        return Part(
-            logits, result.latency_s, result.peak_memory_bytes, cell.length_s in self._padded
-        )
+        latency_s = result.latency_s
+        if self.windows is not None:  # those of windows that were scored before count too
+            frames = self._frames(cell.length_s)
+            latency_s = self.windows.scene_latency_s(frames) or latency_s
+        return Part(logits, latency_s, result.peak_memory_bytes, cell.length_s in self._padded)
 
     def store(self, cells: Sequence[Cell], part: Part, directory: RunDirectory) -> list[Row]:
         """Write the logits of all clips of cells of the same scenes, and return the cells' rows, without metrics.
@@ -305,6 +313,8 @@ class ModelEvaluator:
                 return InBlocks(self.adapter), batch_size
             return self.adapter, batch_size
         self.windows.windows_at_once = batch_size
+        if self.options.reuse:  # each may have few new windows
+            return self.windows, batch_size
         return self.windows, max(1, batch_size // self._windows_of(cells[0].length_s))
 
     def _takes(self, adapter: Adapter, length_s: float) -> bool:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from niah.adapters.protocol import Adapter, LimitsBatch
 from niah.adapters.wrappers.lazy_features import InBlocks
+from niah.adapters.wrappers.sliding_window import SlidingWindow
 from niah.errors import NiahError
 from niah.scenes.lazy import FeatureBlocks, Scene, stack
 from niah.system.memory import PeakMemory, free_cached, is_out_of_memory
@@ -61,7 +62,8 @@ def infer(
         batch_size: scenes a batch.
         device: the model's.
         advance: called with the number of clips of each finished batch.
-        ahead: prepare batches in a thread; by default on a GPU, unless batches are large (`is_large`).
+        ahead: prepare batches in a thread; by default on a GPU, unless batches are large (`is_large`) or are rendered
+            when they are read.
     """
     free_cached(device)
     memory = PeakMemory(device)
@@ -70,7 +72,8 @@ def infer(
     groups = _groups(scenes, batch_size)
     first = next(groups)
     if ahead is None:
-        ahead = device.type == "cuda" and not is_large(len(first), *first[0].shape)
+        is_whole = not _reads_parts(adapter) and not is_large(len(first), *first[0].shape)
+        ahead = device.type == "cuda" and is_whole
     batches = _batches(adapter, chain([first], groups))
     with closing(one_ahead(batches, ALONE) if ahead else batches) as prepared:
         for batch in prepared:
@@ -148,8 +151,14 @@ def _groups(scenes: Iterable[Scene], size: int) -> Iterator[list[Scene]]:
 
 def _batches(adapter: Adapter, groups: Iterable[list[Scene]]) -> Generator[Any, None, None]:
     """Yield each group as a batch for the adapter; no reference to a yielded batch stays here."""
+    in_parts = _reads_parts(adapter)
     for group in groups:
-        yield FeatureBlocks(group) if isinstance(adapter, InBlocks) else stack(group)
+        yield FeatureBlocks(group) if in_parts else stack(group)
+
+
+def _reads_parts(adapter: Adapter) -> bool:
+    """Return whether the adapter renders what it needs of its scenes."""
+    return isinstance(adapter, InBlocks | SlidingWindow)
 
 
 def one_ahead(items: Iterable[Item], alone: int = 0) -> Generator[Item, None, None]:

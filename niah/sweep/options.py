@@ -153,6 +153,9 @@ class RunOptions:
     window_s: float | None = None
     hop_s: float | None = None  # None is half the window
     window_pool: str = "max"
+    reuse: bool = (
+        True  # score windows (and patches) of equal content once; the scores are the same bits
+    )
     device: str = "auto"
     dtype: str = "float32"
     kernel: str = "auto"  # of the scans; auto chooses by the device

@@ -5,6 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from niah.adapters.patches import PatchScorer
+from niah.adapters.reuse import ENTRY_BYTES
 from niah.errors import NiahError
 
 Array = NDArray[np.generic]
@@ -70,14 +71,13 @@ def test_equal_patches_are_scored_once_across_inputs() -> None:
 
 
 def test_memory_is_bounded_and_answers_stay_right() -> None:
-    """Three answers of twelve bytes have room; what was pushed out is scored again."""
+    """Three answers of twelve bytes have room with their keys; what was pushed out is scored again."""
     network = Network()
-    scorer = PatchScorer(network, 4, 4, memory_bytes=36)
+    scorer = PatchScorer(network, 4, 4, memory_bytes=3 * (12 + ENTRY_BYTES))
     for seed in (0, 1, 0, 2, 1):
         features = frames(80, seed)
         np.testing.assert_array_equal(scorer(features, 0), one_by_one(features, 4, 4, 0))
     assert network.scored == 100
-    assert len(scorer._place_of) == 3
     last = frames(80, 1)[-4:]
     scorer(last, 0)
     assert network.scored == 100

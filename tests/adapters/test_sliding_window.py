@@ -131,7 +131,7 @@ def test_windows_at_once_change_nothing(pool: str, batch: int) -> None:
     assert alone.shape == (batch, 3)
     assert alone.dtype == torch.float32
     assert set(one.batches) == {batch}
-    assert max(four.batches) == (4 if batch == 1 else 3)
+    assert set(four.batches) == {4}  # every pass has as many
     starts = window_starts(4321, 1024, 250)
     by_hand = torch.stack([features[:, s : s + 1024, :3].amax(dim=1) for s in starts])
     torch.testing.assert_close(alone, by_definition(pool, by_hand).float(), rtol=1e-4, atol=1e-4)

@@ -160,6 +160,19 @@ def test_a_fixed_length_is_run_over_windows_of_it(material: Material) -> None:
     assert "crops to 4 s, so 5 s have no native mode" in long.iloc[-1]["error"]
 
 
+def test_equal_windows_are_scored_once_to_the_same_bits(material: Material) -> None:
+    """Over the clips, lengths, positions and SNRs of a run."""
+    scored, scores = [], []
+    for name, reuse in (("every", False), ("once", True)):
+        tagger, where = PitchTagger(), {"positions": [0, 0.6], "snr": [0, 20], "lengths": [35, 45]}
+        material.run(name, tagger, window=10, reuse=reuse, **where)
+        scored.append(len(tagger.inputs))
+        run = RunDirectory(material.folder / name)
+        scores.append({key: run.read_scores(key).logits.tobytes() for key in run.cells()["cell"]})
+    assert scores[0] == scores[1]
+    assert scored[1] < scored[0] / 2
+
+
 def test_zeros_and_windows_longer_than_a_scene_are_noted(material: Material) -> None:
     table = material.run("noted", PitchTagger(), haystacks=["zero", "silence"], window=30)
     assert set(table["haystack"]) == {"none", "silence"}  # zeros are left out

@@ -222,7 +222,7 @@ def _curves(
         else:
             filling = build(None, needle.id, like=features)
             curve = occlusion_curve(
-                over_windows(cell.model.adapter),
+                over_windows(cell.model.adapter, options.batch_size, reuse=True),
                 scene,
                 filling,
                 window_s=options.window_s,
