@@ -132,11 +132,13 @@ def _scene_words(point: Point, curve: LengthCurve) -> str:
 
 def _lead(cells: "pd.DataFrame") -> str:
     names = list(dict.fromkeys(map(short_name, cells["model"])))
-    models = " and ".join(names[:MOST_SUMMED_UP])
-    more = f" and {len(names) - MOST_SUMMED_UP} more" if len(names) > MOST_SUMMED_UP else ""
+    shown = names[:MOST_SUMMED_UP]
+    if len(names) > MOST_SUMMED_UP:
+        shown.append(f"{len(names) - MOST_SUMMED_UP} more")
+    models = " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
     first = cells.iloc[0]
     return (
-        f"{models}{more}: {first['n_clips']} labelled clips of {first['needles']}, each hidden in longer "
+        f"{models}: {first['n_clips']} labelled clips of {first['needles']}, each hidden in longer "
         f"sound by protocol {first['protocol']}. Scores are mAP from 0 to 1."
     )
 

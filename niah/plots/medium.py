@@ -34,7 +34,14 @@ class Medium:
     style: dict[str, Any] = field(default_factory=dict)
 
 
-PAGE = Medium(("png",), None, 12.0, 1.0, {"markersize": 5, "linewidth": 1.8})
+PAGE = Medium(
+    ("png",),
+    None,
+    12.0,
+    1.0,
+    {"markersize": 5, "linewidth": 1.8},
+    {"figure.constrained_layout.w_pad": 0.1},
+)
 COLUMN = Medium(
     ("svg", "pdf"),
     COLUMN_IN,

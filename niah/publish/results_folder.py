@@ -24,7 +24,7 @@ jobs:
       - uses: actions/setup-python@v5
         with:
           python-version: "3.12"
-      - run: pip install audio-niah
+      - run: pip install --find-links wheels audio-niah  # wheels/: the wheel that `make build` made
       - run: niah leaderboard runs --verify --out site  # a damaged run is named, exit status 2
       - uses: actions/upload-pages-artifact@v3
         with:

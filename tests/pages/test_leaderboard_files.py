@@ -64,9 +64,13 @@ def test_only_verified_runs_are_taken_where_that_is_asked(tmp_path: Path) -> Non
     with RunDirectory.create_or_open(changed.path, examples.IDENTITY) as run:
         run.write_rows((row, run.scores_sha256(str(row["cell"]))) for row in rows)
     collection = leaderboard.collect([whole.path, changed.path, table])
-    assert len(collection.submissions) == 3
+    said = {each.name: each.scores for each in collection.submissions}
+    assert said["whole"].startswith("published: `niah verify` computes")
+    assert said["table"].startswith("not published")
+    assert len(said) == 3
     taken = leaderboard.verified(collection)
     assert [each.name for each in taken.submissions] == ["whole"]
+    assert taken.submissions[0].scores.startswith("published, and every metric computed")
     assert [reason.partition(":")[0] for reason in taken.refused] == ["changed", "table"]
     assert "no scores to verify it by" in taken.refused[1]
     with pytest.raises(NiahError, match="no run can be verified: table"):

@@ -119,7 +119,8 @@ def boards(submissions: Sequence[Submission]) -> list[Board]:
             key = (cell["protocol"], int(cell["n_clips"]), *clips[_claims(cell)])
             grouped.setdefault(key, []).append((submission, as_own_pooling(cell)))
     unsorted = [_board(submitted) for submitted in grouped.values()]
-    return sorted(unsorted, key=lambda board: (-len(board.cells), board.protocol, board.needles))
+    # the more clips, the more a board can tell apart
+    return sorted(unsorted, key=lambda b: (-b.n_clips, -len(b.cells), b.protocol, b.needles))
 
 
 def _stated_by_cell(submissions: Iterable[Submission]) -> dict[str, Submission]:

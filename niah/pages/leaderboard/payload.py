@@ -48,6 +48,7 @@ def payload(boards: Sequence[Board], submissions: Sequence[Submission]) -> Json:
 def _run(submission: Submission) -> Json:
     return {
         "hardware": hardware(submission.provenance),
+        "scores": submission.scores,
         "sections": sections(submission.provenance),
     }
 

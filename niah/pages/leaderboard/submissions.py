@@ -37,6 +37,7 @@ class Submission:
         provenance: run.json; empty for a bare table.
         run: the directory with the clips' scores; None for a bare table.
         recalls: recall at false alarms an hour, where the run has it.
+        is_verified: every cell is whole and has the metrics of its scores (`verified`).
     """
 
     name: str
@@ -44,6 +45,17 @@ class Submission:
     provenance: Mapping[str, Any]
     run: RunDirectory | None = field(default=None, compare=False)
     recalls: tuple[RecallAtRate, ...] = ()
+    is_verified: bool = False
+
+    @property
+    def scores(self) -> str:
+        """Return what is there to check the cells by, in words."""
+        if self.is_verified:
+            return "published, and every metric computed from them again"
+        scored = [cell["cell"] for cell in self.cells if cell["status"] == "ok"]
+        if self.run is not None and all(map(self.run.has_scores, scored)):
+            return "published: `niah verify` computes the metrics from them again"
+        return "not published: the metrics are those of the table"
 
     @property
     def ids_sha256(self) -> str | None:
@@ -109,7 +121,7 @@ def verified(collection: Collection) -> Collection:
     for each in collection.submissions:
         reason = _not_good(each)
         if reason is None:
-            good.append(each)
+            good.append(replace(each, is_verified=True))
         else:
             refused.append(f"{each.name}: {reason}")
     if not good:

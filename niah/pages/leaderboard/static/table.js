@@ -163,6 +163,7 @@ function provenance(board, entry) {
     ["kernel", first.kernel], ["machine", first.machine], ["niah", first.niah_version],
     ["protocol", [board.protocol, board.level].filter(Boolean).join(", level ")],
     ["needles", `${board.needles} (${board.clips} clips)`], ["clip ids, sha256", board.ids_sha256 ?? "not stated"],
+    ["scores of the clips", [...new Set(entry.runs.map((run) => data.runs[run].scores))].join("; ")],
   ].filter(([, value]) => known(value) && value !== "");
   const cells = entry.cells.map((cell) => [lengthName(cell.s), [
     `cell ${cell.cell}`, cell.status === "ok" ? null : `${failure(cell)} ${cell.error ?? ""}`,
