@@ -34,6 +34,11 @@ def cell(name: str, **where: Any) -> Any:
     return rows.iloc[0]
 
 
+def records(rows: pd.DataFrame) -> list[Any]:
+    """Return a table's rows, their values as attributes."""
+    return list(rows.itertuples())
+
+
 def per_cent(value: float) -> str:
     return f"{100 * value:.0f}"
 
@@ -276,8 +281,8 @@ def pooled(pooling: str, after: bool = False) -> tuple[Any, list[Any]]:
         if pooling == "average":
             rows = table("esc10-nano/pooling/cells.csv")
             rows = rows[(rows.model == "dass-esc10") & rows.pooling.isna()]
-    (clean,) = rows[rows.length_s == 10].itertuples()
-    hidden = sorted(rows[rows.length_s == 50].itertuples(), key=lambda row: row.position)
+    (clean,) = records(rows[rows.length_s == 10])
+    hidden = records(rows[rows.length_s == 50].sort_values("position"))
     assert tuple(row.position for row in hidden) == PLACES
     return clean, hidden
 
@@ -322,7 +327,7 @@ def pooling_sentences() -> list[str]:
     one = [row for n in ("first", "mid", "last") for row in after[n][1]]
 
     def extent(name: str) -> float:
-        values = [row.mAP for row in trained[name][1]]
+        values = [float(row.mAP) for row in trained[name][1]]
         return max(values) - min(values)
 
     assert {f"{extent(n):.2f}" for n in ("last", "max")} == {"0.01"}
@@ -353,18 +358,18 @@ def localisation_sentences() -> list[str]:
     ways = [
         [
             per_cent(float(row.hit_rate))
-            for row in rows[
-                (rows.model == "dass-nano")
-                & (rows.method == way)
-                & (rows.haystack == "zero")
-                & (rows.position == 0.5)
-            ]
-            .sort_values("length_s")
-            .itertuples()
+            for row in records(
+                rows[
+                    (rows.model == "dass-nano")
+                    & (rows.method == way)
+                    & (rows.haystack == "zero")
+                    & (rows.position == 0.5)
+                ].sort_values("length_s")
+            )
         ]
         for way in ("occlusion", "positions")
     ]
-    (ast,) = rows[rows.model == "ast-sin-nano"].itertuples()
+    (ast,) = records(rows[rows.model == "ast-sin-nano"])
     return [
         f"peak at the needle in {min(hits):.0f} to {max(hits):.0f} % of the pairs of clip and label",
         f"a guess hits {per_cent(float(mine[mine.length_s == 100].chance_hit.mean()))} % at 100 s",
