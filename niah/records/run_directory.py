@@ -3,7 +3,7 @@
     run.json                the options of the run, by which code, where (`niah.records.run_json`)
     cells/<cell>.json       one row each, the source of truth (`niah.records.row_files`)
     cells.csv               the same rows as one table (`CELL_COLUMNS`), rebuilt again and again
-    scores/<cell>.parquet   per clip: id, labels, logits (`niah.records.scores`)
+    scores/<cell>.parquet   per clip: id, labels, logits (`niah.records.score_files`)
 
 Any number of processes may write to it at once (`niah.records.workers`, `niah.records.claims`). Each writes the scores
 and rows of the cells that it claimed; cells.csv and run.json are written by one at a time, from all of these.
@@ -15,24 +15,20 @@ makes it again. Rows of earlier versions have neither and are read as they are.
 """
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-from numpy.typing import NDArray
-
 from niah.errors import NiahError
 from niah.records import schema
-from niah.records import scores as clip_scores
 from niah.records.claims import Claims
 from niah.records.identity import identity_differences, publishable_identity
 from niah.records.row_files import DamagedRowError, read_row, write_row
 from niah.records.run_json import SCHEMA_VERSION, merged_run_json, read_run_json
 from niah.records.run_parts import refuse_foreign, refuse_links
 from niah.records.schema import Row, check_cell, validate_row
-from niah.records.scores import ClipScores
+from niah.records.score_files import ScoreFiles
 from niah.records.workers import FOLDER as WORKERS
 from niah.records.workers import Membership, Worker
 from niah.system import atomic, spreadsheet
@@ -43,7 +39,7 @@ if TYPE_CHECKING:
 _REST = 10.0  # times the duration of a rebuild of cells.csv that pass before the next
 
 
-class RunDirectory:
+class RunDirectory(ScoreFiles):
     """A run's folder: `RunDirectory(path)` reads one, `create_or_open` and `join` take part in writing it."""
 
     def __init__(self, path: Path | str) -> None:
@@ -52,7 +48,7 @@ class RunDirectory:
         Raises:
             NiahError: `path` is none, or of a newer schema, or a part of it is a link (`niah.records.run_parts`).
         """
-        self.path = Path(path)
+        super().__init__(Path(path))
         self.warnings: list[str] = []  # for the user, about what opening it for writing removed
         self.me: Membership | None = None
         self.claims: Claims | None = None
@@ -268,105 +264,6 @@ class RunDirectory:
                 self._merge_amendments()
             else:
                 self._is_unpublished = True
-
-    def write_scores(
-        self,
-        cell: str,
-        ids: Sequence[str],
-        labels: Sequence[Sequence[str]],
-        logits: NDArray[Any],
-        *,
-        classes: Sequence[str],
-        distractors: Sequence[Sequence[str]] = (),
-        groups: Sequence[str] = (),
-    ) -> None:
-        """Store one cell's scores.
-
-        Args:
-            cell: Key of the cell.
-            ids: Clip names, (n,).
-            labels: Labels of each clip, (n,) lists.
-            logits: (n, c), any float dtype.
-            classes: Names of the columns of `logits`, (c,).
-            distractors: Labels of the other clips in each scene, (n,) lists; empty where there are none.
-            groups: Recording that each clip is cut from, (n,), "" where unknown; empty where none is known.
-
-        Raises:
-            NiahError: shapes that disagree, NaN or infinite logits, a full disk.
-        """
-        if logits.shape != (len(ids), len(classes)) or len(labels) != len(ids):
-            raise NiahError(
-                f"logits must be (clips, classes) = ({len(ids)}, {len(classes)}) with one label "
-                f"list a clip but are {logits.shape} with {len(labels)}"
-            )
-        own, others = (tuple(map(tuple, names)) for names in (labels, distractors))
-        with np.errstate(over="ignore"):  # infinite logits are refused when they are written
-            single = logits.astype(np.float32)
-        scored = ClipScores(tuple(ids), own, tuple(classes), single, others, tuple(groups))
-        clip_scores.write(self._scores_file(cell), scored)
-
-    def read_scores(self, cell: str) -> ClipScores:
-        """Read one cell's scores.
-
-        Raises:
-            NiahError: they are missing, damaged, or not those that the cell's row was computed from.
-        """
-        if reason := self._changed(cell, self._expected(cell)):
-            raise NiahError(f"{reason}: run the same command again, which makes it again")
-        return clip_scores.read(self._scores_file(cell))
-
-    def has_scores(self, cell: str, clips: int | None = None) -> bool:
-        """Return whether the cell has the scores that its row was computed from.
-
-        Args:
-            cell: key of the cell.
-            clips: number of clips that they must have; None for any.
-        """
-        if self._changed(cell, self._expected(cell)):
-            return False
-        count = clip_scores.count(self._scores_file(cell))
-        return count is not None and clips in (None, count)
-
-    def scores_problem(self, row: Row) -> str | None:
-        """Return the reason why the scores of an ok row cannot be believed; None when they can."""
-        cell, file = str(row["cell"]), self._scores_file(str(row["cell"]))
-        if not file.is_file():
-            return f"{file} is missing"
-        expected = row.get("scores_sha256")
-        if reason := self._changed(cell, None if expected is None else str(expected)):
-            return reason
-        if expected is None and clip_scores.count(file) is None:
-            return f"{file} is damaged"
-        return None
-
-    def saturation(self, cell: str) -> float:
-        """Return the share of the cell's scores that were stored as exactly 0 or 1 (`niah.records.scores`)."""
-        return clip_scores.saturation(self._scores_file(cell))
-
-    def _changed(self, cell: str, expected: str | None) -> str | None:
-        """The reason why a score file is not the one with this checksum; None where it is, or there is none."""
-        stored = None if expected is None else self.scores_sha256(cell)
-        if stored is None or stored == expected:
-            return None
-        return f"{self._scores_file(cell)} is damaged or was changed (its SHA-256 is not the row's)"
-
-    def _expected(self, cell: str) -> str | None:
-        """The checksum that the cell's row has of its scores."""
-        file = self.path / "cells" / f"{check_cell(cell)}.json"
-        expected = read_row(file)[0].get("scores_sha256") if file.is_file() else None
-        return None if expected is None else str(expected)
-
-    def scores_sha256(self, cell: str) -> str | None:
-        """Return the SHA-256 of the cell's score file, None when there is none."""
-        return clip_scores.sha256(self._scores_file(cell))
-
-    def copy_scores(self, cell: str, other: "RunDirectory") -> None:
-        """Copy a cell's score file from another run, byte for byte, whole or not at all."""
-        with atomic.atomic_write(self._scores_file(cell)) as stream:
-            stream.write(other._scores_file(cell).read_bytes())
-
-    def _scores_file(self, cell: str) -> Path:
-        return self.path / "scores" / f"{check_cell(cell)}.parquet"
 
     def write_rows(
         self,
