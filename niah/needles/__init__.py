@@ -4,6 +4,7 @@
 """
 
 from niah.needles.loading import load_needles
-from niah.needles.needle import Needle, NeedleSet, ids_sha256, waveform
+from niah.needles.needle import Needle, waveform
+from niah.needles.needle_set import NeedleSet, ids_sha256
 
 __all__ = ["Needle", "NeedleSet", "ids_sha256", "load_needles", "waveform"]

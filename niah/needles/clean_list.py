@@ -7,7 +7,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 from niah.errors import NiahError
-from niah.needles.needle import FileSource, NeedleSet
+from niah.needles.needle import FileSource
+from niah.needles.needle_set import NeedleSet
 from niah.system.atomic import atomic_write
 
 _FORMULA = ("=", "+", "-", "@")  # a spreadsheet would take such a path for a formula

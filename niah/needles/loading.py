@@ -6,8 +6,17 @@ from pathlib import Path
 from niah.errors import NiahError, nearest
 from niah.needles import hub
 from niah.needles.defaults import EMBEDDED
-from niah.needles.needle import NeedleSet
-from niah.needles.readers import annotations, ast_json, esc50, fsd50k, parquet, tar_shards
+from niah.needles.needle_set import NeedleSet
+from niah.needles.readers import (
+    annotations,
+    ast_json,
+    esc50,
+    fsd50k,
+    large_csv,
+    manifest,
+    parquet,
+    tar_shards,
+)
 from niah.needles.readers import audioset_csv as google_csv
 from niah.needles.readers import path_label_csv as table_csv
 from niah.needles.readers import synthetic as embedded
@@ -35,10 +44,11 @@ def load_needles(
     Args:
         spec: `synthetic` (the evaluation clips), `synthetic:validation`, `synthetic:train`; or a
             .json (AST, DASS), a .csv (path and labels; AudioSet segments; ESC-50; FSD50K; a
-            manifest; annotated events), a .txt or .tsv of annotated events (Raven, Audacity, DCASE), a
-            .parquet or .tar file, or a folder (ESC-50, FSD50K, Parquet or tar shards, one with a manifest.csv or
-            with tables of events). `?column=value,value&column=value` after a table's path keeps those
-            rows. Or a Parquet set of the Hugging Face hub, `hf:OWNER/NAME` (`niah.needles.hub`).
+            manifest; annotated events), a .txt or .tsv of annotated events (Raven, Audacity, DCASE), an
+            .arrow, .feather or .parquet manifest of paths and labels, a .parquet or .tar file of sounds, or a
+            folder (ESC-50, FSD50K, Parquet or tar shards, one with a manifest or with tables of events).
+            `?column=value,value&column=value` after a table's path keeps those rows. Or a Parquet set of the
+            Hugging Face hub, `hf:OWNER/NAME` (`niah.needles.hub`).
         vocabulary: the classes that the model scores.
         limit: take N clips, stratified; all by default.
         seed: of the order.
@@ -111,16 +121,22 @@ def _read(path: Path, request: Request) -> NeedleRows:
     suffix = path.suffix.lower()
     if suffix == ".json":
         return ast_json.read(path, request)
+    if suffix in manifest.SUFFIXES or (suffix == ".parquet" and manifest.is_manifest(path)):
+        return manifest.read(path, request)
     if suffix == ".parquet":
         return parquet.read(path, request)
     if suffix == tar_shards.SUFFIX:
         return tar_shards.read(path, request)
     if suffix in (".csv", ".tsv", ".txt"):
         return _read_csv(path, request)
-    raise NiahError(f"needles {path}: must be a .json, .csv, .parquet or .tar file, or a folder")
+    raise NiahError(
+        f"needles {path}: must be a .json, .csv, .arrow, .parquet or .tar file, or a folder"
+    )
 
 
 def _read_csv(path: Path, request: Request) -> NeedleRows:
+    if (large := large_csv.read(path, request)) is not None:
+        return large
     if annotations.looks_like(path):
         return annotations.read([path], request)
     if google_csv.looks_like(path):
@@ -139,7 +155,10 @@ def _read_folder(folder: Path, request: Request) -> NeedleRows:
     if truth := fsd50k.ground_truth(folder):
         return fsd50k.read(truth, request)
     if (folder / "manifest.csv").is_file():
-        return table_csv.read(folder / "manifest.csv", request)
+        return _read_csv(folder / "manifest.csv", request)
+    for suffix in (*manifest.SUFFIXES, ".parquet"):
+        if (folder / f"manifest{suffix}").is_file():
+            return manifest.read(folder / f"manifest{suffix}", request)
     if files_below(folder, (".parquet",)):
         return parquet.read(folder, request)
     if files_below(folder, (tar_shards.SUFFIX,)):

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from niah.audio import Waveform
 from niah.errors import NiahError, nearest
-from niah.needles.needle import NeedleSet, Source
+from niah.needles.needle import Source
+from niah.needles.needle_set import NeedleSet
 
 FIRST = "first"
 PARTS = (FIRST, "loudest", "centre")

@@ -12,15 +12,22 @@ import hashlib
 import heapq
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
 
 from niah.errors import NiahError
 from niah.needles.needle import Needle
+from niah.needles.table import NeedleTable
+
+_AT_ONCE = 10_000  # hashes
 
 
-def select(needles: Sequence[Needle], limit: int | None, seed: int = 0) -> tuple[Needle, ...]:
+def select(needles: Sequence[Needle], limit: int | None, seed: int = 0) -> Sequence[Needle]:
     """Return the first `limit` clips of the stratified order; all if None, or more than there are.
 
-    Costs O(labels log classes).
+    Costs O(labels log classes). A table stays one, unless `limit` takes a part of it.
 
     Args:
         needles: clips in any order.
@@ -33,6 +40,9 @@ def select(needles: Sequence[Needle], limit: int | None, seed: int = 0) -> tuple
     if limit is not None and limit < 1:
         raise NiahError(f"--limit must be 1 or more but {limit} was given")
     wanted = len(needles) if limit is None else min(limit, len(needles))
+    if isinstance(needles, NeedleTable):
+        chosen = needles.take(_order_of_table(needles, wanted, seed))
+        return chosen if limit is None else tuple(chosen)
     hashed = sorted(needles, key=lambda needle: _rank(seed, needle.id))
     waiting: defaultdict[str, list[Needle]] = defaultdict(list)
     for needle in reversed(hashed):  # so that pop() gives the first
@@ -61,6 +71,31 @@ def _next(clips: list[Needle], taken: dict[str, Needle]) -> Needle | None:
         if needle.id not in taken:
             return needle
     return None
+
+
+def _order_of_table(table: NeedleTable, wanted: int, seed: int) -> NDArray[np.int32]:
+    """Return (wanted,) places in the table, in the stratified order."""
+    from niah.needles.selection_numba import stratified
+
+    starts, classes = table.sparse_labels()
+    ranks = np.empty((len(table), 2), np.uint64)  # 16 bytes of each hash: no two are equal
+    ids = table.iterate_ids()
+    for first in range(0, len(table), _AT_ONCE):
+        digests = b"".join(_rank(seed, id_) for id_ in islice(ids, _AT_ONCE))
+        ranks[first : first + _AT_ONCE] = np.frombuffer(digests, ">u8").reshape(-1, 4)[:, :2]
+    hashed = np.lexsort((ranks[:, 1], ranks[:, 0])).astype(np.int32)
+    place = np.empty(len(hashed), np.int64)
+    place[hashed] = np.arange(len(hashed))
+    clip_of_label = np.repeat(np.arange(len(table), dtype=np.int32), np.diff(starts))
+    clips_of_class = clip_of_label[np.lexsort((place[clip_of_label], classes))]
+    n_classes = len(table.vocabulary)
+    first_of_class = np.searchsorted(np.sort(classes), np.arange(n_classes + 1))
+    class_order = np.empty(n_classes, np.int64)
+    class_order[np.argsort(np.array(table.vocabulary.ids, dtype=object))] = np.arange(n_classes)
+    ordered: NDArray[np.int32] = stratified(
+        starts, classes, first_of_class, clips_of_class, class_order, wanted
+    )
+    return ordered
 
 
 def _rank(seed: int, id_: str) -> bytes:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from niah.audio import AudioError, Waveform
-from niah.needles.needle import Needle, NeedleSet, waveform
+from niah.needles.needle import Needle, waveform
+from niah.needles.needle_set import NeedleSet
 from niah.system.markdown_text import plain
 from niah.system.plurals import plural
 

@@ -169,9 +169,7 @@ def _clips(
     features_gb: float,
 ) -> Clips:
     if recipe.pipeline == "waveform":
-        labels = SparseLabels.from_label_sets(
-            (needle.labels for needle in needles.needles), needles.vocabulary
-        )
+        labels = SparseLabels.from_needles(needles)
         return SoundClips(needles, frontend, labels, on_device=processes.device.type == "cuda")
     if not isinstance(frontend, KaldiFrontend):
         raise NiahError(

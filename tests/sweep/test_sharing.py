@@ -87,6 +87,14 @@ def wait_for_rows(out: Path, count: int, *processes: Process) -> None:
         time.sleep(0.005)
 
 
+def wait_until_together(out: Path, count: int) -> None:
+    """Wait until all have joined; one that is killed before would be waited for by the others."""
+    deadline = time.monotonic() + 300
+    while len(list(out.with_suffix(".ready").glob("*"))) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
 def scored(out: Path) -> Counter[str]:
     """Number of scenes that were scored, by length in frames."""
     lines = out.with_suffix(".log").read_text().splitlines()
@@ -165,6 +173,7 @@ def one_killed_and_finished(
     """Kill one of two processes at a moment that the seed chooses; the other one finishes its cells too."""
     rng = random.Random(seed)
     processes = [start(preloaded, material, slow, out, together=2) for _ in range(2)]
+    wait_until_together(out, 2)
     wait_for_rows(out, rng.randrange(8), *processes)
     time.sleep(rng.uniform(0.0, 0.3))
     victim = rng.randrange(2)

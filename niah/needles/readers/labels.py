@@ -6,9 +6,10 @@ left out and noted, and under `strict` either is refused with its line.
 
 import sys
 from collections import Counter
+from collections.abc import Sized
 
 from niah.errors import NiahError
-from niah.needles.readers.rows import NeedleRow, Request, counted
+from niah.needles.readers.rows import Request, counted
 from niah.vocabularies.names import alike_names, normalised
 
 _MOST_COMMAS = 8  # in one label
@@ -21,7 +22,7 @@ class LabelReader:
     """The labels of one table's clips; collects notes on labels that were changed or left out."""
 
     def __init__(self, request: Request) -> None:
-        self._vocabulary = request.vocabulary
+        self.vocabulary = request.vocabulary
         self._strict = request.strict
         self._alike = alike_names(request.vocabulary) if request.alike else {}
         self._guessed: Counter[str] = Counter()
@@ -47,27 +48,28 @@ class LabelReader:
             del parts[:size]
         return [label for label in labels if label]
 
-    def ids(self, labels: list[str], where: str) -> tuple[str, ...]:
+    def ids(self, labels: list[str], where: str, clips: int = 1) -> tuple[str, ...]:
         """Return the ids of a clip's labels, each once; () if the clip is to be left out.
 
         Args:
             labels: ids, or display names that only one class has.
             where: the clip's place, for messages.
+            clips: number of clips with these labels, for the notes.
 
         Raises:
             NiahError: under `strict`, an unknown label, or none.
         """
         ids: dict[str, None] = {}
         for label in labels:
-            id_ = self._vocabulary.id_of(label)
+            id_ = self.vocabulary.id_of(label)
             if id_ is None and self._alike and (id_ := self._alike.get(normalised(label))):
-                self._guessed[label] += 1
+                self._guessed[label] += clips
             elif id_ is None:
-                self._problem(f"{where}: {self._vocabulary.problem(label)}")
-                self._unknown[label] += 1
+                self._problem(f"{where}: {self.vocabulary.problem(label)}")
+                self._unknown[label] += clips
                 continue
             elif id_ != label:
-                self._names[label] += 1
+                self._names[label] += clips
             ids[sys.intern(id_)] = None  # one text for all clips
         if not ids:
             self._problem(f"{where}: has no label")
@@ -80,7 +82,7 @@ class LabelReader:
             n_clips: clips of the table.
             n_left: clips with a label.
         """
-        name = self._vocabulary.name
+        name = self.vocabulary.name
         notes = []
         if self._names:
             notes.append(f"display names taken for their ids: {counted(self._names.elements())}")
@@ -96,20 +98,20 @@ class LabelReader:
             )
         return tuple(notes)
 
-    def check_any(self, entries: list[NeedleRow]) -> None:
+    def check_any(self, entries: Sized) -> None:
         """Check that there is a clip left.
 
         Raises:
             NiahError: no clip is left; the message has the first problem.
         """
-        if not entries:
+        if not len(entries):
             end = "" if self._first_problem.endswith((".", "?")) else "."
             own = f" {_OWN}" if self._unknown else ""
             raise NiahError(f"{self._first_problem}{end} No clip is left.{own}")
 
     def _is_known(self, text: str) -> bool:
         bare = _bare(text)
-        if self._vocabulary.id_of(bare) is not None:
+        if self.vocabulary.id_of(bare) is not None:
             return True
         return bool(self._alike) and normalised(bare) in self._alike
 

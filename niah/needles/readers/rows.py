@@ -68,7 +68,7 @@ class Request:
 class NeedleRows:
     """A reader's result: needles, their licence, notes on what was left out."""
 
-    needles: tuple[Needle, ...]
+    needles: Sequence[Needle]
     licence: str
     notes: tuple[str, ...] = ()
 

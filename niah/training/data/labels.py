@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from niah.needles import NeedleSet
+from niah.needles.table import NeedleTable
 from niah.vocabularies import Vocabulary
 
 
@@ -39,6 +41,14 @@ class SparseLabels:
             classes += dict.fromkeys(vocabulary.index(label) for label in labels)
             starts.append(len(classes))
         return cls(np.array(starts, np.int64), np.array(classes, np.int32), len(vocabulary))
+
+    @classmethod
+    def from_needles(cls, needles: NeedleSet) -> "SparseLabels":
+        """Build from the labels of a needle set; those of a table are columns already."""
+        if isinstance(needles.needles, NeedleTable):
+            starts, classes = needles.needles.sparse_labels()
+            return cls(starts, classes, len(needles.vocabulary))
+        return cls.from_label_sets((n.labels for n in needles.needles), needles.vocabulary)
 
     @classmethod
     def from_dense(cls, targets: NDArray[np.float32]) -> "SparseLabels":

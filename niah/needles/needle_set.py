@@ -1,0 +1,73 @@
+"""A needle set: clips in a fixed order, with their hashes."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from niah.needles.needle import Needle
+from niah.needles.table import NeedleTable
+from niah.vocabularies import Vocabulary
+
+
+@dataclass(frozen=True)
+class NeedleSet:
+    """Clips to hide, in their fixed order (`niah.needles.selection`).
+
+    `notes` tells what the loader left out and why; `licence` is to be shown wherever results are. `pinned` is a spec
+    that gives the same set again where the user's own may not: a data set of the hub at its commit; else "".
+    """
+
+    name: str
+    vocabulary: Vocabulary
+    needles: Sequence[Needle]
+    licence: str
+    notes: tuple[str, ...] = ()
+    pinned: str = ""
+
+    def __len__(self) -> int:
+        return len(self.needles)
+
+    @cached_property
+    def ids_sha256(self) -> str:
+        """SHA-256 of the newline-joined clip ids in their order."""
+        return ids_sha256(self.iterate_ids())
+
+    @cached_property
+    def clips_sha256(self) -> str:
+        """SHA-256 of the newline-joined sorted clip ids: equal for the same clips in any order."""
+        return ids_sha256(sorted(self.iterate_ids()))
+
+    def iterate_ids(self) -> Iterator[str]:
+        """Iterate over the clips' ids in their order."""
+        if isinstance(self.needles, NeedleTable):
+            return self.needles.iterate_ids()
+        return (needle.id for needle in self.needles)
+
+    def content_sha256(self, digests: Sequence[str]) -> str:
+        """Compute the hash of the clips' ids, labels and sounds, in any order.
+
+        SHA-256 of the sorted, newline-joined lines `id <tab> sorted labels joined by commas <tab> digest`.
+
+        Args:
+            digests: `source.digest()` of each clip, in the set's order.
+        """
+        pairs = zip(self.needles, digests, strict=True)
+        lines = ("\t".join((n.id, ",".join(sorted(n.labels)), digest)) for n, digest in pairs)
+        return ids_sha256(sorted(lines))
+
+    def targets(self) -> NDArray[np.bool_]:
+        """Return (clips, classes) bool, a row a clip in order."""
+        return self.vocabulary.targets([needle.labels for needle in self.needles])
+
+
+def ids_sha256(ids: Iterable[str]) -> str:
+    """Compute the SHA-256 (hexadecimal) of the newline-joined ids, UTF-8."""
+    digest, between = hashlib.sha256(), b""
+    for id_ in ids:  # joined, two million would be a text of tens of megabytes
+        digest.update(between + id_.encode())
+        between = b"\n"
+    return digest.hexdigest()

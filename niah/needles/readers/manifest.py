@@ -1,0 +1,333 @@
+"""Manifests in Arrow's formats, for millions of clips: .arrow, .feather and .parquet files of paths and labels.
+
+Columns: `path` (as in a CSV, `niah.needles.readers.path_label_csv`), `labels` or `label` (a text with `;` or `,`
+between labels, or a list of texts), and optionally `group` (the recording that a clip was cut from). Any other column,
+`split` say, can be filtered by. An .arrow file that is not compressed is mapped into memory and never read whole.
+
+Everything is computed by column, and a needle is an object only while it is looked at (`niah.needles.table`). Ids,
+labels, groups and the order are those of a CSV with the same rows.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from niah.errors import NiahError, nearest
+from niah.needles.needle import FileSource
+from niah.needles.readers.labels import LabelReader
+from niah.needles.readers.path_label_csv import LICENCE_COLUMNS
+from niah.needles.readers.rows import NeedleRows, Request, counted, no_row_passes
+from niah.needles.table import NeedleTable, taken_rows
+
+SUFFIXES = (".arrow", ".feather")
+PATH = "path"
+_LABEL_COLUMNS = ("labels", "label")
+_GROUP = "group"
+_ESC50_NAME = r"^\d-(?P<recording>\d+)-[A-Z]-\d+$"
+_MOST_ROWS = 20_000_000
+
+
+@dataclass(frozen=True)
+class PathSources:
+    """The files that a column of paths names."""
+
+    paths: Any
+    request: Request
+    folder: Path
+
+    def __getitem__(self, row: int, /) -> FileSource:
+        return FileSource(self.request.audio_text(self.paths[row].as_py(), self.folder))
+
+
+def is_manifest(path: Path) -> bool:
+    """Return whether a Parquet file is a manifest: it has a column of paths, and no embedded sounds."""
+    import pyarrow
+    import pyarrow.parquet
+    import pyarrow.types as types
+
+    try:
+        schema = pyarrow.parquet.read_schema(path)
+    except (pyarrow.ArrowException, OSError, ValueError):
+        return False  # the reader of Parquet says why
+    is_embedded = any(types.is_struct(f.type) or types.is_binary(f.type) for f in schema)
+    return PATH in schema.names and _is_text(schema.field(PATH).type) and not is_embedded
+
+
+def read(path: Path, request: Request) -> NeedleRows:
+    """Read the clips of a manifest.
+
+    Args:
+        path: .arrow, .feather or .parquet file.
+        request: vocabulary, audio folder, filters and strictness.
+
+    Raises:
+        NiahError: it is malformed, or no clip has a label.
+    """
+    return needles_of_columns(_opened(path), path, request)
+
+
+def needles_of_columns(table: Any, path: Path, request: Request) -> NeedleRows:
+    """Make needles of a table with the columns of a manifest.
+
+    Args:
+        table: Arrow table.
+        path: its file, for messages and relative paths.
+        request: vocabulary, audio folder, filters and strictness.
+
+    Raises:
+        NiahError: a column is missing or of another type, a clip is listed twice, or no clip has a label.
+    """
+    column = _check_columns(table, path)
+    passed = np.flatnonzero(_passing(table, path, request))
+    if not len(passed):
+        raise no_row_passes(request, str(path))
+    labels = LabelReader(request)
+    starts, classes = _labels(table.column(column), passed, path, labels)
+    labelled = np.flatnonzero(np.diff(starts))
+    labels.check_any(labelled)
+    rows = passed[labelled]
+    paths = _plain(table.column(PATH))
+    if len(rows) < table.num_rows:
+        paths, table = paths.take(rows), table.take(rows)
+    stems = _stems(paths)
+    chosen = NeedleTable(
+        request.vocabulary,
+        _ids(paths, stems, rows, path),
+        _groups(table, stems),
+        *taken_rows(starts, classes, labelled),
+        PathSources(paths, request, path.parent),
+        np.arange(len(rows), dtype=np.int32),
+    )
+    return NeedleRows(chosen, _licence(table), labels.notes(len(passed), len(rows)))
+
+
+def _opened(path: Path) -> Any:
+    import pyarrow
+    import pyarrow.parquet
+
+    if path.exists() and not path.is_file():
+        raise NiahError(f"{path}: is not a regular file")
+    try:
+        if path.suffix.lower() == ".parquet":
+            return pyarrow.parquet.read_table(path, memory_map=True)
+        mapped = pyarrow.memory_map(str(path))
+        try:
+            return pyarrow.ipc.open_file(mapped).read_all()
+        except pyarrow.ArrowInvalid:  # the stream format, in which `datasets` stores its own
+            mapped.seek(0)
+            return pyarrow.ipc.open_stream(mapped).read_all()
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise NiahError(f"{path}: is not a file of Arrow's ({reason})") from error
+
+
+def _check_columns(table: Any, path: Path) -> str:
+    """Return the column of labels of a table that has all it needs."""
+    names = list(table.column_names)
+    has = f"it has {', '.join(names)}"
+    repeated = [name for name in names if names.count(name) > 1]
+    if repeated:
+        raise NiahError(f"{path}: has two columns '{repeated[0]}'")
+    if PATH not in names:
+        raise NiahError(f"{path}: lacks the column '{PATH}'; {has}")
+    if not _is_text(table.schema.field(PATH).type):
+        raise NiahError(f"{path}: the column '{PATH}' must be text")
+    if not 0 < table.num_rows <= _MOST_ROWS:
+        raise NiahError(f"{path}: must have 1 to {_MOST_ROWS} rows but has {table.num_rows}")
+    for name in _LABEL_COLUMNS:
+        if name in names:
+            kind = table.schema.field(name).type
+            if not (_is_text(kind) or (_is_list(kind) and _is_text(kind.value_type))):
+                raise NiahError(
+                    f"{path}: the column '{name}' must be text, or lists of text, but is {kind}"
+                )
+            return name
+    raise NiahError(f"{path}: lacks a column 'labels' (lists, or ids joined by ';'); {has}")
+
+
+def _is_text(kind: Any) -> bool:
+    import pyarrow.types as types
+
+    if types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(types.is_string(kind) or types.is_large_string(kind))
+
+
+def _plain(column: Any) -> Any:
+    """Return text that is not dictionary-encoded."""
+    import pyarrow.types as types
+
+    return column.cast(column.type.value_type) if types.is_dictionary(column.type) else column
+
+
+def _is_list(kind: Any) -> bool:
+    import pyarrow.types as types
+
+    return bool(types.is_list(kind) or types.is_large_list(kind))
+
+
+def _passing(table: Any, path: Path, request: Request) -> NDArray[np.bool_]:
+    """Return which rows pass every filter, (rows,); values are compared as text, case ignored."""
+    passed = np.ones(table.num_rows, np.bool_)
+    for name, wanted in request.filters.items():
+        if name not in table.column_names:
+            known = nearest(name, table.column_names)
+            raise NiahError(f"{path}: has no column '{name}' to filter by.{known}")
+        values, codes = _encoded(table.column(name))
+        passes = [("" if v is None else str(v)).strip().casefold() in wanted for v in values]
+        passed &= np.array(passes, np.bool_)[codes]
+    return passed
+
+
+def _encoded(column: Any) -> tuple[list[Any], NDArray[np.int32]]:
+    """Return the different values of a column, and the place of each row's value among them."""
+    encoded = column.dictionary_encode(null_encoding="encode").unify_dictionaries()
+    if not encoded.num_chunks:
+        return [], np.empty(0, np.int32)
+    codes = [chunk.indices.to_numpy() for chunk in encoded.chunks]
+    return encoded.chunk(0).dictionary.to_pylist(), np.concatenate(codes).astype(np.int32)
+
+
+def _labels(
+    column: Any, rows: NDArray[np.int64], path: Path, labels: LabelReader
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Return the classes of some rows: (rows + 1,) starts and (labels,) classes."""
+    import pyarrow
+    import pyarrow.compute as compute
+
+    classes_have_semicolons = any(
+        ";" in name for name in (*labels.vocabulary.ids, *labels.vocabulary.names)
+    )
+    if not _is_list(column.type) and not classes_have_semicolons:
+        column = compute.split_pattern(_plain(column), ";")  # far fewer texts are different
+    if not _is_list(column.type):
+        values, codes = _encoded(_plain(column))
+        return taken_rows(*_classes(values, codes[rows], rows, path, labels), codes[rows])
+    counts = [chunk.value_lengths().fill_null(0).to_numpy() for chunk in column.chunks]
+    flat = pyarrow.chunked_array([chunk.flatten() for chunk in column.chunks])
+    values, codes = _encoded(_plain(flat))
+    starts = np.concatenate([[0], np.cumsum(np.concatenate(counts))]).astype(np.int64)
+    starts, codes = taken_rows(starts, codes, rows)
+    row_of_label = np.repeat(rows, np.diff(starts))
+    for row in rows[np.diff(starts) == 0][:1]:
+        labels.ids([], _where(path, row))  # refused under `strict`
+    ends, classes = taken_rows(*_classes(values, codes, row_of_label, path, labels), codes)
+    return _each_once(ends[starts], classes)
+
+
+def _classes(
+    values: list[Any],
+    codes: NDArray[np.int32],
+    rows: NDArray[np.int64],
+    path: Path,
+    labels: LabelReader,
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Return the classes of each different text, compressed sparse rows; those that no row has get none.
+
+    Args:
+        values: different texts of labels.
+        codes: (n,) places in `values`.
+        rows: (n,) row of each, for messages.
+        path: the file, for messages.
+        labels: reads them.
+    """
+    counts = np.bincount(codes, minlength=len(values))
+    first = np.zeros(len(values), np.int64)
+    first[codes[::-1]] = rows[::-1]
+    starts, classes = [0], list[int]()
+    for value, count, row in zip(values, counts.tolist(), first.tolist(), strict=True):
+        if count:
+            ids = labels.ids(labels.split(value or ""), _where(path, row), count)
+            classes += [labels.vocabulary.index(id_) for id_ in ids]
+        starts.append(len(classes))
+    return np.array(starts, np.int64), np.array(classes, np.int32)
+
+
+def _each_once(
+    starts: NDArray[np.int64], classes: NDArray[np.int32]
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Return compressed sparse rows without the classes that a row repeats."""
+    row = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    keys = row * (1 + int(classes.max(initial=0))) + classes
+    in_order = np.sort(keys, kind="stable")  # nearly sorted as they are
+    if not (in_order[1:] == in_order[:-1]).any():
+        return starts, classes
+    _, places = np.unique(keys, return_index=True)
+    places.sort()
+    counts = np.bincount(row[places], minlength=len(starts) - 1)
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), classes[places]
+
+
+def _stems(paths: Any) -> Any:
+    """Return each path's file name without its suffix, Arrow text in one piece."""
+    import pyarrow.compute as compute
+
+    names = compute.replace_substring_regex(paths, r"^.*/", "")
+    return _one_piece(compute.replace_substring_regex(names, r"^(.+)\.[^.]+$", r"\1"))
+
+
+def _ids(paths: Any, stems: Any, rows: NDArray[np.int64], path: Path) -> Any:
+    """Return unique ids: a path's stem, or the whole path where stems repeat.
+
+    Raises:
+        NiahError: a path is missing, or listed twice.
+    """
+    import pyarrow.compute as compute
+
+    empty = compute.index(compute.equal(compute.fill_null(stems, ""), ""), True).as_py()
+    if empty >= 0:
+        raise NiahError(f"{_where(path, rows[empty])}: has no path")
+    codes = stems.dictionary_encode().indices.to_numpy()
+    repeats = np.bincount(codes)[codes] > 1
+    if not repeats.any():
+        return stems
+    ids = compute.if_else(repeats, _one_piece(paths), stems)
+    codes = ids.dictionary_encode().indices.to_numpy()
+    again = np.flatnonzero(np.bincount(codes)[codes] > 1)
+    if len(again):
+        id_ = ids[int(again[0])].as_py()
+        second = again[codes[again] == codes[again[0]]][1]
+        before = _where(path, rows[again[0]])
+        raise NiahError(
+            f"{_where(path, rows[second])}: clip '{id_}' is listed twice (before: {before})"
+        )
+    return ids
+
+
+def _groups(table: Any, stems: Any) -> Any:
+    """Return each clip's recording, by its column or a name of ESC-50's pattern; null where it is unknown."""
+    import pyarrow.compute as compute
+
+    named = compute.struct_field(compute.extract_regex(stems, _ESC50_NAME), "recording")
+    if _GROUP not in table.column_names:
+        return named
+    groups = compute.utf8_trim_whitespace(_one_piece(table.column(_GROUP).cast("string")))
+    return compute.if_else(compute.equal(compute.fill_null(groups, ""), ""), named, groups)
+
+
+def _licence(table: Any) -> str:
+    for name in LICENCE_COLUMNS:
+        if name in table.column_names:
+            values, codes = _encoded(table.column(name))
+            counts = zip(values, np.bincount(codes, minlength=len(values)).tolist(), strict=True)
+            licences = Counter({str(value): count for value, count in counts if value})
+            if licences:
+                return counted(licences.elements())
+    return "not stated by the table"
+
+
+def _one_piece(column: Any) -> Any:
+    """Return a column as one Arrow array, as which places in it are taken fast."""
+    import pyarrow
+
+    if not isinstance(column, pyarrow.ChunkedArray):
+        return column
+    return column.chunk(0) if column.num_chunks == 1 else pyarrow.concat_arrays(column.chunks)
+
+
+def _where(path: Path, row: int) -> str:
+    return f"{path}, row {row}"
