@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from niah.records.naming import NO_HAYSTACK, length_name, scene_name
 from niah.records.random_weights import random_models
 from niah.records.schema import BASE_LENGTH_S
 from niah.tables.curves import chance, length_curves
+from niah.toml_tables import read_toml
 from niah.version import __version__
 
 if TYPE_CHECKING:
@@ -30,13 +32,14 @@ TASK = """@article{dass,
 }
 """  # noqa: E501 - an entry's author list is one line
 PAPER = """@misc{{{key},
-  title = {{{{arXiv}}:{number}}},
+{about}
   eprint = {{{number}}},
   archivePrefix = {{arXiv}},
   url = {{https://arxiv.org/abs/{number}}},
   note = {{{note}}},
 }}
 """
+PAPERS_FILE = Path(__file__).with_name("papers.toml")
 
 
 def method_paragraph(cells: "pd.DataFrame", provenance: Mapping[str, Any]) -> str:
@@ -74,9 +77,18 @@ def bibtex(provenance: Mapping[str, Any] | None = None, version: str = __version
     entries = [SOFTWARE.format(version=version), TASK]
     for number, names in numbers.items():
         note = ", ".join(re.sub(r"[^\w .:@/-]", "", name) for name in names)
-        key = f"arxiv-{number}"
-        entries.append(PAPER.format(key=key, number=number, note=f"paper of {note}"))
+        key, about = f"arxiv-{number}", _about(number)
+        entries.append(PAPER.format(key=key, about=about, number=number, note=f"paper of {note}"))
     return "\n".join(entries)
+
+
+def _about(number: str) -> str:
+    """Return title, authors and year of a paper as lines of BibTeX; its number where it is not listed."""
+    paper = read_toml(PAPERS_FILE, "list of papers").get(number)
+    if paper is None:
+        return f"  title = {{{{arXiv}}:{number}}},\n  key = {{arXiv:{number}}},"
+    lines = (f"title = {{{{{paper['title']}}}}}", f"author = {{{paper['authors']}}}")
+    return "\n".join(f"  {line}," for line in (*lines, f"year = {{{paper['year']}}}"))
 
 
 def run_version(cells: "pd.DataFrame") -> str:

@@ -7,8 +7,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from niah.cards import model_cards
 from niah.records.random_weights import table_without_accuracy
-from niah.tables.method import bibtex, method_paragraph
+from niah.tables.method import PAPERS_FILE, bibtex, method_paragraph
+from niah.toml_tables import read_toml
 from tests.conftest import REPOSITORY
 
 RUN = REPOSITORY / "results" / "embedded"
@@ -71,3 +73,14 @@ def test_bibtex_is_well_formed(provenance: dict[str, Any] | None) -> None:
     if provenance is PROVENANCE:
         assert {"arxiv-2104.01778", "arxiv-2406.03344"} <= set(keys)
         assert text.count("2407.04082") == 1
+
+
+def test_every_shipped_model_has_a_paper_with_title_and_authors() -> None:
+    """Also a number that is not listed gives an entry that BibTeX can sort."""
+    papers = {card.name: {"paper": card.paper} for card in model_cards()}
+    text = bibtex({"models": papers})
+    assert text.count("@misc{arxiv-") == len(read_toml(PAPERS_FILE, "list")) > 15
+    assert "{{arXiv}:" not in text
+    assert text.count("author = {") == text.count("year = {") + 1  # the software has no year
+    unknown = bibtex({"models": {"mine": {"paper": "arXiv:2501.00001"}}})
+    assert "key = {arXiv:2501.00001}" in unknown
