@@ -5,10 +5,13 @@ import runpy
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
+import typer
 
+from niah.cli import app
 from niah.pages import leaderboard
 from niah.sweep.presets import options_of
 from tests.conftest import REPOSITORY
@@ -148,3 +151,43 @@ def test_paths_that_a_document_names_exist(name: str) -> None:
     missing = [path for path in paths if not list(REPOSITORY.glob(path)) and path == path.lower()]
     assert not missing
     assert name != "CONTRIBUTING.md" or len(paths) > 40
+
+
+def test_every_folder_of_the_package_is_explained() -> None:
+    text = (REPOSITORY / "CONTRIBUTING.md").read_text()
+    folders = [path.parent.name for path in (REPOSITORY / "niah").glob("*/__init__.py")]
+    assert len(folders) > 20
+    assert not [name for name in folders if f"`niah/{name}/`" not in text]
+
+
+def commands() -> dict[str, set[str]]:
+    """Return the options of every command, by its words after `niah`."""
+    found: dict[str, set[str]] = {}
+
+    def add(words: str, command: Any) -> None:
+        for name, each in getattr(command, "commands", {}).items():
+            add(f"{words} {name}".strip(), each)
+        parameters = command.get_params(typer.Context(command, info_name="niah"))
+        found[words] = {o for p in parameters for o in (*p.opts, *p.secondary_opts)}
+
+    add("", typer.main.get_command(app))
+    return found
+
+
+def test_every_command_and_option_that_a_document_types_exists() -> None:
+    """Lines of code blocks and spans that begin with `niah`; those of the changelog are of their time."""
+    known, checked = commands(), 0
+    for path in documents():
+        if path.name == "CHANGELOG.md":
+            continue
+        text = path.read_text()
+        spans = re.findall(r"(?<!`)`((?:\$ )?niah [a-z][^`]*)`(?!`)", text)
+        spans += re.findall(r"^[ \t]*(?:- run: |\$ )?(niah [a-z].*)$", text, re.MULTILINE)
+        for span in spans:
+            words = span.split("#")[0].removeprefix("$ ").split()[1:]
+            name = next((n for n in (" ".join(words[:2]), words[0]) if n in known), None)
+            assert name is not None, (path.name, span)
+            options = {w.split("=")[0].rstrip(".,;:)") for w in words if re.match(r"--[a-z]", w)}
+            assert options <= known[name] | known[""] | {"--help"}, (path.name, span)
+            checked += 1
+    assert checked > 150
