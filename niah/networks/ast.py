@@ -30,16 +30,14 @@ linear in N. Blocks are timm's, with the released LayerNorm eps 1e-6.
 
 import math
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from timm.layers.mlp import Mlp
-from timm.models.vision_transformer import Block as TimmBlock
 from torch import Tensor, nn
 
 from niah.errors import NiahError
+from niah.networks.layers.mlp import Mlp
 from niah.networks.layers.positions import cut_or_resize, sinusoid, sinusoid_at
 from niah.networks.layers.vit import in_token_parts
 from niah.placement import FRAMES_PER_SECOND
@@ -121,7 +119,7 @@ class PatchEmbed(nn.Module):
 
 
 class TokenMlp(Mlp):
-    """timm's MLP; without gradients on part of the tokens at a time, to limit its hidden layer of width 4 D."""
+    """The MLP; without gradients on part of the tokens at a time, to limit its hidden layer of width 4 D."""
 
     def forward(
         self, x: Tensor
@@ -140,14 +138,45 @@ class LengthScale(nn.Module):
         return q * (math.log(q.shape[-2]) / math.log(self.trained_tokens))
 
 
-class Block(TimmBlock):
-    """timm's pre-norm block."""
+class Attention(nn.Module):
+    """Multi-head self-attention, one product for queries, keys and values: (B, N, D) -> (B, N, D)."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.q_norm: nn.Module = nn.Identity()
+        self.proj = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, tokens, width = x.shape
+        qkv = self.qkv(x).reshape(batch, tokens, 3, self.heads, width // self.heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # (B, heads, N, D / heads)
+        y = F.scaled_dot_product_attention(self.q_norm(q), k, v)
+        out: Tensor = self.proj(y.transpose(1, 2).reshape(batch, tokens, width))
+        return out
+
+
+class Block(nn.Module):
+    """The pre-norm block of timm, by the names of its parameters and to the last bit; importing timm takes 5 s."""
 
     elements_moved = 14  # per input element (`niah.bench.roofline`)
 
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width, eps=1e-6)
+        self.attn = Attention(width, heads)
+        self.norm2 = nn.LayerNorm(width, eps=1e-6)
+        self.mlp = TokenMlp(width, 4 * width)
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, N, D) -> (B, N, D)
+        x = x + self.attn(self.norm1(x))
+        out: Tensor = x + self.mlp(self.norm2(x))
+        return out
+
 
 def transformer_blocks(width: int, depth: int, heads: int) -> nn.Sequential:
-    """Make the AST family's blocks: timm's, pre-norm, with qkv bias, exact GELU and LayerNorm eps 1e-6.
+    """Make the AST family's blocks: pre-norm, with qkv bias, exact GELU and LayerNorm eps 1e-6.
 
     Args:
         width: D.
@@ -157,13 +186,7 @@ def transformer_blocks(width: int, depth: int, heads: int) -> nn.Sequential:
     Returns:
         The blocks, (B, N, D) -> (B, N, D).
     """
-    norm = partial(nn.LayerNorm, eps=1e-6)
-    return nn.Sequential(
-        *[
-            Block(width, heads, qkv_bias=True, norm_layer=norm, mlp_layer=TokenMlp)  # type: ignore[arg-type]
-            for _ in range(depth)
-        ]
-    )
+    return nn.Sequential(*[Block(width, heads) for _ in range(depth)])
 
 
 class Transformer(nn.Module):

@@ -15,11 +15,11 @@ checkpoint. Frames that do not fill a patch are dropped by the convolution.
 from dataclasses import dataclass
 
 import torch
-from timm.layers.drop import DropPath
 from torch import Tensor, nn
 
 from niah.errors import NiahError
 from niah.networks.ast import PatchEmbed
+from niah.networks.layers.drop_path import DropPath
 from niah.networks.layers.mamba_mixer import Design, MambaMixer, added, normed, shrink_output
 from niah.networks.layers.positions import resize_smoothly
 

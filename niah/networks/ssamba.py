@@ -19,10 +19,10 @@ Other lengths and strides: `niah.networks.layers.positions.cut_or_resize` on the
 from dataclasses import dataclass
 
 import torch
-from timm.layers.drop import DropPath
 from torch import Tensor, nn
 
 from niah.networks.ast import PatchEmbed
+from niah.networks.layers.drop_path import DropPath
 from niah.networks.layers.mamba_mixer import MambaMixer, added, normed, shrink_output
 from niah.networks.layers.positions import cut_or_resize
 from niah.networks.ssast import PatchGrid, Pooling, Tagger

@@ -1,11 +1,14 @@
-"""Compiled kernels on disk wherever a folder can be written: numba's own places, then the cache folder, then none.
+"""Compiled kernels on disk: once for a machine and a version of their source, in whichever checkout or environment.
 
-numba keeps a kernel beside its source or in the user's cache folder, and raises where neither can be written, as in a
-container with a read-only package and no home. There `cache_folder()/numba` is tried, and without that the kernels
-are compiled anew in each process.
+`NUMBA_CACHE_DIR` comes first, where it is set, then `cache_folder()/numba`, in a folder named by the content of the
+kernel's file, then numba's own places: beside the source, or the user's cache folder. Where none can be written, as in
+a container with a read-only package and no home, the kernels are compiled anew in each process.
 """
 
+import hashlib
 from contextlib import suppress
+from functools import cache as cached
+from pathlib import Path
 from typing import Any
 
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, UserProvidedCacheLocator
@@ -15,12 +18,12 @@ from niah.system.download import cache_folder
 
 
 class CacheFolderLocator(UserProvidedCacheLocator):
-    """`cache_folder()/numba`, as numba's own locator of `NUMBA_CACHE_DIR` names the folders below it."""
+    """`cache_folder()/numba`, with a folder for each content of a file: two versions do not drive each other out."""
 
     def __init__(self, py_func: Any, py_file: str) -> None:
         self._py_file = py_file
         self._lineno = py_func.__code__.co_firstlineno
-        folder = self.get_suitable_cache_subpath(py_file)  # type: ignore[no-untyped-call]
+        folder = f"{Path(py_file).stem}-{_content(py_file)}"
         self._cache_path = str(cache_folder() / "numba" / folder)
 
     @classmethod
@@ -35,12 +38,25 @@ class CacheFolderLocator(UserProvidedCacheLocator):
         return skipped.from_function(py_func, py_file)
 
 
+@cached
+def _content(py_file: str) -> str:
+    return hashlib.sha256(Path(py_file).read_bytes()).hexdigest()[:12]
+
+
 class _Places(CompileResultCacheImpl):
-    _locator_classes = [*CompileResultCacheImpl._locator_classes, CacheFolderLocator]  # noqa: RUF012 (as numba's)
+    _locator_classes = [  # noqa: RUF012 (as numba's)
+        UserProvidedCacheLocator,
+        CacheFolderLocator,
+        *(
+            each
+            for each in CompileResultCacheImpl._locator_classes
+            if each is not UserProvidedCacheLocator
+        ),
+    ]
 
 
 class KernelCache(FunctionCache):
-    """numba's cache of one function, with one more place for it."""
+    """numba's cache of one function, with the cache folder as the first place for it."""
 
     _impl_class = _Places
 

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from timm.layers.drop import DropPath as TimmDropPath
 from timm.models.vision_transformer import Block as TimmBlock
 from torch import nn
 
 import niah
+from niah.networks.ast import Block as AstBlock
 from niah.networks.layers import vit
+from niah.networks.layers.drop_path import DropPath
 from niah.networks.layers.vit import Attention, Block, embed_patches, largest_tensor
 from tests.helpers.tiny_vit import HEADS, WIDTH, LargestTensor, random_features, tiny
 
@@ -29,6 +32,40 @@ def test_the_pre_norm_block_is_timms() -> None:
     timms.load_state_dict(block.state_dict())
     x = torch.randn(2, 37, WIDTH)
     torch.testing.assert_close(block(x), timms(x), atol=1e-6, rtol=0)
+
+
+def test_the_ast_block_is_timms_to_the_last_bit() -> None:
+    """Same initial weights from the same draws, same output, same gradients."""
+    norm = partial(nn.LayerNorm, eps=1e-6)
+    torch.manual_seed(3)
+    timms = TimmBlock(WIDTH, HEADS, qkv_bias=True, norm_layer=norm)  # type: ignore[arg-type]
+    torch.manual_seed(3)
+    block = AstBlock(WIDTH, HEADS)
+    x = torch.randn(2, 37, WIDTH)
+    states = []
+    for each in (block, timms):
+        y = each(x)
+        y.square().sum().backward()
+        gradients = {name: value.grad for name, value in each.named_parameters()}
+        states.append((y, each.state_dict(), gradients))
+    (ours, weights, gradients), (theirs, their_weights, their_gradients) = states
+    assert torch.equal(ours, theirs)
+    assert list(weights) == list(their_weights)
+    for name, value in weights.items():
+        assert torch.equal(value, their_weights[name])
+        if name in gradients:
+            torch.testing.assert_close(gradients[name], their_gradients[name], atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.3, 1.0])
+def test_dropped_paths_are_timms_draws(rate: float) -> None:
+    x = torch.randn(9, 3, 2)
+    outputs = []
+    for layer in (DropPath(rate), TimmDropPath(rate)):
+        torch.manual_seed(5)
+        outputs.append(layer.train()(x))
+        assert layer.eval()(x) is x
+    assert torch.equal(*outputs)
 
 
 def test_the_post_norm_block_is_torchs_encoder_layer() -> None:

@@ -10,9 +10,9 @@ import math
 
 import torch
 import torch.nn.functional as F
-from timm.layers.drop import DropPath
 from torch import Tensor, nn
 
+from niah.networks.layers.drop_path import DropPath
 from niah.networks.layers.mlp import Mlp
 from niah.scan import DIRECTIONS, Backend, cross_scan
 

@@ -35,6 +35,7 @@ def _advance(u, z, B, C, A, D, y, state, saved, item, first, width, reverse):  #
     """Run all steps of channels first..first + width of one item; A and a state are (N, E).
 
     `state` is the initial one and becomes the final one; `saved` is empty or (batch, stretches, N, E).
+    Arrays are copied by loops: numba takes 2.7 s to compile the message of an assignment whose shapes differ.
     """
     if first < 0 or item < 0 or width < 0:
         return  # tells LLVM that no index wraps around, without which nothing is vectorised
@@ -51,7 +52,9 @@ def _advance(u, z, B, C, A, D, y, state, saved, item, first, width, reverse):  #
         if t < 0:
             return
         if saved.shape[0] > 0 and step % STRETCH == 0:
-            saved[item, step // STRETCH, :, first : first + width] = h
+            for n in range(states):
+                for e in range(width):
+                    saved[item, step // STRETCH, n, first + e] = h[n, e]
         for e in range(width):
             delta[e] = z[item, t, first + e]
         softplus_in_place(delta, out, width)
@@ -65,7 +68,9 @@ def _advance(u, z, B, C, A, D, y, state, saved, item, first, width, reverse):  #
                 out[e] += c * h[n, e]
         for e in range(width):
             y[item, t, first + e] = out[e]
-    state[item, :, first : first + width] = h
+    for n in range(states):
+        for e in range(width):
+            state[item, n, first + e] = h[n, e]
 
 
 @kernel()
@@ -97,7 +102,9 @@ def _retreat(  # type: ignore[no-untyped-def]
         count = min(STRETCH, length - start)
         if start < 0:
             return
-        h[0] = saved[item, stretch, :, first : first + width]
+        for n in range(states):
+            for e in range(width):
+                h[0, n, e] = saved[item, stretch, n, first + e]
         for i in range(count):
             t = length - 1 - start - i if reverse else start + i
             if t < 0:
@@ -137,8 +144,10 @@ def _retreat(  # type: ignore[no-untyped-def]
                 gu[item, t, first + e] = gx[e]
                 # softplus' is sigmoid(z) = 1 - exp(-softplus(z))
                 gz[item, t, first + e] = gd[e] * (_ONE - exp_of_non_positive(-delta[i, e]))
-    carry[item, :, first : first + width] = g
-    gA[item, :, first : first + width] = ga
+    for n in range(states):
+        for e in range(width):
+            carry[item, n, first + e] = g[n, e]
+            gA[item, n, first + e] = ga[n, e]
 
 
 def _array(x: Tensor) -> Any:
