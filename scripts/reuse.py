@@ -141,8 +141,8 @@ def main() -> None:
     text = PAGE.read_text()
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    machine = stored[0]["machine"]
-    made = f"{BEGIN}\n\n{table(stored)}\n\nA scene, by the clock of a busy machine ({machine}); scores of both ways are the same bits.\n\n{END}"
+    said = f"A scene, by the clock of a busy machine ({stored[0]['machine']}); scores of both ways are the same bits."
+    made = f"{BEGIN}\n\n{table(stored)}\n\n{said}\n\n{END}"
     PAGE.write_text(before + made + after)
 
 
