@@ -1,0 +1,79 @@
+"""The page of speed and memory says what was measured."""
+
+import json
+import re
+
+from tests.results.committed import RESULTS, missing, per_cent, records, table
+
+
+def benchmark_sentences() -> list[str]:
+    measured = json.loads((RESULTS / "benchmarks" / "bench.json").read_text("utf-8"))
+    info = {each["name"]: each["extra_info"] for each in measured["benchmarks"]}
+    hours = [
+        info[f"test_two_and_a_half_hours_in_one_pass[dass-{m}]"] for m in ("small-7", "medium-8")
+    ]
+    loop = [
+        info[f"test_dass_small_against_the_plain_loop[{name}]"]
+        for name in ("10-1024-3.0", "50-5000-3.5")
+    ]
+    official = info["test_first_stage_against_the_official_reference"]
+    sequence = [
+        info[f"test_sequence_scan_{who}"]["ns_per_element"] for who in ("ours", "of_mambapy")
+    ]
+    mambapy = info["test_first_stage_against_mambapy"]
+    models = [
+        info[f"test_models_at_300_s_against_mambapy[{m}]"] for m in ("aum-base", "ssamba-tiny")
+    ]
+
+    def ast(who: str, frames: int, kind: str = "", digits: int = 2) -> str:
+        row = info[f"test_ast_{who}[{frames}{kind}]"]
+        return f"{row['ns_per_element'] * frames / 1e9:.{digits}f}"
+
+    plain = [
+        info[f"test_recurrence_{who}"]["ns_per_element"]
+        for who in ("ours", "of_accelerated_scan_in_torch")
+    ]
+    claims = [
+        [field.strip() for field in line.strip("|").split("|")]
+        for line in (RESULTS / "benchmarks/claims/bench.md").read_text("utf-8").splitlines()
+        if re.match(r"\| \S+ : ", line)
+    ]
+    speed = {(row[0].split("-")[0], row[2]): float(row[3].split()[0]) for row in claims}
+    memory = {(row[0].split("-")[0], row[2]): float(row[5].split()[0]) for row in claims}
+    assert f"{memory['ssamba', 'as published']:.0f}" == "12"
+    assert memory["ssamba", "fair"] < 1
+    bench = table("benchmarks/models/bench.csv")
+    bench = bench[(bench.kernel.isin(["sdpa", "sdpa-blocks"])) & (bench.status == "ok")]
+    share = {(row.model, row.length_s): row.roofline_share for row in records(bench)}
+    odd = {("beats-iter3", 50.0): "52", ("htsat", 10.0): "49"}
+    assert {key: per_cent(share[key]) for key in odd} == odd
+    usual = [value for key, value in share.items() if key not in odd]
+    return [
+        f"2.5 h in one pass takes DASS-small {hours[0]['9000 s']['wall']:.0f} s and {hours[0]['peak GiB']:.2f} "
+        f"GiB, DASS-medium "
+        f"{hours[1]['9000 s']['wall']:.0f} s and {hours[1]['peak GiB']:.2f} GiB",
+        "({:.2f} and {:.2f} x)".format(*(row["time a second grows"]["wall"] for row in hours)),
+        "spends {:.2f} x (10 s) and {:.2f} x (50 s)".format(
+            *(row["times its matrix work"] for row in loop)
+        ),
+        f"It is {loop[0]['times faster']:.1f} and {loop[1]['times faster']:.1f} x as fast as our plain loop "
+        f"({loop[0]['plain s']:.2f} s and {loop[1]['plain s']:.2f} s)",
+        f"{official['times faster']:.0f} x selective_scan_ref, {sequence[1] / sequence[0]:.0f} to "
+        f"{mambapy['times faster']:.0f} x mambapy's pscan",
+        "at 300 s: {:.0f} and {:.0f} x the same network".format(
+            *(row["times faster"] for row in models)
+        ),
+        f"are at {per_cent(min(usual))} to {per_cent(max(usual))} % of the roofline",
+        f"(10 s: {ast('ours', 1024)} s against {ast('of_timm', 1024)} and {ast('of_transformers', 1024, '-sdpa')}; "
+        f"30 s: "
+        f"{ast('ours', 3000, digits=1)} s against {ast('of_timm', 3000, digits=1)} and "
+        f"{ast('of_transformers', 3000, '-sdpa', 1)})",
+        f"{speed['ssamba', 'as published']:.1f} x as fast in a twelfth of the memory",
+        f"with fused attention, {speed['ssamba', 'fair']:.1f} x as fast",
+        f"as published {speed['aum', 'as published']:.1f} x (published: 1.6 x); fair {speed['aum', 'fair']:.1f} x",
+        f"{plain[0]:.1f} against {plain[1]:.1f} ns an element",
+    ]
+
+
+def test_the_page_says_what_was_measured() -> None:
+    assert not missing("results/benchmarks/README.md", benchmark_sentences())
