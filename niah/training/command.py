@@ -27,6 +27,8 @@ from niah.training.data.batch import Clips
 from niah.training.data.clips import SoundClips
 from niah.training.data.labels import SparseLabels
 from niah.training.data.row_store import remove_former_leftovers
+from niah.training.data.shard_clips import BadClips, ShardClips
+from niah.training.data.shard_plan import ShardLayout, ShardPlanner
 from niah.training.data.stored_features import LARGEST_FEATURES_GB, load_features
 from niah.training.data.usable_clips import LARGEST_EXCLUDED_SHARE, usable_clips
 from niah.training.initial_weights import start_from, start_from_imagenet
@@ -94,18 +96,23 @@ def train_recipe(
     cache = _ready_cache(processes, out)
     note = _note if processes.is_first else _silent
 
-    def load(spec: str, limit: int) -> NeedleSet:
-        needles = load_needles(spec, vocabulary=labels, limit=limit or None)
+    bad = BadClips(largest_excluded, _note)
+
+    def usable(needles: NeedleSet) -> NeedleSet:
         return usable_clips(needles, frontend, cache, largest_share=largest_excluded, note=note)
 
-    needles = load(recipe.train, recipe.clips)
-    checked = load(recipe.validation, recipe.validation_clips)
+    needles = load_needles(recipe.train, vocabulary=labels, limit=recipe.clips or None)
+    if not recipe.shuffle_buffer:
+        needles = usable(needles)
+    checked = usable(
+        load_needles(recipe.validation, vocabulary=labels, limit=recipe.validation_clips or None)
+    )
     network = _initial_network(recipe, card, family, len(labels))
     trained = run_loop(
         recipe,
         network,
         frontend,
-        _clips(recipe, needles, frontend, cache, processes, features_gb),
+        _clips(recipe, needles, frontend, cache, processes, features_gb, bad),
         load_features(checked, frontend, cache, share=processes.blocks, largest_gb=features_gb),
         out,
         processes=processes,
@@ -167,10 +174,18 @@ def _clips(
     cache: Path,
     processes: Processes,
     features_gb: float,
-) -> Clips:
+    bad: BadClips,
+) -> Clips | ShardClips:
+    on_device = processes.device.type == "cuda"
     if recipe.pipeline == "waveform":
         labels = SparseLabels.from_needles(needles)
-        return SoundClips(needles, frontend, labels, on_device=processes.device.type == "cuda")
+        if not recipe.shuffle_buffer:
+            return SoundClips(needles, frontend, labels, on_device=on_device)
+        layout = ShardLayout.of_needles(needles)
+        planner = ShardPlanner(
+            recipe, labels, layout, frames=frontend.needle_frames, mels=frontend.mels
+        )
+        return ShardClips(needles, frontend, labels, planner, bad, on_device)
     if not isinstance(frontend, KaldiFrontend):
         raise NiahError(
             f"recipe '{recipe.name}': mixing features is for Kaldi's natural logarithm: set pipeline = \"waveform\""

@@ -8,10 +8,11 @@ that was killed goes on from its last checkpoint as if nothing had happened, and
 import copy
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +29,8 @@ from niah.training.data.augmentation import spec_augment
 from niah.training.data.batch import Batch, Clips, log_mel_of, normalised
 from niah.training.data.batch_plan import BatchPlan, BatchPlanner
 from niah.training.data.clips import FeatureClips
-from niah.training.data.loading import batches
+from niah.training.data.loading import batches, shard_batches
+from niah.training.data.shard_clips import ShardClips
 from niah.training.log import EVENTS, LOG, Events, ProgressLines, append_log, read_log
 from niah.training.losses import DISTILLATION_LOSSES, tagging_loss
 from niah.training.optimiser import learning_rate, make_optimiser, set_learning_rate
@@ -55,7 +57,7 @@ def train(
     recipe: Recipe,
     network: nn.Module,
     frontend: Frontend,
-    clips: Clips,
+    clips: Clips | ShardClips,
     validation: FeatureClips,
     out: Path,
     *,
@@ -102,7 +104,7 @@ class Trainer:
         recipe: Recipe,
         network: nn.Module,
         frontend: Frontend,
-        clips: Clips,
+        clips: Clips | ShardClips,
         validation: FeatureClips,
         out: Path,
         processes: Processes,
@@ -127,8 +129,12 @@ class Trainer:
             self.moving.network if self.moving else None,
             clips_sha256,
         )
-        self.planner = BatchPlanner(
-            recipe, clips.labels, frames=frontend.needle_frames, mels=frontend.mels
+        self.planner = (
+            clips.planner
+            if isinstance(clips, ShardClips)
+            else BatchPlanner(
+                recipe, clips.labels, frames=frontend.needle_frames, mels=frontend.mels
+            )
         )
 
     def fit(self, workers: int) -> Trained:
@@ -158,14 +164,7 @@ class Trainer:
         state, per_epoch = self.state, self.planner.per_epoch
         model = self.processes.shared(self.network)
         began = time.perf_counter()
-        for plan, batch in batches(
-            self.clips,
-            self.planner,
-            first=state.step,
-            share=self.processes.share,
-            workers=workers,
-            device=self.processes.device,
-        ):
+        for plan, batch in self._batches(workers):
             step = state.step
             loss = self._step(model, step, plan, batch)
             state.step += 1
@@ -185,6 +184,19 @@ class Trainer:
                     return
             elif self.recipe.checkpoint_steps and state.step % self.recipe.checkpoint_steps == 0:
                 self._save()
+
+    def _batches(self, workers: int) -> Iterator[tuple[BatchPlan, Batch]]:
+        """Yield the steps that are left with their clips."""
+        step, processes = self.state.step, self.processes
+        options: dict[str, Any] = {
+            "first": step,
+            "share": processes.share,
+            "workers": workers,
+            "device": processes.device,
+        }
+        if isinstance(self.clips, ShardClips):
+            return shard_batches(self.clips, **options)
+        return batches(self.clips, self.planner, **options)
 
     def _step(self, model: nn.Module, step: int, plan: BatchPlan, batch: Batch) -> float:
         """Update the weights once; return the loss, the mean over all processes."""

@@ -26,7 +26,7 @@ EMA = "ema"  # as a teacher: the student's own moving average
 
 
 # Fields that came after the first checkpoints: at their default they are in no fingerprint, so those are still resumed.
-_LATER_FIELDS = ("head_learning_rate", "milestone_factor", "teacher_file")
+_LATER_FIELDS = ("head_learning_rate", "milestone_factor", "teacher_file", "shuffle_buffer")
 # Losses that once were computed otherwise: a run that was begun with the former one is not gone on with.
 _LOSS_VERSIONS = {"l2": 2, "cosine": 2}
 
@@ -87,6 +87,9 @@ class Recipe:
     teacher_file: tuple[
         str, ...
     ] = ()  # a weights file for each teacher, where it is not fetched; "": fetch
+    shuffle_buffer: int = (
+        0  # clips in memory, where shards are read from beginning to end; 0: clips in any order
+    )
     note: str = ""  # for readers: source, published score, what is known to differ
 
     def __post_init__(self) -> None:
@@ -98,6 +101,10 @@ class Recipe:
                 )
         if not all(type(epoch) is int for epoch in self.milestones):
             raise NiahError(f"recipe '{self.name}': milestones must be whole epochs")
+        if self.shuffle_buffer and self.pipeline != "waveform":
+            raise NiahError(
+                f"recipe '{self.name}': shuffle_buffer is of sounds: set pipeline = \"waveform\""
+            )
         if EMA in self.teacher and (len(self.teacher) > 1 or self.teaching == "precomputed"):
             raise NiahError(f"recipe '{self.name}': teacher 'ema' teaches alone, and live")
         for key, fits, range_text in (
@@ -124,6 +131,7 @@ class Recipe:
                 "0 (learning_rate) or more",
             ),
             ("milestone_factor", 0 < self.milestone_factor <= 1, "above 0 and at most 1"),
+            ("shuffle_buffer", self.shuffle_buffer >= 0, "0 (clips in any order) or more"),
             ("teacher_file", self._teacher_files_fit, "one file for each teacher"),
         ):
             if not fits:

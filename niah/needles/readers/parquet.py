@@ -122,7 +122,7 @@ class ShardReader:
         Raises:
             NiahError: a shard that is malformed, or too many rows.
         """
-        file = _opened(shard)
+        file = opened(shard)
         self._n_rows += file.metadata.num_rows
         if self._n_rows > _MOST_ROWS:
             raise NiahError(
@@ -246,7 +246,7 @@ def _cells(file: Any, shard: Path, group: int, names: list[str]) -> Iterator[dic
 
 
 def _has_split_column(shard: Path) -> bool:
-    return parquet_splits.COLUMN in _opened(shard).schema_arrow.names
+    return parquet_splits.COLUMN in opened(shard).schema_arrow.names
 
 
 def _prefixes(shards: list[Path], path: Path) -> dict[Path, str]:
@@ -266,7 +266,15 @@ def _text(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def _opened(shard: Path) -> Any:
+def opened(shard: Path) -> Any:
+    """Open a shard.
+
+    Args:
+        shard: Parquet file.
+
+    Raises:
+        NiahError: it is none.
+    """
     import pyarrow
     import pyarrow.parquet
 
@@ -280,14 +288,24 @@ def _opened(shard: Path) -> Any:
         raise NiahError(f"{shard}: is not a Parquet file ({error})") from error
 
 
+def sound_bytes(batch: Any, row: int) -> bytes | None:
+    """Return the embedded sound of a row; None where it has none.
+
+    Args:
+        batch: Arrow rows of the audio column alone.
+        row: place in it.
+    """
+    audio: Mapping[str, bytes | None] | bytes | None = batch.column(0)[row].as_py()
+    return audio["bytes"] if isinstance(audio, Mapping) else audio
+
+
 @lru_cache(maxsize=1)  # a clip is hashed for the cache, then decoded: one read serves both
 def _audio_bytes(shard: Path, row_group: int, row: int, column: str) -> bytes | None:
-    batches = _opened(shard).iter_batches(
+    batches = opened(shard).iter_batches(
         batch_size=_ROWS_AT_ONCE, row_groups=[row_group], columns=[column]
     )
     for batch in batches:
         if row < batch.num_rows:
-            audio: Mapping[str, bytes | None] | bytes | None = batch.column(0)[row].as_py()
-            return audio["bytes"] if isinstance(audio, Mapping) else audio
+            return sound_bytes(batch, row)
         row -= batch.num_rows
     raise NiahError(f"{shard}: changed while it was in use")

@@ -25,12 +25,16 @@ class Batch:
         log_mel: (b, frames, mels) float32, not normalised; or None.
         sounds: (b, samples) float32, zero-padded, for a filter bank on the device; or None.
         samples: number of real samples of each sound.
+        plan: the plan as it was carried out, where a clip may have been replaced by another one; or None.
+        problems: why clips could not be read, in whose places others are.
     """
 
     targets: Tensor
     log_mel: Tensor | None = None
     sounds: Tensor | None = None
     samples: tuple[int, ...] = ()
+    plan: BatchPlan | None = None
+    problems: tuple[str, ...] = ()
 
     def pin_memory(self) -> "Batch":
         """Return the batch in page-locked memory, from which a GPU copies while it computes (DataLoader's hook)."""
@@ -39,6 +43,8 @@ class Batch:
             None if self.log_mel is None else self.log_mel.pin_memory(),
             None if self.sounds is None else self.sounds.pin_memory(),
             self.samples,
+            self.plan,
+            self.problems,
         )
 
 

@@ -6,6 +6,7 @@ make any step in any order.
 """
 
 from dataclasses import dataclass, fields
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,9 +39,9 @@ class BatchPlan:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def part(self, which: slice) -> "BatchPlan":
+    def part(self, which: slice) -> Self:
         """Return the plan of some of the batch's clips."""
-        return BatchPlan(*(getattr(self, field.name)[which] for field in fields(self)))
+        return type(self)(*(getattr(self, field.name)[which] for field in fields(self)))
 
 
 class BatchPlanner:
@@ -59,13 +60,7 @@ class BatchPlanner:
 
     def __getitem__(self, step: int) -> BatchPlan:
         recipe = self._recipe
-        epoch, batch = divmod(step, self.per_epoch)
-        if self._order[0] != epoch:
-            self._order = epoch, epoch_order(self._n_clips, recipe.seed, epoch, self._chances)
-        first = batch * recipe.batch_size
-        rows = np.sort(
-            self._order[1][first : first + recipe.batch_size]
-        )  # near one another on disk
+        rows = self._rows(*divmod(step, self.per_epoch))
         count = len(rows)
         rng = np.random.Generator(np.random.Philox(key=[recipe.seed, (1 << 40) + step]))
         mixed = rng.random(count) < recipe.mixup_rate
@@ -82,6 +77,14 @@ class BatchPlanner:
             _masks(rng, count, recipe.frequency_mask, self._mels),
             _masks(rng, count, recipe.time_mask, self._frames),
         )
+
+    def _rows(self, epoch: int, batch: int) -> NDArray[np.int64]:
+        """Return the clips of a batch, sorted, since they are near one another on disk then."""
+        recipe = self._recipe
+        if self._order[0] != epoch:
+            self._order = epoch, epoch_order(self._n_clips, recipe.seed, epoch, self._chances)
+        first = batch * recipe.batch_size
+        return np.sort(self._order[1][first : first + recipe.batch_size])
 
 
 def epoch_order(

@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 from niah.errors import NiahError
 from niah.training.data.batch import Batch, Clips
 from niah.training.data.batch_plan import BatchPlan, BatchPlanner
+from niah.training.data.shard_clips import ShardClips, interleaved
 
 
 @dataclass(frozen=True)
@@ -60,3 +61,57 @@ def batches(
         if isinstance(batch, str):
             raise NiahError(batch)
         yield plan, batch
+
+
+@dataclass(frozen=True)
+class _ShardParts(Dataset[Batch | str]):
+    """Item n x parts + k: part k of step n, whose streams one worker reads, and no other worker does."""
+
+    clips: ShardClips
+    share: slice
+    parts: int
+
+    def __getitem__(self, index: int) -> Batch | str:
+        step, part = divmod(index, self.parts)
+        plan = self.clips.planner[step].part(self.share).part(slice(part, None, self.parts))
+        try:
+            return self.clips.batch(plan)
+        except NiahError as error:
+            return str(error)
+
+
+def shard_batches(
+    clips: ShardClips, *, first: int, share: slice, workers: int, device: torch.device
+) -> Iterator[tuple[BatchPlan, Batch]]:
+    """Yield the steps from `first` on with clips that are read from shards in order.
+
+    Args:
+        clips: the shards' clips, with their planner.
+        first: first step.
+        share: rows of each batch that this process takes.
+        workers: processes that read ahead, each some rows of every batch; 0 reads in this one.
+        device: pinned memory serves a CUDA device.
+
+    Raises:
+        NiahError: too many clips that cannot be read.
+    """
+    own = len(range(clips.planner.n_streams)[share])
+    parts = max(1, min(workers, own))
+    loader = DataLoader(
+        _ShardParts(clips, share, parts),
+        batch_size=None,
+        sampler=range(first * parts, len(clips.planner) * parts),
+        num_workers=parts if workers else 0,  # each in turn is given the next item
+        pin_memory=device.type == "cuda",
+    )
+    begun: list[Batch] = []
+    for part in loader:
+        if isinstance(part, str):
+            raise NiahError(part)
+        begun.append(part)
+        if len(begun) == parts:
+            batch = interleaved(begun)
+            begun = []
+            clips.bad.add(batch)
+            assert batch.plan is not None
+            yield batch.plan, batch

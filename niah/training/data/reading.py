@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from niah.audio import AudioError, load
+from niah.needles.needle import LONGEST_CLIP_S
 from niah.training.data.augmentation import Samples
 
 if TYPE_CHECKING:
@@ -29,3 +30,21 @@ def read_samples(source: "Source", sample_rate: int) -> Samples:
         if error.reason != "silent" or read is None:
             raise
         return load(read(), sample_rate, name=source.name, allow_silence=True).samples
+
+
+def decode_samples(content: bytes, sample_rate: int, name: str) -> Samples:
+    """Decode a clip to train on, from a file's bytes; digital silence is allowed.
+
+    Args:
+        content: the file.
+        sample_rate: Hz.
+        name: of the clip, for messages.
+
+    Returns:
+        (samples,) float32.
+
+    Raises:
+        NiahError: it cannot be decoded.
+    """
+    sound = load(content, sample_rate, name=name, longest_s=LONGEST_CLIP_S, allow_silence=True)
+    return sound.samples
