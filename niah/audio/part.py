@@ -52,6 +52,27 @@ def _sought(path: Path, start_s: float, stop_s: float) -> _Decoded | None:
     """Seek and read; None where the file has to be decoded whole, or the part is not there."""
     import soundfile
 
+    stated = stated_frames(path)
+    if stated is None:
+        return None
+    frames, rate = stated
+    start, stop = round(start_s * rate), round(stop_s * rate)
+    if stop > frames + _SLACK_S * rate:
+        return None
+    try:
+        with soundfile.SoundFile(path) as sound:
+            sound.seek(min(start, sound.frames))
+            samples = sound.read(stop - start, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, ValueError, TypeError, RuntimeError, OSError):
+        return None
+    is_whole = len(samples) >= stop - start - _SLACK_S * rate
+    return (samples, rate) if is_whole and len(samples) else None
+
+
+def stated_frames(path: Path) -> tuple[int, int] | None:
+    """Return the (frames, rate in Hz) that a header states, where it can be believed; else None."""
+    import soundfile
+
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
@@ -60,16 +81,9 @@ def _sought(path: Path, start_s: float, stop_s: float) -> _Decoded | None:
             is_plain = sound.subtype in _PLAIN and containers.states_length(
                 head, path.stat().st_size
             )
-            rate = sound.samplerate
-            start, stop = round(start_s * rate), round(stop_s * rate)
-            if not (is_flac or is_plain) or stop > sound.frames + _SLACK_S * rate:
-                return None
-            sound.seek(min(start, sound.frames))
-            samples = sound.read(stop - start, dtype="float32", always_2d=True)
+            return (sound.frames, sound.samplerate) if is_flac or is_plain else None
     except (soundfile.LibsndfileError, ValueError, TypeError, RuntimeError, OSError):
         return None
-    is_whole = len(samples) >= stop - start - _SLACK_S * rate
-    return (samples, rate) if is_whole and len(samples) else None
 
 
 def _part_of_whole(path: Path, name: str, start_s: float, stop_s: float) -> _Decoded:

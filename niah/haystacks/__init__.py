@@ -10,7 +10,15 @@ segments            the parts of a bank that one clip's noise consists of
 clip_noise          one clip's noise at its level, as features or as samples
 """
 
-from niah.haystacks.builders import babble, gaussian, official_babble, recording, silence, zero
+from niah.haystacks.builders import (
+    babble,
+    gaussian,
+    official_babble,
+    own,
+    recording,
+    silence,
+    zero,
+)
 from niah.haystacks.haystack import Haystack
 from niah.haystacks.loading import load_haystack
 from niah.haystacks.naming import distinct_names
@@ -22,6 +30,7 @@ __all__ = [
     "gaussian",
     "load_haystack",
     "official_babble",
+    "own",
     "recording",
     "silence",
     "zero",

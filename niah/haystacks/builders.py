@@ -47,6 +47,11 @@ def silence(card: HaystackCard, *, babble: Path | None, seed: int) -> Haystack: 
     return Haystack(card.name, "silence", _fingerprint("silence"), card.contains)
 
 
+def own(card: HaystackCard, *, babble: Path | None, seed: int) -> Haystack:  # noqa: ARG001
+    """Build the needles' own recordings: what is around an annotated event is not known before its needle is."""
+    return Haystack(card.name, "own", _fingerprint("own-1"), card.contains)
+
+
 def gaussian(card: HaystackCard, *, babble: Path | None, seed: int) -> Haystack:  # noqa: ARG001
     """Build white Gaussian noise, counter-based."""
     noise = GaussianNoise("niah-gaussian-1", seed, card.name)

@@ -12,15 +12,16 @@ from niah.haystacks.sources import Sound
 class Haystack:
     """A constant or a sound to hide needles in.
 
-    `fill` "zero" is 0 after normalisation (the data set's mean log-mel), "silence" is digital
-    silence (log eps, normalised), "noise" takes its frames from `sound`. `contains` lists the AudioSet
-    MIDs that are audible in it. `longer_name` also has the folder of its file, for use where another haystack has the
-    same name; "" if it comes from no file. `tiled` sounds are played from their first sample for every clip under
-    `dass-v1`, as the official `dataloader_niah.py` does with its babble file.
+    `fill` "zero" is 0 after normalisation (the data set's mean log-mel, not silence), "silence" is digital silence
+    (log eps, normalised), "noise" takes its frames from `sound`, "own" from the needle's own recording
+    (`niah.scenes.own`). `contains` lists the AudioSet MIDs that are audible in it. `longer_name` also has the folder of
+    its file, for use where another haystack has the same name; "" if it comes from no file. `tiled` sounds are played
+    from their first sample for every clip under `dass-v1`, as the official `dataloader_niah.py` does with its babble
+    file.
     """
 
     name: str
-    fill: Literal["zero", "silence", "noise"]
+    fill: Literal["zero", "silence", "noise", "own"]
     fingerprint: str
     contains: tuple[str, ...] = ()
     tiled: bool = False

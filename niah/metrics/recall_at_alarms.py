@@ -11,17 +11,20 @@ Resampling: a draw takes recordings with all their scenes, those with the needle
 two scenes hold the same stretch of the haystack at the same level. t_c is determined anew in each draw, at the same
 share of alarms, a m / n rounded for a draw of m scenes, so that the uncertainty of both is in the interval. A constant
 haystack has one needle-free scene, whose logits are thresholds without any uncertainty.
+
+Where c is truly in some of the scenes without the needle, as in natural recordings, these do not count for c: with n_c
+others, floor(a n_c / n) of them may be alarms.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import ceil, nan, sqrt
+from math import ceil, floor, nan, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
 from niah.errors import NiahError
-from niah.metrics.average_precision import Float64, Scores, Targets, validate
+from niah.metrics.average_precision import Float64, Mask, Scores, Targets, validate
 from niah.metrics.draws import LEFT_OUT, drawn, group_count, group_indices, left_out
 from niah.metrics.resampling import (
     DRAWS,
@@ -32,6 +35,7 @@ from niah.metrics.resampling import (
 )
 from niah.metrics.weighted_precision import Counts
 
+_ROUNDING = 1e-9
 _SPARE = (
     10.0,
     30,
@@ -47,12 +51,14 @@ class _ClassScores:
         falling: their logits, (n,).
         positives: clips that have the class, (p,).
         logits: of these clips' scenes with the needle, (p,).
+        share: of the needle-free scenes that count for the class, n_c / n.
     """
 
     order: NDArray[np.intp]
     falling: Scores
     positives: NDArray[np.intp]
     logits: Scores
+    share: float = 1.0
 
 
 def recall_at_alarms(
@@ -63,6 +69,7 @@ def recall_at_alarms(
     *,
     groups: Sequence[str] | None = None,
     counted: NDArray[np.bool_] | None = None,
+    free_excluded: Mask | None = None,
     draws: int = DRAWS,
     seed: int = SEED,
 ) -> list[Resampled]:
@@ -75,6 +82,7 @@ def recall_at_alarms(
         allowed: numbers of needle-free scenes that may be alarms, for each class.
         groups: the recording of each clip, (clips,); None if each clip is its own.
         counted: (classes,) bool, classes that count; None for all.
+        free_excluded: (clips, classes) bool, needle-free scenes that a class is truly in; None for none.
         draws: number of drawn lists.
         seed: of the draws.
 
@@ -93,6 +101,8 @@ def recall_at_alarms(
     if any(not 0 <= each < len(free) for each in allowed):
         raise NiahError(f"allowed alarms must be 0 to {len(free) - 1} but are {list(allowed)}")
     scored = targets.any(axis=0) & (True if counted is None else counted)
+    if free_excluded is not None:
+        free = np.where(free_excluded, -np.inf, free)  # below every threshold
     parts = [_class_scores(targets[:, c], logits[:, c], free[:, c]) for c in np.flatnonzero(scored)]
     of = group_indices(groups, clips)
     block = max(1, PLAIN_BLOCK_BYTES // (4 * max(clips, 1)))
@@ -120,7 +130,8 @@ def class_thresholds(free: Scores, allowed: int) -> Scores:
 def _class_scores(hits: NDArray[np.bool_], logits: Scores, free: Scores) -> _ClassScores:
     order = np.argsort(-free, kind="stable")
     positives = np.flatnonzero(hits)
-    return _ClassScores(order, free[order], positives, logits[positives])
+    share = float(np.isfinite(free).mean())
+    return _ClassScores(order, free[order], positives, logits[positives], share)
 
 
 def _recalls(
@@ -135,14 +146,14 @@ def _block_recalls(
 ) -> Float64:
     clips, lists = counts.shape
     share = counts.sum(axis=0) / clips  # of the whole list's length, 1 without groups
-    most = [np.rint(each * share).astype(np.int64) for each in allowed]
     total, classes = np.zeros((len(allowed), lists)), np.zeros(lists)
     for part in parts:
         weights = counts[part.positives]
         positives = weights.sum(axis=0)
         present = positives > 0
         classes += present
-        for row, limits in enumerate(most):
+        for row, alarms in enumerate(allowed):
+            limits = np.rint(floor(alarms * part.share + _ROUNDING) * share).astype(np.int64)
             above = part.logits[:, None] > _thresholds(part, counts, limits)
             hits = (weights * above).sum(axis=0)
             total[row, present] += hits[present] / positives[present]

@@ -22,6 +22,7 @@ from niah.diagnosis.false_alarms.table import recall_table
 from niah.diagnosis.localisation import figure as localisation
 from niah.diagnosis.localisation.table import localisation_table
 from niah.diagnosis.localisation.table import read as located
+from niah.diagnosis.natural.tables import natural_tables
 from niah.diagnosis.several_needles import figure as several_needles
 from niah.diagnosis.several_needles import rows as several_rows
 from niah.diagnosis.several_needles.measure import measure as measure_several
@@ -168,6 +169,7 @@ def _further(
         overlap_table(run, cells),
         calibration_table(run, cells),
         localisation_table(located(run.path)),
+        *natural_tables(run, cells),
         *control_tables(run, cells),
         *statements(run.run_json().get("presets", [])),
     )

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+OWN = "own"  # the haystack of crops of the needle's own recording
 MOST_SOUNDS = 10_000  # needles or distractors in one scene
 NEEDLE_FREE, SHAM = CONTROLS = ("needle-free", "sham")
 LEVELS = ("surround", "mix")
@@ -150,8 +151,10 @@ ARRANGING_AXES = tuple(name for name, axis in AXES.items() if axis.arranges)
 
 
 def is_noise_base(row: Mapping[str, Any]) -> bool:
-    """Return whether a row is the shortest scene with noise in it: the needle alone (10 s), mixed at an SNR.
+    """Return whether a row is the shortest scene with sound in it: the needle alone (10 s) mixed at an SNR, or 10 s of
+    its own recording.
 
     It separates the cost of masking from that of length, and is no point of a curve over lengths.
     """
-    return row["length_s"] == 10 and row["snr_db"] is not None and not row.get("control")
+    in_sound = row["snr_db"] is not None or row.get("haystack") == OWN
+    return row["length_s"] == 10 and in_sound and not row.get("control")

@@ -26,7 +26,7 @@ from niah.metrics import average_precision as metrics
 from niah.metrics.average_precision import Mask, Scores, Targets
 from niah.metrics.drop import intervals
 from niah.metrics.resampling import DRAWS, SEED, Resampled, resample
-from niah.records.axes import AXES, NEEDLE_FREE, is_noise_base
+from niah.records.axes import AXES, NEEDLE_FREE, OWN, is_noise_base
 from niah.records.naming import pool_of
 from niah.records.random_weights import random_models
 from niah.records.schema import BASE_LENGTH_S, METRIC_COLUMNS, OPTIONAL_METRICS, Row
@@ -184,7 +184,8 @@ class _Beside:
 
     def of(self, row: Row) -> tuple[Row | None, Row | None, Row | None]:
         """Return base, noise base and needle-free cell, None where there is none."""
-        in_noise, place = row["snr_db"] is not None, noise_key(row)
+        in_noise = row["snr_db"] is not None or row["haystack"] == OWN
+        place = noise_key(row)
         longer = row["length_s"] != BASE_LENGTH_S or is_noise_base(row)
         noise_base = self.mixed.get(place, self.shortest.get(_scene_key(row)))
         return (

@@ -341,5 +341,9 @@ class SceneBuilder:
             self._noise.fill(rows, noise, first)
         elif self.haystack.fill == "zero":
             rows[:] = torch.tensor(self.frontend.zero_row)
+        elif self.haystack.fill == "own":
+            raise NiahError(
+                f"haystack '{self.haystack.name}' is the needles' own recordings, which only `niah run` has"
+            )
         else:
             rows.fill_(self.frontend.silence)

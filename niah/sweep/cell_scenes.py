@@ -20,6 +20,7 @@ from niah.records.axes import AXES, SHAM
 from niah.records.schema import Value
 from niah.scenes.builder import Piece, SceneBuilder
 from niah.scenes.lazy import Scene
+from niah.scenes.own import OwnRecordings
 from niah.sweep.options import RunOptions
 from niah.sweep.plan import Cell, piece_frames
 
@@ -34,6 +35,7 @@ class Scenes:
     _builders: dict[tuple[str, str], SceneBuilder] = field(default_factory=dict)
     _chooser: Distractors | None = None
     _company: Companions | None = None
+    _own: OwnRecordings | None = None
 
     def builder(self, haystack: str, level: str | None = None) -> SceneBuilder:
         """Return the scene builder of a haystack at a level.
@@ -90,6 +92,12 @@ class Scenes:
             for index in clips:
                 yield Scene.of_rows(prepared.features(index).features)
             return
+        if self.is_own(cell):
+            own = self.own(prepared.needles)
+            for index in clips:
+                start_s = self._own_start_s(cell, own, index)
+                yield own.scene(self.frontend, index, start_s, cell.length_s)
+            return
         builder = self.builder(cell.haystack, cell.level)
         for index in clips:
             needle = prepared.needles.needles[index]
@@ -141,11 +149,33 @@ class Scenes:
             determinants["noise_seed"] = options.seed_of_noise
         if options.needle_part != FIRST:
             determinants["needle_part"] = options.needle_part
+        if self.is_own(cell):
+            determinants["own_recordings"] = self.own(needles).fingerprint
         return determinants
 
     def same_for_all(self, cell: Cell) -> bool:
         """Return whether every clip's scene is the same: a constant without its needle."""
-        return cell.control is not None and not self.haystacks[cell.haystack].needs_snr
+        is_constant = not self.haystacks[cell.haystack].needs_snr and not self.is_own(cell)
+        return cell.control is not None and is_constant
+
+    def is_own(self, cell: Cell) -> bool:
+        """Return whether a cell's scenes are crops of the needles' own recordings."""
+        return not cell.is_base and self.haystacks[cell.haystack].fill == "own"
+
+    def own(self, needles: NeedleSet) -> OwnRecordings:
+        """Return the needles' recordings.
+
+        Raises:
+            NiahError: a needle is no annotated event.
+        """
+        if self._own is None or self._own.needles is not needles:
+            self._own = OwnRecordings(needles)
+        return self._own
+
+    def _own_start_s(self, cell: Cell, own: OwnRecordings, index: int) -> float:
+        if cell.control:
+            return own.free_start_s(index, cell.length_s)
+        return own.start_s(index, cell.length_s, cell.position or 0.0)
 
     def distractor_labels(self, cell: Cell, prepared: PreparedNeedles) -> list[tuple[str, ...]]:
         """Return the labels of the other clips in every clip's scene, in order; empty where the cell has none.
@@ -155,6 +185,10 @@ class Scenes:
             prepared: the run's clips.
         """
         labels: list[tuple[str, ...]] = [()] * len(prepared)
+        if self.is_own(cell):
+            own = self.own(prepared.needles)
+            starts = [self._own_start_s(cell, own, index) for index in range(len(prepared))]
+            return [own.labels(i, start_s, cell.length_s) for i, start_s in enumerate(starts)]
         if cell.distractors:
             chooser = self._distractors(prepared)
             labels = [chooser.labels(index, cell.distractors) for index in range(len(prepared))]

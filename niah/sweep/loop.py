@@ -12,9 +12,11 @@ from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from niah.records.axes import OWN
 from niah.records.run_directory import RunDirectory
 from niah.records.summarise import summarise
 from niah.records.workers import ENDED
+from niah.scenes.own import OwnRecordings
 from niah.sweep.evaluator import ModelEvaluator
 from niah.sweep.models import ModelSpec
 from niah.sweep.options import RunOptions
@@ -134,10 +136,12 @@ def open_run(setup: EvalSetup, note: Note) -> RunDirectory:
 
 def _added(setup: EvalSetup) -> dict[str, Any]:
     """Entries that each part of a run adds to run.json: its preset; its haystacks, with the labels audible in them."""
-    contained = {
+    contained: dict[str, dict[str, Any]] = {
         each.name: {"contains": list(each.contains), "sha256": each.fingerprint}
         for each in setup.haystacks.values()
     }
+    if OWN in contained:
+        contained[OWN]["recordings"] = OwnRecordings(setup.clips).durations
     return {"presets": [*filter(None, [setup.options.preset])], "haystacks": contained}
 
 

@@ -19,7 +19,7 @@ from niah.placement import (
     scene_frames,
 )
 from niah.randomness import check_seed
-from niah.records.axes import AXES, NEEDLE_FREE, Axis
+from niah.records.axes import AXES, NEEDLE_FREE, OWN, Axis
 from niah.records.schema import BASE_LENGTH_S
 from niah.system.devices import check_device_name, check_dtype_name
 
@@ -177,6 +177,8 @@ class RunOptions:
             if not getattr(self, name):
                 raise NiahError(f"give at least one of {name}")
         check_part(self.needle_part)
+        if OWN in self.haystacks and self.protocol == "dass-v1":
+            raise NiahError("haystack 'own' is not part of dass-v1: add --protocol niah-v2")
         for position in self.positions:
             check_position(position)
         for length in self.lengths_s:
@@ -186,6 +188,8 @@ class RunOptions:
                     f"length {length:g} s: below 10 s, the needle's loudest stretch, is not part of dass-v1: "
                     "add --protocol niah-v2, or did you give minutes?"
                 )
+            if length < BASE_LENGTH_S and OWN in self.haystacks:
+                raise NiahError(f"length {length:g} s: crops for --haystack own begin at 10 s")
         for snr_db in self.snrs_db:
             check_snr(snr_db)
         for per_hour in self.false_alarms:

@@ -30,7 +30,7 @@ from typing import Any
 
 from niah.errors import NiahError
 from niah.placement import CURRENT_NIAH, FRAMES_PER_SECOND, arrange, scene_frames
-from niah.records.axes import ARRANGING_AXES, AXES, NEEDLE_FREE, SHAM, Axes
+from niah.records.axes import ARRANGING_AXES, AXES, NEEDLE_FREE, OWN, SHAM, Axes
 from niah.records.naming import NO_HAYSTACK, axes_name
 from niah.records.schema import BASE_LENGTH_S
 from niah.sweep.options import CONSTANT_HAYSTACKS, RunOptions
@@ -125,6 +125,8 @@ def long_windows(options: RunOptions) -> list[str]:
 
 def _cells_of(options: RunOptions, model: str) -> Iterator[Cell]:
     yield Cell(model, NO_HAYSTACK, BASE_LENGTH_S)
+    if OWN in options.haystacks:
+        yield Cell(model, OWN, BASE_LENGTH_S)
     if (
         options.protocol == CURRENT_NIAH
     ):  # the same in each noise, so that masking and length are apart
@@ -136,6 +138,8 @@ def _cells_of(options: RunOptions, model: str) -> Iterator[Cell]:
             if length != BASE_LENGTH_S:
                 for position in dict.fromkeys(options.positions):
                     cells = _arranged(options, replace(plain, position=position))
+                    if plain.haystack == OWN:  # its events lie where they lie
+                        cells = iter([replace(plain, position=position)])
                     yield from (cell for cell in cells if _fits(cell, options.protocol))
             yield from _controls(options, plain)
 
@@ -143,7 +147,7 @@ def _cells_of(options: RunOptions, model: str) -> Iterator[Cell]:
 def _places(options: RunOptions, model: str, length_s: float) -> Iterator[Cell]:
     """Iterate over haystack x SNR x level of one length."""
     for haystack in dict.fromkeys(options.haystacks):
-        constant = haystack in CONSTANT_HAYSTACKS
+        constant = haystack in (*CONSTANT_HAYSTACKS, OWN)
         snrs: Sequence[float | None] = (None,) if constant else options.snrs_db
         levels = (options.own_level,) if constant else options.levels
         for snr in dict.fromkeys(snrs):
@@ -167,7 +171,7 @@ def _controls(options: RunOptions, place: Cell) -> Iterator[Cell]:
     a cell a position, with another part of the haystack in the needle's place; a constant has no seam, so no sham."""
     if options.has_needle_free:
         yield replace(place, control=NEEDLE_FREE)
-    seams = place.haystack not in CONSTANT_HAYSTACKS and place.length_s > BASE_LENGTH_S
+    seams = place.haystack not in (*CONSTANT_HAYSTACKS, OWN) and place.length_s > BASE_LENGTH_S
     if SHAM in options.controls and seams:
         for position in dict.fromkeys(options.positions):
             yield replace(place, position=position, control=SHAM)

@@ -29,8 +29,10 @@ from niah.needles.needle_part import FIRST, with_part
 from niah.needles.prepared import prepare_alike
 from niah.placement import CURRENT_NIAH
 from niah.records.run_directory import RunDirectory
+from niah.records.schema import BASE_LENGTH_S
 from niah.scan.availability import check_available, other_than_auto
 from niah.scenes.levels import check_playable, needs_waveforms
+from niah.scenes.own import OwnRecordings
 from niah.sweep.cell_scenes import Scenes
 from niah.sweep.loaded_model import LoadedModel
 from niah.sweep.models import ModelSpec, notes_on_labels, resolve_models, shared_labels
@@ -72,6 +74,9 @@ class EvalSetup:
         self.options = replace(options, needles=spec)
         needles = self._needles(is_default=not options.needles)
         self.haystacks = self._named_haystacks()
+        if any(haystack.fill == "own" for haystack in self.haystacks.values()):
+            longest_s = max(BASE_LENGTH_S, *self.options.lengths_s)
+            needles = OwnRecordings(needles).long_enough(longest_s)
         self.device = choose_device(options.device)
         check_available(options.kernel, self.device)
         self._scenes = self._checked_scenes()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from niah.errors import NiahError
-from niah.records.axes import MASKING_AXES, is_noise_base
+from niah.records.axes import MASKING_AXES, OWN, is_noise_base
 from niah.records.naming import NO_HAYSTACK, Point, axes_name, pool_of, scene_name, window_name
 from niah.records.schema import BASE_LENGTH_S
 from niah.tables.positions import needle_position
@@ -167,6 +167,7 @@ def _refuse_mixed(cells: "pd.DataFrame") -> None:
     whole = cells
     for name in MASKING_AXES:  # of other clips, whose labels are masked: their chance differs
         whole = whole[whole[name].isna()] if name in whole else whole
+    whole = whole[whole["haystack"] != OWN]
     for column in SAME_CLIPS:
         levels = sorted({f"{float(value):.6g}" for value in whole[column].dropna()})
         if len(levels) > 1:

@@ -147,7 +147,7 @@ def test_bank_of_an_endless_sound_is_bounded() -> None:
 
 def test_every_card_builds_or_says_what_it_needs() -> None:
     names = {card.name for card in cards.haystack_cards()}
-    assert names == {"babble", "babble-official", "gaussian", "silence", "zero"}
+    assert names == {"babble", "babble-official", "gaussian", "own", "silence", "zero"}
     for name in ("gaussian", "silence", "zero", "babble"):
         haystack = load_haystack(name)
         assert haystack.needs_snr == (name in ("gaussian", "babble"))

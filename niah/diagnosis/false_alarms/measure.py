@@ -6,6 +6,8 @@ count: naming them is right.
 
     resolved        r H >= 3.69: fewer hours cannot show that the true rate is as low as r (`niah.metrics.poisson`)
     too few hours   the row says how many more are needed; nothing is extrapolated
+    own recordings  (`--haystack own`) scenes without the needle may hold other events, which do not count for their
+                    classes; recall averages the classes whose own hours resolve r. Hours are those of different sound
     every scene     r L >= 3600 s: a scene of L seconds is one decision, so that all of them may be alarms
     one scene       a constant haystack has one needle-free scene. Whatever scores above it is told from it at any rate
 
@@ -15,7 +17,7 @@ At 10 s the scene with a needle is the needle alone in the same noise if that wa
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import floor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +34,7 @@ from niah.errors import NiahError
 from niah.metrics.poisson import hours_needed, rate_interval
 from niah.metrics.recall_at_alarms import recall_at_alarms
 from niah.metrics.resampling import Resampled
-from niah.records.axes import NEEDLE_FREE, is_noise_base
+from niah.records.axes import NEEDLE_FREE, OWN, is_noise_base
 from niah.records.naming import Point
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import BASE_LENGTH_S
@@ -53,18 +55,28 @@ class Allowance:
 
     Attributes:
         per_hour: the rate, alarms an hour and class.
-        scenes: number of different needle-free scenes.
-        hours: their sound in hours.
+        scenes: number of needle-free scenes.
+        length_s: seconds of a scene.
+        hours: of different sound in them.
         outcome: see the module's docstring.
     """
 
     per_hour: float
     scenes: int
+    length_s: float
     hours: float
     outcome: str
 
     @classmethod
-    def of(cls, per_hour: float, scenes: int, length_s: float, *, is_constant: bool) -> "Allowance":
+    def of(
+        cls,
+        per_hour: float,
+        scenes: int,
+        length_s: float,
+        *,
+        is_constant: bool = False,
+        hours: float | None = None,
+    ) -> "Allowance":
         """Return what a rate allows.
 
         Args:
@@ -72,8 +84,10 @@ class Allowance:
             scenes: number of different needle-free scenes.
             length_s: seconds of a scene.
             is_constant: whether the haystack is a constant.
+            hours: of different sound in the scenes; None where no two of them share any.
         """
-        hours = scenes * length_s / HOUR_S
+        if hours is None:
+            hours = scenes * length_s / HOUR_S
         if per_hour * length_s >= HOUR_S * (1 - _ROUNDING):
             outcome = EVERY_SCENE
         elif is_constant:
@@ -82,7 +96,7 @@ class Allowance:
             outcome = FEW_HOURS
         else:
             outcome = RESOLVED
-        return cls(per_hour, scenes, hours, outcome)
+        return cls(per_hour, scenes, length_s, hours, outcome)
 
     @property
     def is_scored(self) -> bool:
@@ -94,12 +108,15 @@ class Allowance:
         """Return the scenes that may be alarms of a class."""
         if self.outcome == ONE_SCENE:
             return 0
-        return min(self.scenes, floor(self.per_hour * self.hours + _ROUNDING))
+        hours = self.scenes * self.length_s / HOUR_S
+        return min(self.scenes, floor(self.per_hour * hours + _ROUNDING))
 
     @property
     def rate_interval(self) -> tuple[float, float]:
         """Return the 95 % bounds of the true rate, alarms an hour; 0 for the one scene of a constant."""
-        return (0.0, 0.0) if self.outcome == ONE_SCENE else rate_interval(self.alarms, self.hours)
+        if self.outcome == ONE_SCENE:
+            return 0.0, 0.0
+        return rate_interval(floor(self.per_hour * self.hours + _ROUNDING), self.hours)
 
     @property
     def more_hours(self) -> float:
@@ -163,17 +180,22 @@ class _Measure:
                 f"cell {point['cell']} and its scenes without a needle, {free['cell']}, in {self.run.path} are of "
                 "different clips: run both again in a new folder"
             )
-        is_constant = free["snr_db"] is None
+        is_own = free["haystack"] == OWN
+        is_constant = free["snr_db"] is None and not is_own
         scenes = 1 if is_constant else len(empty.ids)
         length_s = float(free["length_s"])
+        hours = self._own_hours(length_s) if is_own else None
         allowances = [
-            Allowance.of(rate, scenes, length_s, is_constant=is_constant) for rate in self.rates
+            Allowance.of(rate, scenes, length_s, is_constant=is_constant, hours=hours)
+            for rate in self.rates
         ]
         counted = ~contained_classes(clips.classes, labels_in(free["haystack"], self.provenance))
-        recalls = self._recalls(clips, empty, allowances, counted)
-        classes = int((clips.targets.any(axis=0) & counted).sum())
         for allowance in allowances:
-            recall = recalls.get(allowance.alarms) if allowance.is_scored else None
+            resolved = counted
+            if is_own:  # each class by the hours without it
+                own_hours = allowance.hours * (1.0 - empty.excluded.mean(axis=0))
+                resolved = counted & (own_hours >= hours_needed(allowance.per_hour))
+            recall = _recall(clips, empty, allowance, resolved)
             low, high = (None, None) if recall is None else recall.unit_interval()
             rate_lo, rate_hi = allowance.rate_interval
             yield RecallAtRate(
@@ -195,26 +217,34 @@ class _Measure:
                 rate_hi=rate_hi,
                 outcome=allowance.outcome,
                 more_hours=allowance.more_hours,
-                classes=classes,
+                classes=int((clips.targets.any(axis=0) & resolved).sum()),
                 recall=None if recall is None else recall.estimate,
                 recall_lo=low,
                 recall_hi=high,
             )
 
-    def _recalls(
-        self,
-        clips: ClipScores,
-        empty: ClipScores,
-        allowances: Sequence[Allowance],
-        counted: NDArray[np.bool_],
-    ) -> dict[int, Resampled]:
-        """Return the recall by the number of allowed alarms; none where no class counts."""
-        allowed = sorted({each.alarms for each in allowances if each.is_scored})
-        if not allowed or not (clips.targets.any(axis=0) & counted).any():
-            return {}
-        is_constant = allowances[0].scenes == 1
-        free: Any = empty.logits[:1] if is_constant else empty.logits
-        recalls = recall_at_alarms(
-            clips.targets, clips.logits, free, allowed, groups=clips.groups, counted=counted
-        )
-        return dict(zip(allowed, recalls, strict=True))
+    def _own_hours(self, length_s: float) -> float | None:
+        """Return the hours of different sound in stretches of the needles' recordings; None if it is not stored."""
+        stated = self.provenance.get("haystacks", {}).get(OWN, {}).get("recordings")
+        if not stated:
+            return None
+        return float(sum(min(clips * length_s, seconds) for clips, seconds in stated) / HOUR_S)
+
+
+def _recall(
+    clips: ClipScores, empty: ClipScores, allowance: Allowance, counted: NDArray[np.bool_]
+) -> Resampled | None:
+    """Return the recall; None without a threshold, or where no class counts."""
+    if not allowance.is_scored or not (clips.targets.any(axis=0) & counted).any():
+        return None
+    is_constant = allowance.outcome == ONE_SCENE
+    (recall,) = recall_at_alarms(
+        clips.targets,
+        clips.logits,
+        empty.logits[:1] if is_constant else empty.logits,
+        [allowance.alarms],
+        groups=clips.groups,
+        counted=counted,
+        free_excluded=empty.excluded if empty.excluded.any() else None,
+    )
+    return recall

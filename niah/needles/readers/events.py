@@ -7,9 +7,10 @@ independent: they are a group.
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from niah.audio import Waveform, digest
 from niah.audio.part import load_part
@@ -37,13 +38,22 @@ class Event:
         return min(self.offset_s, self.onset_s + LONGEST_S)
 
 
+class Annotated(NamedTuple):
+    """One annotation of a recording: its times in seconds, and its labels of the vocabulary."""
+
+    onset_s: float
+    offset_s: float
+    labels: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class EventSource:
-    """The part of a recording in which an event is."""
+    """The part of a recording in which an event is; `annotated` are all events of the recording."""
 
     recording: Path
     onset_s: float
     stop_s: float
+    annotated: tuple[Annotated, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -84,10 +94,15 @@ def needles_of_events(
     entries: dict[tuple[Path, float, float], NeedleRow] = {}
     for recording, its_events in by_recording.items():
         its_events.sort(key=lambda event: event.onset_s)
+        every = tuple(
+            Annotated(event.onset_s, event.offset_s, ids_of[event])
+            for event in its_events
+            if ids_of[event]
+        )
         for event in its_events:
             key = recording, event.onset_s, event.offset_s
             if ids_of[event] and key not in entries:
-                entries[key] = _needle(event, its_events, ids_of)
+                entries[key] = _needle(event, its_events, ids_of, every)
     n_labelled = sum(bool(ids) for ids in ids_of.values())
     labels.check_any(list(entries.values()))
     n_long = sum(event.offset_s > event.stop_s for event in ids_of if ids_of[event])
@@ -104,9 +119,17 @@ def needles_of_events(
 
 
 def _needle(
-    event: Event, others: Sequence[Event], ids_of: dict[Event, tuple[str, ...]]
+    event: Event,
+    others: Sequence[Event],
+    ids_of: dict[Event, tuple[str, ...]],
+    every: tuple[Annotated, ...],
 ) -> NeedleRow:
-    heard = [other for other in others if other is not event and _is_heard(other, event)]
+    span = event.onset_s, event.stop_s
+    heard = [
+        other
+        for other in others
+        if other is not event and is_heard(other.onset_s, other.offset_s, *span)
+    ]
     ids = dict.fromkeys(id_ for each in (event, *heard) for id_ in ids_of[each])
     times = f"{event.onset_s:.3f}-{event.offset_s:.3f}"
     recording = event.recording
@@ -114,16 +137,16 @@ def _needle(
         f"{recording.stem}_{times}",
         f"{recording.parent.name}/{recording.name}_{times}",
         tuple(ids),
-        EventSource(recording, event.onset_s, event.stop_s),
+        EventSource(recording, *span, every),
         event.where,
         f"{recording.parent.name}/{recording.name}",
     )
 
 
-def _is_heard(other: Event, event: Event) -> bool:
-    """Return whether another event lies in what is hidden, as far as `HEARD_S` says."""
-    shared_s = min(other.offset_s, event.stop_s) - max(other.onset_s, event.onset_s)
-    return shared_s > 0 and shared_s >= min(HEARD_S, other.offset_s - other.onset_s) - 1e-9
+def is_heard(onset_s: float, offset_s: float, start_s: float, stop_s: float) -> bool:
+    """Return whether an event lies in a span, as far as `HEARD_S` says; all times in seconds."""
+    shared_s = min(offset_s, stop_s) - max(onset_s, start_s)
+    return shared_s > 0 and shared_s >= min(HEARD_S, offset_s - onset_s) - 1e-9
 
 
 @lru_cache(maxsize=256)  # a recording has many events
