@@ -70,7 +70,7 @@ def publish(options: PublishOptions, now: Callable[[], float] = time.time) -> li
     written: list[Path] = []
     for form in options.forms:
         if form == "results":
-            written += results_folder.copy_run(run.path, options.out / "results")
+            written += results_folder.copy_run(run.path, results_folder.folder_in(options.out))
         elif form == "bibtex":
             text = f"{method_paragraph(cells, provenance)}\n"
             written.append(_write(options.out / "method.txt", text))

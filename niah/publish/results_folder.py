@@ -43,6 +43,14 @@ jobs:
 """
 
 
+WORKFLOW_FILE = Path(".github", "workflows", "results.yml")
+
+
+def folder_in(out: Path) -> Path:
+    """Return the repository of results: `out` itself where it is one already, else its folder `results`."""
+    return out if (out / WORKFLOW_FILE).is_file() else out / "results"
+
+
 def copy_run(run: Path, folder: Path) -> Iterator[Path]:
     """Copy a run into `folder`/runs/NAME, and write the workflow beside it.
 
@@ -62,7 +70,7 @@ def copy_run(run: Path, folder: Path) -> Iterator[Path]:
             place.parent.mkdir(exist_ok=True)
             shutil.copyfile(file, place)
         yield target
-        workflow = folder / ".github" / "workflows" / "results.yml"
+        workflow = folder / WORKFLOW_FILE
         workflow.parent.mkdir(parents=True, exist_ok=True)
         with atomic.atomic_write(workflow) as stream:
             stream.write(WORKFLOW.encode())

@@ -143,6 +143,9 @@ def test_the_results_folder_is_read_as_the_run_is(options: PublishOptions, tmp_p
     steps = [step.get("run", "") for step in workflow["jobs"]["check"]["steps"]]
     assert any("niah leaderboard runs --verify --out site" in step for step in steps)
     assert workflow["permissions"] == {"contents": "read"}
+    again = publish(replace(options, forms=("results",), out=folder))  # into the repository itself
+    assert again[0] == folder / "runs" / RUN.name
+    assert not (folder / "results").exists()
 
 
 @pytest.mark.parametrize(
