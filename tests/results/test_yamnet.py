@@ -8,6 +8,7 @@ import pytest
 
 from niah.adapters.packaged import package_path
 from niah.cards import find_model
+from niah.pages.leaderboard.systems import as_own_pooling
 
 RESULTS = Path(__file__).resolve().parents[2] / "results" / "yamnet-esc50"
 RUNS = ("niah-v2.1", "dass-v1")
@@ -47,3 +48,13 @@ def test_no_sound_and_no_weights_are_in_it() -> None:
         assert card.weights[name].package == package
         path = package_path(card.weights[name])
         assert path is None or not path.is_relative_to(RESULTS.parents[1])
+
+
+@pytest.mark.parametrize("model", ["yamnet", "yamnet-float"])
+def test_the_board_takes_its_rule_for_its_own_pooling(model: str) -> None:
+    """Both average the patches' probabilities: that row has no pooling in its name, any other has."""
+    names = {}
+    for pooling in ("mean-probability", "average", "max"):
+        shown = as_own_pooling({"model": model, "pooling": pooling})
+        names[pooling] = shown["pooling"]
+    assert names == {"mean-probability": None, "average": "average", "max": "max"}

@@ -10,7 +10,8 @@ from niah.pages.leaderboard.submissions import LARGEST, Submission
 from niah.records.naming import Point, pool_of
 
 SubmittedCell = tuple[Submission, Point]
-OWN_POOLING = "average"  # of every network with `--pooling`, unless its card has another
+OWN_POOLING = "average"  # of every network with `--pooling`, unless its card or adapter has another
+OWN_BY_ADAPTER = {"niah.adapters.yamnet:Yamnet": "mean-probability"}
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,9 @@ def _cards() -> dict[tuple[str, str], tuple[int | None, float | None]]:
 @cache
 def _own_pooling(model: str) -> str:
     card = next((card for card in model_cards() if card.name == model), None)
-    return str(card.config.get("pooling", OWN_POOLING)) if card else OWN_POOLING
+    if card is None:
+        return OWN_POOLING
+    return str(card.config.get("pooling") or OWN_BY_ADAPTER.get(card.adapter, OWN_POOLING))
 
 
 def _number(value: object) -> Any:
