@@ -14,6 +14,16 @@ class DamagedRowError(NiahError):
     """A row's file that was right once: its present content is not what was written."""
 
 
+def files_below(folder: Path, suffix: str = ".json") -> list[Path]:
+    """List a folder's parts of a run in the order of their names, without hidden ones, as macOS leaves in copies.
+
+    Args:
+        folder: cells, or another with one file a cell.
+        suffix: of the parts.
+    """
+    return sorted(file for file in folder.glob(f"*{suffix}") if not file.name.startswith("."))
+
+
 def write_row(file: Path, row: Row, scored_from: str | None) -> None:
     """Store a checked row with its checksum, whole or not at all.
 
@@ -33,7 +43,7 @@ def read_row(file: Path) -> tuple[Row, str | None]:
     Files of earlier versions have no checksum and are read as they are.
 
     Raises:
-        DamagedRowError: the file was edited or damaged since it was written.
+        DamagedRowError: the file was edited, damaged or renamed since it was written.
         NiahError: the file is no row of this cell.
     """
     try:
@@ -43,8 +53,11 @@ def read_row(file: Path) -> tuple[Row, str | None]:
             f"{error}: run the same command again, which makes it again"
         ) from error
     try:
-        if check_cell(content["row"]["cell"]) != file.stem:
-            raise NiahError(f"its cell is {content['row']['cell']}, not its file's name")
+        if (cell := check_cell(content["row"]["cell"])) != file.stem:
+            raise DamagedRowError(
+                f"{file} is another cell's row, or was renamed (its cell is {cell}, not its file's name): run the same "
+                "command again, which makes it again"
+            )
         if "sha256" in content and content["sha256"] != _checksum(content):
             raise DamagedRowError(
                 f"{file} was edited or damaged (its checksum is not its content's): run the same command again, which "

@@ -12,7 +12,7 @@ from pathlib import Path
 from niah.errors import NiahError
 from niah.records import workers
 from niah.records.claims import GIVEN_UP, WORKING, read_attempts
-from niah.records.row_files import DamagedRowError, read_row
+from niah.records.row_files import DamagedRowError, files_below, read_row
 from niah.records.run_directory import RunDirectory
 from niah.records.run_parts import FILES, FOLDERS
 from niah.records.schema import METRIC_COLUMNS, OPTIONAL_METRICS, Row, check_cell
@@ -71,7 +71,7 @@ def verify(directory: Path | str) -> Verdict:
 
 def _checked_rows(run: RunDirectory, verdict: Verdict) -> Iterator[Row]:
     identity = run.run_json().get("identity", {})
-    for file in sorted((run.path / "cells").glob("*.json")):
+    for file in files_below(run.path / "cells"):
         try:
             row, _ = read_row(file)
         except (DamagedRowError, NiahError) as error:

@@ -184,7 +184,7 @@ def read_json(file: Path) -> dict[str, Any]:
         NiahError: a file that cannot be read, is no JSON, or is nested too deep.
     """
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
     except RecursionError as error:
         raise NiahError(f"{file} cannot be read: it is nested too deep") from error
     except (OSError, ValueError) as error:

@@ -13,6 +13,7 @@ from niah.pages import run_report
 from niah.records import scores
 from niah.records.run_directory import RunDirectory
 from niah.records.summarise import summarise
+from niah.records.verify import verify
 from niah.system import shortage
 from tests.helpers import examples
 
@@ -102,6 +103,30 @@ def test_a_torn_row_is_made_again(run: RunDirectory) -> None:
     file.write_text(file.read_text()[:40])
     with RunDirectory.create_or_open(run.path, examples.IDENTITY) as opened:
         assert cell not in opened.completed()
+
+
+def test_rows_under_each_other_s_names_are_made_again(run: RunDirectory) -> None:
+    first, second = sorted((run.path / "cells").glob("*.json"))
+    first_content = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    second.write_bytes(first_content)
+    with pytest.raises(NiahError, match="is another cell's row, or was renamed"):
+        run_report.write(run.path)
+    with RunDirectory.create_or_open(run.path, examples.IDENTITY) as opened:
+        assert opened.completed() == set()
+        assert len(opened.warnings) == 2
+
+
+def test_what_other_systems_leave_beside_and_in_json_is_no_damage(run: RunDirectory) -> None:
+    before = run.cells()
+    for file in (*(run.path / "cells").glob("*.json"), run.path / "run.json"):
+        file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n"))
+    for name in ("cells/._x.json", "cells/.DS_Store", "scores/._x.parquet", "cells/Thumbs.db"):
+        (run.path / name).write_bytes(b"\0\5\x16\7")
+    assert RunDirectory(run.path).cells().equals(before)
+    assert summarise(RunDirectory(run.path)) == []
+    assert verify(run.path).is_good
+    assert not mended(run)
 
 
 def test_rows_of_earlier_versions_have_no_checksum_and_are_read(run: RunDirectory) -> None:

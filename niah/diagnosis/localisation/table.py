@@ -19,6 +19,7 @@ from niah.errors import NiahError
 from niah.metrics.hit_rate import hit_rate
 from niah.records import stored_row
 from niah.records.naming import length_name, scene_name
+from niah.records.row_files import files_below
 from niah.system import atomic, spreadsheet
 from niah.system.plurals import plural
 from niah.tables.table import Table
@@ -77,7 +78,7 @@ def write_cell(
 
 def stored(run: Path) -> set[str]:
     """Return the keys of the stored cells."""
-    return {file.stem for file in (run / FOLDER).glob("*.json")}
+    return {file.stem for file in files_below(run / FOLDER)}
 
 
 def read(run: Path) -> list[Located]:
@@ -91,7 +92,7 @@ def read(run: Path) -> list[Located]:
     if not (run / FOLDER).is_dir():
         file = run / CSV_FILE
         return stored_row.read_csv(Located, file, "`niah locate`") if file.is_file() else []
-    rows = [_summarised(file) for file in sorted((run / FOLDER).glob("*.json"))]
+    rows = [_summarised(file) for file in files_below(run / FOLDER)]
     return sorted(rows, key=_order)
 
 
