@@ -2,20 +2,13 @@
 
 Formats: `.safetensors`, the `.pth` / `.pt` / `.ckpt` / `.bin` pickles that authors release, and the variables of a
 TensorFlow model (`niah.adapters.tensor_bundle`). The first bytes of a file decide, not its suffix; TensorFlow's data
-have none, and an index beside them. Pickles load with `weights_only=True`, so a file with code in it is refused. What
-trainers store beside the weights is allowed where it is harmless: `argparse.Namespace` (the MAE family), which holds
-plain values, and numpy's arrays and scalars (the sampler and the scores of PANNs'), which are passed over: nothing of
-numpy is called for them.
+have none, and an index beside them. Pickles are read without what is code in them (`niah.adapters.pickles`).
 
 A file may have several sets of weights, the trained one and its moving average (`model` and `model_ema`, `net.` and
 `net_swa.`). The trained one is read, as the authors' loaders do; `FILE:SET` names another.
 """
 
-import argparse
 import hashlib
-import pickle
-import re
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from niah.adapters.hub_folder import weights_file
+from niah.adapters.other_formats import other_format
+from niah.adapters.pickles import read_pickle
 from niah.adapters.tensor_bundle import is_bundle, read_bundle
 from niah.errors import NiahError, nearest
 from niah.system.download import how_to_fetch_again, why_no_binary
@@ -38,32 +33,6 @@ _CONTAINERS = (  # the first one present has the trained weights
 _AVERAGED = ("net_swa", "net_ema")  # beside `net.`: PaSST's trainer
 _WRAPPERS = ("module.", "sed_model.", "_orig_mod.", "_forward_module.", "model.", "net.")
 _SHOWN = 5
-_TAKE_OUT = (
-    "python -c \"import torch; f = torch.load('{}', weights_only=False); "
-    "torch.save(f.get('model', f), 'weights.pth')\""
-)
-_BOMB_RATIO, _BOMB_BYTES = 4, 256 * 2**20
-
-
-class _PassedOver:
-    """A value of numpy beside the weights; none is made."""
-
-    def __init__(self, *arguments: object) -> None:
-        """Take what numpy would be called with."""
-
-    def __setstate__(self, state: object) -> None:
-        """Take what the value would hold."""
-
-
-_HARMLESS: list[Any] = [
-    argparse.Namespace,
-    *((_PassedOver, f"numpy.{name}") for name in ("ndarray", "dtype")),
-    *(
-        (_PassedOver, f"numpy.{core}.multiarray.{name}")
-        for core in ("core", "_core")
-        for name in ("_reconstruct", "scalar")
-    ),
-]
 
 
 @dataclass(frozen=True)
@@ -94,7 +63,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     file, wanted = file_and_set(path)
     if not file.is_file():
         raise NiahError(f"checkpoint {file} not found")
-    loaded, sets = _unpacked(_read(file), wanted)
+    loaded, sets = _unpacked(_read(file), wanted, file)
     if (
         not isinstance(loaded, Mapping)
         or not all(isinstance(v, Tensor) for v in loaded.values())
@@ -145,16 +114,38 @@ def is_safetensors(path: Path) -> bool:
     return head[8:9] == b"{" and length + 8 <= path.stat().st_size
 
 
-def _unpacked(loaded: Any, wanted: str) -> tuple[Any, set[str]]:
+def _unpacked(loaded: Any, wanted: str, file: Path) -> tuple[Any, set[str]]:
     """Descend into the containers; also return the names of the sets where one level has several."""
     sets: set[str] = set()
     while isinstance(loaded, Mapping):
         here = [name for name in _CONTAINERS if isinstance(loaded.get(name), Mapping)]
+        here = here or _other_sets(loaded, wanted, file)
         if not here:
             break
         sets |= set(here) if len(here) > 1 or wanted in here else set()
         loaded = loaded[wanted if wanted in here else here[0]]
     return loaded, sets
+
+
+def _other_sets(loaded: Mapping[Any, Any], wanted: str, file: Path) -> list[str]:
+    """Return the name under which a container of another name has weights, or all names with the wanted one.
+
+    Raises:
+        NiahError: several, and none is wanted.
+    """
+    names = [name for name, value in loaded.items() if isinstance(name, str) and _is_state(value)]
+    if len(names) > 1 and wanted not in names:
+        listed = ", ".join(sorted(names)[:_SHOWN])
+        raise NiahError(
+            f"checkpoint {file} has several sets of weights ({listed}): name one, as in {file.name}:{names[0]}"
+        )
+    return names
+
+
+def _is_state(value: Any) -> bool:
+    if not isinstance(value, Mapping) or not value:
+        return False
+    return all(isinstance(each, Tensor) for each in value.values())
 
 
 def _first(sets: set[str]) -> str:
@@ -197,10 +188,32 @@ def load_strictly(network: nn.Module, state: Mapping[str, Tensor], source: str) 
         NiahError: a key is missing, extra, of another shape or type, or not finite.
     """
     check_fit(network, state, source)
+    state = _fitting(network.state_dict(), state, source)
     for key, value in state.items():
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
             raise NiahError(f"checkpoint {source}: {key} holds NaN or infinity")
     network.load_state_dict(dict(state))
+
+
+def _fitting(own: Mapping[str, Tensor], state: Mapping[str, Tensor], source: str) -> State:
+    """Return what lies under the one prefix that all names of the network have in a state, else the state.
+
+    Trainers keep a network as a part of theirs, beside a loss with weights or running metrics.
+
+    Raises:
+        NiahError: they are there under several prefixes.
+    """
+    first = next(iter(own), "")
+    ends = [key.removesuffix(first) for key in state if key.endswith(f".{first}")]
+    prefixes = [prefix for prefix in ends if all(prefix + key in state for key in own)]
+    if not first or own.keys() <= state.keys() or not prefixes:
+        return dict(state)
+    if len(prefixes) > 1:
+        listed = ", ".join(sorted(prefixes)[:_SHOWN])
+        raise NiahError(
+            f"checkpoint {source} has this model's weights several times ({listed}): save one of them"
+        )
+    return {key: state[prefixes[0] + key] for key in own}
 
 
 def check_fit(network: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
@@ -215,6 +228,7 @@ def check_fit(network: nn.Module, state: Mapping[str, Tensor], source: str) -> N
         NiahError: a key is missing, extra, or of another shape or type.
     """
     own = network.state_dict()
+    state = _fitting(own, state, source)
     expected = {key: tuple(value.shape) for key, value in own.items()}
     shapes = {key: tuple(value.shape) for key, value in state.items()}
     problems = []
@@ -268,7 +282,11 @@ def _read(path: Path) -> Any:
         raise NiahError(f"checkpoint {path} holds no weights: {reason}{how_to_fetch_again(path)}")
     if is_bundle(path):
         return read_bundle(path)
-    return _read_safetensors(path) if is_safetensors(path) else _read_pickle(path)
+    if is_safetensors(path):  # its first bytes are a length, which may be those of any other format
+        return _read_safetensors(path)
+    if kind := other_format(path):
+        raise NiahError(f"checkpoint {path} {kind}{how_to_fetch_again(path)}")
+    return read_pickle(path)
 
 
 def _read_safetensors(path: Path) -> Any:
@@ -281,63 +299,3 @@ def _read_safetensors(path: Path) -> Any:
         raise NiahError(
             f"checkpoint {path} is not a readable safetensors file: {error}{how_to_fetch_again(path)}"
         ) from None
-
-
-def _read_pickle(path: Path) -> Any:
-    _refuse_bomb(path)
-    try:
-        # opened here: by its path torch would go by the suffix
-        with torch.serialization.safe_globals(_HARMLESS), path.open("rb") as stream:
-            return torch.load(stream, map_location="cpu", weights_only=True)
-    except MemoryError as error:
-        raise NiahError(
-            f"checkpoint {path} asks for more memory than there is: it is damaged, or too large for this machine"
-        ) from error
-    except Exception as error:  # a damaged pickle may raise anything
-        if named := _refused_global(error):
-            raise NiahError(
-                f"checkpoint {path} is refused: it holds something other than tensors ({named}), which loading would "
-                "run. Ask its authors for the state dict alone, as .safetensors or from torch.save; or, only if you "
-                f"trust the file, take it out: {_TAKE_OUT.format(path.name)}{how_to_fetch_again(path)}"
-            ) from None
-        raise NiahError(
-            f"checkpoint {path} is not a readable torch file: {unreadable_because(error)}{how_to_fetch_again(path)}"
-        ) from None
-
-
-def unreadable_because(error: Exception) -> str:
-    """Return the reason in an error of `torch.load`, in one line, without its advice to run what the file holds."""
-    text = str(error)
-    if isinstance(error, pickle.UnpicklingError):
-        text = text.partition("WeightsUnpickler error:")[2] or "it is a damaged pickle"
-    reason = next(
-        (line for line in map(str.strip, text.splitlines()) if line), type(error).__name__
-    )
-    reason = reason.partition(". This is an internal")[0].partition("  (Could this")[0]
-    return _printable(reason)[:200]
-
-
-def _refused_global(error: Exception) -> str:
-    """Return the name of the code that a pickle wants to call; "" where that is not what is wrong."""
-    named = re.search(r"GLOBAL (\S+)", str(error))
-    return _printable(named[1])[:100] if named and isinstance(error, pickle.UnpicklingError) else ""
-
-
-def _printable(text: str) -> str:
-    text = re.sub(r"\x1b\[[0-9;]*m", "", text)
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
-
-
-def _refuse_bomb(path: Path) -> None:
-    """Refuse an archive that unpacks to far more than it is: torch stores tensors as they are."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            unpacked = sum(entry.file_size for entry in archive.infolist())
-    except Exception:  # no archive, or one that torch will refuse
-        return
-    size = path.stat().st_size
-    if unpacked > max(_BOMB_BYTES, _BOMB_RATIO * size):
-        raise NiahError(
-            f"checkpoint {path} is refused: its {size / 2**20:.0f} MiB unpack to {unpacked / 2**20:,.0f} MiB: "
-            "save it again with torch.save"
-        )

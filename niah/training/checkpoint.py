@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from niah.adapters.checkpoints import unreadable_because
+from niah.adapters.pickles import unreadable_because
 from niah.errors import NiahError, one_line
 from niah.system.atomic import atomic_write
 from niah.training.averaging import State

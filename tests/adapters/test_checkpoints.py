@@ -1,5 +1,6 @@
 """Checkpoint files: what a file is, its wrappers, its sets of weights."""
 
+import gzip
 import io
 import random
 import time
@@ -12,14 +13,22 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 import niah
-from niah.adapters.checkpoints import read_checkpoint, read_state
+from niah.adapters.checkpoints import load_strictly, read_checkpoint, read_state
 from niah.adapters.loading import adapter_info
 from niah.errors import NiahError
 
 STATE = {"a.weight": torch.arange(6.0).view(2, 3), "b": torch.ones(2)}
+
+
+def archive(*names: str) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as file:
+        for name in names:
+            file.writestr(name, b"x")
+    return stream.getvalue()
 
 
 def prefixed(*prefixes: str) -> dict[str, Tensor]:
@@ -38,6 +47,8 @@ def prefixed(*prefixes: str) -> dict[str, Tensor]:
         {"model": {"state_dict": prefixed("sed_model.")}},
         {"state_dict_ema": STATE, "epoch": 1},
         {"model_ema": prefixed("module.")},
+        {"params": STATE, "iteration": 3},
+        {"model_state": prefixed("module."), "optimizer_state": {"state": {}, "lr": 0.1}},
     ],
 )
 def test_wrappers_come_off_however_they_nest(tmp_path: Path, content: dict[str, Any]) -> None:
@@ -46,6 +57,39 @@ def test_wrappers_come_off_however_they_nest(tmp_path: Path, content: dict[str, 
     assert found.note == ""
     assert found.state.keys() == STATE.keys()
     assert all(torch.equal(found.state[key], value) for key, value in STATE.items())
+
+
+class Small(nn.Module):
+    """A network with the names and shapes of `STATE`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Linear(3, 2, bias=False)
+        self.b = nn.Parameter(torch.zeros(2))
+
+
+@pytest.mark.parametrize("prefix", ["student.", "lit.net.", "backbone._orig_mod.", "v."])
+def test_a_network_is_found_as_a_part_of_a_trainer_s(prefix: str) -> None:
+    network, beside = Small(), {"criterion.weight": torch.ones(3), "n_averaged": torch.tensor(5)}
+    load_strictly(network, {**prefixed(prefix), **beside}, "file")
+    assert all(torch.equal(network.state_dict()[key], value) for key, value in STATE.items())
+    with pytest.raises(NiahError, match=r"several times \(.*teacher\."):
+        load_strictly(network, {**prefixed(prefix), **prefixed("teacher.")}, "file")
+    with pytest.raises(NiahError, match="1 missing"):
+        load_strictly(network, {f"{prefix}b": STATE["b"], "a.weight": STATE["a.weight"]}, "file")
+    with pytest.raises(NiahError, match="1 not known"):
+        load_strictly(network, {**STATE, "criterion.weight": torch.ones(3)}, "file")
+
+
+def test_of_sets_with_names_of_their_own_one_must_be_named(tmp_path: Path) -> None:
+    other = {key: value + 1 for key, value in STATE.items()}
+    file = tmp_path / "file.pth"
+    torch.save({"params": STATE, "params_ema": other}, file)
+    with pytest.raises(NiahError, match=r"several sets of weights \(params, params_ema\)"):
+        read_state(file)
+    chosen = read_checkpoint(tmp_path / "file.pth:params_ema")
+    assert torch.equal(chosen.state["b"], other["b"])
+    assert chosen.note == "params_ema, not params"
 
 
 def test_of_several_sets_the_trained_one_is_read_and_another_by_name(tmp_path: Path) -> None:
@@ -104,6 +148,14 @@ def test_the_length_of_a_header_is_not_taken_for_a_pickle(tmp_path: Path, low_by
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "a Git LFS pointer"),
         (b"<!DOCTYPE html><title>scan warning</title>", "a web page"),
         (b"some words", "it is text"),
+        (gzip.compress(b"weights"), "compressed with gzip"),
+        (archive("a.npy"), "an archive of numpy's arrays"),
+        (archive("m/constants.pkl", "m/data.pkl"), "a TorchScript archive"),
+        (archive("weights.pth"), "a zip archive without weights of torch"),
+        (bytes(257) + b"ustar" + bytes(300), "a tar archive"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(99), "is HDF5"),
+        (b"\x08\x07\x12\x07pytorch", "an ONNX graph"),
+        ("<html>".encode("utf-16"), "text in UTF-16"),
         (b"", "it is empty"),
         (b"\x80\x02}q\x00(X\x01\x00", "not a readable torch file"),
         (b"\x80\x02\x8f\xff\xffnonsense.", "not a readable torch file"),
