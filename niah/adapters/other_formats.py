@@ -1,5 +1,6 @@
 """Files of weights that are no checkpoint of torch or safetensors, by their first bytes, and the way to use them."""
 
+import re
 import zipfile
 from pathlib import Path
 
@@ -15,8 +16,7 @@ _KINDS = (
     (b"\xff\xfe", "is text in UTF-16, not weights"),
 )
 _SIGN_AT_4 = ((b"TFL3", "is a TensorFlow Lite model: give it by a card of its own"),)
-_ONNX = (b"\x08\x03\x12", b"\x08\x04\x12", b"\x08\x05\x12", b"\x08\x06\x12", b"\x08\x07\x12")
-_ONNX += (b"\x08\x08\x12", b"\x08\x09\x12", b"\x08\x0a\x12", b"\x08\x0b\x12", b"\x08\x0c\x12")
+_ONNX = re.compile(rb"\x08[\x03-\x0d]\x12")  # version of the format, then the producer's name
 
 
 def other_format(path: Path) -> str:
@@ -33,7 +33,7 @@ def other_format(path: Path) -> str:
     for sign, words in _SIGN_AT_4:
         if head[4:8] == sign:
             return words
-    if head.startswith(_ONNX):
+    if _ONNX.match(head):
         return "is an ONNX graph: give it by a card of its own, with the ONNX adapter"
     if head[257:262] == b"ustar" and not head.startswith(b"PK"):
         return "is a tar archive: unpack it, or save the weights with safetensors"
