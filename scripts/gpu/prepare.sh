@@ -5,6 +5,7 @@
 # NIAH_SHARED  ../shared   where goldens and data lie        PYTHON_VERSION  3.12   of the other machine
 # PEERS        none        a folder with other people's kernels, built for the other machine's Python, torch and card:
 #                          selective_scan_cuda*.so, mamba_ssm/, dass/ (src/models of the authors' repository)
+# WARM         none        a Python with torch and the other machine's Triton: compiles the kernels for it (warm.py)
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 folder=${1:-runs/gpu/prepared}
@@ -21,6 +22,13 @@ $python -m pip download --quiet --disable-pip-version-check --no-deps --only-bin
     --platform manylinux2014_x86_64 --platform manylinux_2_28_x86_64 --dest "$folder/wheels" $wheels
 if [ -n "${PEERS:-}" ]; then
     rm -rf "$folder/peers" && cp -r "$PEERS" "$folder/peers"
+fi
+if [ -n "${WARM:-}" ]; then # where run.sh unpacks it: the cache names its files absolutely
+    cache=/tmp/niah-triton
+    rm -rf $cache && mkdir -p $cache
+    TRITON_CACHE_DIR=$cache $WARM -W ignore scripts/gpu/warm.py forward:dass-small:bfloat16 step:dass-small:bfloat16 \
+        forward:dass-small:float32 forward:dass-small:float16 forward:ssamba-tiny:bfloat16 forward:aum-base:bfloat16
+    (cd $cache && find . \( -name "*.json" -o -name "*.cubin" -o -name "*.ptx" \) | sort | tar -cJf - -T -) >"$folder/triton.tar.xz"
 fi
 size_kb=$(du -sk "$folder" | cut -f1)
 echo "$folder: $((size_kb / 1024)) MB"

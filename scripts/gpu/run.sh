@@ -8,6 +8,7 @@
 # DASS_SOURCE  src/models of the authors' repository, to time their network; default: $PEERS/dass
 # LIMIT_S   540             longest step                BUDGET_S   stop all after so many seconds
 # MODELS, LENGTHS, REPEATS   of the speed stage      EPOCHS, CLIPS (held-out ones), SWEEP_LENGTHS   of the sweep: to fit less time
+# A cache of compiled kernels that prepare.sh made (triton.tar.xz) is taken: the first passes compile for minutes.
 # DEVICE    cuda            DRY=1: on a CPU with tiny settings, to try the scripts themselves
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit
@@ -23,15 +24,18 @@ repeats=${REPEATS:-5}
 sweep_lengths=${SWEEP_LENGTHS:-10,50,100,300,1000,3000,9000}
 positions=0,0.25,0.5,0.75,1 position_lengths=10,300
 trained="dass-small ast-sin-small"
+longest_attention=300 # seconds of the sweep of a transformer, whose cost grows with the square
 limit=(${CLIPS:+--limit "$CLIPS"})
 epochs=()
 [ -n "${EPOCHS:-}" ] && epochs=(--set "epochs=$EPOCHS" --set "average_last=$((EPOCHS < 10 ? EPOCHS : 10))")
 goldens=()
+dtypes="float32 bfloat16 float16" snrs="20 10 0" haystacks="babble gaussian"
 if [ "${DRY:-0}" = 1 ]; then
     device=cpu name=${NAME:-dry} models="dass-nano ast-sin-nano" lengths=10,20 dtype=float32
     sweep_lengths=10,20 positions=0,1 position_lengths=20
     limit=(--limit 10) epochs=(--set epochs=1 --set average_last=1 --set precision=float32)
-    goldens=(--only dass-small-strong --dtypes float32)
+    goldens=(--only dass-small-strong)
+    dtypes=float32 snrs=10 haystacks=gaussian
 fi
 work=runs/gpu
 results=$work/$name
@@ -84,7 +88,11 @@ carried_packages() { # those wheels of prepare.sh that this Python lacks, by nam
 }
 
 correctness() {
-    step goldens $python scripts/gpu/goldens.py "$results/goldens.csv" --device "$device" ${goldens[@]+"${goldens[@]}"}
+    local each
+    for each in $dtypes; do
+        step "goldens-$each" $python scripts/gpu/goldens.py "$results/goldens-$each.csv" --dtypes "$each" \
+            --device "$device" ${goldens[@]+"${goldens[@]}"}
+    done
     [ "$device" = cpu ] && return
     # on a device the default tests of the scans run there too: forward, backward, maps and sequences
     local workers=() # most of their time is Triton's compilation
@@ -127,7 +135,7 @@ peers() {
 
 sweep() {
     step clips $python scripts/gpu/clips.py "$data" "$results/clips"
-    local model recipe name run snr haystack
+    local model recipe name run snr haystack most
     for model in $trained; do
         name=$(basename "$model" .toml)
         recipe=$results/$name-recipe.toml
@@ -135,17 +143,27 @@ sweep() {
         step "train-$name" $niah train "$recipe" --out "$results/train/$name" --train "$results/clips/train.csv" \
             --eval "$results/clips/heldout.csv" --device "$device" ${epochs[@]+"${epochs[@]}"}
         [ -e "$results/done/train-$name" ] || continue
-        run=($niah run --model "$model" --checkpoint "$results/train/$name/weights.safetensors"
+        most=$sweep_lengths
+        [[ $name = ast* ]] && most=$(tr , '\n' <<<"$sweep_lengths" | awk -v most="$longest_attention" '$1 <= most' | paste -sd,)
+        run=($niah run --model "$model" --checkpoint "$results/train/$name/weights.safetensors" --batch-size 1
             --needles "$results/clips/heldout.csv" --babble "$data/babble/babble_all.wav" --device "$device"
-            --out "$results/run" ${limit[@]+"${limit[@]}"})
-        for haystack in zero gaussian babble; do
-            step "sweep-$name-$haystack" "${run[@]}" --haystack $haystack --snr 0,10,20 --lengths $sweep_lengths \
-                --positions 0.5
-            step "positions-$name-$haystack" "${run[@]}" --haystack $haystack --snr 10 --lengths $position_lengths \
-                --positions $positions
+            --dtype $dtype --out "$results/run" ${limit[@]+"${limit[@]}"})
+        # a process each, in order of worth: what is done stays, whenever the time is over
+        step "sweep-$name-zero" "${run[@]}" --haystack zero --lengths "$most" --positions 0.5
+        for snr in $snrs; do
+            for haystack in $haystacks; do
+                step "sweep-$name-$haystack-$snr" "${run[@]}" --haystack "$haystack" --snr "$snr" --lengths "$most" \
+                    --positions 0.5
+            done
         done
+        step "positions-$name" "${run[@]}" --haystack babble --snr 10 --lengths $position_lengths --positions $positions
+        step "dass-v1-$name" "${run[@]}" --protocol dass-v1 --out "$results/run-dass-v1" --haystack zero --haystack babble \
+            --snr 10 --lengths "$most" --positions 0.5
     done
-    [ -d "$results/run" ] && step report $niah report "$results/run"
+    for run in run run-dass-v1; do
+        [ -d "$results/$run" ] && step "report-$run" $niah report "$results/$run"
+    done
+    return 0
 }
 
 pack() { # all results so far, without weights, for whoever brings them back: in parts of at most 15 MB where it is larger
@@ -156,6 +174,12 @@ pack() { # all results so far, without weights, for whoever brings them back: in
         split -d -b 15000000 "$archive" "$archive." && rm "$archive" # cat NAME.tar.gz.* | tar -xz
     fi
     say "archive: $archive"
+}
+
+warm_cache() { # kernels compiled elsewhere, which name their files by this path
+    local cache=/tmp/niah-triton
+    [ -e "$prepared/triton.tar.xz" ] || return 0
+    mkdir -p $cache && tar -xJf "$prepared/triton.tar.xz" -C $cache && export TRITON_CACHE_DIR=$cache
 }
 
 dry_model() { # a card of the full label set and next to no network, under the name of a recipe beside this script
@@ -172,6 +196,7 @@ CARD
 
 [ "${DRY:-0}" = 1 ] && dry_model
 carried_packages
+warm_cache
 for stage in "${@:-correctness speed peers sweep}"; do
     for one in $stage; do
         $one
