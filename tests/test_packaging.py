@@ -179,6 +179,7 @@ def test_the_sdist_holds_the_data(kind: str, distributions: Path) -> None:
         inside = {name.partition("/")[2] for name in archive.getnames()}
     assert expected(kind), f"the repository has no {kind}"
     assert {in_repository(path) for path in expected(kind)} <= inside
+    assert {"CONTRIBUTING.md", "scripts/docs.py", "results/README.md"} <= inside  # `make docs`
 
 
 FINDER = """
