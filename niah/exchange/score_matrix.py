@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from niah.errors import NiahError, nearest
 from niah.exchange.predictions import Predictions
+from niah.records.scores import SATURATED
 from niah.system.plurals import plural
 from niah.vocabularies import Vocabulary
 from niah.vocabularies.names import alike_names, normalised
@@ -74,6 +75,8 @@ def score_matrix(
     _refuse_repeated(row * len(labels) + column, scored, predictions)
     _refuse_not_finite(scores, scored, predictions)
     scale, scale_note = _scale(scores, scale, words=predictions.words)
+    if scale == PROBABILITY and not predictions.words:
+        notes += _ties_note(scores)
     logits = _logits(scores, scale)
     lowest = _logits(np.zeros(1), scale)[0] if scale == PROBABILITY else logits.min(initial=0) - 1
     matrix = np.full((max(rows.values()) + 1, len(labels)), lowest, dtype=np.float32)
@@ -186,6 +189,17 @@ def _scale(scores: NDArray[np.float64], scale: str, *, words: bool) -> tuple[str
             f"the scores are read as {PROBABILITY if within else LOGIT}, for they {where} in [0, 1] (--scores)",
         )
     return scale, f"the scores are read as {scale}"
+
+
+def _ties_note(scores: NDArray[np.float64]) -> list[str]:
+    """Return a warning where so many probabilities are exactly 0 or 1 that their ties may change the mAP."""
+    share = float(((scores == 0) | (scores == 1)).mean()) if len(scores) else 0.0
+    if share <= SATURATED:
+        return []
+    return [
+        f"{100 * share:.1f} % of the probabilities are exactly 0 or 1: clips are tied there and their mAP is not the "
+        "system's; give logits, or probabilities with all their digits"
+    ]
 
 
 def _logits(scores: NDArray[np.float64], scale: str) -> NDArray[np.float64]:

@@ -101,7 +101,9 @@ def test_scores_in_0_to_1_are_probabilities_unless_said(tmp_path: Path) -> None:
     assert cat[1] == dog[0] == matrix.logits.min()  # the absent one is a probability of 0
     assert dog[1] == matrix.logits.max() > 30
     assert np.isfinite(matrix.logits).all()
+    assert any("66.7 % of the probabilities are exactly 0 or 1" in note for note in matrix.notes)
     stated = matrix_of(file, "logit")
+    assert not any("exactly" in note for note in stated.notes)
     assert stated.logits.tolist() == [[-1, 0.5], [1, 0]]  # the absent one is below all
 
 
