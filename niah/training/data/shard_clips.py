@@ -51,11 +51,11 @@ class ShuffleBuffer:
         Args:
             needles: all clips.
             rows: (clips of the stream,) in the order in which they are read.
-            size: clips that are held.
+            size: clips in it.
         """
         self._needles, self._rows, self._size = needles, rows, size
         self._cursor = ShardCursor()
-        self._held: deque[_Stored] = deque(maxlen=size)
+        self._waiting: deque[_Stored] = deque(maxlen=size)
         self._read = 0  # places below this have been read
 
     def read_to(self, end: int) -> None:
@@ -66,18 +66,18 @@ class ShuffleBuffer:
         """
         oldest = max(0, end - self._size + 1)
         if oldest > self._read or end < self._read - 1:
-            self._held.clear()
+            self._waiting.clear()
             self._read = oldest
         while self._read <= end:
-            self._held.append(self._stored(int(self._rows[self._read])))
+            self._waiting.append(self._stored(int(self._rows[self._read])))
             self._read += 1
 
     def __getitem__(self, place: int) -> _Stored:
-        return self._held[place - (self._read - len(self._held))]
+        return self._waiting[place - (self._read - len(self._waiting))]
 
     def replacements(self, place: int) -> list[int]:
         """Return the places to try for a clip that cannot be read: itself, those before it, those after it."""
-        first = self._read - len(self._held)
+        first = self._read - len(self._waiting)
         return [*range(place, first - 1, -1), *range(place + 1, self._read)]
 
     def close(self) -> None:
@@ -85,8 +85,8 @@ class ShuffleBuffer:
         self._cursor.close()
 
     def _stored(self, row: int) -> _Stored:
-        if self._held and self._held[-1].row == row:
-            return self._held[-1]  # drawn more than once
+        if self._waiting and self._waiting[-1].row == row:
+            return self._waiting[-1]  # drawn more than once
         try:
             return _Stored(row, self._cursor.read(self._needles.needles[row].source))
         except AudioError as error:
