@@ -11,14 +11,14 @@ from niah.training.data.shard_plan import ShardLayout, ShardPlanner
 from tests.helpers.tiny_training import recipe
 
 CLIPS, SHARDS = 600, 12
-SHARDS = ShardLayout(
+STORED = ShardLayout(
     np.random.default_rng(1).permutation(CLIPS).astype(np.int32),
     np.arange(0, CLIPS + 1, CLIPS // SHARDS),
 )
 LABELS = SparseLabels.from_dense(np.eye(3, dtype=np.float32)[np.arange(CLIPS) % 7 % 3])
 
 
-def planned(layout: ShardLayout = SHARDS, **options: Any) -> ShardPlanner:
+def planned(layout: ShardLayout = STORED, **options: Any) -> ShardPlanner:
     values = {"batch_size": 20, "epochs": 2, "pipeline": "waveform", "shuffle_buffer": 200}
     return ShardPlanner(recipe(**{**values, **options}), LABELS, layout, frames=100, mels=128)
 
@@ -33,7 +33,7 @@ def test_every_clip_is_used_once_an_epoch_and_read_in_the_order_of_its_shard() -
         assert sorted(np.concatenate(rows)) == list(range(CLIPS))
     assert not np.array_equal(epochs[0][0], epochs[1][0])
     place = np.empty(CLIPS, int)
-    place[SHARDS.rows] = np.arange(CLIPS)
+    place[STORED.rows] = np.arange(CLIPS)
     in_order = place[planner.epoch_streams(0).rows]  # (streams, clips)
     shard = in_order // (CLIPS // SHARDS)
     jumps = np.diff(in_order, axis=1) != 1
