@@ -5,6 +5,7 @@ from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from niah.plots.medium import medium
 from niah.plots.style import PANEL_IN, Figure, Looks, new_grid, save, scene_label, who
 from niah.records.naming import length_name
 from niah.records.schema import BASE_LENGTH_S
@@ -37,7 +38,7 @@ def position_figure(
     if not columns:
         return None
     across = min(MOST_IN_A_ROW, len(shares))
-    size = (max(2.2, LABELS_IN + FIELD_IN * len(columns)), PANEL_IN[1])
+    size = (max(2.6, LABELS_IN + FIELD_IN * len(columns)), PANEL_IN[1])
     canvas, grid = new_grid(-(-len(shares) // across), across, size)
     panels = [axes for row in grid for axes in row]
     for axes, (name, share) in zip(panels, shares.items(), strict=False):
@@ -57,7 +58,10 @@ def position_figure(
         axes.set_axis_off()
     for row in grid:
         row[0].set_ylabel("needle at (0 start, 1 end)")
-    canvas.colorbar(image, ax=panels, label="per cent of the 10 s mAP")
+    below = len(grid) if medium().width_in is None else len(panels)  # a column stacks all
+    canvas.colorbar(  # as high as the panels of the first row
+        image, ax=panels, label="per cent of the 10 s mAP", shrink=1 / below, anchor=(0.0, 1.0)
+    )
     title = f"Length and position, haystack: {scene_label(curves[0])}"
     alt = f"Length and position, haystack: {scene}. Per cent of the 10 s mAP."
     alt = " ".join([alt, *map(_shares_alt, shares.items())])
