@@ -3,11 +3,11 @@
 Compiled: a saved model has tens of megabytes, and no library that is needed anyway computes this polynomial.
 """
 
-import numpy as np
-from numba import njit
-from numpy.typing import NDArray
+from collections.abc import Callable
+from functools import cache
 
-from niah.system.kernel_cache import cached_on_disk
+import numpy as np
+from numpy.typing import NDArray
 
 _POLYNOMIAL = 0x82F63B78  # bits reversed
 _MASK_DELTA = 0xA282EAD8  # LevelDB stores checksums rotated and shifted by this
@@ -22,7 +22,7 @@ def masked_crc32c(data: bytes | NDArray[np.uint8]) -> int:
     Returns:
         A number of 32 bits.
     """
-    crc = int(_crc32c(np.frombuffer(data, np.uint8), _TABLE))
+    crc = int(_compiled()(np.frombuffer(data, np.uint8), _TABLE))
     return ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF
 
 
@@ -34,8 +34,18 @@ def _table() -> NDArray[np.uint32]:
     return remainders
 
 
-@cached_on_disk
-@njit(nogil=True)
+@cache
+def _compiled() -> Callable[[NDArray[np.uint8], NDArray[np.uint32]], int]:
+    """Return `_crc32c`, compiled: numba takes a second to import, and few checkpoints are TensorFlow's."""
+    from numba import njit
+
+    from niah.system.kernel_cache import cached_on_disk
+
+    compiled: Callable[[NDArray[np.uint8], NDArray[np.uint32]], int]
+    compiled = cached_on_disk(njit(nogil=True)(_crc32c))
+    return compiled
+
+
 def _crc32c(data: NDArray[np.uint8], table: NDArray[np.uint32]) -> np.uint32:
     crc = np.uint32(0xFFFFFFFF)
     for byte in data:

@@ -48,7 +48,11 @@ def _print_report(directory: Path, rates: Sequence[float]) -> None:
 
 
 def show_report(
-    directory: Path, warn: Callable[[str], None] = lambda _: None, rates: Sequence[float] = ()
+    directory: Path,
+    warn: Callable[[str], None] = lambda _: None,
+    rates: Sequence[float] = (),
+    *,
+    unless_made: bool = False,
 ) -> None:
     """Write tables, figures and report.html of a run, and print the summary tables and the paths.
 
@@ -56,6 +60,7 @@ def show_report(
         directory: of the run.
         warn: gets each note.
         rates: false alarms an hour and class at which recall is reported; none for the run's own.
+        unless_made: write nothing where the report was made from what the run holds now.
     """
     from rich.console import Console
 
@@ -68,7 +73,7 @@ def show_report(
     from niah.tables.effective_lengths import lengths_table
 
     columns = draws_columns()
-    page = write(directory, warn, columns=columns, rates=rates)
+    page = write(directory, warn, columns=columns, rates=rates, unless_made=unless_made)
     cells = RunDirectory(directory).cells()
     recalls = recall_table(read(directory))
     for table in (results_table(cells), lengths_table(cells, brief=True), recalls):

@@ -314,7 +314,7 @@ def run(
             f"tables and figures, or `niah report {parts[0].out}`"
         )
         return
-    show_report(parts[0].out)
+    show_report(parts[0].out, unless_made=True)
     failed = int((results[-1].cells["status"] == "error").sum())
     if failed:
         fail(f"{plural(failed, 'cell')} failed, see the notes above and cells.csv", status=1)

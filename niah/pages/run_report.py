@@ -31,6 +31,7 @@ from niah.diagnosis.several_needles.table import several_table
 from niah.errors import NiahError
 from niah.metrics.chance import few_clips_warning
 from niah.pages import report_page
+from niah.pages.made_from import is_made, mark
 from niah.plots.published import draw_published
 from niah.records.random_weights import random_models, table_without_accuracy
 from niah.records.run_directory import RunDirectory
@@ -55,6 +56,7 @@ def write(
     *,
     columns: bool = False,
     rates: Sequence[float] = (),
+    unless_made: bool = False,
 ) -> Path:
     """Write metrics, `tables.md`, `.tex` and `.csv`, `figures/*.png` and `report.html` of a run again.
 
@@ -66,6 +68,7 @@ def write(
         columns: also draw every figure as SVG and PDF of the width of a paper's column.
         rates: false alarms an hour and class at which recall is reported; none for those of the run, or of its last
             report.
+        unless_made: leave everything as it is where it was made from what the run holds now.
 
     Returns:
         The page.
@@ -83,6 +86,9 @@ def write(
             warnings = [*run.warnings, *summarise(run)]
     for text in warnings:
         note(text)
+    page, settings = run.path / "report.html", f"{columns} {[*map(float, rates)]} {warnings}"
+    if unless_made and is_made(run.path, settings):
+        return page
     provenance = published_run(run.run_json())  # older ones have whole paths
     if warnings:
         names = [text.replace(f"{run.path}/", "") for text in warnings]
@@ -106,11 +112,10 @@ def write(
     every = (tables.drop_table(cells), *further)
     _write_text(run.path / "tables.tex", latex_file(every))
     _write_text(run.path / "tables.csv", csv_file(every))
-    page = run.path / "report.html"
     warnings = _warnings(cells, provenance)
     drop = tables.drop_table(cells)
     text = report_page.page(cells, drop, further, figures, warnings, provenance)
-    _write_text(page, text)
+    _write_text(page, text + mark(run.path, settings))
     return page
 
 

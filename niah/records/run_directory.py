@@ -15,7 +15,7 @@ makes it again. Rows of earlier versions have neither and are read as they are.
 """
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -165,19 +165,28 @@ class RunDirectory(ScoreFiles):
         if content != stored or (content and not (self.path / "run.json").exists()):
             atomic.write_json(self.path / "run.json", content)
 
-    def check_identity(self, identity: Mapping[str, object], clips: int | None = None) -> None:
+    def check_identity(
+        self,
+        identity: Mapping[str, object],
+        clips: int | None = None,
+        names: Collection[str] | None = None,
+    ) -> None:
         """Check that this is the run of `identity`.
 
         Args:
             identity: What all cells of the run share.
             clips: Number of clips, for the message.
+            names: The parts to look at; None for all.
 
         Raises:
             NiahError: it is another run; the message says what differs.
         """
         content = self.run_json()
         stored_clips = content.get("needles", {}).get("clips", "?")
-        differences = identity_differences(content["identity"], identity, stored_clips, clips)
+        stored = content["identity"]
+        if names is not None:
+            stored = {name: value for name, value in stored.items() if name in names}
+        differences = identity_differences(stored, identity, stored_clips, clips)
         if differences:
             raise NiahError(
                 f"{self.path} holds another run ({'; '.join(differences)}): give another folder"

@@ -6,22 +6,24 @@ Metrics are not computed here: `niah.records.summarise` computes them from the s
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from niah.records.axes import OWN
 from niah.records.run_directory import RunDirectory
+from niah.records.run_parts import refuse_foreign
 from niah.records.summarise import summarise
-from niah.records.workers import ENDED
+from niah.records.workers import ENDED, list_workers
 from niah.scenes.own import OwnRecordings
 from niah.sweep.evaluator import ModelEvaluator
 from niah.sweep.models import ModelSpec
 from niah.sweep.options import RunOptions
 from niah.sweep.plan import Cell, plan
-from niah.sweep.setup import EvalSetup
+from niah.sweep.setup import KNOWN_EARLY, EvalSetup, identity_of_options
 from niah.sweep.share import Share
 from niah.sweep.work import CellWork
 from niah.system import folders
@@ -82,12 +84,13 @@ def run_sweep(
     Raises:
         NiahError: anything wrong in the options.
     """
+    known = look_before_loading(options, note)
     keep_freed_memory()
     setup = EvalSetup(options)
     for text in setup.notes:
         note(text)
     share = share or Share()
-    with open_run(setup, note) as directory:
+    with open_run(setup, note, known) as directory:
         assert directory.me is not None
         directory.me.report(shard=str(share), device=str(setup.device))
         stopped = False
@@ -105,12 +108,35 @@ def run_sweep(
         return SweepResult(directory.cells(), working if share.is_shard else ())
 
 
-def open_run(setup: EvalSetup, note: Note) -> RunDirectory:
+def look_before_loading(options: RunOptions, note: Note) -> tuple[str, ...]:
+    """Refuse a folder that holds another run, and name the processes at work in it, before any model is loaded.
+
+    Args:
+        options: options of the run.
+        note: called with each note for the user.
+
+    Returns:
+        The processes that were named.
+
+    Raises:
+        NiahError: the folder holds something else, or a run of another protocol, level or seed.
+    """
+    refuse_foreign(options.out)
+    if not (options.out / "run.json").is_file():
+        return ()
+    RunDirectory(options.out).check_identity(identity_of_options(options), names=KNOWN_EARLY)
+    workers = tuple(str(each) for each in list_workers(options.out) if each.is_alive)
+    _note_workers(workers, options.out, note)
+    return workers
+
+
+def open_run(setup: EvalSetup, note: Note, known: Collection[str] = ()) -> RunDirectory:
     """Open the run directory of a set-up for writing, and record the set-up in run.json.
 
     Args:
         setup: of the run.
         note: called with each note for the user.
+        known: processes at work in it that were named before.
 
     Raises:
         NiahError: the directory holds something else, or cannot be written to.
@@ -123,15 +149,19 @@ def open_run(setup: EvalSetup, note: Note) -> RunDirectory:
         folders.remember(record["arguments"], setup.clips.ids_sha256)
         for text in directory.warnings:
             note(text)
-        if others := directory.others():
-            note(
-                f"{_processes(map(str, others))} also at work in {options.out}: each cell is scored by the one that "
-                "claims it first"
-            )
+        others = map(str, directory.others())
+        _note_workers([other for other in others if other not in known], options.out, note)
     except BaseException:
         directory.close()
         raise
     return directory
+
+
+def _note_workers(workers: Collection[str], out: Path, note: Note) -> None:
+    if workers:
+        note(
+            f"{_processes(workers)} also at work in {out}: each cell is scored by the one that claims it first"
+        )
 
 
 def _added(setup: EvalSetup) -> dict[str, Any]:

@@ -42,6 +42,9 @@ from niah.sweep.provenance import git, hardware, versions
 from niah.system.download import cache_folder
 from niah.version import __version__
 
+SMALL = 1 << 22  # parameters, 16 MB: such a model stays in memory until it is run
+KNOWN_EARLY = ("protocol", "level", "seed", "noise_seed", "needle_part")  # of a run's identity
+
 
 class EvalSetup:
     """Everything that `options` name, checked and made ready.
@@ -127,8 +130,8 @@ class EvalSetup:
             yield self.load(spec)
 
     def load(self, spec: ModelSpec) -> LoadedModel:
-        """Load one of the models."""
-        adapter = self._load(spec)
+        """Load one of the models, unless it is small and still in memory."""
+        adapter = self._small.pop(spec.name, None) or self._load(spec)
         key = adapter.frontend.fingerprint
         scenes, prepared = self._scenes[key], self._prepared[key]
         part = self.options.needle_part
@@ -136,18 +139,11 @@ class EvalSetup:
 
     def identity(self) -> dict[str, object]:
         """Return what all results in one run directory share."""
-        identity: dict[str, object] = {
-            "protocol": self.options.protocol,
-            "level": self.options.own_level,
+        identity = identity_of_options(self.options) | {
             "needles": self.clips.name,
             "ids_sha256": self.clips.ids_sha256,
-            "seed": self.options.seed,
             "labels": self.labels.name,
         }
-        if self.options.seed_of_noise != self.options.seed:
-            identity["noise_seed"] = self.options.seed_of_noise
-        if self.options.needle_part != FIRST:
-            identity["needle_part"] = self.options.needle_part
         identity["content_sha256"] = next(iter(self._prepared.values())).content_sha256
         if kernel := other_than_auto(self.options.kernel, self.device):
             identity["kernel"] = kernel
@@ -275,10 +271,14 @@ class EvalSetup:
     def _checked_scenes(self) -> dict[str, Scenes]:
         """The scenes of each front end, by its fingerprint; all builders made, to be refused early."""
         self._windowed: list[str] = []
+        self._small: dict[str, Adapter] = {}
         scenes: dict[str, Scenes] = {}
         problems: dict[tuple[str, str], str] = {}
         for model in self.models:
             adapter = self._load(model)
+            is_small = 0 < adapter_info(adapter).parameters <= SMALL
+            if is_small and self.device.type == "cpu":
+                self._small[model.name] = adapter
             if self.options.poolings:
                 position_logits_of(adapter)
             fixed_s = adapter_info(adapter).fixed_seconds
@@ -302,6 +302,20 @@ class EvalSetup:
         if len(problems) == len(self.models) * len(self.haystacks):
             raise NiahError(self._unplayable[0])
         return scenes
+
+
+def identity_of_options(options: RunOptions) -> dict[str, object]:
+    """Return the parts of a run's identity that are known before anything is loaded (`KNOWN_EARLY`)."""
+    identity: dict[str, object] = {
+        "protocol": options.protocol,
+        "level": options.own_level,
+        "seed": options.seed,
+    }
+    if options.seed_of_noise != options.seed:
+        identity["noise_seed"] = options.seed_of_noise
+    if options.needle_part != FIRST:
+        identity["needle_part"] = options.needle_part
+    return identity
 
 
 def _is_cut(note: str) -> bool:

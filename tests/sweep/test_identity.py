@@ -1,6 +1,8 @@
 """The identity of a run: other clips, labels, sounds, parts, seeds or protocols do not go into its folder."""
 
 import json
+import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,8 @@ import soundfile
 
 from niah.errors import NiahError
 from niah.records.run_directory import RunDirectory
+from niah.sweep.loop import run_sweep
+from niah.sweep.options import RunOptions
 from tests.helpers import tiny
 from tests.helpers.tiny_sweep import (
     Material,
@@ -34,6 +38,21 @@ def test_another_run_does_not_go_in_the_same_folder(
         material.run(done, **options)
     assert state_of(done) == before
     assert (done / "run.json").read_bytes() == run_json
+
+
+def test_another_protocol_or_process_is_named_before_anything_is_loaded(done: Path) -> None:
+    """The model and the clips of these options are nowhere."""
+    notes: list[str] = []
+    absent: dict[str, Any] = {"models": ("no.toml",), "needles": "no.csv", "out": done}
+    with pytest.raises(NiahError, match=r"holds another run \(seed is 0 there, 2 now\)"):
+        run_sweep(RunOptions(protocol="dass-v1", seed=2, **absent), notes.append)
+    with (
+        RunDirectory(done).join(),
+        pytest.raises(NiahError, match=r"no\.toml"),
+    ):
+        run_sweep(RunOptions(protocol="dass-v1", **absent), notes.append)
+    (note,) = notes
+    assert note.startswith(f"process {socket.gethostname()}:{os.getpid()} also at work in {done}")
 
 
 def test_another_sound_under_the_same_name_is_refused(tmp_path: Path, material: Material) -> None:

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from niah.networks.layers.drop_path import DropPath
+from niah.networks.layers.init import draw_steps
 from niah.networks.layers.mlp import Mlp
 from niah.scan import DIRECTIONS, Backend, cross_scan
 
@@ -75,12 +76,7 @@ class SS2D(nn.Module):
         channels, rank = self.dt_projs_weight.shape[1:]
         nn.init.uniform_(self.x_proj_weight, -(channels**-0.5), channels**-0.5)
         nn.init.uniform_(self.dt_projs_weight, -(rank**-0.5), rank**-0.5)
-        step = torch.exp(
-            torch.empty_like(self.dt_projs_bias).uniform_(math.log(1e-3), math.log(1e-1))
-        )
-        step = step.clamp(min=1e-4)
-        with torch.no_grad():
-            self.dt_projs_bias.copy_(step + torch.log(-torch.expm1(-step)))  # inverse of softplus
+        draw_steps(self.dt_projs_bias)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.in_proj(x)  # (B, T, F, C)

@@ -28,6 +28,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from niah.networks.layers.init import draw_steps
 from niah.scan import Backend, choose_backend, selective_scan
 
 Design = Literal["fo-fo", "fo-bi", "bi-bi"]
@@ -202,6 +203,8 @@ def _convolve(x: Tensor, direction: Direction) -> Tensor:
 
 def _initial_decay(channels: int, initial_A: float) -> Tensor:
     """Initialise as Mamba does, -A = 1 .. N in every channel, times `initial_A`."""
+    if torch.get_default_device().type == "meta":  # whose logarithm would import torch's compiler
+        return torch.empty(channels, STATES)
     states = torch.arange(1, STATES + 1, dtype=torch.float32)
     return torch.log(initial_A * states).repeat(channels, 1)
 
@@ -209,11 +212,7 @@ def _initial_decay(channels: int, initial_A: float) -> Tensor:
 def _initialise_step(dt_proj: nn.Linear) -> None:
     """Initialise as Mamba does: steps log-uniform in [1e-3, 1e-1] through the bias, at least 1e-4."""
     nn.init.uniform_(dt_proj.weight, -(dt_proj.in_features**-0.5), dt_proj.in_features**-0.5)
-    step = torch.exp(torch.empty_like(dt_proj.bias).uniform_(math.log(1e-3), math.log(1e-1))).clamp(
-        min=1e-4
-    )
-    with torch.no_grad():
-        dt_proj.bias.copy_(step + torch.log(-torch.expm1(-step)))  # inverse of softplus
+    draw_steps(dt_proj.bias)
 
 
 @torch.no_grad()
