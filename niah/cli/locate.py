@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from niah.cli.options import numbers
+from niah.cli.options import listed, numbers
+from niah.errors import NiahError
 
 
 def locate(
@@ -27,22 +28,46 @@ def locate(
     snr: Annotated[str, typer.Option(help="[default: the run's]")] = "",
     positions: Annotated[str, typer.Option(help="[default: the run's]")] = "",
     lengths: Annotated[str, typer.Option(help="[default: the run's]")] = "",
+    events: Annotated[
+        bool,
+        typer.Option(
+            "--events",
+            help="Score sound events in time instead: PSDS1, onset F, counts. --method is positions, windows or auto.",
+        ),
+    ] = False,
+    needle_count: Annotated[
+        str, typer.Option(help="Events: hide N copies of the clip, evenly spread. [default: 1]")
+    ] = "",
+    collar: Annotated[
+        float, typer.Option(help="Events: seconds between two onsets that are the same.")
+    ] = 1.0,
     window: Annotated[
-        float, typer.Option(help="Occlusion: seconds that are hidden at once.")
+        float, typer.Option(help="Occlusion and windows: seconds of a window.")
     ] = 10.0,
-    hop: Annotated[float, typer.Option(help="Occlusion: seconds between windows.")] = 5.0,
-    batch_size: Annotated[int, typer.Option(help="Occlusion: windows in one forward pass.")] = 1,
+    hop: Annotated[
+        float, typer.Option(help="Occlusion and windows: seconds between windows.")
+    ] = 5.0,
+    batch_size: Annotated[
+        int, typer.Option(help="Occlusion and windows: windows in one forward pass.")
+    ] = 1,
     device: Annotated[
         str | None, typer.Option(help="auto, cpu, cuda or cuda:N. [default: the run's]")
     ] = None,
 ) -> None:
-    """Find where each model heard the needle: hit rate and error of the peak, against length and position."""
+    """Find where each model heard the needle: hit rate and error of the peak, or sound events, against length."""
     from rich.console import Console
 
+    from niah.diagnosis.events.measure import EventOptions
+    from niah.diagnosis.events.rows import read as read_events
+    from niah.diagnosis.events.table import events_table
     from niah.diagnosis.localisation.locate import LocateOptions
     from niah.diagnosis.localisation.locate import locate as run_locate
     from niah.diagnosis.localisation.table import localisation_table, read
 
+    counts = listed(needle_count, int, "--needle-count") or (1,)
+    if not events and (needle_count or collar != EventOptions.collar_s):
+        raise NiahError("--needle-count and --collar are of sound events: add --events")
+    wanted = EventOptions(method, window, hop, collar, counts, batch_size) if events else None
     written = run_locate(
         LocateOptions(
             run=directory,
@@ -57,8 +82,10 @@ def locate(
             hop_s=hop,
             device=device,
             batch_size=batch_size,
+            events=wanted,
         )
     )
-    Console().print(localisation_table(read(directory)))
+    table = events_table(read_events(directory)) if events else localisation_table(read(directory))
+    Console().print(table)
     for path in written:
         print(f"written  {path}")

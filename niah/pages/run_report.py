@@ -14,6 +14,9 @@ from niah import plots
 from niah.diagnosis.controls.calibration import calibration_table
 from niah.diagnosis.controls.overlap import overlap_table
 from niah.diagnosis.controls.table import control_tables
+from niah.diagnosis.events import figure as event_figure
+from niah.diagnosis.events.rows import read as events_of
+from niah.diagnosis.events.table import events_table
 from niah.diagnosis.false_alarms import figure as false_alarms
 from niah.diagnosis.false_alarms import rows as recall_rows
 from niah.diagnosis.false_alarms.measure import measure
@@ -103,6 +106,7 @@ def write(
     def drawn() -> list[plots.Figure]:
         figures = [*plots.draw(cells, folder), *false_alarms.draw(recalls, folder)]
         figures += several_needles.draw(several, folder)
+        figures += event_figure.draw(events_of(run.path), folder)
         figures += localisation.draw(located(run.path), folder)
         return figures + draw_published(cells, provenance.get("presets", []), folder)
 
@@ -174,6 +178,7 @@ def _further(
         overlap_table(run, cells),
         calibration_table(run, cells),
         localisation_table(located(run.path)),
+        events_table(events_of(run.path)),
         *natural_tables(run, cells),
         *control_tables(run, cells),
         *statements(run.run_json().get("presets", [])),

@@ -14,11 +14,11 @@ from niah.system.atomic import is_leftover
 
 LOCK = ".lock"
 SHARED = ("workers", "claims", "parts")  # while a run is being made: `niah.records.claims`
-FOLDERS = ("cells", "scores", "figures", "localisation", *SHARED)
+FOLDERS = ("cells", "scores", "figures", "localisation", "events", *SHARED)
 FILES = (
     *("run.json", "cells.csv", "tables.md", "tables.csv", "tables.tex", "report.html", LOCK),
     *("false_alarms.csv", "several_needles.csv", "localisation.csv", "localisation.md"),
-    *("causes.csv", "causes.md"),
+    *("events.csv", "causes.csv", "causes.md"),
     *("causes.png", "causes.svg", "causes.pdf"),
 )
 

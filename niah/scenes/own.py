@@ -27,7 +27,7 @@ from niah.audio.part import load_part
 from niah.errors import NiahError
 from niah.frontends import Frontend
 from niah.needles import Needle, NeedleSet
-from niah.needles.readers.events import EventSource, is_heard
+from niah.needles.readers.events import Annotated, EventSource, is_heard
 from niah.placement import scene_frames
 from niah.scenes.lazy import Scene, Segment
 from niah.system.plurals import plural
@@ -100,10 +100,16 @@ class OwnRecordings:
 
     def labels(self, index: int, start_s: float, length_s: float) -> tuple[str, ...]:
         """Return the labels of all annotated events in a crop, each once, in time order."""
-        source = self._sources[index][1]
-        stop_s = start_s + length_s
-        heard = (e for e in source.annotated if is_heard(e.onset_s, e.offset_s, start_s, stop_s))
-        return tuple(dict.fromkeys(label for event in heard for label in event.labels))
+        events = self.events(index, start_s, length_s)
+        return tuple(dict.fromkeys(label for event in events for label in event.labels))
+
+    def events(self, index: int, start_s: float, length_s: float) -> list[Annotated]:
+        """Return the annotated events in a crop, in seconds of the crop, in time order."""
+        return [
+            Annotated(max(0.0, e.onset_s - start_s), min(length_s, e.offset_s - start_s), e.labels)
+            for e in self._sources[index][1].annotated
+            if is_heard(e.onset_s, e.offset_s, start_s, start_s + length_s)
+        ]
 
     def scene(self, frontend: Frontend, index: int, start_s: float, length_s: float) -> Scene:
         """Return the features of a crop, computed when they are read.

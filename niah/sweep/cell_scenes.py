@@ -15,7 +15,8 @@ from niah.needles.distractors import Distractors
 from niah.needles.features import NeedleFeatures, loudest_segment
 from niah.needles.needle_part import FIRST
 from niah.needles.prepared import PreparedNeedles
-from niah.placement import arrange, scene_frames
+from niah.needles.readers.events import Annotated
+from niah.placement import FRAMES_PER_SECOND, arrange, scene_frames
 from niah.records.axes import AXES, SHAM
 from niah.records.schema import Value
 from niah.scenes.builder import Piece, SceneBuilder
@@ -153,6 +154,30 @@ class Scenes:
             determinants["own_recordings"] = self.own(needles).fingerprint
         return determinants
 
+    def events(self, cell: Cell, prepared: PreparedNeedles, index: int) -> list[Annotated]:
+        """Return the sounds in one clip's scene with their labels, in seconds of the scene, in time order.
+
+        A clip's sound are its frames before padding; of a natural scene it is all annotated events in the crop.
+
+        Args:
+            cell: the cell; not a control.
+            prepared: the run's clips.
+            index: place of the clip.
+        """
+        if self.is_own(cell):
+            own = self.own(prepared.needles)
+            return own.events(index, self._own_start_s(cell, own, index), cell.length_s)
+        needles = prepared.needles.needles
+        return [
+            Annotated(
+                piece.start / FRAMES_PER_SECOND,
+                (piece.start + min(piece.count, piece.needle.frames - piece.first))
+                / FRAMES_PER_SECOND,
+                needles[clip].labels,
+            )
+            for clip, piece in sorted(self._pieces(cell, prepared, index), key=lambda p: p[1].start)
+        ]
+
     def same_for_all(self, cell: Cell) -> bool:
         """Return whether every clip's scene is the same: a constant without its needle."""
         is_constant = not self.haystacks[cell.haystack].needs_snr and not self.is_own(cell)
@@ -203,6 +228,12 @@ class Scenes:
     def _rearranged(
         self, cell: Cell, builder: SceneBuilder, prepared: PreparedNeedles, index: int
     ) -> Scene:
+        pieces = [piece for _, piece in self._pieces(cell, prepared, index)]
+        clip_id = prepared.needles.needles[index].id
+        return builder.arranged(pieces, clip_id, length_s=cell.length_s, snr_db=cell.snr_db)
+
+    def _pieces(self, cell: Cell, prepared: PreparedNeedles, index: int) -> list[tuple[int, Piece]]:
+        """Return the clips of one clip's scene by their numbers, and their places; needles first."""
         assert cell.position is not None
         frames = piece_frames(cell, self.frontend.needle_frames)
         total = scene_frames(cell.length_s, self.frontend.needle_frames)
@@ -216,12 +247,10 @@ class Scenes:
             hidden = self._companions(prepared).of(index, cell.needles_per_scene)
         clips = [*hidden * (cell.needle_count or 1), *others]
         features = {clip: prepared.features(clip) for clip in dict.fromkeys(clips)}
-        pieces = [
-            Piece(features[clip], start, self._loudest(features[clip], frames), frames)
+        return [
+            (clip, Piece(features[clip], start, self._loudest(features[clip], frames), frames))
             for clip, start in zip(clips, (*places.needles, *places.distractors), strict=True)
         ]
-        clip_id = prepared.needles.needles[index].id
-        return builder.arranged(pieces, clip_id, length_s=cell.length_s, snr_db=cell.snr_db)
 
     def _loudest(self, needle: NeedleFeatures, frames: int) -> int:
         return loudest_segment(needle, frames, of_samples=is_waveform(self.frontend))

@@ -97,6 +97,23 @@ class PlantedPositions(Planted):
         return self.network.heard(features.to(self.device, self.dtype))
 
 
+class CountsToOne(PlantedPositions):
+    """Each class is heard for 6 s around its loudest frame, and nowhere else."""
+
+    def position_logits(self, features: Tensor) -> Tensor:
+        heard = super().position_logits(features)
+        away = torch.arange(heard.shape[1])[None, :, None] - heard.argmax(dim=1, keepdim=True)
+        return heard.masked_fill(away.abs() > 300, float(heard.min()))
+
+
+class FiresAtEveryEvent(PlantedPositions):
+    """Every class is heard whenever one of them is."""
+
+    def position_logits(self, features: Tensor) -> Tensor:
+        heard = super().position_logits(features)
+        return heard.amax(dim=2, keepdim=True).expand_as(heard).contiguous()
+
+
 def card(folder: Path, name: str = "ear", adapter: str = "Planted", **config: Any) -> Path:
     """Write a card with `tests.helpers.tiny`'s labels; returns its path."""
     path = tiny.card(folder, name)

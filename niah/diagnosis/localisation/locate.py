@@ -8,6 +8,7 @@ from typing import Any
 
 from niah.adapters.wrappers.sliding_window import over_windows
 from niah.cards import RANDOM
+from niah.diagnosis.events.measure import EventOptions, locate_events
 from niah.diagnosis.localisation.evidence import (
     HOP_S,
     METHODS,
@@ -24,6 +25,7 @@ from niah.diagnosis.localisation.table import stored, write, write_cell
 from niah.errors import NiahError
 from niah.needles.features import NeedleFeatures
 from niah.placement import FRAMES_PER_SECOND, start_frame, total_frames
+from niah.records.axes import OWN
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import BASE_LENGTH_S
 from niah.sweep.loaded_model import LoadedModel
@@ -58,9 +60,10 @@ class LocateOptions:
     hop_s: float = HOP_S
     device: str | None = None
     batch_size: int = 1
+    events: EventOptions | None = None  # score sound events in time instead of peaks
 
     def __post_init__(self) -> None:
-        if self.method not in ("auto", "both", *METHODS):
+        if self.events is None and self.method not in ("auto", "both", *METHODS):
             raise NiahError(f"--method '{self.method}': must be auto, both, {' or '.join(METHODS)}")
         check_limit(self.limit)
         check_batch_size(self.batch_size)
@@ -120,10 +123,17 @@ def locate(options: LocateOptions) -> list[Path]:
     plan = [
         (haystack, snr_db, length_s, position)
         for length_s in lengths_s
-        for haystack in setup.haystacks
-        for snr_db in (requested["snrs_db"] if setup.haystacks[haystack].needs_snr else (None,))
+        for haystack, made in setup.haystacks.items()
+        if made.fill != OWN  # its crops hold many events: `--events`
+        for snr_db in (requested["snrs_db"] if made.needs_snr else (None,))
         for position in requested["positions"]
     ]
+    if options.events is not None:
+        return locate_events(
+            setup, options.events, lengths_s, requested["positions"], requested["snrs_db"]
+        )
+    if not plan:
+        raise NiahError("crops of the recordings themselves hold many events: add --events")
     work = sum(length_s for _, _, length_s, _ in plan) * len(setup.clips)
     with progress_bar() as bar:
         task = bar.add_task("locate", total=work * len(setup.models), detail="")

@@ -1,0 +1,344 @@
+"""`niah locate --events`: sound events of each model in a run's scenes, scored in time; resumed cell by cell.
+
+Thresholds of onset F and of counts are those with the best onset F of each class in the shortest scenes of the same
+model, haystack, SNR, position and number of needles, so that scores which drift with length show. PSDS1 needs none.
+True events are the clips' sounds (as long as the clip, before padding), or all annotated ones where the haystack is the
+recordings' own. Only classes with an event in some scene count.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from niah.adapters.wrappers.sliding_window import over_windows
+from niah.diagnosis.events.rows import (
+    EventScores,
+    read_thresholds,
+    stored,
+    write,
+    write_cell,
+)
+from niah.diagnosis.events.scores import position_scores, window_scores
+from niah.diagnosis.localisation.evidence import has_positions
+from niah.errors import NiahError
+from niah.metrics.average_precision import Float64
+from niah.metrics.draws import drawn, group_count, group_indices, left_out
+from niah.metrics.means import resample_mean
+from niah.metrics.resampling import DRAWS, SEED, Resampled
+from niah.metrics.sound_events import (
+    ScoredScene,
+    best_thresholds,
+    detections,
+    onset_counts,
+    psds1,
+)
+from niah.needles.readers.events import Annotated
+from niah.records.axes import OWN
+from niah.records.schema import BASE_LENGTH_S
+from niah.sweep.loaded_model import LoadedModel
+from niah.sweep.options import check_hop, check_window
+from niah.sweep.plan import Cell
+from niah.sweep.setup import EvalSetup
+from niah.system.progress import progress_bar
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+METHODS = ("positions", "windows")
+COLLAR_S = 1.0
+LONGEST_COLLAR_S = 1000.0
+KEY_VERSION = 1
+
+
+@dataclass(frozen=True)
+class EventOptions:
+    """Options of `niah locate --events` beside those of the scenes.
+
+    Attributes:
+        method: "positions", "windows", or "auto": positions where the model has them.
+        window_s: seconds of a window.
+        hop_s: seconds from one window to the next.
+        collar_s: largest distance of two onsets that are the same.
+        needle_counts: copies of the clip in a scene.
+        batch_size: windows in one forward pass.
+    """
+
+    method: str = "auto"
+    window_s: float = 10.0
+    hop_s: float = 5.0
+    collar_s: float = COLLAR_S
+    needle_counts: tuple[int, ...] = (1,)
+    batch_size: int = 1
+
+    def __post_init__(self) -> None:
+        if self.method not in ("auto", *METHODS):
+            raise NiahError(f"--method '{self.method}': events are by auto, {' or '.join(METHODS)}")
+        check_window(self.window_s)
+        check_hop(self.hop_s, self.window_s)
+        if not 0.0 < self.collar_s <= LONGEST_COLLAR_S:
+            raise NiahError(
+                f"--collar must be above 0, to {LONGEST_COLLAR_S:g} s, got {self.collar_s:g}"
+            )
+        if not self.needle_counts or min(self.needle_counts) < 1:
+            raise NiahError("--needle-count must be 1 or more")
+
+
+def locate_events(
+    setup: EvalSetup,
+    options: EventOptions,
+    lengths_s: Sequence[float],
+    positions: Sequence[float],
+    snrs_db: Sequence[float],
+) -> list[Path]:
+    """Score the events of every model in every scene, and write the table.
+
+    Args:
+        setup: of the run's scenes.
+        options: of the events.
+        lengths_s: seconds of the scenes, beyond 10.
+        positions: of the needles.
+        snrs_db: of haystacks with a level.
+
+    Returns:
+        The files.
+
+    Raises:
+        NiahError: a model without scores by position where these are wanted, or no scene that holds so many needles.
+    """
+    run = setup.options.out
+    with progress_bar() as bar:
+        for model in setup.loaded():
+            cells = _cells(setup, model.name, options, lengths_s, positions, snrs_db)
+            total = sum(cell.length_s for cell in cells) * len(model.prepared)
+            task = bar.add_task("events", total=total, detail=model.name)
+            first: dict[tuple[object, ...], str] = {}
+            for cell in cells:
+                place = (cell.haystack, cell.snr_db, cell.position, cell.needle_count)
+                key = _key(model, cell, options)
+                reference = first.setdefault(place, key)
+                step = partial(_advance, bar, task, cell.length_s)
+                if key in stored(run):
+                    step(len(model.prepared))
+                else:
+                    _score(model, cell, setup, options, key, reference, step)
+    return write(run)
+
+
+def _advance(bar: "Progress", task: "TaskID", length_s: float, scenes: int) -> None:
+    bar.advance(task, length_s * scenes)
+
+
+def _cells(
+    setup: EvalSetup,
+    model: str,
+    options: EventOptions,
+    lengths_s: Sequence[float],
+    positions: Sequence[float],
+    snrs_db: Sequence[float],
+) -> list[Cell]:
+    """List the scenes, the shortest of a kind first; those that do not hold the needles are left out."""
+    longest_piece_s = BASE_LENGTH_S + 0.24  # 1024 frames
+    cells = []
+    for haystack, each in setup.haystacks.items():
+        for snr_db in snrs_db if each.needs_snr else (None,):
+            for position in dict.fromkeys(positions):
+                for count in dict.fromkeys((1,) if each.fill == OWN else options.needle_counts):
+                    for length_s in sorted(set(lengths_s)):
+                        if length_s > count * longest_piece_s:
+                            copies = None if count == 1 else count
+                            cell = Cell(model, haystack, length_s, snr_db, position)
+                            cells.append(replace(cell, needle_count=copies))
+    if not cells:
+        raise NiahError("no scene is long enough for so many needles: give longer --lengths")
+    return cells
+
+
+def _key(model: LoadedModel, cell: Cell, options: EventOptions) -> str:
+    method = _method(model, options)
+    windows = (options.window_s, options.hop_s) if method == "windows" else (None, None)
+    own = (
+        model.scenes.own(model.prepared.needles).fingerprint if model.scenes.is_own(cell) else None
+    )
+    return model.key(
+        cell.haystack,
+        events=KEY_VERSION,
+        method=method,
+        snr_db=cell.snr_db,
+        length_s=cell.length_s,
+        position=cell.position,
+        needle_count=cell.needle_count,
+        window_s=windows[0],
+        hop_s=windows[1],
+        collar_s=options.collar_s,
+        own_recordings=own,
+    )
+
+
+def _method(model: LoadedModel, options: EventOptions) -> str:
+    exact = has_positions(model.adapter)
+    if options.method == "auto":
+        return "positions" if exact else "windows"
+    if options.method == "positions" and not exact:
+        raise NiahError(f"model '{model.name}' has no logits by position: use --method windows")
+    return options.method
+
+
+def _score(
+    model: LoadedModel,
+    cell: Cell,
+    setup: EvalSetup,
+    options: EventOptions,
+    key: str,
+    reference: str,
+    advance: Callable[[int], None],
+) -> None:
+    scenes, labels = _scored_scenes(model, cell, options, advance)
+    ids = list(model.labels.ids)
+    best = best_thresholds(scenes, options.collar_s)
+    thresholds = best
+    if reference != key:
+        known = read_thresholds(setup.options.out, reference)
+        thresholds = np.array([known.get(id_, np.nan) for id_ in ids])
+    is_positions = _method(model, options) == "positions"
+    row = event_scores(
+        scenes,
+        [[ids.index(label) for label in own] for own in labels],
+        thresholds,
+        options.collar_s,
+        groups=[needle.group for needle in model.prepared.needles.needles],
+    )
+    about: dict[str, Any] = {
+        "model": model.name,
+        "checkpoint_sha256": model.weights_sha256,
+        "method": _method(model, options),
+        "haystack": setup.haystacks[cell.haystack].name,
+        "snr_db": cell.snr_db,
+        "length_s": cell.length_s,
+        "position": cell.position,
+        "needles": 0 if model.scenes.is_own(cell) else cell.needle_count or 1,
+        "window_s": None if is_positions else options.window_s,
+        "hop_s": None if is_positions else options.hop_s,
+        "place_s": float(np.median(np.diff(scenes[0].edges_s))),
+        "collar_s": options.collar_s,
+    }
+    chosen = {id_: t for id_, t in zip(ids, best.tolist(), strict=True) if t == t}
+    write_cell(setup.options.out, key, EventScores(**about, **row), chosen)
+
+
+def _scored_scenes(
+    model: LoadedModel, cell: Cell, options: EventOptions, advance: Callable[[int], None]
+) -> tuple[list[ScoredScene], list[tuple[str, ...]]]:
+    """Return the scored scenes of a cell's clips, and the clips' own labels."""
+    ids = list(model.labels.ids)
+    by_position = _method(model, options) == "positions"
+    adapter = model.adapter
+    if not by_position:
+        adapter = over_windows(adapter, options.batch_size, reuse=True)
+    scored = []
+    for index, scene in enumerate(model.scenes.of_cell(cell, model.prepared)):
+        with torch.inference_mode():
+            if by_position:
+                edges, scores = position_scores(adapter, scene.whole())
+            else:
+                window, hop, size = options.window_s, options.hop_s, options.batch_size
+                edges, scores = window_scores(adapter, scene.whole(), window, hop, size)
+        true = _by_class(model.scenes.events(cell, model.prepared, index), ids)
+        scored.append(ScoredScene(edges, model.counted(scores), true))
+        advance(1)
+    return scored, [needle.labels for needle in model.prepared.needles.needles]
+
+
+def _by_class(
+    events: Sequence[Annotated], ids: Sequence[str]
+) -> tuple[list[tuple[float, float]], ...]:
+    return tuple([(e.onset_s, e.offset_s) for e in events if id_ in e.labels] for id_ in ids)
+
+
+def event_scores(
+    scenes: Sequence[ScoredScene],
+    own: Sequence[Sequence[int]],
+    thresholds: Float64,
+    collar_s: float,
+    *,
+    groups: Sequence[str],
+) -> dict[str, Any]:
+    """Compute the scores of one cell.
+
+    Args:
+        scenes: one a clip.
+        own: the classes of each clip, (clips,) lists.
+        thresholds: of each class, (classes,); NaN for classes that do not count.
+        collar_s: of `niah.metrics.sound_events.onset_counts`.
+        groups: the recording of each clip, (clips,).
+
+    Returns:
+        The fields of `EventScores` from `scenes` on.
+    """
+    counted = np.flatnonzero(~np.isnan(thresholds)).tolist()
+    table = np.zeros((3, len(scenes), len(thresholds)))  # hits, false alarms, misses
+    numbers = np.zeros((len(scenes), len(thresholds)))
+    for row, scene in enumerate(scenes):
+        for c in counted:
+            detected = detections(scene.edges_s, scene.scores[:, c], float(thresholds[c]))
+            counts = onset_counts(detected, scene.events[c], collar_s)
+            table[:, row, c] = counts.hits, counts.false_alarms, counts.misses
+            numbers[row, c] = len(detected)
+    true = np.array([[len(events) for events in scene.events] for scene in scenes])
+    hits, alarms, misses = table.sum(axis=1)
+    scored = (true.sum(axis=0) > 0) & ~np.isnan(thresholds)
+    f_scores = 2 * hits[scored] / (2 * hits + alarms + misses)[scored]
+    lo, hi = _f_bounds(table[:, :, scored], groups)
+    columns = [[c for c in classes if scored[c]] for classes in own]
+    errors = _means([np.abs(numbers[i, c] - true[i, c]) for i, c in enumerate(columns)])
+    error = resample_mean(errors, groups=groups)
+    error_lo, error_hi = error.interval()
+    hours = sum(float(s.edges_s[-1] - s.edges_s[0]) for s in scenes) / 3600.0
+    named = hits[scored].sum() + alarms[scored].sum()
+    psds = psds1(scenes)
+    return {
+        "scenes": len(scenes),
+        "events": int(true.sum()),
+        "psds1": None if psds != psds else psds,
+        "onset_f": float(f_scores.mean()) if f_scores.size else None,
+        "onset_lo": lo,
+        "onset_hi": hi,
+        "precision": float(hits[scored].sum() / named) if named else None,
+        "recall": float(hits[scored].sum() / true[:, scored].sum()) if scored.any() else None,
+        "false_alarms_hour": float(alarms.sum() / hours),
+        "count": float(np.nanmean(_means([numbers[i, c] for i, c in enumerate(columns)]))),
+        "true_count": float(np.nanmean(_means([true[i, c] for i, c in enumerate(columns)]))),
+        "count_error": error.estimate,
+        "count_lo": None if error_lo != error_lo else max(0.0, error_lo),
+        "count_hi": None if error_hi != error_hi else error_hi,
+    }
+
+
+def _means(values: Sequence[Any]) -> Float64:
+    """Return the mean of each list, NaN of an empty one."""
+    return np.array([float(np.mean(each)) if len(each) else np.nan for each in values])
+
+
+def _f_bounds(table: Float64, groups: Sequence[str]) -> tuple[float | None, float | None]:
+    """Return the bounds of the mean onset F, recordings resampled; table (3, clips, classes)."""
+    if table.shape[2] == 0:
+        return None, None
+    of = group_indices(groups, table.shape[1])
+
+    def mean_f(counts: Any) -> Float64:
+        hits, alarms, misses = np.einsum("kic,id->kcd", table, counts.astype(np.float64))
+        total = 2 * hits + alarms + misses
+        there = hits + misses > 0  # a class without an event in a draw is left out
+        f = np.where(there, 2 * hits / np.where(total > 0, total, 1), 0.0)
+        with np.errstate(invalid="ignore"):
+            return np.asarray(f.sum(axis=0) / there.sum(axis=0))
+
+    whole = mean_f(np.ones((table.shape[1], 1)))
+    lists = np.concatenate([mean_f(c) for c in drawn(of, DRAWS, DRAWS, SEED)])
+    left = np.concatenate([mean_f(c) for c in left_out(of, group_count(of))])
+    low, high = Resampled(float(whole[0]), lists, left, group_count(of)).unit_interval()
+    return (None, None) if low != low else (low, high)

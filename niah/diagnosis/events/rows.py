@@ -1,0 +1,154 @@
+"""Sound events as stored: events/<key>.json, one cell each; events.csv, one row a cell."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from niah.errors import NiahError
+from niah.records import stored_row
+from niah.records.naming import scene_name
+from niah.system import atomic, spreadsheet
+
+FOLDER, CSV_FILE = "events", "events.csv"
+
+
+@dataclass(frozen=True)
+class EventScores:
+    """One row: a model and method in one kind of scene. Scores and positions in 0..1, times in seconds.
+
+    Attributes:
+        model: name of the model.
+        checkpoint_sha256: of its weights.
+        method: "positions" or "windows".
+        haystack: of the scenes.
+        snr_db: None for constants.
+        length_s: of a scene.
+        position: of the needle, or of each needle in its section.
+        needles: copies of the clip in a scene; 0 where the events lie as annotated.
+        window_s: length of the windows; None by position.
+        hop_s: from one window to the next; None by position.
+        place_s: width of a place.
+        collar_s: largest distance of two onsets that are the same.
+        scenes: number of scenes.
+        events: true events in them, one a label.
+        psds1: without a threshold; None without an event.
+        onset_f: mean over classes with an event, at thresholds of the shortest scenes.
+        onset_lo: lower 95 % bound.
+        onset_hi: upper bound.
+        precision: share of the detections of these classes that are hits.
+        recall: share of the true events that are hit.
+        false_alarms_hour: detections that are no hit, an hour, all classes.
+        count: detected events of the clip's labels, mean over scenes and labels.
+        true_count: the true ones.
+        count_error: mean distance of the two numbers.
+        count_lo: lower bound of the error.
+        count_hi: upper bound of it.
+    """
+
+    model: str
+    checkpoint_sha256: str
+    method: str
+    haystack: str
+    snr_db: float | None
+    length_s: float
+    position: float
+    needles: int
+    window_s: float | None
+    hop_s: float | None
+    place_s: float
+    collar_s: float
+    scenes: int
+    events: int
+    psds1: float | None
+    onset_f: float | None
+    onset_lo: float | None
+    onset_hi: float | None
+    precision: float | None
+    recall: float | None
+    false_alarms_hour: float
+    count: float
+    true_count: float
+    count_error: float
+    count_lo: float | None
+    count_hi: float | None
+
+    @property
+    def scene(self) -> str:
+        """Return the haystack with its SNR."""
+        return scene_name(self.haystack, self.snr_db)
+
+
+def stored(run: Path) -> set[str]:
+    """Return the keys of the stored cells."""
+    return {file.stem for file in (run / FOLDER).glob("*.json")}
+
+
+def write_cell(run: Path, key: str, row: EventScores, thresholds: Mapping[str, float]) -> None:
+    """Store one cell.
+
+    Args:
+        run: the run's folder.
+        key: of the cell.
+        row: its scores.
+        thresholds: the best ones of its scenes by class.
+    """
+    folder = run / FOLDER
+    with atomic.one_line_os_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    content = {"row": vars(row), "thresholds": dict(thresholds)}
+    atomic.write_json(folder / f"{key}.json", content)
+
+
+def read_thresholds(run: Path, key: str) -> dict[str, float]:
+    """Return the best thresholds of a stored cell by class.
+
+    Raises:
+        NiahError: the file is damaged.
+    """
+    thresholds = _checked(run / FOLDER / f"{key}.json")["thresholds"]
+    return {str(name): stored_row.number(str(name), value) for name, value in thresholds.items()}
+
+
+def read(run: Path) -> list[EventScores]:
+    """Return every stored cell as a row, in the order of tables; a published run has only the CSV.
+
+    Raises:
+        NiahError: a damaged file.
+    """
+    if not (run / FOLDER).is_dir():
+        file = run / CSV_FILE
+        command = "`niah locate --events`"
+        return stored_row.read_csv(EventScores, file, command) if file.is_file() else []
+    rows = []
+    for file in sorted((run / FOLDER).glob("*.json")):
+        try:
+            rows.append(EventScores(**stored_row.checked(EventScores, _checked(file)["row"])))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise _damaged(file, error) from error
+    return sorted(rows, key=_order)
+
+
+def write(run: Path) -> list[Path]:
+    """Write `events.csv` of the stored cells; return its path."""
+    rows: Sequence[EventScores] = read(run)
+    with atomic.atomic_write(run / CSV_FILE) as stream:
+        stream.write(spreadsheet.rows_text(EventScores, rows).encode())
+    return [run / CSV_FILE]
+
+
+def _checked(file: Path) -> dict[str, Any]:
+    content = atomic.read_json(file)
+    if not isinstance(content, dict) or not {"row", "thresholds"} <= set(content):
+        raise _damaged(file, "it has no row and thresholds")
+    return content
+
+
+def _damaged(file: Path, reason: object) -> NiahError:
+    return NiahError(f"{file} is damaged: delete it and run again ({reason})")
+
+
+def _order(row: EventScores) -> tuple[Any, ...]:
+    quiet, level = row.snr_db is None, 0.0 if row.snr_db is None else -row.snr_db
+    place = (row.position, row.needles, row.length_s, row.window_s or 0.0, row.hop_s or 0.0)
+    return (row.model, row.method, not quiet, row.haystack, level, *place)

@@ -1,0 +1,122 @@
+"""`niah locate --events`: planted taggers with scores by position, through the real scenes."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+import niah
+from niah.diagnosis.events.measure import EventOptions
+from niah.diagnosis.events.rows import EventScores, read
+from niah.diagnosis.events.scores import window_scores
+from niah.diagnosis.events.table import events_table
+from niah.diagnosis.localisation.locate import LocateOptions, locate
+from niah.errors import NiahError
+from niah.pages.run_report import write
+from tests.helpers import planted, tiny
+
+ADAPTERS = {"ear": "PlantedPositions", "one": "CountsToOne", "every": "FiresAtEveryEvent"}
+
+
+def steady_tones(folder: Path) -> Path:
+    """Write a clip of each class that sounds for all its 10 s, and their table."""
+    t = np.arange(10 * tiny.SAMPLE_RATE) / tiny.SAMPLE_RATE
+    rows = ["path,labels"]
+    for id_, hertz in zip(tiny.IDS, tiny.HERTZ, strict=True):
+        name = f"{hertz:g}.wav"
+        soundfile.write(folder / name, 0.3 * np.sin(2 * np.pi * hertz * t), tiny.SAMPLE_RATE)
+        rows.append(f"{name},{id_}")
+    (folder / "clips.csv").write_text("\n".join(rows) + "\n")
+    return folder / "clips.csv"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("events")
+    clips, weights = steady_tones(folder), planted.checkpoint(folder)
+    cards = [planted.card(folder / name, name, each, mean=True) for name, each in ADAPTERS.items()]
+    for card in cards:
+        niah.run(
+            models=card,
+            checkpoint=weights,
+            needles=clips,
+            haystack="silence",
+            lengths=[10, 40],
+            device="cpu",
+            out=folder / "run",
+        )
+        options = EventOptions(collar_s=6.0, needle_counts=(1, 3))
+        locate(LocateOptions(folder / "run", events=options))
+    return folder / "run"
+
+
+def rows_of(run: Path) -> dict[tuple[str, int], EventScores]:
+    return {(row.model, row.needles): row for row in read(run)}
+
+
+def test_one_that_counts_to_one_is_unmasked_by_counts(run: Path) -> None:
+    rows = rows_of(run)
+    assert len(rows) == 6
+    for model in ("ear", "one"):
+        assert rows[model, 1].onset_f == 1.0
+        assert rows[model, 1].count_error == 0.0
+    assert (rows["ear", 3].count, rows["ear", 3].true_count) == (3.0, 3.0)
+    assert (rows["one", 3].count, rows["one", 3].count_error) == (1.0, 2.0)
+    assert rows["one", 3].recall == pytest.approx(1 / 3)
+
+
+def test_one_that_fires_at_every_event_is_unmasked_by_precision(run: Path) -> None:
+    """Three scenes of a class each, in all of which it names other classes too."""
+    rows = rows_of(run)
+    ear, every = rows["ear", 1], rows["every", 1]
+    assert (ear.precision, ear.recall, ear.false_alarms_hour) == (1.0, 1.0, 0.0)
+    assert every.recall == 1.0
+    assert every.precision is not None
+    assert every.precision <= 0.5
+    assert every.false_alarms_hour >= 3 / (3 * 40 / 3600)
+    assert ear.psds1 is not None
+    assert every.psds1 is not None
+    assert every.psds1 < ear.psds1 == pytest.approx(1.0, abs=0.01)
+
+
+def test_the_report_has_table_and_csv_and_a_second_call_measures_nothing(run: Path) -> None:
+    before = {file.name: file.stat().st_mtime_ns for file in (run / "events").iterdir()}
+    table = events_table(read(run))
+    assert table is not None
+    assert len(table.rows) == 6
+    write(run)
+    assert "Sound events" in (run / "tables.md").read_text()
+    assert (run / "events.csv").is_file()
+    assert {file.name: file.stat().st_mtime_ns for file in (run / "events").iterdir()} == before
+
+
+def test_windows_cover_their_places() -> None:
+    class Mean:
+        """The mean of its window, for two classes."""
+
+        def logits(self, features: Any) -> Any:
+            return features.mean(dim=(1, 2))[:, None].repeat(1, 2)
+
+    import torch
+
+    scene = torch.zeros(4000, 1)
+    scene[2000:3000] = 1.0
+    edges, scores = window_scores(Mean(), scene, 10.0, 5.0, batch_size=3)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(edges, np.arange(0, 41, 5.0))
+    np.testing.assert_allclose(scores[:, 0], [0, 0, 0, 0.25, 0.75, 0.75, 0.25, 0], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"method": "occlusion"}, "--method"),
+        ({"collar_s": 0.0}, "--collar"),
+        ({"needle_counts": (0,)}, "--needle-count"),
+        ({"hop_s": 20.0}, "--hop"),
+    ],
+)
+def test_wrong_options_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(NiahError, match=message):
+        EventOptions(**options)
