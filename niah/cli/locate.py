@@ -57,10 +57,10 @@ def locate(
     """Find where each model heard the needle: hit rate and error of the peak, or sound events, against length."""
     from rich.console import Console
 
-    from niah.diagnosis.events.measure import EventOptions
-    from niah.diagnosis.events.rows import read as read_events
+    from niah.diagnosis.events import rows as event_rows
+    from niah.diagnosis.events.measure import EventOptions, locate_events
     from niah.diagnosis.events.table import events_table
-    from niah.diagnosis.localisation.locate import LocateOptions
+    from niah.diagnosis.localisation.locate import LocateOptions, open_scenes
     from niah.diagnosis.localisation.locate import locate as run_locate
     from niah.diagnosis.localisation.table import localisation_table, read
 
@@ -68,24 +68,26 @@ def locate(
     if not events and (needle_count or collar != EventOptions.collar_s):
         raise NiahError("--needle-count and --collar are of sound events: add --events")
     wanted = EventOptions(method, window, hop, collar, counts, batch_size) if events else None
-    written = run_locate(
-        LocateOptions(
-            run=directory,
-            models=tuple(model or ()),
-            method=method,
-            limit=limit,
-            haystacks=tuple(haystack or ()),
-            snrs_db=numbers(snr, "--snr"),
-            positions=numbers(positions, "--positions"),
-            lengths_s=numbers(lengths, "--lengths"),
-            window_s=window,
-            hop_s=hop,
-            device=device,
-            batch_size=batch_size,
-            events=wanted,
-        )
+    options = LocateOptions(
+        run=directory,
+        models=tuple(model or ()),
+        method="auto" if events else method,
+        limit=limit,
+        haystacks=tuple(haystack or ()),
+        snrs_db=numbers(snr, "--snr"),
+        positions=numbers(positions, "--positions"),
+        lengths_s=numbers(lengths, "--lengths"),
+        window_s=window,
+        hop_s=hop,
+        device=device,
+        batch_size=batch_size,
     )
-    table = events_table(read_events(directory)) if events else localisation_table(read(directory))
+    if wanted is None:
+        written = run_locate(options)
+        table = localisation_table(read(directory))
+    else:
+        written = locate_events(open_scenes(options), wanted)
+        table = events_table(event_rows.read(directory))
     Console().print(table)
     for path in written:
         print(f"written  {path}")

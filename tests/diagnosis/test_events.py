@@ -8,11 +8,11 @@ import pytest
 import soundfile
 
 import niah
-from niah.diagnosis.events.measure import EventOptions
+from niah.diagnosis.events.measure import EventOptions, locate_events
 from niah.diagnosis.events.rows import EventScores, read
 from niah.diagnosis.events.scores import window_scores
 from niah.diagnosis.events.table import events_table
-from niah.diagnosis.localisation.locate import LocateOptions, locate
+from niah.diagnosis.localisation.locate import LocateOptions, open_scenes
 from niah.errors import NiahError
 from niah.pages.run_report import write
 from tests.helpers import planted, tiny
@@ -48,7 +48,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
             out=folder / "run",
         )
         options = EventOptions(collar_s=6.0, needle_counts=(1, 3))
-        locate(LocateOptions(folder / "run", events=options))
+        locate_events(open_scenes(LocateOptions(folder / "run")), options)
     return folder / "run"
 
 

@@ -25,6 +25,7 @@ from niah.diagnosis.events.rows import (
 )
 from niah.diagnosis.events.scores import position_scores, window_scores
 from niah.diagnosis.localisation.evidence import has_positions
+from niah.diagnosis.localisation.locate import RunScenes
 from niah.errors import NiahError
 from niah.metrics.average_precision import Float64
 from niah.metrics.draws import drawn, group_count, group_indices, left_out
@@ -88,21 +89,12 @@ class EventOptions:
             raise NiahError("--needle-count must be 1 or more")
 
 
-def locate_events(
-    setup: EvalSetup,
-    options: EventOptions,
-    lengths_s: Sequence[float],
-    positions: Sequence[float],
-    snrs_db: Sequence[float],
-) -> list[Path]:
-    """Score the events of every model in every scene, and write the table.
+def locate_events(scenes: RunScenes, options: EventOptions) -> list[Path]:
+    """Score the events of every model in every scene of a run, and write the table.
 
     Args:
-        setup: of the run's scenes.
+        scenes: from `niah.diagnosis.localisation.locate.open_scenes`.
         options: of the events.
-        lengths_s: seconds of the scenes, beyond 10.
-        positions: of the needles.
-        snrs_db: of haystacks with a level.
 
     Returns:
         The files.
@@ -110,10 +102,10 @@ def locate_events(
     Raises:
         NiahError: a model without scores by position where these are wanted, or no scene that holds so many needles.
     """
-    run = setup.options.out
+    setup, run = scenes.setup, scenes.setup.options.out
     with progress_bar() as bar:
         for model in setup.loaded():
-            cells = _cells(setup, model.name, options, lengths_s, positions, snrs_db)
+            cells = _cells(scenes, model.name, options.needle_counts)
             total = sum(cell.length_s for cell in cells) * len(model.prepared)
             task = bar.add_task("events", total=total, detail=model.name)
             first: dict[tuple[object, ...], str] = {}
@@ -133,22 +125,15 @@ def _advance(bar: "Progress", task: "TaskID", length_s: float, scenes: int) -> N
     bar.advance(task, length_s * scenes)
 
 
-def _cells(
-    setup: EvalSetup,
-    model: str,
-    options: EventOptions,
-    lengths_s: Sequence[float],
-    positions: Sequence[float],
-    snrs_db: Sequence[float],
-) -> list[Cell]:
+def _cells(scenes: RunScenes, model: str, needle_counts: Sequence[int]) -> list[Cell]:
     """List the scenes, the shortest of a kind first; those that do not hold the needles are left out."""
     longest_piece_s = BASE_LENGTH_S + 0.24  # 1024 frames
     cells = []
-    for haystack, each in setup.haystacks.items():
-        for snr_db in snrs_db if each.needs_snr else (None,):
-            for position in dict.fromkeys(positions):
-                for count in dict.fromkeys((1,) if each.fill == OWN else options.needle_counts):
-                    for length_s in sorted(set(lengths_s)):
+    for haystack, each in scenes.setup.haystacks.items():
+        for snr_db in scenes.snrs_db if each.needs_snr else (None,):
+            for position in dict.fromkeys(scenes.positions):
+                for count in dict.fromkeys((1,) if each.fill == OWN else needle_counts):
+                    for length_s in scenes.lengths_s:
                         if length_s > count * longest_piece_s:
                             copies = None if count == 1 else count
                             cell = Cell(model, haystack, length_s, snr_db, position)

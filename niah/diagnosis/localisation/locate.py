@@ -8,7 +8,6 @@ from typing import Any
 
 from niah.adapters.wrappers.sliding_window import over_windows
 from niah.cards import RANDOM
-from niah.diagnosis.events.measure import EventOptions, locate_events
 from niah.diagnosis.localisation.evidence import (
     HOP_S,
     METHODS,
@@ -60,10 +59,9 @@ class LocateOptions:
     hop_s: float = HOP_S
     device: str | None = None
     batch_size: int = 1
-    events: EventOptions | None = None  # score sound events in time instead of peaks
 
     def __post_init__(self) -> None:
-        if self.events is None and self.method not in ("auto", "both", *METHODS):
+        if self.method not in ("auto", "both", *METHODS):
             raise NiahError(f"--method '{self.method}': must be auto, both, {' or '.join(METHODS)}")
         check_limit(self.limit)
         check_batch_size(self.batch_size)
@@ -81,14 +79,21 @@ class _Cell:
     position: float
 
 
-def locate(options: LocateOptions) -> list[Path]:
-    """Find every needle's peak in the requested scenes; write the tables and the figures.
+@dataclass(frozen=True)
+class RunScenes:
+    """The scenes of a run that are asked about again: their set-up, and the values of their axes."""
 
-    Returns:
-        The files.
+    setup: EvalSetup
+    snrs_db: tuple[float, ...]
+    positions: tuple[float, ...]
+    lengths_s: tuple[float, ...]  # beyond the needle alone, ascending
+
+
+def open_scenes(options: LocateOptions) -> RunScenes:
+    """Set up the scenes of a run again.
 
     Raises:
-        NiahError: no run there, a model without the method's logits, or a wrong option.
+        NiahError: no run there, random weights, or no scene beyond the needle alone.
     """
     run_json = RunDirectory(options.run).run_json()
     arguments = run_json.get("arguments")
@@ -113,25 +118,35 @@ def locate(options: LocateOptions) -> list[Path]:
             out=options.run,  # the run's haystacks keep their names
         )
     )
-    requested = {
+    values = {
         name: tuple(getattr(options, name) or arguments[name])
         for name in ("snrs_db", "positions", "lengths_s")
     }
-    lengths_s = [length for length in sorted(set(requested["lengths_s"])) if length > BASE_LENGTH_S]
+    lengths_s = tuple(s for s in sorted(set(values["lengths_s"])) if s > BASE_LENGTH_S)
     if not lengths_s:
         raise NiahError("the needle alone needs no localisation: give --lengths beyond 10")
+    return RunScenes(setup, values["snrs_db"], values["positions"], lengths_s)
+
+
+def locate(options: LocateOptions) -> list[Path]:
+    """Find every needle's peak in the requested scenes; write the tables and the figures.
+
+    Returns:
+        The files.
+
+    Raises:
+        NiahError: no run there, a model without the method's logits, or a wrong option.
+    """
+    scenes = open_scenes(options)
+    setup = scenes.setup
     plan = [
         (haystack, snr_db, length_s, position)
-        for length_s in lengths_s
+        for length_s in scenes.lengths_s
         for haystack, made in setup.haystacks.items()
         if made.fill != OWN  # its crops hold many events: `--events`
-        for snr_db in (requested["snrs_db"] if made.needs_snr else (None,))
-        for position in requested["positions"]
+        for snr_db in (scenes.snrs_db if made.needs_snr else (None,))
+        for position in scenes.positions
     ]
-    if options.events is not None:
-        return locate_events(
-            setup, options.events, lengths_s, requested["positions"], requested["snrs_db"]
-        )
     if not plan:
         raise NiahError("crops of the recordings themselves hold many events: add --events")
     work = sum(length_s for _, _, length_s, _ in plan) * len(setup.clips)
