@@ -148,7 +148,7 @@ def test_the_length_of_a_header_is_not_taken_for_a_pickle(tmp_path: Path, low_by
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "a Git LFS pointer"),
         (b"<!DOCTYPE html><title>scan warning</title>", "a web page"),
         (b"some words", "it is text"),
-        (gzip.compress(b"weights"), "compressed with gzip"),
+        (gzip.compress(b"weights", mtime=0), "compressed with gzip"),
         (archive("a.npy"), "an archive of numpy's arrays"),
         (archive("m/constants.pkl", "m/data.pkl"), "a TorchScript archive"),
         (archive("weights.pth"), "a zip archive without weights of torch"),
