@@ -17,6 +17,7 @@ from niah.cards import RANDOM, ModelCard
 from niah.errors import NiahError
 from niah.system.devices import check_device_name, check_dtype_name
 from niah.system.download import sha256_of
+from niah.system.shortage import is_shortage
 from niah.vocabularies import Vocabulary, vocabulary
 
 
@@ -102,10 +103,17 @@ def load_card(
     adapter = make(import_adapter(card), card, device=choose_device(device), dtype=_dtype(dtype))
     if not isinstance(adapter, NetworkAdapter):
         return load_own_adapter(adapter, card, weights, checkpoint)
-    if str(checkpoint) == RANDOM:
-        adapter.randomise(seed)
-    else:
-        adapter.load(Path(checkpoint) if checkpoint else resolve(card, weights))
+    try:
+        if str(checkpoint) == RANDOM:
+            adapter.randomise(seed)
+        else:
+            adapter.load(Path(checkpoint) if checkpoint else resolve(card, weights))
+    except (MemoryError, RuntimeError) as error:  # torch's allocator raises the latter
+        if not is_shortage(error):
+            raise
+        raise NiahError(
+            f"model '{card.name}' does not fit into memory: it has {adapter.parameters / 1e6:,.0f} million weights"
+        ) from error
     return adapter
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from niah.records.run_directory import RunDirectory
+from niah.records.run_parts import refuse_foreign
 from niah.sweep.evaluator import ModelEvaluator
 from niah.sweep.options import RunOptions
 from niah.sweep.plan import Cell, plan
@@ -101,6 +102,7 @@ def planned_cells(
     Raises:
         NiahError: the run would be refused.
     """
+    refuse_foreign(options.out)
     setup = EvalSetup(options, fetch=False)
     for text in setup.notes:
         note(text)

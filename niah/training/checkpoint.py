@@ -108,7 +108,7 @@ def resume(
         raise NiahError(
             f"{path} is a checkpoint of another recipe: give another --out, or remove it"
         )
-    if clips_sha256 and saved.get("clips", "") not in ("", clips_sha256):
+    if clips_sha256 and not clips_sha256.startswith(str(saved.get("clips", ""))):  # earlier: of ids
         raise NiahError(
             f"{path} is a checkpoint of other training clips: give the same clips, another --out, or remove it"
         )

@@ -30,7 +30,7 @@ from niah.training.data.row_store import remove_former_leftovers
 from niah.training.data.shard_clips import BadClips, ShardClips
 from niah.training.data.shard_plan import ShardLayout, ShardPlanner
 from niah.training.data.stored_features import LARGEST_FEATURES_GB, load_features
-from niah.training.data.usable_clips import LARGEST_EXCLUDED_SHARE, usable_clips
+from niah.training.data.usable_clips import LARGEST_EXCLUDED_SHARE, content_checksum, usable_clips
 from niah.training.initial_weights import start_from, start_from_imagenet
 from niah.training.log import EVENTS, LOG
 from niah.training.loop import train as run_loop
@@ -118,7 +118,7 @@ def train_recipe(
         processes=processes,
         teacher=_teacher(recipe, teachers, needles, frontend, cache, processes),
         workers=_workers(recipe, workers),
-        clips_sha256=needles.ids_sha256,
+        clips_sha256=content_checksum(needles),
     )
     parameters = sum(parameter.numel() for parameter in network.parameters())
     if processes.is_first:

@@ -133,6 +133,7 @@ class Recipe:
             ("milestone_factor", 0 < self.milestone_factor <= 1, "above 0 and at most 1"),
             ("shuffle_buffer", self.shuffle_buffer >= 0, "0 (clips in any order) or more"),
             ("teacher_file", self._teacher_files_fit, "one file for each teacher"),
+            ("start_file", not self.start_file or bool(self.start), "left out without start"),
         ):
             if not fits:
                 raise NiahError(

@@ -67,6 +67,13 @@ def test_dry_run_refuses_what_the_run_would(
     assert answer.stdout == ""
 
 
+def test_dry_run_refuses_a_folder_that_the_run_would(niah: Niah, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for out, message in (("file", "is a file"), (".", "is not empty and not a run")):
+        arguments = ("--model", "dass-nano", "--limit", "2", "--out", tmp_path / out)
+        assert message in niah("run", *arguments, "--dry-run").refusal()
+
+
 def test_a_failed_cell_is_exit_status_1(niah: Niah, material: Material, tmp_path: Path) -> None:
     card = tiny.card(tmp_path, "short", longest=1100)
     arguments = [card if each == material.card else each for each in material.run(tmp_path / "out")]

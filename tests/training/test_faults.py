@@ -14,13 +14,14 @@ import torch
 from niah.errors import NiahError
 from niah.frontends.kaldi import KaldiFrontend
 from niah.needles import NeedleSet, load_needles
+from niah.needles.needle import FileSource, Needle
 from niah.training.checkpoint import TrainState, resume, save
 from niah.training.command import train_recipe
 from niah.training.data import stored_features
 from niah.training.data.clips import FeatureClips
 from niah.training.data.row_store import BLOCK_ROWS, RowStore
 from niah.training.data.stored_features import load_features
-from niah.training.data.usable_clips import usable_clips
+from niah.training.data.usable_clips import content_checksum, usable_clips
 from niah.training.log import read_log
 from niah.training.loop import train
 from niah.vocabularies import vocabulary
@@ -220,6 +221,21 @@ def test_a_checkpoint_of_other_clips_is_refused(tmp_path: Path) -> None:
     train(small_recipe, network(), FRONTEND, data, data, tmp_path, clips_sha256="a")
     with pytest.raises(NiahError, match="checkpoint of other training clips"):
         train(small_recipe, network(), FRONTEND, data, data, tmp_path, clips_sha256="b")
+    train(small_recipe, network(), FRONTEND, data, data, tmp_path, clips_sha256="a content")
+    later, other = recipe(epochs=1, batch_size=4), tmp_path / "other"
+    train(later, network(), FRONTEND, data, data, other, clips_sha256="a content")
+    with pytest.raises(NiahError, match="checkpoint of other training clips"):
+        train(later, network(), FRONTEND, data, data, other, clips_sha256="a other content")
+
+
+def test_labels_and_sounds_are_a_part_of_the_clips(tmp_path: Path) -> None:
+    labels, checksums = vocabulary("esc-10"), []
+    for label, size in (("dog", 10), ("rain", 10), ("dog", 11)):
+        (tmp_path / "a.wav").write_bytes(bytes(size))
+        needle = Needle("a", (label,), FileSource(tmp_path / "a.wav"), "")
+        checksums.append(content_checksum(NeedleSet("set", labels, (needle,), "")))
+    assert len(set(checksums)) == 3
+    assert len({each.partition(" ")[0] for each in checksums}) == 1  # of the ids, as it was
 
 
 def test_a_log_that_is_none_is_told_before_the_first_step(tmp_path: Path) -> None:

@@ -58,6 +58,21 @@ def usable_clips(
     return dataclasses.replace(needles, needles=tuple(usable))
 
 
+def content_checksum(needles: NeedleSet) -> str:
+    """Return a checksum of the clips' ids, a blank, and one of their labels and the sizes of their files.
+
+    A training is not taken up with other clips; its first checkpoints know only the ids.
+
+    Args:
+        needles: training clips.
+    """
+    content = hashlib.sha256()
+    for needle in needles.needles:
+        size = _state(needle).partition(" ")[0]
+        content.update(f"{needle.id}\n{','.join(needle.labels)}\n{size}\n".encode())
+    return f"{needles.ids_sha256} {content.hexdigest()}"
+
+
 def _reasons(needles: NeedleSet, frontend: Frontend, cache: Path) -> dict[int, str]:
     """Return the reasons why clips cannot be used, by index in the set."""
     path = cache / f"checked-{_key(needles, frontend)}.json"
