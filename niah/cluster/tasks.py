@@ -74,6 +74,8 @@ def score(task: Task) -> Answer:
     assert run.directory.me is not None
     run.directory.me.report(cell=str(task))
     work = CellWork(run.model(task.cells[0].model), task.cells, run.directory, task.slice_s)
+    if "began_s" not in run.directory.me.progress:  # the first model is loaded
+        run.directory.me.report(began_s=time.time())
     scored = 0
 
     def advance(clips: int) -> None:
@@ -120,7 +122,7 @@ def _loaded(task: Task) -> _Loaded:
         clips = len(setup.clips)
         directory = RunDirectory.create_or_open(task.options.out, setup.identity(), clips)
         assert directory.me is not None
-        directory.me.report(device=str(setup.device), began_s=time.time())
+        directory.me.report(device=str(setup.device))
         _RUNS[key] = _Loaded(setup, directory)
     return _RUNS[key]
 
@@ -132,4 +134,5 @@ def _count(run: _Loaded, clips: int, audio_s: float) -> None:
     run.directory.me.report(
         scored_clips=before.get("scored_clips", 0) + clips,
         scored_audio_s=before.get("scored_audio_s", 0.0) + audio_s,
+        reported_s=time.time(),
     )

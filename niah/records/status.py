@@ -13,6 +13,8 @@ from niah.records.run_directory import RunDirectory
 from niah.records.schema import Row
 from niah.records.workers import Worker, list_workers
 
+_LATE_S = 60.0  # of a worker's last report
+
 
 @dataclass(frozen=True)
 class Status:
@@ -45,11 +47,16 @@ class Status:
 
     @property
     def left_s(self) -> float | None:
-        """Seconds until the run is complete at the present pace; None where nothing is at work or known."""
-        rate = sum(_rate(worker, "scored_audio_s") for worker in self.workers if worker.is_working)
+        """Seconds until the run is complete at the present pace; None where nothing is at work or known.
+
+        What the processes have scored of the cells that they are at counts as done.
+        """
+        working = [worker for worker in self.workers if worker.is_working]
+        rate = sum(_rate(worker, "scored_audio_s") for worker in working)
         if not rate or self.planned_cells is None:
             return None
-        return max(0.0, self.planned_audio_s - self.stored_audio_s) / rate
+        begun_s = sum(float(worker.progress.get("open_audio_s", 0.0)) for worker in working)
+        return max(0.0, self.planned_audio_s - self.stored_audio_s - begun_s) / rate
 
 
 def status(directory: Path | str) -> Status:
@@ -93,5 +100,12 @@ def _rows(run: RunDirectory) -> Iterator[Row]:
 
 
 def _rate(worker: Worker, quantity: str) -> float:
-    seconds = time.time() - float(worker.progress.get("began_s", worker.started_s))
+    """Return a quantity a second since the worker's first model was loaded, by its own clock; 0 before."""
+    began_s, reported_s = (worker.progress.get(name) for name in ("began_s", "reported_s"))
+    if began_s is None:
+        return 0.0
+    now = time.time()
+    if reported_s is None or now - float(reported_s) > _LATE_S:  # it waits, or a pass is long
+        reported_s = now
+    seconds = float(reported_s) - float(began_s)
     return float(worker.progress.get(quantity, 0.0)) / max(seconds, 1.0)

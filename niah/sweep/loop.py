@@ -187,7 +187,7 @@ class _Sweep:
     _model: ModelEvaluator | None = None
     _reported: float = 0.0
     _scored: dict[str, float] = field(
-        default_factory=lambda: {"scored_clips": 0, "scored_audio_s": 0}
+        default_factory=lambda: {"scored_clips": 0, "scored_audio_s": 0.0, "open_audio_s": 0.0}
     )
 
     def all_cells(self) -> None:
@@ -215,7 +215,6 @@ class _Sweep:
         self.directory.me.report(
             planned_cells=sum(map(len, groups)),
             planned_audio_s=clips * sum(_work(cell) for group in groups for cell in group),
-            began_s=time.time(),
         )
 
     def _pass(self, groups: Sequence[Group]) -> None:
@@ -247,9 +246,11 @@ class _Sweep:
         for cell in todo:
             if model.key(cell) in self.out_of_memory:
                 self.note(f"{cell}: ran out of memory before, is tried again")
+        self._scored["open_audio_s"] = 0.0
         self._report(str(group[0]), force=True)
         per_clip = sum(map(_work, todo)) / len(model.prepared)
-        work = CellWork(model, todo, self.directory, self.share.slice_s)
+        skip = partial(self._skip, per_clip)
+        work = CellWork(model, todo, self.directory, self.share.slice_s, skip)
         outcome = work.do(partial(self._advance, per_clip))
         for row, cell in zip(outcome.rows, todo, strict=False):
             if row["status"] != "ok":
@@ -283,16 +284,24 @@ class _Sweep:
 
     def _advance(self, per_clip: float, clips: int) -> None:
         self.bar.advance(self.task, clips * per_clip)
+        audio_s = clips * per_clip * len(self.setup.clips)
         self._scored["scored_clips"] += clips
-        self._scored["scored_audio_s"] += clips * per_clip * len(self.setup.clips)
+        self._scored["scored_audio_s"] += audio_s
+        self._scored["open_audio_s"] += audio_s
         self._report(None)
+
+    def _skip(self, per_clip: float, clips: int) -> None:
+        self.bar.advance(self.task, clips * per_clip)
 
     def _report(self, cell: str | None, *, force: bool = False) -> None:
         """Tell `niah status` how far this process is, now and then."""
         now = time.monotonic()
+        if "began_s" not in self._scored:  # the first model is loaded
+            self._scored["began_s"] = time.time()
         if not force and now - self._reported < _REPORT_EVERY_S:
             return
         self._reported = now
+        self._scored["reported_s"] = time.time()
         assert self.directory.me is not None
         self.directory.me.report(**self._scored, **({} if cell is None else {"cell": cell}))
 

@@ -44,6 +44,7 @@ class CellWork:
     cells: Sequence[Cell]
     directory: RunDirectory
     slice_s: float = SLICE_S
+    skip: Advance = lambda _: None  # called with the number of clips that are stored already
 
     def __post_init__(self) -> None:
         self.unit = self.model.unit(self.cells)
@@ -90,7 +91,7 @@ class CellWork:
         """
         run, unit = self.directory.path, f"{self.unit}-{clips.start}"
         if self._is_over() or read_part(run, self.unit, clips) is not None:
-            advance(len(clips))
+            self.skip(len(clips))
             return Outcome()
         title = f"{self.cells[0]}, clips {clips.start + 1} to {clips.stop}"
         claim = self._claims.claim(

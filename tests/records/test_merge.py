@@ -194,13 +194,16 @@ def test_status_tells_cells_processes_and_pace(made: RunDirectory, tmp_path: Pat
         run.me.report(planned_cells=100, planned_audio_s=stored_s + 500.0, began_s=0.0)
         import time
 
-        run.me.report(began_s=time.time() - 50, scored_clips=100, scored_audio_s=5000.0)
+        assert status(path).left_s is None  # it has scored nothing yet
+        now = time.time()
+        run.me.report(began_s=now - 70, reported_s=now - 20, scored_clips=100)
+        run.me.report(scored_audio_s=5000.0, open_audio_s=200.0)
         claim = run.claims.claim("a-unit", "dass-nano, zero, 20 s")
         assert isinstance(claim, Claim)
         state = status(path)
         assert state.planned_cells == 100
         assert state.clips_per_s == pytest.approx(2.0, rel=0.1)
-        assert state.left_s == pytest.approx(5.0, rel=0.1)
+        assert state.left_s == pytest.approx(3.0, rel=0.1)  # what is begun counts
         assert [each.title for each in state.working] == ["dass-nano, zero, 20 s"]
         assert [worker.is_working for worker in state.workers] == [True]
         content = json.loads(run.me.file.read_text())

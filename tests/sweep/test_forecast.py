@@ -1,11 +1,12 @@
 """The forecast of a dry run: time within a factor of two, memory, disk, and what several workers make of it."""
 
-import dataclasses
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from niah.sweep import evaluator
 from niah.sweep.dry_run import Forecast, forecast, planned_cells
 from niah.sweep.loop import sweep
 from niah.sweep.options import RunOptions
@@ -46,8 +47,12 @@ def test_the_forecast_counts_what_is_not_done(material: Material, tmp_path: Path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["dass-nano", "ast-sin-nano", "aum-nano"])
-def test_the_forecast_is_within_a_factor_of_two(model: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("model", ["dass-nano", "ast-sin-nano", "ast-sin2d-nano", "aum-nano"])
+def test_the_forecast_is_within_a_factor_of_two(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both in time of the processor: by the clock, the rest of the machine's work would be forecast too."""
+    monkeypatch.setattr(evaluator, "time", SimpleNamespace(monotonic=time.process_time))
     options = RunOptions(
         models=(model,), limit=20, lengths_s=(10.0, 50.0, 200.0), device="cpu", out=tmp_path / "out"
     )
@@ -55,17 +60,13 @@ def test_the_forecast_is_within_a_factor_of_two(model: str, tmp_path: Path) -> N
         pass
     cells = planned_cells(options, lambda _: None, measure=True)
     expected_s = forecast(cells, slice_s=600.0).total_s
-    begin = time.monotonic()
+    begin = time.process_time()
     table = sweep(options)
-    truth_s = time.monotonic() - begin
+    truth_s = time.process_time() - begin
     assert set(table["status"]) == {"ok"}
-    elsewhere = dataclasses.replace(options, out=tmp_path / "elsewhere")
-    after = planned_cells(elsewhere, lambda _: None, measure=True)
-    after_s = forecast(after, slice_s=600.0).total_s  # the machine may be busier by now, or less
     assert expected_s is not None
-    assert after_s is not None
-    low, high = sorted((expected_s, after_s))
-    assert low / 2 < truth_s < high * 2, (expected_s, after_s, truth_s)
+    print(f"{model}: {expected_s:.1f} s by forecast, {truth_s:.1f} s in truth")
+    assert truth_s / 2 < expected_s < truth_s * 2
     peaks = {cell.cell.length_s: cell.peak_bytes for cell in cells}
     assert max(peaks.values()) < 2 * table["peak_memory_bytes"].max()
     assert max(peaks.values()) > table["peak_memory_bytes"].max() / 2
