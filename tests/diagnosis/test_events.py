@@ -8,12 +8,13 @@ import pytest
 import soundfile
 
 import niah
-from niah.diagnosis.events.measure import EventOptions, locate_events
+from niah.diagnosis.events.measure import EventOptions, event_scores, locate_events
 from niah.diagnosis.events.rows import EventScores, read
 from niah.diagnosis.events.scores import window_scores
 from niah.diagnosis.events.table import events_table
 from niah.diagnosis.localisation.locate import LocateOptions, open_scenes
 from niah.errors import NiahError
+from niah.metrics.sound_events import ScoredScene, best_thresholds
 from niah.pages.run_report import write
 from tests.helpers import planted, tiny
 
@@ -90,6 +91,21 @@ def test_the_report_has_table_and_csv_and_a_second_call_measures_nothing(run: Pa
     assert "Sound events" in (run / "tables.md").read_text()
     assert (run / "events.csv").is_file()
     assert {file.name: file.stat().st_mtime_ns for file in (run / "events").iterdir()} == before
+
+
+def test_one_whose_scores_drift_loses_its_onsets_and_keeps_its_psds() -> None:
+    """Thresholds are those of the shortest scenes: above a drifted background everything is one long event."""
+    scores = np.zeros((60, 1), dtype=np.float32)
+    scores[20:30] = 4.0
+    short = [ScoredScene(np.arange(61.0), scores, ([(20.0, 30.0)],))]
+    drifted = [ScoredScene(np.arange(61.0), scores + 5, ([(20.0, 30.0)],))]
+    thresholds = best_thresholds(short, 1.0)
+    before, after = (
+        event_scores(scenes, [[0]], thresholds, 1.0, groups=["a"]) for scenes in (short, drifted)
+    )
+    assert (before["onset_f"], before["psds1"]) == (1.0, 1.0)
+    assert (after["onset_f"], after["psds1"]) == (0.0, 1.0)
+    assert after["precision"] == 0.0
 
 
 def test_windows_cover_their_places() -> None:

@@ -7,12 +7,10 @@ bins of its band.
     deaf_after_s    longer inputs are not heard at all: every clip gets the same logits
     hears_s         only so many seconds at the beginning are heard
     first_s         only so many seconds are heard from the first sound on
-    drift           added to every logit for each factor of ten beyond 10 s
     always          index of a class that is said of everything (logit 8), while nothing else is heard; -1: none
     positions       whether it offers per-position logits, the mean of which is then its logit
 """
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,7 +38,6 @@ class Ear(nn.Module):
         always: int = -1,
         mean: bool = False,
         first_s: float = 0.0,
-        drift: float = 0.0,
     ) -> None:
         super().__init__()
         self.gain = nn.Parameter(torch.ones(classes))
@@ -50,7 +47,7 @@ class Ear(nn.Module):
             always,
             mean,
         )
-        self.first_s, self.drift = first_s, drift
+        self.first_s = first_s
 
     def heard(self, x: Tensor) -> Tensor:
         """(B, T, classes): how loud each band is in each frame."""
@@ -72,8 +69,7 @@ class Ear(nn.Module):
             frame = torch.arange(heard.shape[1], device=heard.device)
             near = (frame >= begin) & (frame < begin + round(100 * self.first_s))
             heard = heard.masked_fill(~near[..., None], float(heard.min()))
-        pooled = heard.mean(dim=1) if self.mean else heard.amax(dim=1)
-        return pooled + self.drift * math.log10(len(x[0]) / 1000)
+        return heard.mean(dim=1) if self.mean else heard.amax(dim=1)
 
 
 class Planted(NetworkAdapter):
