@@ -126,11 +126,11 @@ def test_an_ear_hears_an_event_in_its_own_recording(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def run(annotations: Path, tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
-    """An ear, one that is deaf after 50 s and one that hears 10 s, in crops and in silence."""
+    """An ear, one that is deaf after 50 s and one that hears 9.5 s, in crops and in silence."""
     faults: dict[str, dict[str, Any]] = {
         "ear": {},
         "deaf": {"deaf_after_s": 50.0},
-        "beginning": {"hears_s": 10.0},
+        "beginning": {"hears_s": 9.5},
     }
     options: dict[str, Any] = {"haystack": ["own", "silence"], "lengths": [10, 30, 60]}
     folder = tmp_path_factory.mktemp("natural")

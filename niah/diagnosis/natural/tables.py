@@ -17,7 +17,7 @@ CAPTION = (
     "(chance), which rises with the number of labels in a crop"
 )
 AGREEMENT_CAPTION = (
-    "Natural and synthetic scenes: rank correlation (Spearman) over models of L85 in crops of the recordings and in "
+    "Natural and synthetic scenes: rank correlation (Spearman) over models of chance-adjusted L85 in crops and in "
     "other scenes [95 % interval over resampled clips]; p by all orders of the models"
 )
 
