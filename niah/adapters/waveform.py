@@ -148,11 +148,14 @@ class WaveformAdapter:
     def _checked(self, waveforms: Tensor) -> Tensor:
         answer = self.model.waveform_logits(waveforms)
         try:
-            logits = torch.as_tensor(answer).float()
+            stated = torch.as_tensor(answer)
         except (TypeError, ValueError, RuntimeError):
             raise NiahError(
                 f"{self.name}: logits must be a tensor or an array, not {type(answer).__name__}"
             ) from None
+        if stated.is_complex():
+            raise NiahError(f"{self.name}: logits must be real numbers, not {stated.dtype}")
+        logits = stated.float()
         wanted = (len(waveforms), len(self.labels))
         if tuple(logits.shape) != wanted:
             raise NiahError(

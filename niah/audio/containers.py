@@ -97,6 +97,21 @@ def without_flac_frames(content: bytes) -> bytes:
     return content[:18] + struct.pack(">Q", field & ~_FLAC_TOTAL) + content[26:]
 
 
+def flac_links(content: bytes) -> list[bytes]:
+    """Part FLAC streams that were joined: each begins with its marker and a STREAMINFO block (RFC 9639, section 8)."""
+    starts = [match.start() for match in re.finditer(rb"fLaC[\0\x80]\0\0\x22", content)] or [0]
+    return [content[a:b] for a, b in zip(starts, [*starts[1:], len(content)], strict=True)]
+
+
+def after_ogg(content: bytes) -> int:
+    """Return the bytes after the pages of an Ogg stream that are neither zeros nor a tag; 0 for other containers."""
+    if content[:4] != b"OggS":
+        return 0
+    end = _last_ogg_page_end(content)
+    left = len(content) - end
+    return left if left >= _LEAST_LEFT_OVER and any(content[end:]) else 0
+
+
 def ogg_links(content: bytes) -> list[bytes]:
     """Part chained Ogg streams (RFC 3533, section 4): each link begins with its own first page."""
     if content[:4] != b"OggS":

@@ -139,7 +139,11 @@ def _decode(
     if not content:
         raise AudioError(name, "empty", "is an empty file (0 bytes)")
     links, notes, is_cut = _streams(content)
-    parts = [_decode_stream(link, name, longest_s) for link in links]
+    stated = [containers.flac_frames(link) if _is_flac(link) else 0 for link in links]
+    parts = [
+        _decode_stream(link, name, longest_s, frames)
+        for link, frames in zip(links, stated, strict=True)
+    ]
     if len({(part.samples.shape[1], part.rate) for part in parts}) > 1:
         raise AudioError(
             name, "not-audio", "chains streams of different rates or channels: part it"
@@ -147,10 +151,9 @@ def _decode(
     samples = parts[0].samples
     if len(parts) > 1:
         samples = np.concatenate([part.samples for part in parts])
-    if content[:4] == _FLAC and len(content) >= 26:
-        stated = containers.flac_frames(content)
-        is_cut = len(samples) < stated
-        if 0 < stated < len(samples):
+    for part, frames in zip(parts, stated, strict=True):
+        is_cut |= len(part.samples) < frames
+        if 0 < frames < len(part.samples):
             notes.append("its header states a smaller size than the file has: read to its end")
     if is_cut:
         raise AudioError(name, "truncated", _CUT)
@@ -165,11 +168,14 @@ def _decode(
 
 def _streams(content: bytes) -> tuple[list[bytes], list[str], bool]:
     """Return the streams of a file as a decoder should get them, what was changed, and whether one is cut short."""
-    if content[:4] == _FLAC and len(content) >= 26:
-        return [containers.without_flac_frames(content)], [], False
-    if content[:4] in _CONTAINERS or not (mp3 := mpeg.streams(content)):
+    if _is_flac(content):
+        links, notes = containers.flac_links(content), []
+        is_cut, kind = False, "FLAC"
+    elif content[:4] in _CONTAINERS or not (mp3 := mpeg.streams(content)):
         mended = containers.mended(content)
         links, notes = containers.ogg_links(mended.content), list(mended.notes)
+        if left := containers.after_ogg(links[-1]):
+            notes.append(f"{left} bytes after the sound are of another kind, and not read")
         is_cut, kind = containers.promises_more(mended.content), "chained Ogg"
     else:
         links, notes = [stream.with_length() for stream in mp3], []
@@ -177,6 +183,10 @@ def _streams(content: bytes) -> tuple[list[bytes], list[str], bool]:
     if len(links) > 1:
         notes.append(f"{len(links)} {kind} streams in one file, read one after another")
     return links, notes, is_cut
+
+
+def _is_flac(content: bytes) -> bool:
+    return content[:4] == _FLAC and len(content) >= 26
 
 
 @dataclass(frozen=True)
@@ -188,10 +198,14 @@ class _Stream:
     container: str
 
 
-def _decode_stream(content: bytes, name: str, longest_s: float) -> _Stream:
-    """Decode one stream block by block, as far as the decoder goes."""
+def _decode_stream(content: bytes, name: str, longest_s: float, stated: int = 0) -> _Stream:
+    """Decode one stream block by block, as far as the decoder goes.
+
+    A FLAC is decoded to its end whatever its header states; after the `stated` frames no error counts, for tags follow.
+    """
     import soundfile
 
+    content = containers.without_flac_frames(content) if _is_flac(content) else content
     try:
         with _forward_only()(io.BytesIO(content)) as sound:
             rate, promised, container = sound.samplerate, sound.frames, sound.format
@@ -202,17 +216,24 @@ def _decode_stream(content: bytes, name: str, longest_s: float) -> _Stream:
             most = int(longest_s * rate)
             blocks, frames = [np.zeros((0, sound.channels), np.float32)], 0
             try:
-                while len(block := sound.read(_BLOCK, dtype="float32", always_2d=True)):
+                while len(
+                    block := sound.read(
+                        _block(frames, stated),
+                        dtype="float32",
+                        always_2d=True,
+                    )
+                ):
                     blocks.append(np.asarray(block))
                     frames += len(block)
                     if frames > most:
                         raise AudioError(name, "too-long", f"is longer than {longest_s:g} s")
             except (soundfile.LibsndfileError, ValueError, RuntimeError) as error:
-                raise AudioError(
-                    name,
-                    "truncated",
-                    f"is truncated or damaged: decoding stopped ({_reason(error)})",
-                ) from error
+                if not 0 < stated <= frames:
+                    raise AudioError(
+                        name,
+                        "truncated",
+                        f"is truncated or damaged: decoding stopped ({_reason(error)})",
+                    ) from error
     except (soundfile.LibsndfileError, ValueError, TypeError, RuntimeError) as error:
         raise AudioError(
             name, "not-audio", foreign.description(content, Path(name).name)
@@ -222,6 +243,11 @@ def _decode_stream(content: bytes, name: str, longest_s: float) -> _Stream:
     if frames < promised < _UNKNOWN and content[:4] in _CONTAINERS:
         raise AudioError(name, "truncated", _CUT)
     return _Stream(np.concatenate(blocks), rate, container)
+
+
+def _block(frames: int, stated: int) -> int:
+    """Return how many frames to read next: none beyond what is stated with those before, which would be lost too."""
+    return min(_BLOCK, stated - frames) if frames < stated else _BLOCK
 
 
 @cache

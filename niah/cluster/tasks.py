@@ -56,7 +56,7 @@ class _Loaded:
         if name not in self.models:
             (spec,) = (each for each in self.setup.models if each.name == name)
             model = ModelEvaluator(self.setup.options, self.setup.load(spec), self.setup.device)
-            self.directory.write_run_json({"models": {name: model.described()}})
+            model.write_description(self.directory)
             self.models[name] = model
         return self.models[name]
 

@@ -92,7 +92,7 @@ class ModelEvaluator:
         if self.windows is not None:
             determinants["window_hop_frames"] = self.windows.hop
             determinants["window_pool"] = self.options.window_pool
-        if code := self.model.spec.source.code_sha256 or code_sha256(self.card):
+        if code := self.code_sha256:
             determinants["adapter_code"] = code
         # the default scan is no determinant either
         if kernel := other_than_auto(self.options.kernel, self.device):
@@ -277,6 +277,31 @@ class ModelEvaluator:
             "error": printable(without_folders(text, roots_of(vars(self.options)))),
         }
 
+    @property
+    def code_sha256(self) -> str:
+        """Hash of the user's own code of the model; "" where it has none."""
+        return self.model.spec.source.code_sha256 or code_sha256(self.card)
+
+    def write_description(self, directory: RunDirectory) -> None:
+        """Write the model's entry of run.json.
+
+        Raises:
+            NiahError: cells that are there were scored by other code of the same model and weights: tables would mix
+                both.
+        """
+        entry = self.described()
+        stored = directory.run_json().get("models", {}).get(self.model.name, {})
+        same_weights = stored.get("checkpoint_sha256") == entry["checkpoint_sha256"]
+        code = entry.get("adapter_code")
+        if same_weights and stored.get("adapter_code", code) != code:
+            mine = (row for row, _ in directory.rows() if row["model"] == self.model.name)
+            if any(row["status"] == "ok" for row in mine):
+                raise NiahError(
+                    f"the code of model '{self.model.name}' is another than when cells of it were scored in "
+                    f"{directory.path}: give another --out"
+                )
+        directory.write_run_json({"models": {self.model.name: entry}})
+
     def described(self) -> dict[str, Any]:
         """Return the model's entry in run.json."""
         info = adapter_info(self.adapter, self.card)
@@ -290,6 +315,7 @@ class ModelEvaluator:
             "licence": self.card.licence,
             "paper": self.card.paper,
             "adapter": self.card.adapter,
+            **({"adapter_code": self.code_sha256} if self.code_sha256 else {}),
             **revision,
             **source.record,
         }

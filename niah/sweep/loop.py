@@ -232,7 +232,7 @@ class _Sweep:
             self._model = None
             loaded = self.setup.load(spec)
             self._model = ModelEvaluator(self.setup.options, loaded, self.setup.device)
-            self.directory.write_run_json({"models": {spec.name: self._model.described()}})
+            self._model.write_description(self.directory)
         return self._model
 
     def _do(self, model: ModelEvaluator, group: Group) -> None:

@@ -107,7 +107,7 @@ def test_a_function_an_object_and_a_card_are_one_model(material: Material) -> No
     assert stored["models"]["pitch"]["adapter"] == "tests.helpers.waveform_tagger:PitchTagger"
 
 
-def test_a_run_is_resumed_and_other_code_is_another_model(
+def test_a_run_is_resumed_but_not_by_other_code(
     material: Material, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = PitchTagger()
@@ -119,9 +119,12 @@ def test_a_run_is_resumed_and_other_code_is_another_model(
     assert len(pd_again) == len(before) + 2
     monkeypatch.setattr("niah.adapters.python_models.sha256_of", lambda _: "edited")
     third = PitchTagger()
-    after = material.run("again", third)
-    assert len(third.inputs) == len(first.inputs)
-    assert len(after) == len(pd_again) + len(before)
+    with pytest.raises(NiahError, match="the code of model 'pitch' is another than when cells"):
+        material.run("again", third)
+    assert not third.inputs
+    for row in (material.folder / "again" / "cells").glob("*.json"):
+        row.unlink()
+    assert len(material.run("again", third)) == len(before)  # nothing is there that it could mix
 
 
 def test_an_adapter_in_memory_has_the_cells_of_its_card(material: Material) -> None:
@@ -255,6 +258,7 @@ def test_rows_are_the_waveform_and_large_batches_are_taken_in_parts() -> None:
         (lambda x: by_pitch(x).half(), None),
         (lambda x: by_pitch(x)[0], r"logits of 1 waveforms are \(3,\), must be \(1, 3\)"),
         (lambda _: None, "must be a tensor or an array, not NoneType"),
+        (lambda x: by_pitch(x) + 1j, r"must be real numbers, not torch\.complex64"),
     ],
 )
 def test_answers_are_taken_or_refused(answer: Any, reason: str | None) -> None:

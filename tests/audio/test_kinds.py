@@ -168,6 +168,24 @@ def test_streams_one_after_another_are_read_whole_with_a_note(container: str, ti
     assert wave.notes == (f"{times} {kind} streams in one file, read one after another",)
 
 
+@pytest.mark.parametrize("tail", [b"TAG" + bytes(125), bytes(9000), b"APETAGEX" + bytes(24)])
+def test_tags_after_a_flac_are_no_damage(tail: bytes) -> None:
+    one = encoded(16000, "FLAC")
+    assert load(one + tail, 16000).notes == ()
+    two = load(one + one + tail, 16000)
+    assert len(two.samples) == 2 * SECONDS * 16000
+    assert two.notes == ("2 FLAC streams in one file, read one after another",)
+    for cut in (one[:-200] + tail, one + one[:-200] + tail):
+        with pytest.raises(AudioError, match="is truncated or damaged"):
+            load(cut, 16000)
+
+
+def test_sound_of_another_kind_after_an_ogg_is_told() -> None:
+    (note,) = load(encoded(16000, "OGG") + encoded(16000, "WAV"), 16000).notes
+    assert note.endswith("bytes after the sound are of another kind, and not read")
+    assert load(encoded(16000, "OGG") + bytes(9000), 16000).notes == ()
+
+
 def test_a_size_that_wrapped_is_read_to_the_end() -> None:
     content = bytearray(encoded(16000, "WAV"))
     at = content.index(b"data") + 4
