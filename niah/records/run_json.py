@@ -5,6 +5,7 @@ in them, so it is read as it is; opened for writing, it becomes one of schema 2,
 """
 
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from niah.system.printable import printable
 
 SCHEMA_VERSION = 2
 OLDEST_SCHEMA = 1
+SETTLES_S = 30.0  # sshfs keeps attributes for 20 s
+_LOOK_S = 0.5
 DEEPEST = 32  # levels of lists and objects
 _OBJECTS = ("identity", "models", "needles", "haystacks", "variants", "arguments", "hardware")
 _OF_OBJECTS = ("models", "haystacks", "variants")
@@ -28,7 +31,7 @@ def read_run_json(file: Path) -> dict[str, Any]:
     Raises:
         NiahError: it is no run's, of a schema that is not read, or has a value of a wrong type.
     """
-    content = atomic.read_json(file)
+    content = _read(file)
     version = content.get("schema_version")
     if not isinstance(version, int) or not isinstance(content.get("identity"), dict):
         raise NiahError(f"{file} is not a run's: it has no schema_version and identity")
@@ -42,6 +45,24 @@ def read_run_json(file: Path) -> dict[str, Any]:
             "in a new folder"
         )
     return checked_run_json(content, file)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """Return the content; of a file that ends too early, after a while, if other processes are at work.
+
+    A network file system that caches attributes (sshfs, NFS with `actimeo`) may show a file that another machine has
+    just replaced by a longer one at its former length.
+    """
+    deadline = time.monotonic() + SETTLES_S
+    while True:
+        try:
+            return atomic.read_json(file)
+        except NiahError as error:
+            is_torn = isinstance(error.__cause__, ValueError)
+            others = any((file.parent / "workers").glob("[!.]*.json"))
+            if not (is_torn and others and time.monotonic() < deadline):
+                raise
+        time.sleep(_LOOK_S)
 
 
 def merged_run_json(stored: Mapping[str, Any], new: Mapping[str, object]) -> dict[str, Any]:

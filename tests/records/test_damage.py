@@ -1,6 +1,7 @@
 """Parts that were changed since they were written are not believed: reports say so, runs make them again."""
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +185,21 @@ def test_what_run_json_may_not_hold(
     file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
     with pytest.raises(NiahError, match=rf"run\.json.*{reason}"):
         RunDirectory(run.path)
+
+
+def test_run_json_that_is_short_for_a_while_is_read_again(run: RunDirectory) -> None:
+    """As through a cache of attributes, while another machine replaces it by a longer one."""
+    file = run.path / "run.json"
+    whole = file.read_text()
+    file.write_text(whole[: len(whole) // 2])
+    with pytest.raises(NiahError, match=r"run\.json cannot be read"):  # nobody is at work
+        RunDirectory(run.path)
+    (run.path / "workers").mkdir()
+    (run.path / "workers" / "other.json").touch()
+    timer = threading.Timer(0.3, file.write_text, [whole])
+    timer.start()
+    assert RunDirectory(run.path).run_json() == json.loads(whole)
+    timer.join()
 
 
 def test_half_surrogates_are_spelt_out(run: RunDirectory) -> None:
