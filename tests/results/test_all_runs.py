@@ -12,6 +12,7 @@ from niah.errors import NiahError
 from niah.pages import leaderboard, run_report
 from niah.pages.leaderboard import markdown
 from niah.records.run_directory import RunDirectory
+from niah.records.verify import verify
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
 RUNS = sorted(
@@ -59,6 +60,15 @@ def test_a_committed_run_is_read(run: Path, monkeypatch: pytest.MonkeyPatch) -> 
     boards = leaderboard.boards(leaderboard.read([run]))
     text = markdown.text(boards)
     assert all(model in text for model in before["model"])
+
+
+@pytest.mark.parametrize("name", ["embedded", "gate"])
+def test_runs_with_scores_can_be_verified(name: str) -> None:
+    """Every row is there, whole, and its metrics follow from its scores: what `niah leaderboard --verify` asks of a run."""
+    verdict = verify(RESULTS / name)
+    assert verdict.is_good
+    assert verdict.whole == verdict.recomputed == len(RunDirectory(RESULTS / name).cells()) > 0
+    assert not [*verdict.foreign, *verdict.unfinished, *verdict.versions]
 
 
 def test_all_of_them_make_one_page(tmp_path: Path) -> None:
