@@ -151,5 +151,9 @@ def test_the_pages_are_built_by_make_and_deployed_from_main_alone() -> None:
     assert workflow[True]["push"] == {"branches": ["main"]}  # YAML 1.1 reads "on" as true
     commands = [step["run"] for step in workflow["jobs"]["build"]["steps"] if "run" in step]
     assert commands[0] == "make docs"
-    assert commands[1].endswith("niah leaderboard results --out build/docs/site/leaderboard")
+    assert "for rows in results/*/cells" in commands[1]
+    assert "niah verify" in commands[1]
+    verified = {path.parent.name for path in (REPOSITORY / "results").glob("*/cells")}
+    assert verified == {"embedded", "gate"}
+    assert commands[2].endswith("niah leaderboard results --out build/docs/site/leaderboard")
     assert workflow["jobs"]["deploy"]["permissions"] == {"pages": "write", "id-token": "write"}

@@ -64,7 +64,7 @@ def test_a_committed_run_is_read(run: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("name", ["embedded", "gate"])
 def test_runs_with_scores_can_be_verified(name: str) -> None:
-    """Every row is there, whole, and its metrics follow from its scores: what `niah leaderboard --verify` asks of a run."""
+    """Every row is there and whole, and its metrics follow from its scores, as `niah leaderboard --verify` wants."""
     verdict = verify(RESULTS / name)
     assert verdict.is_good
     assert verdict.whole == verdict.recomputed == len(RunDirectory(RESULTS / name).cells()) > 0
