@@ -186,7 +186,8 @@ class _Beside:
         """Return base, noise base and needle-free cell, None where there is none."""
         in_noise = row["snr_db"] is not None or row["haystack"] == OWN
         place = noise_key(row)
-        longer = row["length_s"] != BASE_LENGTH_S or is_noise_base(row)
+        # stretches of natural recordings hold other events: no floor of the crops
+        longer = (row["length_s"] != BASE_LENGTH_S or is_noise_base(row)) and row["haystack"] != OWN
         noise_base = self.mixed.get(place, self.shortest.get(_scene_key(row)))
         return (
             self.bases.get(_model_key(row)),

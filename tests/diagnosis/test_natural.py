@@ -16,6 +16,7 @@ from niah.errors import NiahError
 from niah.frontends.kaldi import AST
 from niah.metrics.rank_correlation import rank_correlation, spearman
 from niah.needles import load_needles
+from niah.pages import leaderboard
 from niah.records.run_directory import RunDirectory
 from niah.scenes.own import OwnRecordings
 from niah.vocabularies import vocabulary
@@ -122,6 +123,9 @@ def test_an_ear_hears_an_event_in_its_own_recording(tmp_path: Path) -> None:
     assert ten.event[0] == twenty.event[0] == twenty.every[0] == 1.0
     (row,) = cells[cells["length_s"] == 20].to_dict("records")
     assert row["noise_base_mAP"] == row["relative_noise_base"] == 1.0
+    (board,) = leaderboard.boards(leaderboard.read([run.path]))
+    assert {point["haystack"] for _, point in board.cells} == {"none"}  # no natural crop is ranked
+    assert not board.notes
 
 
 @pytest.fixture(scope="module")

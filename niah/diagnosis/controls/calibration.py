@@ -154,7 +154,8 @@ def _of_cell(
     run: "RunDirectory", cell: str, fixed: tuple[float, float] | None = None
 ) -> Calibration:
     clips = run.read_scores(cell)
-    return calibration(clips.targets, clips.probabilities, fixed)
+    present = clips.targets | clips.excluded  # other clips in a scene are truly in it
+    return calibration(present, clips.probabilities, fixed)
 
 
 def _texts(of: Calibration) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ from niah.diagnosis.controls.needle_free import (
 from niah.diagnosis.controls.overlap import contained_classes, labels_in
 from niah.errors import NiahError
 from niah.metrics.average_precision import Float64
-from niah.records.axes import NEEDLE_FREE, SHAM, is_noise_base
+from niah.records.axes import NEEDLE_FREE, OWN, SHAM, is_noise_base
 from niah.records.naming import NO_HAYSTACK, Point, axes_name, length_name, pool_of, scene_name
 from niah.records.random_weights import random_models
 from niah.records.run_directory import RunDirectory
@@ -159,6 +159,10 @@ def control_tables(run: RunDirectory, cells: "pd.DataFrame") -> list[Table]:
         first = group[0]
         base = alone.get(_system(first))
         if base is None or first["model"] in random_models(provenance):
+            continue
+        if (
+            first["haystack"] == OWN
+        ):  # other events are in its scenes: `niah.diagnosis.false_alarms` masks them
             continue
         scores = {float(point["length_s"]): run.read_scores(point["cell"]) for point in group}
         labels = labels_in(first["haystack"] or NO_HAYSTACK, provenance)

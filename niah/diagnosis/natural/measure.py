@@ -87,10 +87,11 @@ def natural_scores(run: RunDirectory, cells: "pd.DataFrame") -> list[NaturalScor
         run: the scores.
         cells: of the run.
     """
+    crops = _ten_seconds(cells)
     return [
         score
         for curve in _natural_curves(cells)
-        for score in _scores_of(run, curve, _ten_seconds(cells).get(_place(curve)))
+        for score in _scores_of(run, curve, crops.get(_place(curve)))
     ]
 
 
@@ -104,9 +105,10 @@ def agreements(run: RunDirectory, cells: "pd.DataFrame") -> list[Agreement]:
     Returns:
         One for each kind of scene that three models or more have beside the natural one.
     """
+    crops = _ten_seconds(cells)
     natural: dict[System, L85] = {}
     for curve in _natural_curves(cells):
-        drawn = _drawn_l85(run, curve, _ten_seconds(cells).get(_place(curve)))
+        drawn = _drawn_l85(run, curve, crops.get(_place(curve)))
         if drawn is not None and curve.position in (None, MIDDLE):
             natural[curve.model, curve.window] = drawn
     if len(natural) < LEAST_MODELS:

@@ -14,7 +14,7 @@ from niah.diagnosis.false_alarms import rows as recall_rows
 from niah.diagnosis.false_alarms.rows import RecallAtRate
 from niah.errors import NiahError
 from niah.pages.leaderboard.provenance import sections
-from niah.records.axes import SCENE_AXES
+from niah.records.axes import OWN, SCENE_AXES
 from niah.records.naming import Point
 from niah.records.random_weights import without_accuracy
 from niah.records.run_directory import RunDirectory
@@ -232,8 +232,9 @@ def _recalls(run: RunDirectory | None) -> tuple[RecallAtRate, ...]:
 
 
 def _is_ranked(cell: Point) -> bool:
-    """Return whether the cell is of whole clips, once in a scene, at the run's level."""
-    return not cell.get("control") and not any(cell.get(axis) for axis in SCENE_AXES)
+    """Return whether the cell is of whole clips, once in a scene, at the run's level, and no natural crop."""
+    is_plain = not cell.get("control") and not any(cell.get(axis) for axis in SCENE_AXES)
+    return is_plain and cell["haystack"] != OWN
 
 
 def _checked(cell: Point, path: Path) -> Point:
