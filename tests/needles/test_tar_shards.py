@@ -42,6 +42,26 @@ def loaded(path: Path | str, *, strict: bool = False) -> NeedleSet:
     return load_needles(path, vocabulary=ESC, strict=strict)
 
 
+@pytest.mark.parametrize(
+    ("names", "splits"),
+    [
+        (("train-000.tar", "val-000.tar"), "train, val"),
+        (("train/0.tar", "test/0.tar"), "test, train"),
+        (("0.tar", "eval.tar"), r"\(none\), eval"),
+    ],
+)
+def test_training_and_evaluation_shards_are_not_mixed(
+    tmp_path: Path, names: tuple[str, str], splits: str
+) -> None:
+    for index, name in enumerate(names):
+        shard(tmp_path / name, {f"{'ab'[index]}.flac": sound(index), f"{'ab'[index]}.cls": "dog"})
+    with pytest.raises(NiahError, match=rf"shards are of several splits \({splits}\)"):
+        loaded(tmp_path)
+    wanted = splits.rpartition(" ")[2]
+    (only,) = loaded(f"{tmp_path}?split={wanted}").needles
+    assert f"{wanted}" in str(only.source.name)
+
+
 def test_clips_have_the_sounds_and_labels_that_stand_beside_them(tmp_path: Path) -> None:
     two = {"labels": ["dog", "rain"], "video_id": "v1", "fold": 2}
     shard(

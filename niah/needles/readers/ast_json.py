@@ -6,6 +6,7 @@ Labels are comma-joined MIDs. `group`, or else `video_id`, names the recording o
 used. A relative path is relative to the JSON's folder, as in AuM's sample.
 """
 
+import os
 from pathlib import Path
 
 from niah.errors import NiahError
@@ -60,4 +61,5 @@ def _entry(
     ids = labels.ids(labels.split(item["labels"]), where)
     source = FileSource(request.audio_text(item["wav"], path.parent))
     recording = str(item.get("group") or item.get("video_id") or "")
-    return file_entry(item["wav"], ids, source, where, recording)
+    plain = os.path.normpath(item["wav"])  # ./a.wav and a.wav are one clip
+    return file_entry(plain, ids, source, where, recording)

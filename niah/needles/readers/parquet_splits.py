@@ -23,7 +23,7 @@ def split_of(shard: Path, folder: Path) -> str:
     """Return the split named in a shard's path below `folder`; "(none)" if none is.
 
     Args:
-        shard: a Parquet file.
+        shard: a file.
         folder: folder of the set.
     """
     return split_in(shard.relative_to(folder).as_posix())
@@ -40,7 +40,7 @@ def of_one_split(shards: Sequence[Path], folder: Path, request: Request) -> list
     """Return the shards of the wanted split, or all where there is but one.
 
     Args:
-        shards: all Parquet files of the set.
+        shards: all files of the set.
         folder: folder of the set.
         request: its filter `split`, if any, names the wanted split.
 

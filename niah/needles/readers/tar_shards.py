@@ -4,6 +4,7 @@
     000018.wav   000018.cls         one label
     000019.ogg   000019.txt         labels joined by ; or ,
 
+Shards of several splits (`train-000.tar`, `val/000.tar`) are told apart as Parquet's are (`parquet_splits`).
 A JSON key `group` (or `video_id`) names the recording; its other keys with a text or number are columns to filter by.
 Loading reads headers and labels only. A clip is read at its place in the shard; nothing is unpacked to the disk.
 """
@@ -13,7 +14,7 @@ import json
 import tarfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -21,6 +22,7 @@ from niah.audio import AUDIO_SUFFIXES, AudioError, Waveform, load
 from niah.errors import NiahError
 from niah.needles.needle import LONGEST_CLIP_S
 from niah.needles.readers.labels import LabelReader
+from niah.needles.readers.parquet_splits import COLUMN, NO_SPLIT, of_one_split, split_of
 from niah.needles.readers.rows import (
     NeedleRow,
     NeedleRows,
@@ -90,16 +92,21 @@ class _Clip:
 
 
 def read(path: Path, request: Request) -> NeedleRows:
-    """Read the clips of a shard, or of the shards below a folder, in path order.
+    """Read the clips of a shard, or of the shards of one split below a folder, in path order.
 
     Args:
         path: the file, or a folder of shards.
         request: vocabulary, filters and strictness.
 
     Raises:
-        NiahError: a shard that is malformed or compressed, or no clip with a label.
+        NiahError: shards of several splits, one that is malformed or compressed, or no clip with a label.
     """
     shards = files_below(path, (SUFFIX,)) if path.is_dir() else [path]
+    if path.is_dir() and any(split_of(shard, path) != NO_SPLIT for shard in shards):
+        shards = of_one_split(shards, path, request)
+        request = replace(
+            request, filters={c: v for c, v in request.filters.items() if c != COLUMN}
+        )
     stems = Counter(shard.stem for shard in shards)
     labels = LabelReader(request)
     entries: list[NeedleRow] = []

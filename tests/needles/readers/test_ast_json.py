@@ -38,11 +38,12 @@ def test_equal_names_are_told_apart_by_their_paths(tmp_path: Path) -> None:
     file = tmp_path / "eval.json"
     file.write_text(json.dumps({"data": [*items, {"wav": "a/y.wav", "labels": "/m/09x0r"}]}))
     assert set(by_id(load_needles(file, vocabulary=AUDIOSET))) == {"a/x.wav", "b/x.wav", "y"}
-    file.write_text(json.dumps({"data": [items[0], items[0]]}))
-    with pytest.raises(
-        NiahError, match=r"item 1: clip 'a/x.wav' is listed twice \(before: .*item 0"
-    ):
-        load_needles(file, vocabulary=AUDIOSET)
+    for same in ("a/x.wav", "./a//x.wav", "b/../a/x.wav"):
+        file.write_text(json.dumps({"data": [items[0], {**items[0], "wav": same}]}))
+        with pytest.raises(
+            NiahError, match=r"item 1: clip 'a/x.wav' is listed twice \(before: .*item 0"
+        ):
+            load_needles(file, vocabulary=AUDIOSET)
 
 
 @pytest.mark.parametrize(
