@@ -42,6 +42,18 @@ class PathSources:
     def __getitem__(self, row: int, /) -> FileSource:
         return FileSource(self.request.audio_text(self.paths[row].as_py(), self.folder))
 
+    def by_folder(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Return all rows by folder and then by name, (rows,), and a number for the folder of each, (rows,)."""
+        import pyarrow
+        import pyarrow.compute as compute
+
+        folders = _one_piece(compute.replace_substring_regex(self.paths, r"/?[^/]*$", ""))
+        names = _one_piece(compute.replace_substring_regex(self.paths, r"^.*/", ""))
+        keys = [("folder", "ascending"), ("name", "ascending")]
+        table = pyarrow.table({"folder": folders, "name": names})
+        rows = compute.sort_indices(table, sort_keys=keys).to_numpy().astype(np.int32)
+        return rows, folders.dictionary_encode().indices.to_numpy()[rows]
+
 
 def is_manifest(path: Path) -> bool:
     """Return whether a Parquet file is a manifest: it has a column of paths, and no embedded sounds."""

@@ -18,7 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from niah.needles import NeedleSet
+from niah.needles.readers.manifest import PathSources
 from niah.needles.readers.shard_cursor import place_in_shard
+from niah.needles.table import NeedleTable
 from niah.training.data.batch_plan import BatchPlan, BatchPlanner, epoch_order
 from niah.training.data.labels import SparseLabels
 from niah.training.recipes import Recipe
@@ -69,6 +71,15 @@ class ShardLayout:
     @classmethod
     def of_needles(cls, needles: NeedleSet) -> "ShardLayout":
         """Find the shards of a set's clips; of clips that are files, their folders."""
+        table = needles.needles
+        if isinstance(table, NeedleTable) and isinstance(table.sources, PathSources):
+            by_folder, folders = table.sources.by_folder()
+            clip_of_row = np.full(len(by_folder), -1, np.int32)
+            clip_of_row[table.order] = np.arange(len(table))
+            clips = clip_of_row[by_folder]
+            changes = np.flatnonzero(np.diff(folders[clips >= 0])) + 1
+            starts = np.concatenate([[0], changes, [len(table)]]).astype(np.int64)
+            return cls(clips[clips >= 0], starts)
         places = [place_in_shard(needle.source) for needle in needles.needles]
         rows = sorted(range(len(places)), key=places.__getitem__)
         names = [places[row][0] for row in rows]

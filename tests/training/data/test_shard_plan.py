@@ -1,13 +1,19 @@
 """Plans of a training on shards: every clip once an epoch, read in order, within the shuffle buffer."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from niah.needles import load_needles
+from niah.needles.table import NeedleTable
 from niah.training.data.batch_plan import epoch_order, sampling_weights
 from niah.training.data.labels import SparseLabels
 from niah.training.data.shard_plan import ShardLayout, ShardPlanner
+from niah.vocabularies import vocabulary
 from tests.helpers.tiny_training import recipe
 
 CLIPS, SHARDS = 600, 12
@@ -87,6 +93,25 @@ def test_balanced_sampling_uses_the_clips_that_are_drawn_for_the_epoch() -> None
     used = np.concatenate([planner[n].rows for n in range(planner.per_epoch)])
     drawn = epoch_order(CLIPS, 0, 0, sampling_weights(LABELS))
     assert sorted(used) == sorted(drawn)
+
+
+def test_a_manifest_is_laid_out_as_its_files_one_by_one(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    paths = [f"{'abc'[k % 3]}/{'d/' * (k % 2)}{k:02d}.wav" for k in rng.permutation(60).tolist()]
+    table = pa.table({"path": paths, "labels": [["dog"], ["cat"], []] * 20})
+    with (
+        pa.OSFile(str(tmp_path / "x.arrow"), "wb") as file,
+        pa.ipc.new_file(file, table.schema) as w,
+    ):
+        w.write_table(table)
+    needles = load_needles(tmp_path / "x.arrow", vocabulary=vocabulary("esc-50"))
+    assert isinstance(needles.needles, NeedleTable)
+    few = replace(needles, needles=needles.needles[5:30])
+    for each in (needles, few):
+        by_column = ShardLayout.of_needles(each)
+        one_by_one = ShardLayout.of_needles(replace(each, needles=tuple(each.needles)))
+        assert np.array_equal(by_column.rows, one_by_one.rows)
+        assert np.array_equal(by_column.starts, one_by_one.starts)
 
 
 def test_fewer_clips_than_a_batch_are_one_batch() -> None:
