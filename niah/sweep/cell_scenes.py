@@ -180,8 +180,9 @@ class Scenes:
 
     def same_for_all(self, cell: Cell) -> bool:
         """Return whether every clip's scene is the same: a constant without its needle."""
-        is_constant = not self.haystacks[cell.haystack].needs_snr and not self.is_own(cell)
-        return cell.control is not None and is_constant
+        if cell.control is None:
+            return False
+        return not self.haystacks[cell.haystack].needs_snr and not self.is_own(cell)
 
     def is_own(self, cell: Cell) -> bool:
         """Return whether a cell's scenes are crops of the needles' own recordings."""
