@@ -58,18 +58,18 @@ def test_folders_with_nothing_to_rank_are_passed_over_with_a_note(tmp_path: Path
 
 def test_only_verified_runs_are_taken_where_that_is_asked(tmp_path: Path) -> None:
     """A whole run stays; one whose metrics are not its scores' and a bare table are named, and alone are refused."""
-    whole, changed = (examples.make(tmp_path / name) for name in ("whole", "changed"))
+    whole, changed = (examples.make(tmp_path / name) for name in ("whole-v2.1", "changed"))
     table = bare(tmp_path / "table.csv", [scored(10, 1), scored(50, 0.5)])
     rows = [{**row, "mAP": 0.999} if row["mAP"] else row for row, _ in changed.rows()]
     with RunDirectory.create_or_open(changed.path, examples.IDENTITY) as run:
         run.write_rows((row, run.scores_sha256(str(row["cell"]))) for row in rows)
     collection = leaderboard.collect([whole.path, changed.path, table])
     said = {each.name: each.scores for each in collection.submissions}
-    assert said["whole"].startswith("published: `niah verify` computes")
+    assert said["whole-v2.1"].startswith("published: `niah verify` computes")
     assert said["table"].startswith("not published")
     assert len(said) == 3
     taken = leaderboard.verified(collection)
-    assert [each.name for each in taken.submissions] == ["whole"]
+    assert [each.name for each in taken.submissions] == ["whole-v2.1"]
     assert taken.submissions[0].scores.startswith("published, and every metric computed")
     assert [reason.partition(":")[0] for reason in taken.refused] == ["changed", "table"]
     assert "no scores to verify it by" in taken.refused[1]

@@ -208,6 +208,8 @@ def _runs(source: Path) -> list[Path]:
 
 
 def _stem(path: Path) -> Path:
+    if path.is_dir():  # a dot in its name begins no ending
+        return path
     return path.parent if path.name == "cells.csv" else path.with_suffix("")
 
 
