@@ -126,7 +126,7 @@ class ModelEvaluator:
         """
         try:
             part = self.score(cells, range(len(self.prepared)), advance)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a user's model may call sys.exit
             return self.failed(cells, error)
         return self.store(cells, part, directory)
 
@@ -200,7 +200,7 @@ class ModelEvaluator:
         }
         return [{**self._blank_row(cell, self.key(cell)), **outcome} for cell in cells]
 
-    def failed(self, cells: Sequence[Cell], error: Exception) -> list[Row]:
+    def failed(self, cells: Sequence[Cell], error: BaseException) -> list[Row]:
         """Return the rows of cells of the same scenes that cannot be scored."""
         outcome = self._failure(error)
         return [{**self._blank_row(cell, self.key(cell)), **outcome} for cell in cells]
@@ -217,7 +217,7 @@ class ModelEvaluator:
             return None
         try:
             batch_size = self._scorer(cells, self._probed_batch_size())[1]
-        except Exception:  # the cell itself records the reason
+        except (Exception, SystemExit):  # the cell itself records the reason
             return None
         clip_s = self.seconds_a_clip(cell)
         return Slicing.of_seconds(clips, batch_size, clip_s, slice_s) if clip_s else None
@@ -241,7 +241,7 @@ class ModelEvaluator:
                 try:
                     for some in (clips[:1], clips):  # the first for a warm-up
                         self.score([self._short_cell(haystack, short_s)], some, _ignore)
-                except Exception:  # the cell itself records the reason
+                except (Exception, SystemExit):  # the cell itself records the reason
                     break
         return pace.seconds(cell.length_s)
 
@@ -266,7 +266,7 @@ class ModelEvaluator:
             self.batch_size = self._probed()
         return self.batch_size or 1
 
-    def _failure(self, error: Exception) -> Row:
+    def _failure(self, error: BaseException) -> Row:
         """Return a row's columns for an exception, without folders of this machine: rows are published."""
         if is_out_of_memory(error):
             free_cached(self.device)
@@ -348,7 +348,7 @@ class ModelEvaluator:
         frontend = adapter.frontend
         try:
             adapter.logits(torch.zeros(1, self._frames(length_s), frontend.mels))
-        except Exception as error:  # a user's network may raise anything
+        except (Exception, SystemExit) as error:  # a user's network may raise anything
             if is_out_of_memory(error):
                 raise
             return False
@@ -411,7 +411,7 @@ def windowed(options: RunOptions, adapter: Adapter) -> RunOptions:
     return replace(options, window_s=fixed_s)
 
 
-def _with_place(error: Exception) -> str:
+def _with_place(error: BaseException) -> str:
     """Format an unexpected exception in one line: its kind, message, and the line of the adapter that raised it."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if "site-packages" not in frame.filename]

@@ -103,7 +103,7 @@ class CellWork:
             try:
                 _check_hopeful(claim)
                 part = self.model.score(self.cells, clips, advance, slicing.batch_size)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 rows = self.model.failed(self.cells, error)
                 with self._join_claim() as joining:
                     if isinstance(joining, Claim):

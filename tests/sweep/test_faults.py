@@ -1,6 +1,7 @@
 """Faulty models: refused before anything is measured, or a row with the reason while the run goes on."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def test_a_model_that_does_not_load_is_told_before_the_first_is_measured(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("fault", ["raises", "nan"])
+@pytest.mark.parametrize("fault", ["raises", "exits", "nan"])
 def test_one_bad_cell_is_a_row_and_the_run_goes_on(
     fault: str, material: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -63,6 +64,8 @@ def test_one_bad_cell_is_a_row_and_the_run_goes_on(
             return logits(self, features)
         if fault == "raises":
             raise KeyError("no such state")
+        if fault == "exits":
+            sys.exit("no licence")
         return logits(self, features) * float("nan")
 
     monkeypatch.setattr(tiny.TinyTagger, "logits", faulty)
@@ -83,7 +86,13 @@ def test_one_bad_cell_is_a_row_and_the_run_goes_on(
     status = dict(zip(table["length_s"], table["status"], strict=True))
     assert status == {10.0: "ok", 12.0: "error", 20.0: "ok"}
     (reason,) = table.loc[table["length_s"] == 12, "error"]
-    message = "KeyError: 'no such state' (test_faults.py, line" if fault == "raises" else "NaN"
+    place = "(test_faults.py, line"
+    messages = {
+        "raises": f"KeyError: 'no such state' {place}",
+        "exits": f"SystemExit: no licence {place}",
+        "nan": "NaN",
+    }
+    message = messages[fault]
     assert message in reason
     assert any(reason in note for note in notes)
     assert table.loc[table["length_s"] == 20, "mAP"].notna().all()
