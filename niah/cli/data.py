@@ -7,6 +7,7 @@ import typer
 
 from niah.cli.messages import note, print_table
 from niah.cli.options import NEEDLES_HELP
+from niah.errors import NiahError
 
 app = typer.Typer(help="Check and fetch needle sets.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -100,6 +101,11 @@ def data_verify(
     from niah.needles.verify import verify
     from niah.vocabularies import vocabulary
 
+    listed = Path(needles.partition("?")[0])
+    if write is not None and write.exists() and listed.exists() and write.samefile(listed):
+        raise NiahError(
+            f"--write {write} is the list itself, whose other columns and clips would be lost"
+        )
     frontend = KaldiFrontend()
     embedded = needles.partition(":")[0] == "synthetic"
     needle_set = load_needles(

@@ -10,6 +10,7 @@ from niah.errors import NiahError
 from niah.needles.needle import FileSource
 from niah.needles.needle_set import NeedleSet
 from niah.system.atomic import atomic_write
+from niah.system.spreadsheet import guarded
 
 _FORMULA = ("=", "+", "-", "@")  # a spreadsheet would take such a path for a formula
 
@@ -37,7 +38,7 @@ def write_clean_list(path: Path, needles: NeedleSet, ids: Collection[str]) -> No
             raise NiahError(f"{needles.name}: its clips are no files, so there is no list to write")
         relative = Path(os.path.relpath(needle.source.path.absolute(), folder)).as_posix()
         relative = f"./{relative}" if relative.startswith(_FORMULA) else relative
-        writer.writerow((relative, ";".join(needle.labels), needle.group))
+        writer.writerow((relative, ";".join(needle.labels), guarded(needle.group)))
         n_rows += 1
     if not n_rows:
         raise NiahError(f"{needles.name}: no clip is readable, so there is no list to write")

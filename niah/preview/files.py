@@ -18,6 +18,7 @@ from niah.errors import NiahError, nearest
 from niah.frontends import Frontend
 from niah.frontends.kaldi import AST
 from niah.haystacks import Haystack, load_haystack
+from niah.needles.prepared import length_note
 from niah.placement import (
     CURRENT_NIAH,
     check_snr,
@@ -107,9 +108,11 @@ def preview(
         haystack = load_haystack(haystack, babble=babble, seed=seed)
     builder = SceneBuilder(frontend, protocol, haystack, seed, level)
     snr_db = snr_db if haystack.needs_snr else None
+    length = length_note(len(wave), frontend)
+    part = f" ({length})" if length.startswith("longer") else ""
     place = haystack.name + (f" at {snr_db:g} dB SNR" if snr_db is not None else "")
     scene = PreviewScene(
-        title=f"{needle.name} in {place}: {length_s:g} s, position {position:g}, {protocol}",
+        title=f"{needle.name}{part} in {place}: {length_s:g} s, position {position:g}, {protocol}",
         frontend=frontend,
         builder=builder,
         clip_id=needle.stem,

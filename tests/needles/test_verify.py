@@ -1,5 +1,6 @@
 """`niah data verify`: what it counts is what was put there."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -152,6 +153,9 @@ def test_the_cleaned_list_is_the_same_needle_set(tmp_path: Path, mixed: NeedleSe
         assert needle.labels == whole[needle.id].labels
         assert needle.group == whole[needle.id].group
         assert needle.source.digest() == whole[needle.id].source.digest()
+    formula = replace(mixed, needles=[replace(n, group="=1+1") for n in mixed.needles])
+    write_clean_list(tmp_path / "lists" / "clean.csv", formula, report.readable_ids)
+    assert ",'=1+1\n" in (tmp_path / "lists" / "clean.csv").read_text()
     synthetic = load_needles("synthetic", vocabulary=vocabulary("synthetic"), limit=2)
     with pytest.raises(NiahError, match="no files"):
         write_clean_list(tmp_path / "x.csv", synthetic, {n.id for n in synthetic.needles})
@@ -166,6 +170,12 @@ def test_the_command_writes_the_list_and_tells_by_its_status(
     clean = tmp_path / "clean.csv"
     data_verify(str(tmp_path / "eval.csv"), labels="", write=clean)
     assert len(clean.read_text().splitlines()) == 4
+    before = (tmp_path / "eval.csv").read_bytes()
+    with pytest.raises(NiahError, match="is the list itself"):
+        data_verify(
+            f"{tmp_path}/eval.csv", labels="", write=tmp_path / ".." / tmp_path / "eval.csv"
+        )
+    assert (tmp_path / "eval.csv").read_bytes() == before
     data_verify("synthetic", labels="", limit=3)
     report = capsys.readouterr().out
     assert "readable: 3" in report
