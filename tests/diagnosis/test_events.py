@@ -1,5 +1,6 @@
 """`niah locate --events`: planted taggers with scores by position, through the real scenes."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 import soundfile
 
 import niah
+from niah.diagnosis.events.figure import draw
 from niah.diagnosis.events.measure import EventOptions, event_scores, locate_events
 from niah.diagnosis.events.rows import EventScores, read
 from niah.diagnosis.events.scores import window_scores
@@ -15,7 +17,6 @@ from niah.diagnosis.events.table import events_table
 from niah.diagnosis.localisation.locate import LocateOptions, open_scenes
 from niah.errors import NiahError
 from niah.metrics.sound_events import ScoredScene, best_thresholds
-from niah.pages.run_report import write
 from tests.helpers import planted, tiny
 
 ADAPTERS = {"ear": "PlantedPositions", "one": "CountsToOne", "every": "FiresAtEveryEvent"}
@@ -87,9 +88,11 @@ def test_the_report_has_table_and_csv_and_a_second_call_measures_nothing(run: Pa
     table = events_table(read(run))
     assert table is not None
     assert len(table.rows) == 6
-    write(run)
-    assert "Sound events" in (run / "tables.md").read_text()
     assert (run / "events.csv").is_file()
+    assert not draw(read(run), run / "figures")  # of one length there is no curve
+    longer = [replace(row, length_s=80.0) for row in read(run)]
+    (figure,) = draw([*read(run), *longer], run / "figures")
+    assert figure.file.is_file()
     assert {file.name: file.stat().st_mtime_ns for file in (run / "events").iterdir()} == before
 
 
