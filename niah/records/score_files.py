@@ -20,6 +20,7 @@ class ScoreFiles:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._digests: dict[str, tuple[tuple[int, ...], str | None]] = {}  # by cell: state, SHA-256
 
     def write_scores(
         self,
@@ -109,8 +110,16 @@ class ScoreFiles:
         return None if expected is None else str(expected)
 
     def scores_sha256(self, cell: str) -> str | None:
-        """Return the SHA-256 of the cell's score file, None when there is none."""
-        return clip_scores.sha256(self._scores_file(cell))
+        """Return the SHA-256 of the cell's score file, None when there is none; computed once for a file as it is."""
+        file = self._scores_file(cell)
+        try:
+            stat = file.stat()
+        except OSError:
+            return clip_scores.sha256(file)
+        state = (stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+        if cell not in self._digests or self._digests[cell][0] != state:
+            self._digests[cell] = state, clip_scores.sha256(file)
+        return self._digests[cell][1]
 
     def copy_scores(self, cell: str, other: "ScoreFiles") -> None:
         """Copy a cell's score file from another run, byte for byte, whole or not at all."""
