@@ -1,4 +1,4 @@
-"""What a report was made from, as a mark at the end of its page: a run that adds nothing leaves its report as it is.
+"""Mark of what a report was made from, at the end of its page: a run that adds nothing leaves its report as it is.
 
 The mark is a hash of the files of the run (scores by name, size and time, all others by their content) and of the code
 that reads them.
