@@ -384,4 +384,5 @@ def test_two_that_share_are_as_fast_as_two_that_do_not(
         (out.parent / "apart.ready").symlink_to(tmp_path / "both.ready")
     (tmp_path / "both.ready").mkdir()
     alone = seconds(apart, ["1/2", "2/2"])
+    print(f"{together:.1f} s on one directory, {alone:.1f} s on two")
     assert together < 1.15 * alone, (together, alone)
