@@ -96,9 +96,11 @@ def read(file: Path) -> list[dict[str, Any]]:
     import pandas as pd
 
     try:
-        text, delimiter = table_text(file)
-        table = pd.read_csv(io.StringIO(text), sep=delimiter, dtype={"point": str})
-    except (ValueError, NiahError) as error:
+        table = pd.read_csv(file, dtype={"point": str})
+        if tuple(table.columns) != COLUMNS:  # saved again by another program
+            text, delimiter = table_text(file)
+            table = pd.read_csv(io.StringIO(text), sep=delimiter, dtype={"point": str})
+    except (ValueError, OSError, NiahError) as error:
         raise NiahError(
             f"{file} cannot be read: {error}; move it away, or give another --out"
         ) from error

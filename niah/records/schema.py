@@ -21,7 +21,7 @@ import numpy as np
 from niah.errors import NiahError, nearest
 from niah.records.axes import AXES
 from niah.system import spreadsheet
-from niah.system.text_tables import read_table
+from niah.system.text_tables import read_own_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -329,7 +329,7 @@ def read_csv(file: Path) -> "pd.DataFrame":
         NiahError: a file that cannot be read, or a row that `validate_row` refuses.
     """
     try:
-        read = read_table(file)
+        read = read_own_table(file, COLUMNS)
     except NiahError as error:
         reason = str(error).removeprefix(str(file)).lstrip(",: ")
         raise NiahError(f"{file} cannot be read as a cells.csv: {reason}") from error

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, get_args, get_type_hints
 
 from niah.errors import NiahError
 from niah.system import spreadsheet
-from niah.system.text_tables import read_table
+from niah.system.text_tables import read_own_table
 
 LARGEST = 1e9  # of any number: seconds, clips, decibels
 Stored = TypeVar("Stored")
@@ -33,7 +33,7 @@ def read_csv(kind: type[Stored], file: Path, command: str) -> list[Stored]:
         return (int(text) if hints.get(name) is int else float(text)) if text else None
 
     try:
-        table = read_table(file)
+        table = read_own_table(file, hints)
         named = [dict(zip(table.header, row, strict=True)) for row in table.rows]
         read = [{name: value(name, row[name]) for name in row if name} for row in named]
         return [kind(**checked(kind, row)) for row in read]
