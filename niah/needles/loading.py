@@ -1,6 +1,8 @@
 """From a user's name or path to a needle set: find the layout, read it, put it in order."""
 
+import difflib
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 
 from niah.errors import NiahError, nearest
@@ -26,6 +28,8 @@ from niah.system.folder_walk import files_below
 from niah.system.printable import printable
 from niah.system.text_tables import read_table
 from niah.vocabularies import Vocabulary
+
+MOST_NAMES = 10_000  # of a folder that are compared with a misspelt one
 
 
 def load_needles(
@@ -74,11 +78,27 @@ def load_needles(
     else:
         path = Path(text).expanduser()
         if not path.exists():
-            known = nearest(text, [EMBEDDED]) if "/" not in text and "." not in text else ""
-            raise NiahError(f"needles {text}: no such file or folder.{known}")
+            raise NiahError(f"needles {text}: no such file or folder.{_near(text, path)}")
         loaded, name = _read(path, request), _name(path) + described(filters)
     chosen = select(loaded.needles, limit, seed)
     return NeedleSet(name, vocabulary, chosen, loaded.licence, loaded.notes)
+
+
+def _near(text: str, path: Path) -> str:
+    """Return the files of like names beside `path` as a question, or the embedded set for a plain word."""
+    try:
+        beside = [
+            each.name
+            for each in islice(path.parent.iterdir(), MOST_NAMES)
+            if each.name.isprintable() and not each.name.startswith(".")
+        ]
+    except OSError:
+        beside = []
+    above = text.rpartition("/")[0]
+    like = difflib.get_close_matches(path.name, beside, n=3, cutoff=0.7)
+    if like:
+        return nearest(text, [f"{above}/{name}" if above else name for name in like])
+    return nearest(text, [EMBEDDED]) if "/" not in text and "." not in text else ""
 
 
 def _from_hub(spec: str, request: Request, limit: int | None, seed: int) -> NeedleSet:

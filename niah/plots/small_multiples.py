@@ -13,7 +13,8 @@ class Panel:
 
     Attributes:
         title: the common part of their names, "" where all curves are in one panel.
-        labels: the rest of each name, by the curve's index in the list that was split.
+        labels: the rest of each name, by the curve's index in the list that was split; with "(part 2)" where curves
+            that differ in this name alone are in several panels, which share a legend.
     """
 
     title: str
@@ -62,8 +63,12 @@ def _label(name: Names, parts: Sequence[int]) -> str:
 def _pieces(title: str, labels: dict[int, str]) -> list[Panel]:
     items = list(labels.items())
     pieces = [items[i : i + MOST_CURVES] for i in range(0, len(items), MOST_CURVES)]
-    several = len(pieces) > 1
+    if len(pieces) < 2:
+        return [Panel(title, dict(piece)) for piece in pieces]
     return [
-        Panel(", ".join(filter(None, (title, f"part {n}" if several else ""))), dict(piece))
+        Panel(
+            ", ".join(filter(None, (title, f"part {n}"))),
+            {i: f"{label} (part {n})" for i, label in piece},
+        )
         for n, piece in enumerate(pieces, 1)
     ]

@@ -25,6 +25,7 @@ from niah.metrics.average_precision import (
 )
 from niah.metrics.drop import drop, drop_interval, intervals
 from niah.metrics.effective_length import effective_length
+from niah.metrics.proportion import proportion_interval
 from niah.metrics.resampling import Resampled, paired, resample
 from tests.metrics.worlds import WORLDS, Sample, some_labels, unheard
 
@@ -124,6 +125,30 @@ def test_the_page_has_every_world_within_93_to_97_but_for_those_near_the_top(hea
             if name in HIGH_ALONE:
                 shares.pop(QUANTITIES.index("mAP at 10 s"))
             assert max(shares) <= 0.97 + error, name
+
+
+def test_the_page_says_how_many_lists_there_are_and_how_often_they_miss() -> None:
+    page = " ".join(PAGE.read_text("utf-8").split())
+    lists = [lists_of(name)[0] for name in ("80 x 20", "1000 x 20", "1000 x 200")]
+    said = "{} lists a world, {} where lists are large ({} of the largest in the first table), {} draws"
+    assert said.format(*lists, DRAWS) in page
+    errors = " or ".join(", ".join(f"{(0.0475 / n) ** 0.5:.3f}" for n in lists).rsplit(", ", 1))
+    assert f"The standard error of a share is {errors}" in page
+    drop = stated("### Fresh lists")["near the top, 80 x 10, .9995"][QUANTITIES.index("drop")]
+    assert f"the drop misses {100 * (1 - drop):.1f} %" in page
+    assert f"every true rate above {100 * proportion_interval(30, 30)[0]:.1f} %" in page
+
+
+@pytest.mark.slow
+def test_perfect_lists_near_the_top_are_as_many_as_the_page_says() -> None:
+    world = WORLDS["near the top, 80 x 10, .9995"]
+    samples = map(world, range(FRESH, FRESH + 1200))
+    perfect = np.mean([mAP(each.targets, each.alone) == 1.0 for each in samples])
+    page = " ".join(PAGE.read_text("utf-8").split())
+    assert f"{100 * perfect:.0f} % of the 10 s lists are perfect" in page
+    weak = [WORLDS["one label, 80 x 10, weak"](seed) for seed in range(300)]
+    mean = np.mean([mAP(each.targets, each.alone) for each in weak])
+    assert mean == pytest.approx(0.67, abs=0.01)
 
 
 def test_ranks_of_all_classes_at_once_are_average_precision() -> None:

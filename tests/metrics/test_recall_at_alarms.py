@@ -1,5 +1,6 @@
 """Recall at a number of false alarms: thresholds, resampling, and the rates that hours can resolve."""
 
+import re
 from statistics import NormalDist
 from typing import Any
 
@@ -11,6 +12,7 @@ from niah.metrics.average_precision import Float64
 from niah.metrics.draws import drawn, group_indices, left_out
 from niah.metrics.poisson import hours_needed, rate_interval
 from niah.metrics.recall_at_alarms import class_thresholds, recall_at_alarms
+from tests.conftest import REPOSITORY
 
 
 @pytest.mark.parametrize(
@@ -114,26 +116,65 @@ def test_wrong_shapes_and_impossible_numbers_are_refused() -> None:
         recall_at_alarms(targets, logits, free, [60])
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("clips", "classes", "allowed", "strength"),
-    [(100, 10, 3.7, 2.5), (100, 10, 10, 2.5), (300, 20, 30, 1.5), (200, 3, 3.7, 2.0)],
-)
-def test_nineteen_of_twenty_intervals_hold_the_recall_at_the_true_rate(
-    clips: int, classes: int, allowed: float, strength: float
-) -> None:
-    """Normal logits, so that the recall at exactly that rate is known."""
-    normal = NormalDist()
-    strengths = np.linspace(strength - 0.7, strength + 0.7, classes)
+STRENGTHS = {  # of the needle in the worlds of the page, and what classes share of their alarms
+    "100 x 10 | 3.7": (2.5, 0.0),
+    "100 x 10 | 10": (2.5, 0.0),
+    "300 x 20 | 5": (3.0, 0.0),
+    "300 x 20 | 30": (1.5, 0.0),
+    "100 x 25 | 4": (4.0, 0.0),
+    "200 x 3 | 3.7": (2.0, 0.0),
+    "200 x 10, classes that alarm together (correlation .8) | 5": (2.5, 0.8),
+}
+
+
+def stated() -> dict[str, tuple[float, ...]]:
+    """Recall, coverage and width in the table of docs/false-alarms.md, by world."""
+    page = (REPOSITORY / "docs" / "false-alarms.md").read_text("utf-8")
+    rows = re.findall(r"^\| (\d+ x [^|]+ \| [\d.]+) ((?:\| 1?\.\d{3} )+)\|$", page, re.M)
+    return {name: tuple(map(float, re.findall(r"1?\.\d{3}", cells))) for name, cells in rows}
+
+
+def strengths_of(world: str) -> tuple[int, int, float, Float64, float]:
+    """Return clips, classes, the allowed alarms, each class's strength, and the recall at exactly that rate."""
+    clips, classes, allowed = map(float, re.findall(r"^(\d+) x (\d+).*\| ([\d.]+)$", world)[0])
+    middle, normal = STRENGTHS[world][0], NormalDist()
+    strengths = np.linspace(middle - 0.7, middle + 0.7, int(classes))
     edge = normal.inv_cdf(1 - allowed / clips)
     truth = np.mean([1 - normal.cdf(edge - each) for each in strengths])
-    rng = np.random.default_rng(0)
-    inside: list[bool] = []
+    return int(clips), int(classes), allowed, strengths, float(truth)
+
+
+def test_the_page_has_every_world_with_its_recall() -> None:
+    """Coverage of none is below 95 % by more than a standard error, as the page says."""
+    rows = stated()
+    assert list(rows) == list(STRENGTHS)
+    for name, (recall, coverage, _) in rows.items():
+        assert recall == pytest.approx(strengths_of(name)[-1], abs=5e-4)
+        assert coverage >= 0.95 - 0.0155
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", STRENGTHS)
+def test_intervals_hold_the_recall_at_the_true_rate_as_often_as_the_page_says(name: str) -> None:
+    """Normal logits, so that the recall at exactly that rate is known."""
+    clips, classes, allowed, strengths, truth = strengths_of(name)
+    shared, rng = STRENGTHS[name][1], np.random.default_rng(0)
+
+    def noise() -> Float64:
+        own: Float64 = rng.normal(size=(clips, classes))
+        if not shared:
+            return own
+        together: Float64 = rng.normal(size=(clips, 1))
+        return np.asarray(shared**0.5 * together + (1 - shared) ** 0.5 * own)
+
+    inside, widths = [], []
     for _ in range(200):
         targets = np.eye(classes, dtype=bool)[rng.integers(classes, size=clips)]
-        free: Float64 = rng.normal(size=targets.shape)
-        logits = rng.normal(size=targets.shape) + targets * strengths
+        free, logits = noise(), noise() + targets * strengths
         (score,) = recall_at_alarms(targets, logits, free, [int(allowed)], draws=300)
         low, high = score.unit_interval()
-        inside.append(bool(low <= truth <= high))
-    assert 0.91 <= np.mean(inside) <= 0.995
+        inside.append(low <= truth <= high)
+        widths.append(high - low)
+    print(f"| {name} | {truth:.3f} | {np.mean(inside):.3f} | {np.mean(widths):.3f} |")
+    expected = stated()[name]
+    assert (truth, np.mean(inside), np.mean(widths)) == pytest.approx(expected, abs=0.003)

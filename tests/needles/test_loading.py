@@ -21,6 +21,10 @@ def test_unknown_places_and_layouts(tmp_path: Path) -> None:
         load_needles("syntetic", vocabulary=AUDIOSET)
     with pytest.raises(NiahError, match=r"none\.csv: no such file"):
         load_needles(tmp_path / "none.csv", vocabulary=AUDIOSET)
+    (tmp_path / "events.csv").write_text("path,labels\n")
+    with pytest.raises(NiahError, match=r"event\.csv: no such .* Did you mean '.*/events\.csv'\?"):
+        load_needles(tmp_path / "event.csv", vocabulary=AUDIOSET)
+    (tmp_path / "events.csv").unlink()
     with pytest.raises(NiahError, match="none of the folders known"):
         load_needles(tmp_path, vocabulary=AUDIOSET)
     (tmp_path / "x.mat").write_text("x")

@@ -38,7 +38,10 @@ def test_few_curves_share_a_panel_and_are_labelled_by_what_differs() -> None:
 def test_many_curves_have_a_panel_for_each_value_of_the_part_that_needs_the_fewest() -> None:
     assert [panel.title for panel in split(names(6, 5))] == ["10", "11", "12", "13", "14"]
     assert [len(panel.labels) for panel in split(names(2, 7))] == [7, 7]
-    assert [panel.title for panel in split(names(9, 1))] == ["part 1", "part 2"]
+    first, second = split(names(9, 1))
+    assert (first.title, second.title) == ("part 1", "part 2")
+    assert first.labels[0] == "00 (part 1)"  # one legend for both
+    assert second.labels == {8: "08 (part 2)"}
 
 
 def test_no_curves_make_one_empty_panel_or_none() -> None:
