@@ -53,7 +53,7 @@ BABBLE_HELP = (
 )
 NEEDLES_HELP = (
     "Labelled clips: 'synthetic' (embedded), an AST/DASS .json, a .csv (path,labels; Google segments; ESC-50's), "
-    ".parquet shards, annotated events (Raven, Audacity, DCASE), "
+    ".parquet or tar shards, an .arrow manifest, annotated events (Raven, Audacity, DCASE), "
     "or the folder of ESC-50, FSD50K or AudioSet parquet. Columns filter: 'meta.csv?fold=4'. "
     "Or a set of the Hugging Face hub: hf:OWNER/NAME[@REVISION][:CONFIG][/SPLIT]."
 )

@@ -121,6 +121,8 @@ def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
     for name in (
         "card.toml",
         "clips.parquet",
+        "clips.arrow",
+        "clips.tar",
         "clips.csv",
         "clips.json",
     ):  # a pipe would be waited for
@@ -128,7 +130,7 @@ def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
     for find in (find_model, load_haystack):
         with pytest.raises(NiahError, match="is a device or a pipe"):
             find(tmp_path / "card.toml")
-    for name in ("clips.parquet", "clips.csv", "clips.json"):
+    for name in ("clips.parquet", "clips.arrow", "clips.tar", "clips.csv", "clips.json"):
         with pytest.raises(NiahError, match="is not a regular file"):
             load_needles(tmp_path / name, vocabulary=AUDIOSET)
 

@@ -61,6 +61,8 @@ def is_manifest(path: Path) -> bool:
     import pyarrow.parquet
     import pyarrow.types as types
 
+    if not path.is_file():  # a pipe would be waited for; the reader of Parquet refuses it
+        return False
     try:
         schema = pyarrow.parquet.read_schema(path)
     except (pyarrow.ArrowException, OSError, ValueError):
