@@ -21,12 +21,12 @@ from tests.helpers.goldens import load_golden
 
 DASS, AST = 1e-5, 5e-5
 GOLDENS = [
-    ("dass-small", "dass-small", DASS),
+    pytest.param("dass-small", "dass-small", DASS, marks=pytest.mark.slow),
     ("dass-small-strong", "dass-small", DASS),
     pytest.param("dass-medium", "dass-medium", DASS, marks=pytest.mark.slow),
     ("dass-medium-strong", "dass-medium", DASS),
     ("ast", "ast", AST),
-    ("ast-interp", "ast-interp", AST),
+    pytest.param("ast-interp", "ast-interp", AST, marks=pytest.mark.slow),
     ("ast-sine", "ast-sin-base", AST),
 ]
 

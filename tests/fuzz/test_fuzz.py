@@ -62,6 +62,7 @@ def test_the_page_counts_every_loader_under_the_limits_that_are_set() -> None:
     assert (len(RUN_READERS), RUN_READERS.count("drawn-report")) == (15, 1)
 
 
+@pytest.mark.slow  # it waits for its limits of time; `.ci/run` runs it by a line of its own
 def test_the_harness_sees_what_a_reader_must_not_do(preloaded: Preloaded) -> None:
     process = preloaded.start("from tests.fuzz.bad_readers import main; main()")
     out, err = process.communicate()

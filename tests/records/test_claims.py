@@ -144,6 +144,7 @@ os.kill(os.getpid(), 9)
 """
 
 
+@pytest.mark.slow  # `.ci/run` runs it by a line of its own
 def test_a_unit_that_kills_its_process_is_given_up_after_three(
     preloaded: Preloaded, tmp_path: Path
 ) -> None:
