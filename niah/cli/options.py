@@ -76,8 +76,8 @@ PROMPT_HELP = (
 TRUST_HELP = "Run the Python files of a hub's repository; recorded in every row."
 SAMPLE_RATE_HELP = "Rate in Hz at which a function of waveforms takes them."
 FALSE_ALARMS_HELP = (
-    "Recall at so many false alarms an hour and class, comma-separated (0.1,1,10), with thresholds from scenes without "
-    "a needle. [default: not computed]"
+    "Recall at these rates of false alarms, an hour and class, comma-separated (0.1,1,10), with thresholds from scenes "
+    "without a needle. [default: not computed]"
 )
 PROTOCOL_HELP = (
     "niah-v2 (its current version, niah-v2.1) or dass-v1 (the paper's released harness)."
