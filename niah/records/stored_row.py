@@ -2,12 +2,12 @@
 
 import math
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from niah.errors import NiahError
-from niah.system import spreadsheet
+from niah.system import atomic, spreadsheet
 from niah.system.text_tables import read_own_table
 
 LARGEST = 1e9  # of any number: seconds, clips, decibels
@@ -15,7 +15,7 @@ Stored = TypeVar("Stored")
 
 
 def read_csv(kind: type[Stored], file: Path, command: str) -> list[Stored]:
-    """Return the rows that `niah.system.spreadsheet.rows_text` wrote of a dataclass.
+    """Return the rows that `write_csv` wrote of a dataclass; empty where there is no file.
 
     Args:
         kind: the dataclass, whose fields are text, int, float or float | None.
@@ -25,6 +25,8 @@ def read_csv(kind: type[Stored], file: Path, command: str) -> list[Stored]:
     Raises:
         NiahError: the file cannot be read, or a value is not what its field may be.
     """
+    if not file.is_file():
+        return []
     hints = get_type_hints(kind)
 
     def value(name: str, text: str) -> Any:
@@ -39,6 +41,21 @@ def read_csv(kind: type[Stored], file: Path, command: str) -> list[Stored]:
         return [kind(**checked(kind, row)) for row in read]
     except (TypeError, ValueError, AttributeError, NiahError) as error:
         raise NiahError(f"{file} cannot be read: {error}; run {command} again") from error
+
+
+def write_csv(kind: type[Any], file: Path, rows: Sequence[Any]) -> None:
+    """Write rows of a dataclass as CSV, whole or not at all.
+
+    Args:
+        kind: the dataclass.
+        file: the CSV.
+        rows: of that class.
+
+    Raises:
+        NiahError: the file cannot be written.
+    """
+    with atomic.atomic_write(file) as stream:
+        stream.write(spreadsheet.rows_text(kind, rows).encode())
 
 
 def checked(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Sound events as stored: events/<key>.json, one cell each; events.csv, one row a cell."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 from niah.errors import NiahError
 from niah.records import stored_row
 from niah.records.naming import scene_name
-from niah.system import atomic, spreadsheet
+from niah.system import atomic
 
 FOLDER, CSV_FILE = "events", "events.csv"
 
@@ -117,9 +117,7 @@ def read(run: Path) -> list[EventScores]:
         NiahError: a damaged file.
     """
     if not (run / FOLDER).is_dir():
-        file = run / CSV_FILE
-        command = "`niah locate --events`"
-        return stored_row.read_csv(EventScores, file, command) if file.is_file() else []
+        return stored_row.read_csv(EventScores, run / CSV_FILE, "`niah locate --events`")
     rows = []
     for file in sorted((run / FOLDER).glob("*.json")):
         try:
@@ -131,9 +129,7 @@ def read(run: Path) -> list[EventScores]:
 
 def write(run: Path) -> list[Path]:
     """Write `events.csv` of the stored cells; return its path."""
-    rows: Sequence[EventScores] = read(run)
-    with atomic.atomic_write(run / CSV_FILE) as stream:
-        stream.write(spreadsheet.rows_text(EventScores, rows).encode())
+    stored_row.write_csv(EventScores, run / CSV_FILE, read(run))
     return [run / CSV_FILE]
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from niah.records import stored_row
 from niah.records.naming import scene_name
-from niah.system import atomic, spreadsheet
 
 CSV_FILE = "false_alarms.csv"
 RESOLVED, ONE_SCENE = "resolved", "one scene"
@@ -84,10 +83,7 @@ def read(run: Path) -> list[RecallAtRate]:
     Raises:
         NiahError: the file is damaged.
     """
-    file = run / CSV_FILE
-    if not file.is_file():
-        return []
-    return stored_row.read_csv(RecallAtRate, file, "`niah report --false-alarms`")
+    return stored_row.read_csv(RecallAtRate, run / CSV_FILE, "`niah report --false-alarms`")
 
 
 def write(run: Path, rows: Sequence[RecallAtRate]) -> None:
@@ -96,5 +92,4 @@ def write(run: Path, rows: Sequence[RecallAtRate]) -> None:
     Raises:
         NiahError: the folder cannot be written to.
     """
-    with atomic.atomic_write(run / CSV_FILE) as stream:
-        stream.write(spreadsheet.rows_text(RecallAtRate, rows).encode())
+    stored_row.write_csv(RecallAtRate, run / CSV_FILE, rows)

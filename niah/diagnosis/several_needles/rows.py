@@ -6,7 +6,6 @@ from pathlib import Path
 
 from niah.records import stored_row
 from niah.records.naming import scene_name
-from niah.system import atomic, spreadsheet
 
 CSV_FILE = "several_needles.csv"
 PLACES = ("first", "between", "last")
@@ -92,10 +91,7 @@ def read(run: Path) -> list[SeveralNeedles]:
     Raises:
         NiahError: the file is damaged.
     """
-    file = run / CSV_FILE
-    if not file.is_file():
-        return []
-    return stored_row.read_csv(SeveralNeedles, file, "`niah report`")
+    return stored_row.read_csv(SeveralNeedles, run / CSV_FILE, "`niah report`")
 
 
 def write(run: Path, rows: Sequence[SeveralNeedles]) -> None:
@@ -104,5 +100,4 @@ def write(run: Path, rows: Sequence[SeveralNeedles]) -> None:
     Raises:
         NiahError: the folder cannot be written to.
     """
-    with atomic.atomic_write(run / CSV_FILE) as stream:
-        stream.write(spreadsheet.rows_text(SeveralNeedles, rows).encode())
+    stored_row.write_csv(SeveralNeedles, run / CSV_FILE, rows)
