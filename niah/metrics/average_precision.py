@@ -95,11 +95,16 @@ def rank(targets: Mask, scores: NDArray[Any], excluded: Mask | None = None) -> R
         return Ranking(counted[part.order], part.hits, part.first, part.last)
     # float64 represents every float16/32 exactly, so no new tie appears, and negation cannot overflow
     negated = -np.asarray(scores, dtype=np.float64)
-    order = np.argsort(negated, kind="stable")
+    n = negated.size
+    order = np.argsort(negated)  # a stable sort takes three times as long
     ordered = negated[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    sizes = np.diff(np.r_[starts, order.size])
+    opens = np.ones(n, dtype=np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=opens[1:])
+    starts = np.flatnonzero(opens)
+    sizes = np.append(starts[1:], n) - starts
     first = np.repeat(starts, sizes)
+    if starts.size < n:  # sort the clips of each tie group
+        order = np.sort(first * n + order) - first * n
     return Ranking(order, targets[order], first, first + np.repeat(sizes, sizes) - 1)
 
 

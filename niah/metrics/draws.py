@@ -14,6 +14,7 @@ from niah.errors import NiahError
 from niah.metrics.weighted_precision import Counts
 
 LEFT_OUT = 512
+ROWS_BYTES = 2**20  # of indices at a time: the size of a core's cache
 Groups = NDArray[np.intp]
 
 
@@ -115,7 +116,12 @@ def multiplicity_blocks(units: int, draws: int, block: int, seed: int) -> Iterat
     """
     random = np.random.Generator(np.random.Philox(seed))
     for start in range(0, draws, block):
-        counts = np.empty((min(block, draws - start), units), dtype=np.int32)
-        for row in counts:
-            row[:] = np.bincount(random.integers(units, size=units), minlength=units)
-        yield np.ascontiguousarray(counts.T)
+        counts = np.empty((units, min(block, draws - start)), dtype=np.int32)
+        step = max(1, ROWS_BYTES // (8 * max(units, 1)))
+        for first in range(0, counts.shape[1], step):
+            lists = min(step, counts.shape[1] - first)
+            units_drawn = random.integers(units, size=(lists, units))  # the same as list by list
+            units_drawn += units * np.arange(lists)[:, None]
+            tally = np.bincount(units_drawn.ravel(), minlength=lists * units)
+            counts[:, first : first + lists] = tally.reshape(lists, units).T
+        yield counts

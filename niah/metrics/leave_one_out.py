@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from math import nan
 
 import numpy as np
+from numpy.typing import NDArray
 
 from niah.metrics.average_precision import Float64, Ranking
 
@@ -53,18 +54,19 @@ def leave_one_out_ap(ranking: Ranking, clips: int) -> tuple[float, Float64]:
         AP, and (clips,) float64; 0 when no positive is left.
     """
     ends = ranking.last[ranking.hits]  # ascending
-    true_positives = np.cumsum(ranking.hits)[ends]
+    counted = np.cumsum(ranking.hits)
+    true_positives = counted[ends]
     seen = ends + 1
     # 0 only for the best positive without itself, which is not used
     fewer = np.maximum(seen - 1, 1)
-    summed = np.r_[0.0, np.cumsum(true_positives / seen)]
-    above = np.searchsorted(ends, ranking.last, side="left")  # positives above each clip's group
-    without = summed[above]
+    summed = np.concatenate(([0.0], np.cumsum(true_positives / seen)))
+    # positives above each clip's group
+    above: NDArray[np.intp] = (counted - ranking.hits)[ranking.first]
     positives = ends.size
     negative, others = true_positives / fewer, (true_positives - 1) / fewer
-    without = without + np.where(ranking.hits, _from(others)[above], _from(negative)[above])
-    without[ranking.hits] -= others
-    without /= np.where(ranking.hits, max(positives - 1, 1), positives)
+    without = ((summed + _from(negative)) / positives)[above]
+    of_hits = (summed + _from(others))[above[ranking.hits]] - others
+    without[ranking.hits] = of_hits / max(positives - 1, 1)
     ap = float(summed[-1] / positives)
     by_clip = np.full(clips, ap)
     by_clip[ranking.order] = without
@@ -73,4 +75,4 @@ def leave_one_out_ap(ranking: Ranking, clips: int) -> tuple[float, Float64]:
 
 def _from(values: Float64) -> Float64:
     """Return the sums of values[k:] for k = 0 .. size."""
-    return np.asarray(np.r_[np.cumsum(values[::-1])[::-1], 0.0])
+    return np.concatenate((np.cumsum(values[::-1])[::-1], [0.0]))

@@ -57,11 +57,11 @@ from niah.metrics.average_precision import (
     rankings,
     validate,
 )
-from niah.metrics.draws import LEFT_OUT, Groups, drawn, group_count, group_indices, left_out
+from niah.metrics.draws import Groups, drawn, group_count, group_indices, left_out
 from niah.metrics.leave_one_out import leave_one_out_map
 from niah.metrics.proportion import proportion_interval
 from niah.metrics.student import t_of_z, z_of_t
-from niah.metrics.weighted_precision import Counts, Walk, walk_of, weighted_maps
+from niah.metrics.weighted_precision import Counts, walk_of, weighted_maps
 
 DRAWS = 1000
 SEED = 0  # one for all, so that every cell of a run is paired with every other
@@ -70,6 +70,7 @@ JACKKNIFE_SHARE = 0.2  # w where few classes have a single clip
 FREEDOM = 1.5  # degrees of freedom a value, at a kurtosis of 2
 FEW_SINGLE = 0.1  # share of single-clip (or -recording) classes up to which the draws are right
 COMPILE_ABOVE = 10**9  # clips x classes x draws, from which compilation is worth its time
+THREADS = os.cpu_count() or 1  # compiled: blocks side by side
 BLOCK = 64  # draws at a time, compiled: a clip's multiplicities fill one cache line
 PLAIN_BLOCK_BYTES = 4 * 2**20  # multiplicities of a block in numpy: the size of a core's cache
 
@@ -221,16 +222,18 @@ def resample(
         validate(targets, each)
     clips, scored = targets.shape[0], targets.any(axis=0)
     mask = None if excluded is None else excluded[:, scored]
-    ranked = [rankings(targets[:, scored], each[:, scored], mask) for each in score_sets]
-    whole, left = zip(*(leave_one_out_map(each, clips) for each in ranked), strict=True)
-    of = group_indices(groups, clips)
-    walks = [[walk_of(each) for each in one] for one in ranked]
-    del ranked  # memory: only the walks are needed
-    lists = _maps(walks, clips, draws, lambda block: drawn(of, draws, block, seed))
+    of, shown = group_indices(groups, clips), targets[:, scored]
+    compiled = shown.size * draws > COMPILE_ABOVE
+    rank_all = _compiled if compiled else _plain
+    sets = [rank_all(shown, each[:, scored], mask) for each in score_sets]
+    block = BLOCK if compiled else max(1, PLAIN_BLOCK_BYTES // (4 * max(clips, 1)))
+    maps = [each.maps for each in sets]
+    lists = _on_blocks(maps, drawn(of, draws, block, seed), compiled)
+    left = [each.left_out for each in sets]
     if group_count(of) < clips:
-        left = tuple(_maps(walks, clips, min(clips, LEFT_OUT), lambda block: left_out(of, block)))
-    parts = zip(whole, lists, left, strict=True)
-    share = jackknife_share(targets[:, scored], of)
+        left = list(_on_blocks(maps, left_out(of, block), compiled))
+    share = jackknife_share(shown, of)
+    parts = zip([each.whole for each in sets], lists, left, strict=True)
     return [Resampled(*each, group_count(of), share) for each in parts]
 
 
@@ -241,36 +244,42 @@ def jackknife_share(targets: Targets, of: Groups) -> float:
     return min(1.0, JACKKNIFE_SHARE + max(0.0, scarce - FEW_SINGLE))
 
 
-def _maps(
-    walks: Sequence[Sequence[Walk]],
-    clips: int,
-    lists: int,
-    blocks_of: Callable[[int], Iterator[Counts]],
+@dataclass(frozen=True)
+class _Ranked:
+    """A ranked score set: its mAP, that without each clip (clips,), and that of lists (clips, lists) -> (lists,)."""
+
+    whole: float
+    left_out: Float64
+    maps: Callable[[Counts], Float64]
+
+
+def _plain(targets: Targets, scores: Scores, excluded: Mask | None) -> _Ranked:
+    ranked = rankings(targets, scores, excluded)
+    walks = [walk_of(each) for each in ranked]
+    whole, left = leave_one_out_map(ranked, len(targets))
+    return _Ranked(whole, left, lambda counts: weighted_maps(walks, counts))
+
+
+def _compiled(targets: Targets, scores: Scores, excluded: Mask | None) -> _Ranked:
+    """Rank by the compiled kernels: equal to rounding."""
+    from niah.metrics.weighted_precision_numba import pack_rankings, walk_maps
+
+    packed, whole, left = pack_rankings(targets, scores, excluded)
+    return _Ranked(whole, left, lambda counts: walk_maps(packed, counts))
+
+
+def _on_blocks(
+    maps: Sequence[Callable[[Counts], Float64]], blocks: Iterator[Counts], compiled: bool
 ) -> Float64:
-    """Compute mAP of each score set on every list, (sets, lists); `blocks_of(size)` yields blocks of lists."""
-    classes = len(walks[0]) if walks else 0
-    if classes == 0:
-        return np.full((len(walks), lists), nan)
-    if clips * classes * lists > COMPILE_ABOVE:
-        return _compiled_maps(walks, blocks_of(BLOCK))
-    blocks = blocks_of(max(1, PLAIN_BLOCK_BYTES // (4 * max(clips, 1))))
-    parts = [np.stack([weighted_maps(each, counts) for each in walks]) for counts in blocks]
-    return np.concatenate(parts, axis=1)
+    """Compute mAP of each score set on every list, (sets, lists); compiled, one block of lists a thread."""
 
+    def of(counts: Counts) -> Float64:
+        return np.stack([each(counts) for each in maps])
 
-def _compiled_maps(walks: Sequence[Sequence[Walk]], blocks: Iterator[Counts]) -> Float64:
-    """Compute `weighted_maps` by the compiled kernel, one block of lists a thread; equal to rounding."""
-    from niah.metrics.weighted_precision_numba import PackedRanking, pack_ranking, walk_maps
-
-    packed: list[PackedRanking] = [pack_ranking(each) for each in walks]
-
-    def maps(counts: Counts) -> Float64:
-        # one byte a count is a quarter of the memory traffic
-        narrow = counts.astype(np.uint8) if counts.max() < 256 else counts
-        return np.stack([walk_maps(each, narrow) for each in packed])
-
-    with ThreadPoolExecutor(os.cpu_count() or 1) as threads:
-        return np.concatenate(list(threads.map(maps, blocks)), axis=1)
+    if not compiled or THREADS == 1:
+        return np.concatenate([of(counts) for counts in blocks], axis=1)
+    with ThreadPoolExecutor(THREADS) as threads:
+        return np.concatenate(list(threads.map(of, blocks)), axis=1)
 
 
 def _unit_of(place: float) -> float:

@@ -42,13 +42,17 @@ class Walk:
 
 def walk_of(ranking: Ranking) -> Walk:
     """Make the walk of a class that has a positive."""
-    ends, group = np.unique(ranking.last[ranking.hits], return_inverse=True)
+    every_end = ranking.last[ranking.hits]  # ascending
+    closes = np.ones(every_end.size, dtype=np.bool_)
+    np.not_equal(every_end[1:], every_end[:-1], out=closes[:-1])
+    last = np.flatnonzero(closes)
+    ends = every_end[last]
     return Walk(
         order=ranking.order[: ends[-1] + 1].astype(np.int32),
-        starts=np.r_[0, ends[:-1] + 1],
+        starts=np.concatenate(([0], ends[:-1] + 1)),
         positives=ranking.order[ranking.hits],
-        group=group,
-        last=np.searchsorted(group, np.arange(ends.size), side="right") - 1,
+        group=np.cumsum(closes) - closes,
+        last=last,
     )
 
 

@@ -93,28 +93,39 @@ def test_draws_do_not_depend_on_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("clips", [60, 300])
 @pytest.mark.parametrize("ties", [False, True])
-def test_compiled_equals_reference(monkeypatch: pytest.MonkeyPatch, ties: bool, clips: int) -> None:
+@pytest.mark.parametrize("of", ["clips", "recordings", "part"])
+def test_compiled_equals_reference(
+    monkeypatch: pytest.MonkeyPatch, ties: bool, clips: int, of: str
+) -> None:
+    """Each value, also in groups, and of the entries that are not excluded."""
     targets, base, scores = world(5, clips)
-    scores = scores.round() if ties else scores
-    slow = drawn_maps(targets, [scores, base], draws=130)
+    scores = scores.round().astype(np.float16) if ties else scores
+    groups = [str(i // 3) for i in range(clips)] if of == "recordings" else None
+    mask = (np.random.default_rng(1).random(targets.shape) < 0.2) & ~targets
+
+    def values() -> list[Float64]:
+        excluded = mask if of == "part" else None
+        found = resample(targets, [scores, base], 130, groups=groups, excluded=excluded)
+        return [np.r_[each.estimate, each.left_out, each.drawn] for each in found]
+
+    slow = values()
     monkeypatch.setattr(resampling, "COMPILE_ABOVE", 0)
-    fast = drawn_maps(targets, [scores, base], draws=130)
-    np.testing.assert_allclose(fast, slow, atol=1e-13)
+    np.testing.assert_allclose(values(), slow, atol=1e-13)
+    monkeypatch.setattr(resampling, "THREADS", 1)
+    np.testing.assert_allclose(values(), slow, atol=1e-13)
 
 
 def test_compiled_takes_counts_above_a_byte() -> None:
     from niah.metrics.weighted_precision import walk_of, weighted_maps
-    from niah.metrics.weighted_precision_numba import pack_ranking, walk_maps
+    from niah.metrics.weighted_precision_numba import pack_rankings, walk_maps
 
     targets, scores, _ = world(2, 30)
-    walks = [
-        walk_of(metrics.rank(targets[:, c], scores[:, c]))
-        for c in np.flatnonzero(targets.any(axis=0))
-    ]
+    scored = targets.any(axis=0)
+    targets, scores = targets[:, scored], scores[:, scored]
+    packed, _, _ = pack_rankings(targets, scores)
+    walks = [walk_of(each) for each in metrics.rankings(targets, scores)]
     counts = (multiplicities(30, 5, 0) * 300).astype(np.int32)
-    np.testing.assert_allclose(
-        walk_maps(pack_ranking(walks), counts), weighted_maps(walks, counts), atol=1e-13
-    )
+    np.testing.assert_allclose(walk_maps(packed, counts), weighted_maps(walks, counts), atol=1e-13)
 
 
 def test_each_draw_has_as_many_clips() -> None:
