@@ -27,6 +27,7 @@ def localisation_sentences() -> list[str]:
     (ast,) = records(rows[rows.model == "ast-sin-nano"])
     return [
         f"peak at the needle in {min(hits):.0f} to {max(hits):.0f} % of the pairs of clip and label",
+        "(at 20 s dass-v1's middle is the end)",  # tests/tables/test_positions.py
         f"a guess hits {per_cent(float(mine[mine.length_s == 100].chance_hit.mean()))} % at 100 s",
         f"{min(far):.1f} to {max(far):.1f} s; the events",
         "{}, {} and {} % by 10 s windows against {}, {} and {} % by positions".format(
@@ -57,6 +58,7 @@ def causes_sentences() -> list[str]:
         for way in ("forward in time", "up in mel", "backward in time", "down in mel")
     ]
     return [
+        "(which at 20 s puts the middle at the end)",
         f"chance is {base.chance_mAP:.3f} mAP, which is {per_cent(base.chance_mAP / base.base_mAP)} % of "
         f"dass-nano's 10 s score, "
         f"{per_cent(base.chance_mAP / cause(flat, 'released').base_mAP)} % of ast-sin-nano's and "
