@@ -46,6 +46,7 @@ class Ast(NetworkAdapter):
     network: AstNetwork
     kernel = "sdpa"
     head = "mlp_head.1"
+    runs_in_threads = True
 
     @staticmethod
     def build(config: Mapping[str, Any], classes: int) -> nn.Module:

@@ -24,6 +24,7 @@ class Aum(NetworkAdapter):
 
     network: AumNetwork
     head = "head"
+    runs_in_threads = True
 
     @staticmethod
     def build(config: Mapping[str, Any], classes: int) -> nn.Module:

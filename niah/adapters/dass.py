@@ -33,6 +33,7 @@ class Dass(NetworkAdapter):
 
     network: TiledDass
     head = "classifier.head"
+    runs_in_threads = True
     safe_elements = INDEXED_BY_64_BITS  # whole maps meet only our scans and pointwise operators
 
     @staticmethod

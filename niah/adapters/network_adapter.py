@@ -43,6 +43,9 @@ class NetworkAdapter(ABC):
     `safe_elements` is the largest number of elements of one tensor that its kernels can index (2^31 - 1 on a GPU);
     larger batches are split. One clip that is larger by itself is still run, as torch's kernels handle it or raise. An
     adapter with kernels that would give wrong results there sets `indexes_with_32_bits`, and refuses the clip.
+
+    `runs_in_threads` says that a forward pass changes nothing in the network, so that several scenes may be scored at
+    once on a CPU (`niah.sweep.inference`).
     """
 
     kernel = "torch"
@@ -50,6 +53,7 @@ class NetworkAdapter(ABC):
     default_frontend: ClassVar[Frontend] = AST
     safe_elements: int = INDEXED_BY_32_BITS
     indexes_with_32_bits: bool = False
+    runs_in_threads: ClassVar[bool] = False
 
     def __init__(
         self,

@@ -51,6 +51,14 @@ class LimitsBatch(Protocol):
 
 
 @runtime_checkable
+class RunsInThreads(Protocol):
+    """An adapter that says whether several threads may call its `logits` at once."""
+
+    @property
+    def runs_in_threads(self) -> bool: ...
+
+
+@runtime_checkable
 class PositionLogits(Protocol):
     """An adapter, or its network, with a linear head after average pooling: logits at each position of its last map."""
 

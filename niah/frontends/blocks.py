@@ -1,10 +1,11 @@
 """Mel power of a long waveform, block by block, for all front ends."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
+
+from niah.system.threads import on_one_thread
 
 _BLOCK_FRAMES = 256  # half a megabyte of FFT input: stays in a core's cache
 _BLOCK_FRAMES_GPU = 65536
@@ -36,7 +37,7 @@ def mel_power(
     """
     out = waveform.new_empty((waveform.shape[0], frames, bank.shape[1]))
     block = _BLOCK_FRAMES_GPU if waveform.is_cuda else _BLOCK_FRAMES
-    with _one_thread():
+    with on_one_thread():  # waiting for others at each of these small steps is ten times slower
         for row, samples in enumerate(waveform):
             for first in range(0, frames, block):
                 last = min(first + block, frames)
@@ -50,17 +51,3 @@ def squared_spectrum(frames: Tensor) -> Tensor:
     """Compute |FFT|^2 of padded frames (n, fft_size) -> (n, fft_size / 2), without Nyquist, whose mel weight is 0."""
     spectrum = torch.view_as_real(torch.fft.rfft(frames))[:, :-1]
     return spectrum[..., 0].square().addcmul_(spectrum[..., 1], spectrum[..., 1])
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Run torch on one CPU thread: blocks this small are no faster on more.
-
-    On a busy machine, waiting for another thread at each step makes them ten times slower.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

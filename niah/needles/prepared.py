@@ -6,7 +6,7 @@ same clips, also where its models have several front ends.
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -18,10 +18,12 @@ from niah.frontends import Frontend
 from niah.needles import Needle, NeedleSet, waveform
 from niah.needles.feature_cache import FeatureCache, content_key
 from niah.needles.features import NeedleFeatures, needle_features, shortest_ms
+from niah.system.bounded_store import BoundedStore
 from niah.system.progress import track
 
 _SHOWN = 3
 _LONGER = "longer than 10 s"
+_MEMORY_BYTES = 1 << 28  # of features: 200 clips of AST's with their samples
 _CUT_S = 0.5  # a clip that loses less, or is padded with less, is not worth a note
 
 
@@ -45,6 +47,9 @@ class PreparedNeedles:
     _frontend: Frontend
     _keep_waveform: bool
     _digests: tuple[str, ...] = ()
+    _in_memory: BoundedStore[NeedleFeatures] = field(
+        default_factory=lambda: BoundedStore(_MEMORY_BYTES), compare=False, repr=False
+    )
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -66,12 +71,16 @@ class PreparedNeedles:
         return self.needles.content_sha256(self._digests)
 
     def features(self, index: int) -> NeedleFeatures:
-        """Return one clip's features, from the cache (computed again if it was cleared meanwhile)."""
-        needle = self.needles.needles[index]
-        stored = self._cache.get_or_make(
-            self._keys[index], lambda: _arrays(needle, self._frontend, self._keep_waveform)
-        )
-        return _from_arrays(stored)
+        """Return one clip's features, from memory or the cache (computed again if it was cleared meanwhile)."""
+        needle, key = self.needles.needles[index], self._keys[index]
+
+        def read() -> NeedleFeatures:
+            stored = self._cache.get_or_make(
+                key, lambda: _arrays(needle, self._frontend, self._keep_waveform)
+            )
+            return _from_arrays(stored)
+
+        return self._in_memory.get_or_make(key, read, _bytes_of)
 
 
 def prepare_alike(
@@ -241,6 +250,11 @@ def _from_arrays(stored: dict[str, NDArray[np.generic]]) -> NeedleFeatures:
         frames,
         None if wave is None else wave.astype(np.float32),
     )
+
+
+def _bytes_of(features: NeedleFeatures) -> int:
+    wave = features.waveform
+    return features.features.nbytes + (0 if wave is None else wave.nbytes)
 
 
 def _some(things: list[str]) -> str:

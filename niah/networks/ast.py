@@ -222,9 +222,11 @@ class Transformer(nn.Module):
         if not self.config.positions.startswith("sinusoidal"):
             return self._learned(columns)
         device = self.cls_token.device
-        if self._sinusoid[0] != columns or self._sinusoid[1].device != device:
-            self._sinusoid = columns, self.sinusoid(columns).to(device)
-        return self._sinusoid[1]
+        known, table = self._sinusoid  # read at once: threads may share the network
+        if known != columns or table.device != device:
+            table = self.sinusoid(columns).to(device)
+            self._sinusoid = columns, table
+        return table
 
     def _numbered(self, columns: int) -> int:
         """Return the number of columns of the grid whose positions are used."""

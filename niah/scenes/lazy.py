@@ -29,12 +29,16 @@ _DIGEST_BYTES = 16
 
 @dataclass(frozen=True)
 class Segment:
-    """Frames `start` to `stop` of a scene; `content` where it can be named without being rendered."""
+    """Frames `start` to `stop` of a scene; `content` where it can be named without being rendered.
+
+    `memory_bytes` is what it has in memory as long as it lives.
+    """
 
     start: int
     stop: int
     render: Render
     content: Content | None = None
+    memory_bytes: int = 0
 
     @classmethod
     def of_rows(cls, start: int, rows: Tensor) -> "Segment":
@@ -48,7 +52,7 @@ class Segment:
         def render(out: Tensor, first: int) -> None:
             out.copy_(rows[first : first + len(out)])
 
-        return cls(start, start + len(rows), render)
+        return cls(start, start + len(rows), render, memory_bytes=rows.nbytes)
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,11 @@ class Scene:
     def shape(self) -> tuple[int, int]:
         """(frames, mels)."""
         return self.segments[-1].stop, self.mels
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes of the rows that are in memory."""
+        return sum(each.memory_bytes for each in self.segments)
 
     def render(self, out: Tensor, first: int = 0) -> Tensor:
         """Write frames of the scene into `out`, on the CPU, and return it.

@@ -4,7 +4,7 @@ A control's scene is that of the same clip without its needle, at the level that
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from niah.frontends import Frontend
 from niah.frontends.waveform import is_waveform
@@ -24,19 +24,27 @@ from niah.scenes.lazy import Scene
 from niah.scenes.own import OwnRecordings
 from niah.sweep.options import RunOptions
 from niah.sweep.plan import Cell, piece_frames
+from niah.system.bounded_store import BoundedStore
+
+_MEMORY_BYTES = 1 << 29  # of needles in noise: 1,000 of AST's front end
 
 
 @dataclass
 class Scenes:
-    """Builders of a run's haystacks for one front end, each made when first needed; their energies stay in memory."""
+    """Builders of a run's haystacks for one front end, each made when first needed; their energies stay in memory.
+
+    Of scenes that several models (`users`) read, the rows that were computed stay too, as far as there is room.
+    """
 
     options: RunOptions
     haystacks: dict[str, Haystack]
     frontend: Frontend
+    users: int = 1
     _builders: dict[tuple[str, str], SceneBuilder] = field(default_factory=dict)
     _chooser: Distractors | None = None
     _company: Companions | None = None
     _own: OwnRecordings | None = None
+    _made: BoundedStore[Scene] = field(default_factory=lambda: BoundedStore(_MEMORY_BYTES))
 
     def builder(self, haystack: str, level: str | None = None) -> SceneBuilder:
         """Return the scene builder of a haystack at a level.
@@ -99,28 +107,42 @@ class Scenes:
                 start_s = self._own_start_s(cell, own, index)
                 yield own.scene(self.frontend, index, start_s, cell.length_s)
             return
-        builder = self.builder(cell.haystack, cell.level)
+        builder, like = (
+            self.builder(cell.haystack, cell.level),
+            replace(cell, model="", pooling=None),
+        )
+        is_costly = self.haystacks[cell.haystack].needs_snr and not cell.control
         for index in clips:
-            needle = prepared.needles.needles[index]
-            if cell.is_rearranged:
-                yield self._rearranged(cell, builder, prepared, index)
-                continue
-            features = prepared.features(index)
-            if cell.is_short and not cell.control:
-                first = self._loudest(features, scene_frames(cell.length_s))
-                yield builder.part(
-                    features, first, needle.id, length_s=cell.length_s, snr_db=cell.snr_db
+            if self.users > 1 and is_costly:
+                yield self._made.get_or_make(
+                    (like, prepared.needles.needles[index].id),
+                    lambda index=index: self._scene(cell, builder, prepared, index),  # type: ignore[misc]
+                    lambda scene: scene.memory_bytes,
                 )
-                continue
-            yield builder.laid_out(
-                None if cell.control else features,
-                needle.id,
-                length_s=cell.length_s,
-                position=cell.position or 0.0,  # a needle-free scene has none
-                snr_db=cell.snr_db,
-                sham=cell.control == SHAM,
-                like=features if cell.control else None,
+            else:
+                yield self._scene(cell, builder, prepared, index)
+
+    def _scene(
+        self, cell: Cell, builder: SceneBuilder, prepared: PreparedNeedles, index: int
+    ) -> Scene:
+        """Return one clip's scene in a haystack."""
+        if cell.is_rearranged:
+            return self._rearranged(cell, builder, prepared, index)
+        features, clip_id = prepared.features(index), prepared.needles.needles[index].id
+        if cell.is_short and not cell.control:
+            first = self._loudest(features, scene_frames(cell.length_s))
+            return builder.part(
+                features, first, clip_id, length_s=cell.length_s, snr_db=cell.snr_db
             )
+        return builder.laid_out(
+            None if cell.control else features,
+            clip_id,
+            length_s=cell.length_s,
+            position=cell.position or 0.0,  # a needle-free scene has none
+            snr_db=cell.snr_db,
+            sham=cell.control == SHAM,
+            like=features if cell.control else None,
+        )
 
     def determinants(self, cell: Cell, needles: NeedleSet) -> dict[str, Value]:
         """Return all that determines a cell's scenes, for its key; those of the needle alone depend on no haystack.

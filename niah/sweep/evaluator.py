@@ -34,7 +34,13 @@ from niah.records.schema import (
 )
 from niah.records.scores import refusal
 from niah.scan.availability import other_than_auto
-from niah.sweep.inference import infer, is_large, probe_batch_size
+from niah.sweep.inference import (
+    ALONE,
+    infer,
+    is_large,
+    probe_batch_size,
+    runs_in_threads,
+)
 from niah.sweep.loaded_model import LoadedModel
 from niah.sweep.options import RunOptions
 from niah.sweep.pace import Pace
@@ -131,7 +137,12 @@ class ModelEvaluator:
         return self.store(cells, part, directory)
 
     def score(
-        self, cells: Sequence[Cell], clips: range, advance: Advance, batch_size: int | None = None
+        self,
+        cells: Sequence[Cell],
+        clips: range,
+        advance: Advance,
+        batch_size: int | None = None,
+        alone: int = ALONE,
     ) -> Part:
         """Compute the logits of some clips of cells of the same scenes.
 
@@ -140,9 +151,9 @@ class ModelEvaluator:
             clips: numbers of the clips.
             advance: called with the number of clips that were scored.
             batch_size: scenes in a forward pass; None for the evaluator's own.
+            alone: batches before any other work goes on beside one.
         """
         cell = cells[0]
-        begin = time.monotonic()
         scenes = self.scenes.of_cell(cell, self.prepared, clips)
         adapter, size = self._scorer(cells, self._probed_batch_size())
         if cell.is_short and not self._takes(adapter, cell.length_s):
@@ -150,15 +161,14 @@ class ModelEvaluator:
             self._padded.add(cell.length_s)
         if self.is_one_scene(cell):
             scenes = islice(scenes, 1)  # scored once, a row a clip
-        result = infer(adapter, scenes, batch_size or size, self.device, advance)
+        batch_size = batch_size or size
+        result = infer(adapter, scenes, batch_size, self.device, advance, alone=alone)
         logits = result.logits.numpy()
         if reason := refusal(logits):
             raise NiahError(reason)
-        seconds = (time.monotonic() - begin) / len(logits)
-        for haystack in self.scenes.haystacks if cell.is_base else (cell.haystack,):
-            self.pace(haystack).add(cell.length_s, seconds, result.peak_memory_bytes)
-        if cell.is_base:
-            self.pace().add(cell.length_s, seconds, result.peak_memory_bytes)
+        names = [*self.scenes.haystacks, ""] if cell.is_base else [cell.haystack]
+        for haystack in names:
+            self.pace(haystack).add(cell.length_s, result.clip_s, result.process_peak_bytes)
         advance(len(clips) - len(logits))
         latency_s = result.latency_s
         if self.windows is not None:  # those of windows that were scored before count too
@@ -233,14 +243,18 @@ class ModelEvaluator:
         haystack = next(iter(self.scenes.haystacks)) if cell.is_base else cell.haystack
         pace = self.pace(haystack)
         begin = time.monotonic()
-        clips = range(min(len(self.prepared), CALIBRATION_CLIPS))
+        count, alone = CALIBRATION_CLIPS, ALONE
+        if self.device.type == "cpu" and runs_in_threads(self.adapter):  # as they go later
+            count, alone = 1 + 2 * torch.get_num_threads(), 1
+        clips = range(min(len(self.prepared), count))
         for short_s in CALIBRATION_LENGTHS_S:
             if short_s > cell.length_s or time.monotonic() - begin > CALIBRATION_S:
                 break
             if not pace.knows(short_s):
                 try:
                     for some in (clips[:1], clips):  # the first for a warm-up
-                        self.score([self._short_cell(haystack, short_s)], some, _ignore)
+                        short = [self._short_cell(haystack, short_s)]
+                        self.score(short, some, _ignore, alone=alone)
                 except (Exception, SystemExit):  # the cell itself records the reason
                     break
         return pace.seconds(cell.length_s)

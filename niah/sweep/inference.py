@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
 from statistics import median
 from typing import Any, TypeVar
@@ -13,18 +14,21 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from niah.adapters.protocol import Adapter, LimitsBatch
+from niah.adapters.protocol import Adapter, LimitsBatch, RunsInThreads
 from niah.adapters.wrappers.lazy_features import InBlocks
+from niah.adapters.wrappers.padded import Padded
+from niah.adapters.wrappers.pooled import Pooled
 from niah.adapters.wrappers.sliding_window import SlidingWindow
 from niah.errors import NiahError
 from niah.scenes.lazy import FeatureBlocks, Scene, stack
 from niah.system.memory import PeakMemory, free_cached, is_out_of_memory
+from niah.system.threads import on_one_thread, results_in_order
 
 Item = TypeVar("Item")
 
 LARGEST_PROBED_BATCH = 64
 ALONE = 4
-"""Batches before any is prepared beside another's forward pass: a warm-up, and three to time."""
+"""Batches before any is prepared, or scored, beside another's forward pass: a warm-up, and three to time."""
 
 LARGE_SHARE = 8
 _FLOAT32_BYTES = 4
@@ -32,11 +36,21 @@ _FLOAT32_BYTES = 4
 
 @dataclass(frozen=True)
 class InferenceResult:
-    """Logits (clips, classes) float32; seconds of forward pass a clip; bytes at the peak."""
+    """What scoring scenes gave.
+
+    Attributes:
+        logits: (clips, classes) float32.
+        latency_s: seconds of forward pass a clip, with nothing beside it.
+        peak_memory_bytes: at the peak, with one pass at a time.
+        clip_s: seconds a clip takes in all, scene and pass, once the beginning is over.
+        process_peak_bytes: at the peak, with all passes that ran at once.
+    """
 
     logits: Tensor
     latency_s: float
     peak_memory_bytes: int
+    clip_s: float
+    process_peak_bytes: int
 
 
 def infer(
@@ -46,6 +60,7 @@ def infer(
     device: torch.device,
     advance: Callable[[int], None],
     ahead: bool | None = None,
+    alone: int = ALONE,
 ) -> InferenceResult:
     """Compute the logits of scenes of one length, in batches.
 
@@ -56,6 +71,9 @@ def infer(
     one batch more is in memory, and only the first four batches are timed, since the thread slows a forward pass. On a
     CPU scenes are made on the cores that the model needs, so the default there is off.
 
+    On a CPU the fifth and later batches are scored several at a time, each on one core, where that gives the same bits
+    (`passes_at_once`): the first four are what is timed, and what the peak of memory is of.
+
     Args:
         adapter: the model.
         scenes: (frames, mels) each.
@@ -64,6 +82,7 @@ def infer(
         advance: called with the number of clips of each finished batch.
         ahead: prepare batches in a thread; by default on a GPU, unless batches are large (`is_large`) or are rendered
             when they are read.
+        alone: batches before any other work goes on beside one.
     """
     free_cached(device)
     memory = PeakMemory(device)
@@ -75,18 +94,66 @@ def infer(
         is_whole = not _reads_parts(adapter) and not is_large(len(first), *first[0].shape)
         ahead = device.type == "cuda" and is_whole
     batches = _batches(adapter, chain([first], groups))
-    with closing(one_ahead(batches, ALONE) if ahead else batches) as prepared:
+    began = time.monotonic()
+    threads, steady_s = 1, None
+    with closing(one_ahead(batches, alone) if ahead else batches) as prepared:
         for batch in prepared:
-            begin = time.perf_counter()
-            logits = adapter.logits(batch).float().cpu()  # the copy waits for the device
-            if not ahead or len(seconds) < ALONE:
-                seconds.append((time.perf_counter() - begin) / len(logits))
+            start = time.perf_counter()
+            logits = _score(adapter, batch)
+            if not ahead or len(seconds) < alone:
+                seconds.append((time.perf_counter() - start) / len(logits))
             logits_by_batch.append(logits)
             advance(len(logits))
+            if len(logits_by_batch) == alone and device.type == "cpu" and not ahead:
+                threads = passes_at_once(adapter, batch, logits, memory.growth())
             del batch  # the next one takes its place
-    return InferenceResult(
-        torch.cat(logits_by_batch), median(seconds[1:] or seconds), memory.bytes()
-    )
+            if threads > 1:
+                break
+        peak_bytes, before = memory.bytes(), len(logits_by_batch)
+        if threads > 1:
+            start = time.monotonic()
+            rest = results_in_order(partial(_score, adapter), prepared, threads)
+            with on_one_thread(), closing(rest):  # scenes are made on the cores that passes need
+                for logits in rest:
+                    logits_by_batch.append(logits)
+                    advance(len(logits))
+            if len(logits_by_batch) >= before + threads:
+                clips = sum(map(len, logits_by_batch[before:]))
+                steady_s = (time.monotonic() - start) / clips
+    logits = torch.cat(logits_by_batch)
+    clip_s = steady_s or (time.monotonic() - began) / len(logits)
+    latency_s = median(seconds[1:] or seconds)
+    return InferenceResult(logits, latency_s, peak_bytes, clip_s, memory.bytes())
+
+
+def passes_at_once(adapter: Adapter, batch: Any, logits: Tensor, growth_bytes: int) -> int:
+    """Return the number of forward passes to run at a time on a CPU, each on one core: 1, or that of torch's threads.
+
+    More than one only for an adapter that runs in threads, where all of them fit in an eighth of this machine's memory,
+    and where a pass on one core gives the bits of one on all cores.
+
+    Args:
+        adapter: the model.
+        batch: that was scored.
+        logits: its logits, computed on all cores.
+        growth_bytes: memory of one pass.
+    """
+    threads = torch.get_num_threads()
+    is_small = threads * growth_bytes <= _memory_bytes() / LARGE_SHARE
+    if threads == 1 or not is_small or not runs_in_threads(adapter):
+        return 1
+    (on_one,) = results_in_order(partial(_score, adapter), [batch], threads)
+    return threads if torch.equal(on_one, logits) else 1
+
+
+def runs_in_threads(adapter: Adapter) -> bool:
+    """Return whether several threads may score with an adapter at once."""
+    inner = adapter.adapter if isinstance(adapter, Padded | Pooled) else adapter
+    return isinstance(inner, RunsInThreads) and inner.runs_in_threads
+
+
+def _score(adapter: Adapter, batch: Any) -> Tensor:
+    return adapter.logits(batch).float().cpu()  # the copy waits for the device
 
 
 def probe_batch_size(
@@ -139,8 +206,11 @@ def is_large(clips: int, frames: int, mels: int) -> bool:
         frames: frames of each.
         mels: mel bins of each frame.
     """
-    memory_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return clips * frames * mels * _FLOAT32_BYTES > memory_bytes / LARGE_SHARE
+    return clips * frames * mels * _FLOAT32_BYTES > _memory_bytes() / LARGE_SHARE
+
+
+def _memory_bytes() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _groups(scenes: Iterable[Scene], size: int) -> Iterator[list[Scene]]:

@@ -289,8 +289,9 @@ class EvalSetup:
             frontend: Frontend = adapter.frontend
             check_playable(self.options.protocol, frontend)
             mine = scenes.setdefault(
-                frontend.fingerprint, Scenes(self.options, self.haystacks, frontend)
+                frontend.fingerprint, Scenes(self.options, self.haystacks, frontend, users=0)
             )
+            mine.users += 1
             for haystack in self.haystacks:
                 try:
                     mine.builders(haystack)

@@ -26,7 +26,8 @@ class PeakMemory:
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         elif _CLEAR_REFS.exists():
-            _CLEAR_REFS.write_text("5")  # resets VmHWM, see proc(5)
+            _CLEAR_REFS.write_text("5")  # resets VmHWM to what is resident now, see proc(5)
+        self._before = self.bytes()
 
     def bytes(self) -> int:
         """Return the peak in bytes."""
@@ -38,6 +39,10 @@ class PeakMemory:
                     return int(line.split()[1]) * 1024
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return int(peak if sys.platform == "darwin" else peak * 1024)
+
+    def growth(self) -> int:
+        """Return the bytes at the peak beyond those at the beginning."""
+        return self.bytes() - self._before
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -114,7 +114,7 @@ def test_a_float16_network_normalises_what_float16_cannot_hold(norm: torch.nn.La
 
 
 def test_no_tensor_is_larger_than_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("niah.networks.layers.mamba_mixer.TILE", 32)
+    monkeypatch.setattr("niah.networks.layers.mamba_mixer.TILE_ELEMENTS", 32 * 2 * WIDTH)
     for design in DESIGNS:
         for length in (20, 32, 300):
             mixer = mixer_of(design)

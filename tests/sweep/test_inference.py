@@ -126,12 +126,13 @@ def test_scores_prepared_ahead_are_the_same_bits(
 ) -> None:
     taken = []
 
-    def ahead(adapter: Any, made: Any, size: int, device: Any, advance: Any) -> InferenceResult:
+    def ahead(
+        adapter: Any, made: Any, size: int, device: Any, advance: Any, **_: Any
+    ) -> InferenceResult:
         taken.append(1)
-        return infer(adapter, made, size, device, advance, ahead=True)
+        return infer(adapter, made, size, device, advance, ahead=True, alone=1)
 
     monkeypatch.setattr("niah.sweep.evaluator.infer", ahead)
-    monkeypatch.setattr("niah.sweep.inference.ALONE", 1)
     run, changes = plain
     niah.run(**{**changes, "out": tmp_path / "ahead"})
     assert len(taken) == 4  # the needle alone, in noise at 10 s, and two longer scenes

@@ -25,12 +25,12 @@ def test_the_same_command_tries_it_again(tmp_path: Path, monkeypatch: pytest.Mon
     )
     passes: list[int] = []
 
-    def short_of_memory(adapter: Any, scenes: Any, *rest: Any) -> Any:
+    def short_of_memory(adapter: Any, scenes: Any, *rest: Any, **named: Any) -> Any:
         scenes = list(scenes)
         passes.append(scenes[0].shape[0])
         if scenes[0].shape[0] > 1100:
             raise MemoryError
-        return infer(adapter, scenes, *rest)
+        return infer(adapter, scenes, *rest, **named)
 
     with monkeypatch.context() as patch:
         patch.setattr("niah.sweep.evaluator.infer", short_of_memory)
@@ -43,9 +43,9 @@ def test_the_same_command_tries_it_again(tmp_path: Path, monkeypatch: pytest.Mon
 
     passes.clear()
 
-    def counted(*arguments: Any) -> Any:
+    def counted(*arguments: Any, **named: Any) -> Any:
         passes.append(1)
-        return infer(*arguments)
+        return infer(*arguments, **named)
 
     monkeypatch.setattr("niah.sweep.evaluator.infer", counted)
     notes.clear()

@@ -204,7 +204,7 @@ def test_equal_names_of_runs_are_numbered(tmp_path: Path) -> None:
 
 
 def test_a_failed_cells_error_tells_no_folder(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(*_: object) -> None:
+    def fails(*_: object, **__: object) -> None:
         raise NiahError(f"{home}/clip01.wav is gone, so is /opt/alice/x.wav")
 
     monkeypatch.setattr("niah.sweep.evaluator.infer", fails)

@@ -33,7 +33,7 @@ from niah.scan import Backend, choose_backend, selective_scan
 
 Design = Literal["fo-fo", "fo-bi", "bi-bi"]
 STATES, TAPS = 16, 4
-TILE = 2048  # tokens, at least the halo; a few (tile, E) tensors fit a cache, larger tiles are no faster
+TILE_ELEMENTS = 2048 * 1536  # of a (tile, E) tensor: a few fit a cache, larger tiles are no faster
 HALVES = (torch.bfloat16, torch.float16)
 IN_ITS_INPUTS_DTYPE = (
     "reference",
@@ -61,7 +61,7 @@ class MambaMixer(nn.Module):
     def __init__(self, width: int, design: Design, initial_A: float = 1.0) -> None:
         super().__init__()
         channels, rank = 2 * width, math.ceil(width / 16)
-        self.design, self.rank, self.tile = design, rank, TILE
+        self.design, self.rank, self.tile = design, rank, tile_of(channels)
         self.backend: Backend = "auto"
         self.in_proj = nn.Linear(width, 2 * channels, bias=False)
         self.conv1d = nn.Conv1d(channels, channels, TAPS, groups=channels)
@@ -201,6 +201,11 @@ def _convolve(x: Tensor, direction: Direction) -> Tensor:
     return y.squeeze(2).transpose(1, 2)
 
 
+def tile_of(channels: int) -> int:
+    """Return the tokens of a tile of a mixer of E channels: at least the halo, and as many bytes at every width."""
+    return max(_HALO, TILE_ELEMENTS // channels)
+
+
 def _initial_decay(channels: int, initial_A: float) -> Tensor:
     """Initialise as Mamba does, -A = 1 .. N in every channel, times `initial_A`."""
     if torch.get_default_device().type == "meta":  # whose logarithm would import torch's compiler
@@ -264,4 +269,4 @@ def largest_of_mixer(width: int, tokens: int) -> int:
         tokens: L.
     """
     of_tile = max(4 * width, math.ceil(width / 16) + 2 * STATES)
-    return max(2 * width * tokens, of_tile * min(tokens, TILE + 2 * _HALO))
+    return max(2 * width * tokens, of_tile * min(tokens, tile_of(2 * width) + 2 * _HALO))
