@@ -62,7 +62,7 @@ def locate(
     from niah.diagnosis.events.table import events_table
     from niah.diagnosis.localisation.locate import LocateOptions, open_scenes
     from niah.diagnosis.localisation.locate import locate as run_locate
-    from niah.diagnosis.localisation.table import localisation_table, read
+    from niah.diagnosis.localisation.table import stored_table
 
     counts = listed(needle_count, int, "--needle-count") or (1,)
     if not events and (needle_count or collar != EventOptions.collar_s):
@@ -84,7 +84,7 @@ def locate(
     )
     if wanted is None:
         written = run_locate(options)
-        table = localisation_table(read(directory))
+        table = stored_table(directory)
     else:
         written = locate_events(open_scenes(options), wanted)
         table = events_table(event_rows.read(directory))

@@ -23,8 +23,8 @@ from niah.diagnosis.false_alarms.measure import measure
 from niah.diagnosis.false_alarms.rows import RecallAtRate
 from niah.diagnosis.false_alarms.table import recall_table
 from niah.diagnosis.localisation import figure as localisation
-from niah.diagnosis.localisation.table import localisation_table
-from niah.diagnosis.localisation.table import read as located
+from niah.diagnosis.localisation.rows import read as located
+from niah.diagnosis.localisation.table import stored_table
 from niah.diagnosis.natural.tables import natural_tables
 from niah.diagnosis.several_needles import figure as several_needles
 from niah.diagnosis.several_needles import rows as several_rows
@@ -177,7 +177,7 @@ def _further(
         *recalls,
         overlap_table(run, cells),
         calibration_table(run, cells),
-        localisation_table(located(run.path)),
+        stored_table(run.path),
         events_table(events_of(run.path)),
         *natural_tables(run, cells),
         *control_tables(run, cells),

@@ -4,13 +4,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from niah.plots.curves import curve_of, draw_curve, relative_of
-from niah.plots.small_multiples import split
+from niah.plots.small_multiples import label_numbers, split
 from niah.plots.style import (
     DASHES,
     PANEL_IN,
     Figure,
     Looks,
     legend,
+    look,
     new_grid,
     save,
     scene_label,
@@ -54,6 +55,7 @@ def _figure(axis: str, here: Sequence[LengthCurve], looks: Looks, folder: Path) 
     models = list(dict.fromkeys(who(curve) for curve in here))
     kinds = [(model, length) for model in models for length in lengths]
     panels = split([(model, length_name(length)) for model, length in kinds])
+    numbers = label_numbers(panels)
     size = (WIDTH_IN, PANEL_IN[1] if len(panels) == 1 else ROW_IN)
     canvas, grid = new_grid(len(panels), 1, size)
     texts = []
@@ -64,7 +66,8 @@ def _figure(axis: str, here: Sequence[LengthCurve], looks: Looks, folder: Path) 
             scored = [(at[_value(c, axis)], p) for c in own if (p := c.by_length.get(length))]
             curve = curve_of([(x, relative_of(p)) for x, p in sorted(scored, key=lambda e: e[0])])
             dash = DASHES[lengths.index(length) % len(DASHES)]
-            draw_curve(axes, curve, label, {**looks.of(own[0]), "linestyle": dash})
+            style = looks.of(own[0]) if len(panels) == 1 else look(numbers[label])
+            draw_curve(axes, curve, label, {**style, "linestyle": dash})
             pairs = ", ".join(f"{y:.2f} at {x:g}" for x, y in zip(*curve[:2], strict=True))
             texts.append(f"{model}, {length_name(length)}: {pairs}.")
         axes.set(xlabel=AXES[axis].label, ylabel="mAP / mAP at 10 s", ylim=(0, None))

@@ -4,13 +4,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from niah.plots.curves import Curve, curve_of, draw_curve, mAP_of
-from niah.plots.small_multiples import split
+from niah.plots.small_multiples import label_numbers, split
 from niah.plots.style import (
     DASHES,
     PANEL_IN,
     Figure,
     Looks,
     legend,
+    look,
     mark_chance,
     new_grid,
     save,
@@ -56,6 +57,7 @@ def _snr_figure(
     haystacks = list(dict.fromkeys(curve.haystack for curve in noisy))
     kinds = list(dict.fromkeys((who(curve), curve.haystack) for curve in noisy))
     rows = split([(name, short_name(haystack)) for name, haystack in kinds])
+    numbers = label_numbers(rows)
     columns = max(1, len(lengths_s))
     height = PANEL_IN[1] if len(rows) == 1 else ROW_IN
     canvas, grid = new_grid(len(rows), columns, (NARROW_IN if columns > 2 else WIDE_IN, height))
@@ -67,7 +69,8 @@ def _snr_figure(
                 group = [c for c in noisy if (who(c), c.haystack) == (name, haystack)]
                 dash = DASHES[haystacks.index(haystack) % len(DASHES)]
                 curve = _against_snr(group, length)
-                draw_curve(axes, curve, label, {**looks.of(group[0]), "linestyle": dash})
+                style = looks.of(group[0]) if len(rows) == 1 else look(numbers[label])
+                draw_curve(axes, curve, label, {**style, "linestyle": dash})
                 values = ", ".join(f"{y:.3f} at {x:g} dB" for x, y in zip(*curve[:2], strict=True))
                 texts.append(f"{name}, {haystack}, {length_name(length)}: {values}.")
             mark_chance(axes, here)

@@ -1,6 +1,6 @@
 """Small multiples: more than eight curves are split into panels by the part of their names that needs fewest panels."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 MOST_CURVES = 8
@@ -43,6 +43,12 @@ def split(names: Sequence[Names]) -> list[Panel]:
         for value, members in by_part[best].items()
         for panel in _pieces(value, {i: _label(names[i], others) for i in members})
     ]
+
+
+def label_numbers(panels: Iterable[Panel]) -> dict[str, int]:
+    """Number the labels: a label that several panels share is one entry of their legend, and of one look."""
+    labels = dict.fromkeys(label for panel in panels for label in panel.labels.values())
+    return {label: number for number, label in enumerate(labels)}
 
 
 def _grouped(names: Sequence[Names], part: int) -> dict[str, list[int]]:

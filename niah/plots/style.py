@@ -68,11 +68,7 @@ class Looks:
         self.positions = sorted({c.position for c in curves if c.position is not None})
         # most curves have the needle in the middle: these are drawn solid
         self.positions.sort(key=lambda position: (position != 0.5, position))
-        scenes = list(dict.fromkeys(curve.scene for curve in curves))
-        names = folders.numbered(
-            map(slug, scenes)
-        )  # two scenes may differ only in letters that slugs replace
-        self._slugs = {s: n.replace(" ", "-") for s, n in zip(scenes, names, strict=True)}
+        self._slugs = slugs(curve.scene for curve in curves)
 
     def of(self, curve: LengthCurve) -> dict[str, Any]:
         """Return matplotlib's keywords for a curve."""
@@ -155,14 +151,14 @@ def new_grid(
     return canvas, [list(row) for row in canvas.subplots(rows, columns, squeeze=False)]
 
 
-def legend(canvas: "Canvas", *axes: "Axes") -> None:
-    """Place one legend below the panels, each label once; `save` fits it to the figure's width."""
+def legend(canvas: "Canvas", *axes: "Axes", last: str = CHANCE) -> None:
+    """Place one legend below the panels, each label once, `last` last; `save` fits it to the figure's width."""
     handles: dict[str, Any] = {}
     for each in axes:
         for handle, name in zip(*each.get_legend_handles_labels(), strict=True):
             handles.setdefault(name, handle)
-    if CHANCE in handles:
-        handles[CHANCE] = handles.pop(CHANCE)  # the last entry
+    if last in handles:
+        handles[last] = handles.pop(last)
     if handles:
         canvas.legend(
             [*handles.values()], [*handles], loc="outside lower center", ncols=3, handlelength=3
@@ -177,6 +173,13 @@ def slug(scene: str) -> str:
         return safe
     digest = sha256(scene.encode(errors="surrogatepass")).hexdigest()[:8]
     return f"{safe[: SLUG_LENGTH - 9]}-{digest}"
+
+
+def slugs(scenes: Iterable[str]) -> dict[str, str]:
+    """Return a part of a file name for each scene; two may differ only in letters that `slug` replaces."""
+    distinct = list(dict.fromkeys(scenes))
+    names = folders.numbered(map(slug, distinct))
+    return {scene: name.replace(" ", "-") for scene, name in zip(distinct, names, strict=True)}
 
 
 def save(canvas: "Canvas", file: Path, title: str, alt: str) -> Figure:

@@ -1,6 +1,6 @@
 """Names of the parts of a cell in tables and figures: its scene, its further axes, its window, its length."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from niah.records.axes import AXES
@@ -45,3 +45,17 @@ def window_name(window_s: float | None, pool: str) -> str:
 def length_name(length_s: float) -> str:
     """Name a length: "50 s" below an hour, "2.5 h" from there."""
     return f"{length_s:g} s" if length_s < 3600 else f"{length_s / 3600:.3g} h"
+
+
+def system_names(systems: Iterable[tuple[str, str | None]]) -> dict[tuple[str, str | None], str]:
+    """Name each model: "dass-nano", or "dass-nano (1a583aeb)" where several weights have the name.
+
+    Args:
+        systems: model and SHA-256 of its weights.
+    """
+    weights = set(systems)
+    models = [model for model, _ in weights]
+    return {
+        (model, sha): model if models.count(model) == 1 else f"{model} ({str(sha)[:8]})"
+        for model, sha in weights
+    }

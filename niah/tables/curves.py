@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from niah.errors import NiahError
 from niah.records.axes import MASKING_AXES, OWN, is_noise_base
-from niah.records.naming import NO_HAYSTACK, Point, axes_name, pool_of, scene_name, window_name
+from niah.records.naming import (
+    NO_HAYSTACK,
+    Point,
+    axes_name,
+    pool_of,
+    scene_name,
+    system_names,
+    window_name,
+)
 from niah.records.schema import BASE_LENGTH_S
 from niah.tables.positions import needle_position
 
@@ -188,11 +196,10 @@ def _variant(point: Point) -> Variant:
 def _model_names(scenes: Iterable[Point]) -> dict[Variant, str]:
     """Name each model, with weights and precision where there are several of them."""
     variants = {_variant(point) for point in scenes}
-    weights = {(model, sha) for model, sha, _ in variants}
-    models = [model for model, _ in weights]
+    systems = system_names((model, sha) for model, sha, _ in variants)
     names = {}
     for model, sha, dtype in variants:
-        name = model if models.count(model) == 1 else f"{model} ({str(sha)[:8]})"
+        name = systems[model, sha]
         several = sum(each[:2] == (model, sha) for each in variants) > 1
         names[model, sha, dtype] = f"{name}, {dtype}" if several else name
     return names

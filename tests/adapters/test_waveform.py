@@ -22,7 +22,7 @@ from niah.adapters.sources import find_source
 from niah.adapters.verify import verify
 from niah.adapters.waveform import FunctionModel, WaveformAdapter, WaveformModel, window_s
 from niah.diagnosis.localisation.locate import LocateOptions, locate
-from niah.diagnosis.localisation.table import read
+from niah.diagnosis.localisation.rows import read
 from niah.errors import NiahError
 from niah.records.run_directory import RunDirectory
 from tests.helpers import tiny

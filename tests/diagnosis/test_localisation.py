@@ -3,6 +3,7 @@
 import csv
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -13,6 +14,10 @@ from torch import Tensor
 import niah
 from niah.adapters.protocol import Adapter
 from niah.cli import main
+from niah.diagnosis.events import figure as events_figure
+from niah.diagnosis.events.rows import EventScores
+from niah.diagnosis.localisation import figure
+from niah.diagnosis.localisation.curves import located_curves
 from niah.diagnosis.localisation.evidence import (
     column_centres,
     find,
@@ -21,7 +26,8 @@ from niah.diagnosis.localisation.evidence import (
     position_curve,
 )
 from niah.diagnosis.localisation.locate import LocateOptions, locate, sound_centre_s
-from niah.diagnosis.localisation.table import CSV_FILE, localisation_table, read, write_cell
+from niah.diagnosis.localisation.rows import CSV_FILE, Located, read, write_cell
+from niah.diagnosis.localisation.table import localisation_table
 from niah.errors import NiahError
 from niah.frontends.kaldi import AST
 from niah.metrics.hit_rate import hit_rate
@@ -340,6 +346,72 @@ def test_the_table_reads_back_from_the_csv_alone(run: Path, tmp_path: Path) -> N
     assert localisation_table(read(tmp_path)) == localisation_table(read(run))
     assert read(tmp_path / "nothing") == []
     assert localisation_table([]) is None
+
+
+def _row(**other: Any) -> Located:
+    row: dict[str, Any] = {"model": "ear", "checkpoint_sha256": "a" * 64, "method": "occlusion"}
+    row |= {"haystack": "zero", "snr_db": None, "length_s": 20.0, "position": 0.5}
+    row |= {"window_s": 5.0, "hop_s": 2.5, "place_s": 0.3, "tolerance_s": 5.0}
+    row |= {"clips": 4, "pairs": 5, "hit_rate": 0.8, "hit_lo": 0.4, "hit_hi": 1.0}
+    return Located(
+        **row | {"chance_hit": 0.2, "median_error_s": 1.0, "chance_error_s": 6.0} | other
+    )
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"window_s": 10.0, "hop_s": 5.0},
+        {"hop_s": 1.0},
+        {"checkpoint_sha256": "b" * 64},
+        {"clips": 8},
+        {"position": 0.5000001},
+        {"method": "positions", "window_s": None, "hop_s": None},
+        {"snr_db": 0.0},
+    ],
+)
+def test_rows_of_other_settings_are_told_apart_in_table_and_figure(other: dict[str, Any]) -> None:
+    rows = [_row(), _row(**other)]
+    table = localisation_table(rows)
+    assert table is not None
+    assert len({row[:4] for row in table.rows}) == len(table.rows) == 2
+    assert len(located_curves(rows)) == 2
+
+
+def test_positions_that_are_one_scene_are_noted() -> None:
+    rows = [_row(position=position) for position in (0.5, 0.75)]
+    notes = {name: localisation_table(rows, name).notes for name in ("dass-v1", "niah-v2.1", "")}  # type: ignore[union-attr]
+    assert notes["niah-v2.1"] == notes[""] == ()
+    assert "0.5 is 1 at 20 s; 0.75 is 1 at 20 s" in notes["dass-v1"][0]
+
+
+def test_many_curves_are_drawn_in_panels_of_eight_with_one_look_a_label(tmp_path: Path) -> None:
+    models, lengths = [f"ear {i}" for i in range(6)], (20.0, 50.0)
+    located = [
+        _row(model=model, position=position, length_s=length)
+        for model in models
+        for position in (0.0, 1.0)
+        for length in lengths
+    ]
+    event: dict[str, Any] = dict.fromkeys(EventScores.__dataclass_fields__, 0.5)
+    event |= {"checkpoint_sha256": "a" * 64, "method": "windows", "haystack": "zero"}
+    events = [
+        EventScores(**event | {"model": m, "position": p, "length_s": s, "needles": 1})
+        for m in models
+        for p in (0.0, 1.0)
+        for s in lengths
+    ]
+    for module, rows in ((figure, located), (events_figure, events)):
+        with mock.patch.object(module, "save") as save:
+            module.draw(rows, tmp_path)  # type: ignore[operator]
+        looks: dict[str, set[Any]] = {}
+        for axes in save.call_args.args[0].axes:
+            lines = [line for line in axes.lines if not line.get_label().startswith("_")]
+            assert len(lines) <= 9  # and a guess
+            for line in lines:
+                looks.setdefault(line.get_label(), set()).add((line.get_color(), line.get_marker()))
+        assert len(looks) >= 6
+        assert {len(seen) for seen in looks.values()} == {1}
 
 
 def test_what_cannot_be_located_is_refused(run: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 
-from niah.plots.small_multiples import MOST_CURVES, Names, split
+from niah.plots.small_multiples import MOST_CURVES, Names, label_numbers, split
 
 
 def names(*counts: int) -> list[Names]:
@@ -46,3 +46,9 @@ def test_many_curves_have_a_panel_for_each_value_of_the_part_that_needs_the_fewe
 
 def test_no_curves_make_one_empty_panel_or_none() -> None:
     assert sum(len(panel.labels) for panel in split([])) == 0
+
+
+def test_a_label_that_panels_share_has_one_look() -> None:
+    panels = split(names(3, 5))
+    assert len(panels) == 3
+    assert label_numbers(panels) == {f"1{value}": value for value in range(5)}

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from niah.bench import bench
-from niah.diagnosis.localisation.table import Located, csv_text
-from niah.diagnosis.localisation.table import read as located
+from niah.diagnosis.localisation.rows import Located, csv_text
+from niah.diagnosis.localisation.rows import read as located
 from niah.pages.leaderboard import boards, cells_csv, read
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import CELL_COLUMNS, read_csv, table

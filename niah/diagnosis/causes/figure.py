@@ -1,13 +1,13 @@
 """Each model's drop split into its causes: share of the 10 s score against length, and bars at the longest length."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from niah.diagnosis.causes.table import CauseRow
 from niah.plots.medium import PAGE, medium
 from niah.plots.style import CHANCE_COLOUR, COLOURS, DASHES, MARKERS, Figure, in_style, save
-from niah.records.naming import length_name, scene_name
+from niah.records.naming import length_name, scene_name, system_names
 from niah.records.schema import BASE_LENGTH_S
 from niah.system.plurals import plural
 
@@ -30,16 +30,18 @@ def draw(rows: Sequence[CauseRow], file: Path) -> Figure:
     """
     models = dict.fromkeys((row.model, row.checkpoint_sha256) for row in rows)
     by_model = [[r for r in rows if (r.model, r.checkpoint_sha256) == each] for each in models]
+    names = system_names(models)
     with in_style():
         canvas, pairs = _panels([len(_longest(mine)) for mine in by_model])
         for (left, right), mine in zip(pairs, by_model, strict=True):
             colours = _colours(mine)
             _curves(left, mine, colours)
+            left.set_title(names[mine[0].model, mine[0].checkpoint_sha256])
             _bars(right, _longest(mine), colours)
         first = rows[0]
         scene = scene_name(first.haystack, first.snr_db)
         title = f"Why does it drop? {plural(first.n_clips, 'clip')} in {scene}, needle at {first.position:g}"
-        return save(canvas, file, title, _alt(title, by_model))
+        return save(canvas, file, title, _alt(title, by_model, names))
 
 
 def _panels(bars: Sequence[int]) -> "tuple[Canvas, list[tuple[Axes, Axes]]]":
@@ -99,7 +101,7 @@ def _curves(axes: "Axes", rows: Sequence[CauseRow], colours: dict[str, str]) -> 
     axes.set_xscale("log")
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
-    axes.set(xlabel="length (s)", ylabel="per cent of the own 10 s mAP", title=base.model)
+    axes.set(xlabel="length (s)", ylabel="per cent of the own 10 s mAP")
     axes.set_ylim(bottom=0)
     if medium() is PAGE:  # in a column, the bars below have the same colours and the names
         axes.legend(fontsize=7.5, loc="lower left", ncols=2, frameon=True, edgecolor="none")
@@ -153,10 +155,15 @@ def _lost(row: CauseRow) -> tuple[float, float, float]:
     return 100 * row.effect, 100 * row.effect_lo, 100 * row.effect_hi
 
 
-def _alt(title: str, by_model: Sequence[Sequence[CauseRow]]) -> str:
+def _alt(
+    title: str,
+    by_model: Sequence[Sequence[CauseRow]],
+    names: Mapping[tuple[str, str | None], str],
+) -> str:
     sentences = [f"{title}. Per cent of the 10 s score lost at the longest length."]
     for mine in by_model:
         rows = _longest(mine)
         values = ", ".join(f"{row.variant} ({row.kind}) {_lost(row)[0]:.0f}" for row in rows)
-        sentences.append(f"{rows[0].model} at {length_name(rows[0].length_s)}: {values}.")
+        name = names[rows[0].model, rows[0].checkpoint_sha256]
+        sentences.append(f"{name} at {length_name(rows[0].length_s)}: {values}.")
     return " ".join(sentences)

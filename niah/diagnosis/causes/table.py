@@ -31,7 +31,7 @@ from niah.errors import NiahError
 from niah.metrics.average_precision import chance_mAP
 from niah.metrics.drop import drop_interval
 from niah.metrics.resampling import Resampled, paired, resample
-from niah.records.naming import length_name, scene_name
+from niah.records.naming import length_name, scene_name, system_names
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import BASE_LENGTH_S
 from niah.system import spreadsheet
@@ -261,23 +261,33 @@ def markdown(rows: Sequence[CauseRow]) -> str:
 
 def tables(rows: Sequence[CauseRow]) -> list[Table]:
     """Make a table a model: variants against lengths."""
-    return [_table(mine) for mine in _by_model(rows)]
+    names = _names(rows)
+    return [_table(mine, names[_system(mine[0])]) for mine in _by_model(rows)]
 
 
 def order_tables(rows: Sequence[CauseRow]) -> list[Table]:
     """Make a table for each model whose drop has two parts: the loss due to each alone, last, and on average."""
     of_parts = [[row for row in mine if isfinite(row.shapley)] for mine in _by_model(rows)]
-    return [_order_table(mine) for mine in of_parts if mine]
+    names = _names(rows)
+    return [_order_table(mine, names[_system(mine[0])]) for mine in of_parts if mine]
 
 
 def _by_model(rows: Sequence[CauseRow]) -> list[list[CauseRow]]:
     models: dict[tuple[str, str], list[CauseRow]] = {}
     for row in rows:
-        models.setdefault((row.model, row.checkpoint_sha256), []).append(row)
+        models.setdefault(_system(row), []).append(row)
     return list(models.values())
 
 
-def _order_table(rows: Sequence[CauseRow]) -> Table:
+def _system(row: CauseRow) -> tuple[str, str]:
+    return row.model, row.checkpoint_sha256
+
+
+def _names(rows: Sequence[CauseRow]) -> Mapping[tuple[str, str | None], str]:
+    return system_names(_system(row) for row in rows)
+
+
+def _order_table(rows: Sequence[CauseRow], name: str) -> Table:
     header = ("part", "length", "alone", "last", "mean of both (Shapley)")
     body = [
         (
@@ -288,7 +298,7 @@ def _order_table(rows: Sequence[CauseRow]) -> Table:
         for row in sorted(rows, key=lambda row: (row.variant, row.length_s))
     ]
     caption = (
-        f"{rows[0].model}: per cent of the 10 s score that each part costs, alone, when it is taken away last, and on "
+        f"{name}: per cent of the 10 s score that each part costs, alone, when it is taken away last, and on "
         "the mean of both orders [95 % interval]"
     )
     return Table(caption, header, tuple(body))
@@ -299,7 +309,7 @@ def _share(row: CauseRow, name: str) -> str:
     return f"{value} [{low}, {high}]"
 
 
-def _table(rows: Sequence[CauseRow]) -> Table:
+def _table(rows: Sequence[CauseRow], name: str) -> Table:
     first = rows[0]
     lengths_s = sorted({row.length_s for row in rows})
     variants = dict.fromkeys((row.kind, row.variant, row.how) for row in rows)
@@ -313,7 +323,7 @@ def _table(rows: Sequence[CauseRow]) -> Table:
         body.append((named, kind, own, *map(_entry, cells)))
     scene = scene_name(first.haystack, first.snr_db)
     caption = (
-        f"{first.model}: {plural(first.n_clips, 'clip')} in {scene}, needle at {first.position:g}; per cent "
+        f"{name}: {plural(first.n_clips, 'clip')} in {scene}, needle at {first.position:g}; per cent "
         "of the 10 s score lost (released, parts, remainder) or given back (remedies) [95 % interval]; "
         f"chance is {first.chance_mAP:.3f} mAP"
     )

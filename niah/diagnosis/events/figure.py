@@ -5,12 +5,12 @@ from pathlib import Path
 
 from niah.diagnosis.events.rows import EventScores
 from niah.plots.curves import curve_of, draw_curve
-from niah.plots.style import Figure, in_style, legend, look, new_panels, save, slug
+from niah.plots.small_multiples import label_numbers, split
+from niah.plots.style import PANEL_IN, Figure, in_style, legend, look, new_grid, save, slugs
 from niah.plots.text import short_name
-from niah.records.naming import length_name
+from niah.records.naming import length_name, system_names
 from niah.system import atomic
 
-MOST_CURVES = 8
 Value = Callable[[EventScores], tuple[float, float, float] | None]
 
 
@@ -20,45 +20,61 @@ def draw(rows: Sequence[EventScores], folder: Path) -> list[Figure]:
         folder.mkdir(parents=True, exist_ok=True)
     figures = []
     with in_style():
-        for scene in dict.fromkeys(row.scene for row in rows):
+        for scene, name in slugs(row.scene for row in rows).items():
             here = [row for row in rows if row.scene == scene]
             if len({row.length_s for row in here}) > 1:
-                figures.append(_figure(scene, here, folder))
+                figures.append(_figure(scene, here, folder / f"events-{name}.png"))
     return figures
 
 
-def _figure(scene: str, rows: Sequence[EventScores], folder: Path) -> Figure:
+def _figure(scene: str, rows: Sequence[EventScores], file: Path) -> Figure:
+    names = system_names((row.model, row.checkpoint_sha256) for row in rows)
     curves: dict[tuple[object, ...], list[EventScores]] = {}
     for row in rows:
-        kind = (row.model, row.method, row.window_s, row.hop_s, row.position, row.needles)
-        curves.setdefault(kind, []).append(row)
-    canvas, (left, right) = new_panels(2)
-    texts = []
-    for index, own in enumerate(list(curves.values())[:MOST_CURVES]):
-        name = _name(own[0])
-        for axes, value in ((left, _psds), (right, _onset)):
-            points = curve_of([(row.length_s, value(row)) for row in own])
-            draw_curve(axes, points, name, {**look(index), "linestyle": "-"})
-        values = ", ".join(
-            f"{row.psds1 or 0:.3f} and {row.onset_f or 0:.3f} at {length_name(row.length_s)}"
-            for row in own
+        kind = (
+            row.model,
+            row.checkpoint_sha256,
+            row.method,
+            row.window_s,
+            row.hop_s,
+            row.position,
+            row.needles,
         )
-        texts.append(f"{name}: {values}.")
+        curves.setdefault(kind, []).append(row)
+    drawn = list(curves.values())
+    parts = [_parts(own[0], names[own[0].model, own[0].checkpoint_sha256]) for own in drawn]
+    panels = split(parts)
+    numbers = label_numbers(panels)
+    canvas, grid = new_grid(len(panels), 2, PANEL_IN)
+    texts = []
     ticks = sorted({row.length_s for row in rows})
-    for axes, title in ((left, "PSDS1"), (right, "Onset F")):
-        axes.set_xscale("log")
-        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-        axes.minorticks_off()
-        axes.set(title=title, xlabel="length (s)", ylim=(0, 1.02))
-    legend(canvas, left)
+    for (left, right), panel in zip(grid, panels, strict=True):
+        for index, label in panel.labels.items():
+            own = drawn[index]
+            for axes, value in ((left, _psds), (right, _onset)):
+                points = curve_of([(row.length_s, value(row)) for row in own])
+                draw_curve(axes, points, label, {**look(numbers[label]), "linestyle": "-"})
+            values = ", ".join(
+                f"{row.psds1 or 0:.3f} and {row.onset_f or 0:.3f} at {length_name(row.length_s)}"
+                for row in own
+            )
+            texts.append(f"{', '.join(filter(None, parts[index]))}: {values}.")
+        for axes, score in ((left, "PSDS1"), (right, "Onset F")):
+            axes.set_xscale("log")
+            axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+            axes.minorticks_off()
+            axes.set_title(", ".join(filter(None, (panel.title, score))))
+            axes.set(xlabel="length (s)", ylim=(0, 1.02))
+    legend(canvas, *(row[0] for row in grid))
     title = f"Sound events in time. Haystack: {scene}"
     alt = " ".join([f"{title}. PSDS1 and onset F against length.", *texts])
-    return save(canvas, folder / f"events-{slug(scene)}.png", title, alt)
+    return save(canvas, file, title, alt)
 
 
-def _name(row: EventScores) -> str:
-    needles = "" if row.needles < 2 else f", {row.needles} needles"
-    return f"{short_name(row.model)}, {row.method}, at {row.position:g}{needles}"
+def _parts(row: EventScores, model: str) -> tuple[str, ...]:
+    method = row.method if row.window_s is None else f"{row.window_s:g} s every {row.hop_s:g} s"
+    needles = "" if row.needles < 2 else f"{row.needles} needles"
+    return short_name(model), method, f"at {row.position:g}", needles
 
 
 def _psds(row: EventScores) -> tuple[float, float, float] | None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from niah.diagnosis.events.rows import EventScores
-from niah.records.naming import length_name
+from niah.records.naming import length_name, system_names
 from niah.tables.table import Table
 
 
@@ -18,9 +18,10 @@ def events_table(rows: Sequence[EventScores]) -> Table | None:
         "shortest scenes; detected events of the clip's label in a scene, of how many, and the mean error of that "
         "count [95 % interval]"
     )
+    names = system_names((row.model, row.checkpoint_sha256) for row in rows)
     body = [
         (
-            row.model,
+            names[row.model, row.checkpoint_sha256],
             row.scene,
             f"{row.position:g}",
             _method(row),

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from niah.diagnosis.false_alarms.rows import RecallAtRate
 from niah.plots.curves import curve_of, draw_curve
-from niah.plots.small_multiples import split
-from niah.plots.style import PANEL_IN, Figure, in_style, legend, look, new_grid, save, slug
+from niah.plots.small_multiples import label_numbers, split
+from niah.plots.style import PANEL_IN, Figure, in_style, legend, look, new_grid, save, slugs
 from niah.plots.text import short_name
 from niah.records.naming import length_name
 from niah.system import atomic
@@ -21,11 +21,12 @@ def draw(rows: Sequence[RecallAtRate], folder: Path) -> list[Figure]:
         folder.mkdir(parents=True, exist_ok=True)
     with in_style():
         scenes = dict.fromkeys(row.scene for row in rows)
-        drawn = [_figure(s, [row for row in rows if row.scene == s], folder) for s in scenes]
+        names = slugs(scenes)
+        drawn = [_figure(s, [r for r in rows if r.scene == s], folder, names[s]) for s in scenes]
     return [each for each in drawn if each is not None]
 
 
-def _figure(scene: str, rows: Sequence[RecallAtRate], folder: Path) -> Figure | None:
+def _figure(scene: str, rows: Sequence[RecallAtRate], folder: Path, name: str) -> Figure | None:
     curves: dict[tuple[float, CurveKey], list[RecallAtRate]] = {}
     for row in rows:
         if row.recall is not None:
@@ -36,6 +37,7 @@ def _figure(scene: str, rows: Sequence[RecallAtRate], folder: Path) -> Figure | 
     rates = sorted({rate for rate, _ in drawn})
     keys = list(dict.fromkeys(curve for _, curve in drawn))
     panels = split([(_who(key), f"needle at {key[3]:g}") for key in keys])
+    numbers = label_numbers(panels)
     width = PANEL_IN[0] if len(rates) < 3 else THREE_IN
     height = PANEL_IN[1] if len(panels) == 1 else ROW_IN
     canvas, grid = new_grid(len(panels), len(rates), (width, height))
@@ -45,7 +47,7 @@ def _figure(scene: str, rows: Sequence[RecallAtRate], folder: Path) -> Figure | 
             for index, label in panel.labels.items():
                 own = drawn.get((rate, keys[index]), [])
                 points = curve_of([(row.length_s, _value(row)) for row in own])
-                draw_curve(axes, points, label, {**look(index), "linestyle": "-"})
+                draw_curve(axes, points, label, {**look(numbers[label]), "linestyle": "-"})
             axes.set_title(", ".join(filter(None, (panel.title, f"{rate:g} false alarms/h"))))
             axes.set_xscale("log")
             axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
@@ -54,7 +56,7 @@ def _figure(scene: str, rows: Sequence[RecallAtRate], folder: Path) -> Figure | 
         axes_row[0].set_ylabel("recall")
     legend(canvas, *(row[0] for row in grid))
     title = f"Recall at false alarms an hour and class. Haystack: {scene}"
-    return save(canvas, folder / f"false-alarms-{slug(scene)}.png", title, _alt(title, drawn))
+    return save(canvas, folder / f"false-alarms-{name}.png", title, _alt(title, drawn))
 
 
 def _who(curve: CurveKey) -> str:

@@ -20,7 +20,8 @@ from niah.diagnosis.localisation.evidence import (
     occlusion_curve,
     position_curve,
 )
-from niah.diagnosis.localisation.table import stored, write, write_cell
+from niah.diagnosis.localisation.rows import read, stored, write_cell
+from niah.diagnosis.localisation.table import write
 from niah.errors import NiahError
 from niah.needles.features import NeedleFeatures
 from niah.placement import FRAMES_PER_SECOND, start_frame, total_frames
@@ -170,7 +171,6 @@ def locate(options: LocateOptions) -> list[Path]:
 def draw(run: Path) -> list[Path]:
     """Draw the figures of the stored cells."""
     from niah.diagnosis.localisation.figure import draw as draw_figures
-    from niah.diagnosis.localisation.table import read
 
     return [figure.file for figure in draw_figures(read(run), run / "figures")]
 

@@ -2,27 +2,31 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from niah.diagnosis.several_needles.rows import PLACES, SeveralNeedles
 from niah.plots.curves import curve_of, draw_curve
+from niah.plots.small_multiples import label_numbers, split
 from niah.plots.style import (
     CHANCE,
     CHANCE_COLOUR,
     DASHES,
+    PANEL_IN,
     Figure,
     in_style,
     legend,
     look,
-    new_panels,
+    new_grid,
     save,
-    slug,
+    slugs,
 )
 from niah.plots.text import short_name
 from niah.records.naming import length_name
 from niah.system import atomic
 
-MOST_CURVES = 8
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 CurveKey = tuple[str, str, float]  # model, window, length in seconds
 
 
@@ -31,37 +35,57 @@ def draw(rows: Sequence[SeveralNeedles], folder: Path) -> list[Figure]:
     with atomic.one_line_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     kinds = dict.fromkeys((row.scene, row.position or 0.0) for row in rows)
+    names = slugs(row.scene for row in rows)
     figures = []
     with in_style():
         for scene, position in kinds:
             here = [row for row in rows if (row.scene, row.position or 0.0) == (scene, position)]
             if len({row.needles for row in here}) > 1:
-                figures.append(_figure(scene, position, here, folder))
+                file = folder / f"needles-{names[scene]}-{position:g}.png"
+                figures.append(_figure(scene, position, here, file))
     return figures
 
 
-def _figure(scene: str, position: float, rows: Sequence[SeveralNeedles], folder: Path) -> Figure:
+def _figure(scene: str, position: float, rows: Sequence[SeveralNeedles], file: Path) -> Figure:
     curves: dict[CurveKey, list[SeveralNeedles]] = {}
     for row in rows:
         curves.setdefault((row.model, row.window, row.length_s), []).append(row)
     models = list(dict.fromkeys((model, window) for model, window, _ in curves))
     lengths = list(dict.fromkeys(length for _, _, length in curves))
-    canvas, (left, right) = new_panels(2)
+    drawn = list(curves.items())
+    names = [(_who(model, window), length_name(length_s)) for (model, window, length_s), _ in drawn]
+    panels = split(names)
+    numbers = label_numbers(panels)
+    canvas, grid = new_grid(len(panels), 2, PANEL_IN)
     texts = []
-    for key, own in list(curves.items())[:MOST_CURVES]:
-        model, window, length_s = key
-        dash = DASHES[lengths.index(length_s) % len(DASHES)]
-        style = {**look(models.index((model, window))), "linestyle": dash}
-        who = short_name(model) if window == "whole" else f"{short_name(model)}, {window}"
-        name = f"{who}, {length_name(length_s)}"
-        points = [(row.needles, (row.set_recall, row.set_lo, row.set_hi)) for row in own]
-        draw_curve(left, curve_of(points), name, style)
-        most = max(own, key=lambda row: row.needles)
-        places = [(float(index), most.at(place)) for index, place in enumerate(PLACES)]
-        draw_curve(right, curve_of(places), name, style)
-        values = ", ".join(f"{row.set_recall:.3f} of {row.needles}" for row in own)
-        order = ", ".join(f"{place} {v[0]:.3f}" for place in PLACES if (v := most.at(place)))
-        texts.append(f"{name}: {values}; of {most.needles}: {order}.")
+    for (left, right), panel in zip(grid, panels, strict=True):
+        for index, label in panel.labels.items():
+            (model, window, length_s), own = drawn[index]
+            dash = DASHES[lengths.index(length_s) % len(DASHES)]
+            number = models.index((model, window)) if len(panels) == 1 else numbers[label]
+            style = {**look(number), "linestyle": dash}
+            points = [(row.needles, (row.set_recall, row.set_lo, row.set_hi)) for row in own]
+            draw_curve(left, curve_of(points), label, style)
+            most = max(own, key=lambda row: row.needles)
+            places = [(float(number), most.at(place)) for number, place in enumerate(PLACES)]
+            draw_curve(right, curve_of(places), label, style)
+            values = ", ".join(f"{row.set_recall:.3f} of {row.needles}" for row in own)
+            order = ", ".join(f"{place} {v[0]:.3f}" for place in PLACES if (v := most.at(place)))
+            texts.append(f"{', '.join(names[index])}: {values}; of {most.needles}: {order}.")
+        _describe(left, right, rows, panel.title)
+    legend(canvas, *(row[0] for row in grid))
+    title = (
+        f"Several different needles. Haystack: {scene}, needles at {position:g} of their section"
+    )
+    return save(canvas, file, title, " ".join([f"{title}.", *texts]))
+
+
+def _who(model: str, window: str) -> str:
+    return short_name(model) if window == "whole" else f"{short_name(model)}, {window}"
+
+
+def _describe(left: "Axes", right: "Axes", rows: Sequence[SeveralNeedles], part: str) -> None:
+    """Draw the chance level and name the axes of a row of panels."""
     counts = sorted({row.needles for row in rows})
     floor = {row.needles: row.chance for row in rows}
     grey: dict[str, Any] = {
@@ -71,17 +95,13 @@ def _figure(scene: str, position: float, rows: Sequence[SeveralNeedles], folder:
         "zorder": 0,
     }
     left.plot(counts, [floor[count] for count in counts], label=CHANCE, **grey)
-    left.set(title="All needles of a scene", xlabel="different needles", ylabel="set recall")
+    left.set(xlabel="different needles", ylabel="set recall")
+    left.set_title(", ".join(filter(None, (part, "all needles of a scene"))))
     left.set_xscale("log")
     left.set_xticks(counts, [f"{count}" for count in counts])
     left.minorticks_off()
-    right.set(title=f"One of {counts[-1]}, by its place", xlabel="place in time", ylabel="recall")
+    right.set(xlabel="place in time", ylabel="recall")
+    right.set_title(", ".join(filter(None, (part, f"one of {counts[-1]}, by its place"))))
     right.set_xticks(range(len(PLACES)), PLACES)
     for axes in (left, right):
         axes.set_ylim(0, 1.02)
-    legend(canvas, left)
-    title = (
-        f"Several different needles. Haystack: {scene}, needles at {position:g} of their section"
-    )
-    file = folder / f"needles-{slug(scene)}-{position:g}.png"
-    return save(canvas, file, title, " ".join([f"{title}.", *texts]))
