@@ -26,7 +26,7 @@ from niah.records.claims import Claims
 from niah.records.identity import identity_differences, publishable_identity
 from niah.records.row_files import DamagedRowError, files_below, read_row, write_row
 from niah.records.run_json import SCHEMA_VERSION, merged_run_json, read_run_json
-from niah.records.run_parts import refuse_foreign, refuse_links
+from niah.records.run_parts import RUN_FILES, refuse_foreign, refuse_links
 from niah.records.schema import Row, check_cell, validate_row
 from niah.records.score_files import ScoreFiles
 from niah.records.workers import FOLDER as WORKERS
@@ -60,8 +60,11 @@ class RunDirectory(ScoreFiles):
         self._last_stored: dict[str, Any] = {}  # run.json as last read: it may be deleted meanwhile
         self._next_table = 0.0  # time of the next rebuild of cells.csv
         refuse_links(self.path)
-        if not any((self.path / name).is_file() for name in ("run.json", "cells.csv")):
-            raise NiahError(f"{self.path} is not a run directory: it has no run.json or cells.csv")
+        if not any((self.path / name).is_file() for name in RUN_FILES):
+            raise NiahError(
+                f"{self.path} is not a run directory: it has no run.json or cells.csv"
+                + _runs_inside(self.path)
+            )
         self.run_json()
 
     @classmethod
@@ -330,7 +333,8 @@ class RunDirectory(ScoreFiles):
 
     def cells(self) -> "pd.DataFrame":
         """Return the table of all cells, in the order of cells.csv (see `niah.records.schema.table`)."""
-        if not (self.path / "cells").is_dir():  # a published run: the table without its parts
+        published = (self.path / "cells.csv").is_file()  # the table, with or without its parts
+        if published and not (self.path / "cells").is_dir():
             return schema.read_csv(self.path / "cells.csv")
         return schema.table(row for row, _ in self.rows())
 
@@ -348,6 +352,20 @@ class RunDirectory(ScoreFiles):
 
 
 _NO_IDENTITY: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "identity": {}}
+
+
+def _runs_inside(folder: Path) -> str:
+    """Return the names of a folder's runs, for a message on the folder; "" without any."""
+    with suppress(OSError):
+        runs = sorted(
+            each.name
+            for each in folder.iterdir()
+            if any((each / name).is_file() for name in RUN_FILES)
+        )
+        if runs:
+            more = f" and {len(runs) - 3} more" if len(runs) > 3 else ""
+            return f"; in it are the runs {', '.join(runs[:3])}{more}: name one"
+    return ""
 
 
 def _changed_s(file: Path) -> float:

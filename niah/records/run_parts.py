@@ -13,6 +13,7 @@ from niah.errors import NiahError
 from niah.system.atomic import is_leftover
 
 LOCK = ".lock"
+RUN_FILES = ("run.json", "cells.csv")  # a folder with either is a run
 SHARED = ("workers", "claims", "parts")  # while a run is being made: `niah.records.claims`
 FOLDERS = ("cells", "scores", "figures", "localisation", "events", *SHARED)
 FILES = (

@@ -25,5 +25,20 @@ def files_below(folder: Path, suffixes: Collection[str]) -> list[Path]:
     return sorted(files, key=lambda path: path.relative_to(folder).as_posix())
 
 
+def folders_with(folder: Path, names: Collection[str]) -> list[Path]:
+    """List the folders below that hold a file of one of the names, in the order of their paths.
+
+    Args:
+        folder: folder to walk; hidden and linked folders are not entered.
+        names: of the files.
+    """
+    found = []
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not _is_passed_over(name)]
+        if not set(names).isdisjoint(files):
+            found.append(Path(parent))
+    return sorted(found)
+
+
 def _is_passed_over(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"

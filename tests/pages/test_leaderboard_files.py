@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -48,11 +49,17 @@ def test_folders_with_nothing_to_rank_are_passed_over_with_a_note(tmp_path: Path
     a_run(tmp_path / "runs" / "default", [scored(10, 1), scored(50, 0.5)])
     a_run(tmp_path / "runs" / "causes", [])
     a_run(tmp_path / "runs" / "controls", [scored(50, 0.5, control="needle-free")])
+    shutil.rmtree(tmp_path / "runs" / "causes" / "cells", ignore_errors=True)
+    (tmp_path / "runs" / "causes" / "cells.csv").unlink(missing_ok=True)  # not even a table yet
+    for name in (".cache", "__MACOSX"):
+        shutil.copytree(tmp_path / "runs" / "default", tmp_path / "runs" / name / "default")
     found = leaderboard.collect([tmp_path / "runs"])
     assert [each.name for each in found.submissions] == ["default"]
     assert found.refused == ()
     assert len(found.notes) == 2
     assert "causes has no finished cells yet" in found.notes[0]
+    with pytest.raises(NiahError, match=r"in it are the runs causes, controls, default: name one"):
+        RunDirectory(tmp_path / "runs")
     assert "controls has only controls or further axes" in found.notes[1]
 
 

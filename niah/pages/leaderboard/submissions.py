@@ -18,8 +18,10 @@ from niah.records.axes import OWN, SCENE_AXES
 from niah.records.naming import Point
 from niah.records.random_weights import without_accuracy
 from niah.records.run_directory import RunDirectory
+from niah.records.run_parts import RUN_FILES
 from niah.records.schema import read_csv
 from niah.records.verify import verify
+from niah.system.folder_walk import folders_with
 from niah.system.folders import numbered
 from niah.tables.curves import points
 
@@ -199,12 +201,10 @@ def _runs(source: Path) -> list[Path]:
         return [source]
     if not source.exists():
         raise NiahError(f"{source} does not exist: give a run directory or a cells.csv")
-    if any((source / name).is_file() for name in ("run.json", "cells.csv")):
-        return [source]
-    below = sorted(file.parent for file in source.rglob("cells.csv"))
+    below = folders_with(source, RUN_FILES)
     if not below:
-        raise NiahError(f"{source} has no run: there is no cells.csv in it or below")
-    return below
+        raise NiahError(f"{source} has no run: there is no run.json or cells.csv in it or below")
+    return [source] if source in below else below
 
 
 def _stem(path: Path) -> Path:
