@@ -23,7 +23,9 @@ def keyed_generator(*parts: object, block: int = 0) -> np.random.Generator:
     Returns:
         The generator, at its start.
     """
-    digest = hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).digest()
+    digest = hashlib.sha256(
+        "\x1f".join(str(part) for part in parts).encode(errors="surrogatepass")
+    ).digest()
     key = np.frombuffer(digest[:16], dtype="<u8").astype(np.uint64)
     counter = np.array([0, 0, 0, block], dtype=np.uint64)
     return np.random.Generator(np.random.Philox(key=key, counter=counter))

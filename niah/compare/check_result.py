@@ -5,6 +5,7 @@ from math import isnan, nan
 from typing import Literal
 
 from niah.system.markdown_text import plain
+from niah.system.number_text import number_text
 from niah.system.plurals import plural
 from niah.tables.table import Table
 
@@ -146,9 +147,9 @@ def _texts(row: CheckRow, *, paired: bool) -> tuple[str, ...]:
     below = "< " if row.quantity == BELOW else ""
     difference = ""
     if not isnan(row.difference):
-        difference = f"{row.difference:+.4f}"
+        difference = number_text(row.difference, "+.4f")
         if not isnan(row.lo):
-            difference += f" [{row.lo:+.4f}, {row.hi:+.4f}]"
+            difference += f" [{number_text(row.lo, '+.4f')}, {number_text(row.hi, '+.4f')}]"
     return (
         row.cell,
         row.quantity,

@@ -39,6 +39,7 @@ from niah.records.schema import BASE_LENGTH_S
 from niah.system import spreadsheet
 from niah.system.folders import numbered
 from niah.system.markdown_text import plain
+from niah.system.number_text import number_text
 from niah.system.plurals import plural
 from niah.tables.positions import needle_position, shown_position
 from niah.tables.table import Table
@@ -282,11 +283,12 @@ def _corrected(rows: Iterable[Difference], correction: str) -> tuple[Difference,
 
 def _texts(row: Difference) -> tuple[str, ...]:
     better = "A" if row.difference > 0 else "B"
+    difference, low, high = (number_text(x, "+.3f") for x in (row.difference, row.lo, row.hi))
     return (
         row.scene,
         f"{row.a:.3f}",
         f"{row.b:.3f}",
-        f"{row.difference:+.3f} [{row.lo:+.3f}, {row.hi:+.3f}]",
+        f"{difference} [{low}, {high}]",
         p_text(row.p),
         p_text(row.p_corrected),
         better if row.p_corrected < LEVEL else "",

@@ -12,6 +12,7 @@ from niah.plots.curves import adjusted_of
 from niah.plots.text import short_name
 from niah.records.naming import Point, length_name
 from niah.records.schema import BASE_LENGTH_S, COLUMNS, METRIC_COLUMNS, OPTIONAL_METRICS
+from niah.system.number_text import number_text
 from niah.tables.curves import LengthCurve, length_curves, points
 from niah.tables.files import headed
 from niah.tables.method import bibtex, method_paragraph, run_version
@@ -123,7 +124,7 @@ def _scene_words(point: Point, curve: LengthCurve) -> str:
     if point["relative"] is not None:
         parts.append(f"{100 * point['relative']:.0f} % left")
     if above := adjusted_of(point):
-        parts.append(f"{100 * above[0]:.0f} % of what is above chance")
+        parts.append(f"{number_text(100 * above[0], '.0f')} % of what is above chance")
     if (floor := point.get("needle_free_mAP")) is not None:
         parts.append(f"{floor:.3f} without the needle")
     about = f" ({', '.join(parts)})" if parts else ""

@@ -185,6 +185,7 @@ class _Sweep:
     share: Share
     waits_for: dict[Group, Mapping[str, str]] = field(default_factory=dict)
     _model: ModelEvaluator | None = None
+    _keys: dict[str, set[str]] = field(default_factory=dict)  # cells by model
     _reported: float = 0.0
     _scored: dict[str, float] = field(
         default_factory=lambda: {"scored_clips": 0, "scored_audio_s": 0.0, "open_audio_s": 0.0}
@@ -207,6 +208,19 @@ class _Sweep:
                     self._pass(rest)
             else:
                 self._wait()
+        self._note_equal_models()
+
+    def _note_equal_models(self) -> None:
+        """Note each model whose cells are another's, by its network, weights and classes: they are under that name."""
+        rows = {row["cell"]: str(row["model"]) for row, _ in self.directory.rows()}
+        for name, keys in self._keys.items():
+            others = {rows[key] for key in keys if key in rows} - {name}
+            if others:
+                names = " and ".join(f"'{other}'" for other in sorted(others))
+                self.note(
+                    f"model '{name}' has the network and weights of {names}: its scores are the same cells, "
+                    "under that name"
+                )
 
     def _announce(self, groups: Sequence[Group]) -> None:
         """Tell `niah status` the size of the whole run, all shards of it."""
@@ -236,7 +250,9 @@ class _Sweep:
         return self._model
 
     def _do(self, model: ModelEvaluator, group: Group) -> None:
-        todo = [cell for cell in group if model.key(cell) not in self.done]
+        keys = {cell: model.key(cell) for cell in group}
+        self._keys.setdefault(model.model.name, set()).update(keys.values())
+        todo = [cell for cell in group if keys[cell] not in self.done]
         self.bar.update(self.task, detail=str(group[0]))
         if group not in self.waits_for:
             self.bar.advance(self.task, sum(map(_work, group)) - sum(map(_work, todo)))
@@ -244,7 +260,7 @@ class _Sweep:
         if not todo:
             return
         for cell in todo:
-            if model.key(cell) in self.out_of_memory:
+            if keys[cell] in self.out_of_memory:
                 self.note(f"{cell}: ran out of memory before, is tried again")
         self._scored["open_audio_s"] = 0.0
         self._report(str(group[0]), force=True)

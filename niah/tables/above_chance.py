@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from niah.records.naming import Point, length_name
 from niah.records.schema import BASE_LENGTH_S
+from niah.system.number_text import number_text
 from niah.tables.curves import LengthCurve, distinct_curves, length_curves, lengths
 from niah.tables.drop import about, scene_columns, scene_texts
 from niah.tables.table import Table
@@ -100,5 +101,4 @@ def _needle_free_text(point: Point) -> str:
 
 
 def _per_cent(share: float | None) -> str:
-    text = f"{100 * (share or 0.0):.0f}"
-    return "0" if text == "-0" else text
+    return number_text(100 * (share or 0.0), ".0f")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from niah.records.naming import Point, length_name
 from niah.records.schema import BASE_LENGTH_S
+from niah.system.number_text import number_text
 from niah.tables.curves import LengthCurve, chance, distinct_curves, length_curves, lengths
 from niah.tables.positions import MOVED, MOVED_NOTE, is_moved, positions_note
 from niah.tables.table import CHANCE, Table
@@ -166,8 +167,7 @@ def _changes(low: float | None, high: float | None) -> str:
 
 def _signed(per_cent: float | None) -> str:
     """Return "+3" or "-12", and "0" without a sign for values that round to it."""
-    text = f"{per_cent or 0.0:+.0f}"
-    return "0" if float(text) == 0 else text
+    return number_text(per_cent or 0.0, "+.0f")
 
 
 def _interval(low: float | None, high: float | None, form: str) -> str:

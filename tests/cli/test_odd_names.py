@@ -3,12 +3,17 @@
 import io
 import os
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
 
 from niah.cli import main
+from niah.needles import load_needles
+from niah.needles.selection import select
+from niah.randomness import keyed_generator
 from niah.records.schema import read_csv
+from niah.vocabularies import vocabulary
 from tests.helpers import examples, tiny
 from tests.helpers.command_line import Material, Niah
 
@@ -33,6 +38,30 @@ def test_a_run_with_a_folder_clips_and_a_recording_of_any_name(
     table = read_csv(Path("runs") / name / "cells.csv")
     assert list(table["status"]) == ["ok"] * len(table)
     assert list((Path("runs") / name / "figures").glob("*.png"))
+
+
+def test_clips_of_a_folder_or_archive_with_names_that_are_not_utf_8_have_ids_of_text(
+    tmp_path: Path,
+) -> None:
+    """Ids are hashed and stored in Parquet files; those of a folder of annotated recordings are its files' names."""
+    clip = tiny.manifest(tmp_path / "made", 1).parent / "clip00.wav"
+    words = vocabulary("audioset-527")
+    annotated, shards = tmp_path / "annotated", tmp_path / "shards"
+    annotated.mkdir()
+    shards.mkdir()
+    (annotated / f"{ODD[0]}.wav").write_bytes(clip.read_bytes())
+    (annotated / f"{ODD[0]}.txt").write_text("0.1\t0.5\tDog\n")
+    with tarfile.open(shards / "a.tar", "w") as archive:
+        archive.add(clip, f"{ODD[0]}.wav")
+        label = tmp_path / "label.json"
+        label.write_text('{"labels": ["Dog"]}')
+        archive.add(label, f"{ODD[0]}.json")
+    for folder in (annotated, shards):
+        (needle,) = select(load_needles(folder, vocabulary=words).needles, limit=1)
+        assert needle.id.encode().startswith(b"caf\\udce9")
+        assert needle.group.isascii()
+        assert keyed_generator(needle.source.name).random() < 1
+        assert needle.source.waveform(16000).samples.any()
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "ascii"])

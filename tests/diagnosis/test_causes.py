@@ -2,6 +2,8 @@
 
 import csv
 from collections.abc import Mapping
+from dataclasses import replace
+from math import nan
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +77,13 @@ def test_a_planted_cause_gets_all_of_the_drop(tmp_path: Path) -> None:
     assert [row.kind for row in cause_rows(run)] == [
         *("released", "part", "part", "remainder", "remedy"),
     ]
+
+
+def test_one_clip_has_losses_without_intervals(tmp_path: Path) -> None:
+    run = planted(tmp_path / "run", {(RELEASED, 10.0): HEARS, (RELEASED, 50.0): DEAF})
+    (row,) = cause_rows(run)
+    single = replace(row, effect_lo=nan, effect_hi=nan)
+    assert f"| {-100 * row.effect:+.0f} |" in markdown([single])
 
 
 def test_two_parts_have_a_cost_in_each_order_and_its_mean(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 import soundfile
 
 from niah.sweep.evaluator import ModelEvaluator
+from niah.sweep.loop import sweep
 from niah.sweep.options import RunOptions
 from niah.sweep.plan import plan
 from niah.sweep.setup import EvalSetup
@@ -61,6 +62,26 @@ def test_damaged_scores_are_made_again(done: Path, material: Material) -> None:
     victim.write_bytes(victim.read_bytes()[:100])
     material.run(out)
     pd.testing.assert_frame_equal(cells_of(out), cells_of(done))
+
+
+def test_a_model_of_another_name_and_the_same_weights_is_noted(
+    done: Path, material: Material
+) -> None:
+    twin = tiny.card(material.folder / "twin", "twin")
+    options = RunOptions(
+        models=(str(twin),),
+        checkpoint=str(material.weights),
+        needles=str(material.clips),
+        haystacks=("zero",),
+        lengths_s=(10.0, 12.0),
+        protocol="dass-v1",
+        device="cpu",
+        out=copied(done),
+    )
+    notes: list[str] = []
+    table = sweep(options, notes.append)
+    assert set(table["model"]) == {"tiny"}
+    assert "model 'twin' has the network and weights of 'tiny'" in notes[-1]
 
 
 @pytest.mark.parametrize("at_once", [True, False])

@@ -35,6 +35,7 @@ from niah.records.naming import length_name, scene_name, system_names
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import BASE_LENGTH_S
 from niah.system import spreadsheet
+from niah.system.number_text import number_text
 from niah.system.plurals import plural
 from niah.tables.table import Table
 
@@ -305,8 +306,8 @@ def _order_table(rows: Sequence[CauseRow], name: str) -> Table:
 
 
 def _share(row: CauseRow, name: str) -> str:
-    value, low, high = (round(100 * getattr(row, name + end)) for end in ("", "_lo", "_hi"))
-    return f"{value} [{low}, {high}]"
+    value, low, high = (getattr(row, name + end) for end in ("", "_lo", "_hi"))
+    return _per_cent(value, low, high, ".0f")
 
 
 def _table(rows: Sequence[CauseRow], name: str) -> Table:
@@ -336,5 +337,14 @@ def _entry(row: CauseRow | None) -> str:
         return ""
     sign = 1 if row.kind == "remedy" else -1
     low, high = sorted((sign * row.effect_lo, sign * row.effect_hi))
-    value, low, high = (round(100 * each) + 0 for each in (sign * row.effect, low, high))
-    return f"{value:+d} [{low:+d}, {high:+d}]"
+    return _per_cent(sign * row.effect, low, high, "+.0f")
+
+
+def _per_cent(value: float, low: float, high: float, form: str) -> str:
+    """Return per cent with its interval, without one where it is unknown, as of a single clip."""
+    if not isfinite(value):
+        return ""
+    text = number_text(100 * value, form)
+    if not (isfinite(low) and isfinite(high)):
+        return text
+    return f"{text} [{number_text(100 * low, form)}, {number_text(100 * high, form)}]"

@@ -32,6 +32,7 @@ from niah.records.random_weights import random_models
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import BASE_LENGTH_S
 from niah.records.scores import ClipScores
+from niah.system.number_text import number_text
 from niah.tables.curves import points
 from niah.tables.table import Table
 from niah.vocabularies import display_name
@@ -124,7 +125,7 @@ def _texts(of: Control) -> tuple[str, ...]:
         f"{of.scenes}",
         f"{of.alarms.mean_share:.3g}",
         f"{100 * of.any_alarm:.0f} %",
-        f"{float(of.drift.mean()):+.2f}",
+        number_text(float(of.drift.mean()), "+.2f"),
         named,
     )
 
@@ -186,13 +187,13 @@ def _seam(
         scores, reference = run.read_scores(point["cell"]), run.read_scores(each["cell"])
         drift = score_drift(scores.probabilities, reference.probabilities)
         most = int(np.abs(drift).argmax())
-        largest = f"{display_name(scores.classes[most])} ({drift[most]:+.2f})"
+        largest = f"{display_name(scores.classes[most])} ({number_text(drift[most], '+.2f')})"
         length = length_name(point["length_s"])
         yield (
             _about(_kind(point)),
             f"{point['position']:g}",
             length,
-            f"{drift.mean():+.3f}",
+            number_text(drift.mean(), "+.3f"),
             largest,
         )
 

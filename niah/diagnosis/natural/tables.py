@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from niah.diagnosis.natural.measure import Agreement, NaturalScore, agreements, natural_scores
 from niah.records.naming import length_name
 from niah.records.run_directory import RunDirectory
+from niah.system.number_text import number_text
 from niah.tables.table import Table
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ def agreement_table(rows_of_scenes: Sequence[Agreement]) -> Table | None:
     for each in rows_of_scenes:
         c = each.correlation
         position = "" if each.position is None else f"{each.position:g}"
-        interval = f"{c.rho:+.2f} [{c.low:+.2f}, {c.high:+.2f}]" if c.rho == c.rho else "all equal"
+        rho, low, high = (number_text(value, "+.2f") for value in (c.rho, c.low, c.high))
+        interval = f"{rho} [{low}, {high}]" if c.rho == c.rho else "all equal"
         rows.append((each.scene, position, f"{c.models}", interval, f"{c.p:.3f}"))
     header = ("haystack", "position", "models", "rho", "p")
     return Table(AGREEMENT_CAPTION, header, tuple(rows))

@@ -10,6 +10,7 @@ from typing import Any
 
 from niah.errors import NiahError, nearest
 from niah.needles.needle import Needle, Source
+from niah.system.printable import printable
 from niah.system.text_tables import read_table
 from niah.vocabularies import Vocabulary
 
@@ -236,12 +237,17 @@ def needles_of(entries: Sequence[NeedleRow]) -> tuple[Needle, ...]:
     seen: dict[str, str] = {}
     needles = []
     for entry in entries:
-        id_ = entry.short if shorts[entry.short] == 1 else entry.full
+        id_ = _text(entry.short if shorts[entry.short] == 1 else entry.full)
         if id_ in seen:
             raise NiahError(f"{entry.where}: clip '{id_}' is listed twice (before: {seen[id_]})")
         seen[id_] = entry.where
-        needles.append(Needle(id_, entry.labels, entry.source, entry.group))
+        needles.append(Needle(id_, entry.labels, entry.source, _text(entry.group)))
     return tuple(needles)
+
+
+def _text(name: str) -> str:
+    """Spell out what is not UTF-8 in a file's name, so that hashes, tables and Parquet files take it."""
+    return name if name.isascii() else printable(name)
 
 
 def counted(things: Iterable[str]) -> str:

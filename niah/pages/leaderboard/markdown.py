@@ -14,6 +14,7 @@ from niah.plots.curves import adjusted_of
 from niah.records.naming import Point, length_name
 from niah.records.schema import BASE_LENGTH_S
 from niah.system.markdown_text import plain
+from niah.system.number_text import number_text
 from niah.system.plurals import plural
 from niah.tables.effective_lengths import effective_lengths, level_name
 from niah.tables.table import CHANCE, Table
@@ -171,7 +172,7 @@ def _left(point: Point | None) -> str:
         return _score(point)
     above = adjusted_of(point)
     parts = [f"{100 * point['relative']:.0f}"]
-    parts += [f"{100 * above[0]:.0f}"] if above else []
+    parts += [number_text(100 * above[0], ".0f")] if above else []
     text = f"{_score(point)} ({' / '.join(parts)} %)"
     return f"{text} at chance" if at_chance(point) else text
 

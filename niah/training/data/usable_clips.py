@@ -113,7 +113,9 @@ def _reason(needle: Needle, frontend: Frontend) -> str:
 def _key(needles: NeedleSet, frontend: Frontend) -> str:
     parts = hashlib.sha256(frontend.fingerprint.encode())
     for needle in needles.needles:
-        parts.update(f"{needle.id}\n{needle.source.name}\n{_state(needle)}\n".encode())
+        parts.update(
+            f"{needle.id}\n{needle.source.name}\n{_state(needle)}\n".encode(errors="surrogatepass")
+        )
     return parts.hexdigest()[:24]
 
 
