@@ -403,7 +403,7 @@ def test_many_curves_are_drawn_in_panels_of_eight_with_one_look_a_label(tmp_path
     ]
     for module, rows in ((figure, located), (events_figure, events)):
         with mock.patch.object(module, "save") as save:
-            module.draw(rows, tmp_path)  # type: ignore[operator]
+            module.draw(rows, tmp_path)
         looks: dict[str, set[Any]] = {}
         for axes in save.call_args.args[0].axes:
             lines = [line for line in axes.lines if not line.get_label().startswith("_")]
