@@ -169,9 +169,17 @@ def _voices(folder: Path, name: str, contains: tuple[str, ...], seed: int) -> Ha
 
 def _talkers(name: str, contains: tuple[str, ...], seed: int) -> Haystack:
     def load(sample_rate: int) -> list[NDArray[np.float32]]:
-        return [talker(number, seed, sample_rate) for number in range(N_TALKERS)]
+        return list(_synthetic_voices(seed, sample_rate))
 
     return _mixed(load, name, contains, seed, _fingerprint("talkers-1", seed, N_TALKERS))
+
+
+@functools.lru_cache(maxsize=2)  # a second to make; haystacks of one seed share them
+def _synthetic_voices(seed: int, sample_rate: int) -> tuple[NDArray[np.float32], ...]:
+    voices = tuple(talker(number, seed, sample_rate) for number in range(N_TALKERS))
+    for voice in voices:
+        voice.flags.writeable = False
+    return voices
 
 
 def _mixed(

@@ -101,6 +101,8 @@ class PositionConv(nn.Module):
         self.weight_v = nn.Parameter(torch.empty(width, width // config.conv_groups, kernel))
         self.bias = nn.Parameter(torch.zeros(width))
         nn.init.normal_(self.weight_v, std=(4 / (kernel * width)) ** 0.5)
+        if self.weight_v.is_meta:  # torch would import its compiler for the norm, which takes 4 s
+            return
         with torch.no_grad():
             self.weight_g.copy_(self._norm())
 

@@ -123,7 +123,10 @@ def join_windows(x: Tensor, height: int, width: int) -> Tensor:
 
 def position_index(window: int) -> Tensor:
     """Compute the row of the bias table for a query and a key, (dy + w - 1)(2w - 1) + dx + w - 1: (N, N) int64."""
-    y, x = torch.meshgrid(torch.arange(window), torch.arange(window), indexing="ij")
+    place = torch.arange(
+        window, device="cpu"
+    )  # on the meta device torch would import its compiler, 4 s
+    y, x = torch.meshgrid(place, place, indexing="ij")
     dy = y.flatten()[:, None] - y.flatten()
     dx = x.flatten()[:, None] - x.flatten()
     return (dy + window - 1) * (2 * window - 1) + dx + window - 1
@@ -140,7 +143,7 @@ def shift_mask(resolution: int, window: int, shift: int) -> Tensor:
     Returns:
         (windows, N, N) float32.
     """
-    place = torch.arange(resolution)
+    place = torch.arange(resolution, device="cpu")  # as above
     region = (place >= resolution - window).long() + (place >= resolution - shift).long()
     regions = (3 * region[:, None] + region).view(1, resolution, resolution, 1)
     tokens = split_windows(regions, window)[0, ..., 0]

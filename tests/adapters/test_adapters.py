@@ -1,5 +1,6 @@
 """Adapters: the official logits from the official key layouts, and the refusal of everything else."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor
 import niah
 from niah.adapters.dass import Dass
 from niah.adapters.importing import import_adapter
+from niah.adapters.loading import make_adapter
 from niah.adapters.network_adapter import NetworkAdapter
 from niah.adapters.protocol import Adapter
 from niah.adapters.wrappers.sliding_window import SlidingWindow, window_starts
@@ -21,17 +23,24 @@ from tests.helpers.goldens import load_golden
 
 DASS, AST = 1e-5, 5e-5
 GOLDENS = [
-    pytest.param("dass-small", "dass-small", DASS, marks=pytest.mark.slow),
+    ("dass-small", "dass-small", DASS),
     ("dass-small-strong", "dass-small", DASS),
-    pytest.param("dass-medium", "dass-medium", DASS, marks=pytest.mark.slow),
+    ("dass-medium", "dass-medium", DASS),
     ("dass-medium-strong", "dass-medium", DASS),
     ("ast", "ast", AST),
-    pytest.param("ast-interp", "ast-interp", AST, marks=pytest.mark.slow),
+    ("ast-interp", "ast-interp", AST),
     ("ast-sine", "ast-sin-base", AST),
 ]
+QUICK = "dass-small-strong"  # the others are whole networks too: `.ci/run` has a line for all official logits
 
 
-@pytest.mark.parametrize(("golden", "model", "tolerance"), GOLDENS)
+@pytest.mark.parametrize(
+    ("golden", "model", "tolerance"),
+    [
+        pytest.param(*row, marks=[] if row[0] == QUICK else pytest.mark.slow, id=row[0])
+        for row in GOLDENS
+    ],
+)
 def test_logits_are_the_official_ones(
     tmp_path: Path, golden: str, model: str, tolerance: float
 ) -> None:
@@ -44,6 +53,16 @@ def test_logits_are_the_official_ones(
         found = adapter.logits(features).numpy()
         assert found.dtype == np.float32
         assert np.abs(found - expected).max() <= tolerance
+
+
+def test_no_outline_imports_torchs_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch does for some operations on the meta device, and it takes seconds."""
+    monkeypatch.setitem(sys.modules, "torch._dynamo", None)  # an import fails
+    for card in {card.adapter: card for card in model_cards()}.values():
+        adapter = make_adapter(card)
+        assert adapter.name == card.name
+        if isinstance(adapter, NetworkAdapter):
+            assert adapter.parameters == card.parameters, card.name
 
 
 @pytest.mark.parametrize("backend", ["reference", "chunked"])
