@@ -10,6 +10,7 @@ RUN_ENV := $(VENV)/.stamp-run
 DEV_ENV := $(VENV)/.stamp-dev
 BENCHMARKS := results/benchmarks
 JOBS ?= 2 # tests side by side, one thread each
+unexport PYTHONDONTWRITEBYTECODE # some containers set it: every process, of which tests start many, would compile anew
 
 # The first uv that answers: on the path, as a module of python3, or our own copy in .uv/.
 # (A pyenv shim can be on the path and yet refuse to work, so each one is asked.)

@@ -41,6 +41,10 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NIAH_CACHE", str(folder))
         patch.setenv("NIAH_FIGURES", "png")  # SVG and PDF have tests of their own
+        # no test cuts the power: writes need not wait for the disk (tests/system/test_atomic.py has their order)
+        patch.setattr(os, "fsync", lambda _: None)
+        # nor compares sharded tensors, for which `assert_close` would import sympy and more in each process: 4 s
+        patch.setattr("torch.testing._comparison._HAS_DTENSOR", False, raising=False)
         yield folder
 
 

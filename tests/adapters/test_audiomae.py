@@ -41,6 +41,7 @@ def model(golden: Golden, tmp_path_factory: pytest.TempPathFactory) -> NetworkAd
     return official("audiomae-base", tmp_path_factory.mktemp("audiomae"), content)
 
 
+@pytest.mark.slow  # a whole ViT-B; `.ci/run` has a line for all official logits
 def test_logits_are_the_official_ones(golden: Golden, model: NetworkAdapter) -> None:
     for features, expected in golden.cases():
         found = model.logits(features).numpy()
@@ -48,10 +49,9 @@ def test_logits_are_the_official_ones(golden: Golden, model: NetworkAdapter) -> 
         assert np.abs(found - expected).max() <= TOLERANCE
 
 
-@pytest.mark.parametrize(
-    "frames", [512, *(pytest.param(n, marks=pytest.mark.slow) for n in (2048, 5008))]
-)
-def test_other_lengths_follow_timms_rule(
+@pytest.mark.slow  # a whole ViT-B; `.ci/run` has a line for all official logits
+@pytest.mark.parametrize("frames", [512, 2048, 5008])
+def test_logits_of_other_lengths_are_the_official_ones_by_timms_rule(
     golden: Golden, model: NetworkAdapter, frames: int
 ) -> None:
     expected = golden.arrays[f"timm_dynamic_{frames}"]

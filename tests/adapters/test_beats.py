@@ -77,6 +77,7 @@ def features_of(frames: int, batch: int = 2, seed: int = 0) -> Tensor:
     return torch.randn(batch, frames, 128, generator=torch.Generator().manual_seed(seed))
 
 
+@pytest.mark.slow  # a whole ViT-B; `.ci/run` has a line for all official logits
 def test_logits_are_the_official_ones_in_audiosets_order(tmp_path: Path) -> None:
     golden = load_golden("beats-iter3")
     ids = vocabulary("audioset-527").ids

@@ -12,7 +12,7 @@ from niah.adapters.loading import make_adapter
 from niah.cards import find_model
 from niah.errors import NiahError
 from tests.adapters.test_contract import FAMILIES, features_of
-from tests.helpers.goldens import load_golden
+from tests.helpers.goldens import golden_document, load_golden
 from tests.helpers.small_card import small_card
 
 SMALL = FAMILIES["dasheng"]
@@ -46,7 +46,7 @@ def test_logits_are_the_official_ones(tmp_path: Path) -> None:
 def test_the_card_counts_the_official_parameters() -> None:
     card = find_model("dasheng-base")[0]
     adapter = make_adapter(card)
-    official = load_golden("dasheng").document["trainable_params"]["base"]
+    official = golden_document("dasheng")["trainable_params"]["base"]
     assert adapter.parameters == card.parameters == official
     assert (adapter.sample_rate, adapter.frontend.needle_frames) == (16000, 1001)
     assert find_model("dasheng_base")[0] == card

@@ -17,7 +17,7 @@ from niah.errors import NiahError
 from niah.frontends.kaldi import EAT
 from niah.networks.eat import Eat as Network
 from niah.networks.eat import sinusoid_2d
-from tests.helpers.goldens import Golden, filled, load_golden
+from tests.helpers.goldens import Golden, filled, golden_document, load_golden
 from tests.helpers.tiny_vit import WIDTH, official, random_features, tiny
 
 TOLERANCE = 1e-4
@@ -39,6 +39,7 @@ def hub_model(golden: Golden, tmp_path_factory: pytest.TempPathFactory) -> Netwo
     return official("sslam", tmp_path_factory.mktemp("eat"), state)
 
 
+@pytest.mark.slow  # a whole ViT-B; `.ci/run` has a line for all official logits
 def test_logits_are_the_official_ones_from_fairseqs_layout(golden: Golden, tmp_path: Path) -> None:
     model = official("eat-base-e10", tmp_path, {"cfg": {"task": {}}, "model": golden.state})
     for features, expected in golden.cases():
@@ -47,7 +48,8 @@ def test_logits_are_the_official_ones_from_fairseqs_layout(golden: Golden, tmp_p
         assert np.abs(found - expected).max() <= TOLERANCE
 
 
-@pytest.mark.parametrize("frames", [512, 1024, pytest.param(3008, marks=pytest.mark.slow)])
+@pytest.mark.slow  # a whole ViT-B; `.ci/run` has a line for all official logits
+@pytest.mark.parametrize("frames", [512, 1024, 3008])
 def test_logits_are_the_official_ones_from_the_hubs_layout(
     golden: Golden, hub_model: NetworkAdapter, frames: int
 ) -> None:
@@ -56,9 +58,9 @@ def test_logits_are_the_official_ones_from_the_hubs_layout(
     assert np.abs(found - expected).max() <= TOLERANCE
 
 
-def test_positions_are_the_released_table(golden: Golden) -> None:
+def test_positions_are_the_released_table() -> None:
     found = float(sinusoid_2d(STORED, 8, 768).double().sum())
-    assert found == pytest.approx(golden.document["positions"]["sum"], abs=0.05)
+    assert found == pytest.approx(golden_document("eat-base")["positions"]["sum"], abs=0.05)
 
 
 def test_positions_by_their_formula() -> None:

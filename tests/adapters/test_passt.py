@@ -28,6 +28,7 @@ TOLERANCE = 1e-4
 MODEL = "passt:Passt"
 
 
+@pytest.mark.slow  # a whole ViT-B; `.ci/run` has a line for all official logits
 def test_logits_are_the_official_ones(tmp_path: Path) -> None:
     golden = load_golden("passt-s")
     assert {"head_dist.weight", "head_dist.bias"} < set(golden.state)

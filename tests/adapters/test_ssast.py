@@ -38,12 +38,10 @@ def card(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow  # a whole ViT-B; `.ci/run` has a line for all official logits
 @pytest.mark.parametrize(
     ("model", "key"),
-    [
-        ("ssast-base-s10", "logits_1024_ft_avgtok_s10"),
-        pytest.param("ssast-base", "logits_1024", marks=pytest.mark.slow),
-    ],
+    [("ssast-base-s10", "logits_1024_ft_avgtok_s10"), ("ssast-base", "logits_1024")],
 )
 def test_logits_are_the_official_ones(tmp_path: Path, model: str, key: str) -> None:
     official = load_golden("ssast-base")

@@ -43,10 +43,10 @@ class Golden:
 
 def load_golden(name: str) -> Golden:
     """Read a golden of tests/golden and make its weights."""
-    document = _document(name)
+    document = golden_document(name)
     source = document["state"] if isinstance(document["state"], str) else name
     state = dict(_state(source))
-    document["state"] = _document(source)["state"]
+    document["state"] = golden_document(source)["state"]
     for ending, gain in document.get("gains", {}).items():  # so that deep layers hear the input
         state |= {key: gain * value for key, value in state.items() if key.endswith(ending)}
     if name.endswith("-strong"):
@@ -63,14 +63,15 @@ def filled(shapes: dict[str, list[int]]) -> dict[str, Tensor]:
     return {key: torch.from_numpy(rule.weights(key, shape)) for key, shape in shapes.items()}
 
 
-def _document(name: str) -> dict[str, Any]:
+def golden_document(name: str) -> dict[str, Any]:
+    """Return what the golden's JSON file says: keys and shapes, cases, parameters."""
     document: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text())
     return document
 
 
 @lru_cache(maxsize=1)  # goldens of one network come one after another
 def _state(name: str) -> dict[str, Tensor]:
-    document = _document(name)
+    document = golden_document(name)
     tied = document.get("tied", {})  # alias -> the key whose values it shares
     kept = document.get("kept", ())
     return {

@@ -37,6 +37,26 @@ def test_a_file_is_replaced_whole_and_nothing_is_left(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
 
+def test_a_file_is_on_the_disk_before_it_has_its_name_and_its_name_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+    replace = Path.replace
+
+    def sync(descriptor: int) -> None:
+        steps.append("sync folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "sync file")
+
+    def rename(source: Path, target: Path) -> Path:
+        assert source.read_bytes() == b"new"  # nothing is left in the stream's buffer
+        steps.append("rename")
+        return replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(Path, "replace", rename)
+    write(tmp_path / "a.txt")
+    assert steps == ["sync file", "rename", "sync folder"]
+
+
 def test_an_error_in_the_block_keeps_the_old_file(tmp_path: Path) -> None:
     file = tmp_path / "a.txt"
     file.write_bytes(b"old")
