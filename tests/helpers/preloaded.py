@@ -128,7 +128,7 @@ def serve() -> None:
     import torch
 
     torch.set_num_threads(1)
-    os.fsync = lambda _: None  # as in tests/conftest.py
+    setattr(os, "fsync", lambda _: None)  # noqa: B010  # as in tests/conftest.py
     numba.njit()(_nothing)()  # the compiler's own set-up, once
     gc.collect()
     if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
