@@ -38,7 +38,9 @@ from niah.errors import NiahError
 from niah.system.plurals import plural
 
 if TYPE_CHECKING:
-    pass
+    import pandas as pd
+
+    from niah.sweep.options import RunOptions
 
 
 MODELS = "Models"
@@ -290,6 +292,8 @@ def run(
 
         options = merged(context, read_config(config, note), options)
     parts = options_of(options)
+    if not (dry_run or shard or cluster or len(parts) > 1) and _has_ended(parts[0]):
+        return
     share = Share.parse(shard, 60 * slice_minutes)
     spec = cluster_spec(cluster, cluster_options, share)
     for absent in without_weights(options):
@@ -314,10 +318,28 @@ def run(
             f"tables and figures, or `niah report {parts[0].out}`"
         )
         return
-    show_report(parts[0].out, unless_made=True)
-    failed = int((results[-1].cells["status"] == "error").sum())
-    if failed:
+    _show(parts[0].out, results[-1].cells)
+
+
+def _show(out: Path, cells: "pd.DataFrame") -> None:
+    """Report on a run that has ended; a failed cell is its exit status."""
+    show_report(out, unless_made=True)
+    if failed := int((cells["status"] == "error").sum()):
         fail(f"{plural(failed, 'cell')} failed, see the notes above and cells.csv", status=1)
+
+
+def _has_ended(options: "RunOptions") -> bool:
+    """Report on a run that has nothing left to do; return whether it is one."""
+    from niah.records.run_directory import RunDirectory
+    from niah.sweep.finished import ended
+
+    known = ended(options)
+    if known is None:
+        return False
+    for text in known.notes:
+        note(text)
+    _show(options.out, RunDirectory(options.out).cells())
+    return True
 
 
 def _refuse_empty(context: typer.Context, typed: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ from niah.records.run_parts import refuse_foreign
 from niah.records.summarise import summarise
 from niah.records.workers import ENDED, list_workers
 from niah.scenes.own import OwnRecordings
+from niah.sweep import finished
 from niah.sweep.evaluator import ModelEvaluator
 from niah.sweep.models import ModelSpec
 from niah.sweep.options import RunOptions
@@ -95,7 +96,8 @@ def run_sweep(
         directory.me.report(shard=str(share), device=str(setup.device))
         stopped = False
         try:
-            _Sweep(setup, directory, note, share).all_cells()
+            state = _Sweep(setup, directory, note, share)
+            state.all_cells()
         except Terminated:
             stopped = True
             raise
@@ -105,6 +107,8 @@ def run_sweep(
             if not stopped and not (share.is_shard and working):
                 for text in summarise(directory):
                     note(text)
+        if not share.is_shard:
+            finished.remember(options, directory, state.keys, setup.notes)
         return SweepResult(directory.cells(), working if share.is_shard else ())
 
 
@@ -190,6 +194,11 @@ class _Sweep:
     _scored: dict[str, float] = field(
         default_factory=lambda: {"scored_clips": 0, "scored_audio_s": 0.0, "open_audio_s": 0.0}
     )
+
+    @property
+    def keys(self) -> set[str]:
+        """Keys of the cells that were looked at."""
+        return set().union(*self._keys.values())
 
     def all_cells(self) -> None:
         """Score the process's own cells, then help or wait."""

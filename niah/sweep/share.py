@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Self, TypeVar
 
 from niah.errors import NiahError
-from niah.sweep.work import SLICE_S
 
+SLICE_S = 600.0  # of work: what a process that is killed loses at most
 Item = TypeVar("Item")
 MOST_SHARDS = 100_000
 

@@ -22,8 +22,7 @@ from niah.records.run_directory import RunDirectory
 from niah.records.schema import Row
 from niah.sweep.evaluator import ModelEvaluator
 from niah.sweep.plan import Cell
-
-SLICE_S = 600.0  # of work: what a process that is killed loses at most
+from niah.sweep.share import SLICE_S
 
 Advance = Callable[[int], None]
 

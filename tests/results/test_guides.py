@@ -14,7 +14,7 @@ from niah.records.claims import MOST_DEATHS
 from niah.records.workers import HEARTBEAT_S, STALE_S
 from niah.scenes.own import SLOT_S
 from niah.sweep.inference import LARGE_SHARE
-from niah.sweep.work import SLICE_S
+from niah.sweep.share import SLICE_S
 from niah.training.data.shard_clips import _LEAST_USED as LEAST_USED
 from niah.training.data.usable_clips import LARGEST_EXCLUDED_SHARE
 from tests.conftest import REPOSITORY

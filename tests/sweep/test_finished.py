@@ -1,0 +1,66 @@
+"""A run that has nothing left to do is noticed without its models; one that has anything left is not."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from niah.records.run_directory import RunDirectory
+from niah.sweep.finished import ended
+from niah.sweep.loop import run_sweep
+from niah.sweep.options import RunOptions
+
+
+@pytest.fixture
+def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunOptions:
+    monkeypatch.setenv("NIAH_CACHE", str(tmp_path / "cache"))
+    options = RunOptions(
+        models=("dass-nano",), limit=2, haystacks=("zero",), lengths_s=(10.0,), out=tmp_path / "run"
+    )
+    run_sweep(options)
+    return options
+
+
+def test_only_a_whole_run_of_the_same_options_has_ended(
+    options: RunOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known, run = ended(options), options.out
+    assert known is not None
+    assert set(known.cells) == RunDirectory(run).completed()
+    for changed in (
+        replace(options, lengths_s=(10.0, 20.0)),
+        replace(options, limit=3),
+        replace(options, checkpoint="random"),
+        replace(options, needles="clips.csv"),
+        replace(options, models=("./dass-nano.toml",)),
+        replace(options, out=tmp_path / "another"),
+    ):
+        assert ended(changed) is None
+    copied = tmp_path / "moved"
+    run.rename(copied)
+    assert ended(replace(options, out=copied)) == known
+    (scores,) = (copied / "scores").iterdir()
+    content = scores.read_bytes()
+    scores.write_bytes(content[:-1])
+    assert ended(replace(options, out=copied)) is None
+    scores.write_bytes(content)
+    assert ended(replace(options, out=copied)) == known
+    (row,) = (copied / "cells").iterdir()
+    row.write_text(row.read_text().replace("dass-nano", "dass-mano"))
+    assert ended(replace(options, out=copied)) is None
+    monkeypatch.setattr("niah.sweep.finished._PACKAGE", tmp_path / "cache")  # other code
+    assert ended(replace(options, out=copied)) is None
+
+
+@pytest.mark.slow
+def test_a_finished_run_loads_neither_torch_nor_numba(options: RunOptions) -> None:
+    text = (
+        "import sys\nfrom niah.cli import app\n"
+        f"app(['run', '--model', 'dass-nano', '--limit', '2', '--haystack', 'zero', '--lengths', '10', "
+        f"'--out', {str(options.out)!r}], standalone_mode=False)\n"
+        "assert 'torch' not in sys.modules and 'numba' not in sys.modules"
+    )
+    for _ in range(2):  # the first makes the report
+        subprocess.run([sys.executable, "-c", text], check=True, capture_output=True)
