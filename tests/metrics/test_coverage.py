@@ -1,154 +1,138 @@
-"""Intervals hold the truth as often as they say: simulated worlds whose truth is known.
+"""Intervals hold the truth as often as docs/intervals.md and results/coverage say: simulated worlds.
 
-The truth is the expected score on a list of so many clips, from thousands of lists of their own. Further lists each get
-the intervals that are printed; 95 % of them should hold it, and 93 to 97 % must, where docs/intervals.md does not name
-the world as one where they are wider. The measured shares are the page's: `python -m tests.metrics.test_coverage`
-prints them again.
+95 % of the lists of a world should get an interval that holds its truth, and 93 to 97 % must, where the page does not
+name the world as one where intervals are wider. `scripts/interval_coverage.py` measures; the slow tests repeat it.
 """
 
 import re
-import sys
-from collections.abc import Iterator
-from pathlib import Path
+from functools import cache
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from niah.metrics import resampling
-from niah.metrics.average_precision import (
-    Float64,
-    Scores,
-    Targets,
-    average_precision,
-    chance_mAP,
-    mean_average_precision,
-)
-from niah.metrics.drop import drop, drop_interval, intervals
-from niah.metrics.effective_length import effective_length
+from niah.metrics.average_precision import average_precision, mean_average_precision
 from niah.metrics.proportion import proportion_interval
-from niah.metrics.resampling import Resampled, paired, resample
-from tests.metrics.worlds import WORLDS, Sample, some_labels, unheard
+from tests.conftest import REPOSITORY
+from tests.metrics.coverage import (
+    DRAWS,
+    EQUAL,
+    FADING_LISTS,
+    FURTHER,
+    QUANTITIES,
+    TABLES,
+    held,
+    held_effective_length,
+    lists_of,
+    mAP,
+    perfect_lists,
+    serial,
+    significant,
+)
+from tests.metrics.worlds import WORLDS
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "intervals.md"
-QUANTITIES = ("mAP", "mAP at 10 s", "drop", "adjusted", "difference of mAP", "difference of shares")
+TOP = ("near the top", "at the top")
 HIGH_ALONE = (  # a 10 s score above 0.92
     *("one label, 80 x 10", "one label, 80 x 10, even", "one label, 400 x 50"),
     *("15 % unheard, 80 x 20", "15 % unheard, 200 x 20", "15 % unheard, 1000 x 50"),
 )
-FRESH = 50_000_000  # first seed of lists that were drawn after the constants had been chosen
-TABLES = {"### Lists of the choice": 0, "### Fresh lists": FRESH}
-SMALL, LARGE = 10_000, 100_000  # clips x classes from which fewer lists must do
-DRAWS = 400
-Bounds = tuple[float, float]
 
 
-def lists_of(name: str, first: int = 0) -> tuple[int, int]:
-    """How many lists of a world are given intervals, and how many tell the truth."""
-    clips, classes = map(int, re.findall(r"\d+ x \d+", name)[0].split(" x "))
-    if clips * classes < SMALL:
-        return 1200, 3000
-    return (500, 1500) if clips * classes < LARGE else (500 if first else 250, 600)
+@cache
+def measured(name: str) -> pd.DataFrame:
+    return pd.read_csv(REPOSITORY / "results" / "coverage" / f"{name}.csv")
 
 
-def mAP(targets: Targets, scores: Scores) -> float:  # noqa: N802
-    """mAP of scores without ties, all classes at once."""
-    has = targets.any(axis=0)
-    order = np.argsort(-scores[:, has], axis=0)
-    hits = np.take_along_axis(targets[:, has], order, axis=0)
-    found = np.cumsum(hits, axis=0)
-    precision = found / np.arange(1, len(targets) + 1)[:, None]
-    return float(((precision * hits).sum(axis=0) / found[-1]).mean())
+@cache
+def page() -> str:
+    return (REPOSITORY / "docs" / "intervals.md").read_text("utf-8")
 
 
-def scores_of(sample: Sample) -> tuple[Scores, Scores, Scores, Scores]:
-    return sample.scene, sample.alone, sample.other_scene, sample.other_alone
+def records(name: str) -> list[Any]:
+    return list(measured(name).itertuples())
 
 
-def quantities(sample: Sample) -> Float64:
-    """Every quantity of `QUANTITIES` on one list."""
-    m, b, n, a = (mAP(sample.targets, each) for each in scores_of(sample))
-    c = chance_mAP(sample.targets)
-    return np.array([m, b, 1 - m / b, (m - c) / (b - c), m - n, m / b - n / a])
+def rates_of(table: str, world: str) -> dict[str, float]:
+    """The measured coverage of each quantity."""
+    every = measured("intervals")
+    rows = every[(every["lists"] == table) & (every["world"] == world)]
+    return dict(zip(rows["quantity"], rows["rate"], strict=True))
 
 
-def bounds(sample: Sample, seed: int) -> Iterator[Bounds]:
-    """The printed interval of every quantity of one list."""
-    sets = list(scores_of(sample))
-    own, base, other, other_base = resample(
-        sample.targets, sets, draws=DRAWS, seed=seed, groups=sample.groups
-    )
-    cell = intervals(own, base, chance_mAP(sample.targets))
-    yield cell.mAP_lo, cell.mAP_hi
-    yield base.unit_interval()
-    yield cell.drop_lo, cell.drop_hi
-    yield cell.adjusted_lo, cell.adjusted_hi
-    yield paired(lambda m, n: m - n, own, other).interval()
-    shares = [paired(lambda m, b: m / b, *pair) for pair in ((own, base), (other, other_base))]
-    yield paired(lambda s, t: s - t, *shares).interval()
+def rate(simulation: str) -> float:
+    every = measured("rates")
+    return float(every.loc[every["simulation"] == simulation, "rate"].item())
 
 
-def coverage(name: str, first: int = 0) -> Float64:
-    """Share of lists whose interval holds the truth, of every quantity; lists from seed `first` on."""
-    world, (lists, of_truth) = WORLDS[name], lists_of(name, first)
-    others = range(first + 10**6, first + 10**6 + of_truth)
-    truth = np.mean([quantities(world(seed)) for seed in others], axis=0)
-    held = np.zeros(len(QUANTITIES))
-    for seed in range(first, first + lists):
-        low, high = np.array(list(bounds(world(seed), seed))).T
-        held += (low <= truth) & (truth <= high)
-    return np.asarray(held / lists)
+def is_wide(world: str, quantity: str) -> bool:
+    """Whether the page says that intervals are wider than they need be."""
+    return world.startswith(TOP) or (quantity == "mAP at 10 s" and world in HIGH_ALONE)
 
 
-def stated(heading: str) -> dict[str, list[float]]:
-    """The shares that a table of docs/intervals.md states, by world."""
-    part = PAGE.read_text().partition(f"\n{heading}\n")[2].partition("\n### ")[0]
+def test_every_rate_has_its_count_and_its_exact_interval() -> None:
+    for row in [*records("intervals"), *records("rates")]:
+        assert row.rate == pytest.approx(row.count / row.of, abs=6e-5)
+        assert (row.lo, row.hi) == pytest.approx(proportion_interval(row.count, row.of), abs=6e-5)
+
+
+def test_no_world_is_below_93_and_none_above_97_but_for_those_near_the_top() -> None:
+    """By more than the simulation's error: every rate's interval reaches into 93 to 97 %."""
+    expected = [(each, world, lists_of(world)[0]) for each in TABLES for world in WORLDS]
+    expected += [("further lists", world, lists) for world, (_, lists) in FURTHER.items()]
+    assert [(row.lists, row.world, row.of, row.quantity) for row in records("intervals")] == [
+        (*place, quantity) for place in expected for quantity in QUANTITIES
+    ]
+    for row in records("intervals"):
+        assert row.hi >= 0.93, row
+        assert is_wide(row.world, row.quantity) or row.lo <= 0.97, row
+    for world, quantity, rate, lists in all_lists():
+        low, _ = proportion_interval(round(rate * lists), lists)
+        assert rate >= 0.93, (world, quantity)
+        assert is_wide(world, quantity) or low <= 0.97, (world, quantity)
+
+
+def all_lists() -> list[tuple[str, str, float, int]]:
+    """World, quantity, rate and number of all its lists together."""
+    sums = measured("intervals").groupby(["world", "quantity"])[["count", "of"]].sum()
+    rows: list[Any] = list(sums.itertuples())
+    return [(*row.Index, row[1] / row.of, row.of) for row in rows]
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_the_page_shows_what_was_measured(table: str) -> None:
+    part = page().partition(f"\n### {table.capitalize()}\n")[2].partition("\n### ")[0]
     rows = re.findall(r"^\| ([^|]+ x [^|]+) \|((?: 1?\.\d{3} \|)+)$", part, re.M)
-    return {name: [float(x) for x in re.findall(r"1?\.\d{3}", cells)] for name, cells in rows}
-
-
-@pytest.fixture(autouse=True)
-def compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The compiled kernel, which is faster for thousands of lists and equal to the plain one."""
-    monkeypatch.setattr(resampling, "COMPILE_ABOVE", 10**6)
-
-
-@pytest.mark.parametrize("heading", TABLES)
-def test_the_page_has_every_world_within_93_to_97_but_for_those_near_the_top(heading: str) -> None:
-    """What is outside by two standard errors is wider than 95 %, never narrower, and of a score near 1."""
-    rows = stated(heading)
-    assert list(rows) == list(WORLDS)
-    for name, shares in rows.items():
-        assert len(shares) == len(QUANTITIES)
-        error = 2 * (0.95 * 0.05 / lists_of(name, TABLES[heading])[0]) ** 0.5
-        assert min(shares) >= 0.93 - error, name
-        if not name.startswith(("near the top", "at the top")):
-            if name in HIGH_ALONE:
-                shares.pop(QUANTITIES.index("mAP at 10 s"))
-            assert max(shares) <= 0.97 + error, name
+    assert [name for name, _ in rows] == list(WORLDS)
+    for name, cells in rows:
+        shown = [float(each) for each in re.findall(r"1?\.\d{3}", cells)]
+        assert shown == pytest.approx([*rates_of(table, name).values()], abs=5.1e-4)
 
 
 def test_the_page_says_how_many_lists_there_are_and_how_often_they_miss() -> None:
-    page = " ".join(PAGE.read_text("utf-8").split())
-    lists = [lists_of(name)[0] for name in ("80 x 20", "1000 x 20", "1000 x 200")]
-    said = "{} lists a world, {} where lists are large ({} of the largest in the first table), {} draws"
-    assert said.format(*lists, DRAWS) in page
-    errors = " or ".join(", ".join(f"{(0.0475 / n) ** 0.5:.3f}" for n in lists).rsplit(", ", 1))
-    assert f"The standard error of a share is {errors}" in page
-    drop = stated("### Fresh lists")["near the top, 80 x 10, .9995"][QUANTITIES.index("drop")]
-    assert f"the drop misses {100 * (1 - drop):.1f} %" in page
-    assert f"every true rate above {100 * proportion_interval(30, 30)[0]:.1f} %" in page
-
-
-@pytest.mark.slow
-def test_perfect_lists_near_the_top_are_as_many_as_the_page_says() -> None:
-    world = WORLDS["near the top, 80 x 10, .9995"]
-    samples = map(world, range(FRESH, FRESH + 1200))
-    perfect = np.mean([mAP(each.targets, each.alone) == 1.0 for each in samples])
-    page = " ".join(PAGE.read_text("utf-8").split())
-    assert f"{100 * perfect:.0f} % of the 10 s lists are perfect" in page
-    weak = [WORLDS["one label, 80 x 10, weak"](seed) for seed in range(300)]
-    mean = np.mean([mAP(each.targets, each.alone) for each in weak])
-    assert mean == pytest.approx(0.67, abs=0.01)
+    text = " ".join(page().split())
+    few, many = lists_of("80 x 20")[0], lists_of("1000 x 20")[0]
+    assert f"{few} lists a world, {many} where lists are large, {DRAWS} draws a list" in text
+    errors = " or ".join(f"{(0.0475 / n) ** 0.5:.3f}" for n in (few, many))
+    assert f"The standard error of a share is {errors}" in text
+    plain = [row for row in records("intervals") if not is_wide(row.world, row.quantity)]
+    fresh = [row for row in plain if row.lists == "fresh lists"]
+    among = sum(row.of for row in fresh)
+    assert (
+        f"of the other {among:,} intervals of fresh lists, "
+        f"{100 * sum(row.count for row in fresh) / among:.1f} % contain the truth" in text
+    )
+    world, quantity, lowest, lists = min(all_lists(), key=lambda each: each[2])
+    low, high = (100 * bound for bound in proportion_interval(round(lowest * lists), lists))
+    assert f"The lowest is {quantity} in *{world}*, {100 * lowest:.1f} %" in text
+    assert f"[{low:.1f}, {high:.1f}] of {lists:,} lists" in text
+    top = "near the top, 80 x 10, .9995"
+    assert f"the drop misses {100 * (1 - rates_of('fresh lists', top)['drop']):.1f} %" in text
+    assert f"{100 * rate(top):.0f} % of the 10 s lists are perfect" in text
+    assert f"every true rate above {100 * proportion_interval(30, 30)[0]:.1f} %" in text
+    assert f"L50 between measured lengths: {100 * rate('L50 of a model that fades'):.1f} %" in text
+    false = [100 * rate(f"two equal systems, {name}") for name in EQUAL]
+    assert f"in {false[0]:.1f} % of comparisons, {false[1]:.1f} % if each misses clips" in text
 
 
 def test_ranks_of_all_classes_at_once_are_average_precision() -> None:
@@ -157,86 +141,58 @@ def test_ranks_of_all_classes_at_once_are_average_precision() -> None:
     assert mAP(sample.targets, sample.scene) == pytest.approx(expected)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", WORLDS)
-@pytest.mark.parametrize("heading", TABLES)
-def test_intervals_hold_the_truth_as_often_as_the_page_says(heading: str, name: str) -> None:
-    measured = coverage(name, TABLES[heading])
-    print(name, measured.round(3))
-    np.testing.assert_allclose(measured, stated(heading)[name], atol=0.005)
+@pytest.fixture
+def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    serial(monkeypatch.setattr)
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("cheap")
+@pytest.mark.parametrize("world", WORLDS)
+@pytest.mark.parametrize("table", TABLES)
+def test_intervals_hold_the_truth_as_often_as_measured(table: str, world: str) -> None:
+    repeat(table, world, TABLES[table], lists_of(world)[0])
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("cheap")
+@pytest.mark.parametrize("world", FURTHER)
+def test_further_lists_too(world: str) -> None:
+    repeat("further lists", world, *FURTHER[world])
+
+
+def repeat(table: str, world: str, first: int, lists: int) -> None:
+    rates = held(world, first, lists) / lists
+    print(table, world, rates.round(4))
+    np.testing.assert_allclose(rates, [*rates_of(table, world).values()], atol=0.005)
+
+
+@pytest.mark.slow
+def test_perfect_lists_near_the_top_are_as_many_as_measured() -> None:
+    assert perfect_lists() / 1200 == pytest.approx(rate("near the top, 80 x 10, .9995"), abs=0.005)
+    weak = [WORLDS["one label, 80 x 10, weak"](seed) for seed in range(300)]
+    mean = np.mean([mAP(each.targets, each.alone) for each in weak])
+    assert mean == pytest.approx(0.67, abs=0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("cheap")
 def test_effective_length_covers() -> None:
     """A model that fades over five lengths; the true L50 is that of the expected curve."""
-    lengths, gains = (10.0, 30.0, 100.0, 300.0, 1000.0), (4.0, 2.8, 1.9, 1.2, 0.7)
-
-    def fading(seed: int) -> tuple[Targets, list[Scores]]:
-        random = np.random.default_rng(seed)
-        targets = random.integers(10, size=(80, 1)) == np.arange(10)
-        harder = 0.7 * random.normal(size=(80, 1))
-        noise = random.normal(size=targets.shape)
-        fresh = random.normal(size=(5, *targets.shape))
-        return targets, [
-            targets * (gain + harder) + 0.7 * (noise + other)
-            for gain, other in zip(gains, fresh, strict=True)
-        ]
-
-    def curve(seed: int) -> Float64:
-        targets, sets = fading(seed)
-        maps = np.array([mAP(targets, each) for each in sets])
-        return np.asarray(maps / maps[0])
-
-    expected = np.mean([curve(seed) for seed in range(10**6, 10**6 + 3000)], axis=0)
-    true_length = effective_length(lengths, expected.tolist(), 0.5).at.length_s
-    held = 0
-    for seed in range(500):
-        targets, sets = fading(seed)
-        base, *longer = resample(targets, sets, draws=DRAWS, seed=seed)
-        falls = [drop(own, base) for own in (base, *longer)]
-        limits = [drop_interval(each) for each in falls]
-        band = [1 - high for _, high in limits], [1 - low for low, _ in limits]
-        found = effective_length(lengths, [1 - each.estimate for each in falls], 0.5, band)
-        assert found.low is not None
-        assert found.high is not None
-        reached = found.high.censored == ">=" or true_length <= found.high.length_s
-        held += found.low.length_s <= true_length and reached
-    print(f"L50, true {true_length:.0f} s: {held / 500:.3f}")
-    assert 0.93 <= held / 500 <= 0.97
-
-
-def differences(name: str, worse: float, lists: int) -> Iterator[Resampled]:
-    """The difference of two systems that are equally good but for `worse`, each with noise of its own."""
-    for seed in range(lists):
-        random = np.random.default_rng(seed + 10**7)
-        if name == "some labels":
-            sample = some_labels(100, (3.5, 2.0, 2.0 - worse))(seed)
-            one, other = sample.scene, sample.other_scene
-        else:  # each misses 15 % of the clips, most of them the same
-            sample = unheard(200, 20)(seed)
-            deaf = [random.random(200) < share for share in (0.1, 0.05, 0.05 + worse)]
-            one, other = (
-                sample.alone - 5.0 * sample.targets * (deaf[0] | each)[:, None] for each in deaf[1:]
-            )
-        yield paired(lambda a, b: a - b, *resample(sample.targets, [one, other], DRAWS, seed))
+    share = held_effective_length() / FADING_LISTS
+    print(f"L50: {share:.3f}")
+    assert 0.93 <= share <= 0.97
+    assert share == pytest.approx(rate("L50 of a model that fades"), abs=0.005)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["some labels", "unheard"])
+@pytest.mark.usefixtures("cheap")
+@pytest.mark.parametrize("name", EQUAL)
 def test_p_values_are_fair(name: str) -> None:
     """Two equally good models: 3 to 7 % of differences are below 0.05; of a true one, most are."""
-    size = {"some labels": 1.0, "unheard": 0.2}[name]
-    false = np.mean([each.p_value() < 0.05 for each in differences(name, 0.0, 1000)])
-    found = np.mean([each.p_value() < 0.05 for each in differences(name, size, 100)])
+    false = significant(name, differ=False, lists=1000) / 1000
+    found = significant(name, differ=True, lists=100) / 100
     print(f"{name}: p < 0.05 without a difference: {false:.3f}; with one: {found:.3f}")
     assert 0.03 <= false <= 0.07
     assert found > 0.9
-
-
-if __name__ == "__main__":
-    resampling.COMPILE_ABOVE = 10**6
-    for heading, first in TABLES.items():
-        print(heading)
-        for each in sys.argv[1:] or WORLDS:
-            shares = (f"{x:.3f}"[1:] if x < 1 else "1.000" for x in coverage(each, first))
-            print(f"| {each} | " + " | ".join(shares) + " |", flush=True)
+    assert false == pytest.approx(rate(f"two equal systems, {name}"), abs=0.005)
