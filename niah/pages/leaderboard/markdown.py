@@ -17,6 +17,7 @@ from niah.system.markdown_text import plain
 from niah.system.number_text import number_text
 from niah.system.plurals import plural
 from niah.tables.effective_lengths import effective_lengths, level_name
+from niah.tables.positions import MOVED, MOVED_NOTE, is_moved
 from niah.tables.table import CHANCE, Table
 
 
@@ -59,13 +60,21 @@ def table(board: Board) -> Table:
         for entry in in_order(entries, ranking)
     ]
     by_intervals = sum(ranking.n_by_intervals for ranking, _ in rankings)
-    notes = (by_intervals_note(by_intervals, sum(r.n_pairs for r, _ in rankings)),)
+    notes = moved_notes(board)
+    if by_intervals:
+        notes += (by_intervals_note(by_intervals, sum(r.n_pairs for r, _ in rankings)),)
     return Table(
         _caption(board, [ranking for ranking, _ in rankings]),
         header,
         (*rows, *_chance_row(board, len(longer), len(header), modes)),
-        notes if by_intervals else (),
+        notes,
     )
+
+
+def moved_notes(board: Board) -> tuple[str, ...]:
+    """Return the note on needles that the protocol moved to the scene's end, if there are any."""
+    points = (p for entry in board.entries for p in entry.line.by_length.values())
+    return (MOVED_NOTE,) if any(map(is_moved, points)) else ()
 
 
 def recall_at_alarms_table(board: Board) -> Table | None:
@@ -174,7 +183,8 @@ def _left(point: Point | None) -> str:
     parts = [f"{100 * point['relative']:.0f}"]
     parts += [number_text(100 * above[0], ".0f")] if above else []
     text = f"{_score(point)} ({' / '.join(parts)} %)"
-    return f"{text} at chance" if at_chance(point) else text
+    marks = [*(["at chance"] if at_chance(point) else []), *([MOVED] if is_moved(point) else [])]
+    return " ".join([text, *marks])
 
 
 def _speed(entry: Entry) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from niah.diagnosis.false_alarms.rows import RecallAtRate
 from niah.pages.leaderboard.boards import Board, Entry
-from niah.pages.leaderboard.markdown import by_intervals_note
+from niah.pages.leaderboard.markdown import by_intervals_note, moved_notes
 from niah.pages.leaderboard.provenance import hardware, sections
 from niah.pages.leaderboard.ranking import QUANTITIES, Ranker, Ranking, at_chance, common_length
 from niah.pages.leaderboard.submissions import Submission
@@ -57,7 +57,7 @@ def _board(board: Board) -> Json:
     systems = list(dict.fromkeys(entry.system for entry in board.entries))
     scenes, rankings = _scenes(board)
     by_intervals = sum(ranking.n_by_intervals for ranking in rankings)
-    notes = list(board.notes)
+    notes = [*board.notes, *moved_notes(board)]
     if by_intervals:
         notes.append(by_intervals_note(by_intervals, sum(r.n_pairs for r in rankings)))
     return {
