@@ -35,3 +35,18 @@ def test_the_page_states_the_level_of_real_clips(shared: Path) -> None:
         f"collections of single events lie at {np.median(levels_db(shared / 'data' / 'events_cc')):.1f} dB"
     )
     assert said.replace(" -", " −") in text
+
+
+def test_the_whole_clip_is_up_to_12_db_below_its_active_part(shared: Path) -> None:
+    """ESC-50's fold 4: 5 dB for one clip in ten; a washing machine none, a sneeze 8."""
+    folder = shared / "data" / "esc50"
+    with (folder / "manifest.csv").open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["fold"] == "4"]
+    clips = [audio.load(folder / row["path"], RATE).samples for row in rows]
+    above = np.array([20 * np.log10(active_rms(wave, RATE) / audio.rms(wave)) for wave in clips])
+    label = np.array([row["label"] for row in rows])
+    assert len(rows) == 400
+    assert above.max() == pytest.approx(12.2, abs=0.05)
+    assert np.percentile(above, 90) == pytest.approx(5.0, abs=0.05)
+    assert above[label == "washing_machine"].mean() == pytest.approx(0.0, abs=0.05)
+    assert above[label == "sneezing"].mean() == pytest.approx(8.2, abs=0.05)

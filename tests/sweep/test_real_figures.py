@@ -1,6 +1,7 @@
 """dass-nano on its own synthetic clips: figures computed by independent code (`make test-slow`)."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -49,3 +50,32 @@ def test_a_distractor_is_masked_in_cell_base_and_chance(tmp_path: Path) -> None:
     assert row["base_mAP"] == pytest.approx(0.864, abs=5e-4)
     assert row["relative"] == pytest.approx(0.857, abs=5e-4)
     assert row["chance_mAP"] == pytest.approx(0.182, abs=1e-3)
+
+
+def gaussian_at_0_db(folder: Path, **options: Any) -> dict[float, float]:
+    """mAP by length of dass-nano in Gaussian noise at 0 dB."""
+    niah.run(models=["dass-nano"], haystack="gaussian", snr=[0.0], out=folder / "run", **options)
+    cells = pd.read_csv(folder / "run" / "cells.csv")
+    noisy = cells[cells["haystack"] == "gaussian"]
+    return dict(zip(noisy["length_s"], noisy["mAP"], strict=True))
+
+
+@pytest.mark.parametrize(
+    ("protocol", "level", "at_30_s"),
+    [("dass-v1", "surround", 0.728), ("niah-v2.1", "surround", 0.757), ("niah-v2.1", "mix", 0.474)],
+)
+def test_noise_around_a_needle_masks_nothing_and_noise_under_it_does(
+    tmp_path: Path, protocol: str, level: str, at_30_s: float
+) -> None:
+    """60 clips, 0 dB: around the needle the 10 s score is .81; under it .45 at 10 s already, and no less at 30."""
+    scores = gaussian_at_0_db(tmp_path, protocol=protocol, level=level, lengths=[30], limit=60)
+    assert scores[30.0] == pytest.approx(at_30_s, abs=5e-4)
+    if level == "mix":
+        assert scores[10.0] == pytest.approx(0.453, abs=5e-4)
+
+
+def test_noisy_or_of_windows_keeps_its_map(tmp_path: Path) -> None:
+    """40 clips in 100 s: float16 sigmoids had .744."""
+    windows = {"window": 10, "hop": 5, "window_pool": "noisy-or"}
+    scores = gaussian_at_0_db(tmp_path, protocol="dass-v1", lengths=[100], limit=40, **windows)
+    assert scores[100.0] == pytest.approx(0.776, abs=5e-4)
