@@ -40,11 +40,9 @@ def fit(canvas: "Canvas", title: str) -> None:
     canvas.set_figheight(canvas.get_figheight() + more)
     draw_as_plain_text(canvas)  # also the texts of the new legend
     canvas.draw_without_rendering()
-    broken = [_wrap_labels(axes) for axes in canvas.axes]
-    if len(medium().formats) > 1:  # arranged once, not again for every format
-        if any(broken):
-            canvas.draw_without_rendering()
-        canvas.set_layout_engine("none")
+    if any([_wrap_labels(axes) for axes in canvas.axes]):
+        canvas.draw_without_rendering()
+    canvas.set_layout_engine("none")  # arranged once, not again for every format: most of the time of a figure
 
 
 def _refit_legend(canvas: "Canvas", legend: "Legend") -> float:

@@ -220,14 +220,16 @@ def _write(canvas: "Canvas", file: Path, kind: str) -> Path:
 
 def write_as(canvas: "Canvas", stream: IO[bytes], kind: str) -> None:
     """Write a figure whose texts fit (`niah.plots.layout.fit`) as "png", "svg" or "pdf"."""
-    if kind == "png":
-        canvas.savefig(stream, format=kind, metadata=_METADATA[kind])
-        return
     # it is arranged already; `savefig` would draw it twice
+    from matplotlib import rcParams
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.backends.backend_pdf import FigureCanvasPdf
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
-    writer: Any = {"pdf": FigureCanvasPdf, "svg": FigureCanvasSVG}[kind](canvas)
+    writers: Any = {"png": FigureCanvasAgg, "pdf": FigureCanvasPdf, "svg": FigureCanvasSVG}
+    writer = writers[kind](canvas)
+    if kind == "png" and rcParams["savefig.dpi"] != "figure":
+        canvas.set_dpi(rcParams["savefig.dpi"])
     getattr(writer, f"print_{kind}")(stream, metadata=_METADATA[kind])
 
 
