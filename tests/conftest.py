@@ -1,14 +1,19 @@
-"""Fixtures of all tests: a cache of their own, the developers' material beside the checkout, a browser."""
+"""Fixtures of all tests: a cache of their own, the command, the developers' material beside the checkout, a browser."""
 
+import functools
 import gc
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+import typer.main
 
+from niah.cli import main
 from tests.helpers.browser import Browser, find_browser
+from tests.helpers.command_line import Answer, Niah
 from tests.helpers.needed import missing
 from tests.helpers.preloaded import Preloaded
 from tests.helpers.skips import pytest_sessionfinish, pytest_terminal_summary
@@ -45,6 +50,8 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setattr(os, "fsync", lambda _: None)
         # nor compares sharded tensors, for which `assert_close` would import sympy and more in each process: 4 s
         patch.setattr("torch.testing._comparison._HAS_DTENSOR", False, raising=False)
+        # hundreds of tests call `niah.cli.main`: its tree of commands is made once
+        patch.setattr(typer.main, "get_command", functools.cache(typer.main.get_command))
         yield folder
 
 
@@ -56,6 +63,22 @@ def preloaded(cache: Path) -> Iterator[Preloaded]:
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     with Preloaded(environment) as server:
         yield server
+
+
+@pytest.fixture
+def niah(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Niah:
+    """`niah ARGUMENTS` in this process."""
+
+    def run(*arguments: object) -> Answer:
+        monkeypatch.setattr(sys, "argv", ["niah", *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as caught:
+            main()
+        out, err = capfd.readouterr()
+        code = caught.value.code
+        return Answer(code if isinstance(code, int) else 0, out, err)
+
+    return run
 
 
 @pytest.fixture(scope="session")

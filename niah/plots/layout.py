@@ -40,7 +40,8 @@ def fit(canvas: "Canvas", title: str) -> None:
     canvas.set_figheight(canvas.get_figheight() + more)
     draw_as_plain_text(canvas)  # also the texts of the new legend
     canvas.draw_without_rendering()
-    if any([_wrap_labels(axes) for axes in canvas.axes]):
+    broken = [_wrap_labels(axes) for axes in canvas.axes]
+    if any(broken):
         canvas.draw_without_rendering()
     canvas.set_layout_engine("none")  # arranged once, not again for every format: most of the time of a figure
 

@@ -1,4 +1,4 @@
-"""Fixtures of the command line's tests: the command, a tiny model with its clips, a small disk."""
+"""Fixtures of the command line's tests: a tiny model with its clips, a small disk."""
 
 import os
 import subprocess
@@ -8,24 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from niah.cli import main
-from tests.helpers.command_line import Answer, Material, Niah
-
-
-@pytest.fixture
-def niah(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Niah:
-    """`niah ARGUMENTS` in this process."""
-
-    def run(*arguments: object) -> Answer:
-        monkeypatch.setattr(sys, "argv", ["niah", *map(str, arguments)])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as caught:
-            main()
-        out, err = capfd.readouterr()
-        code = caught.value.code
-        return Answer(code if isinstance(code, int) else 0, out, err)
-
-    return run
+from tests.helpers.command_line import Material
 
 
 @pytest.fixture(scope="session")

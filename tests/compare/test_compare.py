@@ -1,8 +1,6 @@
 """`niah compare`: a difference is found and a chance one is not; other clips are refused."""
 
 import csv
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +12,8 @@ from niah.errors import NiahError
 from niah.metrics.average_precision import average_precision, mean_average_precision
 from niah.records.run_directory import RunDirectory
 from niah.records.summarise import summarise
-from tests.conftest import REPOSITORY
 from tests.helpers import examples
+from tests.helpers.command_line import Niah
 
 
 def make(
@@ -178,13 +176,11 @@ def test_windows_are_compared_with_windows_only(tmp_path: Path) -> None:
         compare(tmp_path / "one", tmp_path / "other")
 
 
-def test_command_writes_markdown_and_csv(found: Comparison, tmp_path: Path) -> None:
+def test_command_writes_markdown_and_csv(niah: Niah, found: Comparison, tmp_path: Path) -> None:
     one, other = make(tmp_path / "one", 2.5), make(tmp_path / "other", 0.3, noise=1, sha="b")
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "niah", "compare", one.path, other.path, "--out", out]
-    ran = subprocess.run(
-        [str(part) for part in command], cwd=REPOSITORY, capture_output=True, text=True, check=True
-    )
+    ran = niah("compare", one.path, other.path, "--out", out)
+    assert ran.status == 0, ran
     assert "beyond chance" in ran.stdout
     assert (out / "compare.md").read_text() in ran.stdout
     with (out / "compare.csv").open(newline="") as stream:

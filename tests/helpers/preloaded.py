@@ -23,7 +23,7 @@ from typing import Any, Self
 # what `niah run` and `niah train` import, most of it not before it is used
 PRELOADED = (
     *("niah.cli", "niah.sweep.loop", "niah.pages.run_report", "niah.training.command"),
-    *("accelerate", "matplotlib.pyplot", "pandas", "pyarrow.parquet", "timm", "tests.helpers.tiny"),
+    *("accelerate", "matplotlib.pyplot", "pandas", "pyarrow.parquet", "tests.helpers.tiny"),
 )
 
 

@@ -122,7 +122,7 @@ def test_several_pieces_are_read_in_blocks_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("backend", "threads", "length_s"), [("cpu", 1, 60), ("cpu", 2, 60), ("chunked", 2, 20)]
+    ("backend", "threads", "length_s"), [("cpu", 1, 60), ("cpu", 2, 60), ("chunked", 1, 12)]
 )
 def test_logits_of_blocks_are_those_of_the_whole(
     backend: Literal["cpu", "chunked"], threads: int, length_s: float

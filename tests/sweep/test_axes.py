@@ -29,7 +29,7 @@ from niah.tables.curves import length_curves
 from niah.tables.effective_lengths import length_of
 from tests.helpers import planted, tiny
 
-CLIPS = 9
+CLIPS = 6
 LENGTHS = ("length-zero.png", "length-gaussian-10dB.png")
 
 
