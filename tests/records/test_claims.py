@@ -158,13 +158,12 @@ def test_a_unit_that_kills_its_process_is_given_up_after_three(
 
 
 BEATS = """
-import ctypes, os, sys, time
+import ctypes, sys
 from pathlib import Path
 from niah.records import workers
 workers._DELAY_S, workers.HEARTBEAT_S = 0.05, 0.1
 me = workers.Membership(Path(sys.argv[1]))
-time.sleep(0.5)
-print(os.getpid(), flush=True)
+Path(sys.argv[1], "held").touch()
 ctypes.PyDLL(None).sleep(60)  # holds the interpreter lock
 """
 
@@ -177,18 +176,15 @@ def test_the_heart_beats_while_the_interpreter_lock_is_held_and_stops_with_the_p
     def last() -> float:
         return max((f.stat().st_mtime for f in tmp_path.glob("workers/*.json")), default=0.0)
 
-    deadline = time.monotonic() + 60
-    while last() == 0 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    time.sleep(1.5)
-    begin = last()
-    time.sleep(0.6)
-    assert last() > begin
+    held, deadline = tmp_path / "held", time.monotonic() + 60
+    while not held.exists() or last() < held.stat().st_mtime + 0.25:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
     process.kill()
     process.communicate()
-    time.sleep(0.3)
+    time.sleep(0.1)
     end = last()
-    time.sleep(0.5)
+    time.sleep(0.4)
     assert last() == end
     (worker,) = list_workers(tmp_path)
     assert not worker.is_alive  # at once on the same machine, however fresh its heartbeat
