@@ -19,7 +19,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from niah.networks.dass import fused_kernels
+from niah.networks.dass import fused_kernels, linear_gelu
 from niah.scan.triton import carry as triton_carry
 from niah.scan.triton import cross_backward as triton_cross_backward
 from niah.scan.triton import cross_forward as triton_cross
@@ -111,9 +111,17 @@ def jobs(which: str) -> list[Job]:
     """(name, kernel, constants, kind of the maps, options)."""
     stages = {"first": (32, 96, 6, 8), "third": (8, 384, 24, 32), "last": (4, 768, 48, 64)}
     found: list[Job] = []
-    limit = {"num_warps": 4, "maxnreg": triton_cross.REGISTERS}
+    limit = {"num_warps": triton_cross.WARPS, "maxnreg": triton_cross.REGISTERS}
     for stage, (F, C, R, P) in stages.items():
-        sizes = {"F": F, "C": C, "R": R, "P": P, "LOADED": P, "RANK": max(16, P), "M": 32}
+        sizes = {
+            "F": F,
+            "C": C,
+            "R": R,
+            "P": P,
+            "LOADED": P,
+            "RANK": max(16, P),
+            "M": triton_cross.LANES,
+        }
         for kind, precision in (("bf16", "half"), ("bf16", "tf32"), ("fp32", "tf32x3")):
             if which == "forward" and (stage, precision) != ("third", "half"):
                 continue
@@ -126,12 +134,24 @@ def jobs(which: str) -> list[Job]:
                 found.append((f"adjoints {name}", pairs, {**tile, "ADJOINT": True}, kind, limit))
                 backward = triton_cross_backward._gradients
                 tile = {key: value for key, value in tile.items() if key not in ("PTX", "LOADED")}
+                tile["M"] = triton_cross.BACKWARD_LANES
                 found.append((f"gradients {name}", backward, tile, kind, {"num_warps": 8}))
     plain = {"num_warps": 4}
     norm = {"C": 96, "PADDED": 128, "M": 32, "BEFORE": False, "ADD": True}
     found.append(("layer norm", fused_kernels._layer_norm, norm, "bf16", plain))
     depthwise, wide = {"F": 32, "C": 96, "M": 16, "WIDTH": 128}, {"num_warps": 8}
     found.append(("depthwise", fused_kernels._depthwise_silu, depthwise, "bf16", wide))
+    product = {
+        "K": 384,
+        "N": 1536,
+        "M": 128,
+        "WIDTH": 128,
+        "DEPTH": 64,
+        "PTX": True,
+        "WIDEN": False,
+    }
+    wide = {"num_warps": linear_gelu.WARPS, "num_stages": linear_gelu.STAGES}
+    found.append(("linear gelu", linear_gelu._linear_gelu, product, "bf16", wide))
     if which == "forward":
         return found
     carry = {"LANES": 96, "BLOCK": 64, "WIDTH": 32}

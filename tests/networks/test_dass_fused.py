@@ -8,6 +8,7 @@ pytest.importorskip("triton")
 
 from niah.networks.dass import fused, fused_kernels
 from niah.networks.dass.blocks import SS2D
+from niah.networks.dass.linear_gelu import linear_gelu
 from niah.networks.dass.network import DassConfig
 from niah.networks.dass.tiled import TiledDass
 from niah.scan.triton.steps import interpreted
@@ -101,6 +102,27 @@ def test_depthwise_convolution_is_torchs(first: int) -> None:
     taps = kernel.flatten(1).t().contiguous().to(DEVICE)
     fused_kernels.depthwise_silu(v.to(DEVICE), taps, u, first)
     torch.testing.assert_close(u.cpu(), truth, atol=1e-5, rtol=1e-5)
+
+
+RTOL, ATOL = 2**-11 + 2.5e-4, 3.4e-5  # float16's rounding, and GELU's polynomial
+
+
+@pytest.mark.parametrize("inner", [8, 96, 64])
+def test_a_linear_layer_with_gelu_is_torchs(inner: int) -> None:
+    x, weight, bias = torch.randn(130, inner), torch.randn(136, inner) / 8, torch.randn(136)
+    x, weight, bias = (value.to(DEVICE, torch.float16) for value in (x, weight, bias))
+    truth = nn.functional.gelu(nn.functional.linear(x.float(), weight.float(), bias.float()))
+    found = linear_gelu(x, weight, bias).float()
+    torch.testing.assert_close(found, truth, rtol=RTOL, atol=ATOL)
+
+
+def test_gelu_is_right_on_the_whole_line() -> None:
+    z = torch.cat([torch.linspace(-9, 9, 3001), torch.tensor([-6e4, -100.0, 100.0, 6e4])])
+    z = z.to(DEVICE, torch.float16)
+    x = nn.functional.pad(z[:, None], (0, 15))
+    found = linear_gelu(x, torch.ones_like(x[:16]), torch.zeros_like(z[:16]))[:, 0].float()
+    truth = nn.functional.gelu(z.float())
+    torch.testing.assert_close(found, truth, rtol=RTOL, atol=ATOL)
 
 
 @pytest.mark.gpu

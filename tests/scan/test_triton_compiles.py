@@ -80,24 +80,24 @@ def check_counts(found: dict[str, Any], stage: str) -> None:
     pairs, outputs = (found[f"{name} {stage} bf16 half"] for name in ("pairs", "outputs"))
     assert instructions_a_step(pairs) + instructions_a_step(outputs) <= sum(BEFORE.values()) / 2
     for kernel in (pairs, outputs):
-        assert kernel["registers"] <= 65536 // (3 * 128)  # three programs of four warps fit
+        assert kernel["registers"] <= 65536 // (6 * 64)  # six programs of two warps fit
         assert all(loop["special"] <= 16 * TURNS for loop in kernel["loops"])
-        assert all(loop["barriers"] <= 5 * TURNS for loop in kernel["loops"])
+        assert all(loop["barriers"] <= 8 for loop in kernel["loops"])
 
 
 @pytest.mark.slow  # `.ci/run` runs it by a line of its own
 @pytest.mark.skipif(os.uname().sysname != "Linux", reason="Triton is for Linux")
 def test_inference_kernels_compile_for_hopper_and_take_half_the_instructions(cache: Path) -> None:
     found = machine_code("forward", cache)
-    assert len(found) == 4
+    assert len(found) == 5
     check_counts(found, "third")
-    assert all(not kernel["loops"] for name, kernel in found.items() if "third" not in name)
+    assert all(not found[name]["loops"] for name in ("layer norm", "depthwise"))
 
 
 @pytest.mark.slow
 def test_all_kernels_compile_for_hopper(cache: Path) -> None:
     found = machine_code("all", cache)
-    assert len(found) == 41
+    assert len(found) == 42
     assert min(kernel["bytes"] for kernel in found.values()) > 1000
     for stage in ("first", "third", "last"):
         check_counts(found, stage)
@@ -113,7 +113,7 @@ def test_scratch_fits_half_the_cache_of_an_h100(channels: int, batch: int, colum
     )
     assert 4 * plan.programs * plan.slab_size <= H100["l2_bytes"] // 2
     backward = H100["processors"]  # one program a processor
-    assert 2 * 4 * backward * plan.slab_size <= H100["l2_bytes"] // 2
+    assert 2 * 4 * backward * plan.backward.slab_size <= H100["l2_bytes"] // 2
 
 
 def test_a_forward_of_ten_seconds_is_under_200_launches(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,7 +40,7 @@ def gradients(plan: CrossScanPlan, saved: tuple[Tensor, ...], gy: Tensor) -> tup
     """
     u, p, dt_weight, dt_bias, A, D, states = saved
     adjoints = line_states(plan, gy, p, dt_weight, dt_bias, A, adjoint=True)
-    # eight warps of a program leave no registers for a second one on a processor
+    plan = plan.backward  # whose eight warps leave no registers for a second program on a processor
     workers = max(1, min(plan.batch * plan.slabs, plan.processors // plan.channel_blocks))
     programs = workers * plan.channel_blocks
     scratch = torch.empty(2, programs * plan.slab_size, device=u.device)

@@ -4,7 +4,7 @@ The phases are described in `niah.scan.triton.cross`, their kernels are in `niah
 `line_states` also serves the backward pass.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -15,12 +15,15 @@ from niah.scan.triton.carry import map_states
 from niah.scan.triton.cross_kernels import _line_pairs, _outputs
 from niah.scan.triton.steps import has_ptx, interpreted
 
-LANES = 32  # lines side by side in a program
+# lines side by side in a program: with two warps, six programs wait for each other's memory less than three of four
+LANES = 16
+BACKWARD_LANES = 32  # whose programs have eight warps
 CHANNELS = 32  # channels of a program's tile
 # columns of a line along time: short ones where a map has too few programs for the device
 LINES = (16, 8, 4)
-PROGRAMS_PER_PROCESSOR = 3  # as many as the registers hold
+PROGRAMS_PER_PROCESSOR = 6  # as many as the registers hold
 REGISTERS = 168  # a thread, so that they do
+WARPS = 2  # of a program
 SCRATCH_BYTES = 25_000_000  # of all programs: half the L2 cache of an H100
 
 
@@ -37,11 +40,12 @@ class CrossScanPlan:
     line: int
     processors: int
     precision: str  # of the step's projection: "half", "tf32", "tf32x3", "ieee"
+    lanes: int = LANES
 
     @property
     def pieces(self) -> int:
         """Return the pieces of a slab."""
-        return max(1, LANES // self.F)
+        return max(1, self.lanes // self.F)
 
     @property
     def chunks(self) -> int:
@@ -95,14 +99,19 @@ class CrossScanPlan:
         padded = self.R + 2 <= self.P and triton.next_power_of_2(self.P) == self.P
         loaded = self.P if padded else self.R
         rank = max(16, triton.next_power_of_2(loaded))
-        sizes = {"F": self.F, "C": self.C, "R": self.R, "P": self.P, "RANK": rank, "M": LANES}
+        sizes = {"F": self.F, "C": self.C, "R": self.R, "P": self.P, "RANK": rank, "M": self.lanes}
         return {**sizes, "LOADED": loaded, "WIDTH": CHANNELS}
+
+    @property
+    def backward(self) -> "CrossScanPlan":
+        """Return the sizes of the backward pass, for states in the same order."""
+        return replace(self, lanes=BACKWARD_LANES)
 
     @property
     def options(self) -> dict[str, Any]:
         """Return how the kernels of the forward pass are compiled."""
         limit = {"maxnreg": REGISTERS} if has_ptx() else {}
-        return {"PRECISION": self.precision, "PTX": has_ptx(), **limit}
+        return {"PRECISION": self.precision, "PTX": has_ptx(), "num_warps": WARPS, **limit}
 
 
 def plan_of(u: Tensor, p: Tensor, dt_weight: Tensor, line: int | None = None) -> CrossScanPlan:
@@ -124,7 +133,8 @@ def plan_of(u: Tensor, p: Tensor, dt_weight: Tensor, line: int | None = None) ->
     rank = dt_weight.shape[-1]
     for wanted in (line,) if line else LINES:
         row = p.stride(3)
-        plan = CrossScanPlan(batch, T, F, C, rank, row, min(T, wanted), processors, precision)
+        sizes = (batch, T, F, C, rank, row, min(T, wanted), processors, precision)
+        plan = CrossScanPlan(*sizes, lanes=LANES)
         if plan.items >= processors:
             break
     return plan

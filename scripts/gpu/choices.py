@@ -1,0 +1,197 @@
+"""Time the sizes that the kernels of DASS were given, beside others: the map scan's tiles, the MLP's, and its slabs.
+
+    python scripts/gpu/choices.py OUT.csv [--seconds 9000] [--repeats 3] [--only scan,mlp]
+        [--channels 96,384]
+
+Milliseconds of all blocks of dass-medium at that length, in bfloat16, by stage: medians between CUDA events, inputs
+random. Each way is a process of its own, since Triton compiles what its sizes were at first. A way that fails is a row
+that says why.
+"""
+
+import argparse
+import csv
+import json
+import math
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from triton.language import constexpr
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from niah.networks.dass import linear_gelu
+from niah.scan.triton import cross_forward, cross_kernels
+
+STAGES = ((2, 32, 96), (2, 16, 192), (20, 8, 384), (2, 4, 768))  # blocks, rows, channels
+DEVICE = "cuda"
+# lanes, channels of a tile, warps, registers, programs a processor, contiguous 16-bit elements a thread loads
+SCANS = {
+    "32x32 w4 r168 v4": (32, 32, 4, 168, 3, 4),
+    "32x32 w4 r168 v8": (32, 32, 4, 168, 3, 8),
+    "32x32 w4 r128 v4": (32, 32, 4, 128, 4, 4),
+    "32x16 w4 r128 v4": (32, 16, 4, 128, 4, 4),
+    "32x16 w4 r96 v4": (32, 16, 4, 96, 5, 4),
+    "16x32 w2 r168 v4": (16, 32, 2, 168, 6, 4),
+    "16x32 w4 r96 v4": (16, 32, 4, 96, 5, 4),
+    "16x16 w1 r168 v4": (16, 16, 1, 168, 12, 4),
+    "16x16 w2 r128 v4": (16, 16, 2, 128, 8, 4),
+    "32x32 w8 r128 v4": (32, 32, 8, 128, 2, 4),
+}
+# rows, columns, warps, stages of a tile of the product
+PRODUCTS = {
+    "128x128 w8 s3": (128, 128, 8, 3),
+    "128x128 w4 s3": (128, 128, 4, 3),
+    "128x128 w8 s4": (128, 128, 8, 4),
+    "128x256 w8 s3": (128, 256, 8, 3),
+    "128x256 w8 s4": (128, 256, 8, 4),
+    "256x128 w8 s3": (256, 128, 8, 3),
+    "64x128 w4 s4": (64, 128, 4, 4),
+}
+HIDDENS = (1 << 23, 1 << 24, 1 << 25, 1 << 26)
+Row = dict[str, Any]
+Stages = list[tuple[int, int, int]]
+
+
+def milliseconds(function: Callable[[], Any], repeats: int) -> float:
+    """Return the median time of a call on the device, after one that compiles."""
+    function()
+    times: list[float] = []
+    for _ in range(repeats):
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+        begin.record()
+        function()
+        end.record()
+        torch.cuda.synchronize()
+        times.append(begin.elapsed_time(end))
+    return median(times)
+
+
+def normal(*shape: int, scale: float = 1.0) -> torch.Tensor:
+    return torch.randn(shape, device=DEVICE, dtype=torch.bfloat16) * scale
+
+
+def scan_rows(way: str, stages: Stages, seconds: float, repeats: int) -> Iterator[Row]:
+    """Time phases 1 and 2, and all three, of each stage."""
+    lanes, channels, warps, registers, programs, contiguous = SCANS[way]
+    cross_forward.LANES, cross_forward.CHANNELS, cross_forward.WARPS = lanes, channels, warps
+    cross_forward.REGISTERS, cross_forward.PROGRAMS_PER_PROCESSOR = registers, programs
+    cross_kernels.CONTIGUOUS = constexpr(contiguous)
+    for blocks, rows, C in stages:
+        columns, rank = math.ceil(seconds * 100 / 128 * rows), math.ceil(C / 16)
+        u = normal(1, columns, rows, C)
+        row = 8 * math.ceil((rank + 2) / 8)
+        p = normal(1, columns, rows, 4, row)
+        weights = normal(4, C, rank, scale=0.1), normal(4, C), -torch.rand(4, C, device=DEVICE)
+        inputs = (u, p[..., : rank + 2], *weights, normal(4, C))
+        plan = cross_forward.plan_of(inputs[0], inputs[1], inputs[2])
+        y = torch.empty_like(u)
+        with torch.inference_mode():
+            states = milliseconds(
+                partial(cross_forward.line_states, plan, *inputs[:5], adjoint=False), repeats
+            )
+            whole = milliseconds(partial(cross_forward.outputs, plan, inputs, y), repeats)
+        for part, time in (("states", states), ("outputs", whole - states)):
+            yield {"what": "scan", "way": way, "channels": C, "part": part, "ms": time * blocks}
+        del u, p, y, inputs
+
+
+def mlp(
+    way: str, x: torch.Tensor, weights: tuple[torch.Tensor, ...], rows: int
+) -> Callable[[], None]:
+    """Return the MLP on slabs of rows, from its normed input, added to x."""
+    first, bias, second = weights
+
+    def work() -> None:
+        for begin in range(0, len(x), rows):
+            part = x[begin : begin + rows]
+            if way == "torch":
+                hidden = torch.ops.aten.gelu_(F.linear(part, first, bias))
+            elif way == "cublas, tanh":
+                hidden = torch._addmm_activation(bias, part, first.t(), use_gelu=True)
+            else:
+                hidden = linear_gelu.linear_gelu(part, first, bias)
+            part.addmm_(hidden, second)
+
+    return work
+
+
+def mlp_rows(way: str, stages: Stages, seconds: float, repeats: int) -> Iterator[Row]:
+    """Time the MLP of each stage, for slabs of several sizes."""
+    if way in PRODUCTS:
+        linear_gelu.ROWS, linear_gelu.COLUMNS, linear_gelu.WARPS, linear_gelu.STAGES = PRODUCTS[way]
+    for blocks, rows, C in stages:
+        positions = math.ceil(seconds * 100 / 128 * rows) * rows
+        x = normal(positions, C)
+        weights = normal(4 * C, C, scale=0.02), normal(4 * C), normal(4 * C, C, scale=1e-4)
+        for hidden in HIDDENS:
+            with torch.inference_mode():
+                time = milliseconds(mlp(way, x, weights, hidden // (4 * C)), repeats)
+            part = f"slabs of 2^{int(math.log2(hidden))}"
+            yield {"what": "mlp", "way": way, "channels": C, "part": part, "ms": time * blocks}
+
+
+def in_a_process(task: Callable[..., Iterator[Row]], way: str, *rest: Any) -> list[Row]:
+    """Run a task in a child, which has CUDA and Triton's compiled kernels to itself."""
+    reading, writing = os.pipe()
+    if (child := os.fork()) == 0:
+        status = 0
+        with os.fdopen(writing, "w") as stream:
+            try:
+                for row in task(way, *rest):
+                    stream.write(json.dumps(row) + "\n")
+            except Exception:
+                traceback.print_exc()
+                status = 1
+        os._exit(status)
+    os.close(writing)
+    with os.fdopen(reading) as stream:
+        rows = [json.loads(line) for line in stream]
+    if os.waitpid(child, 0)[1] != 0:
+        rows.append({"what": task.__name__, "way": way, "error": "failed: see the log"})
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--seconds", type=float, default=9000)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--only", default="scan,mlp")
+    parser.add_argument("--channels", default="96,384", help="stages: most of the time is theirs")
+    options = parser.parse_args()
+    chosen = {int(channels) for channels in options.channels.split(",")}
+    stages = [stage for stage in STAGES if stage[2] in chosen]
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    jobs: list[tuple[Callable[..., Iterator[Row]], str]] = []
+    if "scan" in options.only:
+        jobs += [(scan_rows, way) for way in SCANS]
+    if "mlp" in options.only:
+        jobs += [(mlp_rows, way) for way in ("torch", "cublas, tanh", *PRODUCTS)]
+    with options.out.open("w", newline="") as stream:
+        writer = csv.DictWriter(
+            stream, ("what", "way", "channels", "part", "ms", "error"), lineterminator="\n"
+        )
+        writer.writeheader()
+        for task, way in jobs:
+            rows = in_a_process(task, way, stages, options.seconds, options.repeats)
+            sums: dict[str, float] = {}
+            for row in rows:
+                writer.writerow({**row, "ms": f"{row['ms']:.4g}"} if "ms" in row else row)
+                if "ms" in row:
+                    sums[row["part"]] = sums.get(row["part"], 0.0) + row["ms"]
+            stream.flush()
+            print(way, {part: round(total, 1) for part, total in sums.items()}, flush=True)
+
+
+if __name__ == "__main__":
+    main()
