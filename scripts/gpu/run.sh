@@ -7,6 +7,7 @@
 # PEERS     $PREPARED/peers  other people's kernels, built elsewhere for this Python, torch and card; else they are built
 # DASS_SOURCE  src/models of the authors' repository, to time their network; default: $PEERS/dass
 # LIMIT_S   540             longest step                BUDGET_S   stop all after so many seconds
+# JOBS      1               processes at a time where nothing is timed: goldens, training, sweeps
 # MODELS, LENGTHS, REPEATS   of the speed stage      EPOCHS, CLIPS (held-out ones), SWEEP_LENGTHS   of the sweep: to fit less time
 # A cache of compiled kernels that prepare.sh made (triton.tar.xz) is taken: the first passes compile for minutes.
 # DEVICE    cuda            DRY=1: on a CPU with tiny settings, to try the scripts themselves
@@ -22,7 +23,7 @@ models=${MODELS:-dass-small dass-medium ast-sin-base ast-interp aum-base ssamba-
 lengths=${LENGTHS:-10,50,300,1000,3600,9000,86400}
 repeats=${REPEATS:-5}
 sweep_lengths=${SWEEP_LENGTHS:-10,50,100,300,1000,3000,9000}
-positions=0,0.25,0.5,0.75,1 position_lengths=10,300
+positions=0,0.25,0.75,1 position_lengths=10,300
 trained="dass-small ast-sin-small"
 longest_attention=300 # seconds of the sweep of a transformer, whose cost grows with the square
 limit=(${CLIPS:+--limit "$CLIPS"})
@@ -41,6 +42,8 @@ work=runs/gpu
 results=$work/$name
 logs=$results/logs
 mkdir -p "$logs" "$results/done"
+failed=$results/failed.txt # a line for each step that failed in this call
+: >"$failed"
 [ "${DRY:-0}" = 1 ] && trained="$results/dass-small.toml"
 prepared=${PREPARED:-$work/prepared}
 [ -d "$prepared/golden" ] && export NIAH_SHARED="$PWD/$prepared"
@@ -50,20 +53,20 @@ built=${PEERS:-$prepared/peers}
 dass_source=${DASS_SOURCE:-$built/dass}
 export PYTHONPATH="$PWD:$PWD/$work/site${PYTHONPATH:+:$PYTHONPATH}" # nothing is installed
 niah="$python -m niah"
-failed=()
+jobs=${JOBS:-1}
 began=$SECONDS
 
 say() { echo "== $(date +%T) $*" >&2; }
 
 step() { # NAME COMMAND..: once, within the limit, its output in logs/NAME.log
-    local step=$1 status=0 most_s=$limit_s
+    local step=$1 status=0 most_s=$limit_s why
     shift
     [ -e "$results/done/$step" ] && return
     if [ -n "${BUDGET_S:-}" ]; then
         local left_s=$((BUDGET_S - SECONDS + began))
         [ $left_s -lt "$most_s" ] && most_s=$left_s
         if [ "$most_s" -lt 5 ]; then
-            failed+=("$step: not begun, no time left")
+            echo "$step: not begun, no time left" >>"$failed"
             return
         fi
     fi
@@ -73,8 +76,14 @@ step() { # NAME COMMAND..: once, within the limit, its output in logs/NAME.log
         touch "$results/done/$step"
         return
     fi
-    [ $status = 124 ] && failed+=("$step: longer than $most_s s") || failed+=("$step: exit $status, $logs/$step.log")
+    [ $status = 124 ] && why="longer than $most_s s" || why="exit $status, $logs/$step.log"
+    echo "$step: $why" >>"$failed"
     tail -3 "$logs/$step.log" >&2
+}
+
+aside() { # as step, beside others: JOBS at a time, until `wait`
+    while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do wait -n; done
+    step "$@" &
 }
 
 carried_packages() { # those wheels of prepare.sh that this Python lacks, by name of their module
@@ -90,9 +99,10 @@ carried_packages() { # those wheels of prepare.sh that this Python lacks, by nam
 correctness() {
     local each
     for each in $dtypes; do
-        step "goldens-$each" $python scripts/gpu/goldens.py "$results/goldens-$each.csv" --dtypes "$each" \
+        aside "goldens-$each" $python scripts/gpu/goldens.py "$results/goldens-$each.csv" --dtypes "$each" \
             --device "$device" ${goldens[@]+"${goldens[@]}"}
     done
+    wait
     [ "$device" = cpu ] && return
     # on a device the default tests of the scans run there too: forward, backward, maps and sequences
     local workers=() # most of their time is Triton's compilation
@@ -135,41 +145,57 @@ peers() {
 
 sweep() {
     step clips $python scripts/gpu/clips.py "$data" "$results/clips"
-    local model recipe name run snr haystack most
+    local model name recipe most snr haystack
     for model in $trained; do
         name=$(basename "$model" .toml)
         recipe=$results/$name-recipe.toml
         sed "s|^model = .*|model = \"$model\"|" "scripts/gpu/$name.toml" >"$recipe"
-        step "train-$name" $niah train "$recipe" --out "$results/train/$name" --train "$results/clips/train.csv" \
+        aside "train-$name" $niah train "$recipe" --out "$results/train/$name" --train "$results/clips/train.csv" \
             --eval "$results/clips/heldout.csv" --device "$device" ${epochs[@]+"${epochs[@]}"}
+    done
+    wait
+    # a folder and a process for each haystack and SNR, in order of worth: what is done stays, whenever the time is over
+    for model in $trained; do
+        name=$(basename "$model" .toml)
         [ -e "$results/done/train-$name" ] || continue
         most=$sweep_lengths
         [[ $name = ast* ]] && most=$(tr , '\n' <<<"$sweep_lengths" | awk -v most="$longest_attention" '$1 <= most' | paste -sd,)
-        run=($niah run --model "$model" --checkpoint "$results/train/$name/weights.safetensors" --batch-size 1
-            --needles "$results/clips/heldout.csv" --babble "$data/babble/babble_all.wav" --device "$device"
-            --dtype $dtype --out "$results/run" ${limit[@]+"${limit[@]}"})
-        # a process each, in order of worth: what is done stays, whenever the time is over
-        step "sweep-$name-zero" "${run[@]}" --haystack zero --lengths "$most" --positions 0.5
+        scored zero "$most" 0.5 --haystack zero
         for snr in $snrs; do
             for haystack in $haystacks; do
-                step "sweep-$name-$haystack-$snr" "${run[@]}" --haystack "$haystack" --snr "$snr" --lengths "$most" \
-                    --positions 0.5
+                scored "$haystack-$snr" "$most" 0.5 --haystack "$haystack" --snr "$snr"
             done
         done
-        step "positions-$name" "${run[@]}" --haystack babble --snr 10 --lengths $position_lengths --positions $positions
-        step "dass-v1-$name" "${run[@]}" --protocol dass-v1 --out "$results/run-dass-v1" --haystack zero --haystack babble \
-            --snr 10 --lengths "$most" --positions 0.5
+        scored positions $position_lengths $positions --haystack babble --snr 10
+        scored dass-v1 "$most" 0.5 --protocol dass-v1 --haystack zero --haystack babble --snr 10
     done
-    for run in run run-dass-v1; do
-        [ -d "$results/$run" ] && step "report-$run" $niah report "$results/$run"
-    done
-    return 0
+    wait
+    joined run "$results"/parts/*-{zero,positions,babble-*,gaussian-*}
+    joined run-dass-v1 "$results"/parts/*-dass-v1
+}
+
+scored() { # WHAT LENGTHS POSITIONS OPTION..: one run of the model `name`
+    local part=$name-$1 at=$2 where=$3
+    shift 3
+    aside "sweep-$part" $niah run --model "$model" --checkpoint "$results/train/$name/weights.safetensors" --batch-size 1 \
+        --needles "$results/clips/heldout.csv" --babble "$data/babble/babble_all.wav" --device "$device" --dtype $dtype \
+        --lengths "$at" --positions "$where" --out "$results/parts/$part" ${limit[@]+"${limit[@]}"} "$@"
+}
+
+joined() { # NAME FOLDER..: those that are there, in one run with its report
+    local name=$1 folder folders=()
+    shift
+    for folder in "$@"; do [ -e "$folder/cells.csv" ] && folders+=("$folder"); done
+    [ ${#folders[@]} -gt 0 ] || return 0
+    rm -rf "${results:?}/$name" "$results/done/merge-$name" "$results/done/report-$name"
+    step "merge-$name" $niah merge "${folders[@]}" --out "$results/$name"
+    step "report-$name" $niah report "$results/$name"
 }
 
 pack() { # all results so far, without weights, for whoever brings them back: in parts of at most 15 MB where it is larger
     local archive=${OUT:-$work}/$name.tar.gz
     rm -f "$archive" "$archive".*
-    tar -czf "$archive" --exclude "*.pt" --exclude "*.safetensors" --exclude "tensorboard" -C "$work" "$name"
+    tar -czf "$archive" --exclude "*.pt" --exclude "*.safetensors" --exclude "tensorboard" --exclude "$name/parts" -C "$work" "$name"
     if [ "$(wc -c <"$archive")" -gt 15000000 ]; then
         split -d -b 15000000 "$archive" "$archive." && rm "$archive" # cat NAME.tar.gz.* | tar -xz
     fi
@@ -203,8 +229,10 @@ for stage in "${@:-correctness speed peers sweep}"; do
         pack
     done
 done
-rm -f "$results/failed.txt"
-[ ${#failed[@]} -gt 0 ] && printf 'failed: %s\n' "${failed[@]}" | tee "$results/failed.txt"
 pack
-[ ${#failed[@]} = 0 ] || exit 1
+if [ -s "$failed" ]; then
+    sed 's/^/failed: /' "$failed"
+    exit 1
+fi
+rm "$failed"
 say "all done: $results"
