@@ -24,7 +24,7 @@ from niah.system.progress import track
 _SHOWN = 3
 _LONGER = "longer than 10 s"
 _MEMORY_BYTES = 1 << 28  # of features: 200 clips of AST's with their samples
-_CUT_S = 0.5  # a clip that loses less, or is padded with less, is not worth a note
+CUT_S = 0.5  # a clip that loses less, or is padded with less, is not worth a note
 
 
 @dataclass(frozen=True)
@@ -212,9 +212,9 @@ def length_note(n_samples: int, frontend: Frontend) -> str:
         frontend: the model's front end.
     """
     difference = n_samples - _hidden_samples(frontend)
-    if difference > _CUT_S * frontend.sample_rate:
+    if difference > CUT_S * frontend.sample_rate:
         return f"{_LONGER}; the first 10 s are hidden"
-    if difference < -_CUT_S * frontend.sample_rate:
+    if difference < -CUT_S * frontend.sample_rate:
         return "shorter than 10 s; padded to it"
     return ""
 

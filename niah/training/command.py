@@ -94,7 +94,12 @@ def train_recipe(
     processes = Processes(recipe, choose_device(device))
     teachers = load_teachers(recipe, processes.device)
     cache = _ready_cache(processes, out)
-    note = _note if processes.is_first else _silent
+    notes: set[str] = set()
+
+    def note(text: str) -> None:
+        if processes.is_first and text not in notes:  # training and validation may be one set
+            notes.add(text)
+            _note(text)
 
     bad = BadClips(largest_excluded, _note)
 
@@ -280,7 +285,3 @@ def _ready_cache(processes: Processes, out: Path) -> Path:
 
 def _note(text: str) -> None:
     print(f"note: {' '.join(text.split())}", file=sys.stderr)
-
-
-def _silent(text: str) -> None:
-    """Leave the notes to the first process."""

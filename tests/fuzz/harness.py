@@ -18,6 +18,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -163,6 +164,8 @@ def _outcomes(reading: int, child: int, first: int, last: int) -> Iterator[Outco
     pending, at, hangs = b"", first, False
     while True:
         if not select.select([reading], [], [], SILENCE_S)[0]:
+            if _wants_processor(child):
+                continue  # it waits for its turn on a busy machine, not for an answer: CPU_S ends it
             hangs = True
             os.kill(child, signal.SIGKILL)
         received = os.read(reading, 1 << 16)
@@ -179,6 +182,14 @@ def _outcomes(reading: int, child: int, first: int, last: int) -> Iterator[Outco
         yield at, "hang", f"no answer in {SILENCE_S:g} s", SILENCE_S
     elif at < last:
         yield at, "crash", f"the process ended with {os.waitstatus_to_exitcode(status)}", 0.0
+
+
+def _wants_processor(child: int) -> bool:
+    """Return whether a process could go on if a processor were free."""
+    with suppress(OSError):
+        state = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0]
+        return state in "RD"
+    return False
 
 
 def _child(loader: Loader, indices: range, box: Path, report: int) -> None:

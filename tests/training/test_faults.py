@@ -61,7 +61,7 @@ def test_silence_is_trained_on_and_a_broken_clip_left_out(
     options = {"train": str(broken_clips), "validation": str(broken_clips), "device": "cpu"}
     train_recipe(small_recipe, tmp_path / "out", workers=0, **options)  # type: ignore[arg-type]
     notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note:")]
-    assert len(notes) == 2  # training and validation
+    assert len(notes) == 1  # training and validation are one list
     assert all("1 of 24 clips cannot be used" in line for line in notes)
     assert all("clip01.wav: is truncated" in line and "clip00" not in line for line in notes)
     assert read_log(tmp_path / "out" / "log.csv")[0]["step"] == "5"  # 23 clips in fours
@@ -94,14 +94,20 @@ def test_a_second_start_reads_no_clip_again_until_one_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     needles = tiny_needles(tiny.manifest(tmp_path, 2))
-    assert len(usable_clips(needles, FRONTEND, tmp_path / "c", note=print)) == 2
+    sound, rate = soundfile.read(tmp_path / "clip01.wav")
+    soundfile.write(tmp_path / "clip01.wav", np.tile(sound, 3), rate)
+    notes: list[str] = []
+    assert len(usable_clips(needles, FRONTEND, tmp_path / "c", note=notes.append)) == 2
+    assert "clips longer than 10.26 s, of which the first 10.26 s are used: 1 of 2" in notes[0]
+    assert "clip01.wav" in notes[0]
 
     def unread(*_: object) -> None:
         raise AssertionError("read again")
 
     with monkeypatch.context() as patched:
         patched.setattr("niah.training.data.usable_clips.read_samples", unread)
-        assert len(usable_clips(needles, FRONTEND, tmp_path / "c", note=print)) == 2
+        assert len(usable_clips(needles, FRONTEND, tmp_path / "c", note=notes.append)) == 2
+    assert notes == 2 * notes[:1]
     (tmp_path / "clip00.wav").write_text("no sound")
     with pytest.raises(NiahError, match="1 of 2"):
         usable_clips(needles, FRONTEND, tmp_path / "c", note=print)
