@@ -17,6 +17,7 @@ from torch import Tensor
 
 from niah.adapters.transformers_files import TransformersFiles, head_of, weights_sha256
 from niah.errors import NiahError
+from niah.system.download import why_no_binary
 from niah.vocabularies import Vocabulary
 
 MAY_BE_MISSING = ("masked_spec_embed",)  # of training alone
@@ -164,7 +165,9 @@ def load_network(files: TransformersFiles, kind: str, *, trust: bool = False) ->
     """
     import transformers
 
-    files.weights()
+    for path in files.weights():
+        if reason := why_no_binary(path):
+            raise NiahError(f"{path}: holds no weights: {reason}")
     with quiet(files, "its weights"):
         network, loading = getattr(transformers, kind).from_pretrained(
             str(files.folder),

@@ -163,7 +163,12 @@ def _checked(path: Path, card: ModelCard, weights: Weights) -> Path:
     expected = weights.sha256 or (named if _SHA256.fullmatch(named) else "")
     if expected and sha256_of(path) != expected:
         whose = f"the card of '{card.name}'" if weights.sha256 else "what the hub names it after"
-        raise NiahError(f"{path}: checksum differs from {whose}; remove the file and try again")
+        what_now = "remove the file and try again"
+        if weights.file:
+            what_now = (
+                f"it is damaged or another file: make it again, or change sha256 in {card.path}"
+            )
+        raise NiahError(f"{path}: checksum differs from {whose}; {what_now}")
     if weights.hub and not expected and (reason := why_no_binary(path)):
         raise NiahError(f"{path}: holds no weights: {reason}; remove the file and try again")
     return path

@@ -127,8 +127,8 @@ def train_recipe(
     )
     parameters = sum(parameter.numel() for parameter in network.parameters())
     if processes.is_first:
-        write_card(card, out, recipe, parameters=parameters, clips=len(needles))
-        write_weights(out, trained, recipe)
+        weights = write_weights(out, trained, recipe)
+        write_card(card, out, recipe, weights, parameters=parameters, clips=len(needles))
     return out / WEIGHTS
 
 

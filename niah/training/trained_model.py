@@ -7,6 +7,7 @@ from typing import Any
 from niah.cards import ModelCard
 from niah.errors import NiahError
 from niah.system.atomic import atomic_write
+from niah.system.download import sha256_of
 from niah.system.folders import last_part, published
 from niah.system.plain_names import component
 from niah.training.loop import Trained
@@ -37,16 +38,19 @@ def write_weights(out: Path, trained: Trained, recipe: Recipe) -> Path:
     return out / WEIGHTS
 
 
-def write_card(card: ModelCard, out: Path, recipe: Recipe, *, parameters: int, clips: int) -> Path:
+def write_card(
+    card: ModelCard, out: Path, recipe: Recipe, weights: Path, *, parameters: int, clips: int
+) -> Path:
     """Write the card of the trained weights; labels of a CSV file are copied beside it.
 
     The architecture's entries (adapter, config, paper) are those of the recipe's model; the entries on the weights are
-    new: a name after the folder, the number of parameters, the training clips.
+    new: a name after the folder, the number of parameters, the training clips, the file's checksum.
 
     Args:
         card: the trained architecture's, with the recipe's labels and config.
         out: folder.
         recipe: recipe of the training.
+        weights: the file of `write_weights`.
         parameters: number of the network's parameters.
         clips: number of training clips.
 
@@ -71,7 +75,8 @@ def write_card(card: ModelCard, out: Path, recipe: Recipe, *, parameters: int, c
     }
     lines = [_line(key, value) for key, value in values.items() if value]
     lines += ["", "[config]", *(_line(key, value) for key, value in card.config.items())]
-    lines += ["", "[weights.trained]", _line("file", WEIGHTS), ""]
+    lines += ["", "[weights.trained]", _line("file", WEIGHTS)]
+    lines += [_line("sha256", sha256_of(weights)), ""]
     with atomic_write(out / CARD) as stream:
         stream.write("\n".join(lines).encode())
     return out / CARD

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 from torch.utils.data._utils.pin_memory import pin_memory
 
+from niah.adapters.weights import resolve
 from niah.cards import cards_folder, read_model_card
 from niah.cli.train import train
 from niah.errors import NiahError
@@ -60,6 +61,11 @@ def test_the_card_says_what_is_true_of_the_new_weights(own_recipe: Path, tmp_pat
     assert card.parameters == sum(value.numel() for value in load_file(weights).values())
     assert card.trained_on == "6 clips of …/clips.csv"
     assert card.licence == ""
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(NiahError, match=r"checksum differs .*it is damaged or another file"):
+        resolve(card, "trained")
     hidden = train_recipe(str(own_recipe), tmp_path / ".hidden", device="cpu")
     assert read_model_card(hidden.parent / "card.toml").name == "mine"  # no plain name
 
