@@ -43,9 +43,7 @@ def fit(canvas: "Canvas", title: str) -> None:
     broken = [_wrap_labels(axes) for axes in canvas.axes]
     if any(broken):
         canvas.draw_without_rendering()
-    canvas.set_layout_engine(
-        "none"
-    )  # arranged once, not again for every format: most of the time of a figure
+    canvas.set_layout_engine("none")  # arranged once: it is most of the time of a figure
 
 
 def _refit_legend(canvas: "Canvas", legend: "Legend") -> float:
