@@ -14,19 +14,14 @@ from niah import plots
 from niah.diagnosis.controls.calibration import calibration_table
 from niah.diagnosis.controls.overlap import overlap_table
 from niah.diagnosis.controls.table import control_tables
-from niah.diagnosis.events import figure as event_figure
 from niah.diagnosis.events.rows import read as events_of
 from niah.diagnosis.events.table import events_table
-from niah.diagnosis.false_alarms import figure as false_alarms
 from niah.diagnosis.false_alarms import rows as recall_rows
 from niah.diagnosis.false_alarms.measure import measure
 from niah.diagnosis.false_alarms.rows import RecallAtRate
 from niah.diagnosis.false_alarms.table import recall_table
-from niah.diagnosis.localisation import figure as localisation
-from niah.diagnosis.localisation.rows import read as located
 from niah.diagnosis.localisation.table import stored_table
 from niah.diagnosis.natural.tables import natural_tables
-from niah.diagnosis.several_needles import figure as several_needles
 from niah.diagnosis.several_needles import rows as several_rows
 from niah.diagnosis.several_needles.measure import measure as measure_several
 from niah.diagnosis.several_needles.rows import SeveralNeedles
@@ -34,8 +29,8 @@ from niah.diagnosis.several_needles.table import several_table
 from niah.errors import NiahError
 from niah.metrics.chance import few_clips_warning
 from niah.pages import report_page
+from niah.pages.figures import FigureContent, drawn_beside
 from niah.pages.made_from import is_made, mark
-from niah.plots.published import draw_published
 from niah.records.random_weights import random_models, table_without_accuracy
 from niah.records.run_directory import RunDirectory
 from niah.records.summarise import summarise
@@ -101,17 +96,10 @@ def write(
         raise NiahError(f"{run.path} has no finished cells yet: let `niah run` finish one")
     recalls = _recalls(run, cells, rates)
     several = _several(run, cells)
-    folder = run.path / "figures"
-
-    def drawn() -> list[plots.Figure]:
-        figures = [*plots.draw(cells, folder), *false_alarms.draw(recalls, folder)]
-        figures += several_needles.draw(several, folder)
-        figures += event_figure.draw(events_of(run.path), folder)
-        figures += localisation.draw(located(run.path), folder)
-        return figures + draw_published(cells, provenance.get("presets", []), folder)
-
-    figures = plots.draw_all(drawn, columns=columns)
-    further = _further(run, cells, [recall_table(recalls), several_table(several)])
+    content = FigureContent(run.path, cells, recalls, several, provenance.get("presets", []))
+    with drawn_beside(content, columns=columns) as drawn:
+        further = _further(run, cells, [recall_table(recalls), several_table(several)])
+        figures = drawn()
     _write_text(run.path / "tables.md", _tables_md(cells, further, figures, provenance))
     every = (tables.drop_table(cells), *further)
     _write_text(run.path / "tables.tex", latex_file(every))

@@ -24,12 +24,13 @@ from niah.plots.style import (
     who,
 )
 from niah.records.naming import length_name
-from niah.tables.curves import LengthCurve, chance
+from niah.tables.curves import LengthCurve, at_one_position, chance
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 ROW_IN = 2.6  # height of a row of panels where there are several
+MOST_CURVES = 32  # of more, those of one position: the heat map has the others
 THREE_IN = 3.7  # width of a panel where there are three side by side
 COLUMNS: tuple[tuple[str, str, Value], ...] = (
     ("Score", "mAP", mAP_of),
@@ -52,6 +53,7 @@ def length_figure(
     most = max(len(curve.scored()) for curve in curves)
     if most < 2:
         return None
+    curves = at_one_position(curves, MOST_CURVES)
     # a position measured at one length only is a point of the heat map, not a curve
     curves = [curve for curve in curves if len(curve.scored()) >= min(most, 3)]
     panels = split([(who(curve), _place(curve)) for curve in curves])

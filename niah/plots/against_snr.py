@@ -20,8 +20,9 @@ from niah.plots.style import (
 from niah.plots.text import short_name
 from niah.records.naming import length_name
 from niah.records.schema import BASE_LENGTH_S
-from niah.tables.curves import LengthCurve
+from niah.tables.curves import LengthCurve, at_one_position
 
+MOST_CURVES = 120  # of more, those of one position
 ROW_IN = 2.6  # height of a row of panels where there are several
 WIDE_IN, NARROW_IN = 4.2, 3.0  # width of one of two panels, and of one of more
 
@@ -35,7 +36,9 @@ def snr_figures(curves: Sequence[LengthCurve], looks: Looks, folder: Path) -> li
         folder: where to write them.
     """
     drawn = []
-    positions: list[float | None] = [*looks.positions] or [None]
+    curves = at_one_position(curves, MOST_CURVES)
+    shown = {curve.position for curve in curves}
+    positions: list[float | None] = [p for p in looks.positions if p in shown] or [None]
     for position in positions:
         here = [curve for curve in curves if curve.position == position and not curve.axes]
         noisy = [curve for curve in here if curve.snr_db is not None]

@@ -76,7 +76,8 @@ def _number_fields(
             if value == value:  # measured
                 ink = "white" if value < 55 else "black"
                 text = f"{value:.0f}{marks[row][column]}"
-                axes.text(column, row, text, ha="center", va="center", color=ink)
+                number = axes.text(column, row, text, ha="center", va="center", color=ink)
+                number.set_in_layout(False)  # inside its field: nothing to make room for
 
 
 def _moved(curves: Iterable[LengthCurve]) -> set[tuple[float, float]]:

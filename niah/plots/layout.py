@@ -39,11 +39,18 @@ def fit(canvas: "Canvas", title: str) -> None:
         more += max(0.0, _refit_legend(canvas, legend) - LINES_HAD) * line_in
     canvas.set_figheight(canvas.get_figheight() + more)
     draw_as_plain_text(canvas)  # also the texts of the new legend
-    canvas.draw_without_rendering()
+    _arrange(canvas)
     broken = [_wrap_labels(axes) for axes in canvas.axes]
     if any(broken):
-        canvas.draw_without_rendering()
+        _arrange(canvas)
     canvas.set_layout_engine("none")  # arranged once: it is most of the time of a figure
+
+
+def _arrange(canvas: "Canvas") -> None:
+    """Lay out the panels, without drawing them."""
+    engine = canvas.get_layout_engine()
+    if engine is not None:
+        engine.execute(canvas)
 
 
 def _refit_legend(canvas: "Canvas", legend: "Legend") -> float:

@@ -75,8 +75,7 @@ class ClipScores:
     @cached_property
     def probabilities(self) -> Logits:
         """Sigmoids of the logits, (n, c) float32, computed in float64."""
-        small = np.exp(-np.abs(self.logits.astype(np.float64)))  # cannot overflow
-        return (np.where(self.logits < 0, small, 1.0) / (1.0 + small)).astype(np.float32)
+        return sigmoid(self.logits)
 
     @cached_property
     def targets(self) -> Mask:
@@ -103,6 +102,12 @@ class ClipScores:
         for row, names in enumerate(labels):
             flags[row, [column[name] for name in names if name in column]] = True
         return flags
+
+
+def sigmoid(logits: NDArray[np.floating[Any]]) -> Logits:
+    """Return the sigmoids of logits of any shape, float32, computed in float64."""
+    small = np.exp(-np.abs(logits.astype(np.float64)))  # cannot overflow
+    return (np.where(logits < 0, small, 1.0) / (1.0 + small)).astype(np.float32)
 
 
 def refusal(logits: NDArray[Any]) -> str | None:

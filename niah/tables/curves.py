@@ -6,7 +6,7 @@ count, distractors). Controls, which have no needle, are on no curve. The first 
 alone (10 s), which the model's curves share, since at 10 s there is no haystack.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -112,6 +112,20 @@ def length_curves(cells: "pd.DataFrame") -> list[LengthCurve]:
             LengthCurve(model, haystack, snr_db, position, window_s, pool, by_length, axes)
         )
     return sorted(curves, key=_order)
+
+
+def at_one_position(curves: Sequence[LengthCurve], most: int) -> list[LengthCurve]:
+    """Return the curves that a reader can take in: all of them, or those with the needle nearest the middle.
+
+    Args:
+        curves: of a run, or of a kind of scene.
+        most: number up to which all are shown. Of more, those without a position stay too.
+    """
+    positions = {curve.position for curve in curves if curve.position is not None}
+    if len(curves) <= most or len(positions) < 2:
+        return list(curves)
+    middle = min(positions, key=lambda position: (abs(position - 0.5), position))
+    return [curve for curve in curves if curve.position in (None, middle)]
 
 
 def distinct_curves(curves: Iterable[LengthCurve]) -> list[LengthCurve]:

@@ -12,6 +12,7 @@ from niah.diagnosis.controls.calibration import (
     LOWEST,
     Calibration,
     calibration,
+    calibration_of_logits,
     calibration_table,
     verdict,
 )
@@ -24,6 +25,7 @@ from niah.metrics.average_precision import (
     mean_average_precision,
 )
 from niah.records.run_directory import RunDirectory
+from niah.records.scores import sigmoid as probabilities
 from tests.helpers import examples
 
 
@@ -54,6 +56,17 @@ def test_honest_probabilities_are_calibrated() -> None:
     assert found.ece < 0.01
     assert found.scale == pytest.approx((1.0, 0.0), abs=0.05)
     assert found.lost == 0.0
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_logits_are_calibrated_as_their_sigmoids(dtype: type) -> None:
+    targets, logits = calibrated()
+    stored = logits.astype(dtype).astype(np.float32)
+    fixed = (0.7, 0.1)
+    plain = calibration(targets, probabilities(stored), fixed)
+    quick = calibration_of_logits(targets, stored, fixed)
+    for name, value in vars(plain).items():
+        assert getattr(quick, name) == pytest.approx(value, rel=1e-9, abs=1e-12), name
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])

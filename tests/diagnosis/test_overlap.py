@@ -49,6 +49,19 @@ def test_counted_is_average_precision_with_the_labels_added() -> None:
     assert overlap_scores(targets, scores, contained).counted == pytest.approx(outright, abs=1e-12)
 
 
+@pytest.mark.parametrize("absent", [False, True])
+def test_a_known_mean_saves_the_ranking_of_the_other_classes(absent: bool) -> None:
+    targets, contained = world(), np.arange(10) < 3
+    if absent:
+        targets[:, [0, 9]] = False  # classes without a clip, one of them in the haystack
+    scores = np.random.default_rng(1).random(targets.shape)
+    plain = overlap_scores(targets, scores, contained)
+    quick = overlap_scores(targets, scores, contained, plain.all)
+    assert (quick.all, quick.apart, quick.counted) == pytest.approx(
+        (plain.all, plain.apart, plain.counted), abs=1e-14
+    )
+
+
 def test_nothing_contained_changes_nothing_and_all_leaves_nothing() -> None:
     targets = world()
     scores = np.random.default_rng(1).random(targets.shape)

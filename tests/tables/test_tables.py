@@ -10,7 +10,7 @@ from niah.errors import NiahError
 from niah.records import schema as cells
 from niah.records.naming import length_name
 from niah.tables import drop as tables
-from niah.tables.curves import length_curves
+from niah.tables.curves import LengthCurve, at_one_position, length_curves
 from tests.helpers import examples
 
 
@@ -167,3 +167,13 @@ def test_no_change_has_no_sign() -> None:
         mAP=0.5, relative=1.0, drop=0.0, drop_lo=-0.001, drop_hi=0.002, length_s=50.0
     )
     assert tables.drop_table(cells.table([base, same])).rows[0][4] == "0.500 (0 % [0, 0])"
+
+
+def test_of_many_curves_those_with_the_needle_nearest_the_middle_are_shown() -> None:
+    def curve(model: str, position: float | None) -> LengthCurve:
+        return LengthCurve(model, "zero", None, position, None, "", {})
+
+    curves = [curve(model, p) for model in ("a", "b") for p in (0.0, 0.4, 0.6, None)]
+    assert at_one_position(curves, 8) == curves
+    assert [c.position for c in at_one_position(curves, 7)] == [0.4, None, 0.4, None]
+    assert at_one_position(curves[:1] * 9, 7) == curves[:1] * 9

@@ -19,11 +19,13 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from niah.diagnosis.controls.overlap import MOST_CURVES, left_out
 from niah.errors import NiahError
 from niah.metrics.average_precision import Float64, Scores, Targets, validate
 from niah.records.naming import NO_HAYSTACK, length_name
 from niah.records.schema import BASE_LENGTH_S
-from niah.tables.curves import length_curves
+from niah.records.scores import sigmoid
+from niah.tables.curves import at_one_position, length_curves
 from niah.tables.drop import scene_columns, scene_texts
 from niah.tables.table import Table
 
@@ -87,7 +89,34 @@ def calibration(
     validate(targets, scores)
     if scores.size == 0 or scores.min() < 0 or scores.max() > 1:
         raise NiahError("calibration is of sigmoid scores in [0, 1], at least one clip")
-    p, clips, positives = _by_value(targets, scores)
+    return _calibration(*_by_value(targets, scores), fixed)
+
+
+def calibration_of_logits(
+    targets: Targets, logits: Scores, fixed: tuple[float, float] | None = None
+) -> Calibration:
+    """Compute the calibration of the sigmoids of logits; without a sort where float16 holds the logits.
+
+    Args:
+        targets: (clips, classes) bool.
+        logits: (clips, classes) float32.
+        fixed: as for `calibration`.
+
+    Raises:
+        NiahError: as `calibration`.
+    """
+    with np.errstate(over="ignore"):
+        half = logits.astype(np.float16)
+    if not np.array_equal(half, logits):
+        return calibration(targets, sigmoid(logits), fixed)
+    validate(targets, logits)
+    values, clips, positives = _counted(targets, half)
+    return _calibration(_clipped(sigmoid(values)), clips, positives, fixed)
+
+
+def _calibration(
+    p: Float64, clips: Float64, positives: Float64, fixed: tuple[float, float] | None
+) -> Calibration:
     logit = np.log(p) - np.log1p(-p)
     a, b = _refit(logit, clips, positives)
     refit = 1.0 / (1.0 + np.exp(-np.clip(a * logit + b, -50, 50)))
@@ -125,7 +154,7 @@ def calibration_table(run: "RunDirectory", cells: "pd.DataFrame") -> Table | Non
     Returns:
         None if there is no such cell beyond 10 s.
     """
-    curves = length_curves(cells)
+    curves = at_one_position(length_curves(cells), MOST_CURVES)
     columns = scene_columns(curves)
     alone: dict[str, Calibration] = {}  # a model's curves share the needle alone: one row
     rows = []
@@ -147,7 +176,7 @@ def calibration_table(run: "RunDirectory", cells: "pd.DataFrame") -> Table | Non
                 (*scene_texts(curve, columns), length_name(length), *_texts(here), judgement)
             )
     header = (*columns, "length", "ECE", "NLL", "slope", "lost", "rank and scale")
-    return Table(CAPTION, header, tuple(rows)) if rows else None
+    return Table(f"{CAPTION}{left_out(cells)}", header, tuple(rows)) if rows else None
 
 
 def _of_cell(
@@ -155,7 +184,7 @@ def _of_cell(
 ) -> Calibration:
     clips = run.read_scores(cell)
     present = clips.targets | clips.excluded  # other clips in a scene are truly in it
-    return calibration(present, clips.probabilities, fixed)
+    return calibration_of_logits(present, clips.logits, fixed)
 
 
 def _texts(of: Calibration) -> tuple[str, ...]:
@@ -164,6 +193,16 @@ def _texts(of: Calibration) -> tuple[str, ...]:
 
 def _by_value(targets: Targets, scores: Scores) -> tuple[Float64, Float64, Float64]:
     """Return the distinct p (clipped off 0 and 1), their counts, and how many of each are positive."""
+    values, clips, positives = _counted(targets, scores)
+    return _clipped(values), clips, positives
+
+
+def _clipped(p: Scores) -> Float64:
+    return np.clip(p.astype(np.float64), LOWEST, HIGHEST)
+
+
+def _counted(targets: Targets, scores: Scores) -> tuple[Float64, Float64, Float64]:
+    """Return the distinct scores, their counts, and how many of each are positive."""
     flat, hits = scores.ravel(), targets.ravel()
     if scores.dtype == np.float16:  # its bits are an index, which needs no sort
         bits = np.ascontiguousarray(flat).view(np.uint16)
@@ -175,8 +214,7 @@ def _by_value(targets: Targets, scores: Scores) -> tuple[Float64, Float64, Float
     else:
         values, inverse, counts = np.unique(flat, return_inverse=True, return_counts=True)
         positives = np.bincount(inverse, weights=hits, minlength=values.size)
-    p = np.clip(values.astype(np.float64), LOWEST, HIGHEST)
-    return p, counts.astype(np.float64), positives.astype(np.float64)
+    return values.astype(np.float64), counts.astype(np.float64), positives.astype(np.float64)
 
 
 def _ece(p: Float64, clips: Float64, positives: Float64) -> float:
@@ -206,7 +244,8 @@ def _refit(logit: Float64, clips: Float64, positives: Float64) -> tuple[float, f
         gradient = x.T @ (clips * q - positives) + pull * (theta - start)
         curvature = (x.T * (clips * q * (1 - q))) @ x + pull * np.eye(2)
         step = np.linalg.solve(curvature, gradient)
-        while loss(theta - step) > loss(theta) and np.abs(step).max() > 1e-12:
+        here = loss(theta)
+        while loss(theta - step) > here and np.abs(step).max() > 1e-12:
             step /= 2
         theta -= step
         if np.abs(step).max() < 1e-9:

@@ -30,7 +30,7 @@ from niah.metrics.average_precision import (
 )
 from niah.records.naming import length_name
 from niah.records.schema import BASE_LENGTH_S
-from niah.tables.curves import LengthCurve, length_curves
+from niah.tables.curves import LengthCurve, at_one_position, length_curves
 from niah.tables.drop import scene_columns, scene_texts
 from niah.tables.table import Table
 
@@ -46,6 +46,9 @@ CAPTION = (
 )
 
 
+MOST_CURVES = 120  # of more, those of one position: each cell's scores are read
+
+
 @dataclass(frozen=True)
 class OverlapScores:
     """mAP in 0..1 computed in the three ways; NaN where no class is left."""
@@ -55,19 +58,31 @@ class OverlapScores:
     counted: float
 
 
-def overlap_scores(targets: Targets, scores: Scores, contained: NDArray[np.bool_]) -> OverlapScores:
+def overlap_scores(
+    targets: Targets,
+    scores: Scores,
+    contained: NDArray[np.bool_],
+    mAP: float | None = None,
+) -> OverlapScores:
     """Compute the three scores of one cell.
 
     Args:
         targets: (clips, classes) bool.
         scores: (clips, classes).
         contained: (classes,) bool, labels that are in the haystack.
+        mAP: over all classes, where it is known: then only the contained ones are ranked.
 
     Raises:
         NiahError: `contained` is not one flag a class.
     """
     if contained.shape != (targets.shape[1],):
         raise NiahError(f"contained must be ({targets.shape[1]},) but is {contained.shape}")
+    if mAP is not None:  # the APs of all others are in it
+        own = average_precision(targets[:, contained], scores[:, contained])
+        scored, there = int(targets.any(axis=0).sum()), ~np.isnan(own)
+        others, rest = mAP * scored - own[there].sum(), scored - int(there.sum())
+        counted_mAP = (others + len(own)) / (rest + len(own))
+        return OverlapScores(mAP, others / rest if rest else nan, counted_mAP)
     ap = average_precision(targets, scores)
     counted = np.where(contained, 1.0, ap)  # all clips positive: precision is 1 at every rank
     return OverlapScores(
@@ -112,7 +127,7 @@ def overlap_table(run: "RunDirectory", cells: "pd.DataFrame") -> Table | None:
         None when there is no such cell.
     """
     provenance = run.run_json()
-    curves = length_curves(cells)
+    curves = at_one_position(length_curves(cells), MOST_CURVES)
     columns = scene_columns(curves)
     rows = [
         (*scene_texts(curve, columns), *row)
@@ -120,7 +135,17 @@ def overlap_table(run: "RunDirectory", cells: "pd.DataFrame") -> Table | None:
         for row in _curve_rows(run, curve, labels_in(curve.haystack, provenance))
     ]
     header = (*columns, "length", "all", "apart", "counted")
-    return Table(CAPTION, header, tuple(rows)) if rows else None
+    return Table(f"{CAPTION}{left_out(cells)}", header, tuple(rows)) if rows else None
+
+
+def left_out(cells: "pd.DataFrame") -> str:
+    """Return a sentence on the curves that are not in a table of stored scores; "" where all are."""
+    curves = length_curves(cells)
+    shown = at_one_position(curves, MOST_CURVES)
+    if len(shown) == len(curves):
+        return ""
+    position = next(curve.position for curve in shown if curve.position is not None)
+    return f" Of {len(curves)} curves those with the needle at {position:g}."
 
 
 def _curve_rows(
@@ -133,7 +158,8 @@ def _curve_rows(
         contained = contained_classes(clips.classes, labels)
         if not contained.any():
             return
-        overlap = overlap_scores(clips.targets, clips.logits, contained)
+        known = None if clips.excluded.any() else point["mAP"]
+        overlap = overlap_scores(clips.targets, clips.logits, contained, known)
         base = overlap if length == BASE_LENGTH_S else base
         yield length_name(length), *_texts(overlap, None if base is overlap else base)
 

@@ -1,0 +1,32 @@
+"""Figures drawn in processes beside the tables are those of one process, to the byte; without processes too."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from niah.pages import figures as page_figures
+from niah.pages import run_report
+from tests.helpers import examples
+
+
+@pytest.mark.parametrize(
+    "broken", [pytest.param(False, marks=pytest.mark.slow), True], ids=["processes", "none"]
+)
+def test_many_figures_are_those_of_one_process(
+    broken: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = examples.make(tmp_path / "plain").path
+    beside = Path(shutil.copytree(plain, tmp_path / "beside"))
+    columns = not broken
+    run_report.write(plain, columns=columns)
+    monkeypatch.setattr(page_figures, "MANY_CELLS", 0)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    if broken:
+        monkeypatch.setattr("sys.executable", shutil.which("false"))
+    run_report.write(beside, columns=columns)
+    names = sorted(file.name for file in (plain / "figures").iterdir())
+    assert names == sorted(file.name for file in (beside / "figures").iterdir())
+    for name in names:
+        assert (beside / "figures" / name).read_bytes() == (plain / "figures" / name).read_bytes()
+    assert (beside / "tables.md").read_text() == (plain / "tables.md").read_text()
