@@ -3,9 +3,10 @@
     h_s = a_s h_{s-1} + b_s
 
 is cut into chunks of about sqrt(L) steps that advance together from zero; the state that enters a chunk follows from
-the same recurrence over chunks, and contributes to step s multiplied by the decays up to s. Pairs (decay, value) only
-underflow, where dividing by a cumulative decay would overflow. Any device and dtype, differentiable by autograd; 16-bit
-inputs are computed in float32.
+the same recurrence over chunks. Without gradients the chunks then advance once more, from their entering states, so
+that each step reads its pair twice and writes one state; with gradients the entering state contributes to step s
+multiplied by the decays up to s. Pairs (decay, value) only underflow, where dividing by a cumulative decay would
+overflow. Any device and dtype, differentiable by autograd; 16-bit inputs are computed in float32.
 """
 
 import math
@@ -75,10 +76,42 @@ def recurrence(decay: Tensor, drive: Tensor) -> Tensor:
     Returns:
         (batch, L, channels).
     """
-    batch, length, channels = drive.shape
-    if length <= SHORTEST_CHUNKED:
+    if drive.shape[1] <= SHORTEST_CHUNKED:
         return _advance(decay[:, None], drive[:, None])[0].flatten(1, 2)
-    size = math.isqrt(length - 1) + 1
+    if torch.is_grad_enabled() and (decay.requires_grad or drive.requires_grad):
+        return _with_gradients(decay, drive)
+    return _without_gradients(decay, drive)
+
+
+def _without_gradients(decay: Tensor, drive: Tensor) -> Tensor:
+    batch, length, channels = drive.shape
+    size = _chunk_size(length)
+    chunks = length // size
+    whole = chunks * size  # the steps of whole chunks, before those of a rest
+    shape = (batch, chunks, size, channels)
+    decays, drives = (x[:, :whole].view(shape) for x in (decay.contiguous(), drive.contiguous()))
+    state, product = drive.new_zeros(batch, chunks, channels), decays[:, :, 0].clone()
+    state.copy_(drives[:, :, 0])
+    for step in range(1, size):
+        torch.addcmul(drives[:, :, step], decays[:, :, step], state, out=state)
+        product *= decays[:, :, step]
+    after = recurrence(product, state)  # the state at the end of each chunk
+    out = drive.new_empty(drive.shape)
+    states = out[:, :whole].view(shape)
+    state = pad(after[:, :-1], (0, 0, 1, 0))  # that enters each chunk
+    for step in range(size):
+        torch.addcmul(drives[:, :, step], decays[:, :, step], state, out=states[:, :, step])
+        state = states[:, :, step]
+    state = after[:, -1]
+    for step in range(whole, length):
+        torch.addcmul(drive[:, step], decay[:, step], state, out=out[:, step])
+        state = out[:, step]
+    return out
+
+
+def _with_gradients(decay: Tensor, drive: Tensor) -> Tensor:
+    batch, length, channels = drive.shape
+    size = _chunk_size(length)
     chunks = -(-length // size)
     missing = chunks * size - length
     decay = pad(decay, (0, 0, 0, missing), value=1.0).view(batch, chunks, size, channels)
@@ -89,12 +122,16 @@ def recurrence(decay: Tensor, drive: Tensor) -> Tensor:
     return (local + decays * entering[:, :, None]).flatten(1, 2)[:, :length]
 
 
+def _chunk_size(length: int) -> int:
+    return math.isqrt(length - 1) + 1
+
+
 def _advance(decay: Tensor, drive: Tensor) -> tuple[Tensor, Tensor]:
     """Return states from zero and products of decays, (batch, chunks, size, channels) each, for all chunks at once."""
     state, product = torch.zeros_like(drive[:, :, 0]), torch.ones_like(decay[:, :, 0])
     states, products = [], []
     for step in range(drive.shape[2]):
-        state = decay[:, :, step] * state + drive[:, :, step]
+        state = torch.addcmul(drive[:, :, step], decay[:, :, step], state)
         product = decay[:, :, step] * product
         states.append(state)
         products.append(product)
