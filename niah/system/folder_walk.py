@@ -32,12 +32,12 @@ def folders_with(folder: Path, names: Collection[str]) -> list[Path]:
         folder: folder to walk; hidden and linked folders are not entered.
         names: of the files.
     """
-    found = []
+    holders = []
     for parent, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not _is_passed_over(name)]
         if not set(names).isdisjoint(files):
-            found.append(Path(parent))
-    return sorted(found)
+            holders.append(Path(parent))
+    return sorted(holders)
 
 
 def _is_passed_over(name: str) -> bool:
