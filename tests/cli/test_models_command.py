@@ -1,17 +1,16 @@
 """`niah models`: the list, one card, and a verification that ends with 2 when something is not met."""
 
 import re
-import sys
 from pathlib import Path
 
 import pytest
 
 from niah.adapters.weights import local_path
 from niah.cards import find_model, model_cards, read_model_card
-from niah.cli import main
 from niah.cli.models import weights_lines, weights_text
 from niah.vocabularies import vocabulary
 from tests.helpers import tiny, tiny_transformers
+from tests.helpers.command_line import Niah
 
 SOURCES = """
 [weights.embedded]
@@ -24,18 +23,6 @@ file_name = "best.pth"
 [weights.port]
 hub = "someone/something"
 """
-
-
-def said(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], *arguments: object
-) -> tuple[int, str, str]:
-    """Status, output and errors of `niah models ARGUMENTS`."""
-    monkeypatch.setattr(sys, "argv", ["niah", "models", *map(str, arguments)])
-    capfd.readouterr()
-    with pytest.raises(SystemExit) as ended:
-        main()
-    printed = capfd.readouterr()
-    return int(ended.value.code or 0), printed.out, printed.err
 
 
 def test_the_list_says_where_weights_come_from_and_whether_they_are_here(tmp_path: Path) -> None:
@@ -65,35 +52,29 @@ def test_a_card_says_what_a_person_must_do(tmp_path: Path) -> None:
     assert "revision not pinned" in lines["port"]
 
 
-def test_the_list_has_every_card_with_its_figures(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    status, out, _ = said(monkeypatch, capfd)
-    assert status == 0
+def test_the_list_has_every_card_with_its_figures(niah: Niah) -> None:
+    answer = niah("models")
+    assert answer.status == 0
     for card in model_cards():
-        line = next(each for each in out.splitlines() if each.split()[:1] == [card.name])
+        line = next(each for each in answer.stdout.splitlines() if each.split()[:1] == [card.name])
         assert f"{card.parameters / 1e6:.1f} M" in line
         assert f"{card.trained_on_s:g} s" in line
 
 
-def test_show_prints_the_card_and_its_weights(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    status, out, _ = said(monkeypatch, capfd, "show", "dass-nano")
-    assert status == 0
-    assert find_model("dass-nano")[0].path.read_text().rstrip() in out
-    assert out.rstrip().endswith("here")
+def test_show_prints_the_card_and_its_weights(niah: Niah) -> None:
+    answer = niah("models", "show", "dass-nano")
+    assert answer.status == 0
+    assert find_model("dass-nano")[0].path.read_text().rstrip() in answer.stdout
+    assert answer.stdout.rstrip().endswith("here")
 
 
-def test_show_says_what_is_known_of_models_without_a_card(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_show_says_what_is_known_of_models_without_a_card(niah: Niah, tmp_path: Path) -> None:
     pytest.importorskip("transformers")
     (tmp_path / "own.py").write_text("def tagger(waveforms):\n    return waveforms[:, :25]\n")
     request = ("--labels", "synthetic", "--sample-rate", 16000)
-    status, out, _ = said(monkeypatch, capfd, "show", f"{tmp_path}/own.py:tagger", *request)
-    assert status == 0
-    assert out.splitlines()[:4] == [
+    answer = niah("models", "show", f"{tmp_path}/own.py:tagger", *request)
+    assert answer.status == 0
+    assert answer.stdout.splitlines()[:4] == [
         'name = "tagger"',
         'adapter = "own:tagger"',
         'labels = "synthetic"',
@@ -101,48 +82,46 @@ def test_show_says_what_is_known_of_models_without_a_card(
     ]
     names = [*vocabulary("esc-10").names[:9], "A thing"]
     folder = tiny_transformers.ast(tmp_path / "ast", names)
-    status, out, _ = said(monkeypatch, capfd, "show", folder)
-    assert status == 0
-    assert 'labels = "esc-10, 9 of 10 classes"' in out
-    assert "# model 'ast': labels without a class, not scored (1): A thing" in out
-    status, _, err = said(monkeypatch, capfd, "show", "tagger")
-    assert status == 2
-    assert err == (
+    answer = niah("models", "show", folder)
+    assert answer.status == 0
+    assert 'labels = "esc-10, 9 of 10 classes"' in answer.stdout
+    assert "# model 'ast': labels without a class, not scored (1): A thing" in answer.stdout
+    answer = niah("models", "show", "tagger")
+    assert answer.status == 2
+    assert answer.stderr == (
         "niah: unknown model 'tagger'. `niah models` lists all; a card of your own is a path (docs/your-model.md)\n"
     )
 
 
-def test_verify_ends_with_2_when_something_is_not_met(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_verify_ends_with_2_when_something_is_not_met(niah: Niah, tmp_path: Path) -> None:
     (tmp_path / "deaf_adapter.py").write_text(
         "from tests.helpers.tiny import TinyTagger\n\n\nclass Deaf:\n    kernel = 1\n    name = 'deaf'\n\n"
         "    def __init__(self, card, **options):\n        pass\n"
     )
     path = tiny.card(tmp_path, "deaf")
     path.write_text(path.read_text().replace("tests.helpers.tiny:TinyTagger", "deaf_adapter:Deaf"))
-    status, out, err = said(monkeypatch, capfd, "verify", path)
-    assert status == 2
-    assert "not met: it lacks sample_rate, frontend, labels, logits" in out
-    assert "not met: kernel must be text, not int" in out
-    assert re.search(r"not met: \d points? of the adapter protocol \(docs/your-model.md\)$", err)
-    assert len(err.splitlines()) == 1
+    answer = niah("models", "verify", path)
+    assert answer.status == 2
+    assert "not met: it lacks sample_rate, frontend, labels, logits" in answer.stdout
+    assert "not met: kernel must be text, not int" in answer.stdout
+    assert re.search(
+        r"not met: \d points? of the adapter protocol \(docs/your-model.md\)$", answer.stderr
+    )
+    assert len(answer.stderr.splitlines()) == 1
 
 
-def test_verify_of_a_model_of_ours(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_verify_of_a_model_of_ours(niah: Niah, tmp_path: Path) -> None:
     weights = tiny.checkpoint(tmp_path)
     arguments = ["verify", tiny.card(tmp_path), "--checkpoint", weights, "--lengths", "10,50"]
-    status, out, _ = said(monkeypatch, capfd, *arguments)
-    assert status == 0
-    lines = out.splitlines()
+    answer = niah("models", *arguments)
+    assert answer.status == 0
+    lines = answer.stdout.splitlines()
     assert lines[0].startswith("tiny: loads strictly; 0.0 M parameters; kernel torch; 3 classes")
     assert lines[1].startswith("protocol: met")
     assert lines[2].startswith("10 s (1024 frames): ")
     assert "GiB at the peak" in lines[3]
     wrong = ["verify", tiny.card(tmp_path / "wide", hidden=32), "--checkpoint", weights]
-    status, out, err = said(monkeypatch, capfd, *wrong)
-    assert status == 2
-    assert out == ""
-    assert "of another shape (hidden.weight is (16, 128), not (32, 128)" in err
+    answer = niah("models", *wrong)
+    assert answer.status == 2
+    assert answer.stdout == ""
+    assert "of another shape (hidden.weight is (16, 128), not (32, 128)" in answer.stderr

@@ -1,7 +1,6 @@
 """`--kernel`: another scan than the device's own, said in the rows, and never taken for it."""
 
 import importlib.util
-import sys
 from pathlib import Path
 from typing import Any, get_args
 
@@ -10,13 +9,13 @@ import pytest
 import torch
 
 import niah
-from niah.cli import main
 from niah.errors import NiahError
 from niah.records.run_directory import RunDirectory
 from niah.scan import Backend
 from niah.scan.availability import check_available, other_than_auto
 from niah.scan.triton import steps as triton_steps
 from niah.sweep.options import KERNELS, RunOptions
+from tests.helpers.command_line import Niah
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -92,18 +91,11 @@ def test_a_model_without_scans_is_told_before_anything_is_written(tmp_path: Path
 
 
 @pytest.mark.skipif(importlib.util.find_spec("mamba_ssm") is not None, reason="it is installed")
-def test_a_scan_that_is_not_installed_is_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_scan_that_is_not_installed_is_one_line(niah: Niah, tmp_path: Path) -> None:
     arguments = ["--model", "dass-nano", "--kernel", "mamba_ssm", "--out", str(tmp_path / "out")]
-    monkeypatch.setattr(sys, "argv", ["niah", "run", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 2
-    lines = capfd.readouterr().err.splitlines()
-    assert lines == [
-        "niah: --kernel mamba_ssm: the package mamba-ssm is not installed; use --kernel auto"
-    ]
+    assert niah("run", *arguments).refusal() == (
+        "--kernel mamba_ssm: the package mamba-ssm is not installed; use --kernel auto"
+    )
     assert not (tmp_path / "out").exists()
 
 

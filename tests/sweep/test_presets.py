@@ -1,13 +1,11 @@
 """Presets: every file is a plan, what the user gives goes first, and the paper's curves stand beside the run's."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from niah.cli import main
 from niah.errors import NiahError
 from niah.pages import run_report as report
 from niah.records.run_directory import RunDirectory
@@ -16,6 +14,7 @@ from niah.sweep.plan import plan
 from niah.sweep.presets import find_preset, options_of, presets, read_preset, without_weights
 from niah.tables.published import curves_of, statements
 from tests.helpers import examples, planted, tiny
+from tests.helpers.command_line import Niah
 
 NAMES = ["fig1c", "fig3", "fig4", "fig5", "fig6"]
 
@@ -122,27 +121,20 @@ def test_the_report_shows_what_the_paper_says(tmp_path: Path) -> None:
     assert table.rows[0][0] == "the paper says"
 
 
-def said(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], text: str) -> str:
-    """Return the output of `niah TEXT`."""
-    monkeypatch.setattr(sys, "argv", ["niah", *text.split()])
-    monkeypatch.setenv("COLUMNS", "200")
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 0
-    printed = capfd.readouterr()
-    return printed.out + printed.err
-
-
 def test_the_command_line_knows_presets_and_axes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    niah: Niah, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shown = said(monkeypatch, capfd, "run --help")
+    def printed(text: str) -> str:
+        answer = niah(*text.split())
+        assert answer.status == 0, answer
+        return answer.stdout + answer.stderr
+
+    monkeypatch.setenv("COLUMNS", "200")
+    shown = printed("run --help")
     assert all(name in shown for name in NAMES)
     assert "needle-free" in shown
     axes = "--needle-s 10,2.5 --needle-count 1,2 --distractors 0,1 --level surround,mix"
-    planned = said(
-        monkeypatch,
-        capfd,
+    planned = printed(
         f"run -m dass-nano --dry-run --protocol niah-v2 --haystack gaussian --lengths 50 {axes} "
         "--control needle-free,sham --pooling max,top-k",
     )
@@ -154,29 +146,23 @@ def test_the_command_line_knows_presets_and_axes(
     soundfile.write(sound, np.random.default_rng(0).standard_normal(16000) / 10, 16000)
     (tmp_path / "needles.csv").write_text(f"path,labels\n{sound},/m/0bt9lr\n")
     monkeypatch.setenv("NIAH_CACHE", str(tmp_path / "cache"))
-    printed = said(
-        monkeypatch,
-        capfd,
+    planned = printed(
         f"run --preset fig1c --lengths 10,300 --dry-run --needles {tmp_path}/needles.csv --out {tmp_path}/out",
     )
-    assert "ast-sin-small is left out" in printed
-    assert "weights of 'dass-small' are not on this machine" in printed
-    assert "2 cells" in printed
+    assert "ast-sin-small is left out" in planned
+    assert "weights of 'dass-small' are not on this machine" in planned
+    assert "2 cells" in planned
 
 
-def test_a_preset_runs_with_another_model(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_preset_runs_with_another_model(niah: Niah, tmp_path: Path) -> None:
     """`niah run --preset fig6 --model ..`: both parts in one run directory; the user's lengths, the paper's SNR."""
     card = planted.card(tmp_path / "card")
-    command = ["niah", "run", "--preset", "fig6", "--model", str(card), "--lengths", "10,20"]
+    command = ["run", "--preset", "fig6", "--model", str(card), "--lengths", "10,20"]
     command += ["--checkpoint", str(planted.checkpoint(tmp_path)), "--device", "cpu"]
     command += ["--needles", str(tiny.manifest(tmp_path / "clips")), "--out", str(tmp_path / "run")]
     command += ["--haystack", "zero", "--haystack", "gaussian"]
-    monkeypatch.setattr(sys, "argv", command)
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 0, capsys.readouterr().err
+    answer = niah(*command)
+    assert answer.status == 0, answer.stderr
     run = RunDirectory(tmp_path / "run")
     cells = run.cells()
     assert set(cells["snr_db"].dropna()) == {0.0, 10.0}  # the first part says none: the default
