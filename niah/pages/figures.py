@@ -32,7 +32,7 @@ MANY_CELLS = 300  # whose figures take longer than the start of a process, 2 s
 
 @dataclass(frozen=True)
 class FigureContent:
-    """What the figures of a run show.
+    """Rows and options that the figures of a run are drawn from.
 
     Attributes:
         run: the run's folder.
@@ -98,14 +98,14 @@ def _drawing(
     if not beside:
         yield lambda: content.draw(medium)
         return
-    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as result:
-        pickle.dump(content, given)
-        given.seek(0)
+    with tempfile.TemporaryFile() as order, tempfile.TemporaryFile() as result:
+        pickle.dump(content, order)
+        order.seek(0)
         (name,) = (name for name, known in MEDIA.items() if known is medium)
         command = [sys.executable, "-m", "niah.pages.figures", name]
         try:
             process = subprocess.Popen(
-                command, stdin=given, stdout=result, stderr=subprocess.DEVNULL
+                command, stdin=order, stdout=result, stderr=subprocess.DEVNULL
             )
         except OSError:  # no process can be started
             yield lambda: content.draw(medium)

@@ -36,7 +36,7 @@ _FLOAT32_BYTES = 4
 
 @dataclass(frozen=True)
 class InferenceResult:
-    """What scoring scenes gave.
+    """Logits of scenes, and what their scoring took.
 
     Attributes:
         logits: (clips, classes) float32.
