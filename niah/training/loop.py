@@ -36,6 +36,7 @@ from niah.training.losses import DISTILLATION_LOSSES, tagging_loss
 from niah.training.optimiser import learning_rate, make_optimiser, set_learning_rate
 from niah.training.processes import Processes
 from niah.training.recipes import EMA, Recipe
+from niah.training.recomputing import recompute_blocks
 from niah.training.teachers import SelfTeacher, Teacher
 from niah.training.validation import validate
 
@@ -115,6 +116,8 @@ class Trainer:
         self.clips, self.validation = clips, validation
         self.processes = processes
         self.network = network.to(processes.device)
+        if recipe.gradient_checkpointing:
+            recompute_blocks(self.network)
         self.moving = MovingAverage(self.network, recipe.ema_momentum) if _has_ema(recipe) else None
         self.teacher = SelfTeacher(self.moving) if self.moving else teacher
         self.clips_sha256 = clips_sha256

@@ -26,7 +26,13 @@ EMA = "ema"  # as a teacher: the student's own moving average
 
 
 # Fields that came after the first checkpoints: at their default they are in no fingerprint, so those are still resumed.
-_LATER_FIELDS = ("head_learning_rate", "milestone_factor", "teacher_file", "shuffle_buffer")
+_LATER_FIELDS = (
+    "head_learning_rate",
+    "milestone_factor",
+    "teacher_file",
+    "shuffle_buffer",
+    "gradient_checkpointing",
+)
 # Losses that once were computed otherwise: a run that was begun with the former one is not gone on with.
 _LOSS_VERSIONS = {"l2": 2, "cosine": 2}
 
@@ -90,6 +96,7 @@ class Recipe:
     shuffle_buffer: int = (
         0  # clips in memory, where shards are read from beginning to end; 0: clips in any order
     )
+    gradient_checkpointing: bool = False  # blocks are computed again on the way back: less memory
     note: str = ""  # for readers: source, published score, what is known to differ
 
     def __post_init__(self) -> None:
