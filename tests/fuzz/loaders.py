@@ -114,7 +114,7 @@ def _compare(run: Path) -> None:
 def _report(run: Path) -> None:
     """Write the report, its figures made but neither fitted nor rendered."""
     unfitted = mock.patch("niah.plots.style.fit")
-    unrendered = mock.patch("matplotlib.figure.Figure.savefig")
+    unrendered = mock.patch("niah.plots.style.write_as")
     with unfitted, unrendered:
         run_report.write(run)
 

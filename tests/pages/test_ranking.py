@@ -112,6 +112,9 @@ def test_a_run_of_10_and_20_s_has_an_effective_length(tmp_path: Path) -> None:
     assert table.notes == (MOVED_NOTE,)
     made = payload([board], leaderboard.read([tmp_path / "a"]))["boards"][0]
     assert MOVED_NOTE in made["notes"]
+    marks = {cell["s"]: cell["mark"] for cell in made["entries"][0]["cells"]}
+    assert marks[20.0] == "†"
+    assert marks[10.0] is None
 
 
 def test_a_length_not_reached_is_not_above_a_longer_one(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from niah.plots.curves import adjusted_of
 from niah.records.naming import Point, length_name
 from niah.records.schema import BASE_LENGTH_S
 from niah.tables.effective_lengths import KeptLength, effective_lengths
+from niah.tables.positions import MOVED, is_moved
 
 Json = dict[str, Any]
 SORT_STEP = {"": 0.0, "<": -1e-9, ">=": 1e-9}  # below or above the same length measured exactly
@@ -195,6 +196,7 @@ def _cell(length_s: float, point: Point, machine: str) -> Json:
         "mAP_lo": _finite(point["mAP_lo"]),
         "mAP_hi": _finite(point["mAP_hi"]),
         "at_chance": point["mAP"] is not None and at_chance(point),
+        "mark": MOVED if is_moved(point) else None,
         "share": _finite(point["relative"]),
         # a greater drop is a smaller share
         "share_lo": None if point["drop_hi"] is None else _finite(1 - point["drop_hi"]),

@@ -59,7 +59,8 @@ function withShare(cell) {
   bar.style.width = `${Math.min(100, 100 * Math.max(0, cell.adjusted ?? cell.share))}%`;
   const above = known(cell.adjusted) ? `, adjusted ${percent(cell.adjusted)}` : "";
   const floor = cell.at_chance ? h("small", {class: "bad"}, "at chance") : null;
-  return [withInterval(cell, "mAP", score), h("small", {}, `${percent(cell.share)} left${above}`), floor, bar];
+  const mark = cell.mark ? ` ${cell.mark}` : null;
+  return [withInterval(cell, "mAP", score), mark, h("small", {}, `${percent(cell.share)} left${above}`), floor, bar];
 }
 
 // The ranks of an entry's scene: by what is chosen, at the chosen length or at the longest that all have.
