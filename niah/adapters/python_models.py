@@ -57,7 +57,7 @@ def source_of(model: object, request: ModelRequest, name: str | None = None) -> 
     else:
         raise NiahError(
             "models are names, cards, adapters or functions of waveforms, "
-            f"got a {type(model).__name__} (docs/your-model.md)"
+            f"not {type(model).__name__} (docs/your-model.md)"
         )
     if getattr(network_of(model) or model, "training", False) is True:
         raise NiahError(f"model '{name}' is in training mode: call .eval() on it first")
