@@ -298,7 +298,7 @@ def test_what_is_no_model_is_refused_in_one_line(material: Material) -> None:
     labels = {"labels": material.labels, "sample_rate": 16000}
     refused: list[tuple[Any, dict[str, Any], str]] = [
         ([lambda x: x, lambda x: -x], labels, "two models are called 'lambda'"),
-        (3, {}, "got a int"),
+        (3, {}, "not int"),
         (PitchTagger, {}, "'PitchTagger' is a class: give an object of it"),
         (by_pitch, {}, "say its classes"),
         (by_pitch, {"labels": "synthetic"}, "say its rate, sample_rate=16000"),
@@ -377,7 +377,7 @@ def test_a_name_in_a_python_file_is_a_model(tmp_path: Path, material: Material) 
     for spec, reason in (
         ("no.py:f", "no.py not found"),
         (f"{tmp_path}/of_file.py:nothing", "has no 'nothing'"),
-        (f"{tmp_path}/of_file.py:number", "got a int"),
+        (f"{tmp_path}/of_file.py:number", "not int"),
     ):
         with pytest.raises(NiahError, match=reason):
             find_source(spec, request)
