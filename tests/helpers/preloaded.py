@@ -122,7 +122,8 @@ def _nothing() -> None:
 
 def serve() -> None:
     """Answer requests: start a program, or tell whether one has ended."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs ignore
+    # a shell's background jobs ignore it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in PRELOADED:
         importlib.import_module(name)
     import numba
