@@ -178,3 +178,23 @@ def test_a_scorer_deaf_after_60_s_has_an_l50_of_60_s(tmp_path: Path) -> None:
     (board,) = boards_of(a_run(tmp_path / "flat", flat))
     found = effective_lengths(board.entries[0].line)
     assert [told.text for told in found.values() if told] == ["≥ 60 s", "≥ 60 s"]
+
+
+def test_each_noise_seed_has_the_needle_alone(tmp_path: Path) -> None:
+    """It is one cell, as nothing of it depends on the noise."""
+    alone = examples.row()["cell"]
+    runs = [
+        a_run(
+            tmp_path / f"noise{seed}",
+            [
+                scored(10, 1, cell=alone, noise_seed=seed),
+                scored(
+                    20, 0.5, cell=f"{seed:020x}", haystack="gaussian", snr_db=10.0, noise_seed=seed
+                ),
+            ],
+        )
+        for seed in (1, 2)
+    ]
+    (board,) = boards_of(*runs)
+    assert list(shares(board).values()) == [{10.0: 1.0, 20.0: 0.5}] * 2
+    assert not any("more than once" in note for note in board.notes)

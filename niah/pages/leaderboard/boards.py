@@ -218,17 +218,21 @@ def _without_other_labels(
 
 
 def _once(submitted: Iterable[SubmittedCell]) -> tuple[list[SubmittedCell], list[str]]:
-    """Return each cell once, a finished one before a failed one, else the first; and notes on the others."""
-    chosen: dict[str, SubmittedCell] = {}
+    """Return each cell once, a finished one before a failed one, else the first; and notes on the others.
+
+    The needle alone is one cell in all noise, and a row of each noise seed's system.
+    """
+    chosen: dict[Key, SubmittedCell] = {}
     repeated, disagreeing = 0, []
     for submission, cell in submitted:
-        earlier = chosen.get(cell["cell"])
+        key = (cell["cell"], cell.get("noise_seed"))
+        earlier = chosen.get(key)
         if earlier is None:
-            chosen[cell["cell"]] = (submission, cell)
+            chosen[key] = (submission, cell)
             continue
         repeated += 1
         if earlier[1]["status"] != "ok" and cell["status"] == "ok":
-            chosen[cell["cell"]] = (submission, cell)
+            chosen[key] = (submission, cell)
         elif None not in (earlier[1]["mAP"], cell["mAP"]):
             apart = abs(earlier[1]["mAP"] - cell["mAP"])
             if apart > DISAGREES:
