@@ -79,10 +79,10 @@ def instructions_a_step(kernel: dict[str, Any]) -> float:
 def check_counts(found: dict[str, Any], stage: str) -> None:
     pairs, outputs = (found[f"{name} {stage} bf16 half"] for name in ("pairs", "outputs"))
     assert instructions_a_step(pairs) + instructions_a_step(outputs) <= sum(BEFORE.values()) / 2
-    for kernel in (pairs, outputs):
+    for kernel, barriers in ((pairs, 12), (outputs, 6)):  # a turn
         assert kernel["registers"] <= 65536 // (6 * 64)  # six programs of two warps fit
         assert all(loop["special"] <= 16 * TURNS for loop in kernel["loops"])
-        assert all(loop["barriers"] <= 8 for loop in kernel["loops"])
+        assert all(loop["barriers"] <= barriers for loop in kernel["loops"])
 
 
 @pytest.mark.slow  # `.ci/run` runs it by a line of its own

@@ -18,8 +18,8 @@ from niah.scan.triton.lines import (
 )
 from niah.scan.triton.steps import LN_2, LOG2_E, power_of_2, quarters, step_size, widened
 
-# Elements of a map that a thread loads at once: as many 16-bit ones as of the sums in float32, so that both have one
-# layout, and nothing is exchanged through shared memory at every step.
+# Elements of a map that a thread loads at once beside the sums: as many 16-bit ones as of those, which are float32, so
+# that both have one layout, and nothing is exchanged through shared memory at every step.
 CONTIGUOUS = tl.constexpr(4)
 
 
@@ -94,8 +94,7 @@ def _pushed(
     step = start + j * stride
     inside = _is_step(j, low, high)
     full = inside[:, None] & (c < C)[None, :]
-    here = tl.max_contiguous(step[:, None] * C + c[None, :], (1, CONTIGUOUS))
-    value = widened(_load(x + here, full, MASKED), PTX)
+    value = widened(_load(x + step[:, None] * C + c[None, :], full, MASKED), PTX)
     scale = _load(p + step * (4 * P) + COLUMN, inside, MASKED).to(tl.float32)
     return (scale * LN_2)[:, None] * value
 
