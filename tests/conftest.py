@@ -81,6 +81,15 @@ def niah(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     return run
 
 
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """Two threads for torch, whatever the environment says."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The developers' official vectors and labelled audio: `$NIAH_SHARED`, else `shared/` beside the checkout.

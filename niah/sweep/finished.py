@@ -8,7 +8,7 @@ those of their rows, need no more than the report. Everything else goes the usua
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,14 +47,16 @@ class Ended:
     arguments: dict[str, Any]
 
 
-def remember(options: RunOptions, run: RunDirectory, cells: Collection[str], notes: Any) -> None:
+def remember(
+    options: RunOptions, run: RunDirectory, cells: Collection[str], notes: Iterable[str]
+) -> None:
     """Keep what a run that ended consists of; a cache that cannot be written is no error.
 
     Args:
         options: as they were given.
         run: its folder.
         cells: keys of all its cells.
-        notes: what it told of its clips and models.
+        notes: that it gave on its clips and models.
     """
     if not _is_embedded(options) or not run.completed() >= set(cells):
         return

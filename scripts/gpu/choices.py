@@ -18,12 +18,12 @@ import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from triton.language import constexpr
+from where import milliseconds  # type: ignore[import-not-found]  # beside this script
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -60,18 +60,11 @@ Row = dict[str, Any]
 Stages = list[tuple[int, int, int]]
 
 
-def milliseconds(function: Callable[[], Any], repeats: int) -> float:
+def median_ms(function: Callable[[], Any], repeats: int) -> float:
     """Return the median time of a call on the device, after one that compiles."""
     function()
-    times: list[float] = []
-    for _ in range(repeats):
-        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
-        begin.record()
-        function()
-        end.record()
-        torch.cuda.synchronize()
-        times.append(begin.elapsed_time(end))
-    return median(times)
+    time: float = milliseconds(function, repeats)
+    return time
 
 
 def normal(*shape: int, scale: float = 1.0) -> torch.Tensor:
@@ -94,10 +87,10 @@ def scan_rows(way: str, stages: Stages, seconds: float, repeats: int) -> Iterato
         plan = cross_forward.plan_of(inputs[0], inputs[1], inputs[2])
         y = torch.empty_like(u)
         with torch.inference_mode():
-            states = milliseconds(
+            states = median_ms(
                 partial(cross_forward.line_states, plan, *inputs[:5], adjoint=False), repeats
             )
-            whole = milliseconds(partial(cross_forward.outputs, plan, inputs, y), repeats)
+            whole = median_ms(partial(cross_forward.outputs, plan, inputs, y), repeats)
         for part, time in (("states", states), ("outputs", whole - states)):
             yield {"what": "scan", "way": way, "channels": C, "part": part, "ms": time * blocks}
         del u, p, y, inputs
@@ -133,7 +126,7 @@ def mlp_rows(way: str, stages: Stages, seconds: float, repeats: int) -> Iterator
         weights = normal(4 * C, C, scale=0.02), normal(4 * C), normal(4 * C, C, scale=1e-4)
         for hidden in HIDDENS:
             with torch.inference_mode():
-                time = milliseconds(mlp(way, x, weights, hidden // (4 * C)), repeats)
+                time = median_ms(mlp(way, x, weights, hidden // (4 * C)), repeats)
             part = f"slabs of 2^{int(math.log2(hidden))}"
             yield {"what": "mlp", "way": way, "channels": C, "part": part, "ms": time * blocks}
 

@@ -1,6 +1,6 @@
 """Simulations of intervals and tests in worlds whose truth is known: how often an interval holds it.
 
-The truth is the expected score on a list of so many clips, from lists of their own. Further lists each get the
+The truth is the expected score on a list of that length, from lists of their own. Further lists each get the
 intervals that are printed. `scripts/interval_coverage.py` writes what comes out to results/coverage, and the slow tests
 repeat it. `serial` makes thousands of small lists cheap.
 """

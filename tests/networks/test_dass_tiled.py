@@ -1,6 +1,5 @@
 """DASS in tiles: the same logits as whole, whatever the tiles, lengths and batches; and no whole map but two."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -58,14 +57,6 @@ def tiled_logits(net: TiledDass, x: Tensor, tiling: Tiling) -> Tensor:
     with torch.no_grad():
         out: Tensor = net.classifier.head(feature_map(net, x, tiling).mean(dim=(1, 2)))
     return out
-
-
-@pytest.fixture
-def two_threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("config", [OFFICIAL, PATCHES])

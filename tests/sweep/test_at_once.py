@@ -11,16 +11,10 @@ from niah.adapters.wrappers.padded import Padded
 from niah.scenes.lazy import Scene
 from niah.sweep.inference import ALONE, InferenceResult, infer, passes_at_once, runs_in_threads
 
+pytestmark = pytest.mark.usefixtures("two_threads")
+
 CPU = torch.device("cpu")
 CLIPS = ALONE + 5
-
-
-@pytest.fixture(autouse=True)
-def two_threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
 
 
 class Rows:

@@ -3,22 +3,15 @@
 import multiprocessing
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 import torch
 
 from niah.system.threads import run_jobs
 
+pytestmark = pytest.mark.usefixtures("two_threads")
+
 JOBS = [(n,) for n in range(6)]
-
-
-@pytest.fixture(autouse=True)
-def two_threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
 
 
 def test_a_job_has_one_thread_and_the_caller_keeps_its_own() -> None:

@@ -202,7 +202,7 @@ def _convolve(x: Tensor, direction: Direction) -> Tensor:
 
 
 def tile_of(channels: int) -> int:
-    """Return the tokens of a tile of a mixer of E channels: at least the halo, and as many bytes at every width."""
+    """Return the tokens of a tile of a mixer of E channels: of the same bytes at every width, but at least the halo."""
     return max(_HALO, TILE_ELEMENTS // channels)
 
 

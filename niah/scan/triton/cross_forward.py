@@ -21,8 +21,8 @@ BACKWARD_LANES = 32  # whose programs have eight warps
 CHANNELS = 32  # channels of a program's tile
 # columns of a line along time: short ones where a map has too few programs for the device
 LINES = (16, 8, 4)
-PROGRAMS_PER_PROCESSOR = 6  # as many as the registers hold
-REGISTERS = 168  # a thread, so that they do
+PROGRAMS_PER_PROCESSOR = 6  # whose registers fit
+REGISTERS = 168  # of a thread, for six programs
 WARPS = 2  # of a program
 SCRATCH_BYTES = 25_000_000  # of all programs: half the L2 cache of an H100
 

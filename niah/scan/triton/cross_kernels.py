@@ -18,8 +18,8 @@ from niah.scan.triton.lines import (
 )
 from niah.scan.triton.steps import LN_2, LOG2_E, power_of_2, quarters, step_size, widened
 
-# Elements of a map that a thread loads at once beside the sums: as many 16-bit ones as of those, which are float32, so
-# that both have one layout, and nothing is exchanged through shared memory at every step.
+# 16-bit elements of a map that a thread loads at once beside the sums: four, like those of the sums, which are float32.
+# Both then have one layout, and nothing is exchanged through shared memory at every step.
 CONTIGUOUS = tl.constexpr(4)
 
 

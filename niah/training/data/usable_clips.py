@@ -1,8 +1,8 @@
 """A first pass over the clips of a training: those that cannot be read are all named before step 0, and left out.
 
 Silent clips stay: they are sound to train on, as in the official loaders. Clips that are longer than the network's
-input are counted, since only their beginning is trained on. The verdicts are cached under the
-files' names, sizes and times, so that a second start with the same clips reads none of them.
+input are counted, since only their beginning is trained on. The verdicts are cached under the files' names, sizes and
+times, so that a second start with the same clips reads none of them.
 """
 
 import dataclasses
@@ -96,13 +96,8 @@ def _verdicts(
             stored = read_json(path)
             reasons = {int(index): str(reason) for index, reason in stored["unusable"].items()}
             return reasons, [int(index) for index in stored["longer"]]
-        except (
-            NiahError,
-            ValueError,
-            KeyError,
-            TypeError,
-            AttributeError,
-        ):  # or of an earlier version
+        except (NiahError, ValueError, LookupError, TypeError, AttributeError):
+            # damaged, or of an earlier version
             path.unlink(missing_ok=True)
     to_read = [
         (index, needle)
