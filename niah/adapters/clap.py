@@ -4,17 +4,18 @@ The logit of a class is exp(logit_scale) times the cosine of the audio's embeddi
 `ClapModel.forward` has it in logits_per_audio.
 """
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from niah.adapters.transformers_files import TransformersFiles
+from niah.adapters.transformers_length import extracted, to_device
 from niah.adapters.transformers_model import (
     TransformersBase,
     describe,
-    extracted,
     load_network,
     quiet,
-    to_device,
 )
 from niah.errors import NiahError
 from niah.vocabularies import Vocabulary
@@ -54,15 +55,13 @@ class Clap(TransformersBase):
         self.network.eval().to(device, dtype)
         describe(self, files)
         self._texts = self._embedded(files, [prompt.replace("{}", name) for name in labels.names])
+        self._limit_length(files)
 
     @torch.inference_mode()
-    def waveform_logits(self, waveforms: Tensor) -> Tensor:
-        """Compute logits: (B, samples) float32 at `sample_rate`, at most `fixed_seconds` -> (B, classes) float32."""
-        inputs = to_device(
-            extracted(self.extractor, waveforms.cpu().numpy(), self.sample_rate), self
-        )
+    def _logits(self, waves: NDArray[np.float32]) -> Tensor:
+        inputs = to_device(extracted(self.extractor, waves, self.sample_rate), self)
         # the extractor of fused models marks a random clip of a batch as cut, though none is
-        inputs["is_longer"] = torch.zeros(len(waveforms), 1, dtype=torch.bool, device=self.device)
+        inputs["is_longer"] = torch.zeros(len(waves), 1, dtype=torch.bool, device=self.device)
         audio = _pooled(self.network.get_audio_features(**inputs))
         scale = self.network.logit_scale_a.exp().float()
         logits: Tensor = scale * audio.float() @ self._texts.T

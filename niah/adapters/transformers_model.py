@@ -15,16 +15,30 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from niah.adapters.transformers_files import TransformersFiles, head_of, weights_sha256
+from niah.adapters.hub_repository import CONFIG
+from niah.adapters.transformers_files import (
+    EXTRACTORS,
+    TransformersFiles,
+    head_of,
+    weights_sha256,
+)
+from niah.adapters.transformers_length import (
+    ANY_LENGTH,
+    PROBE_S,
+    extracted,
+    fixed_seconds,
+    hears_end,
+    in_one_line,
+    longest_input_s,
+    to_device,
+)
 from niah.errors import NiahError
+from niah.frontends.waveform import NEEDLE_S
 from niah.system.download import why_no_binary
+from niah.system.memory import is_out_of_memory
 from niah.vocabularies import Vocabulary
 
 MAY_BE_MISSING = ("masked_spec_embed",)  # of training alone
-_ANY_LENGTH = ("Wav2Vec2FeatureExtractor", "SeamlessM4TFeatureExtractor")
-_PROBE_S = 64
-_END_S = 0.25  # of an input: what must leave a trace
-_TRACE = 1e-3
 
 
 class TransformersBase:
@@ -42,6 +56,7 @@ class TransformersBase:
     """
 
     max_seconds = None
+    network: Any
 
     def __init__(
         self,
@@ -61,6 +76,49 @@ class TransformersBase:
         self.parameters = 0
         self.kernel = "transformers"
         self.weights_sha256 = self.weights_source = ""
+
+    def waveform_logits(self, waveforms: Tensor) -> Tensor:
+        """Compute logits: (B, samples) float32 at `sample_rate` -> (B, classes) float32.
+
+        Raises:
+            NiahError: inputs of a length that the network does not take.
+        """
+        waves = waveforms.cpu().numpy()
+        try:
+            return self._logits(waves)
+        except NiahError:
+            raise
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            raise NiahError(
+                f"model {self.name} does not take inputs of {waves.shape[1] / self.sample_rate:g} s "
+                f"({in_one_line(error)}): choose other --lengths, or run it over windows, --window 10"
+            ) from error
+
+    def _logits(self, waves: NDArray[np.float32]) -> Tensor:
+        raise NotImplementedError
+
+    def _limit_length(self, files: TransformersFiles) -> None:
+        """Set `fixed_seconds` where the network takes less than the extractor gives.
+
+        Raises:
+            NiahError: the network takes nothing that the extractor gives.
+        """
+        # the architectures of `transformers` itself take any length, or their extractor's
+        is_own_code = not type(self.network).__module__.startswith("transformers.")
+        most_s = min(self.fixed_seconds or PROBE_S, PROBE_S if is_own_code else NEEDLE_S)
+        try:
+            longest_s = longest_input_s(
+                lambda wave: self._logits(wave.numpy()), self.sample_rate, most_s
+            )
+        except NiahError as error:
+            raise NiahError(
+                f"model {files.name}: its network refuses what its feature extractor makes of {most_s:g} s ({error}): "
+                f"do {CONFIG} and {EXTRACTORS[0]} belong together?"
+            ) from error
+        if longest_s is not None:
+            self.fixed_seconds = longest_s
 
 
 class TransformersModel(TransformersBase):
@@ -104,15 +162,15 @@ class TransformersModel(TransformersBase):
             raise NiahError(f"model {files.name}: {rows} outputs, and {outputs} labels")
         self.network.eval().to(device, dtype)
         describe(self, files)
+        self._limit_length(files)
 
     @torch.inference_mode()
-    def waveform_logits(self, waveforms: Tensor) -> Tensor:
-        """Compute logits: (B, samples) float32 at `sample_rate` -> (B, classes) float32.
+    def _logits(self, waves: NDArray[np.float32]) -> Tensor:
+        """Compute logits.
 
         Raises:
             NiahError: the feature extractor drops the end of inputs of that length.
         """
-        waves = waveforms.cpu().numpy()
         self._check_end(waves.shape[1])
         inputs = to_device(extracted(self.extractor, waves, self.sample_rate), self)
         logits: Tensor = self.network(**inputs).logits.float()
@@ -127,7 +185,7 @@ class TransformersModel(TransformersBase):
     def _check_end(self, samples: int) -> None:
         """Check once a length that the input's end is not cropped in silence."""
         seconds = samples / self.sample_rate
-        if type(self.extractor).__name__ in _ANY_LENGTH or seconds in self._heard:
+        if type(self.extractor).__name__ in ANY_LENGTH or seconds in self._heard:
             return
         if self.fixed_seconds is not None and seconds <= self.fixed_seconds:
             return
@@ -210,74 +268,6 @@ def rate_of(extractor: Any, name: str) -> int:
             f"model {name}: its feature extractor, {type(extractor).__name__}, says no sampling rate"
         )
     return rate
-
-
-def fixed_seconds(extractor: Any, rate: int) -> float | None:
-    """Return the seconds that a feature extractor cuts or pads to, in whole 10 ms; None: it takes any length.
-
-    Args:
-        extractor: of `transformers`.
-        rate: its sampling rate in Hz.
-    """
-    kind = type(extractor).__name__
-    if kind == "ASTFeatureExtractor":
-        return int(extractor.max_length) / 100  # frames of 10 ms
-    for samples in ("nb_max_samples", "n_samples"):  # CLAP, Whisper
-        if isinstance(longest := getattr(extractor, samples, None), int):
-            return int(100 * longest / rate) / 100
-    if kind in _ANY_LENGTH or hears_end(extractor, _PROBE_S * rate, rate):
-        return None
-    row = rate // 100
-    low, high = (
-        1,
-        _PROBE_S * 100,
-    )  # rows of 10 ms: the end of `low` leaves a trace, that of `high` none
-    while high - low > 1:
-        middle = (low + high) // 2
-        heard = hears_end(extractor, middle * row, rate)
-        low, high = (middle, high) if heard else (low, middle)
-    return (
-        max(1, low - round(100 * _END_S) + 1) / 100
-    )  # the last quarter of a second begins before the cut
-
-
-def hears_end(extractor: Any, samples: int, rate: int) -> bool:
-    """Return whether the end of an input leaves a trace in its features.
-
-    Args:
-        extractor: of `transformers`.
-        samples: length of the input.
-        rate: its sampling rate in Hz.
-    """
-    generator = np.random.Generator(np.random.Philox(0))
-    one = 0.1 * generator.standard_normal(samples, np.float32)
-    other: NDArray[np.float32] = one.copy()
-    end = max(1, min(samples, round(_END_S * rate)))
-    other[-end:] = generator.permutation(
-        one[-end:]
-    )  # the same level: a normalisation does not tell them apart
-    features = [extracted(extractor, each[None], rate) for each in (one, other)]
-    return any(
-        value.shape != features[1][name].shape
-        or float((value.double() - features[1][name].double()).abs().max()) > _TRACE
-        for name, value in features[0].items()
-        if isinstance(value, Tensor)
-    )
-
-
-def extracted(extractor: Any, waves: NDArray[np.float32], rate: int) -> dict[str, Any]:
-    """Compute features of waveforms of one length: (B, samples) -> what the model's forward takes."""
-    features = extractor(list(waves), sampling_rate=rate, return_tensors="pt")
-    return dict(features)
-
-
-def to_device(inputs: dict[str, Any], model: Any) -> dict[str, Any]:
-    """Move features to a model's device; those that are real numbers to its dtype."""
-    return {
-        name: value.to(model.device, model.dtype if value.is_floating_point() else value.dtype)
-        for name, value in inputs.items()
-        if isinstance(value, Tensor)
-    }
 
 
 def log_odds(logits: Tensor) -> Tensor:

@@ -284,7 +284,7 @@ class EvalSetup:
             fixed_s = adapter_info(adapter).fixed_seconds
             if fixed_s is not None and self.options.window_s is None:
                 self._windowed.append(
-                    f"model '{model.name}' pads or crops to {fixed_s:g} s: it is scored over windows of {fixed_s:g} s"
+                    f"model '{model.name}' takes {fixed_s:g} s at a time: it is scored over windows of {fixed_s:g} s"
                 )
             frontend: Frontend = adapter.frontend
             check_playable(self.options.protocol, frontend)

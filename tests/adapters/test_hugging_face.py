@@ -18,7 +18,8 @@ import niah
 from niah.adapters.loading import load_model, load_source
 from niah.adapters.model_source import ModelRequest
 from niah.adapters.sources import find_source
-from niah.adapters.transformers_model import fixed_seconds, hears_end, log_odds
+from niah.adapters.transformers_length import fixed_seconds, hears_end
+from niah.adapters.transformers_model import log_odds
 from niah.cli import main
 from niah.errors import NiahError
 from niah.needles import synthetic
@@ -254,7 +255,7 @@ def test_a_hub_id_is_one_command_to_a_table(hub: Hub, monkeypatch: pytest.Monkey
     assert entry["labels_mapping"]["unmapped"] == ["x"]
     assert stored["identity"]["labels"] == "labels, 2 of 3 classes"
     notes = "\n".join(stored["notes"])
-    assert "pads or crops to 10.24 s: it is scored over windows of 10.24 s" in notes
+    assert "takes 10.24 s at a time: it is scored over windows of 10.24 s" in notes
     assert "labels without a class, not scored (1): x" in notes
     assert hub.fetched() >= {"config.json", "model.safetensors", "README.md"}
     assert "notes.bin" not in hub.fetched()
@@ -320,6 +321,55 @@ def test_custom_code_runs_if_it_is_trusted_and_is_in_every_row(
     tiny_transformers.edit(folder, auto_map={"AutoConfig": "else/where--own.OwnConfig"})
     with pytest.raises(NiahError, match="its code is in another repository, else/where"):
         find_source(folder, ModelRequest(trust_remote_code=True))
+
+
+LIMITED = """
+import torch
+from transformers import Wav2Vec2Config, Wav2Vec2ForSequenceClassification
+
+class OwnConfig(Wav2Vec2Config):
+    model_type = "own-limited"
+
+class OwnModel(Wav2Vec2ForSequenceClassification):
+    config_class = OwnConfig
+
+    def forward(self, input_values, **more):
+        torch.zeros(12 * 16000)[input_values.shape[1] - 1]  # as a table of positions
+        return super().forward(input_values, **more)
+"""
+
+
+def test_a_network_whose_positions_end_is_run_over_windows(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "transformers.dynamic_module_utils.HF_MODULES_CACHE", str(hub.folder / "modules")
+    )
+    monkeypatch.syspath_prepend(str(hub.folder / "modules"))
+    auto = {"AutoConfig": "lim.OwnConfig", "AutoModelForAudioClassification": "lim.OwnModel"}
+    folder = hub.copy("limited", "wave", model_type="own-limited", auto_map=auto)
+    (folder / "lim.py").write_text(LIMITED)
+    table = hub.run("limited-run", folder, trust_remote_code=True, lengths=[10, 20])
+    assert list(table["status"]) == ["ok", "ok"]
+    assert set(table["window_s"]) == {12}
+    notes = json.loads((hub.folder / "limited-run" / "run.json").read_text())["notes"]
+    assert "model 'limited' takes 12 s at a time: it is scored over windows of 12 s" in notes
+    native = hub.run("native", folder, trust_remote_code=True, lengths=[10, 20], window=20)
+    assert "does not" not in str(native.iloc[0]["error"])
+    assert "crops to 12 s, so 20 s have no native mode: add --window 12" in native.iloc[1]["error"]
+
+
+def test_a_network_that_no_input_fits_is_refused_when_it_is_loaded(hub: Hub) -> None:
+    said = refusal(hub.copy("half", "three", max_length=512))
+    assert "in another shape (audio_spectrogram_transformer.embeddings.position_embeddings" in said
+    tiny_transformers.ast(hub.folder / "short", NAMES, max_length=512)
+    said = refusal(hub.folder / "short")
+    assert "its network refuses what its feature extractor makes of 10 s (RuntimeError: The" in said
+    assert said.endswith("do config.json and preprocessor_config.json belong together?")
+    wave: Any = load_model(hub.folder / "wave")
+    wave.model.network = lambda **inputs: torch.zeros(1)[inputs["input_values"].shape[1]]
+    with pytest.raises(NiahError, match=r"take inputs of 20 s \(IndexError: .*other --lengths"):
+        wave.logits(torch.zeros(1, 2000, 160))
 
 
 # --- what is refused, in one line

@@ -158,7 +158,7 @@ def test_a_fixed_length_is_run_over_windows_of_it(material: Material) -> None:
     assert set(table["window_s"]) == {4}
     assert {samples for _, samples in tagger.inputs} == {64_000}
     notes = json.loads((material.folder / "fixed" / "run.json").read_text())["notes"]
-    assert "model 'pitch' pads or crops to 4 s: it is scored over windows of 4 s" in notes
+    assert "model 'pitch' takes 4 s at a time: it is scored over windows of 4 s" in notes
     long = material.run("fixed", tagger, haystacks=["silence"], window=5)
     assert "crops to 4 s, so 5 s have no native mode" in long.iloc[-1]["error"]
 
