@@ -7,6 +7,7 @@ import io
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -78,6 +79,7 @@ def niah(
     Start with `niah run`: it needs no data and no download. Then a released model on public clips, which are fetched:
     `niah run --model dass-medium --lengths 10,50,300`; then your own, by `--needles eval.csv`.
     """
+    _check_current_folder()
     if quiet and verbose:
         raise NiahError("--quiet and --verbose exclude each other: give one of them")
     set_verbosity("quiet" if quiet else "verbose" if verbose else "normal")
@@ -128,6 +130,20 @@ def main() -> None:
     if status == INTERRUPTED:  # typer turns Ctrl-C into this status without a message
         fail("interrupted; the same command goes on from what is finished", status=status)
     sys.exit(status or 0)
+
+
+def _check_current_folder() -> None:
+    """Refuse a current folder that was deleted: relative paths lead nowhere, and torch's libraries do not load in it.
+
+    Raises:
+        NiahError: it was.
+    """
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise NiahError(
+            "the current folder was deleted: go to another (cd), and run the command again"
+        ) from None
 
 
 def _print_in_any_encoding() -> None:

@@ -34,7 +34,10 @@ class TrainState:
     best_mAP: float = -math.inf
     epochs_since_best: int = 0
     finished: bool = False
-    log: dict[str, float] = field(default_factory=dict)
+    log: dict[str, float] = field(default_factory=dict)  # line of the last epoch
+    history: list[dict[str, float]] = field(
+        default_factory=list
+    )  # lines of all; not in earlier ones
 
 
 def save(
@@ -119,7 +122,8 @@ def resume(
             scaler.load_state_dict(saved["scaler"])
         if moving is not None:
             moving.load_state_dict(saved["moving"])
-        values = {each.name: saved["standing"][each.name] for each in fields(TrainState)}
+        standing = {"history": [], **saved["standing"]}
+        values = {each.name: standing[each.name] for each in fields(TrainState)}
         _check_moments(optimiser)
         _check_progress(values)
     except Exception as error:  # torch raises KeyError to AttributeError, by what does not fit
@@ -164,6 +168,9 @@ def _check_progress(values: Mapping[str, Any]) -> None:
             raise ValueError(f"its {name} is {value!r:.60}")
     if not all(isinstance(each, Tensor) for each in values["averaged"].values()):
         raise ValueError("its averaged weights are no tensors")
+    for line in (values["log"], *values["history"]):
+        if not isinstance(line, dict) or {_kind(value) for value in line.values()} - {"number"}:
+            raise ValueError(f"its log has {line!r:.60}")
 
 
 def content_sha256(value: Any) -> str:

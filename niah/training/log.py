@@ -38,24 +38,68 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     return lines
 
 
-def append_log(path: Path, line: dict[str, float]) -> None:
-    """Add the epoch's line; one that a kill left without its checkpoint is replaced.
+def restored_log(
+    path: Path, history: list[dict[str, float]], last: dict[str, float], *, finished: bool
+) -> list[dict[str, float]]:
+    """Return the epochs that a checkpoint has, and write the log again where it differs from them.
+
+    The checkpoint has a checksum, the log has none: a flipped bit or an edited number in it is noted and mended. A line
+    that a kill left without its checkpoint goes without a word.
 
     Args:
         path: the log.
-        line: values of `COLUMNS`.
+        history: the checkpoint's epochs, values of `COLUMNS`; those of checkpoints without are read off the log.
+        last: the checkpoint's last epoch; {} before the first.
+        finished: no epoch is left.
 
     Raises:
         NiahError: as `read_log`, or the disk is full.
     """
-    lines = [row for row in read_log(path) if int(row["epoch"]) < line["epoch"]]
-    lines.append({key: round(value, 6) for key, value in line.items()})
+    lines = read_log(path)  # a file that is no log is refused, not written over
+    if not last:
+        return []
+    if not history:
+        return [_numbers(line) for line in lines if int(line["epoch"]) <= last["epoch"]]
+    text = _text(history)
+    stored = path.read_bytes() if path.is_file() else b""
+    if stored == text:
+        return history
+    if finished or not stored.startswith(text):
+        what = "differs from" if stored else "is missing beside"
+        print(f"note: {path} {what} the checkpoint: it is written again", file=sys.stderr)
+    write_log(path, history)
+    return history
+
+
+def write_log(path: Path, history: list[dict[str, float]]) -> None:
+    """Write a line for each epoch, values of `COLUMNS`.
+
+    Raises:
+        NiahError: the disk is full.
+    """
+    with atomic_write(path) as stream:
+        stream.write(_text(history))
+
+
+def _text(history: list[dict[str, float]]) -> bytes:
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, COLUMNS)
     writer.writeheader()
-    writer.writerows(lines)
-    with atomic_write(path) as stream:
-        stream.write(text.getvalue().encode())
+    writer.writerows(history)
+    return text.getvalue().encode()
+
+
+def _numbers(line: dict[str, Any]) -> dict[str, float]:
+    """Convert a line's texts: epoch and step to whole numbers."""
+    try:
+        return {
+            name: int(text) if name in ("epoch", "step") else float(text)
+            for name, text in line.items()
+        }
+    except (TypeError, ValueError):
+        raise NiahError(
+            f"the training's log has a line of other values than numbers: {line}"
+        ) from None
 
 
 class Events:

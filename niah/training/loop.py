@@ -31,7 +31,7 @@ from niah.training.data.batch_plan import BatchPlan, BatchPlanner
 from niah.training.data.clips import FeatureClips
 from niah.training.data.loading import batches, shard_batches
 from niah.training.data.shard_clips import ShardClips
-from niah.training.log import EVENTS, LOG, Events, ProgressLines, append_log, read_log
+from niah.training.log import EVENTS, LOG, Events, ProgressLines, restored_log, write_log
 from niah.training.losses import DISTILLATION_LOSSES, tagging_loss
 from niah.training.optimiser import learning_rate, make_optimiser, set_learning_rate
 from niah.training.processes import Processes
@@ -122,7 +122,6 @@ class Trainer:
         self.teacher = SelfTeacher(self.moving) if self.moving else teacher
         self.clips_sha256 = clips_sha256
         self.optimiser = make_optimiser(recipe, self.network)
-        read_log(out / LOG)  # refuse a damaged log before the first step, not after an epoch
         self.state = resume(
             out / CHECKPOINT,
             recipe,
@@ -132,6 +131,11 @@ class Trainer:
             self.moving.network if self.moving else None,
             clips_sha256,
         )
+        if processes.is_first:
+            state = self.state
+            state.history = restored_log(
+                out / LOG, state.history, state.log, finished=state.finished
+            )
         self.planner = (
             clips.planner
             if isinstance(clips, ShardClips)
@@ -271,8 +275,9 @@ class Trainer:
         if state.finished:
             state.log["averaged_mAP"] = self._score_of_average()
         state.loss_sum = 0.0
+        state.history.append({name: round(value, 6) for name, value in state.log.items()})
         if self.processes.is_first:
-            append_log(self.out / LOG, state.log)
+            write_log(self.out / LOG, state.history)
             if events is not None:
                 events.add(state.step, {**scores, "epoch_seconds": seconds})
         self._save()

@@ -112,3 +112,16 @@ def test_preview_writes_nothing_for_wrong_input(
     line = niah("preview", "--needle", needle, "--out", tmp_path / "out", *arguments).refusal()
     assert message in line
     assert not (tmp_path / "out").exists()
+
+
+def test_a_current_folder_that_was_deleted(
+    niah: Niah, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where torch's own libraries do not load, and end the process without a word of ours."""
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    for command in (["run", "--out", tmp_path / "out"], ["report", "x"], ["models"]):
+        assert niah(*command).refusal().startswith("the current folder was deleted: go to another")
+    assert not (tmp_path / "out").exists()
+    assert niah("--version").status == 0

@@ -22,7 +22,7 @@ from niah.training.data.clips import FeatureClips
 from niah.training.data.row_store import BLOCK_ROWS, RowStore
 from niah.training.data.stored_features import load_features
 from niah.training.data.usable_clips import content_checksum, usable_clips
-from niah.training.log import read_log
+from niah.training.log import read_log, restored_log
 from niah.training.loop import train
 from niah.vocabularies import vocabulary
 from tests.helpers import tiny
@@ -252,6 +252,36 @@ def test_a_log_that_is_none_is_told_before_the_first_step(tmp_path: Path) -> Non
     assert not (tmp_path / "checkpoint.pt").exists()
 
 
+@pytest.mark.parametrize("is_finished", [True, False])
+def test_a_log_that_was_changed_is_written_again(
+    finished: tuple[Path, FeatureClips],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    is_finished: bool,
+) -> None:
+    """Each digit of the log in turn, the file gone, lines of other epochs; the checkpoint has them, checked."""
+    out, _ = finished
+    history = torch.load(out / "checkpoint.pt", weights_only=True)["standing"]["history"]
+    assert [line["epoch"] for line in history] == [1, 2]
+    whole, path = (out / "log.csv").read_bytes(), tmp_path / "log.csv"
+    head = whole.index(b"\n") + 1
+    digits = [at for at in range(head, len(whole)) if chr(whole[at]).isdecimal()]
+    changed = [whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :] for at in digits]
+    for content in (*changed, None, whole[:head], whole + whole[head:] * is_finished, whole):
+        path.unlink(missing_ok=True)
+        if content is not None:
+            path.write_bytes(content)
+        assert restored_log(path, history, history[-1], finished=is_finished) == history
+        assert path.read_bytes() == whole
+        assert ("it is written again" in capsys.readouterr().err) == (content != whole)
+    path.write_bytes(whole + b"3,15,0.1,0.1,0.1,0.1,0.1,nan\r\n")  # killed before its checkpoint
+    restored_log(path, history, history[-1], finished=False)
+    assert path.read_bytes() == whole
+    assert not capsys.readouterr().err
+    of_log = restored_log(path, [], history[0], finished=False)  # of checkpoints without a history
+    assert repr(of_log) == repr(history[:1])  # nan included
+
+
 def test_leftovers_of_killed_processes_are_swept(tmp_path: Path, cache: Path) -> None:
     leftovers = [
         tmp_path / "out" / ".checkpoint.pt.4711.tmp",
@@ -297,7 +327,7 @@ def test_the_first_checkpoints_have_no_checksum_and_are_resumed(
     saved = torch.load(out / "checkpoint.pt", weights_only=True)
     small_recipe = recipe(epochs=2, batch_size=4)
     assert saved["recipe"] == small_recipe.fingerprint
-    del saved["sha256"], saved["clips"]
+    del saved["sha256"], saved["clips"], saved["standing"]["history"]
     saved["recipe"] = small_recipe.fingerprint_text
     torch.save(saved, tmp_path / "checkpoint.pt")
     resumed = train(small_recipe, network(5), FRONTEND, data, data, tmp_path)
@@ -313,6 +343,7 @@ def test_the_first_checkpoints_have_no_checksum_and_are_resumed(
         (lambda saved: saved["optimiser"]["param_groups"][0].update(lr="x"), "lr is 'x'"),
         (lambda saved: saved["standing"].update(step=1.5), "step is 1.5"),
         (lambda saved: saved["standing"].update(log=[]), "log is"),
+        (lambda saved: saved["standing"].update(history=[{"epoch": "1"}]), "its log has"),
         (lambda saved: saved["standing"].update(averaged={"a": 1}), "averaged weights"),
     ],
 )
