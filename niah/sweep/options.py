@@ -200,6 +200,7 @@ class RunOptions:
         self._check_running()
         self._check_window()
         self._check_axes()
+        self._check_alike()
         if self.checkpoint not in (None, RANDOM) and len(self.models) > 1:
             raise NiahError(
                 f"--checkpoint {self.checkpoint} is one file, and there are {len(self.models)} models"
@@ -242,6 +243,18 @@ class RunOptions:
                 )
         if self.poolings and self.window_s is not None:
             raise NiahError("--pooling is of positions in whole scenes: leave --window out")
+
+    def _check_alike(self) -> None:
+        """Refuse numbers that tables and figures could not tell apart: they print six digits."""
+        axes = {axis.option: self.values_of(axis) for axis in AXES.values()}
+        lists = {"--lengths": self.lengths_s, "--snr": self.snrs_db, "--positions": self.positions}
+        for option, values in (lists | axes).items():
+            printed: dict[str, float] = {}
+            for value in (each for each in values if isinstance(each, int | float)):
+                if printed.setdefault(f"{value:g}", value) != value:
+                    raise NiahError(
+                        f"{option} {printed[f'{value:g}']!r} and {value!r} both print as {value:g}: give one of them"
+                    )
 
     def values_of(self, axis: Axis) -> tuple[Any, ...]:
         """Return the run's values on an axis; () stands for the plain one alone."""

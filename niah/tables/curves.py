@@ -54,7 +54,7 @@ class LengthCurve:
     def positions(self) -> str:
         """Return "0.5"; "0.5 = 0.75 = 1" where these give one scene by the protocol; "" without positions."""
         own = () if self.position is None else (self.position, *self.also_at)
-        return " = ".join(f"{position:g}" for position in own)
+        return " = ".join(dict.fromkeys(f"{position:g}" for position in own))
 
     @property
     def window(self) -> str:

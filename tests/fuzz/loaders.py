@@ -23,7 +23,7 @@ from niah.needles import load_needles
 from niah.pages import leaderboard, run_report
 from niah.sweep.presets import read_preset
 from niah.training import checkpoint
-from niah.training.log import append_log, read_log
+from niah.training.log import read_log, restored_log
 from niah.training.recipes import read_recipe
 from niah.vocabularies import Vocabulary, vocabulary
 from tests.adapters.test_contract import FAMILIES
@@ -91,7 +91,7 @@ def _read_checkpoint(path: Path) -> None:
 
 def _read_log(path: Path) -> None:
     if read_log(path):
-        append_log(path, {"epoch": 3, "loss": 0.25})
+        restored_log(path, [], {"epoch": 3}, finished=False)
 
 
 def _leaderboard(run: Path) -> None:

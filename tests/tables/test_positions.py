@@ -40,6 +40,8 @@ def test_equal_scenes_are_one_line() -> None:
     positions = (0.25, 0.5, 0.75, 1.0)
     curves = distinct_curves(length_curves(run(positions, {20.0: 0.9}, "dass-v1")))
     assert [curve.positions for curve in curves] == ["0.25", "0.5 = 0.75 = 1"]
+    alike = length_curves(run((0.5, 0.50000001), {20.0: 0.9}, "niah-v2"))  # of an earlier run
+    assert [curve.positions for curve in distinct_curves(alike)] == ["0.5"]
     assert len(distinct_curves(length_curves(run(positions, {20.0: 0.9}, "niah-v2")))) == 4
     apart = distinct_curves(length_curves(run(positions, {20.0: 0.9, 50.0: 0.8}, "dass-v1")))
     assert [curve.positions for curve in apart] == ["0.25", "0.5", "0.75", "1"]
