@@ -164,6 +164,8 @@ class _Driver:
             return
         room = IN_FLIGHT * max(1, self._workers()) - len(self.flying)
         for _ in range(min(room, len(self.waiting))):
+            if self.client.status != "running":  # lost meanwhile
+                return
             task = self.waiting.popleft()
             future = self.client.submit(score, task, pure=False, retries=0)
             self.flying[future] = task
@@ -174,15 +176,14 @@ class _Driver:
 
     def _take(self, future: "Future[Answer]") -> None:
         """Take one answer, or the reason why there is none."""
-        from distributed import CancelledError
-
         task = self.flying.pop(future)
         try:
             answer = future.result()
-        except CancelledError:  # the scheduler was restarted, perhaps after the task
-            self._again(task, "its scheduler was lost")
         except Exception as error:
-            self._failed(task, error)
+            if future.status == "error":  # the task's own
+                self._failed(task, error)
+            else:  # the scheduler went before the task was done, or while its answer was on the way
+                self._again(task, f"its scheduler was lost ({type(error).__name__})")
         else:
             self._answered(task, answer)
         future.release()

@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from niah.cluster.settings import SCHEDULER, SETTINGS, environment
@@ -56,13 +56,18 @@ def cluster_notes(client: "Client", spec: ClusterSpec) -> list[str]:
     if importlib.util.find_spec("bokeh") is not None and client.dashboard_link:
         notes.append(f"dashboard: {client.dashboard_link}")
     if spec.address:
-        stored = client.run_on_scheduler(_configured, tuple(SCHEDULER))
-        notes += [
-            f"the scheduler has {name}: {stored[name]}; {value} suits long cells (docs/operations.md)"
-            for name, value in SCHEDULER.items()
-            if stored[name] != value
-        ]
+        with suppress(OSError):  # a scheduler that restarts just now
+            notes += _lossy_settings(client)
     return notes
+
+
+def _lossy_settings(client: "Client") -> list[str]:
+    stored = client.run_on_scheduler(_configured, tuple(SCHEDULER))
+    return [
+        f"the scheduler has {name}: {stored[name]}; {value} suits long cells (docs/operations.md)"
+        for name, value in SCHEDULER.items()
+        if stored[name] != value
+    ]
 
 
 def _configured(names: tuple[str, ...]) -> dict[str, Any]:
