@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from niah.errors import NiahError, nearest
+from niah.system.lfs_pointer import refuse_lfs_pointer
 
 Described = TypeVar("Described")
 _LARGEST = 2**63 - 1
@@ -34,6 +35,7 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
     except FileNotFoundError:
         raise NiahError(f"{where} not found") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
+        refuse_lfs_pointer(path)
         raise NiahError(f"{where} is not valid TOML: {error}") from None
     except RecursionError:
         raise NiahError(f"{where} is not valid TOML: it is nested too deeply") from None

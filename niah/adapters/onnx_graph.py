@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from niah.errors import NiahError
 from niah.system.download import sha256_of
+from niah.system.lfs_pointer import refuse_lfs_pointer
 
 INSTALL = "pip install 'audio-niah[onnx]'"
 _TYPES: dict[str, type[np.generic]] = {
@@ -163,6 +164,7 @@ def _session(path: Path, where: str, on_cuda: bool) -> Any:
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # onnxruntime's own kinds
+        refuse_lfs_pointer(path)
         raise NiahError(
             f"{where} is no ONNX graph that onnxruntime runs: {_first_line(error)}"
         ) from None

@@ -1,5 +1,7 @@
 """The kind of a file that libsndfile cannot read, by its first bytes, and the way to convert it."""
 
+from niah.system.lfs_pointer import POINTER, is_lfs_pointer
+
 _ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _CONVERT = "which libsndfile cannot read: convert it, as with `ffmpeg -i {name} out.wav`"
 
@@ -14,8 +16,8 @@ def description(content: bytes, name: str) -> str:
     begin = content[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if begin.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
         return "is a web page, not a sound file: fetch it again"
-    if begin.startswith(b"version https://git-lfs"):
-        return "is a Git LFS pointer, not the file: run `git lfs pull`"
+    if is_lfs_pointer(begin):
+        return POINTER
     for kind, is_kind in (
         ("MP4 or M4A (AAC)", content[4:8] == b"ftyp"),
         ("AAC", _is_adts(content)),

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from niah.errors import NiahError
+from niah.system.lfs_pointer import refuse_lfs_pointer
 
 SUFFIX = ".tmp"
 _MOST_LINKS = 40  # one after another: as many as the system follows
@@ -188,6 +189,7 @@ def read_json(file: Path) -> dict[str, Any]:
     except RecursionError as error:
         raise NiahError(f"{file} cannot be read: it is nested too deep") from error
     except (OSError, ValueError) as error:
+        refuse_lfs_pointer(file)
         raise NiahError(f"{file} cannot be read: {error}") from error
     if not isinstance(content, dict):
         raise NiahError(f"{file} must hold a JSON object")

@@ -19,6 +19,7 @@ from urllib.error import URLError
 from platformdirs import user_cache_path
 
 from niah.errors import NiahError
+from niah.system.lfs_pointer import POINTER, is_lfs_pointer
 from niah.system.plain_names import address, below, checksum
 from niah.system.transfer import discard, is_resumable, transfer
 
@@ -100,8 +101,8 @@ def why_no_binary(path: Path) -> str:
     begin = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if begin.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
         return "it is a web page"
-    if begin.startswith(b"version https://git-lfs"):
-        return "it is a Git LFS pointer, not the file"
+    if is_lfs_pointer(begin):
+        return f"it {POINTER}"
     if all(byte >= 0x20 or byte in b"\t\r\n" for byte in head) and head.isascii():
         return TEXT
     return ""

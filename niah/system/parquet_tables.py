@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from niah.system.lfs_pointer import refuse_lfs_pointer
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -18,12 +20,14 @@ def read_parquet(file: Path) -> "pa.Table":
         file: path; opened here, for pyarrow takes no name that is not UTF-8.
 
     Raises:
+        NiahError: it is a Git LFS pointer.
         OSError: it cannot be opened or read.
         ValueError: no Parquet file (`pyarrow.ArrowInvalid`), or one that unpacks to far more than its size.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    refuse_lfs_pointer(file)
     with file.open("rb") as stream:
         most = max(_PLAIN_BYTES, _MOST_RATIO * file.stat().st_size)
         reader = pq.ParquetFile(stream, pre_buffer=False)

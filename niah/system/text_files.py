@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from niah.errors import NiahError
+from niah.system.lfs_pointer import POINTER, is_lfs_pointer
 
 MOST_BYTES = 512 * 1024 * 1024  # AudioSet's list of 2 million segments has 100 MB
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
@@ -29,6 +30,8 @@ def read_text(path: Path) -> str:
         raise NiahError(f"{str(path)!r}: is no file name") from error
     except OSError as error:
         raise NiahError(f"{path}: {error.strerror}") from error
+    if is_lfs_pointer(content[:64]):
+        raise NiahError(f"{path}: {POINTER}")
     if content.startswith(_UTF16):
         raise NiahError(f"{path}: is not UTF-8 text but UTF-16: save it as UTF-8")
     if b"\0" in content:

@@ -22,6 +22,7 @@ from niah.needles.readers.labels import LabelReader
 from niah.needles.readers.path_label_csv import LICENCE_COLUMNS
 from niah.needles.readers.rows import NeedleRows, Request, counted, no_row_passes
 from niah.needles.table import NeedleTable, taken_rows
+from niah.system.lfs_pointer import refuse_lfs_pointer
 
 SUFFIXES = (".arrow", ".feather")
 PATH = "path"
@@ -135,6 +136,7 @@ def _opened(path: Path) -> Any:
             mapped.seek(0)
             return pyarrow.ipc.open_stream(mapped).read_all()
     except (pyarrow.ArrowException, OSError, ValueError) as error:
+        refuse_lfs_pointer(path)
         reason = " ".join(str(error).split())
         raise NiahError(f"{path}: is not a file of Arrow's ({reason})") from error
 

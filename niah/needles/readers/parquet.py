@@ -33,6 +33,7 @@ from niah.needles.readers.rows import (
     passing,
 )
 from niah.system.folder_walk import files_below
+from niah.system.lfs_pointer import refuse_lfs_pointer
 
 _ROWS_AT_ONCE = 8  # about 10 MB of 24-bit FLAC: what one read holds in memory
 _MOST_ROWS = 8_000_000  # of a set: AudioSet has 2 million
@@ -285,6 +286,7 @@ def opened(shard: Path) -> Any:
     except FileNotFoundError as error:
         raise NiahError(f"{shard}: no such file") from error
     except (pyarrow.ArrowException, OSError, ValueError) as error:  # names that are no UTF-8
+        refuse_lfs_pointer(shard)
         raise NiahError(f"{shard}: is not a Parquet file ({error})") from error
 
 

@@ -33,6 +33,7 @@ from niah.needles.readers.rows import (
     passing,
 )
 from niah.system.folder_walk import files_below
+from niah.system.lfs_pointer import refuse_lfs_pointer
 
 SUFFIX = ".tar"
 LABEL_KEYS = ("labels", "label", "tags", "classes", "class")
@@ -185,6 +186,7 @@ def _members(shard: Path) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile]]:
                     yield member, stream
                 stream.members = []  # type: ignore[attr-defined]  # else every header stays in memory
     except (tarfile.TarError, OSError, ValueError, EOFError) as error:
+        refuse_lfs_pointer(shard)
         hint = ": unpack it" if _is_compressed(shard) else ""
         raise NiahError(f"{shard}: is not a plain tar file ({error}){hint}") from error
 
