@@ -112,6 +112,8 @@ def _design_of(parameters: set[str]) -> Design:
 
 def _trained_frames(state: State, config: AumConfig) -> int:
     """Return the frames of the stored positions: AuM is also released for 1 s (Speech Commands)."""
+    if config.causal:  # whose positions are of rows alone
+        return config.trained_frames
     table = state.get("pos_embed.pos_embed")
     rows = config.grid(config.trained_frames)[0]
     if table is None or table.ndim != 3 or table.shape[1] <= 1 or (table.shape[1] - 1) % rows:

@@ -154,22 +154,36 @@ def _block_recalls(
         classes += present
         for row, alarms in enumerate(allowed):
             limits = np.rint(floor(alarms * part.share + _ROUNDING) * share).astype(np.int64)
-            above = part.logits[:, None] > _thresholds(part, counts, limits)
+            above = part.logits[:, None] > thresholds_on_lists(
+                part.order, part.falling, counts, limits
+            )
             hits = (weights * above).sum(axis=0)
             total[row, present] += hits[present] / positives[present]
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(classes > 0, total / classes, nan)
 
 
-def _thresholds(part: _ClassScores, counts: Counts, limits: NDArray[np.int64]) -> Scores:
-    """Return the class's threshold on every list, (lists,): the highest logit above which at most the limit lies."""
-    scenes = part.order.size
+def thresholds_on_lists(
+    order: NDArray[np.intp], falling: Scores, counts: Counts, limits: NDArray[np.int64]
+) -> Scores:
+    """Return a class's threshold on every list: the highest logit above which at most the limit lies.
+
+    Args:
+        order: the clip of each needle-free logit, by falling logit, (n,).
+        falling: these logits, (n,); a single one is the threshold of every list.
+        counts: multiplicities of the clips, (clips, lists).
+        limits: alarms allowed on each list, (lists,).
+
+    Returns:
+        (lists,).
+    """
+    scenes = order.size
     if scenes == 1:
-        return np.broadcast_to(part.falling[0], limits.shape)
+        return np.broadcast_to(falling[0], limits.shape)
     limit = int(limits.max())
     first = min(scenes, ceil(limit + _SPARE[0] * sqrt(limit + 1)) + _SPARE[1])
-    reached = np.cumsum(counts[part.order[:first]], axis=0)
+    reached = np.cumsum(counts[order[:first]], axis=0)
     if first < scenes and not (reached[-1] > limits).all():
-        reached = np.cumsum(counts[part.order], axis=0)
+        reached = np.cumsum(counts[order], axis=0)
     place = (reached <= limits).sum(axis=0)
-    return np.asarray(part.falling[np.minimum(place, scenes - 1)])
+    return np.asarray(falling[np.minimum(place, scenes - 1)])

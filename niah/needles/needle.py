@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from niah.audio import Waveform, digest, load
 
@@ -29,6 +29,14 @@ class Source(Protocol):
         Raises:
             AudioError: it cannot be read.
         """
+
+
+@runtime_checkable
+class TimesSounds(Protocol):
+    """A source that knows when each label sounds in its clip."""
+
+    def sounds(self) -> tuple[tuple[str, float, float], ...]:
+        """Return (label id, onset, offset) of every event, in seconds of the clip."""
 
 
 @dataclass(frozen=True, slots=True)

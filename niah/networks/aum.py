@@ -10,6 +10,15 @@ A block is r <- r + h, h <- mixer(norm(r)), without an MLP; the class token is r
 
 Other lengths: the 8 x 64 table is resized bilinearly with antialias, as the official constructor does from a trained
 checkpoint. Frames that do not fill a patch are dropped by the convolution.
+
+The official models look ahead at every length: a token of the second mel row follows the whole first row in the scan.
+The causal form (`causal`; ours, trained by this project) can be fed a recording piece by piece:
+
+    Fo-Fo, one scan; patches column by column in time (official `transpose_token_sequence`), so that the scan runs with
+    time; positions of mel rows alone, which no length changes; the class token at the end, where it has seen all
+
+`start` and `step` carry the mixers' states over the pieces. A piece's class token reads the states and leaves no trace
+in them, so that the logits after any pieces are those of one pass over their frames.
 """
 
 from dataclasses import dataclass
@@ -20,8 +29,10 @@ from torch import Tensor, nn
 from niah.errors import NiahError
 from niah.networks.ast import PatchEmbed
 from niah.networks.layers.drop_path import DropPath
+from niah.networks.layers.frame_buffer import FrameBuffer
 from niah.networks.layers.mamba_mixer import Design, MambaMixer, added, normed, shrink_output
-from niah.networks.layers.positions import resize_smoothly
+from niah.networks.layers.mixer_step import MixerState, step_mixer
+from niah.networks.layers.positions import by_columns, resize_smoothly
 
 NORM_EPS = 1e-5
 
@@ -41,11 +52,16 @@ class AumConfig:
     initial_A: float = (
         1.0  # |A| at the start of training, times 1 .. 16; a larger one is a shorter memory
     )
+    causal: bool = False  # the form that runs with time (module docstring); fo-fo only
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "patch", tuple(self.patch))
         if self.design not in Design.__args__:  # type: ignore[attr-defined]
             raise ValueError(f"design '{self.design}' is none of fo-fo, fo-bi, bi-bi")
+        if self.causal and self.design != "fo-fo":
+            raise ValueError(
+                f"causal needs design fo-fo, which scans forward alone; got {self.design}"
+            )
 
     def grid(self, frames: int) -> tuple[int, int]:
         """Return the patch rows and columns of an input of `frames` frames.
@@ -61,6 +77,28 @@ class AumConfig:
         """Return the number of tokens of an input of `frames` frames."""
         rows, columns = self.grid(frames)
         return 1 + rows * columns
+
+    @property
+    def places(self) -> int:
+        """Return the rows of the table of positions, the class token's included."""
+        if self.causal:
+            return 1 + self.mels // self.patch[0]
+        return self.tokens(self.trained_frames)
+
+
+@dataclass(frozen=True)
+class AumState:
+    """Memory of a causal AuM of the frames so far: of the same size after any number of them.
+
+    Attributes:
+        buffer: frames of a patch that is not full.
+        mixers: one state a block; None before the first patch.
+        logits: (B, classes) after the last full patch; None before the first.
+    """
+
+    buffer: FrameBuffer
+    mixers: tuple[MixerState, ...] | None = None
+    logits: Tensor | None = None
 
 
 class PosEmbed(nn.Module):
@@ -98,7 +136,7 @@ class Aum(nn.Module):
         rates = torch.linspace(0, config.drop_path, config.depth, device="cpu").tolist()
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
         self.patch_embed = PatchEmbed(width, config.patch, config.patch)
-        self.pos_embed = PosEmbed(config.tokens(config.trained_frames), width)
+        self.pos_embed = PosEmbed(config.places, width)
         self.layers = nn.ModuleList([Block(config, rate) for rate in rates])
         self.norm_f = nn.RMSNorm(width, eps=NORM_EPS)
         self.head = nn.Linear(width, config.classes)
@@ -114,17 +152,70 @@ class Aum(nn.Module):
     def embed(self, x: Tensor) -> tuple[Tensor, int]:
         """Return the tokens (B, L, D) of features (B, T0, M) with their positions, and the class token's index."""
         config, table = self.config, self.pos_embed.pos_embed
+        token = (self.cls_token + table[:, :1]).expand(len(x), -1, -1)
+        if config.causal:
+            patches = self._columns(x)
+            return torch.cat([patches, token], dim=1), patches.shape[1]
         grid = config.grid(x.shape[1])
         places = resize_smoothly(table[:, 1:], config.grid(config.trained_frames), grid)
         patches = added(self.patch_embed(x), places)
         middle = patches.shape[1] // 2
-        token = (self.cls_token + table[:, :1]).expand(len(x), -1, -1)
         return torch.cat([patches[:, :middle], token, patches[:, middle:]], dim=1), middle
 
+    def _columns(self, x: Tensor) -> Tensor:
+        """Return the patches with their positions, column by column: (B, T0, M) -> (B, t f, D)."""
+        rows, columns = self.config.grid(x.shape[1])
+        places = self.pos_embed.pos_embed[:, 1:].repeat(1, columns, 1)
+        return added(by_columns(self.patch_embed(x), (rows, columns)), places)
+
     def forward(self, x: Tensor) -> Tensor:
-        residual, middle = self.embed(x)
+        residual, place = self.embed(x)
         residual = residual.float()
         for layer in self.layers:
             residual = added(residual, layer(residual))
-        out: Tensor = self.head(normed(self.norm_f, residual[:, middle]))
+        return self._read(residual[:, place])
+
+    def _read(self, token: Tensor) -> Tensor:  # (B, D) -> (B, classes)
+        out: Tensor = self.head(normed(self.norm_f, token))
         return out
+
+    @property
+    def streams(self) -> bool:
+        """Return whether `step` computes what one pass would: the causal form."""
+        return self.config.causal
+
+    def start(self) -> AumState:
+        """Return the state before the first frame."""
+        return AumState(FrameBuffer(*(self.config.patch[1],) * 2))
+
+    def step(self, state: AumState, x: Tensor) -> tuple[AumState, Tensor | None]:
+        """Read the next frames.
+
+        Args:
+            state: of the frames before; it is not changed.
+            x: (B, n, M) features, n from 0 on.
+
+        Returns:
+            The new state, and the logits (B, classes) of all frames so far: those that `forward` computes of them. None
+            before the first full patch.
+        """
+        buffer, ready = state.buffer.add(x)
+        if ready is None:
+            return AumState(buffer, state.mixers, state.logits), state.logits
+        mixers, _ = self._advance(self._columns(ready).float(), state.mixers)
+        token = (self.cls_token + self.pos_embed.pos_embed[:, :1]).expand(len(x), -1, -1)
+        _, residual = self._advance(token.float(), mixers)
+        logits = self._read(residual[:, 0])
+        return AumState(buffer, mixers, logits), logits
+
+    def _advance(
+        self, residual: Tensor, mixers: tuple[MixerState, ...] | None
+    ) -> tuple[tuple[MixerState, ...], Tensor]:
+        """Run tokens (B, L, D) through the blocks, from their states on."""
+        after = []
+        for index, layer in enumerate(self.layers):
+            before = None if mixers is None else mixers[index]
+            h, own = step_mixer(layer.mixer, normed(layer.norm, residual), before)  # type: ignore[arg-type]
+            after.append(own)
+            residual = residual + h
+        return tuple(after), residual

@@ -33,6 +33,10 @@ class SyntheticSource:
         samples, _ = synthetic.clip(self.split, self.index, sample_rate=sample_rate)
         return Waveform(samples, sample_rate)
 
+    def sounds(self) -> tuple[tuple[str, float, float], ...]:
+        """Return when each label sounds: (id, onset, offset) in seconds of the clip."""
+        return synthetic.sounds(self.split, self.index)
+
     def digest(self) -> str:
         """Return a hash of the clip's id, which determines its sound."""
         return hashlib.sha256(self.name.encode()).hexdigest()

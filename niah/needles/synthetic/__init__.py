@@ -13,6 +13,7 @@ from niah.needles.synthetic.clips import (
     clip,
     clip_id,
     labels,
+    sounds,
 )
 from niah.needles.synthetic.signals import SAMPLE_RATE
 
@@ -26,4 +27,5 @@ __all__ = [
     "clip",
     "clip_id",
     "labels",
+    "sounds",
 ]

@@ -194,17 +194,45 @@ def clip(
     Raises:
         NiahError: an unknown split or a negative index.
     """
-    rng = _generator(split, index, seed)
-    noise, chosen = _draw(rng)
-    mix = noise.samples()
-    for kind in chosen:
-        sound = event(kind, rng) * _amplitude(rng.uniform(*EVENT_DBFS))
-        onset = int(rng.integers(0, CLIP_SAMPLES - len(sound) + 1))
-        mix[onset : onset + len(sound)] += sound
-    mix *= min(1.0, 0.99 / float(np.abs(mix).max()))
+    mix, chosen, _ = _made(split, index, seed)
     if sample_rate == SAMPLE_RATE:
         return mix.astype(np.float32), _label_ids(chosen)
     import soxr
 
     resampled = soxr.resample(mix, SAMPLE_RATE, sample_rate, "HQ")
     return resampled.astype(np.float32), _label_ids(chosen)
+
+
+def sounds(split: str, index: int, seed: int = 0) -> tuple[tuple[str, float, float], ...]:
+    """Return when each event of a clip sounds: (label id, onset, offset) in seconds of the clip, in class order.
+
+    Args:
+        split: as in `clip`.
+        index: as in `clip`.
+        seed: as in `clip`.
+
+    Raises:
+        NiahError: an unknown split or a negative index.
+    """
+    _, chosen, places = _made(split, index, seed)
+    times = {
+        kind.id: (first / SAMPLE_RATE, last / SAMPLE_RATE)
+        for kind, (first, last) in zip(chosen, places, strict=True)
+    }
+    return tuple((id_, *times[id_]) for id_ in _label_ids(chosen))
+
+
+def _made(
+    split: str, index: int, seed: int
+) -> tuple[Samples, list[EventClass], list[tuple[int, int]]]:
+    """A clip at 16 kHz, its classes, and the first and last sample of each one's event."""
+    rng = _generator(split, index, seed)
+    noise, chosen = _draw(rng)
+    mix, places = noise.samples(), []
+    for kind in chosen:
+        sound = event(kind, rng) * _amplitude(rng.uniform(*EVENT_DBFS))
+        onset = int(rng.integers(0, CLIP_SAMPLES - len(sound) + 1))
+        mix[onset : onset + len(sound)] += sound
+        places.append((onset, onset + len(sound)))
+    mix *= min(1.0, 0.99 / float(np.abs(mix).max()))
+    return mix, chosen, places

@@ -106,22 +106,34 @@ class MambaMixer(nn.Module):
         before: Direction | None = None
         for direction in self.directions(from_end):
             if before is None or direction.conv is not before.conv:
-                c = F.silu(_convolve(_padded(x), direction))
+                c = F.silu(convolve(_padded(x), direction))
                 p = direction.x_proj(c)
-            scanned, _ = self._scan(c, p, direction, None)
+            scanned, _ = self.scan(c, p, direction, None)
             y = scanned if y is None else y + scanned
             before = direction
         assert y is not None
-        return self._gated(y, z)
+        return self.gated(y, z)
 
-    def _gated(self, y: Tensor, z: Tensor) -> Tensor:
+    def gated(self, y: Tensor, z: Tensor) -> Tensor:
+        """Gate and project: (B, L, E) scanned and z -> (B, L, D)."""
         y = y * F.silu(z)
         out: Tensor = self.out_proj(y * 0.5 if self.design == "bi-bi" else y)
         return out
 
-    def _scan(
+    def scan(
         self, c: Tensor, p: Tensor, direction: Direction, state: Tensor | None
     ) -> tuple[Tensor, Tensor]:
+        """Scan in one direction.
+
+        Args:
+            c: (B, L, E) convolved input.
+            p: (B, L, R + 2 N) its projection: step, B and C.
+            direction: of the scan.
+            state: (B, E, N) before the first token; None is zero.
+
+        Returns:
+            (B, L, E) in the dtype of `c`, and the state after the last token.
+        """
         dt, B, C = torch.split(p, [self.rank, STATES, STATES], dim=-1)
         u, z, A_log = c, direction.dt_proj(dt), direction.A_log
         if c.dtype in HALVES:  # decays of long memories are near 1
@@ -156,7 +168,7 @@ class MambaMixer(nn.Module):
         for tile, z, y in self._tiles(h, directions[-1], gate=True):
             if pending is not None:
                 h[:, pending[0]] = pending[1]
-            pending = tile, self._gated(y if backward is None else y.add_(backward[:, tile]), z)
+            pending = tile, self.gated(y if backward is None else y.add_(backward[:, tile]), z)
         assert pending is not None
         h[:, pending[0]] = pending[1]
         return h
@@ -174,8 +186,8 @@ class MambaMixer(nn.Module):
             first, last = max(0, start - _HALO), min(length, stop + _HALO)
             xz = F.linear(h[:, first:last], weight if gate else weight[:channels])
             x = _padded(xz[..., :channels], _HALO - (start - first), _HALO - (last - stop))
-            c = F.silu(_convolve(x, direction), inplace=True)
-            y, state = self._scan(c, direction.x_proj(c), direction, state)
+            c = F.silu(convolve(x, direction), inplace=True)
+            y, state = self.scan(c, direction.x_proj(c), direction, state)
             z = xz[:, start - first : stop - first, channels:]
             yield slice(start, stop), z, y
 
@@ -185,7 +197,7 @@ def _padded(x: Tensor, before: int = _HALO, after: int = _HALO) -> Tensor:
     return F.pad(x, (0, 0, before, after))
 
 
-def _convolve(x: Tensor, direction: Direction) -> Tensor:
+def convolve(x: Tensor, direction: Direction) -> Tensor:
     """Convolve (B, L + 6, E) -> (B, L, E): y_t = b + sum_k w_k x_(t - 3 + k), or x_(t + 3 - k) looking ahead.
 
     A two-dimensional convolution of height one, as it takes channels last; the one-dimensional one copies.

@@ -89,6 +89,11 @@ def to_table(places: Tensor) -> Tensor:
     return places.flatten(2).transpose(1, 2)
 
 
+def by_columns(patches: Tensor, grid: Grid) -> Tensor:
+    """Reorder patches row by row to patches column by column: (B, f t, D) -> (B, t f, D)."""
+    return patches.reshape(len(patches), *grid, -1).transpose(1, 2).flatten(1, 2)
+
+
 def _bilinear(places: Tensor, size: Grid, antialias: bool = False) -> Tensor:
     """Resize in at least float32: CPUs have no 16-bit antialias."""
     wide = torch.promote_types(places.dtype, torch.float32)
