@@ -1,11 +1,9 @@
 """One model in a sweep: keys of its cells, batches, rows and scores."""
 
-import time
-import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,19 +40,16 @@ from niah.sweep.inference import (
     runs_in_threads,
 )
 from niah.sweep.loaded_model import LoadedModel
+from niah.sweep.model_record import describe, failure, write_description
 from niah.sweep.options import RunOptions
 from niah.sweep.pace import Pace
 from niah.sweep.plan import Cell
-from niah.system.folders import roots_of, without_folders
-from niah.system.memory import free_cached, is_out_of_memory
-from niah.system.printable import printable
+from niah.system.memory import is_out_of_memory
 from niah.version import __version__
 
 Advance = Callable[[int], None]
 LEAST_AUDIO_S = 3600.0  # of a cell that may be worth cutting into slices
-CALIBRATION_LENGTHS_S = (10.0, 20.0, 40.0, 80.0, 160.0)
 CALIBRATION_CLIPS = 3
-CALIBRATION_S = 3.0  # after which no longer scene is tried
 
 
 @dataclass
@@ -212,7 +207,7 @@ class ModelEvaluator:
 
     def failed(self, cells: Sequence[Cell], error: BaseException) -> list[Row]:
         """Return the rows of cells of the same scenes that cannot be scored."""
-        outcome = self._failure(error)
+        outcome = failure(error, self.options, self.device)
         return [{**self._blank_row(cell, self.key(cell)), **outcome} for cell in cells]
 
     def slicing(self, cells: Sequence[Cell], slice_s: float) -> Slicing | None:
@@ -242,21 +237,17 @@ class ModelEvaluator:
             return known
         haystack = next(iter(self.scenes.haystacks)) if cell.is_base else cell.haystack
         pace = self.pace(haystack)
-        begin = time.monotonic()
         count, alone = CALIBRATION_CLIPS, ALONE
         if self.device.type == "cpu" and runs_in_threads(self.adapter):  # as they go later
             count, alone = 1 + 2 * torch.get_num_threads(), 1
         clips = range(min(len(self.prepared), count))
-        for short_s in CALIBRATION_LENGTHS_S:
-            if short_s > cell.length_s or time.monotonic() - begin > CALIBRATION_S:
-                break
-            if not pace.knows(short_s):
-                try:
-                    for some in (clips[:1], clips):  # the first for a warm-up
-                        short = [self._short_cell(haystack, short_s)]
-                        self.score(short, some, _ignore, alone=alone)
-                except (Exception, SystemExit):  # the cell itself records the reason
-                    break
+
+        def score(length_s: float) -> None:
+            for some in (clips[:1], clips):  # the first for a warm-up
+                self.score([self._short_cell(haystack, length_s)], some, _ignore, alone=alone)
+
+        with suppress(Exception, SystemExit):  # the cell itself records the reason
+            pace.calibrate(cell.length_s, score)
         return pace.seconds(cell.length_s)
 
     def pace(self, haystack: str = "") -> Pace:
@@ -280,59 +271,22 @@ class ModelEvaluator:
             self.batch_size = self._probed()
         return self.batch_size or 1
 
-    def _failure(self, error: BaseException) -> Row:
-        """Return a row's columns for an exception, without folders of this machine: rows are published."""
-        if is_out_of_memory(error):
-            free_cached(self.device)
-            return {"status": "oom", "error": "out of memory"}
-        text = str(error) if isinstance(error, NiahError) else _with_place(error)
-        return {
-            "status": "error",
-            "error": printable(without_folders(text, roots_of(vars(self.options)))),
-        }
-
     @property
     def code_sha256(self) -> str:
         """Hash of the user's own code of the model; "" where it has none."""
         return self.model.spec.source.code_sha256 or code_sha256(self.card)
 
+    def described(self) -> dict[str, Any]:
+        """Return the model's entry in run.json."""
+        return describe(self.model, self.code_sha256)
+
     def write_description(self, directory: RunDirectory) -> None:
         """Write the model's entry of run.json.
 
         Raises:
-            NiahError: cells that are there were scored by other code of the same model and weights: tables would mix
-                both.
+            NiahError: cells that are there were scored by other code of the same model and weights.
         """
-        entry = self.described()
-        stored = directory.run_json().get("models", {}).get(self.model.name, {})
-        same_weights = stored.get("checkpoint_sha256") == entry["checkpoint_sha256"]
-        code = entry.get("adapter_code")
-        if same_weights and stored.get("adapter_code", code) != code:
-            mine = (row for row, _ in directory.rows() if row["model"] == self.model.name)
-            if any(row["status"] == "ok" for row in mine):
-                raise NiahError(
-                    f"the code of model '{self.model.name}' is another than when cells of it were scored in "
-                    f"{directory.path}: give another --out"
-                )
-        directory.write_run_json({"models": {self.model.name: entry}})
-
-    def described(self) -> dict[str, Any]:
-        """Return the model's entry in run.json."""
-        info = adapter_info(self.adapter, self.card)
-        source = self.model.spec.source
-        revision = {"revision": source.revision} if source.revision else {}
-        return {
-            "checkpoint_sha256": info.weights_sha256,
-            "checkpoint": Path(info.weights_source).name,
-            "random": info.random,
-            "parameters": info.parameters,
-            "licence": self.card.licence,
-            "paper": self.card.paper,
-            "adapter": self.card.adapter,
-            **({"adapter_code": self.code_sha256} if self.code_sha256 else {}),
-            **revision,
-            **source.record,
-        }
+        write_description(self.model.name, self.described(), directory)
 
     def _probed(self) -> int:
         """Return the batch size: clips, or windows."""
@@ -423,15 +377,6 @@ def windowed(options: RunOptions, adapter: Adapter) -> RunOptions:
     if fixed_s is None or options.window_s is not None:
         return options
     return replace(options, window_s=fixed_s)
-
-
-def _with_place(error: BaseException) -> str:
-    """Format an unexpected exception in one line: its kind, message, and the line of the adapter that raised it."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if "site-packages" not in frame.filename]
-    place = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
-    message = " ".join(str(error).split())
-    return f"{type(error).__name__}: {message}{place}".replace(": (", " (")
 
 
 def _device_name(device: torch.device) -> str:

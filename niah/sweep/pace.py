@@ -4,9 +4,13 @@ Between two measured lengths, and beyond the longest, time is taken as a power o
 the exponent p of the two nearest points: about 1 for state-space models and convolutions, up to 2 for attention.
 """
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import log
 
+CALIBRATION_LENGTHS_S = (10.0, 20.0, 40.0, 80.0, 160.0)
+CALIBRATION_S = 3.0  # after which no longer scene is tried
 LOWEST, HIGHEST = 0.0, 2.0  # exponents beyond these are noise of the measurement
 
 
@@ -28,9 +32,19 @@ class Pace:
         self._seconds[length_s] = min(seconds, self._seconds.get(length_s, seconds))
         self._peaks[length_s] = max(peak_bytes, self._peaks.get(length_s, 0))
 
-    def knows(self, length_s: float) -> bool:
-        """Return whether this length was measured."""
-        return length_s in self._seconds
+    def calibrate(self, longest_s: float, score: Callable[[float], None]) -> None:
+        """Measure short scenes, the shortest first, until a few seconds have passed.
+
+        Args:
+            longest_s: length beyond which no scene is tried.
+            score: scores scenes of a length, whose time is then added; what it raises goes through.
+        """
+        begin = time.monotonic()
+        for length_s in CALIBRATION_LENGTHS_S:
+            if length_s > longest_s or time.monotonic() - begin > CALIBRATION_S:
+                break
+            if length_s not in self._seconds:
+                score(length_s)
 
     def seconds(self, length_s: float) -> float | None:
         """Forecast the seconds of a scene of some length; None before anything is measured."""

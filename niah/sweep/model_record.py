@@ -1,0 +1,77 @@
+"""A model's traces in a run directory: its entry of run.json, and the rows of cells that failed."""
+
+import traceback
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from niah.adapters.loading import adapter_info
+from niah.errors import NiahError
+from niah.records.run_directory import RunDirectory
+from niah.records.schema import Row
+from niah.sweep.loaded_model import LoadedModel
+from niah.sweep.options import RunOptions
+from niah.system.folders import roots_of, without_folders
+from niah.system.memory import free_cached, is_out_of_memory
+from niah.system.printable import printable
+
+
+def describe(model: LoadedModel, code_sha256: str) -> dict[str, Any]:
+    """Return the entry of a model in run.json.
+
+    Args:
+        model: the loaded model.
+        code_sha256: hash of the user's own code of it; "" where it has none.
+    """
+    info = adapter_info(model.adapter, model.spec.card)
+    card, source = model.spec.card, model.spec.source
+    return {
+        "checkpoint_sha256": info.weights_sha256,
+        "checkpoint": Path(info.weights_source).name,
+        "random": info.random,
+        "parameters": info.parameters,
+        "licence": card.licence,
+        "paper": card.paper,
+        "adapter": card.adapter,
+        **({"adapter_code": code_sha256} if code_sha256 else {}),
+        **({"revision": source.revision} if source.revision else {}),
+        **source.record,
+    }
+
+
+def write_description(name: str, entry: dict[str, Any], directory: RunDirectory) -> None:
+    """Write the entry of the model `name` into run.json.
+
+    Raises:
+        NiahError: cells that are there were scored by other code of the same model and weights: tables would mix both.
+    """
+    stored = directory.run_json().get("models", {}).get(name, {})
+    same_weights = stored.get("checkpoint_sha256") == entry["checkpoint_sha256"]
+    code = entry.get("adapter_code")
+    if same_weights and stored.get("adapter_code", code) != code:
+        mine = (row for row, _ in directory.rows() if row["model"] == name)
+        if any(row["status"] == "ok" for row in mine):
+            raise NiahError(
+                f"the code of model '{name}' is another than when cells of it were scored in {directory.path}: give "
+                "another --out"
+            )
+    directory.write_run_json({"models": {name: entry}})
+
+
+def failure(error: BaseException, options: RunOptions, device: torch.device) -> Row:
+    """Return a row's columns for an exception, without folders of this machine: rows are published."""
+    if is_out_of_memory(error):
+        free_cached(device)
+        return {"status": "oom", "error": "out of memory"}
+    text = str(error) if isinstance(error, NiahError) else _with_place(error)
+    return {"status": "error", "error": printable(without_folders(text, roots_of(vars(options))))}
+
+
+def _with_place(error: BaseException) -> str:
+    """Format an unexpected exception in one line: its kind, message, and the line of the adapter that raised it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "site-packages" not in frame.filename]
+    place = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
+    message = " ".join(str(error).split())
+    return f"{type(error).__name__}: {message}{place}".replace(": (", " (")
