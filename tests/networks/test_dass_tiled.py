@@ -1,5 +1,7 @@
 """DASS in tiles: the same logits as whole, whatever the tiles, lengths and batches; and no whole map but two."""
 
+import mmap
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +11,15 @@ from torch import Tensor, nn
 
 import niah
 from niah.adapters.dass import Dass as DassAdapter
+from niah.networks.dass import map_buffers
 from niah.networks.dass import tiled as dass_tiled
+from niah.networks.dass.block_work import BlockWork
 from niah.networks.dass.blocks import SS2D, Block, convolve
 from niah.networks.dass.depthwise import depthwise_silu
+from niah.networks.dass.map_buffers import MapBuffers, waves
 from niah.networks.dass.network import DassConfig
-from niah.networks.dass.tiled import TiledDass, Tiling, feature_map, largest_tensor, spans
-from niah.networks.dass.windows import Windowed
+from niah.networks.dass.tiled import TiledDass, Tiling, feature_map, largest_tensor
+from niah.networks.dass.windows import Windowed, spans
 from niah.scan import Backend
 from tests.helpers.goldens import load_golden
 from tests.helpers.largest import LargestTensor
@@ -207,14 +212,14 @@ def test_adapter_says_what_its_largest_tensor_is() -> None:
     assert adapter.safe_batch(900_000) > 1
 
 
-@pytest.mark.parametrize("fails", ["front", "back"])
+@pytest.mark.parametrize("fails", ["_front", "_back"])
 def test_out_of_memory_leaves_the_next_forward_whole(
     monkeypatch: pytest.MonkeyPatch, fails: str
 ) -> None:
     net, x = network(OFFICIAL), noise(1, 700, 128)
     net.set_scan_backend("cpu")
     expected = tiled_logits(net, x, TILINGS[1])
-    work = getattr(dass_tiled._BlockWork, fails)
+    work = getattr(BlockWork, fails)
     count = iter(range(1000))
 
     def failing(*args: object) -> None:
@@ -222,7 +227,7 @@ def test_out_of_memory_leaves_the_next_forward_whole(
             raise MemoryError
         work(*args)
 
-    monkeypatch.setattr(dass_tiled._BlockWork, fails, failing)
+    monkeypatch.setattr(BlockWork, fails, failing)
     with pytest.raises(MemoryError):
         tiled_logits(net, x, TILINGS[1])
     monkeypatch.undo()
@@ -243,10 +248,10 @@ def test_a_block_reaches_past_two_to_the_31_elements(tmp_path: Path) -> None:
     ):
         x[:, first : first + last] = small
         u = sparse(tmp_path / f"u{first}", *x.shape)
-        work = dass_tiled._BlockWork(block, x, u, fused=True)
-        work.front(0, 1, first + 1, first + last)
+        work = BlockWork(block, x, tile=2, fused=True)
         y = u[:, first + 1 : first + last]
-        work.back(0, 1, first + 1, first + last, y)
+        work.front((0, 1, first + 1, first + last), y)
+        work.back((0, 1, first + 1, first + last), y)
         results.append((y.clone(), x[:, first + 1 : first + last].clone()))
     assert columns * rows * channels > 2**31
     for near, far in zip(*results, strict=True):
@@ -256,3 +261,68 @@ def test_a_block_reaches_past_two_to_the_31_elements(tmp_path: Path) -> None:
 
 def sparse(path: Path, *shape: int) -> Tensor:
     return torch.from_numpy(np.memmap(path, np.float32, mode="w+", shape=shape))
+
+
+@pytest.mark.parametrize("config", [OFFICIAL, PATCHES])
+@pytest.mark.parametrize(("batch", "frames"), [(1, 301), (3, 129), (2, 1030)])
+@pytest.mark.parametrize("second", [0, 20_000])
+@pytest.mark.usefixtures("two_threads")
+def test_one_buffer_gives_the_bits_of_two(
+    config: DassConfig, batch: int, frames: int, second: int
+) -> None:
+    net, x = network(config), noise(batch, frames, 128)
+    net.set_scan_backend("cpu")
+    sizes = {**SMALL, "short": 0}
+    two = feature_map(net, x, Tiling(96, 64, **sizes))
+    one = feature_map(net, x, Tiling(96, 64, **sizes, second=second))
+    assert torch.equal(one, two)
+
+
+def test_one_buffer_is_no_larger_than_the_first_map() -> None:
+    net = network(OFFICIAL)
+    net.set_scan_backend("cpu")
+    frames = 2048
+    tiling = Tiling(96, 64, **SMALL, short=0, second=0, window=1 << 13)
+    with LargestTensor() as largest, torch.no_grad():
+        last = feature_map(net, noise(1, frames, 128), tiling)
+    first = frames // 4 * 32 * 8
+    assert largest.elements == max(first, frames * 128)
+    assert last.untyped_storage().nbytes() == 4 * first
+
+
+@pytest.mark.parametrize("columns", [4, 7, 64, 301])
+@pytest.mark.parametrize("size", [1, 3, 16])
+def test_waves_overwrite_nothing_that_is_still_to_be_read(columns: int, size: int) -> None:
+    layers = Windowed([nn.Conv2d(2, 4, 3, stride=2, padding=1)])
+    chunks = [(0, 1, *span) for span in spans(0, layers.size(columns), size)]
+
+    def needs(first: int, last: int) -> tuple[int, int]:
+        return layers.needs(first, last, columns)
+
+    groups = waves(chunks, needs, 8, 8)
+    assert [chunk for group in groups for chunk in group] == chunks
+    written = 0
+    for group in groups:
+        for chunk in group:
+            reads = needs(*chunk[2:])
+            assert reads[0] >= written or written == 0
+            others = [other for other in group if other != chunk]
+            assert all(other[3] <= reads[0] or other[2] >= reads[1] for other in others)
+        written = group[-1][3]
+    assert len(groups) <= 4 + 2 * np.log2(len(chunks))
+
+
+def test_pages_between_two_maps_go_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(map_buffers, "MAPPED", 1)
+    page = mmap.PAGESIZE // 4  # elements
+    buffers = MapBuffers(torch.empty(0))
+    whole = buffers.room(10 * page)
+    buffers.swap()
+    whole.fill_(1)
+    buffers.own, buffers.spare = whole[: 4 * page], whole[4 * page :]
+    buffers.shrink(page + 5)
+    assert len(buffers.own) == len(buffers.spare) == page + 5
+    gone = (whole.view(10, page) == 0).all(dim=1)
+    assert gone.tolist() == [sys.platform == "linux" and n in (2, 3, 6, 7, 8, 9) for n in range(10)]
+    assert bool((buffers.own == 1).all())
+    assert bool((buffers.spare == 1).all())

@@ -1,7 +1,7 @@
 """DASS without gradients in bounded memory: the same network on one tile of time at a time.
 
-Only two buffers of the size of the first stage's map grow with the length: the residual map x, which every block
-updates in place, and u, the input of its scans. A block is two passes over time:
+Only the residual map x, which every block updates in place, and u, the input of a block's scans, grow with the length.
+A block is two passes over time:
 
     front   u = SiLU(depthwise(in_proj(norm(x))))        a column of halo on each side; x is not changed
     back    y = the four scans of u;  x += out_proj(out_norm(y));  x += mlp(norm2(x))
@@ -11,7 +11,9 @@ Scans are summarised chunk by chunk in the first pass and run in the second (`ni
 computed in both, which costs 3 % of the matrix work and saves a third of a map. Halvings and the stem read the columns
 that they need (`niah.networks.dass.windows`) and write into the buffer of u, which is then free.
 
-On a CPU in float32 every worker thread processes chunks of time from start to end, with single-threaded BLAS.
+On a CPU in float32 every worker thread processes chunks of time from start to end, with single-threaded BLAS. Long maps
+have one buffer (`niah.networks.dass.map_buffers`): halvings write over their own input, and where the rest of it has no
+room for u, in the first stage, u is computed in both passes (`niah.networks.dass.block_work`).
 Elsewhere, or with another scan, u, p and y are whole maps (the input of `niah.scan.cross_scan`) and everything else is
 cut into slabs.
 
@@ -23,18 +25,17 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from niah.networks.dass.block_work import BlockWork, RecomputedInput, StoredInput
 from niah.networks.dass.blocks import Block
-from niah.networks.dass.depthwise import depthwise_silu
+from niah.networks.dass.map_buffers import MapBuffers, waves
 from niah.networks.dass.network import Dass, DassConfig, Stage
-from niah.networks.dass.windows import Windowed
+from niah.networks.dass.windows import Chunk, Windowed, parts, spans
 from niah.scan import choose_backend
 from niah.scan.cpu.map import ChunkedMapScan, Parameters, scan_way
+from niah.system.memory import free_cached
 from niah.system.threads import run_jobs, single_threaded_torch, threads_of_jobs
-
-Chunk = tuple[int, int, int, int]  # batch items from, to; columns from, to
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class Tiling:
     job: int = 1 << 14  # least elements (positions x channels) of a thread's job
     slab: int = 1 << 16  # of a matrix product on other devices
     short: int = 2500  # columns up to which a map is scanned in one pass
+    second: int = 1 << 26  # elements that a second map may take beside x on a CPU
+    window: int = 1 << 18  # elements of a halving's input or output where x is larger than that
 
 
 DEFAULT = Tiling()
@@ -60,7 +63,7 @@ class TiledDass(Dass):
     def forward(self, x: Tensor) -> Tensor:  # (B, T0, M) -> (B, classes)
         if self.training or torch.is_grad_enabled():
             return self.whole(x)
-        return self.classifier.pooled(self.feature_map(x), x.shape[1])
+        return self.classifier.pooled(feature_map(self, x), x.shape[1])
 
     def whole(self, x: Tensor) -> Tensor:
         """Run `Dass.forward` without tiles: differentiable, and the reference in tests of the tiles."""
@@ -69,7 +72,7 @@ class TiledDass(Dass):
     @torch.no_grad()
     def feature_map(self, x: Tensor) -> Tensor:
         """Return the last map (B, T, F, C) of features (B, T0, M), after the classifier's norm, in bounded memory."""
-        return feature_map(self, x)
+        return feature_map(self, x).clone()  # of that size, where the view is of a buffer
 
     @torch.no_grad()
     def position_logits(self, x: Tensor) -> Tensor:
@@ -94,7 +97,7 @@ def feature_map(network: Dass, features: Tensor, tiling: Tiling = DEFAULT) -> Te
         tiling: sizes of the tiles.
 
     Returns:
-        (B, T, F, C).
+        (B, T, F, C), possibly a view of a larger buffer.
     """
     threaded = _is_threaded(network)
     fused = _is_fused(network)
@@ -107,10 +110,13 @@ def feature_map(network: Dass, features: Tensor, tiling: Tiling = DEFAULT) -> Te
             for block in stage.blocks:
                 assert isinstance(block, Block)
                 if fused:
-                    prepared(block).advance(tiled_pass.x, tiled_pass.room)
+                    prepared(block).advance(tiled_pass.x, tiled_pass.buffers.room)
                 else:
                     tiled_pass.advance(block)
             tiled_pass.convolve(Windowed(stage.downsample.children(), fused=fused))
+            if threaded and tiled_pass.x.numel() > tiling.second // 2:
+                tiled_pass.buffers.shrink(tiled_pass.x.numel())
+                free_cached(tiled_pass.like.device)  # the next stage's tiles have other sizes
         return tiled_pass.normalised()
 
 
@@ -137,7 +143,7 @@ class _TiledPass:
         self.tiling = tiling
         self.threaded = threaded
         self.like = next(network.parameters())
-        self.buffer = self.spare = self.like.new_empty(0)
+        self.buffers = MapBuffers(self.like)
         self.x = features.unsqueeze(-1)
         self.convolve(Windowed(network.patch_embed, fused=fused))
 
@@ -150,132 +156,145 @@ class _TiledPass:
         if not self.threaded and len(self._windows(*shape)) == 1:
             whole = layers.window(x[:, :columns].to(self.like), 0, shape[1], columns)
             self.x = whole.to(self.like)
-            self.buffer = self.spare = self.like.new_empty(0)
+            self.buffers.release()
             return
-        out = self.room(*shape)
+        in_place = self._fits_over_x(shape)
+        out = self.buffers.front(x, *shape) if in_place else self.buffers.room(*shape)
+
+        def needs(first: int, last: int) -> tuple[int, int]:
+            return layers.needs(first, last, columns)
 
         def window(start: int, stop: int, first: int, last: int) -> None:
-            low, high = layers.needs(first, last, columns)
+            low, high = needs(first, last)
             for item in range(start, stop):  # one item's window is contiguous
                 needed = x[item : item + 1, low:high].to(self.like)
                 out[item : item + 1, first:last] = layers.window(needed, first, last, columns)
 
-        self._do(window, self._chunks(out))
-        self.x, self.buffer, self.spare = out, self.spare, self.buffer
+        chunks = self._chunks(out)
+        is_long = self.buffers.holds(x) and x.numel() > self.tiling.second
+        if self.threaded and is_long:  # torch copies windows: smaller ones, with the same bits
+            size = max(1, self.tiling.window // max(x[0, 0].numel(), out[0, 0].numel()))
+            chunks = [(*chunk[:2], *span) for chunk in chunks for span in parts(*chunk[2:], size)]
+        if not in_place:
+            self._do(window, chunks)
+            self.x = out
+            self.buffers.swap()
+            return
+        of_an_item = [chunk for chunk in chunks if chunk[0] == 0]
+        for wave in waves(of_an_item, needs, x[0, 0].numel(), out[0, 0].numel()):
+            run_jobs(window, [(i, i + 1, *chunk[2:]) for chunk in wave for i in range(len(x))])
+        self.x = self.buffers.pack(out)
+
+    def _fits_over_x(self, shape: tuple[int, int, int, int]) -> bool:
+        """Return whether a halving had better write over its input."""
+        x, (_, columns, rows, channels) = self.x, shape
+        if not self.threaded or not self.buffers.holds(x):
+            return False
+        if self.buffers.is_free(torch.Size(shape).numel(), self.tiling.second):
+            return False
+        return 2 * columns <= x.shape[1] + 1 and rows * channels <= x[0, 0].numel()
 
     def advance(self, block: Block) -> None:
         """Run one block, with x in place."""
-        u = self.room(*self.x.shape)
-        if torch.is_autocast_enabled(u.device.type):  # as in training, where u leaves a convolution
-            u = u.new_empty(u.shape, dtype=torch.get_autocast_dtype(u.device.type))
-        work = _BlockWork(block, self.x, u, fused=self.threaded)
-        if self.threaded and self._is_short(u):
-            self._scan_whole(work, self._chunks(self.x, self._items(work)))
+        work = BlockWork(block, self.x, self._tile(block), fused=self.threaded)
+        if self.threaded and self._is_short():
+            self._scan_whole(work, self._chunks(self.x, self._items(block)))
             return
         chunks = self._chunks(self.x)
         if self.threaded:
             self._scan_by_chunk(work, chunks)
             return
-        self._do(work.front, chunks)
+        u = self.buffers.room(*self.x.shape)
+        if torch.is_autocast_enabled(u.device.type):  # as in training, where u leaves a convolution
+            u = u.new_empty(u.shape, dtype=torch.get_autocast_dtype(u.device.type))
+        for chunk in chunks:
+            work.front(chunk, u[:, chunk[2] : chunk[3]])
         p = torch.cat([block.op.project(u[:, first:last]) for _, _, first, last in chunks], dim=1)
         y = block.op.scan(u, p)
-        for start, stop, first, last in chunks:
-            work.back(start, stop, first, last, y[start:stop, first:last])
+        for chunk in chunks:
+            work.back(chunk, y[:, chunk[2] : chunk[3]])
 
-    def _is_short(self, u: Tensor) -> bool:
+    def _is_short(self) -> bool:
         """Return whether one pass of two jobs an item is faster than two passes on all threads."""
-        jobs = min(2 * len(u), threads_of_jobs())
-        return u.shape[1] <= self.tiling.short and 2 * jobs > threads_of_jobs()
+        jobs = min(2 * len(self.x), threads_of_jobs())
+        return self.x.shape[1] <= self.tiling.short and 2 * jobs > threads_of_jobs()
 
-    def _scan_by_chunk(self, work: "_BlockWork", chunks: list[Chunk]) -> None:
+    def _scan_by_chunk(self, work: BlockWork, chunks: list[Chunk]) -> None:
         """Run two passes over the chunks: the first summarises the scans, the second runs them."""
-        op, u = work.block.op, work.u
-        batch, _, rows, _ = u.shape
+        inputs: StoredInput | RecomputedInput = RecomputedInput(work)
+        if self.buffers.is_free(self.x.numel(), self.tiling.second):
+            inputs = StoredInput(work, self.buffers.room(*self.x.shape))
+        op = work.block.op
+        batch, _, rows, _ = work.x.shape
         count = len(chunks) // batch
         parameters = Parameters.of(*op.scan_parameters())
         scans = [ChunkedMapScan(parameters, rows, count) for _ in range(batch)]
 
         def first_pass(index: int) -> None:
-            item, _, first, last = chunks[index]
-            self._front(work, chunks[index])
-            here = u[item, first:last].flatten(0, 1)
-            scans[item].summarise(index % count, here, op.project(here).flatten(1))
+            u = inputs.first(chunks[index])
+            scans[chunks[index][0]].summarise(index % count, u, op.project(u).flatten(1))
 
         def second_pass(index: int) -> None:
             item, _, first, last = chunks[index]
-            here = u[item, first:last].flatten(0, 1)
-            y = torch.empty_like(here)
-            scans[item].run(index % count, here, op.project(here).flatten(1), y)
-            self._back(work, chunks[index], y.view(1, last - first, rows, -1))
+            u = inputs.again(chunks[index])
+            y = torch.empty_like(u)
+            scans[item].run(index % count, u, op.project(u).flatten(1), y)
+            work.back(chunks[index], y.view(1, last - first, rows, -1))
 
         indices = [(index,) for index in range(len(chunks))]
         run_jobs(first_pass, indices)
         run_jobs(ChunkedMapScan.carry, [(scan,) for scan in scans])
+        inputs.keep_edges(chunks)
         run_jobs(second_pass, indices)
 
-    def _scan_whole(self, work: "_BlockWork", chunks: list[Chunk]) -> None:
+    def _scan_whole(self, work: BlockWork, chunks: list[Chunk]) -> None:
         """Scan short maps in one pass: p and y are whole maps, and each direction of time of an item is one job."""
-        op, u = work.block.op, work.u
+        op, u = work.block.op, self.buffers.room(*work.x.shape)
         parameters = Parameters.of(*op.scan_parameters())
         p = u.new_empty(*u.shape[:3], op.x_proj_weight.shape[:2].numel())
         ways = torch.empty(2, *u.shape)
 
         def first_pass(start: int, stop: int, first: int, last: int) -> None:
-            self._front(work, (start, stop, first, last))
-            p[start:stop, first:last] = op.project(u[start:stop, first:last]).flatten(3)
+            here = u[start:stop, first:last]
+            work.front((start, stop, first, last), here)
+            p[start:stop, first:last] = op.project(here).flatten(3)
 
         def scan(item: int, way: int) -> None:
             scan_way(parameters, u[item], p[item], ways[way, item], reverse=bool(way))
 
         def second_pass(start: int, stop: int, first: int, last: int) -> None:
             y = ways[0, start:stop, first:last].add_(ways[1, start:stop, first:last])
-            self._back(work, (start, stop, first, last), y)
+            work.back((start, stop, first, last), y)
 
         run_jobs(first_pass, chunks)
         run_jobs(scan, [(item, way) for item in range(len(u)) for way in (0, 1)])
         run_jobs(second_pass, chunks)
 
-    def _front(self, work: "_BlockWork", chunk: Chunk) -> None:
-        start, stop, first, last = chunk
-        for a, b in spans(first, last, self._tile(work)):
-            work.front(start, stop, a, b)
-
-    def _back(self, work: "_BlockWork", chunk: Chunk, y: Tensor) -> None:
-        start, stop, first, last = chunk
-        for a, b in spans(first, last, self._tile(work)):
-            work.back(start, stop, a, b, y[:, a - first : b - first])
-
-    def _tile(self, work: "_BlockWork") -> int:
+    def _tile(self, block: Block) -> int:
         """Return the columns of a matrix product."""
-        return self._positions(work) // work.x.shape[2]
+        if not self.threaded:  # a slab is one
+            return self.x.shape[1]
+        return self._positions(block) // self.x.shape[2]
 
-    def _positions(self, work: "_BlockWork") -> int:
+    def _positions(self, block: Block) -> int:
         """Return the positions of a matrix product."""
-        return max(self.tiling.tile, self.tiling.hidden // work.block.mlp.fc1.out_features)
+        return max(self.tiling.tile, self.tiling.hidden // block.mlp.fc1.out_features)
 
-    def _items(self, work: "_BlockWork") -> int:
+    def _items(self, block: Block) -> int:
         """Return the number of whole items in one matrix product: at least one, and some for each thread."""
-        batch, columns, rows = work.x.shape[:3]
+        batch, columns, rows = self.x.shape[:3]
         share = -(-batch // threads_of_jobs())
-        return max(1, min(self._positions(work) // (columns * rows), share))
+        return max(1, min(self._positions(block) // (columns * rows), share))
 
     def normalised(self) -> Tensor:
-        """Return x after the classifier's norm, as a new tensor; x is then no longer valid."""
+        """Return x after the classifier's norm; x is then no longer valid."""
         if not self.threaded and len(self._windows(*self.x.shape)) == 1:
             out: Tensor = self.norm(self.x)
             return out
-        self.spare = self.spare.new_empty(0)
-        out = torch.empty_like(self.x)
+        out = self.x if self.threaded else torch.empty_like(self.x)
         for start, stop, first, last in self._chunks(self.x):
             out[start:stop, first:last] = self.norm(self.x[start:stop, first:last])
         return out
-
-    def room(self, *shape: int) -> Tensor:
-        """Return a map in the buffer that is free."""
-        count = torch.Size(shape).numel()
-        if self.spare.numel() < count:
-            self.spare = self.like.new_empty(count)
-        return self.spare[:count].view(shape)
 
     def _chunks(self, x: Tensor, items: int = 1) -> list[Chunk]:
         """Return the jobs: chunks of `items` items on a CPU, of equal size, else slabs of the whole batch."""
@@ -299,41 +318,6 @@ class _TiledPass:
         else:
             for chunk in chunks:
                 function(*chunk)
-
-
-class _BlockWork:
-    """One block on a window of columns, before and after the scans; x and u are whole maps."""
-
-    def __init__(self, block: Block, x: Tensor, u: Tensor, fused: bool) -> None:
-        self.block, self.x, self.u = block, x, u
-        self.depthwise = Windowed([block.op.conv2d])
-        self.kernel = block.op.conv2d.weight.squeeze(1).permute(2, 1, 0).contiguous()
-        self.fused = fused
-
-    def front(self, start: int, stop: int, first: int, last: int) -> None:
-        columns = self.x.shape[1]
-        low, high = self.depthwise.needs(first, last, columns)
-        v = self.block.op.in_proj(self.block.norm(self.x[start:stop, low:high]))
-        u = self.u[start:stop, first:last]
-        if not self.fused:
-            u.copy_(F.silu(self.depthwise.window(v, first, last, columns)))
-            return
-        if high - low < last - first + 2:  # the ends of the map
-            v = F.pad(v, (0, 0, 0, 0, first - 1 < 0, last + 1 > columns))
-        for item in range(stop - start):
-            depthwise_silu(v[item], self.kernel, u[item])
-
-    def back(self, start: int, stop: int, first: int, last: int, y: Tensor) -> None:
-        block, x = self.block, self.x[start:stop, first:last]
-        x += block.op.close(y)
-        hidden = block.mlp.fc1(block.norm2(x))
-        x += block.mlp.fc2(torch.ops.aten.gelu_(hidden))
-
-
-def spans(first: int, last: int, size: int) -> list[tuple[int, int]]:
-    """Cut columns `first`..`last` into ranges of at most `size` columns, and at least one."""
-    size = max(1, size)
-    return [(start, min(start + size, last)) for start in range(first, last, size)]
 
 
 def largest_tensor(config: DassConfig, batch: int, frames: int, mels: int) -> int:

@@ -8,10 +8,13 @@ Maps are (B, T, F, C); convolution kernels are as released, (out, in, mel, time)
 """
 
 from collections.abc import Iterable
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+Chunk = tuple[int, int, int, int]  # batch items from, to; columns from, to
 
 
 class Windowed:
@@ -116,6 +119,19 @@ class Windowed:
         )  # every convolution of a map has its norm behind it
         y = F.conv2d(x.permute(0, 3, 1, 2), kernel, bias, conv.stride, padding, groups=conv.groups)
         return y.permute(0, 2, 3, 1)
+
+
+def spans(first: int, last: int, size: int) -> list[tuple[int, int]]:
+    """Cut columns `first`..`last` into ranges of at most `size` columns, and at least one."""
+    size = max(1, size)
+    return [(start, min(start + size, last)) for start in range(first, last, size)]
+
+
+def parts(first: int, last: int, size: int) -> list[tuple[int, int]]:
+    """Cut columns `first`..`last` into as few ranges of at most `size` columns as there can be, of about equal size."""
+    count = max(1, -(-(last - first) // size))
+    cuts = [first + (last - first) * i // count for i in range(count + 1)]
+    return list(pairwise(cuts))
 
 
 def _after(conv: nn.Conv2d, columns: int) -> int:

@@ -259,6 +259,7 @@ class ChunkedMapScan:
         _carry(
             self._row_ends, self._row_sums, self._column_ends, self._column_sums, self._parameters.A
         )
+        self._row_sums = self._row_ends  # `run` makes no sums, and they are half of the memory
 
     def run(self, chunk: int, u: Tensor, p: Tensor, y: Tensor) -> None:
         """Run the second pass over a chunk; chunks may come in any order, from any thread, once each.
