@@ -21,7 +21,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
         name: the misspelt name.
         known: names that exist.
     """
-    known = sorted(known)
+    known = sorted(set(known))
     lower = {each.casefold(): each for each in known}
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     if not close:  # in capitals, or without any

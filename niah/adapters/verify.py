@@ -1,7 +1,7 @@
 """`niah models verify`: load a checkpoint, check the adapter protocol, and run the model at several lengths."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,6 +89,14 @@ def verify(
     yield from (Finding(problem, met=False) for problem in problems)
     if problems:
         return
+    brings = family is not None and not hasattr(adapter, "load_checkpoint")
+    if brings and not _is_made_again(adapter, lambda: _make_own(source, family, chosen)):
+        yield Finding(
+            "made a second time, it gives other logits: its weights are random; load trained ones in __init__, or "
+            "write load_checkpoint and name a file in [weights.NAME]",
+            met=False,
+        )
+        return
     yield Finding("protocol: met (parts, shapes, float32, finite, the same again and in a batch)")
     for length_s in lengths_s:
         yield from _check_length(adapter, length_s, chosen)
@@ -110,6 +118,18 @@ def _make_own(source: ModelSource, family: Any, device: torch.device) -> Any:
     if source.make is not None:
         return source.make(device, torch.float32)
     return make(family, card, device=device, dtype=torch.float32)
+
+
+def _is_made_again(adapter: Any, make_again: Callable[[], Any]) -> bool:
+    """Return whether a second adapter of the same class has the first one's logits of a needle alone."""
+    other = make_again()
+    if takes_waveforms(other):
+        other = WaveformAdapter(other)
+    features = torch.zeros(1, adapter.frontend.needle_frames, adapter.frontend.mels)
+    features[:, ::2] = 0.1
+    return bool(
+        torch.allclose(adapter.logits(features).cpu(), other.logits(features).cpu(), atol=1e-4)
+    )
 
 
 def _check_length(adapter: Any, length_s: float, device: torch.device) -> Iterator[Finding]:

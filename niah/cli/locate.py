@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from niah.cli.messages import note
 from niah.cli.options import listed, numbers
 from niah.errors import NiahError
 
@@ -60,7 +61,11 @@ def locate(
     from niah.diagnosis.events import rows as event_rows
     from niah.diagnosis.events.measure import EventOptions, locate_events
     from niah.diagnosis.events.table import events_table
-    from niah.diagnosis.localisation.locate import LocateOptions, open_scenes
+    from niah.diagnosis.localisation.locate import (
+        LocateOptions,
+        open_scenes,
+        weights_notes,
+    )
     from niah.diagnosis.localisation.locate import locate as run_locate
     from niah.diagnosis.localisation.table import stored_table
 
@@ -82,6 +87,8 @@ def locate(
         device=device,
         batch_size=batch_size,
     )
+    for text in weights_notes(directory):
+        note(text)
     if wanted is None:
         written = run_locate(options)
         table = stored_table(directory)

@@ -163,10 +163,8 @@ def _pairs(
             continue
         (other,) = same or same_dtype
         if not same:
-            notes.append(
-                f"{system.model} has other weights ({system.checkpoint_sha256[:8]} here, "
-                f"{other.checkpoint_sha256[:8]} there)."
-            )
+            here, there = (each.checkpoint_sha256[:8] or "not stated" for each in (system, other))
+            notes.append(f"{system.model} has other weights ({here} here, {there} there).")
         pairs.append((system, other))
     return pairs, notes
 

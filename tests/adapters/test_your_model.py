@@ -331,5 +331,10 @@ def test_untrained_weights_are_not_scored_by_oversight(faulty: Written) -> None:
 
 
 def test_a_class_that_brings_its_weights_needs_none(faulty: Written) -> None:
-    card = faulty(("def load_checkpoint", "def other"))
-    assert load_model(card).name == "band-energy"
+    assert load_model(faulty(("def load_checkpoint", "def other"))).name == "band-energy"
+
+
+def test_weights_that_are_drawn_anew_each_time_are_noticed(faulty: Written) -> None:
+    """A class without load_checkpoint is taken to bring its weights: made twice, they are compared."""
+    (found,) = unmet(faulty(("def load_checkpoint", "def other")))
+    assert "made a second time, it gives other logits: its weights are random" in found

@@ -1,6 +1,8 @@
 """Localisation: planted peaks are found where they are, curves are what they are defined as, a guess is a guess."""
 
 import csv
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -25,7 +27,7 @@ from niah.diagnosis.localisation.evidence import (
     occlusion_curve,
     position_curve,
 )
-from niah.diagnosis.localisation.locate import LocateOptions, locate, sound_centre_s
+from niah.diagnosis.localisation.locate import LocateOptions, locate, sound_centre_s, weights_notes
 from niah.diagnosis.localisation.rows import CSV_FILE, Located, read, write_cell
 from niah.diagnosis.localisation.table import localisation_table
 from niah.errors import NiahError
@@ -455,6 +457,28 @@ def test_the_command_prints_the_table(
     assert caught.value.code == 0
     assert "chance" in out
     assert str(run / CSV_FILE) in out
+
+
+def test_a_run_of_several_weights_says_whose_are_located(run: Path, tmp_path: Path) -> None:
+    assert weights_notes(run) == []
+    shutil.copytree(run, tmp_path / "two")
+    stored = json.loads((tmp_path / "two" / "run.json").read_text())
+    (name,) = stored["models"]
+    (last,) = {entry["checkpoint_sha256"] for entry in stored["models"].values()}
+    niah.run(
+        models=[str(run.parent / "tiny.toml")],
+        checkpoint=str(tiny.checkpoint(tmp_path, seed=1)),
+        needles=str(run.parent / "clips.csv"),
+        haystacks=["zero"],
+        lengths=[10, 40],
+        positions=[0.0, 0.5],
+        device="cpu",
+        out=tmp_path / "two",
+    )
+    (said,) = weights_notes(tmp_path / "two")
+    assert f"several weights of {name} (" in said
+    assert last[:8] in said
+    assert not said.endswith(last[:8])  # the new ones are loaded
 
 
 def test_a_run_of_two_levels_is_located_in_the_surrounding_one() -> None:

@@ -129,6 +129,27 @@ def open_scenes(options: LocateOptions) -> RunScenes:
     return RunScenes(setup, values["snrs_db"], values["positions"], lengths_s)
 
 
+def weights_notes(run: Path) -> list[str]:
+    """Return a sentence on each model of which a run has cells of several weights: the last run's are loaded again.
+
+    Args:
+        run: run directory.
+    """
+    directory = RunDirectory(run)
+    models = directory.run_json().get("models", {})
+    cells = directory.cells()
+    notes = []
+    for name, own in cells.groupby("model")["checkpoint_sha256"]:
+        weights = sorted({str(sha)[:8] for sha in own.dropna()})
+        last = str(models.get(name, {}).get("checkpoint_sha256") or "")[:8]
+        if len(weights) > 1:
+            notes.append(
+                f"{run} has cells of several weights of {name} ({', '.join(weights)}): those of the last `niah run` "
+                f"are loaded, {last}"
+            )
+    return notes
+
+
 def locate(options: LocateOptions) -> list[Path]:
     """Find every needle's peak in the requested scenes; write the tables and the figures.
 
