@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 from numpy.typing import NDArray
 
 from niah import cards
@@ -17,7 +18,7 @@ from niah.errors import NiahError
 from niah.frontends.kaldi import KaldiFrontend
 from niah.haystacks import load_haystack
 from niah.haystacks.energy_bank import NoiseBank
-from niah.haystacks.sound_bank import ENDLESS_HOPS
+from niah.haystacks.sound_bank import BLOCK_HOPS, ENDLESS_HOPS
 from niah.haystacks.sources import GaussianNoise, Sound, Tiled, VoiceMix
 from niah.haystacks.synthetic_talkers import talker
 from niah.randomness import keyed_generator
@@ -125,8 +126,6 @@ def test_bank_levels_and_squares_equal_the_tiled_sound(period: int) -> None:
     recording = (0.1 * np.random.default_rng(0).standard_normal(period)).astype(np.float32)
     bank = NoiseBank(Tiled(recording), FRONTEND, exact=True)
     assert bank.wraps
-    import torch
-
     tiled = np.tile(recording, 1 + 2_000_000 // period)
     for hop, gain in ((0, 1.0), (5, 0.01), (4090, 3.0)):
         stretch = tiled[hop * 160 :][: FRONTEND.samples(60)]
@@ -137,6 +136,23 @@ def test_bank_levels_and_squares_equal_the_tiled_sound(period: int) -> None:
         torch.testing.assert_close(out, plain, atol=1e-3, rtol=0)
         exact = np.square(stretch[:9001], dtype=np.float64).sum()
         assert bank.square_sum(hop, 9001) == pytest.approx(exact, rel=1e-12)
+
+
+def test_a_gain_that_goes_on_gives_the_bits_of_one_that_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recording = (1e-3 * np.random.default_rng(0).standard_normal(160 * 3000)).astype(np.float32)
+    fresh, stored = (NoiseBank(Tiled(recording), FRONTEND, exact=True) for _ in range(2))
+    block_bytes = BLOCK_HOPS * FRONTEND.mels * 4
+    monkeypatch.setattr("niah.haystacks.energy_bank.FINISHED_BYTES", 2 * block_bytes)
+    for number in range(12):
+        plain, own = torch.empty(2, 700, FRONTEND.mels)
+        fresh._finished.gain = -1.0  # no gain goes on
+        fresh.fill(plain, 650 * number, 0.01)
+        stored.fill(own, 650 * number, 0.01)
+        assert torch.equal(own, plain)
+    assert not fresh._finished.blocks
+    assert len(stored._finished.blocks) == 2  # and no more
 
 
 def test_bank_of_an_endless_sound_is_bounded() -> None:
