@@ -1,11 +1,12 @@
 """Distillation in small: does a teacher that has learnt from many clips help a student with few?
 
-    python scripts/distillation/run.py train ESC50 [--only RUN ...]  teacher, start and students; goes on where it stopped
-    python scripts/distillation/run.py sweep                        `niah run` on 400 clips of the split `comparison`
-    python scripts/distillation/run.py tables                       results/distillation: scores, contrasts, figure
+    python scripts/distillation/run.py train ESC50   teacher, start and students; goes on where it stopped
+    python scripts/distillation/run.py sweep         `niah run` on 400 clips of the split `comparison`
+    python scripts/distillation/run.py tables        results/distillation: scores, contrasts, figure
 
 ESC50 is a manifest.csv or meta/esc50.csv with a column fold, which the start is trained on. Weights and scores go to
-runs/distillation (or --work DIR). Three hours of one core; with --only, several processes train side by side.
+runs/distillation (or --work DIR). Three hours of one core; `train ESC50 --only RUN ..` trains some, so that several
+processes can share the work.
 """
 
 import argparse
