@@ -14,6 +14,7 @@ from niah.records.naming import Point, length_name
 from niah.records.schema import BASE_LENGTH_S
 
 MOVED = "†"
+_AS_GOOD_AS_LAST = 0.995  # the needle ends there by rounding to whole frames, in any protocol
 MOVED_NOTE = (
     f"{MOVED} the protocol moved the needle to the scene's end: a step to such a scene changes length and "
     "position together."
@@ -38,7 +39,7 @@ def needle_position(point: Point) -> float | None:
 
 def is_moved(point: Point) -> bool:
     """Return whether the needle is at the scene's end though its nominal position is earlier."""
-    return needle_position(point) == 1.0 and float(point["position"]) < 1.0
+    return needle_position(point) == 1.0 and float(point["position"]) < _AS_GOOD_AS_LAST
 
 
 def position_text(point: Point) -> str:

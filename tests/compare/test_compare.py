@@ -95,6 +95,7 @@ def test_what_is_not_clear_is_told(tmp_path: Path) -> None:
         ((), "one run and two models"),
         (("dass-nano",), "one run and two models"),
         (("dass-nano", "dass-nona"), "Did you mean 'dass-nano'"),
+        (("dass-nano", "dass-nano"), "A and B are both dass-nano of .*: give two models, or two"),
     ):
         with pytest.raises(NiahError, match=told):
             compare(run.path, models=models)

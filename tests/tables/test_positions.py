@@ -32,6 +32,9 @@ def test_dass_v1_moves_the_needle_at_20_s() -> None:
     for row in at.values():
         assert position_text({**row, "protocol": "niah-v2"}) == f"{row['position']:g}"
         assert not is_moved({**row, "protocol": "niah-v2"})
+    last = {**at[1.0], "length_s": 10.5, "position": 0.999, "protocol": "niah-v2.1"}
+    assert needle_position(last) == 1  # by rounding: half a frame, not a move
+    assert not is_moved(last)
     assert needle_position({**at[0.5], "length_s": 10.0}) is None
     assert needle_position({**at[0.5], "needle_count": 2}) == 0.5  # in sections: another rule
 
