@@ -14,14 +14,14 @@ from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from typing import NamedTuple
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 
 from platformdirs import user_cache_path
 
 from niah.errors import NiahError
 from niah.system.lfs_pointer import POINTER, is_lfs_pointer
 from niah.system.plain_names import address, below, checksum
-from niah.system.transfer import discard, is_resumable, transfer
+from niah.system.transfer import discard, is_resumable, status_text, transfer
 
 WAIT_S = 3600.0  # limit of waiting for another process that fetches the same file
 PART_EXPIRES_S = 7 * 86400.0  # age at which a part that nobody resumed is removed
@@ -87,7 +87,8 @@ def fetch(
             if not _is_there(destination, check):  # by another process, meanwhile
                 _fetch(url, check, part, destination, instead, text)
     except (URLError, HTTPException, OSError, ValueError) as error:
-        message = _one_line(getattr(error, "reason", None) or error)
+        reason = getattr(error, "reason", None) or error
+        message = _one_line(status_text(error) if isinstance(error, HTTPError) else reason)
         raise NiahError(f"{url}: cannot be fetched ({message}). {instead}".rstrip()) from error
     return destination
 

@@ -8,12 +8,14 @@ from typing import Any, TypeVar
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
+    TransferSpeedColumn,
 )
 
 from niah.system.verbosity import is_quiet, is_verbose
@@ -39,6 +41,23 @@ def progress_bar() -> Progress:
         TimeRemainingColumn(),
         TextColumn("{task.fields[detail]}"),
         console=console,
+    )
+
+
+def download_bar() -> Progress:
+    """Make the progress of a download in bytes: a bar on a terminal, else `LogLines`."""
+    console = Console(stderr=True)
+    if is_quiet() or not console.is_terminal:
+        return progress_bar()
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
     )
 
 

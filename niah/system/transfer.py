@@ -2,6 +2,7 @@
 
 A part is resumable where its content is known to be unchanged: the card has a checksum, which is verified at the end,
 or the server sent an ETag, which is stored beside the part in `<part>.tag`. Any other part is fetched anew.
+A busy server (429, 503 and the like) is asked again twice, after the few seconds that it may state in Retry-After.
 A server that is silent for `TIMEOUT_S`, or sends less than `LEAST_BYTES_PER_S` over `WINDOW_S`, is abandoned.
 """
 
@@ -15,14 +16,17 @@ from pathlib import Path
 from urllib.error import HTTPError
 
 from niah.system.addresses import opened
-from niah.system.verbosity import is_quiet
 
 TIMEOUT_S = 30.0
 WINDOW_S = 60.0
 LEAST_BYTES_PER_S = 1000.0
+WAITS_S = (1.0, 3.0)  # before a busy server is asked again
+LONGEST_WAIT_S = 10.0  # that a server may state
+MOST_UNSTATED_BYTES = 64 << 30  # of a body whose size no header states: it may have no end
 _CHUNK_BYTES = 1 << 18
 _RANGE_REFUSED = 416
 _PARTIAL = 206
+_BUSY = (429, 502, 503, 504)
 
 
 def transfer(url: str, part: Path, *, verified: bool, shown: str) -> bool:
@@ -42,7 +46,7 @@ def transfer(url: str, part: Path, *, verified: bool, shown: str) -> bool:
     if had and tag:
         headers["If-Range"] = tag
     try:
-        response = opened(url, headers, TIMEOUT_S)
+        response = _opened(url, headers)
     except HTTPError as error:
         error.close()
         if not had or error.code != _RANGE_REFUSED:
@@ -50,10 +54,15 @@ def transfer(url: str, part: Path, *, verified: bool, shown: str) -> bool:
         discard(part)  # longer than what the server has now
         return transfer(url, part, verified=verified, shown=shown)
     with response:
-        if had and response.status == _PARTIAL and _first_byte(response) != had:
+        is_partial = response.status == _PARTIAL
+        if is_partial and _range(response)[0] != had:
+            if not had:
+                raise ValueError("the server gives a part that was not requested")
             discard(part)
             return transfer(url, part, verified=verified, shown=shown)
-        had = had if response.status == _PARTIAL else 0
+        had = had if is_partial else 0
+        if not verified:
+            _check_plain(response, url)
         _note_tag(part, response, verified)
         try:
             _receive(response, part, had, shown)
@@ -62,6 +71,13 @@ def transfer(url: str, part: Path, *, verified: bool, shown: str) -> bool:
                 discard(part)
             raise
     return had > 0
+
+
+def status_text(error: HTTPError) -> str:
+    """Return a server's refusal in words: "status 429 Too Many Requests, to be tried again in 3600 s"."""
+    wait_s = _retry_after_s(error)
+    later = f", to be tried again in {wait_s} s" if wait_s else ""
+    return f"status {error.code} {error.reason}".strip() + later
 
 
 def discard(part: Path) -> None:
@@ -73,6 +89,37 @@ def discard(part: Path) -> None:
 def is_resumable(part: Path) -> bool:
     """Return whether a later call would resume this part."""
     return _tag(part).is_file() and part.is_file() and part.stat().st_size > 0
+
+
+def _opened(url: str, headers: dict[str, str]) -> HTTPResponse:
+    """Send a request, again where the server is busy."""
+    for wait_s in WAITS_S:
+        try:
+            return opened(url, headers, TIMEOUT_S)
+        except HTTPError as error:
+            stated_s = _retry_after_s(error)
+            if error.code not in _BUSY or stated_s > LONGEST_WAIT_S:
+                raise
+            error.close()
+            time.sleep(max(wait_s, stated_s))
+    return opened(url, headers, TIMEOUT_S)
+
+
+def _retry_after_s(error: HTTPError) -> int:
+    """Return the seconds of Retry-After; 0 for none, or a date."""
+    stated = str(error.headers.get("Retry-After") or "").strip()
+    return int(stated) if re.fullmatch(r"[0-9]{1,9}", stated) else 0
+
+
+def _check_plain(response: HTTPResponse, url: str) -> None:
+    """Refuse a body that is packed for the way, though none was asked for: it is not the file.
+
+    Raises:
+        ValueError: it is.
+    """
+    coding = (response.headers.get("Content-Encoding") or "identity").strip().lower()
+    if coding != "identity" and not url.partition("?")[0].endswith((".gz", ".tgz")):
+        raise ValueError(f"the server packs it ({coding[:20]}), though it was not asked to")
 
 
 def _tag(part: Path) -> Path:
@@ -103,31 +150,38 @@ def _note_tag(part: Path, response: HTTPResponse, verified: bool) -> None:
 
 def _receive(response: HTTPResponse, part: Path, had: int, shown: str) -> None:
     """Append the body to the first `had` bytes of `part`."""
-    from rich.console import Console
     from rich.markup import escape
-    from rich.progress import Progress
 
-    size = _size(response)
+    from niah.system.progress import download_bar
+
+    size, whole = _size(response), _range(response)[1]
     if size is not None and size > shutil.disk_usage(part.parent).free:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     received, pace = 0, _Pace()
     with (
         part.open("r+b" if had else "wb") as file,
-        Progress(console=Console(stderr=True), transient=True, disable=is_quiet()) as progress,
+        download_bar() as bar,
     ):
         file.seek(had)
-        task = progress.add_task(
-            f"fetching {escape(shown)}", total=None if size is None else had + size, completed=had
+        task = bar.add_task(
+            f"fetching {escape(shown)}",
+            total=None if size is None else had + size,
+            completed=had,
+            detail="",
         )
         while chunk := response.read1(_CHUNK_BYTES):  # read() would wait for a whole chunk
             file.write(chunk)
             received += len(chunk)
-            progress.update(task, advance=len(chunk))
+            bar.advance(task, len(chunk))
             pace.check(received)
+            if size is None and received > MOST_UNSTATED_BYTES:
+                raise ValueError(f"more than {MOST_UNSTATED_BYTES >> 30} GiB, and no end stated")
         file.flush()
         os.fsync(file.fileno())
     if size is not None and received != size:
         raise OSError(f"connection closed after {had + received} of {had + size} bytes")
+    if whole is not None and had + received != whole:
+        raise OSError(f"the server gave {had + received} of {whole} bytes")
 
 
 class _Pace:
@@ -150,15 +204,21 @@ class _Pace:
 
 def _size(response: HTTPResponse) -> int | None:
     """Return the size that the headers state; None without one."""
-    length = response.headers.get("Content-Length")
-    if length is None or response.chunked:
+    stated = {length.strip() for length in response.headers.get_all("Content-Length") or ()}
+    if not stated or response.chunked:
         return None
-    if not re.fullmatch(r"[0-9]{1,18}", length.strip()):
+    if len(stated) > 1:
+        raise ValueError("the server states several lengths")
+    (length,) = stated
+    if not re.fullmatch(r"[0-9]{1,18}", length):
         raise ValueError(f"the server's Content-Length {length[:20]!r} is no number")
     return int(length)
 
 
-def _first_byte(response: HTTPResponse) -> int:
-    """Return the byte where a partial answer begins; -1 if the headers do not state it."""
-    match = re.match(r"bytes ([0-9]{1,18})-", response.headers.get("Content-Range", ""))
-    return int(match[1]) if match else -1
+def _range(response: HTTPResponse) -> tuple[int, int | None]:
+    """Return the byte where a partial answer begins, -1 if the headers do not state it, and the size of the whole."""
+    stated = response.headers.get("Content-Range", "") if response.status == _PARTIAL else ""
+    match = re.match(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)", stated)
+    if not match:
+        return -1, None
+    return int(match[1]), None if match[2] == "*" else int(match[2])

@@ -447,6 +447,12 @@ def test_the_commands_refuse_in_one_line(
     assert not missing.exists()
 
 
+def test_places_wider_than_a_hit_are_refused(run: Path) -> None:
+    """A hop of 15 s: the middle of the right place may lie 7.5 s from the needle's, and no hit was possible."""
+    with pytest.raises(NiahError, match=r"--hop must be at most 10 s, got 15"):
+        locate(LocateOptions(run, method="occlusion", window_s=30, hop_s=15))
+
+
 def test_the_command_prints_the_table(
     run: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

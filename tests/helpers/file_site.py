@@ -78,6 +78,45 @@ class Site(BaseHTTPRequestHandler):
         else:
             self.give_cut()
 
+    def give_busy(self) -> None:
+        """`/busy/STATUS/TIMES/RETRY-AFTER`: the file after so many refusals."""
+        _, _, status, times, wait = self.path.split("/")
+        if len(self.site.requests) <= int(times):
+            self.send_response_only(int(status), "")
+            self.send_header("Retry-After", wait)
+            self.end_headers()
+        else:
+            self.give()
+
+    def give_range(self) -> None:
+        """A range that was not requested; to those who request one, the first ten bytes of it."""
+        start = int(self.headers.get("Range", "bytes=7-")[6:-1])
+        end = start + 10 if "Range" in self.headers else len(CONTENT)
+        self.head(206, ETag=ETAG, Content_Range=f"bytes {start}-{end - 1}/{len(CONTENT)}")
+        self.wfile.write(CONTENT[start:end])
+
+    def give_torn(self) -> None:
+        """Half, and then ten bytes of the rest as if it were all."""
+        if "Range" in self.headers:
+            self.give_range()
+        else:
+            self.give(len(CONTENT) // 2, etag=ETAG)
+
+    def give_packed(self) -> None:
+        self.head(Content_Encoding="gzip")
+        self.wfile.write(CONTENT)
+
+    def give_lengths(self) -> None:
+        self.send_response(200)
+        for length in (5, len(CONTENT)):
+            self.send_header("Content-Length", str(length))
+        self.end_headers()
+        self.wfile.write(CONTENT)
+
+    def give_endless(self) -> None:
+        self.head()
+        self.wfile.write(CONTENT)
+
     def give_gone(self) -> None:
         self.send_error(404)
 

@@ -134,3 +134,59 @@ def test_who_waits_too_long_for_another_is_told(
     (lock,) = (cache_folder() / "parts").glob("*.lock")
     with FileLock(lock):
         assert "another process has been fetching it" in refused(f"{site.url}/cut", SHA256, target)
+
+
+@pytest.mark.parametrize(
+    ("path", "requests", "told"),
+    [
+        ("busy/429/1/0", 2, ""),
+        ("busy/503/2/word", 3, ""),
+        ("busy/503/3/0", 3, "cannot be fetched (status 503)"),
+        ("busy/429/1/86400", 1, "(status 429, to be tried again in 86400 s)"),
+        ("busy/404/1/0", 1, "(status 404)"),
+    ],
+)
+def test_a_busy_server_is_asked_again_soon(
+    site: Content,
+    target: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    path: str,
+    requests: int,
+    told: str,
+) -> None:
+    monkeypatch.setattr("niah.system.transfer.WAITS_S", (0.0, 0.0))
+    if told:
+        assert told in refused(f"{site.url}/{path}", SHA256, target)
+    else:
+        assert fetch(f"{site.url}/{path}", SHA256, target).read_bytes() == CONTENT
+    assert len(site.requests) == requests
+    assert parts() == []
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("range", "the server gives a part that was not requested"),
+        ("packed", "the server packs it (gzip), though it was not asked to"),
+        ("lengths", "the server states several lengths"),
+        ("endless", "more than 0 GiB, and no end stated"),
+    ],
+)
+def test_an_answer_that_is_not_the_whole_file_is_never_taken_for_it(
+    site: Content, target: Path, monkeypatch: pytest.MonkeyPatch, path: str, told: str
+) -> None:
+    """Where no checksum would tell."""
+    monkeypatch.setattr("niah.system.transfer.MOST_UNSTATED_BYTES", 1000)
+    assert told in refused(f"{site.url}/{path}", "", target)
+    assert not target.exists()
+
+
+def test_a_range_that_ends_early_is_no_end(
+    site: Content, target: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    refused(f"{site.url}/torn", "", target)
+    half = len(CONTENT) // 2
+    told = refused(f"{site.url}/torn", "", target)
+    assert f"the server gave {half + 10} of {len(CONTENT)} bytes" in told
+    assert not target.exists()
+    assert capfd.readouterr().err == ""  # a log has a line a minute, and no empty ones

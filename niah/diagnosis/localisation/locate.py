@@ -159,6 +159,11 @@ def locate(options: LocateOptions) -> list[Path]:
     Raises:
         NiahError: no run there, a model without the method's logits, or a wrong option.
     """
+    if options.method != "positions" and options.hop_s > 2 * TOLERANCE_S:
+        raise NiahError(
+            f"--hop must be at most {2 * TOLERANCE_S:g} s, got {options.hop_s:g}: a peak over {TOLERANCE_S:g} s "
+            "from the needle's middle is no hit, and places are as wide as a hop"
+        )
     scenes = open_scenes(options)
     setup = scenes.setup
     plan = [
