@@ -31,6 +31,7 @@ from niah.cli import (
     scenes,
     score,
     status,
+    stream,
     train,
     verify,
 )
@@ -95,6 +96,7 @@ for command in (
     merge.merge,
     verify.verify,
     locate.locate,
+    stream.stream,
     causes.causes,
     check.check,
     cite.cite,
@@ -148,9 +150,9 @@ def _check_current_folder() -> None:
 
 def _print_in_any_encoding() -> None:
     """Print "?" for what a terminal or pipe cannot take: a sign in a table must not end a run of hours."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+    for output in (sys.stdout, sys.stderr):
+        if isinstance(output, io.TextIOWrapper):
+            output.reconfigure(errors="replace")
 
 
 def _fail_usage(error: Exception) -> None:

@@ -10,7 +10,6 @@ from niah.cli.dry_run import print_plan
 from niah.cli.machines import cluster_spec, end_on_sigterm
 from niah.cli.messages import fail, note
 from niah.cli.options import (
-    FALSE_ALARMS_HELP,
     LABELS_HELP,
     MODEL_HELP,
     NEEDLES_DEFAULT,
@@ -30,10 +29,15 @@ from niah.cli.scene_options import (
     AudioRoot,
     Babble,
     Broader,
+    FalseAlarms,
     NeedlePart,
+    NoiseSeed,
     Positions,
+    Seed,
     Snrs,
+    Stream,
 )
+from niah.cli.stream import after_run
 from niah.errors import NiahError
 from niah.system.plurals import plural
 
@@ -146,21 +150,10 @@ def run(
             help=f"{PROTOCOL_HELP} [default: niah-v2; dass-v1 in a preset]", rich_help_panel=SCENES
         ),
     ] = None,
-    seed: Annotated[
-        int,
-        typer.Option(
-            help="Seed of the choice and order of clips, of noise and of random weights.",
-            rich_help_panel=SCENES,
-        ),
-    ] = 0,
-    false_alarms: Annotated[str, typer.Option(help=FALSE_ALARMS_HELP, rich_help_panel=SCENES)] = "",
-    noise_seed: Annotated[
-        int | None,
-        typer.Option(
-            help="Seed of the noise alone: the same clips in other noise. [default: --seed]",
-            rich_help_panel=SCENES,
-        ),
-    ] = None,
+    seed: Seed = 0,
+    false_alarms: FalseAlarms = "",
+    stream: Stream = None,
+    noise_seed: NoiseSeed = None,
     window: Annotated[
         float | None,
         typer.Option(
@@ -292,7 +285,11 @@ def run(
 
         options = merged(context, read_config(config, note), options)
     parts = options_of(options)
+    stream_it = after_run(
+        stream, numbers(false_alarms, "--false-alarms"), parts[0].out, shard or cluster
+    )
     if not (dry_run or shard or cluster or len(parts) > 1) and _has_ended(parts[0]):
+        stream_it()
         return
     share = Share.parse(shard, 60 * slice_minutes)
     spec = cluster_spec(cluster, cluster_options, share)
@@ -319,6 +316,7 @@ def run(
         )
         return
     _show(parts[0].out, results[-1].cells)
+    stream_it()
 
 
 def _show(out: Path, cells: "pd.DataFrame") -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from niah.cli.options import BABBLE_HELP
+from niah.cli.options import BABBLE_HELP, FALSE_ALARMS_HELP
 
 CLIPS = "Needles"
 SCENES = "Scenes"
@@ -41,6 +41,28 @@ Positions = Annotated[
     str,
     typer.Option(
         help="Where the needle starts, 0 to 1, comma-separated. [default: 0.5]",
+        rich_help_panel=SCENES,
+    ),
+]
+FalseAlarms = Annotated[str, typer.Option(help=FALSE_ALARMS_HELP, rich_help_panel=SCENES)]
+Seed = Annotated[
+    int,
+    typer.Option(
+        help="Seed of the choice and order of clips, of noise and of random weights.",
+        rich_help_panel=SCENES,
+    ),
+]
+NoiseSeed = Annotated[
+    int | None,
+    typer.Option(
+        help="Seed of the noise alone: the same clips in other noise. [default: --seed]",
+        rich_help_panel=SCENES,
+    ),
+]
+Stream = Annotated[
+    float | None,
+    typer.Option(
+        help="Then feed the first 50 clips' scenes hop by hop, N seconds at a time, as `niah stream` does.",
         rich_help_panel=SCENES,
     ),
 ]

@@ -20,6 +20,8 @@ from niah.diagnosis.localisation import figure as localisation
 from niah.diagnosis.localisation.rows import read as located
 from niah.diagnosis.several_needles import figure as several_needles
 from niah.diagnosis.several_needles.rows import SeveralNeedles
+from niah.diagnosis.streaming import figure as stream_figure
+from niah.diagnosis.streaming.rows import read_curves
 from niah.plots.medium import COLUMN, PAGE, Medium, drawn_for
 from niah.plots.published import draw_published
 
@@ -59,6 +61,7 @@ class FigureContent:
             figures = [*plots.draw(self.cells, folder), *false_alarms.draw(self.recalls, folder)]
             figures += several_needles.draw(self.several, folder)
             figures += event_figure.draw(events_of(self.run), folder)
+            figures += stream_figure.draw(read_curves(self.run), folder)
             figures += localisation.draw(located(self.run), folder)
             return figures + draw_published(self.cells, self.presets, folder)
 

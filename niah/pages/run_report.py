@@ -26,6 +26,8 @@ from niah.diagnosis.several_needles import rows as several_rows
 from niah.diagnosis.several_needles.measure import measure as measure_several
 from niah.diagnosis.several_needles.rows import SeveralNeedles
 from niah.diagnosis.several_needles.table import several_table
+from niah.diagnosis.streaming.rows import read as streams_of
+from niah.diagnosis.streaming.table import stream_tables
 from niah.errors import NiahError
 from niah.metrics.chance import few_clips_warning
 from niah.pages import report_page
@@ -167,6 +169,7 @@ def _further(
         calibration_table(run, cells),
         stored_table(run.path),
         events_table(events_of(run.path)),
+        *stream_tables(streams_of(run.path)),
         *natural_tables(run, cells),
         *control_tables(run, cells),
         *statements(run.run_json().get("presets", [])),

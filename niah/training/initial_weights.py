@@ -5,6 +5,8 @@ ImageNet weights are fitted as in DASS's `vmamba.py` and AST's `ast_models.py`:
 patch embedding   summed over the three colours
 head              keeps its random weights
 AST's positions   the 24 x 24 grid's middle rows, its columns resized bilinearly; sinusoids need none
+
+A causal AuM starts from an AuM of the same size: `forward_scan`.
 """
 
 import re
@@ -22,6 +24,7 @@ from niah.adapters.weights import resolve
 from niah.cards import find_model
 from niah.errors import NiahError
 from niah.networks.ast import CLASS_TOKENS, Ast
+from niah.networks.aum import Aum
 from niah.networks.dass.network import Dass
 from niah.system.download import cache_folder, fetch
 from niah.system.hub import fetch_from_hub
@@ -65,6 +68,8 @@ def start_from(network: nn.Module, model: str, file: str = "") -> None:
         family.load_body(network, path)
         return
     state = family.official_state(read_state(path), network)
+    if isinstance(network, Aum) and network.streams:
+        state = forward_scan(state, network)
     own = network.state_dict()
     head = [key for key, value in own.items() if key in state and state[key].shape != value.shape]
     classes = {own[key].shape[0] for key in head}
@@ -75,6 +80,25 @@ def start_from(network: nn.Module, model: str, file: str = "") -> None:
         {key: own[key] if key in head else value for key, value in state.items()},
         str(path),
     )
+
+
+def forward_scan(state: State, network: Aum) -> State:
+    """Return what a causal AuM can take over from a Fo-Fo or Fo-Bi one: all but the scan from the end.
+
+    Args:
+        state: of the other AuM; that of a causal one is returned as it is.
+        network: a causal AuM.
+
+    Returns:
+        The state; a mel row's position is the mean of the row's positions over time.
+    """
+    key, rows = "pos_embed.pos_embed", network.config.places - 1
+    table = state.get(key)
+    if table is None or table.shape[1] == 1 + rows or (table.shape[1] - 1) % rows:
+        return state
+    means = table[:, 1:].reshape(1, rows, -1, table.shape[2]).mean(dim=2)
+    own = {name: value for name, value in state.items() if not name.endswith(".A_b_log")}
+    return {**own, key: torch.cat([table[:, :1], means], dim=1)}
 
 
 def start_from_imagenet(network: nn.Module, file: str, name: str) -> None:

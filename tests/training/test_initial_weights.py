@@ -10,8 +10,10 @@ from torch import Tensor
 
 from niah.errors import NiahError
 from niah.networks.ast import Ast, AstConfig
+from niah.networks.aum import Aum, AumConfig
 from niah.networks.dass.network import Dass, DassConfig
 from niah.training.initial_weights import (
+    forward_scan,
     resize_positions,
     start_ast,
     start_dass,
@@ -122,3 +124,16 @@ def test_what_cannot_be_had_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         start_from_imagenet(odd, "", "odd")
     with pytest.raises(NiahError, match="has no ImageNet weights"):
         start_from_imagenet(torch.nn.Linear(2, 2), "", "other")
+
+
+def test_a_causal_aum_starts_from_the_forward_scan() -> None:
+    other = Aum(AumConfig(width=8, depth=2, mels=32, trained_frames=64, classes=5))
+    causal = Aum(AumConfig(width=8, depth=2, mels=32, classes=5, design="fo-fo", causal=True))
+    state = other.state_dict()
+    taken = forward_scan(state, causal)
+    causal.load_state_dict(taken)  # strict
+    table = state["pos_embed.pos_embed"]
+    assert torch.equal(taken["pos_embed.pos_embed"][:, 0], table[:, 0])
+    torch.testing.assert_close(taken["pos_embed.pos_embed"][:, 2], table[:, 5:].mean(dim=1))
+    assert torch.equal(taken["layers.1.mixer.A_log"], state["layers.1.mixer.A_log"])
+    assert forward_scan(taken, causal) is taken

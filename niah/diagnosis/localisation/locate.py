@@ -125,7 +125,7 @@ def open_scenes(options: LocateOptions) -> RunScenes:
     }
     lengths_s = tuple(s for s in sorted(set(values["lengths_s"])) if s > BASE_LENGTH_S)
     if not lengths_s:
-        raise NiahError("the needle alone needs no localisation: give --lengths beyond 10")
+        raise NiahError("the needle alone has no place in time: give --lengths beyond 10")
     return RunScenes(setup, values["snrs_db"], values["positions"], lengths_s)
 
 

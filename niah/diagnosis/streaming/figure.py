@@ -1,0 +1,98 @@
+"""Score and decision against the time since the sound began: one figure a kind of scene, a line a model."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from niah.diagnosis.streaming.rows import CurvePoint
+from niah.plots.curves import curve_of, draw_curve
+from niah.plots.small_multiples import label_numbers, split
+from niah.plots.style import PANEL_IN, Figure, in_style, legend, look, new_grid, save, slugs
+from niah.plots.text import short_name
+from niah.records.naming import length_name, system_names
+from niah.system import atomic
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_MARKED = 5  # points of a line with its marker
+_TEXT_S = (-2.0, 1.0, 5.0, 10.0, 20.0)  # times in a line's text
+
+
+def draw(points: Sequence[CurvePoint], folder: Path) -> list[Figure]:
+    """Draw `stream-<scene>.png` for every kind of scene."""
+    with atomic.one_line_os_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with in_style():
+        return [
+            _figure(scene, [p for p in points if p.scene == scene], folder / f"stream-{name}.png")
+            for scene, name in slugs(point.scene for point in points).items()
+        ]
+
+
+def _figure(scene: str, points: Sequence[CurvePoint], file: Path) -> Figure:
+    names = system_names((point.model, point.checkpoint_sha256) for point in points)
+    curves: dict[tuple[object, ...], list[CurvePoint]] = {}
+    for point in points:
+        curves.setdefault(point.curve, []).append(point)
+    drawn = list(curves.values())
+    parts = [_parts(own[0], names[own[0].model, own[0].checkpoint_sha256]) for own in drawn]
+    panels = split(parts)
+    numbers = label_numbers(panels)
+    canvas, grid = new_grid(len(panels), 2, PANEL_IN)
+    for (left, right), panel in zip(grid, panels, strict=True):
+        for index, label in panel.labels.items():
+            own = drawn[index]
+            style: dict[str, Any] = {**look(numbers[label]), "linestyle": "-"}
+            style["markevery"] = max(1, len(own) // _MARKED)
+            draw_curve(left, curve_of([(p.since, _score(p)) for p in own]), label, style)
+            draw_curve(right, curve_of([(p.since, _above(p)) for p in own]), label, style)
+        _describe(left, panel.title, "score", "mean score")
+        _describe(right, panel.title, "decision", "share above threshold")
+    legend(canvas, *(row[0] for row in grid))
+    title = f"Heard as it comes. Haystack: {scene}"
+    alt = f"{title}. Mean score and share above threshold, by seconds since the sound began."
+    texts = [
+        f"{', '.join(filter(None, p))}: {_values(own)}."
+        for p, own in zip(parts, drawn, strict=True)
+    ]
+    return save(canvas, file, title, " ".join([alt, *texts]))
+
+
+def _describe(axes: "Axes", panel: str, kind: str, what: str) -> None:
+    axes.axvline(0.0, color="0.6", linewidth=0.8)
+    axes.set_title(", ".join(filter(None, (panel, kind))))
+    axes.set(xlabel="since the onset (s)", ylabel=what, ylim=(0, 1.02))
+
+
+def _parts(point: CurvePoint, model: str) -> tuple[str, ...]:
+    window = "state" if point.window_s is None else f"windows of {point.window_s:g} s"
+    return (
+        short_name(model),
+        f"{window}, every {point.hop_s:g} s",
+        f"at {point.position:g} of {length_name(point.length_s)}",
+        f"{point.repeats} times" if point.repeats > 1 else "",
+        f"{point.per_hour:g} false alarms/h",
+    )
+
+
+def _values(points: Sequence[CurvePoint]) -> str:
+    """Return some of a line's values for those who cannot see it."""
+    texts = []
+    for time in _TEXT_S:
+        near = min(points, key=lambda point: abs(point.since - time))
+        above = "" if near.above is None else f" and {near.above:.2f}"
+        texts.append(f"{near.score:.2f}{above} at {near.since:g} s")
+    return ", ".join(dict.fromkeys(texts))
+
+
+def _score(point: CurvePoint) -> tuple[float, float, float]:
+    low = point.score if point.score_lo is None else point.score_lo
+    return point.score, low, point.score if point.score_hi is None else point.score_hi
+
+
+def _above(point: CurvePoint) -> tuple[float, float, float] | None:
+    if point.above is None:
+        return None
+    low = point.above if point.above_lo is None else point.above_lo
+    return point.above, low, point.above if point.above_hi is None else point.above_hi
