@@ -68,6 +68,7 @@ def verify(
     chosen = choose_device(device)
     source = find_source(name, request)
     family = None if source.make else import_adapter(source.card)
+    brings_weights = False
     if isinstance(family, type) and issubclass(family, NetworkAdapter):
         adapter: Any = load_source(source, checkpoint, device=str(chosen))
         yield Finding(f"{adapter.name}: loads strictly; {_summary(adapter)}")
@@ -80,6 +81,7 @@ def verify(
             loaded = "is made without weights: `niah run` wants [weights.NAME] on the card, or --checkpoint"
         else:
             loaded = "brings its own weights"
+            brings_weights = family is not None
         yield Finding(f"{source.card.name} ({source.card.adapter}): {loaded}")
     problems = list(part_problems(adapter, source.labels))
     if takes_waveforms(adapter) and not problems:
@@ -89,8 +91,7 @@ def verify(
     yield from (Finding(problem, met=False) for problem in problems)
     if problems:
         return
-    brings = family is not None and not hasattr(adapter, "load_checkpoint")
-    if brings and not _is_made_again(adapter, lambda: _make_own(source, family, chosen)):
+    if brings_weights and not _is_made_again(adapter, lambda: _make_own(source, family, chosen)):
         yield Finding(
             "made a second time, it gives other logits: its weights are random; load trained ones in __init__, or "
             "write load_checkpoint and name a file in [weights.NAME]",
