@@ -124,6 +124,10 @@ def cross_scan(
     if u.element_size() == 2:  # the state and the sum of the directions in float32
         y = cross_scan(*(tensor.float() for tensor in tensors), backend=chosen)
         return y.to(output_dtype(u.dtype))
+    if chosen == "cpu":
+        from niah.scan.cpu.map_training import cross_scan as differentiable_scan
+
+        return differentiable_scan(*tensors)
     scan_direction = _scan_direction(chosen)
     rank = dt_weight.shape[-1]
     y = u * D.sum(0)
@@ -135,10 +139,6 @@ def cross_scan(
 
 
 def _scan_direction(backend: Backend) -> ScanDirection:
-    if backend == "cpu":
-        from niah.scan.cpu.direction import scan_direction as numba_scan
-
-        return numba_scan
     if backend == "chunked":
         from niah.scan.chunked import scan_direction as chunked_scan
 

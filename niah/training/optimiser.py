@@ -32,17 +32,19 @@ def make_optimiser(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
         NiahError: a rate for the head in a network without one.
     """
     betas = (recipe.betas[0], recipe.betas[1])
+    # one pass over each parameter; torch's default does as well on other devices
+    fused = next(network.parameters()).device.type == "cpu" or None
     if recipe.optimiser == "adam":
         groups: list[dict[str, Any]] = [{"params": list(network.parameters())}]
         if recipe.head_learning_rate:
             groups = _split_head(recipe, network, groups)
         return torch.optim.Adam(
-            groups, recipe.learning_rate, betas, weight_decay=recipe.weight_decay
+            groups, recipe.learning_rate, betas, weight_decay=recipe.weight_decay, fused=fused
         )
     groups = parameter_groups(network, recipe.weight_decay)
     if recipe.head_learning_rate:
         groups = _split_head(recipe, network, groups)
-    return torch.optim.AdamW(groups, recipe.learning_rate, betas)
+    return torch.optim.AdamW(groups, recipe.learning_rate, betas, fused=fused)
 
 
 def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

@@ -17,8 +17,8 @@ from tests.helpers.preloaded import Preloaded
 
 PACKAGE = REPOSITORY / "niah"
 KERNEL_MODULES = [
-    "niah.scan.cpu.direction",
     "niah.scan.cpu.map",
+    "niah.scan.cpu.map_training",
     "niah.scan.cpu.math",
     "niah.scan.cpu.sequence",
 ]
