@@ -33,6 +33,15 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f" Known: {', '.join(known)}." if 0 < len(known) <= _LISTED else ""
 
 
+def is_interrupt(error: BaseException | None) -> bool:
+    """Return whether an exception is Ctrl-C, or was raised from it, as Python does in the middle of an import."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def one_line(error: BaseException) -> str:
     """Return the first line of another library's error, at most 300 letters, or its kind where it says nothing."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:300]

@@ -3,6 +3,9 @@
 Heavy imports are inside the commands, so that listings and help never import torch.
 """
 
+from niah.cli import interrupt  # first: Ctrl-C may come while the rest is imported
+
+# isort: split
 import io
 import sys
 import traceback
@@ -37,7 +40,7 @@ from niah.cli import (
 )
 from niah.cli.messages import fail
 from niah.cli.panels import grouped
-from niah.errors import NiahError
+from niah.errors import NiahError, is_interrupt
 from niah.system.verbosity import is_verbose, set_verbosity
 from niah.version import __version__
 
@@ -128,9 +131,12 @@ def main() -> None:
     except OSError as error:
         fail(f"{error.filename or ''}: {error.strerror or error}".removeprefix(": "))
     except Exception as error:
-        _fail_usage(error)
+        if is_interrupt(error):
+            status = INTERRUPTED
+        else:
+            _fail_usage(error)
     if status == INTERRUPTED:  # typer turns Ctrl-C into this status without a message
-        fail("interrupted; the same command goes on from what is finished", status=status)
+        fail(interrupt.MESSAGE, status=status)
     sys.exit(status or 0)
 
 

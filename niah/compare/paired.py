@@ -150,7 +150,7 @@ def compare(
     others = other_contents(run_a, run_b)
     names = _names(models, one_run=b is None)
     side_a, side_b = _Side(run_a, names[0]), _Side(run_b, names[1])
-    if run_a.path.resolve() == run_b.path.resolve() and side_a.name == side_b.name:
+    if b is None and side_a.name == side_b.name:
         raise NiahError(f"A and B are both {side_a.name} of {a}: give two models, or two runs")
     differences, notes = _differences(side_a, side_b, others)
     if not differences:

@@ -16,7 +16,7 @@ from niah.adapters.wrappers.lazy_features import InBlocks, ReadsBlocks
 from niah.adapters.wrappers.padded import Padded
 from niah.adapters.wrappers.pooled import Pooled
 from niah.adapters.wrappers.sliding_window import SlidingWindow, window_starts
-from niah.errors import NiahError
+from niah.errors import NiahError, is_interrupt
 from niah.placement import scene_frames
 from niah.records.axes import AXES
 from niah.records.naming import NO_HAYSTACK
@@ -207,6 +207,8 @@ class ModelEvaluator:
 
     def failed(self, cells: Sequence[Cell], error: BaseException) -> list[Row]:
         """Return the rows of cells of the same scenes that cannot be scored."""
+        if is_interrupt(error):  # Ctrl-C in the middle of an import is another exception
+            raise KeyboardInterrupt from error
         outcome = failure(error, self.options, self.device)
         return [{**self._blank_row(cell, self.key(cell)), **outcome} for cell in cells]
 

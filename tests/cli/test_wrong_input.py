@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from niah.cli import interrupt
 from tests.helpers.command_line import Material, Niah
 
 
@@ -125,3 +126,24 @@ def test_a_current_folder_that_was_deleted(
         assert niah(*command).refusal().startswith("the current folder was deleted: go to another")
     assert not (tmp_path / "out").exists()
     assert niah("--version").status == 0
+
+
+def test_ctrl_c_is_one_line_wherever_it_comes(
+    niah: Niah, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """In a command, in an import of one (which Python 3.11 words as a RuntimeError), and before `main` is there."""
+
+    def interrupted(*_: object, **__: object) -> None:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as error:
+            raise RuntimeError("Error calling __set_name__ on 'Field' instance") from error
+
+    with monkeypatch.context() as patch:
+        patch.setattr("niah.cli.app", interrupted)
+        answer = niah("models")
+    assert (answer.status, answer.stderr) == (130, f"niah: {interrupt.MESSAGE}\n")
+    interrupt.print_interrupt(KeyboardInterrupt, KeyboardInterrupt(), None)
+    assert capfd.readouterr().err == f"niah: {interrupt.MESSAGE}\n"
+    interrupt.print_interrupt(ValueError, ValueError("a bug"), None)
+    assert "ValueError: a bug" in capfd.readouterr().err
