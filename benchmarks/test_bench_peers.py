@@ -112,7 +112,7 @@ def test_recurrence_of_accelerated_scan_in_torch(benchmark: Benchmark) -> None:
     timed(benchmark, lambda: scan(*given), STEPS * 96)
 
 
-@pytest.mark.parametrize("frames", [1024, 3000])
+@pytest.mark.parametrize("frames", [1024, 3000, 5000])
 @torch.no_grad()
 def test_ast_ours(benchmark: Benchmark, frames: int) -> None:
     adapter = load_model("ast-interp", "random")
@@ -121,7 +121,7 @@ def test_ast_ours(benchmark: Benchmark, frames: int) -> None:
 
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
-@pytest.mark.parametrize("frames", [1024, 3000])
+@pytest.mark.parametrize("frames", [1024, 3000, 5000])
 @torch.no_grad()
 def test_ast_of_transformers(benchmark: Benchmark, frames: int, attention: str) -> None:
     transformers = peers.module("transformers", "transformers tokenizers")
@@ -134,7 +134,7 @@ def test_ast_of_transformers(benchmark: Benchmark, frames: int, attention: str) 
     timed(benchmark, lambda: network(features), frames, rounds=2)
 
 
-@pytest.mark.parametrize("frames", [1024, 3000])
+@pytest.mark.parametrize("frames", [1024, 3000, 5000])
 @torch.no_grad()
 def test_ast_of_timm(benchmark: Benchmark, frames: int) -> None:
     """The twelve blocks alone, which the authors' code takes from timm, with our weights: the same tokens out."""

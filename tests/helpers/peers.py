@@ -1,16 +1,21 @@
 """Other people's scans, for benchmarks only: imported where they are installed, never part of the package."""
 
 import importlib
+import importlib.util
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 MAMBA_SOURCE = "NIAH_MAMBA_SSM_SOURCE"
+DASS_SOURCE = "NIAH_DASS_SOURCE"
+Scan = Callable[..., Tensor]
 
 
 def module(name: str, packages: str) -> Any:
@@ -68,3 +73,44 @@ def _mamba_modules() -> dict[str, ModuleType]:
         for name, module in sys.modules.items()
         if name == "selective_scan_cuda" or name.split(".")[0] == "mamba_ssm"
     }
+
+
+def official_dass(model: str, scan: Scan) -> nn.Module:
+    """The authors' DASS network, from `src/models` of their repository, with another scan in place of the CUDA kernel.
+
+    Args:
+        model: a card's name, whose seeded random weights it gets.
+        scan: of (u, delta, A, B, C, D, delta_bias) as the kernel takes them, to y.
+    """
+    folder = os.environ.get(DASS_SOURCE)
+    if not folder or not (Path(folder) / "vmamba.py").is_file():
+        pytest.skip(f"needs src/models of the authors' DASS repository: set {DASS_SOURCE} to it")
+    pytest.importorskip("einops")
+    pytest.importorskip("torchvision")
+    before, path = set(sys.modules), list(sys.path)
+    kernels = ModuleType("selective_scan_cuda_oflex")
+    kernels.fwd = lambda *arguments: (scan(*arguments[:7]), None)  # type: ignore[attr-defined]
+    try:
+        sys.path.insert(0, folder)
+        sys.modules[kernels.__name__] = kernels
+        official = importlib.import_module("csms6s")
+        orders = official.CrossScan, official.CrossMerge  # in torch, not in Triton
+        triton = ModuleType("csm_triton")
+        for name in ("", "1b1", "F", "1b1F"):
+            setattr(triton, f"CrossScanTriton{name}", orders[0])
+            setattr(triton, f"CrossMergeTriton{name}", orders[1])
+        triton.getCSM = lambda _: orders  # type: ignore[attr-defined]
+        sys.modules[triton.__name__] = triton
+        script = Path(__file__).parents[2] / "scripts" / "gpu" / "official_dass.py"
+        spec = importlib.util.spec_from_file_location("official_dass", script)
+        assert spec is not None
+        assert spec.loader is not None
+        builder = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(builder)
+        network: nn.Module = builder.build_official(Path(folder), model, torch.device("cpu"))
+    finally:
+        sys.path[:] = path
+        for name in set(sys.modules) - before:
+            if name in ("csms6s", "csm_triton", "vmamba", kernels.__name__) or "fvcore" in name:
+                del sys.modules[name]
+    return network

@@ -35,6 +35,9 @@ def benchmark_sentences() -> list[str]:
     ]
     again = json.loads((RESULTS / "benchmarks" / "recurrence.json").read_text("utf-8"))
     later = [each["extra_info"]["ns_per_element"] for each in again["benchmarks"]]
+    networks = json.loads((RESULTS / "benchmarks" / "networks.json").read_text("utf-8"))
+    dass, passt = (each["extra_info"]["theirs / ours"] for each in networks["benchmarks"])
+    nano, small = records(table("benchmarks/training_pairs.csv"))
     claims = [
         [field.strip() for field in line.strip("|").split("|")]
         for line in (RESULTS / "benchmarks/claims/bench.md").read_text("utf-8").splitlines()
@@ -75,6 +78,10 @@ def benchmark_sentences() -> list[str]:
         f"as published {speed['aum', 'as published']:.1f} x (published: 1.6 x); fair {speed['aum', 'fair']:.1f} x",
         f"takes {later[0]:.1f} ns an element, accelerated-scan's reference in torch {later[1]:.1f}",
         f"{plain[0]:.1f} against {plain[1]:.1f} in bench.json's run",
+        f"DASS-small at 10 s is {dass:.1f} x as fast as the authors' network",
+        f"PaSST-S {passt:.1f} x as fast as hear21passt",
+        f"beside commit {nano.before}'s in turns, in processor seconds: {nano.model} {nano.ratio:.2f} x as fast, "
+        f"{small.model} {small.ratio:.2f} x",
     ]
 
 
