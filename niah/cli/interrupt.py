@@ -1,5 +1,6 @@
 """Ctrl-C in one line, also while the commands are still being imported."""
 
+import _thread
 import sys
 from types import TracebackType
 
@@ -18,4 +19,14 @@ def print_interrupt(
         sys.__excepthook__(kind, error, trace)
 
 
+def raise_again(unraisable: "sys.UnraisableHookArgs") -> None:
+    """Raise Ctrl-C again that came in a callback of Python's own, which swallows exceptions; print any other."""
+    if isinstance(unraisable.exc_value, KeyboardInterrupt):
+        _thread.interrupt_main()
+    else:
+        _print_unraisable(unraisable)
+
+
+_print_unraisable = sys.unraisablehook
 sys.excepthook = print_interrupt
+sys.unraisablehook = raise_again

@@ -1,6 +1,8 @@
 """Wrong input: one clear line, exit status 2, nothing written."""
 
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -145,5 +147,9 @@ def test_ctrl_c_is_one_line_wherever_it_comes(
     assert (answer.status, answer.stderr) == (130, f"niah: {interrupt.MESSAGE}\n")
     interrupt.print_interrupt(KeyboardInterrupt, KeyboardInterrupt(), None)
     assert capfd.readouterr().err == f"niah: {interrupt.MESSAGE}\n"
+    swallowed = SimpleNamespace(exc_value=KeyboardInterrupt())  # in a weak reference's callback
+    with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - it is raised by the next statement
+        interrupt.raise_again(swallowed)
+        time.sleep(1)
     interrupt.print_interrupt(ValueError, ValueError("a bug"), None)
     assert "ValueError: a bug" in capfd.readouterr().err

@@ -24,3 +24,17 @@ def test_a_log_has_a_line_a_minute_and_one_at_the_end(
 def test_a_quick_job_prints_nothing_to_a_log(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(progress.track(range(3), "clips")) == [0, 1, 2]
     assert capsys.readouterr().err == ""
+
+
+def test_times_below_90_s_are_in_seconds(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = iter([0.0, 20.0, 20.0])
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    monkeypatch.setattr(progress, "LINE_EVERY_S", 5.0)
+    with progress.LogLines(disable=True) as bar:
+        bar.advance(bar.add_task("fetching a.zip", total=4, detail=""))
+    assert capsys.readouterr().err.splitlines() == [
+        "fetching a.zip: 25 %, after 20 s, about 60 s left",
+        "fetching a.zip: ended after 20 s",
+    ]
