@@ -11,7 +11,7 @@ from pathlib import Path
 from niah.cards import cards_folder
 from niah.training.command import train_recipe
 
-EMBEDDED = ("dass-nano", "ast-sin-nano", "ast-sin2d-nano", "aum-nano")
+EMBEDDED = ("dass-nano", "ast-sin-nano", "ast-sin2d-nano", "aum-nano", "aum-stream-nano")
 LARGEST_BYTES = 6_000_000
 WORK = Path("runs/embedded")
 

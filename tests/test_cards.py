@@ -27,7 +27,7 @@ from tests.helpers.bad_names import BAD_NAMES
 MODELS = {card.name: card for card in model_cards()}
 HAYSTACKS = {card.name: card for card in haystack_cards()}
 PARAMETERS = {"dass-small": 29_884_463, "dass-medium": 48_648_239, "ast": 86_594_063}
-SMALL = {"dass-nano", "ast-sin-nano", "ast-sin2d-nano", "aum-nano"}
+SMALL = {"dass-nano", "ast-sin-nano", "ast-sin2d-nano", "aum-nano", "aum-stream-nano"}
 CARD = 'name = "mine"\nadapter = "a.b:C"\nlabels = "synthetic"\n'
 
 

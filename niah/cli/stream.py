@@ -118,8 +118,11 @@ def after_run(
 def _stream(directory: Path, options: "StreamOptions") -> None:
     from niah.diagnosis.localisation.locate import LocateOptions, open_scenes
     from niah.diagnosis.streaming.measure import stream as run_stream
+    from niah.pages.run_report import write
+    from niah.plots.medium import draws_columns
 
     _show(directory, run_stream(open_scenes(LocateOptions(directory, limit=CLIPS)), options))
+    write(directory, columns=draws_columns())  # the report was made before
 
 
 def _show(directory: Path, written: list[Path]) -> None:

@@ -1,12 +1,14 @@
 """Causal networks fed piece by piece: the logits of one pass over the same frames, from a state that does not grow."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from niah.adapters.streaming import state_bytes
 from niah.networks.aum import Aum, AumConfig
 from niah.networks.layers.frame_buffer import FrameBuffer
 from niah.networks.layers.mamba_mixer import MambaMixer
@@ -108,3 +110,19 @@ def test_what_looks_ahead_has_no_step() -> None:
         AumConfig(causal=True)
     with pytest.raises(ValueError, match="causal needs pooling avgtok"):
         SsambaConfig(causal=True, pooling="cls")
+
+
+@pytest.mark.slow  # 20 s
+@pytest.mark.parametrize("name", ["aum", "ssamba"])
+@torch.inference_mode()
+def test_an_hour_takes_no_more_memory_than_a_minute(name: str) -> None:
+    network = made(name)
+    state, bytes_of, resident = network.start(), [], []
+    for number in range(3600):
+        state, _ = network.step(state, torch.randn(1, 100, MELS))
+        if number in (59, 1799, 3599):
+            bytes_of.append(state_bytes(state))
+            resident.append(int(Path("/proc/self/statm").read_text().split()[1]) * 4096)
+    # a patch's 16 frames do not divide a hop's 100: up to 15 of them wait
+    assert max(bytes_of) - min(bytes_of) <= 15 * MELS * 4
+    assert resident[-1] - resident[0] < 4 * 2**20
