@@ -2,8 +2,9 @@
 
     python scripts/stream_day.py [--model NAME] [--hours N] [--hop SECONDS]
 
-A model that carries its state is fed babble at 10 dB, hop by hop, in one process. Of every hour: the median processor
-milliseconds of a hop, the bytes of its state, and the memory of the process above that of the first minute.
+A model that carries its state is fed an hour of babble again and again, hop by hop, in one process. Of every hour: the
+median processor milliseconds of a hop, the bytes of its state, and the memory of the process above that of the first
+minute. The hour is rendered before: its bank grows until it has gone round.
 """
 
 import os
@@ -35,11 +36,12 @@ def main(arguments: list[str]) -> None:
     if stream is None:
         raise SystemExit(f"{adapter.name} carries no state")
     builder = SceneBuilder(adapter.frontend, CURRENT_NIAH, load_haystack("babble"))
-    scene = builder.laid_out(None, "day", length_s=3600.0 * hours, position=0.0, snr_db=10.0)
+    scene = builder.laid_out(None, "day", length_s=3600.0, position=0.0, snr_db=10.0).whole()
     hop, state = round(hop_s * FRAMES_PER_SECOND), stream.start()
     lines, minute, seconds = ["hour,hop_s,compute_ms,state_bytes,grown_bytes"], 0, []
-    for start in range(0, scene.shape[0], hop):
-        piece = scene.render(torch.empty(hop, scene.mels), start).unsqueeze(0)
+    for start in range(0, hours * len(scene), hop):
+        first = start % len(scene)
+        piece = scene[first : first + hop].unsqueeze(0).clone()
         begin = time.process_time()
         state, _ = next_logits(stream, state, piece, len(adapter.labels))
         seconds.append(time.process_time() - begin)

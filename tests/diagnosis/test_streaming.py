@@ -235,3 +235,11 @@ def test_the_command(run: Path, niah: Niah) -> None:
 def test_wrong_options_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(NiahError, match=message):
         StreamOptions(**options)
+
+
+def test_run_refuses_a_wrong_stream_before_it_begins(niah: Niah, tmp_path: Path) -> None:
+    refused = niah("run", "--stream", "0", "--out", tmp_path / "run").refusal()
+    assert refused.startswith("--hop must be 0.01 to 3600 s")
+    refused = niah("run", "--stream", "1", "--shard", "1/2", "--out", tmp_path / "run").refusal()
+    assert refused.startswith("--stream is for one process")
+    assert not (tmp_path / "run").exists()
