@@ -122,11 +122,14 @@ def _make_own(source: ModelSource, family: Any, device: torch.device) -> Any:
 
 
 def _is_made_again(adapter: Any, make_again: Callable[[], Any]) -> bool:
-    """Return whether a second adapter of the same class has the first one's logits of a needle alone."""
+    """Return whether a second adapter of the class has the first one's logits of a needle, or of a window of it."""
     other = make_again()
     if takes_waveforms(other):
         other = WaveformAdapter(other)
-    features = torch.zeros(1, adapter.frontend.needle_frames, adapter.frontend.mels)
+    frames = adapter.frontend.needle_frames
+    if isinstance(adapter, WaveformAdapter):
+        frames = min(frames, round(window_s(adapter) * FRAMES_PER_SECOND))
+    features = torch.zeros(1, frames, adapter.frontend.mels)
     features[:, ::2] = 0.1
     return bool(
         torch.allclose(adapter.logits(features).cpu(), other.logits(features).cpu(), atol=1e-4)
