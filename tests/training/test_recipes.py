@@ -1,5 +1,6 @@
 """Recipes: those that are shipped, wrong ones, and settings over them."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,13 @@ def test_every_shipped_recipe_names_models_that_fit(path: Path) -> None:
         start, weights = find_model(recipe.start)
         assert weights
         assert start.adapter == card.adapter
-        assert start.config == card.config
+        # a causal network takes over another's forward scan
+        differ = {"causal", "design"} if card.config.get("causal") else set()
+        assert _without(start.config, differ) == _without(card.config, differ)
+
+
+def _without(config: Mapping[str, object], names: set[str]) -> dict[str, object]:
+    return {name: value for name, value in config.items() if name not in names}
 
 
 @pytest.mark.parametrize(
