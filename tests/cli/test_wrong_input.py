@@ -1,5 +1,6 @@
 """Wrong input: one clear line, exit status 2, nothing written."""
 
+import signal
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -148,8 +149,12 @@ def test_ctrl_c_is_one_line_wherever_it_comes(
     interrupt.print_interrupt(KeyboardInterrupt, KeyboardInterrupt(), None)
     assert capfd.readouterr().err == f"niah: {interrupt.MESSAGE}\n"
     swallowed = SimpleNamespace(exc_value=KeyboardInterrupt())  # in a weak reference's callback
-    with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - it is raised by the next statement
-        interrupt.raise_again(swallowed)
-        time.sleep(1)
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job ignores it
+    try:
+        with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - it is raised by the next statement
+            interrupt.raise_again(swallowed)
+            time.sleep(1)
+    finally:
+        signal.signal(signal.SIGINT, handler)
     interrupt.print_interrupt(ValueError, ValueError("a bug"), None)
     assert "ValueError: a bug" in capfd.readouterr().err
