@@ -25,23 +25,15 @@ v2() { sweep niah-v2.1 "$@"; }
 v1() { sweep dass-v1 yamnet --protocol dass-v1 --haystack zero --haystack babble --snr 10 "$@"; }
 noises=(--haystack babble --haystack "$recording")
 
-v2 yamnet --haystack silence --haystack zero --lengths 10,50,300,1000 --control needle-free
-v2 yamnet "${noises[@]}" --haystack gaussian --snr 20,10,0 --lengths 10,50
-v2 yamnet "${noises[@]}" --snr 10 --lengths 10,50,300 --control needle-free --control sham
-v2 yamnet "${noises[@]}" --snr 20,0 --lengths 10,50,300
-v2 yamnet --haystack silence "${noises[@]}" --snr 10 --lengths 10,300 --positions 0,0.25,0.75,1
-v2 yamnet "${noises[@]}" --snr 10 --lengths 10,1000
-v1 --lengths 10,50,300,1000
-for lengths in 10,50 10,50,300; do
-    v2 yamnet-float --haystack silence --haystack zero --haystack babble --snr 10 --lengths $lengths
+for lengths in 10,50,300,1000 10,9000; do
+    v2 yamnet --haystack silence --haystack zero --lengths $lengths
+    v2 yamnet "${noises[@]}" --haystack gaussian --snr 20,10,0 --lengths $lengths
 done
-v2 yamnet --haystack silence --haystack babble --snr 10 --lengths 10,9000
-v2 yamnet --haystack gaussian --snr 20,10,0 --lengths 10,300
-v2 yamnet --haystack zero --lengths 10,9000
-v2 yamnet --haystack babble --snr 0,20 --lengths 10,1000,9000
-v1 --lengths 10,9000
-v2 yamnet --haystack gaussian --snr 10 --lengths 10,50 --control needle-free --control sham
-v2 yamnet-float "${noises[@]}" --snr 20,10,0 --lengths 10,50,300
-v2 yamnet --haystack gaussian --snr 10 --lengths 10,1000
-v2 yamnet --haystack "$recording" --snr 10 --lengths 10,9000
+v2 yamnet --haystack silence --haystack zero "${noises[@]}" --haystack gaussian --snr 10 --lengths 10,50,300 \
+    --control needle-free --control sham
+v2 yamnet --haystack silence "${noises[@]}" --snr 10 --lengths 10,300 --positions 0,0.25,0.75,1
+v1 --lengths 10,50,300,1000
+v2 yamnet-float --haystack silence --haystack zero --haystack babble --snr 10 --lengths 10,50,300
+v2 yamnet-float "${noises[@]}" --haystack gaussian --snr 20,10,0 --lengths 10,50
+python3 scripts/yamnet_length.py
 python3 scripts/yamnet_figure.py
