@@ -9,7 +9,11 @@ from tests.results.committed import RESULTS, missing, per_cent, records, table
 def benchmark_sentences() -> list[str]:
     measured = json.loads((RESULTS / "benchmarks" / "bench.json").read_text("utf-8"))
     info = {each["name"]: each["extra_info"] for each in measured["benchmarks"]}
-    hours = [
+    minutes, hours = (
+        [row for row in records(table("benchmarks/one_pass.csv")) if row.length_s == length]
+        for length in (300, 9000)
+    )
+    former = [
         info[f"test_two_and_a_half_hours_in_one_pass[dass-{m}]"] for m in ("small-7", "medium-8")
     ]
     loop = [
@@ -35,6 +39,8 @@ def benchmark_sentences() -> list[str]:
     ]
     again = json.loads((RESULTS / "benchmarks" / "recurrence.json").read_text("utf-8"))
     later = [each["extra_info"]["ns_per_element"] for each in again["benchmarks"]]
+    beside = json.loads((RESULTS / "benchmarks" / "ast.json").read_text("utf-8"))
+    of_ast = {each["name"]: each["stats"]["median"] for each in beside["benchmarks"]}
     networks = json.loads((RESULTS / "benchmarks" / "networks.json").read_text("utf-8"))
     dass, passt = (each["extra_info"]["theirs / ours"] for each in networks["benchmarks"])
     nano, small = records(table("benchmarks/training_pairs.csv"))
@@ -54,10 +60,15 @@ def benchmark_sentences() -> list[str]:
     assert {key: per_cent(share[key]) for key in odd} == odd
     usual = [value for key, value in share.items() if key not in odd]
     return [
-        f"2.5 h in one pass takes DASS-small {hours[0]['9000 s']['wall']:.0f} s and {hours[0]['peak GiB']:.2f} "
-        f"GiB, DASS-medium "
-        f"{hours[1]['9000 s']['wall']:.0f} s and {hours[1]['peak GiB']:.2f} GiB",
-        "({:.2f} and {:.2f} x)".format(*(row["time a second grows"]["wall"] for row in hours)),
+        "2.5 h in one pass take DASS-small {:.0f} s and {:.2f} GiB, DASS-medium {:.0f} s and {:.2f} GiB".format(
+            *(value for row in hours for value in (row.wall_s, row.peak_gib))
+        ),
+        "({:.2f} and {:.2f} x)".format(
+            *(long.wall_s / 30 / short.wall_s for short, long in zip(minutes, hours, strict=True))
+        ),
+        f"{of_ast['test_ast_ours[1024]']:.2f} s against timm's {of_ast['test_ast_of_timm[1024]']:.2f} at 10 s, "
+        f"{of_ast['test_ast_ours[5000]']:.1f} against {of_ast['test_ast_of_timm[5000]']:.1f} at 50 s",
+        "it was {:.2f} and {:.2f} GiB".format(*(row["peak GiB"] for row in former)),
         "spends {:.2f} x (10 s) and {:.2f} x (50 s)".format(
             *(row["times its matrix work"] for row in loop)
         ),
