@@ -61,7 +61,7 @@ def stream(
 ) -> None:
     """Feed a run's scenes to its models hop by hop: how soon they answer, how steadily, for how long, at what cost.
 
-    A model hears nothing but what has been played so far. `niah run --stream HOP` does the same after a run.
+    A model is scored on what has been played so far alone. `niah run --stream HOP` does the same after a run.
     """
     from niah.diagnosis.localisation.locate import LocateOptions, open_scenes
     from niah.diagnosis.streaming.measure import StreamOptions
