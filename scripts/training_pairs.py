@@ -26,7 +26,7 @@ CLASSES = 527
 
 
 def worker(model: str, clips: int) -> None:
-    """Train, as many steps at a time as each line of standard input says, and print their processor seconds."""
+    """Train by the number of steps in each line of standard input, and print their processor seconds."""
     import torch
 
     from niah.adapters.dass import Dass

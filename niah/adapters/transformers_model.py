@@ -6,6 +6,7 @@ known here is asked by experiment, and an input whose end leaves no trace in the
 """
 
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -41,7 +42,7 @@ from niah.vocabularies import Vocabulary
 MAY_BE_MISSING = ("masked_spec_embed",)  # of training alone
 
 
-class TransformersBase:
+class TransformersBase(ABC):
     """The common part of taggers of `transformers`: extractor, rate, limits and provenance, without weights yet.
 
     Args:
@@ -96,8 +97,9 @@ class TransformersBase:
                 f"({in_one_line(error)}): choose other --lengths, or run it over windows, --window 10"
             ) from error
 
+    @abstractmethod
     def _logits(self, waves: NDArray[np.float32]) -> Tensor:
-        raise NotImplementedError
+        """Compute logits: (B, samples) -> (B, classes) float32; the network may raise anything."""
 
     def _limit_length(self, files: TransformersFiles) -> None:
         """Set `fixed_seconds` where the network takes less than the extractor gives.

@@ -1,4 +1,4 @@
-"""What feeds a model piece by piece: whose state is carried, windows for all others, bytes of any state."""
+"""Feeding a model piece by piece: carried states, windows for all other models, bytes of any state."""
 
 from types import SimpleNamespace
 from typing import Any

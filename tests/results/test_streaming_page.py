@@ -31,8 +31,8 @@ def sentences() -> list[str]:
         f"{share(loud[0], 'within_2')} in babble at 10 dB, aum-nano {share(quiet[1], 'within_2')} and "
         f"{share(loud[1], 'within_2')}, aum-stream-nano {share(quiet[2], 'within_2')} and "
         f"{share(loud[2], 'within_2')}",
-        f"A second of sound costs aum-stream-nano {1000 * loud[2].compute_s:.1f} ms and aum-nano, by windows, "
-        f"{1000 * quiet[1].compute_s:.1f} ms in silence (dass-nano {1000 * loud[0].compute_s:.1f} ms); it keeps "
+        f"A second of sound costs aum-stream-nano {1000 * quiet[2].compute_s:.1f} ms and aum-nano, by windows, "
+        f"{1000 * quiet[1].compute_s:.1f} ms in silence (dass-nano {1000 * quiet[0].compute_s:.1f} ms); it keeps "
         f"{loud[2].state_bytes / 1024:.0f} KiB from hop to hop, a window {loud[0].state_bytes / 1024:.0f} KiB",
         "In silence more than half of its answers are still there when the scene ends, "
         f"and its needle-free logits drift by {quiet[2].drift:+.2f} from the middle to the last third of a minute",

@@ -96,16 +96,16 @@ def stream(scenes: RunScenes, options: StreamOptions) -> list[Path]:
             cells = _cells(scenes, model, options)
             total = sum(cell.length_s for cell, _ in cells) * len(model.prepared)
             task = bar.add_task("stream", total=total, detail=model.name)
-            ear = _Ear.of(model, options)
+            fed = _FedModel.of(model, options)
             for cell, repeats in cells:
                 step = partial(bar.advance, task, cell.length_s)
-                key = ear.key(cell, repeats)
+                key = fed.key(cell, repeats)
                 if key in rows.stored(run):
                     bar.advance(task, cell.length_s * len(model.prepared))
                     continue
                 name = scenes.setup.haystacks[cell.haystack].name
-                heard = ear.hear(cell, repeats, _contained(run, model, name), step)
-                _write(run, key, ear.place(cell, repeats, name), heard, options.per_hour)
+                heard = fed.feed(cell, repeats, _contained(run, model, name), step)
+                _write(run, key, fed.place(cell, repeats, name), heard, options.per_hour)
     return rows.write(run)
 
 
@@ -139,7 +139,7 @@ def _contained(run: Path, model: LoadedModel, haystack: str) -> frozenset[int]:
 
 
 @dataclass
-class _Ear:
+class _FedModel:
     """A model that is fed hop by hop, with the needle-free streams that it heard last."""
 
     model: LoadedModel
@@ -150,8 +150,8 @@ class _Ear:
     free: tuple[object, list[Heard]] | None = None
 
     @classmethod
-    def of(cls, model: LoadedModel, options: StreamOptions) -> "_Ear":
-        """Return the ear of a model.
+    def of(cls, model: LoadedModel, options: StreamOptions) -> "_FedModel":
+        """Return a model with the method by which it is fed.
 
         Raises:
             NiahError: a state is wanted, and the model carries none.
@@ -204,7 +204,7 @@ class _Ear:
             per_hour=self.options.per_hour[0],
         )
 
-    def hear(
+    def feed(
         self, cell: Cell, repeats: int, contained: frozenset[int], advance: Callable[[], None]
     ) -> HeardScenes:
         """Listen to the scenes of a cell, and to the same without their needles."""
