@@ -1,11 +1,12 @@
 """Time the sizes that the kernels of DASS were given, beside others: the map scan's tiles, the MLP's, and its slabs.
 
-    python scripts/gpu/choices.py OUT.csv [--seconds 9000] [--repeats 3] [--only scan,mlp]
+    python scripts/gpu/choices.py OUT.csv [--seconds 9000] [--repeats 3] [--only scan,mlp,gradients]
         [--channels 96,384]
 
 Milliseconds of all blocks of dass-medium at that length, in bfloat16, by stage: medians between CUDA events, inputs
-random. Each way is a process of its own, since Triton compiles what its sizes were at first. A way that fails is a row
-that says why.
+random. `gradients` is the backward pass of the scans of a training step, of 12 clips of 10.24 s whatever the length.
+Each way is a process of its own, since Triton compiles what its sizes were at first. A way that fails is a row that
+says why.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from where import milliseconds  # type: ignore[import-not-found]  # beside this 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from niah.networks.dass import linear_gelu
-from niah.scan.triton import cross_forward, cross_kernels
+from niah.scan.triton import cross_backward, cross_forward, cross_kernels
 
 STAGES = ((2, 32, 96), (2, 16, 192), (20, 8, 384), (2, 4, 768))  # blocks, rows, channels
 DEVICE = "cuda"
@@ -45,6 +46,17 @@ SCANS = {
     "16x16 w2 r128 v4": (16, 16, 2, 128, 8, 4),
     "32x32 w8 r128 v4": (32, 32, 8, 128, 2, 4),
 }
+# channels of a tile, warps, programs a processor, megabytes of scratch
+GRADIENTS = {
+    "16 w1 p8 40M": (16, 1, 8, 40),
+    "16 w1 p8 25M": (16, 1, 8, 25),
+    "16 w1 p6 40M": (16, 1, 6, 40),
+    "16 w1 p4 40M": (16, 1, 4, 40),
+    "16 w2 p4 40M": (16, 2, 4, 40),
+    "32 w2 p4 40M": (32, 2, 4, 40),
+    "32 w1 p8 40M": (32, 1, 8, 40),
+}
+TRAINING = (12, 10.24)  # clips, seconds
 # rows, columns, warps, stages of a tile of the product
 PRODUCTS = {
     "128x128 w8 s3": (128, 128, 8, 3),
@@ -94,6 +106,31 @@ def scan_rows(way: str, stages: Stages, seconds: float, repeats: int) -> Iterato
         for part, time in (("states", states), ("outputs", whole - states)):
             yield {"what": "scan", "way": way, "channels": C, "part": part, "ms": time * blocks}
         del u, p, y, inputs
+
+
+def gradient_rows(way: str, stages: Stages, _: float, repeats: int) -> Iterator[Row]:
+    """Time the backward pass of each stage: its own lines of states, and the gradients."""
+    channels, warps, programs, megabytes = GRADIENTS[way]
+    cross_forward.BACKWARD_CHANNELS, cross_forward.BACKWARD_PROGRAMS = channels, programs
+    cross_forward.BACKWARD_SCRATCH_BYTES = megabytes * 1_000_000
+    cross_backward.WARPS = warps
+    clips, seconds = TRAINING
+    for blocks, rows, C in stages:
+        columns, rank = math.ceil(seconds * 100 / 128 * rows), math.ceil(C / 16)
+        u, gy = (normal(clips, columns, rows, C) for _ in range(2))
+        p = normal(clips, columns, rows, 4, rank + 2)
+        weights = normal(4, C, rank, scale=0.1), normal(4, C), -torch.rand(4, C, device=DEVICE)
+        inputs = (u, p, *(x.float() for x in (*weights, normal(4, C))))
+        plan = cross_forward.plan_of(inputs[0], inputs[1], inputs[2])
+        saved = (*inputs, cross_forward.outputs(plan, inputs)[1])
+        time = median_ms(partial(cross_backward.gradients, plan, saved, gy), repeats)
+        yield {
+            "what": "gradients",
+            "way": way,
+            "channels": C,
+            "part": "backward",
+            "ms": time * blocks,
+        }
 
 
 def mlp(
@@ -168,6 +205,8 @@ def main() -> None:
     jobs: list[tuple[Callable[..., Iterator[Row]], str]] = []
     if "scan" in options.only:
         jobs += [(scan_rows, way) for way in SCANS]
+    if "gradients" in options.only:
+        jobs += [(gradient_rows, way) for way in GRADIENTS]
     if "mlp" in options.only:
         jobs += [(mlp_rows, way) for way in ("torch", "cublas, tanh", *PRODUCTS)]
     with options.out.open("w", newline="") as stream:

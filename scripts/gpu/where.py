@@ -1,22 +1,25 @@
-"""Where the time of a forward pass goes: milliseconds, peak memory, and the kernels that take most of it.
+"""Where the time of a pass goes: milliseconds, peak memory, and the kernels that take most of it.
 
     python scripts/gpu/where.py OUT.json [--models dass-medium] [--lengths 10,300,9000] [--dtype bfloat16]
-        [--kernels 20] [--repeats 5]
+        [--kernels 20] [--repeats 5] [--training-clips 12]
 
-A length in seconds is 100 frames a second. Times are medians between CUDA events, after two passes; a kernel's share
-is from torch's profiler in a pass of its own. Of the device itself: bytes a second of a large copy, and operations a
-second of a large bfloat16 product.
+A length in seconds is 100 frames a second. With `--training-clips N` it is a training step's time (forward, backward,
+AdamW; autocast) of N clips instead of a forward pass's. Times are medians between CUDA events, after three passes; a
+kernel's share is from torch's profiler in a pass of its own. Of the device itself: bytes a second of a large copy, and
+operations a second of a large bfloat16 product.
 """
 
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
+from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.profiler import ProfilerActivity, profile
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -70,27 +73,62 @@ def kernels(function: Any, most: int) -> list[dict[str, Any]]:
     return [total, *rows[: most - 1]]
 
 
-def measured(model: str, seconds: float, options: argparse.Namespace) -> dict[str, Any]:
-    """Measure one model at one length."""
+def forward_pass(
+    model: str, frames: int, options: argparse.Namespace
+) -> Callable[[], torch.Tensor]:
+    """Return the pass of one recording, which returns its logits."""
     adapter: Any = load_model(model, "random", device="cuda", dtype=options.dtype)
-    frames = round(seconds * FRAMES_PER_S)
     features = torch.randn(1, frames, adapter.frontend.mels, device="cuda").to(adapter.dtype)
-    row: dict[str, Any] = {"model": model, "seconds": seconds, "dtype": options.dtype}
 
     def forward() -> torch.Tensor:
-        logits: torch.Tensor = adapter.logits(features)
+        with torch.inference_mode():
+            logits: torch.Tensor = adapter.logits(features)
         return logits
 
+    return forward
+
+
+def training_step(
+    model: str, frames: int, options: argparse.Namespace
+) -> Callable[[], torch.Tensor]:
+    """Return a step of `options.training_clips` clips, which returns their loss."""
+    adapter: Any = load_model(model, "random", device="cuda")
+    network = adapter.network.train().requires_grad_(True)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=1e-4)
+    clips = options.training_clips
+    features = torch.randn(clips, frames, adapter.frontend.mels, device="cuda")
+    targets = torch.zeros(clips, len(adapter.labels), device="cuda")
+
+    def step() -> torch.Tensor:
+        dtype = getattr(torch, options.dtype)
+        with torch.autocast("cuda", dtype, enabled=dtype != torch.float32):
+            logits = network(features)
+        loss = binary_cross_entropy_with_logits(logits.float(), targets)
+        optimiser.zero_grad()
+        torch.autograd.backward(loss)
+        optimiser.step()
+        return loss.detach()
+
+    return step
+
+
+def measured(model: str, seconds: float, options: argparse.Namespace) -> dict[str, Any]:
+    """Measure one model at one length."""
+    row: dict[str, Any] = {"model": model, "seconds": seconds, "dtype": options.dtype}
+    row["training_clips"] = options.training_clips
+    build = training_step if options.training_clips else forward_pass
+    work = build(model, round(seconds * FRAMES_PER_S), options)
     try:
         torch.cuda.reset_peak_memory_stats()
-        first = forward()
+        first = work()
         torch.cuda.synchronize()
         row["peak_gib"] = torch.cuda.max_memory_allocated() / 2**30
+        again = [work() for _ in range(2)]
+        if not options.training_clips:
+            row["equal_bits"] = all(torch.equal(first, x) for x in again)
         if seconds <= LONGEST_PROFILED_S and options.kernels:
-            row["kernels"] = kernels(forward, options.kernels)
-        again = [forward() for _ in range(2)]
-        row["equal_bits"] = all(torch.equal(first, x) for x in again)
-        row["ms"] = milliseconds(forward, options.repeats)
+            row["kernels"] = kernels(work, options.kernels)
+        row["ms"] = milliseconds(work, options.repeats)
     except (torch.OutOfMemoryError, RuntimeError) as error:
         row["error"] = "out of memory" if is_out_of_memory(error) else str(error)[:300]
     return row
@@ -106,28 +144,23 @@ def main() -> None:
     parser.add_argument("--dtype", default="bfloat16")
     parser.add_argument("--kernels", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--training-clips", type=int, default=0, metavar="N")
     options = parser.parse_args()
     rows = []
-    with torch.inference_mode():
-        device = {"device": torch.cuda.get_device_name(), **ceilings()}
-        print(json.dumps(device), flush=True)
-        for model in options.models.split(","):
-            for seconds in options.lengths.split(","):
-                rows.append(measured(model, float(seconds), options))
-                torch.cuda.empty_cache()
-                row = rows[-1]
-                print(
-                    model, seconds, *(row.get(k) for k in ("ms", "peak_gib", "equal_bits", "error"))
-                )
-                for kernel in row.get("kernels", []):
-                    print(
-                        f"   {kernel['ms']:9.3f} ms {kernel['calls']:6d}  {kernel['name'][:90]}",
-                        flush=True,
-                    )
+    device = {"device": torch.cuda.get_device_name(), **ceilings()}
+    print(json.dumps(device), flush=True)
+    for model in options.models.split(","):
+        for seconds in options.lengths.split(","):
+            rows.append(measured(model, float(seconds), options))
+            torch.cuda.empty_cache()
+            row = rows[-1]
+            print(model, seconds, *(row.get(k) for k in ("ms", "peak_gib", "equal_bits", "error")))
+            for kernel in row.get("kernels", []):
+                line = f"   {kernel['ms']:9.3f} ms {kernel['calls']:6d}  {kernel['name'][:90]}"
+                print(line, flush=True)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(
-        json.dumps({"machine": device, "rows": rows}, indent=1), encoding="utf-8"
-    )
+    text = json.dumps({"machine": device, "rows": rows}, indent=1)
+    options.out.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -133,9 +133,10 @@ def jobs(which: str) -> list[Job]:
             if which == "all" and precision != "half":
                 found.append((f"adjoints {name}", pairs, {**tile, "ADJOINT": True}, kind, limit))
                 backward = triton_cross_backward._gradients
-                tile = {key: value for key, value in tile.items() if key not in ("PTX", "LOADED")}
-                tile["M"] = triton_cross.BACKWARD_LANES
-                found.append((f"gradients {name}", backward, tile, kind, {"num_warps": 8}))
+                own = {key: value for key, value in tile.items() if key != "LOADED"}
+                own |= {"WIDTH": triton_cross.BACKWARD_CHANNELS}
+                warps = {"num_warps": triton_cross_backward.WARPS}
+                found.append((f"gradients {name}", backward, own, kind, warps))
     plain = {"num_warps": 4}
     norm = {"C": 96, "PADDED": 128, "M": 32, "BEFORE": False, "ADD": True}
     found.append(("layer norm", fused_kernels._layer_norm, norm, "bf16", plain))

@@ -19,12 +19,13 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from niah.scan.triton.cross_forward import CrossScanPlan, line_states
+from niah.scan.triton.cross_forward import BackwardPlan, CrossScanPlan, line_states
 from niah.scan.triton.cross_kernels import _entering, _weights
 from niah.scan.triton.lines import slab_extent, sweep_sizes
-from niah.scan.triton.steps import LN_2, LOG2_E, sigmoid, softplus
+from niah.scan.triton.steps import LN_2, has_ptx, power_of_2, step_size, step_size_and_slope
 
-EXTRA_ROWS = tl.constexpr(3)  # beside the projection's: bias, A, D
+EXTRA_ROWS = tl.constexpr(2)  # beside the projection's, of which one is the bias's: A, D
+WARPS = 1  # of a program, whose lanes then wait for nobody at a barrier
 
 
 def gradients(plan: CrossScanPlan, saved: tuple[Tensor, ...], gy: Tensor) -> tuple[Tensor, ...]:
@@ -40,24 +41,22 @@ def gradients(plan: CrossScanPlan, saved: tuple[Tensor, ...], gy: Tensor) -> tup
     """
     u, p, dt_weight, dt_bias, A, D, states = saved
     adjoints = line_states(plan, gy, p, dt_weight, dt_bias, A, adjoint=True)
-    plan = plan.backward  # whose eight warps leave no registers for a second program on a processor
-    workers = max(1, min(plan.batch * plan.slabs, plan.processors // plan.channel_blocks))
-    programs = workers * plan.channel_blocks
-    scratch = torch.empty(2, programs * plan.slab_size, device=u.device)
-    tile = {name: size for name, size in plan.tile.items() if name != "LOADED"}
-    rank = tile["RANK"]
-    sums = torch.zeros(workers, 4, rank + EXTRA_ROWS.value, plan.C, device=u.device)
+    own = BackwardPlan.of(plan)
+    scratch = torch.empty(2, own.programs * own.slab_size, device=u.device)
+    rank = own.rank
+    sums = torch.zeros(own.workers, 4, rank + EXTRA_ROWS.value, own.C, device=u.device)
     gu = torch.empty_like(u)
-    gp = torch.empty(plan.channel_blocks, *p.shape, device=u.device)
-    _gradients[(programs,)](
+    gp = torch.empty(own.channel_blocks, *p.shape, device=u.device)
+    _gradients[(own.programs,)](
         u, p, dt_weight, dt_bias, A, D, states, adjoints, gy, scratch[0], scratch[1], gu, gp, sums,
-        plan.batch * plan.slabs, p.numel(), *plan.extent, **tile, num_warps=8,
-        PRECISION="tf32" if plan.precision == "half" else plan.precision,
+        own.batch * own.slabs, p.numel(), *own.extent,
+        F=own.F, C=own.C, R=own.R, P=own.P, RANK=rank, M=own.lanes, WIDTH=own.width,
+        PRECISION="tf32" if plan.precision == "half" else plan.precision, PTX=has_ptx(), num_warps=WARPS,
     )  # fmt: skip
     total = sums.sum(0)
     gW = total[:, : plan.R].transpose(1, 2)
-    of_parameters = (gW, *(total[:, rank + i] for i in range(EXTRA_ROWS.value)))
-    computed = (gu, gp.sum(0), *of_parameters)
+    gD = total[:1, rank + 1].expand(4, -1)  # y = sum_k D_k u: the same for all directions
+    computed = (gu, gp.sum(0), gW, total[:, plan.R], total[:, rank], gD)
     return tuple(g.to(x.dtype) for g, x in zip(computed, saved, strict=False))
 
 
@@ -76,9 +75,13 @@ def _gradients(
     u, p, dt_weight, dt_bias, A, D, states, adjoints, gy, saved_states, saved_sums, gu, gp, sums,
     items, p_size: tl.int64, T, line, pieces, chunks, slabs, rows_size: tl.int64,
     F: tl.constexpr, C: tl.constexpr, R: tl.constexpr, P: tl.constexpr, RANK: tl.constexpr,
-    M: tl.constexpr, WIDTH: tl.constexpr, PRECISION: tl.constexpr,
+    M: tl.constexpr, WIDTH: tl.constexpr, PRECISION: tl.constexpr, PTX: tl.constexpr,
 ):  # fmt: skip
-    """Process slabs one after another for a fixed channel block, so that each program has its own sums."""
+    """Process slabs one after another for a fixed channel block, so that each program has its own sums.
+
+    Step sizes d = delta / ln 2 are `steps.step_size`'s, so that delta B u = d (ln 2 B) u.
+    """
+    EXACT: tl.constexpr = PRECISION == "ieee" or PRECISION == "tf32x3"
     channel_blocks: tl.constexpr = (C + WIDTH - 1) // WIDTH
     program = tl.program_id(0).to(tl.int64)
     worker = program // channel_blocks
@@ -101,14 +104,13 @@ def _gradients(
             reverse = k >= 2
             groups, steps, stride, lines = sweep_sizes(k, columns, T, line, chunks, F, M)
             weight, bias, a = _weights(k, c, dt_weight, dt_bias, A, C, R, RANK)
-            weight, a = weight.to(tl.float32), a * LOG2_E
+            weight = weight.to(tl.float32)
             once = tl.where(k == 0, skip, 0.0)
             part = p + first * (4 * P) + k * P
             gpart = gp + block * p_size + first * (4 * (R + 2)) + k * (R + 2)
             sum_weight = tl.zeros((RANK, WIDTH), tl.float32)
-            sum_bias = tl.zeros((WIDTH,), tl.float32)
-            sum_a = tl.zeros((WIDTH,), tl.float32)
-            sum_d = tl.zeros((WIDTH,), tl.float32)
+            sum_a = tl.zeros((M, WIDTH), tl.float32)
+            sum_d = tl.zeros((M, WIDTH), tl.float32)
             for group in range(0, groups):
                 start, count, h = _entering(
                     states, c, k, group, item, slab, reverse,
@@ -123,10 +125,11 @@ def _gradients(
                     here = step[:, None] * C + c[None, :]
                     x = tl.load(u + first * C + here, mask=full, other=0.0).to(tl.float32)
                     coordinates, column = _coordinates(part, step, inside, R, P, RANK)
-                    z = tl.dot(coordinates, weight, input_precision=PRECISION) + bias[None, :]
-                    delta = tl.where(inside[:, None], softplus(z), 0.0)
-                    b = tl.load(part + column, mask=inside, other=0.0).to(tl.float32)
-                    h = tl.exp2(delta * a[None, :]) * h + delta * (b[:, None] * x)
+                    z = tl.dot(coordinates, weight, input_precision=PRECISION)
+                    d = step_size(z, bias[None, :], EXACT, PTX)
+                    d = tl.where(inside[:, None], d, 0.0)
+                    b = tl.load(part + column, mask=inside, other=0.0).to(tl.float32) * LN_2
+                    h = power_of_2(d * a[None, :], PTX) * h + d * (b[:, None] * x)
                 tl.debug_barrier()
                 # the far end's order of lines is the other way round
                 _, _, later = _entering(
@@ -144,45 +147,45 @@ def _gradients(
                     pull = tl.load(gy + first * C + here, mask=full, other=0.0).to(tl.float32)
                     before = tl.load(saved_states + local, mask=full, other=0.0)
                     coordinates, column = _coordinates(part, step, inside, R, P, RANK)
-                    z = tl.dot(coordinates, weight, input_precision=PRECISION) + bias[None, :]
-                    delta = tl.where(inside[:, None], softplus(z), 0.0)
+                    z = tl.dot(coordinates, weight, input_precision=PRECISION)
+                    d, slope = step_size_and_slope(z, bias[None, :], EXACT, PTX)
+                    d = tl.where(full, d, 0.0)
                     b = tl.load(part + column, mask=inside, other=0.0).to(tl.float32)
                     readout = tl.load(part + column + 1, mask=inside, other=0.0).to(tl.float32)
-                    decay = tl.exp2(delta * a[None, :])
+                    decay = power_of_2(d * a[None, :], PTX)
                     remembered = decay * before
                     pushed = b[:, None] * x
                     g = readout[:, None] * pull + later
                     later = decay * g
-                    gdelta = g * (pushed + (a[None, :] * LN_2) * remembered)
-                    gz = tl.where(full, gdelta * sigmoid(z), 0.0)
-                    g = tl.where(full, g, 0.0)
+                    gz = tl.where(full, g * (pushed + a[None, :] * remembered) * slope, 0.0)
+                    g = g * (d * LN_2)
                     # sums over this block's channels
-                    gb = tl.sum(g * delta * x, 1)
-                    gc = tl.sum(pull * (remembered + delta * pushed), 1)
+                    gb = tl.sum(g * x, 1)
+                    gc = tl.sum(pull * (remembered + (d * LN_2) * pushed), 1)
                     gcoordinates = tl.dot(gz, tl.trans(weight), input_precision=PRECISION)
                     mask = inside[:, None] & (r < R)[None, :]
                     row = gpart + step * (4 * (R + 2))
                     tl.store(row[:, None] + r[None, :], gcoordinates, mask=mask)
                     tl.store(row + R, gb, mask=inside)
                     tl.store(row + R + 1, gc, mask=inside)
-                    # sums over steps
-                    sum_weight += tl.dot(tl.trans(coordinates), gz, input_precision=PRECISION)
-                    sum_bias += tl.sum(gz, 0)
-                    sum_a += tl.sum(g * delta * remembered, 0)
-                    sum_d += tl.sum(pull * x, 0)
+                    # sums over steps; a coordinate of one stands for the bias
+                    with_one = tl.where((r == R)[None, :], 1.0, coordinates)
+                    sum_weight += tl.dot(tl.trans(with_one), gz, input_precision=PRECISION)
+                    sum_a += g * remembered
+                    if k == 0:
+                        sum_d += pull * x
                     # sums over directions
                     total = tl.load(saved_sums + local, mask=full & (k > 0), other=0.0)
-                    total += g * delta * b[:, None] + once[None, :] * pull
+                    total += g * b[:, None] + once[None, :] * pull
                     tl.store(saved_sums + local, total, mask=full & (k < 3))
                     tl.store(gu + first * C + here, total, mask=full & (k == 3))
             tl.debug_barrier()  # the next direction reads the scratch by other lanes
             at = sums + ((worker * 4 + k) * (RANK + EXTRA_ROWS)) * C
-            mask = (r < R)[:, None] & (c < C)[None, :]
+            mask = (r <= R)[:, None] & (c < C)[None, :]
             rows = at + r[:, None] * C + c[None, :]
             tl.store(rows, tl.load(rows, mask=mask, other=0.0) + sum_weight, mask=mask)
-            _add(at + RANK * C + c, sum_bias, c < C)
-            _add(at + (RANK + 1) * C + c, sum_a, c < C)
-            _add(at + (RANK + 2) * C + c, sum_d, c < C)
+            _add(at + RANK * C + c, tl.sum(sum_a, 0), c < C)
+            _add(at + (RANK + 1) * C + c, tl.sum(sum_d, 0), c < C)
 
 
 @triton.jit

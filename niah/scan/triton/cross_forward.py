@@ -4,8 +4,8 @@ The phases are described in `niah.scan.triton.cross`, their kernels are in `niah
 `line_states` also serves the backward pass.
 """
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import torch
 import triton
@@ -17,14 +17,16 @@ from niah.scan.triton.steps import has_ptx, interpreted
 
 # lines side by side in a program: with two warps, six programs wait for each other's memory less than three of four
 LANES = 16
-BACKWARD_LANES = 32  # whose programs have eight warps
 CHANNELS = 32  # channels of a program's tile
+BACKWARD_CHANNELS = 16  # of the backward pass, whose programs have one warp
+BACKWARD_PROGRAMS = 8  # a processor: as many as registers allow
 # columns of a line along time: short ones where a map has too few programs for the device
 LINES = (16, 8, 4)
 PROGRAMS_PER_PROCESSOR = 6  # whose registers fit
 REGISTERS = 168  # of a thread, for six programs
 WARPS = 2  # of a program
 SCRATCH_BYTES = 25_000_000  # of all programs: half the L2 cache of an H100
+BACKWARD_SCRATCH_BYTES = 40_000_000
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class CrossScanPlan:
     processors: int
     precision: str  # of the step's projection: "half", "tf32", "tf32x3", "ieee"
     lanes: int = LANES
+    width: int = CHANNELS
 
     @property
     def pieces(self) -> int:
@@ -60,7 +63,7 @@ class CrossScanPlan:
     @property
     def channel_blocks(self) -> int:
         """Return the blocks of channels."""
-        return -(-self.C // CHANNELS)
+        return -(-self.C // self.width)
 
     @property
     def rows_size(self) -> int:
@@ -75,7 +78,7 @@ class CrossScanPlan:
     @property
     def slab_size(self) -> int:
         """Return the elements of a scratch slab."""
-        return self.line * self.pieces * self.F * CHANNELS
+        return self.line * self.pieces * self.F * self.width
 
     @property
     def items(self) -> int:
@@ -100,18 +103,44 @@ class CrossScanPlan:
         loaded = self.P if padded else self.R
         rank = max(16, triton.next_power_of_2(loaded))
         sizes = {"F": self.F, "C": self.C, "R": self.R, "P": self.P, "RANK": rank, "M": self.lanes}
-        return {**sizes, "LOADED": loaded, "WIDTH": CHANNELS}
-
-    @property
-    def backward(self) -> "CrossScanPlan":
-        """Return the sizes of the backward pass, for states in the same order."""
-        return replace(self, lanes=BACKWARD_LANES)
+        return {**sizes, "LOADED": loaded, "WIDTH": self.width}
 
     @property
     def options(self) -> dict[str, Any]:
         """Return how the kernels of the forward pass are compiled."""
         limit = {"maxnreg": REGISTERS} if has_ptx() else {}
         return {"PRECISION": self.precision, "PTX": has_ptx(), "num_warps": WARPS, **limit}
+
+
+@dataclass(frozen=True)
+class BackwardPlan(CrossScanPlan):
+    """The sizes of the backward pass, for states in the same order."""
+
+    width: int = BACKWARD_CHANNELS
+
+    @classmethod
+    def of(cls, forward: CrossScanPlan) -> Self:
+        """Return the sizes that go with those of the forward pass."""
+        return cls(**{**vars(forward), "width": BACKWARD_CHANNELS})
+
+    @property
+    def workers(self) -> int:
+        """Return how many programs share the slabs of a channel block, each with sums of its own."""
+        fitting = BACKWARD_SCRATCH_BYTES // (2 * 4 * self.slab_size)
+        most = min(BACKWARD_PROGRAMS * self.processors, fitting) // self.channel_blocks
+        slabs = self.batch * self.slabs
+        turns = -(-slabs // max(1, most))
+        return -(-slabs // turns)
+
+    @property
+    def programs(self) -> int:
+        """Return how many programs run at a time, each with two scratch slabs."""
+        return self.workers * self.channel_blocks
+
+    @property
+    def rank(self) -> int:
+        """Return the coordinates of the kernel's products: those of a direction and one for the bias."""
+        return max(16, int(triton.next_power_of_2(self.R + 1)))
 
 
 def plan_of(u: Tensor, p: Tensor, dt_weight: Tensor, line: int | None = None) -> CrossScanPlan:

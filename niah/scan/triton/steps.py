@@ -62,6 +62,18 @@ def power_of_minus_size(x, PTX: tl.constexpr):
 
 
 @triton.jit
+def reciprocal(x, PTX: tl.constexpr):
+    """Compute 1 / x: on NVIDIA one instruction, with an error of one unit in the last place."""
+    if PTX:
+        y = tl.inline_asm_elementwise(
+            "rcp.approx.ftz.f32 $0, $1;", "=f,f", [x], dtype=tl.float32, is_pure=True, pack=1
+        )
+    else:
+        y = 1.0 / x
+    return y
+
+
+@triton.jit
 def widened(x, PTX: tl.constexpr):
     """Convert to float32; bfloat16 two at a time, one instruction each where the compiler needs three for two."""
     if PTX and x.dtype == tl.bfloat16:
@@ -78,7 +90,21 @@ def widened(x, PTX: tl.constexpr):
 def step_size(z, bias, EXACT: tl.constexpr, PTX: tl.constexpr):
     """Compute softplus(z + bias) / ln 2; `EXACT` for float32 inputs."""
     x = z * LOG2_E + bias * LOG2_E
+    return _softplus_2(x, power_of_minus_size(x, PTX), EXACT)
+
+
+@triton.jit
+def step_size_and_slope(z, bias, EXACT: tl.constexpr, PTX: tl.constexpr):
+    """Compute `step_size` and sigmoid(z + bias), the slope of softplus there."""
+    x = z * LOG2_E + bias * LOG2_E
     t = power_of_minus_size(x, PTX)
+    slope = tl.where(x >= 0, 1.0, t) * reciprocal(1.0 + t, PTX)
+    return _softplus_2(x, t, EXACT), slope
+
+
+@triton.jit
+def _softplus_2(x, t, EXACT: tl.constexpr):
+    """Compute log2(1 + 2^x) with t = 2^-|x|."""
     if EXACT:
         q = -0.04256705194711685 + t * 0.007549179717898369
         q = -0.19711895287036896 + t * (0.1128561794757843 + t * q)
