@@ -31,6 +31,7 @@ from niah.training.data.batch_plan import BatchPlan, BatchPlanner
 from niah.training.data.clips import FeatureClips
 from niah.training.data.loading import batches, shard_batches
 from niah.training.data.shard_clips import ShardClips
+from niah.training.graphs import replayed_network
 from niah.training.log import EVENTS, LOG, Events, ProgressLines, restored_log, write_log
 from niah.training.losses import DISTILLATION_LOSSES, tagging_loss
 from niah.training.optimiser import learning_rate, make_optimiser, set_learning_rate
@@ -122,6 +123,7 @@ class Trainer:
         self.teacher = SelfTeacher(self.moving) if self.moving else teacher
         self.clips_sha256 = clips_sha256
         self.optimiser = make_optimiser(recipe, self.network)
+        self.replayed = replayed_network(recipe, self.network, processes)
         self.state = resume(
             out / CHECKPOINT,
             recipe,
@@ -240,8 +242,7 @@ class Trainer:
     def _loss(self, model: nn.Module, features: Tensor, targets: Tensor, plan: BatchPlan) -> Tensor:
         """Return (1 - w) BCE + w distillation, as DASS's `traintest.py`."""
         recipe = self.recipe
-        with self.processes.autocast():
-            logits = model(features).float()
+        logits = self._logits(model, features).float()
         loss = tagging_loss(logits, targets)
         if self.teacher is None:
             return loss
@@ -250,6 +251,13 @@ class Trainer:
         distance = DISTILLATION_LOSSES[recipe.distillation]
         distilled = distance(logits, teacher_logits, recipe.temperature)
         return (1 - recipe.distillation_weight) * loss + recipe.distillation_weight * distilled
+
+    def _logits(self, model: nn.Module, features: Tensor) -> Tensor:
+        if self.replayed is not None:
+            return self.replayed(features)
+        with self.processes.autocast():
+            logits: Tensor = model(features)
+        return logits
 
     def _rate(self, step: int) -> float:
         return learning_rate(self.recipe, step, self.planner.per_epoch)

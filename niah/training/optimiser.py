@@ -32,8 +32,8 @@ def make_optimiser(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
         NiahError: a rate for the head in a network without one.
     """
     betas = (recipe.betas[0], recipe.betas[1])
-    # one pass over each parameter; torch's default does as well on other devices
-    fused = next(network.parameters()).device.type == "cpu" or None
+    # one pass over each parameter, and on a GPU a few launches
+    fused = next(network.parameters()).device.type in ("cpu", "cuda") or None
     if recipe.optimiser == "adam":
         groups: list[dict[str, Any]] = [{"params": list(network.parameters())}]
         if recipe.head_learning_rate:

@@ -112,7 +112,7 @@ def gradient_rows(way: str, stages: Stages, _: float, repeats: int) -> Iterator[
     """Time the backward pass of each stage: its own lines of states, and the gradients."""
     channels, warps, programs, megabytes = GRADIENTS[way]
     cross_forward.BACKWARD_CHANNELS, cross_forward.BACKWARD_PROGRAMS = channels, programs
-    cross_forward.BACKWARD_SCRATCH_BYTES = megabytes * 1_000_000
+    scratch = megabytes * 1_000_000
     cross_backward.WARPS = warps
     clips, seconds = TRAINING
     for blocks, rows, C in stages:
@@ -123,6 +123,7 @@ def gradient_rows(way: str, stages: Stages, _: float, repeats: int) -> Iterator[
         inputs = (u, p, *(x.float() for x in (*weights, normal(4, C))))
         plan = cross_forward.plan_of(inputs[0], inputs[1], inputs[2])
         saved = (*inputs, cross_forward.outputs(plan, inputs)[1])
+        cross_forward.SCRATCH_BYTES = scratch
         time = median_ms(partial(cross_backward.gradients, plan, saved, gy), repeats)
         yield {
             "what": "gradients",

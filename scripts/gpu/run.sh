@@ -24,13 +24,13 @@ lengths=${LENGTHS:-10,50,300,1000,3600,9000,86400}
 repeats=${REPEATS:-5}
 sweep_lengths=${SWEEP_LENGTHS:-10,50,100,300,1000,3000,9000}
 positions=0,0.25,0.75,1 position_lengths=10,300
-trained="dass-small ast-sin-small"
+trained="ast-sin-small dass-small" # the cheap one first
 longest_attention=300 # seconds of the sweep of a transformer, whose cost grows with the square
 limit=(${CLIPS:+--limit "$CLIPS"})
 epochs=()
 [ -n "${EPOCHS:-}" ] && epochs=(--set "epochs=$EPOCHS" --set "average_last=$((EPOCHS < 10 ? EPOCHS : 10))")
 goldens=()
-dtypes="float32 bfloat16 float16" snrs="20 10 0" haystacks="babble gaussian"
+dtypes="float32 bfloat16 float16" snrs="10 20 0" haystacks="babble gaussian"
 if [ "${DRY:-0}" = 1 ]; then
     device=cpu name=${NAME:-dry} models="dass-nano ast-sin-nano" lengths=10,20 dtype=float32
     sweep_lengths=10,20 positions=0,1 position_lengths=20
@@ -54,6 +54,7 @@ dass_source=${DASS_SOURCE:-$built/dass}
 export PYTHONPATH="$PWD:$PWD/$work/site${PYTHONPATH:+:$PYTHONPATH}" # nothing is installed
 niah="$python -m niah"
 jobs=${JOBS:-1}
+spare_s=0 # of the budget: kept for what follows
 began=$SECONDS
 
 say() { echo "== $(date +%T) $*" >&2; }
@@ -63,7 +64,7 @@ step() { # NAME COMMAND..: once, within the limit, its output in logs/NAME.log
     shift
     [ -e "$results/done/$step" ] && return
     if [ -n "${BUDGET_S:-}" ]; then
-        local left_s=$((BUDGET_S - SECONDS + began))
+        local left_s=$((BUDGET_S - spare_s - SECONDS + began))
         [ $left_s -lt "$most_s" ] && most_s=$left_s
         if [ "$most_s" -lt 5 ]; then
             echo "$step: not begun, no time left" >>"$failed"
@@ -155,6 +156,7 @@ sweep() {
     done
     wait
     # a folder and a process for each haystack and SNR, in order of worth: what is done stays, whenever the time is over
+    spare_s=45
     for model in $trained; do
         name=$(basename "$model" .toml)
         [ -e "$results/done/train-$name" ] || continue
@@ -170,6 +172,7 @@ sweep() {
         scored dass-v1 "$most" 0.5 --protocol dass-v1 --haystack zero --haystack babble --snr 10
     done
     wait
+    spare_s=0
     joined run "$results"/parts/*-{zero,positions,babble-*,gaussian-*}
     joined run-dass-v1 "$results"/parts/*-dass-v1
 }
@@ -195,7 +198,9 @@ joined() { # NAME FOLDER..: those that are there, in one run with its report
 pack() { # all results so far, without weights, for whoever brings them back: in parts of at most 15 MB where it is larger
     local archive=${OUT:-$work}/$name.tar.gz
     rm -f "$archive" "$archive".*
-    tar -czf "$archive" --exclude "*.pt" --exclude "*.safetensors" --exclude "tensorboard" --exclude "$name/parts" -C "$work" "$name"
+    local left_out=(--exclude "*.pt" --exclude "*.safetensors" --exclude tensorboard)
+    [ -e "$results/run/cells.csv" ] && left_out+=(--exclude "$name/parts") # they are all in there
+    tar -czf "$archive" "${left_out[@]}" -C "$work" "$name"
     if [ "$(wc -c <"$archive")" -gt 15000000 ]; then
         split -d -b 15000000 "$archive" "$archive." && rm "$archive" # cat NAME.tar.gz.* | tar -xz
     fi

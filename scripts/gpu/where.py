@@ -4,9 +4,9 @@
         [--kernels 20] [--repeats 5] [--training-clips 12]
 
 A length in seconds is 100 frames a second. With `--training-clips N` it is a training step's time (forward, backward,
-AdamW; autocast) of N clips instead of a forward pass's. Times are medians between CUDA events, after three passes; a
-kernel's share is from torch's profiler in a pass of its own. Of the device itself: bytes a second of a large copy, and
-operations a second of a large bfloat16 product.
+AdamW; autocast, CUDA graphs) of N clips instead of a forward pass's. Times are medians between CUDA events, after
+three passes; a kernel's share is from torch's profiler in a pass of its own. Of the device itself: bytes a second of a
+large copy, and operations a second of a large bfloat16 product.
 """
 
 import argparse
@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from niah.adapters.loading import load_model
 from niah.system.memory import is_out_of_memory
+from niah.training.graphs import ReplayedNetwork
 
 FRAMES_PER_S = 100
 LONGEST_PROFILED_S = 10_000
@@ -94,16 +95,16 @@ def training_step(
     """Return a step of `options.training_clips` clips, which returns their loss."""
     adapter: Any = load_model(model, "random", device="cuda")
     network = adapter.network.train().requires_grad_(True)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=1e-4)
+    dtype = getattr(torch, options.dtype)
+    autocast = partial(torch.autocast, "cuda", dtype, enabled=dtype != torch.float32)
+    replayed = ReplayedNetwork(network, autocast)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
     clips = options.training_clips
     features = torch.randn(clips, frames, adapter.frontend.mels, device="cuda")
     targets = torch.zeros(clips, len(adapter.labels), device="cuda")
 
     def step() -> torch.Tensor:
-        dtype = getattr(torch, options.dtype)
-        with torch.autocast("cuda", dtype, enabled=dtype != torch.float32):
-            logits = network(features)
-        loss = binary_cross_entropy_with_logits(logits.float(), targets)
+        loss = binary_cross_entropy_with_logits(replayed(features).float(), targets)
         optimiser.zero_grad()
         torch.autograd.backward(loss)
         optimiser.step()

@@ -19,14 +19,13 @@ from niah.scan.triton.steps import has_ptx, interpreted
 LANES = 16
 CHANNELS = 32  # channels of a program's tile
 BACKWARD_CHANNELS = 16  # of the backward pass, whose programs have one warp
-BACKWARD_PROGRAMS = 8  # a processor: as many as registers allow
+BACKWARD_PROGRAMS = 4  # a processor; registers allow eight, which share the cache worse
 # columns of a line along time: short ones where a map has too few programs for the device
 LINES = (16, 8, 4)
 PROGRAMS_PER_PROCESSOR = 6  # whose registers fit
 REGISTERS = 168  # of a thread, for six programs
 WARPS = 2  # of a program
 SCRATCH_BYTES = 25_000_000  # of all programs: half the L2 cache of an H100
-BACKWARD_SCRATCH_BYTES = 40_000_000
 
 
 @dataclass(frozen=True)
@@ -126,7 +125,7 @@ class BackwardPlan(CrossScanPlan):
     @property
     def workers(self) -> int:
         """Return how many programs share the slabs of a channel block, each with sums of its own."""
-        fitting = BACKWARD_SCRATCH_BYTES // (2 * 4 * self.slab_size)
+        fitting = SCRATCH_BYTES // (2 * 4 * self.slab_size)
         most = min(BACKWARD_PROGRAMS * self.processors, fitting) // self.channel_blocks
         slabs = self.batch * self.slabs
         turns = -(-slabs // max(1, most))
