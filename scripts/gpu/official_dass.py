@@ -123,7 +123,7 @@ def forward_rows(options: argparse.Namespace, model: str, dtype: str) -> Iterato
     device, kind = torch.device(options.device), getattr(torch, dtype)
     network = build_official(options.source, model, device)
     adapter = load_model(model, "random", device=str(device), dtype=dtype)
-    for length_s in map(float, options.lengths.split(",")):
+    for length_s in map(float, filter(None, options.lengths.split(","))):
         frames = total_frames(length_s, adapter.frontend.needle_frames)
         generator = torch.Generator(device).manual_seed(0)
         features = torch.randn(1, frames, adapter.frontend.mels, device=device, generator=generator)
@@ -186,7 +186,9 @@ def main() -> int:
     parser.add_argument("source", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--models", default="dass-medium,dass-small")
-    parser.add_argument("--lengths", default="10,50,300,1000,3600,9000")
+    parser.add_argument(
+        "--lengths", default="10,50,300,1000,3600,9000", help="'': no forward passes"
+    )
     parser.add_argument("--dtypes", default="bfloat16")
     parser.add_argument("--batch-size", type=int, default=12)
     parser.add_argument("--steps", type=int, default=10, help="of training; 0: none")
