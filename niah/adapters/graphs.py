@@ -6,14 +6,27 @@ graph of them, and later ones replay it: the same kernels on the same addresses,
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from niah.networks.held import held_tensors
 from niah.networks.versions import Versions
 
 MOST_FRAMES = 1 << 20  # of a batch: past 2.5 h; more keep the device busy by themselves
 MOST_GRAPHS = 4  # shapes at a time; the one used longest ago goes
+
+
+class _Record(NamedTuple):
+    """A recorded pass, and the tensors that it reads and writes."""
+
+    graph: torch.cuda.CUDAGraph
+    features: Tensor
+    computed: Tensor
+    held: list[
+        Tensor
+    ]  # by the network when it was recorded: a later input's take their place there
 
 
 class GraphedForward:
@@ -34,9 +47,7 @@ class GraphedForward:
         self._device = device
         self._seen: set[Hashable] = set()
         self._refused: set[Hashable] = set()  # passes that cannot be recorded
-        self._graphs: OrderedDict[Hashable, tuple[torch.cuda.CUDAGraph, Tensor, Tensor]] = (
-            OrderedDict()
-        )
+        self._graphs: OrderedDict[Hashable, _Record] = OrderedDict()
         self._pool = torch.cuda.graph_pool_handle()  # one at a time is replayed: they share memory
 
     def __call__(self, features: Tensor) -> Tensor:
@@ -57,10 +68,10 @@ class GraphedForward:
             if is_first or key in self._refused or not self._capture(key, features):
                 return self._eager(features)
         self._graphs.move_to_end(key)
-        graph, static, computed = self._graphs[key]
-        static.copy_(features)
-        graph.replay()
-        return computed.clone()
+        record = self._graphs[key]
+        record.features.copy_(features)
+        record.graph.replay()
+        return record.computed.clone()
 
     def _eager(self, features: Tensor) -> Tensor:
         """Run the pass, without the graphs' memory if it needs that."""
@@ -92,7 +103,7 @@ class GraphedForward:
         except RuntimeError:  # the pass synchronises, or there is no memory for a second one
             self._refused.add(key)
             return False
-        self._graphs[key] = graph, static, computed
+        self._graphs[key] = _Record(graph, static, computed, held_tensors(self._network))
         if len(self._graphs) > MOST_GRAPHS:
             self._graphs.popitem(last=False)
         return True

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from niah.networks.held import held_tensors
 from niah.training.processes import Processes
 from niah.training.recipes import Recipe
 
@@ -38,6 +39,9 @@ class _Record:
     gradients: tuple[Tensor | None, ...]  # of the parameters
     forward: torch.cuda.CUDAGraph
     backward: torch.cuda.CUDAGraph
+    held: list[
+        Tensor
+    ]  # by the network when they were recorded: a later input's take their place there
 
 
 class ReplayedNetwork:
@@ -109,7 +113,8 @@ class ReplayedNetwork:
                     )
         except RuntimeError:  # a pass synchronises, or there is no memory for a second one
             return None
-        return _Record(static, logits.detach(), gradient, gradients, forward, backward)
+        held = held_tensors(self._network)
+        return _Record(static, logits.detach(), gradient, gradients, forward, backward, held)
 
 
 class _Replay(torch.autograd.Function):
