@@ -96,7 +96,12 @@ def write(work: Path, out: Path) -> None:
 
 def quantities() -> list[str]:
     """Return the names of the quantities."""
-    return [BASE, *(_adjusted(h, s) for h in HAYSTACKS for s in LENGTHS if s > BASE_LENGTH_S)]
+    return [BASE, *(_adjusted(h, s) for h in HAYSTACKS for s in longer(h))]
+
+
+def longer(haystack: str) -> list[int]:
+    """Return a haystack's lengths past 10 s."""
+    return [s for s in LENGTHS[haystack] if s > BASE_LENGTH_S]
 
 
 def _adjusted(haystack: str, length_s: float) -> str:
@@ -215,16 +220,15 @@ def _draw(out: Path, scores: Scores) -> None:
     """Draw the share kept against length, a panel a haystack: the mean with its interval, and each fold."""
     import matplotlib as mpl
 
-    longer = [s for s in LENGTHS if s > BASE_LENGTH_S]
     with mpl.rc_context(STYLE):
         canvas, panels = new_panels(len(HAYSTACKS), width=3.6)
         for haystack, axes in zip(HAYSTACKS, panels, strict=True):
             for place, (network, title) in enumerate(NETWORKS.items()):
-                own = [scores[network][_adjusted(haystack, s)] for s in longer]
+                own = [scores[network][_adjusted(haystack, s)] for s in longer(haystack)]
                 style: dict[str, Any] = {"color": COLOURS[place], "linestyle": DASHES[place]}
                 means = [1.0, *(each.mean for each in own)]
                 halves = [0.0, *(each.half for each in own)]
-                lengths = [BASE_LENGTH_S, *longer]
+                lengths = [BASE_LENGTH_S, *longer(haystack)]
                 axes.errorbar(
                     lengths,
                     means,
@@ -234,11 +238,11 @@ def _draw(out: Path, scores: Scores) -> None:
                     capsize=3,
                     **style,
                 )
-                for length_s, each in zip(longer, own, strict=True):
+                for length_s, each in zip(longer(haystack), own, strict=True):
                     axes.plot([length_s] * FOLDS, each.values, "_", color=COLOURS[place])
             axes.axhline(0, color="grey", linestyle=":")
             axes.set(title=HAYSTACKS[haystack], xscale="log", xlabel="length (s)")
-            axes.set_xticks([BASE_LENGTH_S, *longer], [f"{s:g}" for s in (BASE_LENGTH_S, *longer)])
+            axes.set_xticks(lengths, [f"{s:g}" for s in lengths])
             axes.minorticks_off()
         panels[0].set_ylabel("share of the 10 s score kept, chance taken off")
         panels[-1].legend()

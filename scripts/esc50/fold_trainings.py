@@ -25,8 +25,8 @@ SETTINGS = (
     "time_mask=96",
     "gain_db=6.0",
 )
-LENGTHS = (10, 50, 100)
-HAYSTACKS = (("zero",), ("gaussian", "--snr", "10"))
+LENGTHS = {"zero": (10, 50, 100), "gaussian": (10, 50)}  # of each haystack, seconds
+SNR_DB = 10
 
 
 def name_of(network: str, fold: int) -> str:
@@ -64,10 +64,11 @@ def sweep(work: Path, only: Sequence[str]) -> None:
             for network in NETWORKS
             for part in ("--model", work / name_of(network, fold) / "card.toml")
         ]
-        for haystack in HAYSTACKS:
+        for haystack, lengths in LENGTHS.items():
             _niah(
                 *("run", *models, "--needles", work / f"fold-{fold}" / "heldout.csv"),
-                *("--haystack", *haystack, "--lengths", ",".join(map(str, LENGTHS))),
+                *("--haystack", haystack, "--snr", str(SNR_DB)),
+                *("--lengths", ",".join(map(str, lengths))),
                 *("--positions", "0.5", "--out", work / f"run-{fold}"),
             )
 

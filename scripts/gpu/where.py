@@ -63,7 +63,9 @@ def kernels(function: Any, most: int) -> list[dict[str, Any]]:
     rows = [
         {"name": row.key[:120], "calls": row.count, "ms": row.self_device_time_total / 1e3}
         for row in record.key_averages()
-        if row.self_device_time_total > 0 and not row.key.startswith(("aten::", "cuda"))
+        if row.self_device_time_total > 0
+        and not row.key.startswith(("aten::", "cuda"))
+        and not getattr(row, "is_user_annotation", False)  # spans of kernels, as the optimiser's
     ]
     rows.sort(key=lambda row: -row["ms"])
     total = {
