@@ -110,7 +110,7 @@ correctness() {
     [ "$(nproc)" -ge 8 ] && $python -c "import xdist" 2>"$logs/import.log" && workers=(-n 8)
     step scans $python -m pytest tests/scan -q -m "not slow and not fuzz and not network and not bench" \
         ${workers[@]+"${workers[@]}"}
-    step gpu-tests $python -m pytest tests/frontends tests/adapters tests/training -q -m gpu
+    step gpu-tests $python -m pytest tests/frontends tests/adapters tests/networks tests/training -q -m gpu
     step precision bash -c "$python scripts/precision.py && cp results/benchmarks/precision.csv '$results'"
 }
 

@@ -379,3 +379,28 @@ def test_on_a_device_the_whole_grid_equals_the_reference(
     expected = cross_scan(*(x.double() for x in args), backend="chunked")
     found = cross_scan(*args, backend="triton")
     assert relative_error(found.double(), expected) < TOLERANCE[dtype]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("batch", [1, 12])
+@pytest.mark.parametrize(
+    ("columns", "rows", "channels", "rank"), [(256, 32, 96, 6), (64, 8, 384, 24), (32, 4, 768, 48)]
+)
+def test_on_a_device_gradients_in_mixed_precision_equal_the_reference(
+    columns: int, rows: int, channels: int, rank: int, batch: int, dtype: torch.dtype
+) -> None:
+    """As under autocast: maps of 16 bits, parameters of 32, at the sizes of a training step."""
+    args = [x.cuda() for x in arguments((batch, columns, rows, channels, rank))]
+    inputs = [x.to(dtype) if i < 2 else x for i, x in enumerate(args)]
+    inputs = [x.requires_grad_() for x in inputs]
+    upstream = torch.randn(batch, columns, rows, channels, device="cuda")
+    y = cross_scan(*inputs, backend="triton")
+    found = torch.autograd.grad(y, inputs, upstream.to(y.dtype))
+    double = [x.detach().double().requires_grad_() for x in inputs]
+    truth = cross_scan(*double, backend="chunked")
+    expected = torch.autograd.grad(truth, double, upstream.to(y.dtype).double())
+    for one, wanted in zip(found, expected, strict=True):
+        assert (
+            relative_error(one.double(), wanted) < 1e-2
+        )  # 16-bit maps; step projections are cut to TF32
