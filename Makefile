@@ -93,6 +93,16 @@ yamnet: $(DEV_ENV) ## sweep YAMNet over ESC-50's fold 4, as in results/yamnet-es
 nano: $(DEV_ENV) ## compare models in small over three seeds, as in results/nano (hours)
 	for step in train sweep tables; do $(BIN)/python scripts/nano $$step || exit 1; done
 
+.PHONY: distillation
+distillation: $(DEV_ENV) ## distil in small over six seeds, as in results/distillation (hours); ARGS=ESC50
+	$(BIN)/python scripts/distillation/run.py train $(ARGS)
+	for step in sweep tables; do $(BIN)/python scripts/distillation/run.py $$step || exit 1; done
+
+.PHONY: esc50
+esc50: $(DEV_ENV) ## train on four folds of ESC-50 and sweep the fifth, as in results/esc50-folds (hours); ARGS="ESC50 INSTRUMENTS"
+	$(BIN)/python scripts/esc50/esc50.py folds $(ARGS)
+	for step in train sweep tables; do $(BIN)/python scripts/esc50/esc50.py $$step || exit 1; done
+
 ##@ Packaging
 
 # torchaudio is built for another torch, and transformers imports it where it is; hear21passt, which names it, does without.
