@@ -23,9 +23,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from niah.scan import cross_scan as torch_scan
 from niah.scan import output_dtype
 from niah.scan.triton.cross_backward import gradients
 from niah.scan.triton.cross_forward import outputs, plan_of
+from niah.scan.triton.known_answer import map_scan_trains
 from niah.scan.triton.steps import check_device, device_of
 
 
@@ -59,7 +61,13 @@ def cross_scan(
     if out is not None and out.dtype == output_dtype(u.dtype):
         with torch.no_grad(), device_of(u):
             return outputs(plan_of(u, p, dt_weight, line), (u, p, *parameters), out)[0]
-    y: Tensor = _CrossScan.apply(u, p, *parameters, line)
+    tensors = (u, p, *parameters)
+    if torch.is_grad_enabled() and any(x.requires_grad for x in tensors):
+        with device_of(u):
+            trains = map_scan_trains(lambda *x: (_CrossScan.apply(*x, None),), u, p, dt_weight)
+        if not trains:
+            return torch_scan(*tensors, backend="chunked")
+    y: Tensor = _CrossScan.apply(*tensors, line)
     return y
 
 

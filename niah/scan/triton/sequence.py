@@ -13,6 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from niah.scan import output_dtype
+from niah.scan.chunked import scan_sequence as torch_scan
+from niah.scan.triton.known_answer import sequence_scan_trains
 from niah.scan.triton.sequence_backward import gradients
 from niah.scan.triton.sequence_forward import outputs, plan_of
 from niah.scan.triton.steps import check_device, device_of
@@ -43,7 +46,16 @@ def scan_sequence(
         NiahError: the tensors are not on a CUDA device.
     """
     check_device(u.device.type)
-    tensors = (x.contiguous() for x in (u, z, B, C, A, D, state))
+    tensors = tuple(x.contiguous() for x in (u, z, B, C, A, D, state))
+    if torch.is_grad_enabled() and any(x.requires_grad for x in tensors):
+        with device_of(u):
+            trains = sequence_scan_trains(
+                lambda *x: _ScanSequence.apply(*x, reverse, None), u, A, reverse=reverse
+            )
+        if not trains:
+            u, z, B, C, A, D, state = (x.float() for x in tensors)
+            y, final = torch_scan(u, z, B, C, A, D, state, reverse)
+            return y.to(output_dtype(tensors[0].dtype)), final
     y, final = _ScanSequence.apply(*tensors, reverse, line)
     return y, final
 
