@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from niah.networks.held import held_tensors
+from niah.networks.own_tensors import own_tensors
 from niah.networks.versions import Versions
 
 MOST_FRAMES = 1 << 20  # of a batch: past 2.5 h; more keep the device busy by themselves
@@ -103,7 +103,7 @@ class GraphedForward:
         except RuntimeError:  # the pass synchronises, or there is no memory for a second one
             self._refused.add(key)
             return False
-        self._graphs[key] = _Record(graph, static, computed, held_tensors(self._network))
+        self._graphs[key] = _Record(graph, static, computed, own_tensors(self._network))
         if len(self._graphs) > MOST_GRAPHS:
             self._graphs.popitem(last=False)
         return True

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from niah.networks.held import held_tensors
+from niah.networks.own_tensors import own_tensors
 from niah.training.processes import Processes
 from niah.training.recipes import Recipe
 
@@ -113,8 +113,8 @@ class ReplayedNetwork:
                     )
         except RuntimeError:  # a pass synchronises, or there is no memory for a second one
             return None
-        held = held_tensors(self._network)
-        return _Record(static, logits.detach(), gradient, gradients, forward, backward, held)
+        of_network = own_tensors(self._network)
+        return _Record(static, logits.detach(), gradient, gradients, forward, backward, of_network)
 
 
 class _Replay(torch.autograd.Function):

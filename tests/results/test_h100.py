@@ -64,3 +64,71 @@ def test_the_operations_page_counts_with_it() -> None:
     _, ours, *_ = table()[9000]
     assert f"{round(9000 / (ours / 1e3), -2):,.0f}\nseconds of audio a second" in page
     assert f"take {20_000 * ours / 1e3 / 3600:.1f} hours" in page
+
+
+SWEPT = {
+    "zeros": ("zero", None),
+    **{f"Gaussian noise, {snr} dB": ("gaussian", snr) for snr in (0, 10, 20)},
+    **{f"babble, {snr} dB": ("babble", snr) for snr in (0, 10, 20)},
+}
+
+
+def rows(name: str) -> list[dict[str, str]]:
+    with (FOLDER / name).open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_sweep_on_real_audio_is_that_of_the_cells() -> None:
+    cells = rows("run/cells.csv")
+    assert {row["model"] for row in cells} == {"ast-sin-small"}
+    middle = {
+        (
+            row["haystack"],
+            float(row["snr_db"]) if row["snr_db"] else None,
+            float(row["length_s"]),
+        ): row
+        for row in cells
+        if row["position"] in ("", "0.5")
+    }
+    found = re.findall(r"^\| ([\w ,]+) \| (0\.\d+) \| (0\.\d+) \| (0\.\d+) \|$", PAGE, re.MULTILINE)
+    assert {name for name, *_ in found} == set(SWEPT)
+    for name, *values in found:
+        own = [middle[*SWEPT[name], length] for length in (50, 100, 300)]
+        assert values == [f"{float(row['mAP']):.3f}" for row in own]
+    base = middle["none", None, 10]
+    assert [f"{float(base[key]):.3f}" for key in ("mAP", "mAP_lo", "mAP_hi")] == [
+        "0.885",
+        "0.790",
+        "0.952",
+    ]
+    assert f"{float(base['chance_mAP']):.3f}" == "0.145"
+    zeros = middle["zero", None, 50]
+    drops = [round(-100 * float(zeros[key])) for key in ("drop", "drop_hi", "drop_lo")]
+    assert drops == [-58, -68, -50]
+    assert round(100 * float(middle["zero", None, 300]["relative"])) == 25
+    for length in (50, 100, 300):
+        babble = middle["babble", 10, length]
+        assert float(babble["mAP_lo"]) < float(babble["chance_mAP"])
+    assert json.loads((FOLDER / "run" / "run.json").read_text())["hardware"]["gpu"].startswith(
+        "NVIDIA H100"
+    )
+
+
+def test_the_training_step_is_that_of_its_profile() -> None:
+    (row,) = json.loads((FOLDER / "training-step.json").read_text())["rows"]
+    kernels = {each["name"]: each for each in row["kernels"]}
+    spans = ("Optimizer.step#AdamW.step", "_CrossScanBackward", "_CrossScan")  # of other kernels
+    own = kernels["all"]["ms"] - sum(kernels[name]["ms"] for name in spans)
+    assert (round(row["ms"]), round(own)) == (140, 38)
+    assert round(kernels["all"]["calls"], -2) == 2800
+    assert round(kernels["_gradients"]["ms"], 1) == 8.7
+    timed: dict[str, list[float]] = {}
+    for each in rows("choices.csv"):
+        timed.setdefault(each["way"], []).append(float(each["ms"]))
+    table = re.findall(
+        r"^\| (\d+), (\d), (\d), (\d+) MB \| ([\d.]+) ms \| ([\d.]+) ms \|$", PAGE, re.MULTILINE
+    )
+    assert len(table) == 6
+    for channels, warps, programs, megabytes, *times in table:
+        way = timed[f"{channels} w{warps} p{programs} {megabytes}M"]
+        assert times == [f"{time:.3g}" for time in way]

@@ -81,13 +81,13 @@ def relative_error(scan: Scan, truth: Scan, inputs: Sequence[Tensor]) -> float:
     draw = _Draw(inputs[0].device, seed=1)
     with torch.enable_grad(), torch.autocast(inputs[0].device.type, enabled=False):
         own = [x.detach().requires_grad_() for x in inputs]
-        found = scan(*own)
+        computed = scan(*own)
         exact = [x.detach().double().requires_grad_() for x in inputs]
         wanted = truth(*exact)
-        upstream = [draw(*y.shape, dtype=y.dtype) for y in found]
-        gradients = torch.autograd.grad(found, own, upstream)
+        upstream = [draw(*y.shape, dtype=y.dtype) for y in computed]
+        gradients = torch.autograd.grad(computed, own, upstream)
         true_gradients = torch.autograd.grad(wanted, exact, [g.double() for g in upstream])
-    pairs = [*zip(found, wanted, strict=True), *zip(gradients, true_gradients, strict=True)]
+    pairs = [*zip(computed, wanted, strict=True), *zip(gradients, true_gradients, strict=True)]
     errors = [float((a.double() - b).norm() / b.norm()) for a, b in pairs]
     return max(e if e == e else float("inf") for e in errors)
 

@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_leaves
 
 import niah
 from niah.adapters.scan_choice import use_scan
-from niah.networks.held import held_tensors
+from niah.networks.own_tensors import own_tensors
 
 NETWORKS = [
     "ast-sin-nano",
@@ -63,15 +63,15 @@ def test_all_that_a_second_pass_of_a_length_reads_is_held(name: str) -> None:
         with Reads([features]) as reads:
             adapter.network(features)
     assert addresses(reads.outside)
-    assert addresses(reads.outside) <= addresses(held_tensors(adapter.network))
+    assert addresses(reads.outside) <= addresses(own_tensors(adapter.network))
 
 
 def test_a_table_of_another_length_takes_the_place_of_the_last() -> None:
     adapter: Any = niah.load_model("ast-sin-nano", "random")
     adapter.logits(torch.zeros(1, 1024, 128))
-    held = held_tensors(adapter.network)
+    held = own_tensors(adapter.network)
     adapter.logits(torch.zeros(1, 2048, 128))
-    lost = addresses(held) - addresses(held_tensors(adapter.network))
+    lost = addresses(held) - addresses(own_tensors(adapter.network))
     assert len(lost) == 1
 
 
@@ -85,7 +85,7 @@ def test_containers_and_objects_of_this_package_are_searched() -> None:
 
     network = nn.Linear(1, 1)
     network.kept = {"a": [(Kept(), torch.zeros(1))], "text": "b"}  # type: ignore[assignment]
-    assert len(held_tensors(network)) == 4
+    assert len(own_tensors(network)) == 4
 
 
 @pytest.mark.gpu

@@ -10,18 +10,18 @@ from typing import Any
 from torch import Tensor, nn
 
 
-def held_tensors(network: nn.Module) -> list[Tensor]:
+def own_tensors(network: nn.Module) -> list[Tensor]:
     """Return the tensors that a network's modules reach, through containers and objects of this package."""
-    found: dict[int, Tensor] = {}
+    tensors: dict[int, Tensor] = {}
     seen: set[int] = set()
     for module in network.modules():
-        _look(vars(module), found, seen)
-    return list(found.values())
+        _look(vars(module), tensors, seen)
+    return list(tensors.values())
 
 
-def _look(value: Any, found: dict[int, Tensor], seen: set[int]) -> None:
+def _look(value: Any, tensors: dict[int, Tensor], seen: set[int]) -> None:
     if isinstance(value, Tensor):
-        found[id(value)] = value
+        tensors[id(value)] = value
         return
     if isinstance(value, str | bytes | nn.Module) or id(value) in seen:  # modules are visited
         return
@@ -34,4 +34,4 @@ def _look(value: Any, found: dict[int, Tensor], seen: set[int]) -> None:
     elif type(value).__module__.partition(".")[0] == __name__.partition(".")[0]:
         inner = getattr(value, "__dict__", {}).values()
     for each in list(inner):
-        _look(each, found, seen)
+        _look(each, tensors, seen)
