@@ -24,9 +24,7 @@ class _Record(NamedTuple):
     graph: torch.cuda.CUDAGraph
     features: Tensor
     computed: Tensor
-    held: list[
-        Tensor
-    ]  # by the network when it was recorded: a later input's take their place there
+    of_network: list[Tensor]  # at the time: a later input puts others in their place
 
 
 class GraphedForward:

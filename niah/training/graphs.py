@@ -39,9 +39,7 @@ class _Record:
     gradients: tuple[Tensor | None, ...]  # of the parameters
     forward: torch.cuda.CUDAGraph
     backward: torch.cuda.CUDAGraph
-    held: list[
-        Tensor
-    ]  # by the network when they were recorded: a later input's take their place there
+    of_network: list[Tensor]  # at the time: a later input puts others in their place
 
 
 class ReplayedNetwork:
