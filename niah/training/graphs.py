@@ -1,8 +1,9 @@
 """CUDA graphs of a training step's forward and backward pass, which are some two thousand launches of microseconds.
 
-The host needs longer to launch them than a device to run them. The second batch of a shape is recorded, forward and
+The host needs longer to launch them than a device to run them. The second batch in a row of one shape is recorded, forward and
 backward; later ones replay the records: the same kernels on the same addresses, with the random numbers of the
-generator's state at the time (drop path).
+generator's state at the time (drop path). A record goes before work of another kind, a smaller batch or an epoch's
+validation, so that memory suffices where it did without records.
 """
 
 from collections.abc import Callable
@@ -43,7 +44,7 @@ class _Record:
 
 
 class ReplayedNetwork:
-    """A network whose passes over batches of one shape are replayed; others run as usual.
+    """A network whose passes over batches of the last one's shape are replayed; others run as usual.
 
     A replay writes the gradients where the last one did: take one pass a step, and no gradient from step to step.
 
@@ -59,9 +60,7 @@ class ReplayedNetwork:
         self._network = network
         self._autocast = autocast
         self._parameters = [p for p in network.parameters() if p.requires_grad]
-        self._shape: torch.Size | None = (
-            None  # of the first batch, which compiles and chooses algorithms
-        )
+        self._shape: torch.Size | None = None  # of the last batch
         self._record: _Record | None = None
         self._can_record = True
 
@@ -74,9 +73,9 @@ class ReplayedNetwork:
         Returns:
             (B, classes), attached to the parameters.
         """
-        is_first = self._shape is None
-        self._shape = self._shape or features.shape
-        if features.shape != self._shape or is_first or not self._network.training:
+        is_new, self._shape = features.shape != self._shape, features.shape
+        if is_new:  # it compiles, and chooses algorithms
+            self.release()
             return self._forward(features)
         if self._record is None and self._can_record:
             self._record = self._recorded(features)
@@ -85,6 +84,10 @@ class ReplayedNetwork:
             return self._forward(features)
         logits: Tensor = _Replay.apply(self._record, features, *self._parameters)
         return logits
+
+    def release(self) -> None:
+        """Give the record's memory, which is that of a step, to other work; the next batch is recorded anew."""
+        self._record = None
 
     def _forward(self, features: Tensor) -> Tensor:
         with self._autocast():
