@@ -1,8 +1,8 @@
 """CUDA graphs of a training step's forward and backward pass, which are some two thousand launches of microseconds.
 
-The host needs longer to launch them than a device to run them. The second batch in a row of one shape is recorded, forward and
-backward; later ones replay the records: the same kernels on the same addresses, with the random numbers of the
-generator's state at the time (drop path). A record goes before work of another kind, a smaller batch or an epoch's
+The host needs longer to launch them than a device to run them. The second batch in a row of one shape is recorded,
+forward and backward; later ones replay the records: the same kernels on the same addresses, with the random numbers of
+the generator's state at the time (drop path). A record goes before work of another kind, a smaller batch or an epoch's
 validation, so that memory suffices where it did without records.
 """
 

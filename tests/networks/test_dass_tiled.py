@@ -326,3 +326,15 @@ def test_pages_between_two_maps_go_back(monkeypatch: pytest.MonkeyPatch) -> None
     assert gone.tolist() == [sys.platform == "linux" and n in (2, 3, 6, 7, 8, 9) for n in range(10)]
     assert bool((buffers.own == 1).all())
     assert bool((buffers.spare == 1).all())
+
+
+@pytest.mark.parametrize("config", [OFFICIAL, PATCHES], ids=["official", "patches"])
+def test_autocast_on_a_cpu_is_left_to_torch(config: DassConfig) -> None:
+    """As validation during training in bfloat16, where the jobs of one thread had met a dtype that numpy lacks."""
+    made, x = network(config), noise(2, 96, 128)
+    with torch.inference_mode():
+        truth = made(x)
+        with torch.autocast("cpu", torch.bfloat16):
+            found = made(x)
+    assert found.dtype == torch.bfloat16
+    assert float((found - truth).norm() / truth.norm()) < 3e-2

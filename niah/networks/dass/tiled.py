@@ -121,9 +121,10 @@ def feature_map(network: Dass, features: Tensor, tiling: Tiling = DEFAULT) -> Te
 
 
 def _is_threaded(network: Dass) -> bool:
-    """Return whether each job runs in one thread, rather than as large operations of torch."""
+    """Return whether each job runs in one thread, rather than as torch's large operations, which autocast wants."""
     like = next(network.parameters())
-    return choose_backend(like, network.scan_backend) == "cpu" and like.dtype == torch.float32
+    cpu = choose_backend(like, network.scan_backend) == "cpu" and like.dtype == torch.float32
+    return cpu and not torch.is_autocast_enabled(like.device.type)
 
 
 def _is_fused(network: Dass) -> bool:
