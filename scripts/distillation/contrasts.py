@@ -248,4 +248,5 @@ def _draw(out: Path, chance: float, teacher: float) -> None:
         panels[0].set_xlabel("mAP (dotted: guessing; dashed: the teacher)")
         for axes in panels[1:]:
             axes.set_xlabel("share kept, chance taken off")
-        save(canvas, out / "scores.png", "Six seeds (bars), their mean and 95 % interval", "")
+        alt = "mAP at 10 s and share kept at 50 s of six students: seeds, means and intervals"
+        save(canvas, out / "scores.png", "Six seeds (bars), their mean and 95 % interval", alt)
