@@ -165,11 +165,22 @@ def _initial_network(
             raise NiahError(
                 f"[config] of the card and the recipe does not fit {card.adapter}: {reason}"
             ) from None
+    if recipe.head_bias:
+        _set_head_bias(recipe, network, family.head)  # before a start, which may bring a head
     if recipe.start == IMAGENET:
         start_from_imagenet(network, recipe.start_file, card.name)
     elif recipe.start:
         start_from(network, recipe.start, recipe.start_file)
     return network
+
+
+def _set_head_bias(recipe: Recipe, network: torch.nn.Module, head: str) -> None:
+    """Set the classifier's biases (Lin et al. 2017, arXiv 1708.02002, section 3.3)."""
+    bias = network.get_submodule(head).bias if head else None
+    if not isinstance(bias, torch.Tensor):
+        raise NiahError(f"recipe '{recipe.name}': head_bias: this network has no linear classifier")
+    with torch.no_grad():
+        bias.fill_(recipe.head_bias)
 
 
 def _clips(

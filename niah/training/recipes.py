@@ -32,6 +32,7 @@ _LATER_FIELDS = (
     "teacher_file",
     "shuffle_buffer",
     "gradient_checkpointing",
+    "head_bias",
 )
 # Losses that once were computed otherwise: a run that was begun with the former one is not gone on with.
 _LOSS_VERSIONS = {"l2": 2, "cosine": 2}
@@ -97,6 +98,9 @@ class Recipe:
         0  # clips in memory, where shards are read from beginning to end; 0: clips in any order
     )
     gradient_checkpointing: bool = False  # blocks are computed again on the way back: less memory
+    # biases of a classifier that is drawn anew: log p / (1 - p) of the labels' share p; at 0 the first steps go into
+    # lowering all scores at once, and networks from scratch may forget their input over it
+    head_bias: float = 0.0
     note: str = ""  # for readers: source, published score, what is known to differ
 
     def __post_init__(self) -> None:
@@ -137,6 +141,7 @@ class Recipe:
                 0 <= self.head_learning_rate < math.inf,
                 "0 (learning_rate) or more",
             ),
+            ("head_bias", math.isfinite(self.head_bias), "a finite number"),
             ("milestone_factor", 0 < self.milestone_factor <= 1, "above 0 and at most 1"),
             ("shuffle_buffer", self.shuffle_buffer >= 0, "0 (clips in any order) or more"),
             ("teacher_file", self._teacher_files_fit, "one file for each teacher"),

@@ -132,3 +132,14 @@ def test_the_training_step_is_that_of_its_profile() -> None:
     for channels, warps, programs, megabytes, *times in table:
         way = timed[f"{channels} w{warps} p{programs} {megabytes}M"]
         assert times == [f"{time:.3g}" for time in way]
+
+
+def test_what_the_head_bias_does_is_in_its_table() -> None:
+    by: dict[tuple[str, str], list[str]] = {}
+    for row in rows("head-bias.csv"):
+        area = f"{float(row['validation_auc']):.3f}"
+        by.setdefault((row["precision"], row["head_bias"]), []).append(area)
+    text = " ".join(PAGE.split())
+    zero, odds = ", ".join(by["bfloat16", "0"]), ", ".join(by["bfloat16", "-6.3"])
+    assert f"after epochs 1 to 3 is {zero} in bfloat16" in text
+    assert f"now in both recipes) {odds}." in text

@@ -1,6 +1,8 @@
 """`niah train` as a user meets it: the list, the notes at the end, the card, the settings of heads and teachers."""
 
+import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,11 +10,12 @@ import torch
 from safetensors.torch import load_file
 from torch.utils.data._utils.pin_memory import pin_memory
 
+from niah.adapters.importing import import_adapter
 from niah.adapters.weights import resolve
-from niah.cards import cards_folder, read_model_card
+from niah.cards import cards_folder, find_model, read_model_card
 from niah.cli.train import train
 from niah.errors import NiahError
-from niah.training.command import train_recipe
+from niah.training.command import _initial_network, train_recipe
 from niah.training.data.batch import Batch
 from niah.training.data.batch_plan import BatchPlanner, sampling_weights
 from niah.training.data.labels import SparseLabels
@@ -217,3 +220,23 @@ def test_a_batch_pins_its_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pinned.sounds.tolist() == [1, 1]
     assert pinned.log_mel is None
     assert pinned.samples == (2,)
+
+
+def test_a_drawn_classifier_starts_at_the_head_bias_and_a_start_brings_its_own() -> None:
+    card, _ = find_model("dass-nano")
+    family = import_adapter(card)
+
+    def drawn(**values: Any) -> dict[str, torch.Tensor]:
+        made = recipe(model="dass-nano", **values)
+        network: torch.nn.Module = _initial_network(made, card, family, 50)
+        return network.state_dict()
+
+    plain, biased = drawn(), drawn(head_bias=-3.9)
+    differing = {name for name in plain if not torch.equal(plain[name], biased[name])}
+    assert differing == {"classifier.head.bias"}
+    assert (biased["classifier.head.bias"] == -3.9).all()
+    started = drawn(start="dass-nano", head_bias=-3.9)
+    assert not (started["classifier.head.bias"] == -3.9).any()
+    assert recipe(head_bias=-3.9).fingerprint != recipe().fingerprint
+    with pytest.raises(NiahError, match="head_bias must be a finite number, got inf"):
+        recipe(head_bias=math.inf)
