@@ -224,11 +224,11 @@ def test_a_batch_pins_its_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_drawn_classifier_starts_at_the_head_bias_and_a_start_brings_its_own() -> None:
     card, _ = find_model("dass-nano")
-    family = import_adapter(card)
+    family, classes = import_adapter(card), len(vocabulary(card.labels_source))
 
     def drawn(**values: Any) -> dict[str, torch.Tensor]:
         made = recipe(model="dass-nano", **values)
-        network: torch.nn.Module = _initial_network(made, card, family, 50)
+        network: torch.nn.Module = _initial_network(made, card, family, classes)
         return network.state_dict()
 
     plain, biased = drawn(), drawn(head_bias=-3.9)
