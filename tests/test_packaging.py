@@ -223,7 +223,8 @@ def test_wheel_and_sdist_find_what_the_checkout_finds(distributions: Path, tmp_p
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "wheel")
     with tarfile.open(sdist) as packed:
-        packed.extractall(tmp_path, filter="data")
+        packed.extraction_filter = getattr(tarfile, "data_filter", None)  # Python 3.11.2 has none
+        packed.extractall(tmp_path)
     checkout = found_by(REPOSITORY)
     assert min(checkout.values()) > 0, checkout
     assert found_by(tmp_path / "wheel") == checkout

@@ -54,21 +54,18 @@ def test_a_right_scan_is_asked_once_and_trains(
 
     monkeypatch.setattr(known_answer, "relative_error", noted)
     before = torch.get_rng_state()
-    for dtype in (torch.bfloat16, torch.float32, torch.bfloat16):
+    for dtype in (torch.bfloat16, torch.bfloat16):
         inputs = map_inputs(dtype)
         gradients(cross_scan(*inputs, backend="triton"), inputs)
     cross_scan(*(x.detach() for x in inputs), backend="triton")  # does not train
     assert torch.equal(torch.get_rng_state(), before)
-    assert len(asked) == 2
-    assert asked[0] < 1e-2
-    assert asked[1] < 1e-5
+    (error_of_16_bits,) = asked
+    assert error_of_16_bits < 1e-2
     assert not any("wrongly" in str(each.message) for each in recwarn.list)
 
 
-@pytest.mark.parametrize("wrong", [0, 2])  # of the map, of the step projection
-def test_a_map_scan_with_one_wrong_gradient_does_not_train(
-    wrong: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_map_scan_with_one_wrong_gradient_does_not_train(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = 2  # that of the step projection
     right = cross_backward.gradients
 
     def miscompiled(*arguments: Any) -> tuple[Tensor, ...]:

@@ -62,11 +62,9 @@ def cross_scan(
         with torch.no_grad(), device_of(u):
             return outputs(plan_of(u, p, dt_weight, line), (u, p, *parameters), out)[0]
     tensors = (u, p, *parameters)
-    if torch.is_grad_enabled() and any(x.requires_grad for x in tensors):
-        with device_of(u):
-            trains = map_scan_trains(lambda *x: (_CrossScan.apply(*x, None),), u, p, dt_weight)
-        if not trains:
-            return torch_scan(*tensors, backend="chunked")
+    trains = torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
+    if trains and not map_scan_trains(lambda *x: (_CrossScan.apply(*x, None),), u, p, dt_weight):
+        return torch_scan(*tensors, backend="chunked")
     y: Tensor = _CrossScan.apply(*tensors, line)
     return y
 

@@ -48,10 +48,9 @@ def scan_sequence(
     check_device(u.device.type)
     tensors = tuple(x.contiguous() for x in (u, z, B, C, A, D, state))
     if torch.is_grad_enabled() and any(x.requires_grad for x in tensors):
-        with device_of(u):
-            trains = sequence_scan_trains(
-                lambda *x: _ScanSequence.apply(*x, reverse, None), u, A, reverse=reverse
-            )
+        trains = sequence_scan_trains(
+            lambda *x: _ScanSequence.apply(*x, reverse, None), u, A, reverse=reverse
+        )
         if not trains:
             u, z, B, C, A, D, state = (x.float() for x in tensors)
             y, final = torch_scan(u, z, B, C, A, D, state, reverse)
