@@ -7,8 +7,8 @@ SE_clips is that of the contrast under the bootstrap over clips (`niah.metrics`)
 Quantities are mAP at 10 s and the chance-adjusted retention (mAP - chance) / (mAP at 10 s - chance) beyond.
 """
 
-import csv
 import shutil
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
@@ -16,6 +16,9 @@ from pathlib import Path
 from statistics import variance
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from contrast_tables import P_HEADER, p_columns, plus_minus, read_csv, write_csv
 from scipy.stats import t as student_t
 from students import CONTRASTS, SEEDS, STUDENTS, TEACHER
 from trainings import LENGTHS
@@ -28,7 +31,6 @@ from niah.records.schema import BASE_LENGTH_S
 from niah.tables.curves import points
 from niah.tables.table import Table
 
-LEVEL = 0.05
 QUANTITIES = ("mAP at 10 s", *(f"adjusted at {length} s" for length in LENGTHS[1:]))
 
 
@@ -70,8 +72,8 @@ def write(run: Path, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     directory = RunDirectory(run)
     scores, chance, teacher = _scores(directory)
-    _write_csv(out / "students.csv", _student_rows(scores))
-    _write_csv(out / "contrasts.csv", _contrast_rows(scores))
+    write_csv(out / "students.csv", _student_rows(scores))
+    write_csv(out / "contrasts.csv", _contrast_rows(scores))
     write_tables(out)
     _draw(out, chance, teacher)
     for name in ("cells.csv", "run.json"):
@@ -170,7 +172,7 @@ def student_table(out: Path) -> Table:
     body = []
     for student in STUDENTS:
         own = [rows[student.name, quantity] for quantity in QUANTITIES]
-        texts = (f"{float(row['mean']):.3f} ± {float(row['half']):.3f}" for row in own)
+        texts = (plus_minus(row, "mean") for row in own)
         body.append((student.title, *texts))
     caption = f"Mean over {len(SEEDS)} seeds ± half the 95 % interval, of clips and of training"
     return Table(caption, ("student", *QUANTITIES), tuple(body))
@@ -183,36 +185,16 @@ def contrast_table(out: Path) -> Table:
         (
             row["contrast"],
             row["quantity"],
-            f"{float(row['difference']):+.3f} ± {float(row['half']):.3f}",
-            p_text(float(row["p"])),
-            p_text(float(row["p_holm"])),
-            "yes" if float(row["p_holm"]) < LEVEL else "",
+            plus_minus(row, "difference", "+"),
+            *p_columns(row),
         )
         for row in rows
     )
     caption = (
         f"Differences ± half the 95 % interval (not corrected), p, and Holm's over all {len(rows)}"
     )
-    head = ("difference", "quantity", "value", "p", "p (Holm)", f"holds at {LEVEL:g}")
+    head = ("difference", "quantity", "value", *P_HEADER)
     return Table(caption, head, body)
-
-
-def p_text(p: float) -> str:
-    """Format a p-value."""
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def read_csv(file: Path) -> list[dict[str, str]]:
-    """Read a table of this folder."""
-    with file.open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
-
-
-def _write_csv(file: Path, rows: Sequence[dict[str, object]]) -> None:
-    with file.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def _mean(*values: Any) -> Any:

@@ -9,15 +9,18 @@ A network's own mean and interval are made alike. Quantities are mAP at 10 s and
 the chance-adjusted retention (mAP - chance) / (mAP at 10 s - chance) of the cells.
 """
 
-import csv
 import shutil
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import sqrt
 from pathlib import Path
 from statistics import mean, variance
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from contrast_tables import P_HEADER, p_columns, plus_minus, read_csv, write_csv
 from fold_trainings import LENGTHS, NETWORKS, name_of
 from folds import FOLDS
 from scipy.stats import t as student_t
@@ -29,7 +32,6 @@ from niah.records.schema import BASE_LENGTH_S
 from niah.tables.curves import points
 from niah.tables.table import Table
 
-LEVEL = 0.05
 RATIO = 1 / (FOLDS - 1)  # clips held out over clips trained on
 HAYSTACKS = {"zero": "zeros", "gaussian": "Gaussian noise, 10 dB"}
 BASE = "mAP at 10 s"
@@ -87,8 +89,8 @@ def write(work: Path, out: Path) -> None:
         for name in ("cells.csv", "run.json"):
             shutil.copyfile(work / f"run-{fold}" / name, folder / name)
     scores = read_scores(out)
-    _write_csv(out / "scores.csv", list(_score_rows(scores)))
-    _write_csv(out / "contrasts.csv", contrast_rows(scores))
+    write_csv(out / "scores.csv", list(_score_rows(scores)))
+    write_csv(out / "contrasts.csv", contrast_rows(scores))
     tables = (score_table(out), contrast_table(out))
     (out / "tables.md").write_text("\n".join(table.markdown() for table in tables))
     _draw(out, scores)
@@ -172,7 +174,7 @@ def score_table(out: Path) -> Table:
     body = []
     for network, title in NETWORKS.items():
         own = [rows[network, quantity] for quantity in quantities()]
-        body.append((title, *(f"{float(r['mean']):.3f} ± {float(r['half']):.3f}" for r in own)))
+        body.append((title, *(plus_minus(row, "mean") for row in own)))
     caption = f"Mean over {FOLDS} folds ± half the 95 % interval (Nadeau and Bengio)"
     return Table(caption, ("network", *quantities()), tuple(body))
 
@@ -184,36 +186,16 @@ def contrast_table(out: Path) -> Table:
         (
             f"{NETWORKS[row['network']]} less {NETWORKS[row['less']]}",
             row["quantity"],
-            f"{float(row['difference']):+.3f} ± {float(row['half']):.3f}",
-            p_text(float(row["p"])),
-            p_text(float(row["p_holm"])),
-            "yes" if float(row["p_holm"]) < LEVEL else "",
+            plus_minus(row, "difference", "+"),
+            *p_columns(row),
         )
         for row in rows
     )
     caption = (
         f"Differences ± half the 95 % interval (not corrected), p, and Holm's over all {len(rows)}"
     )
-    head = ("difference", "quantity", "value", "p", "p (Holm)", f"holds at {LEVEL:g}")
+    head = ("difference", "quantity", "value", *P_HEADER)
     return Table(caption, head, body)
-
-
-def p_text(p: float) -> str:
-    """Format a p-value."""
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def read_csv(file: Path) -> list[dict[str, str]]:
-    """Read a table of this folder."""
-    with file.open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
-
-
-def _write_csv(file: Path, rows: Sequence[dict[str, object]]) -> None:
-    with file.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def _draw(out: Path, scores: Scores) -> None:
