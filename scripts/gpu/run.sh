@@ -10,6 +10,7 @@
 # JOBS      1               processes at a time where nothing is timed: goldens, training, sweeps
 # MODELS, LENGTHS, REPEATS   of the speed stage      EPOCHS, CLIPS (held-out ones), SWEEP_LENGTHS   of the sweep: to fit less time
 # A cache of compiled kernels that prepare.sh made (triton.tar.xz) is taken: the first passes compile for minutes.
+# TRAININGS runs/gpu/NAME/train  weights and checkpoints, half a gigabyte an epoch: on a lent machine /dev/shm/train is faster
 # DEVICE    cuda            DRY=1: on a CPU with tiny settings, to try the scripts themselves
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit
@@ -54,6 +55,7 @@ dass_source=${DASS_SOURCE:-$built/dass}
 export PYTHONPATH="$PWD:$PWD/$work/site${PYTHONPATH:+:$PYTHONPATH}" # nothing is installed
 niah="$python -m niah"
 jobs=${JOBS:-1}
+trainings=${TRAININGS:-$results/train}
 spare_s=0 # of the budget: kept for what follows
 began=$SECONDS
 
@@ -151,7 +153,7 @@ sweep() {
         name=$(basename "$model" .toml)
         recipe=$results/$name-recipe.toml
         sed "s|^model = .*|model = \"$model\"|" "scripts/gpu/$name.toml" >"$recipe"
-        aside "train-$name" $niah train "$recipe" --out "$results/train/$name" --train "$results/clips/train.csv" \
+        aside "train-$name" $niah train "$recipe" --out "$trainings/$name" --train "$results/clips/train.csv" \
             --eval "$results/clips/heldout.csv" --device "$device" ${epochs[@]+"${epochs[@]}"}
     done
     wait
@@ -180,7 +182,7 @@ sweep() {
 scored() { # WHAT LENGTHS POSITIONS OPTION..: one run of the model `name`
     local part=$name-$1 at=$2 where=$3
     shift 3
-    aside "sweep-$part" $niah run --model "$model" --checkpoint "$results/train/$name/weights.safetensors" --batch-size 1 \
+    aside "sweep-$part" $niah run --model "$model" --checkpoint "$trainings/$name/weights.safetensors" --batch-size 1 \
         --needles "$results/clips/heldout.csv" --babble "$data/babble/babble_all.wav" --device "$device" --dtype $dtype \
         --lengths "$at" --positions "$where" --out "$results/parts/$part" ${limit[@]+"${limit[@]}"} "$@"
 }
