@@ -166,6 +166,8 @@ class NetworkAdapter(ABC):
 
     def _ready(self) -> None:
         self.network.eval().requires_grad_(False).to(self.device, self.dtype)
+        if self.head and self.dtype.itemsize == 2:
+            _keep_wide(self.network.get_submodule(self.head))
         if self.device.type == "cuda":
             self._graphed = GraphedForward(self._forward, self.network, self.device)
 
@@ -231,6 +233,12 @@ class NetworkAdapter(ABC):
     def _forward(self, features: Tensor) -> Tensor:
         out: Tensor = self.network(features.to(self.device, self.dtype)).float()
         return out
+
+
+def _keep_wide(head: nn.Module) -> None:
+    """Compute the classifier in float32: logits of 16 bits tie clips that the network ranks."""
+    head.float()
+    head.register_forward_pre_hook(lambda _, inputs: tuple(x.float() for x in inputs))
 
 
 def _line(error: BaseException) -> str:

@@ -253,3 +253,12 @@ def test_windows_cover_every_frame(frames: int) -> None:
     covered = set().union(*(range(s, s + 1024) for s in starts))
     assert covered >= set(range(frames))
     assert starts[-1] + 1024 == frames
+
+
+@pytest.mark.parametrize("name", ["dass-nano", "ast-sin-nano", "aum-nano"])
+def test_logits_of_16_bits_are_not_rounded_to_16_bits(name: str) -> None:
+    """Else clips that differ by less than a step of the dtype tie, and mAP depends on how ties are counted."""
+    adapter = niah.load_model(name, dtype="bfloat16")
+    logits = adapter.logits(torch.randn(2, 256, 128, generator=torch.Generator().manual_seed(0)))
+    assert logits.dtype == torch.float32
+    assert not torch.equal(logits, logits.bfloat16().float())
