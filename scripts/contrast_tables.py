@@ -1,17 +1,26 @@
-"""CSV files of scores and contrasts, and the columns of p-values that their tables share."""
+"""CSV files of scores and contrasts, and the table of differences that their pages share."""
 
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from niah.tables.table import Table
+
 LEVEL = 0.05
-P_HEADER = ("p", "p (Holm)", f"holds at {LEVEL:g}")
 
 
-def p_columns(row: Mapping[str, str]) -> tuple[str, str, str]:
-    """Return a contrast's p, p after Holm's correction, and whether it holds, as texts."""
-    corrected = float(row["p_holm"])
-    return p_text(float(row["p"])), p_text(corrected), "yes" if corrected < LEVEL else ""
+def differences_table(titles: Sequence[str], rows: Sequence[Mapping[str, str]]) -> Table:
+    """Return the table of rows with quantity, difference, half, p and p_holm, which were corrected together."""
+    body = []
+    for title, row in zip(titles, rows, strict=True):
+        corrected = float(row["p_holm"])
+        p_values = p_text(float(row["p"])), p_text(corrected), "yes" if corrected < LEVEL else ""
+        body.append((title, row["quantity"], plus_minus(row, "difference", "+"), *p_values))
+    caption = (
+        f"Differences ± half the 95 % interval (not corrected), p, and Holm's over all {len(rows)}"
+    )
+    head = ("difference", "quantity", "value", "p", "p (Holm)", f"holds at {LEVEL:g}")
+    return Table(caption, head, tuple(body))
 
 
 def p_text(p: float) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from contrast_tables import P_HEADER, p_columns, plus_minus, read_csv, write_csv
+from contrast_tables import differences_table, plus_minus, read_csv, write_csv
 from scipy.stats import t as student_t
 from students import CONTRASTS, SEEDS, STUDENTS, TEACHER
 from trainings import LENGTHS
@@ -181,20 +181,7 @@ def student_table(out: Path) -> Table:
 def contrast_table(out: Path) -> Table:
     """Return the contrasts, with p before and after Holm's correction over all of them."""
     rows = read_csv(out / "contrasts.csv")
-    body = tuple(
-        (
-            row["contrast"],
-            row["quantity"],
-            plus_minus(row, "difference", "+"),
-            *p_columns(row),
-        )
-        for row in rows
-    )
-    caption = (
-        f"Differences ± half the 95 % interval (not corrected), p, and Holm's over all {len(rows)}"
-    )
-    head = ("difference", "quantity", "value", *P_HEADER)
-    return Table(caption, head, body)
+    return differences_table([row["contrast"] for row in rows], rows)
 
 
 def _mean(*values: Any) -> Any:

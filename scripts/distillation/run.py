@@ -5,7 +5,7 @@
     python scripts/distillation/run.py tables        results/distillation: scores, contrasts, figure
 
 ESC50 is a manifest.csv or meta/esc50.csv with a column fold, which the start is trained on. Weights and scores go to
-runs/distillation (or --work DIR). Three hours of one core; `train ESC50 --only RUN ..` trains some, so that several
+runs/distillation (or --work DIR). Some two hours of one core; `train ESC50 --only RUN ..` trains some, so that several
 processes can share the work.
 """
 

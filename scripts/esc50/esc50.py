@@ -6,7 +6,7 @@
     python scripts/esc50/esc50.py tables                    results/esc50-folds: scores, contrasts, figure
 
 ESC50 is a manifest.csv with columns path and label, INSTRUMENTS one with source_sha256 too. Weights and scores go to
-runs/esc50 (or --work DIR). About two hours of one core; with --only, several processes share the work.
+runs/esc50 (or --work DIR). Hours of one core; with --only, several processes share the work.
 """
 
 import argparse

@@ -20,7 +20,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from contrast_tables import P_HEADER, p_columns, plus_minus, read_csv, write_csv
+from contrast_tables import differences_table, plus_minus, read_csv, write_csv
 from fold_trainings import LENGTHS, NETWORKS, name_of
 from folds import FOLDS
 from scipy.stats import t as student_t
@@ -35,7 +35,7 @@ from niah.tables.table import Table
 RATIO = 1 / (FOLDS - 1)  # clips held out over clips trained on
 HAYSTACKS = {"zero": "zeros", "gaussian": "Gaussian noise, 10 dB"}
 BASE = "mAP at 10 s"
-# what is tested, fixed before anything was trained: the first less the second
+# what is tested, the first less the second; fixed before the trainings that are compared
 CONTRASTS = (
     ("dass-nano", "ast-sin-nano"),
     ("dass-nano", "ast-sin2d-nano"),
@@ -182,20 +182,8 @@ def score_table(out: Path) -> Table:
 def contrast_table(out: Path) -> Table:
     """Return the differences."""
     rows = read_csv(out / "contrasts.csv")
-    body = tuple(
-        (
-            f"{NETWORKS[row['network']]} less {NETWORKS[row['less']]}",
-            row["quantity"],
-            plus_minus(row, "difference", "+"),
-            *p_columns(row),
-        )
-        for row in rows
-    )
-    caption = (
-        f"Differences ± half the 95 % interval (not corrected), p, and Holm's over all {len(rows)}"
-    )
-    head = ("difference", "quantity", "value", *P_HEADER)
-    return Table(caption, head, body)
+    titles = [f"{NETWORKS[row['network']]} less {NETWORKS[row['less']]}" for row in rows]
+    return differences_table(titles, rows)
 
 
 def _draw(out: Path, scores: Scores) -> None:

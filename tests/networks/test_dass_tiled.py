@@ -330,7 +330,7 @@ def test_pages_between_two_maps_go_back(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize("config", [OFFICIAL, PATCHES], ids=["official", "patches"])
 def test_autocast_on_a_cpu_is_left_to_torch(config: DassConfig) -> None:
-    """As validation during training in bfloat16, where the jobs of one thread had met a dtype that numpy lacks."""
+    """Jobs of one thread hand their tensors to numpy, which has no bfloat16."""
     made, x = network(config), noise(2, 96, 128)
     with torch.inference_mode():
         truth = made(x)

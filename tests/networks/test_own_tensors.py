@@ -1,4 +1,4 @@
-"""What a recorded pass reads from outside of itself is held by the network: keeping that keeps the record right."""
+"""Every tensor that a pass reads and does not make is the network's own: keeping those keeps a record."""
 
 from collections.abc import Sequence
 from typing import Any

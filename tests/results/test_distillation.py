@@ -1,10 +1,7 @@
 """The statistics of `scripts/distillation`: clips and seeds, differences of differences."""
 
-import importlib
-import sys
 from collections.abc import Iterator
 from math import sqrt
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,18 +9,13 @@ import pytest
 from scipy import stats
 
 from niah.metrics.resampling import Resampled
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.helpers.scripts import imported
 
 
 @pytest.fixture(scope="module")
 def contrasts() -> Iterator[Any]:
-    folder = str(ROOT / "scripts" / "distillation")
-    sys.path.insert(0, folder)
-    yield importlib.import_module("contrasts")
-    sys.path.remove(folder)
-    for name in ("contrasts", "students", "trainings"):
-        sys.modules.pop(name, None)
+    with imported("distillation", "contrasts", "students", "trainings") as modules:
+        yield modules["contrasts"]
 
 
 def seeds(values: tuple[float, ...], *clips: float) -> list[Resampled]:

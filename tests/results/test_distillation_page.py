@@ -1,28 +1,22 @@
 """The page of results/distillation says what its tables say, and these follow from the scores."""
 
-import importlib
 import re
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-FOLDER = ROOT / "results" / "distillation"
+from tests.conftest import REPOSITORY
+from tests.helpers.scripts import imported
+
+FOLDER = REPOSITORY / "results" / "distillation"
 PAGE = (FOLDER / "README.md").read_text(encoding="utf-8")
-MODULES = ("contrasts", "students", "trainings")
 
 
 @pytest.fixture(scope="module")
 def contrasts() -> Iterator[Any]:
-    folder = str(ROOT / "scripts" / "distillation")
-    sys.path.insert(0, folder)
-    yield importlib.import_module("contrasts")
-    sys.path.remove(folder)
-    for name in MODULES:
-        sys.modules.pop(name, None)
+    with imported("distillation", "contrasts", "students", "trainings") as modules:
+        yield modules["contrasts"]
 
 
 def rows(contrasts: Any) -> dict[tuple[str, str], dict[str, str]]:
@@ -84,10 +78,10 @@ def test_other_figures_are_those_of_the_tables(contrasts: Any) -> None:
 
 def test_what_the_page_says_holds_does_and_nothing_else(contrasts: Any) -> None:
     holds = {key for key, row in rows(contrasts).items() if float(row["p_holm"]) < 0.05}
-    told = re.search(r"^## What holds.*?(?=^## )", PAGE, re.MULTILINE | re.DOTALL)
-    assert told
-    assert len(re.findall(r"^- \*\*", told[0], re.MULTILINE)) == len(holds)
+    section = re.search(r"^## What holds.*?(?=^## )", PAGE, re.MULTILINE | re.DOTALL)
+    assert section
+    assert len(re.findall(r"^- \*\*", section[0], re.MULTILINE)) == len(holds)
     for key in holds:
         row = rows(contrasts)[key]
         value = f"{float(row['difference']):+.3f} ± {float(row['half']):.3f}"
-        assert value in told[0], key
+        assert value in section[0], key

@@ -1,8 +1,6 @@
 """`scripts/esc50`: folds cut by recording, every class in each, and the statistics of five overlapping trainings."""
 
 import csv
-import importlib
-import sys
 from collections.abc import Iterator
 from itertools import combinations
 from math import sqrt
@@ -13,18 +11,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-ROOT = Path(__file__).resolve().parents[2]
-MODULES = ("folds", "fold_trainings", "fold_scores")
+from tests.helpers.scripts import imported
 
 
 @pytest.fixture(scope="module")
 def scripts() -> Iterator[dict[str, Any]]:
-    folder = str(ROOT / "scripts" / "esc50")
-    sys.path.insert(0, folder)
-    yield {name: importlib.import_module(name) for name in MODULES}
-    sys.path.remove(folder)
-    for name in MODULES:
-        sys.modules.pop(name, None)
+    with imported("esc50", "folds", "fold_trainings", "fold_scores") as modules:
+        yield modules
 
 
 def manifests(folder: Path) -> tuple[Path, Path]:

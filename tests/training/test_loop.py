@@ -10,6 +10,8 @@ import torch
 
 from niah.errors import NiahError
 from niah.training.loop import train
+from niah.training.processes import Processes
+from niah.training.validation import validate
 from tests.helpers.tiny_training import (
     FRONTEND,
     PLAIN,
@@ -138,3 +140,19 @@ def test_bfloat16_trains_and_float16_asks_for_a_gpu(tmp_path: Path) -> None:
             data,
             tmp_path,
         )
+
+
+def test_validation_in_bfloat16_does_not_tie_clips() -> None:
+    """With large biases, differences between clips are below a step of bfloat16."""
+    head = torch.nn.Linear(3, 3)
+    made = torch.nn.Sequential(network(), head)
+    with torch.no_grad():
+        head.bias.fill_(100.0)
+    scores = [
+        validate(
+            made, FRONTEND, clips(12), Processes(recipe(precision=precision), torch.device("cpu"))
+        )
+        for precision in ("bfloat16", "float32")
+    ]
+    assert scores[0] == scores[1]
+    assert scores[0]["validation_auc"] != 0.5

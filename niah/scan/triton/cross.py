@@ -6,10 +6,10 @@
    directions stays in a float32 scratch slab of the program's own and leaves once; all slabs together are half an
    H100's L2 cache.
 
-Steps of a line are a plain loop over four at a time; a program's tile is 32 lines x 32 channels, so nothing is
-transposed, flipped or copied, and a step costs no prefix network. The step projection is a small matrix product in the
-kernel: z and the four directional inputs never exist in memory. No size that depends on the length is a constant of the
-kernel, so that one compilation serves all lengths, and offsets are int64.
+Steps of a line are a plain loop over four at a time; a program's tile is 16 lines x 32 channels (backward 16 x 16), so
+nothing is transposed, flipped or copied, and a step costs no prefix network. The step projection is a small matrix
+product in the kernel: z and the four directional inputs never exist in memory. No size that depends on the length is a
+constant of the kernel, so that one compilation serves all lengths, and offsets are int64.
 
 Notes on precision: float32 inside, whatever the inputs are. Products of 16-bit inputs are exact; with coordinates of 16
 bits and weights of 32, as in mixed precision, weights are cut to TF32; float32 inputs are multiplied in three parts.

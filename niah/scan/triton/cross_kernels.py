@@ -1,6 +1,6 @@
 """The kernels of the map scan's first and third phase, and the device functions that the backward pass shares.
 
-Four steps of a group of lines are taken at a time: their step sizes come from one matrix product (4 x 32 positions by
+Four steps of a group of lines are taken at a time: their step sizes come from one matrix product (4 x 16 positions by
 32 channels) and change from its layout to the lanes' once, and their loads are under way together. Slabs whose lanes
 all have all their steps, which is every slab of a map but its last, run without masks.
 """
