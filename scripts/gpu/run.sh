@@ -25,7 +25,7 @@ lengths=${LENGTHS:-10,50,300,1000,3600,9000,86400}
 repeats=${REPEATS:-5}
 sweep_lengths=${SWEEP_LENGTHS:-10,50,100,300,1000,3000,9000}
 positions=0,0.25,0.75,1 position_lengths=10,300
-trained="ast-sin-small dass-small" # the cheap one first
+trained="dass-small ast-sin-small"
 longest_attention=300 # seconds of the sweep of a transformer, whose cost grows with the square
 limit=(${CLIPS:+--limit "$CLIPS"})
 epochs=()
