@@ -2,8 +2,8 @@
 
 The host needs longer to launch them than a device to run them. The second batch in a row of one shape is recorded,
 forward and backward; later ones replay the records: the same kernels on the same addresses, with the random numbers of
-the generator's state at the time (drop path). A record goes before work of another kind, a smaller batch or an epoch's
-validation, so that memory suffices where it did without records.
+the generator's state at the time (drop path). A record stays through work of another kind, a smaller batch or an
+epoch's validation, if the device has as much memory again: it would be made anew every epoch.
 """
 
 from collections.abc import Callable
@@ -41,10 +41,11 @@ class _Record:
     forward: torch.cuda.CUDAGraph
     backward: torch.cuda.CUDAGraph
     of_network: list[Tensor]  # at the time: a later input puts others in their place
+    bytes: int  # that the passes take
 
 
 class ReplayedNetwork:
-    """A network whose passes over batches of the last one's shape are replayed; others run as usual.
+    """A network whose passes over batches of a shape that came twice in a row are replayed; others run as usual.
 
     A replay writes the gradients where the last one did: take one pass a step, and no gradient from step to step.
 
@@ -74,20 +75,24 @@ class ReplayedNetwork:
             (B, classes), attached to the parameters.
         """
         is_new, self._shape = features.shape != self._shape, features.shape
-        if is_new:  # it compiles, and chooses algorithms
-            self.release()
-            return self._forward(features)
-        if self._record is None and self._can_record:
-            self._record = self._recorded(features)
+        if self._record is None or self._record.features.shape != features.shape:
+            if is_new:  # it compiles, and chooses algorithms
+                self.make_room()
+                return self._forward(features)
+            self._record = self._recorded(features) if self._can_record else None
             self._can_record = self._record is not None
         if self._record is None:
             return self._forward(features)
         logits: Tensor = _Replay.apply(self._record, features, *self._parameters)
         return logits
 
-    def release(self) -> None:
-        """Give the record's memory, which is that of a step, to other work; the next batch is recorded anew."""
-        self._record = None
+    def make_room(self) -> None:
+        """Drop the record before work of another kind, unless the device has its memory once again."""
+        if self._record is None:
+            return
+        free, _ = torch.cuda.mem_get_info(self._record.features.device)
+        if free < self._record.bytes:
+            self._record = None
 
     def _forward(self, features: Tensor) -> Tensor:
         with self._autocast():
@@ -104,6 +109,9 @@ class ReplayedNetwork:
         }
         try:
             with torch.cuda.device(features.device):
+                self._record = None  # its memory is the next one's
+                torch.cuda.empty_cache()
+                before = torch.cuda.memory_reserved()
                 static = features.clone()
                 with torch.cuda.graph(forward, **options):
                     logits = self._forward(static)
@@ -114,8 +122,17 @@ class ReplayedNetwork:
                     )
         except RuntimeError:  # a pass synchronises, or there is no memory for a second one
             return None
-        of_network = own_tensors(self._network)
-        return _Record(static, logits.detach(), gradient, gradients, forward, backward, of_network)
+        taken = torch.cuda.memory_reserved(features.device) - before
+        return _Record(
+            static,
+            logits.detach(),
+            gradient,
+            gradients,
+            forward,
+            backward,
+            own_tensors(self._network),
+            taken,
+        )
 
 
 class _Replay(torch.autograd.Function):

@@ -265,7 +265,7 @@ class Trainer:
     def _end_epoch(self, epoch: int, seconds: float, events: Events | None) -> None:
         recipe, state = self.recipe, self.state
         if self.replayed is not None:
-            self.replayed.release()
+            self.replayed.make_room()
         scores = validate(self.network, self.frontend, self.validation, self.processes)
         if epoch > recipe.epochs - recipe.average_last:
             state.averaged = add_to_mean(state.averaged, self.network, state.averaged_epochs)
