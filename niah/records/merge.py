@@ -163,13 +163,16 @@ def _record(runs: Sequence[RunDirectory]) -> dict[str, Any]:
             key: each for c in reversed(contents) for key, each in c.get(name, {}).items()
         }
     record["presets"] = [preset for content in contents for preset in content.get("presets", [])]
-    for name in ("notes", "excluded_clips"):
+    for run, content in zip(runs, contents, strict=True):
+        content.setdefault("merged", [_origin(run, content)])  # of a merged run, its own
+    for name in ("notes", "excluded_clips", "merged"):
         entries: list[Any] = []
         for content in contents:
             entries += [entry for entry in content.get(name, []) if entry not in entries]
         record[name] = entries
-    record["merged"] = [
-        {"run": run.path.name, **{n: content[n] for n in _OF_THE_MACHINE if n in content}}
-        for run, content in zip(runs, contents, strict=True)
-    ]
     return record
+
+
+def _origin(run: RunDirectory, content: dict[str, Any]) -> dict[str, Any]:
+    """Return where and by what a run was made, for the `merged` of another."""
+    return {"run": run.path.name, **{n: content[n] for n in _OF_THE_MACHINE if n in content}}

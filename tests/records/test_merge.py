@@ -53,6 +53,8 @@ def test_shards_become_the_run_they_are_of(made: RunDirectory, tmp_path: Path) -
     again = merge([*shards, made.path, tmp_path / "all"], tmp_path / "all")  # nothing is new
     assert {f: f.read_bytes() for f in (tmp_path / "all").rglob("*.parquet")} == before
     assert again.cells == result.cells
+    origins = [each["run"] for each in merged.run_json()["merged"]]
+    assert origins == ["shard0", "shard1", "shard2", made.path.name]
     assert verify(tmp_path / "all").is_good
 
 
