@@ -55,6 +55,7 @@ dass_source=${DASS_SOURCE:-$built/dass}
 export PYTHONPATH="$PWD:$PWD/$work/site${PYTHONPATH:+:$PYTHONPATH}" # nothing is installed
 niah="$python -m niah"
 jobs=${JOBS:-1}
+threads=$(($(nproc) > jobs ? $(nproc) / jobs : 1)) # of each of them
 trainings=${TRAININGS:-$results/train}
 spare_s=0 # of the budget: kept for what follows
 began=$SECONDS
@@ -86,7 +87,7 @@ step() { # NAME COMMAND..: once, within the limit, its output in logs/NAME.log
 
 aside() { # as step, beside others: JOBS at a time, until `wait`
     while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do wait -n; done
-    step "$@" &
+    OMP_NUM_THREADS=$threads NUMBA_NUM_THREADS=$threads step "$@" &
 }
 
 carried_packages() { # those wheels of prepare.sh that this Python lacks, by name of their module

@@ -1,5 +1,7 @@
 """The fused pass of DASS against the network as it is written, in Triton's interpreter where there is no device."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -53,13 +55,25 @@ def test_equals_the_network_as_written(
         close(made(x.to(DEVICE, dtype)).float(), truth, TOLERANCE[dtype])
 
 
-def test_weights_that_changed_are_prepared_again() -> None:
+def added(weight: torch.Tensor) -> None:
+    with torch.no_grad():
+        weight.add_(1.0)
+
+
+def stepped(weight: torch.Tensor) -> None:
+    weight.grad = torch.ones_like(weight)
+    torch.optim.AdamW([weight], lr=0.5, fused=True).step()
+
+
+@pytest.mark.parametrize("change", [added, stepped])
+def test_weights_that_changed_are_prepared_again(change: Callable[[torch.Tensor], None]) -> None:
     made, x = network(), features(1).to(DEVICE)
     made.to(DEVICE).set_scan_backend("triton")
+    scans = next(module for module in made.modules() if isinstance(module, SS2D))
     with torch.no_grad():
         before = made(x)
-        scans = next(module for module in made.modules() if isinstance(module, SS2D))
-        scans.x_proj_weight.add_(1.0)
+    change(scans.x_proj_weight)
+    with torch.no_grad():
         changed = made(x)
         truth = made.whole(x)
     assert not torch.equal(before, changed)

@@ -130,6 +130,8 @@ def test_dass_small_learnt_and_keeps_more() -> None:
         r for r in rows("run/cells.csv") if r["model"] == "dass-small" and r["length_s"] == "3000.0"
     )
     base = float(row["base_mAP"])
+    stale, fresh = (float(log[epoch - 1]["validation_mAP"]) for epoch in (83, 84))
+    assert f"{stale:.3f} after epoch 83, and {fresh:.3f} after epoch 84" in PAGE
     assert float(log[-1]["averaged_mAP"]) == pytest.approx(base, abs=1e-6)
     assert (len(log), round(base, 3), round(100 * float(row["relative"]))) == (100, 0.911, 59)
 
