@@ -39,7 +39,7 @@ from torch import Tensor, nn
 from niah.errors import NiahError
 from niah.networks.layers.mlp import Mlp
 from niah.networks.layers.positions import cut_or_resize, sinusoid, sinusoid_at
-from niah.networks.layers.vit import in_token_parts
+from niah.networks.layers.vit import first_tokens, in_token_parts
 from niah.placement import FRAMES_PER_SECOND
 
 __all__ = ["Ast", "AstConfig", "PatchEmbed", "TokenMlp", "sinusoid", "transformer_blocks"]
@@ -127,34 +127,42 @@ class TokenMlp(Mlp):
         return in_token_parts(super().forward, x)
 
 
-class LengthScale(nn.Module):
-    """Scale queries by log N / log(N trained); queries, as the scale of the fused kernel is fixed."""
-
-    def __init__(self, trained_tokens: int) -> None:
-        super().__init__()
-        self.trained_tokens = trained_tokens
-
-    def forward(self, q: Tensor) -> Tensor:  # (B, heads, N, D / heads)
-        return q * (math.log(q.shape[-2]) / math.log(self.trained_tokens))
-
-
 class Attention(nn.Module):
-    """Multi-head self-attention, one product for queries, keys and values: (B, N, D) -> (B, N, D)."""
+    """Multi-head self-attention, one product for queries, keys and values.
+
+    `trained_tokens` scales the logits by log N / log(trained): the queries, as the scale of the fused kernel is fixed.
+    """
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
+        self.trained_tokens: int | None = None
         self.qkv = nn.Linear(width, 3 * width)
-        self.q_norm: nn.Module = nn.Identity()
         self.proj = nn.Linear(width, width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        batch, tokens, width = x.shape
-        qkv = self.qkv(x).reshape(batch, tokens, 3, self.heads, width // self.heads)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # (B, heads, N, D / heads)
-        y = F.scaled_dot_product_attention(self.q_norm(q), k, v)
-        out: Tensor = self.proj(y.transpose(1, 2).reshape(batch, tokens, width))
+    def forward(self, x: Tensor, first: int | None = None) -> Tensor:
+        """Attend from the first tokens, all by default, to all: (B, N, D) -> (B, first, D)."""
+        q, k, v = self._projected(x) if first is None else self._of_first(x, first)
+        if self.trained_tokens is not None:
+            q = q * (math.log(x.shape[1]) / math.log(self.trained_tokens))
+        y = F.scaled_dot_product_attention(q, k, v)  # (B, heads, N, D / heads) each
+        out: Tensor = self.proj(y.transpose(1, 2).flatten(2))
         return out
+
+    def _projected(self, x: Tensor) -> tuple[Tensor, ...]:
+        return self._by_head(self.qkv(x), 3)
+
+    def _of_first(self, x: Tensor, first: int) -> tuple[Tensor, ...]:
+        width = x.shape[2]
+        weight, bias = self.qkv.weight, self.qkv.bias
+        q = F.linear(x[:, :first], weight[:width], bias[:width])
+        kv = F.linear(x, weight[width:], bias[width:])
+        return *self._by_head(q, 1), *self._by_head(kv, 2)
+
+    def _by_head(self, x: Tensor, kinds: int) -> tuple[Tensor, ...]:
+        """Part queries, keys or values: (B, N, kinds D) -> (B, heads, N, D / heads) each."""
+        by_head = x.view(*x.shape[:2], kinds, self.heads, -1)
+        return by_head.permute(2, 0, 3, 1, 4).unbind(0)
 
 
 class Block(nn.Module):
@@ -169,8 +177,9 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(width, eps=1e-6)
         self.mlp = TokenMlp(width, 4 * width)
 
-    def forward(self, x: Tensor) -> Tensor:  # (B, N, D) -> (B, N, D)
-        x = x + self.attn(self.norm1(x))
+    def forward(self, x: Tensor, first: int | None = None) -> Tensor:
+        """Return the block's output of the first tokens, all by default: (B, N, D) -> (B, first, D)."""
+        x = x[:, :first] + self.attn(self.norm1(x), first)
         out: Tensor = x + self.mlp(self.norm2(x))
         return out
 
@@ -208,7 +217,7 @@ class Transformer(nn.Module):
         self.blocks = transformer_blocks(width, config.depth, config.heads)
         if config.log_length_scale:
             for block in self.blocks:
-                block.attn.q_norm = LengthScale(trained)  # type: ignore[union-attr]
+                block.attn.trained_tokens = trained  # type: ignore[union-attr]
         self.norm = nn.LayerNorm(width, eps=1e-6)
         for module in self.modules():
             if isinstance(module, nn.Linear):
@@ -287,7 +296,7 @@ class Transformer(nn.Module):
             self.patch_embed(x),
         ]
         y = torch.cat(tokens, dim=1) + self.positions(frames).to(x.dtype)  # (B, N, D)
-        out: Tensor = self.norm(self.blocks(y))[:, :CLASS_TOKENS].mean(dim=1)
+        out: Tensor = self.norm(first_tokens(self.blocks, y, CLASS_TOKENS)).mean(dim=1)
         return out
 
 

@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from niah.networks.layers.vit import Block, embed_patches
+from niah.networks.layers.vit import Block, embed_patches, first_tokens
 
 
 @dataclass(frozen=True)
@@ -110,6 +110,6 @@ class Eat(nn.Module):
         patches = patches + sinusoid_2d(columns, rows, width, x.device).to(x.dtype)
         class_token = self.extra_tokens.expand(len(x), -1, -1)
         tokens = torch.cat([class_token, patches.flatten(1, 2)], dim=1)  # (B, N, D)
-        tokens = self.blocks(self.pre_norm(tokens))
-        out: Tensor = self.head(self.fc_norm(tokens[:, 0]))
+        read = first_tokens(self.blocks, self.pre_norm(tokens), 1)
+        out: Tensor = self.head(self.fc_norm(read[:, 0]))
         return out

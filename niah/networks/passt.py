@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from niah.errors import NiahError
-from niah.networks.layers.vit import Block, embed_patches
+from niah.networks.layers.vit import Block, embed_patches, first_tokens
 
 CLASS_TOKENS = 2
 
@@ -110,6 +110,6 @@ class Passt(nn.Module):
         patches = self.patch_embed(x) + time + mel  # (B, f, t, D)
         class_tokens = torch.cat([self.cls_token, self.dist_token], dim=1) + self.new_pos_embed
         tokens = torch.cat([class_tokens.expand(len(x), -1, -1), patches.flatten(1, 2)], dim=1)
-        tokens = self.norm(self.blocks(tokens)[:, :CLASS_TOKENS])
+        tokens = self.norm(first_tokens(self.blocks, tokens, CLASS_TOKENS))
         out: Tensor = self.head(tokens.mean(dim=1))
         return out

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from niah.errors import NiahError
 from niah.networks.ast import CLASS_TOKENS, PatchEmbed, initialise_linear, transformer_blocks
 from niah.networks.layers.positions import Grid, cut_or_resize
+from niah.networks.layers.vit import first_tokens
 
 Pooling = Literal["avgtok", "cls"]
 
@@ -102,9 +103,12 @@ class Transformer(nn.Module):
         return torch.cat([tokens.expand(len(x), -1, -1), patches], dim=1)
 
     def forward(self, x: Tensor) -> Tensor:  # (B, T0, M) -> (B, D)
-        y = self.norm(self.blocks(self.embed(x)))
-        read = slice(CLASS_TOKENS) if self.config.pooling == "cls" else slice(CLASS_TOKENS, None)
-        out: Tensor = y[:, read].mean(dim=1)
+        tokens = self.embed(x)
+        if self.config.pooling == "cls":
+            read = first_tokens(self.blocks, tokens, CLASS_TOKENS)
+        else:
+            read = self.blocks(tokens)[:, CLASS_TOKENS:]
+        out: Tensor = self.norm(read).mean(dim=1)
         return out
 
 

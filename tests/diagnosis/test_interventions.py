@@ -1,6 +1,8 @@
 """Interventions: each changes the one thing that it says, by an independent account, and leaves the adapter alone."""
 
+import copy
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -91,10 +93,18 @@ def test_log_length_scales_every_attention(ast: NetworkAdapter) -> None:
     changed = change.with_ast_config(ast, log_length_scale=True)
     assert isinstance(changed.network, Ast)
     config = changed.network.config
-    q = torch.ones(1, 1, config.tokens(5000), 4)
-    expected = math.log(config.tokens(5000)) / math.log(config.tokens(1024))
+    tokens, width = config.tokens(5000), config.width
+    x = torch.randn(1, tokens, width, generator=torch.Generator().manual_seed(0))
+    scale = torch.ones(3 * width)
+    scale[:width] = math.log(tokens) / math.log(config.tokens(1024))
     for block in changed.network.v.blocks:
-        assert torch.allclose(block.attn.q_norm(q), q * expected)  # type: ignore[union-attr, operator]
+        plain: Any = copy.deepcopy(block.attn)
+        plain.trained_tokens = None
+        with torch.no_grad():
+            plain.qkv.weight.mul_(scale[:, None])
+            plain.qkv.bias.mul_(scale)
+            for first in (None, 2):
+                torch.testing.assert_close(block.attn(x, first), plain(x, first))  # type: ignore[operator]
 
 
 # --- state-space models

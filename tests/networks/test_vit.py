@@ -14,7 +14,14 @@ import niah
 from niah.networks.ast import Block as AstBlock
 from niah.networks.layers import vit
 from niah.networks.layers.drop_path import DropPath
-from niah.networks.layers.vit import Attention, Block, embed_patches, largest_tensor
+from niah.networks.layers.vit import (
+    TOKENS_READ,
+    Attention,
+    Block,
+    embed_patches,
+    first_tokens,
+    largest_tensor,
+)
 from tests.helpers.tiny_vit import HEADS, WIDTH, LargestTensor, random_features, tiny
 
 
@@ -146,3 +153,32 @@ def test_half_precision_stays_close(tmp_path: Path, adapter: str) -> None:
     found = half.logits(random_features(1500))
     assert found.dtype == torch.float32
     assert 0 < float((found - expected).abs().max()) < 0.05
+
+
+@pytest.mark.parametrize("length", [TOKENS_READ - 3, 157, 2498])
+@pytest.mark.parametrize("kind", ["ast", "pre-norm", "post-norm"])
+def test_the_first_tokens_have_the_bits_that_they_have_among_all(kind: str, length: int) -> None:
+    width, heads = 128, 2
+    made: list[nn.Module] = [
+        AstBlock(width, heads)
+        if kind == "ast"
+        else Block(width, heads, post_norm=kind == "post-norm")
+        for _ in range(2)
+    ]
+    blocks = nn.Sequential(*made)
+    x = torch.randn(2, length, width)
+    with torch.no_grad():
+        assert torch.equal(first_tokens(blocks, x.clone(), 2), blocks(x.clone())[:, :2])
+
+
+def test_gradients_through_the_first_tokens_are_those_through_all() -> None:
+    blocks = nn.Sequential(*[AstBlock(WIDTH, HEADS) for _ in range(2)])
+    x = torch.randn(2, 37, WIDTH)
+    both = []
+    for read in (first_tokens(blocks, x, 2), blocks(x)[:, :2]):
+        blocks.zero_grad()
+        read.square().sum().backward()
+        both.append([p.grad.clone() for p in blocks.parameters() if p.grad is not None])
+    assert len(both[0]) == len(both[1])
+    for one, other in zip(*both, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)

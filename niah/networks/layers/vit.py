@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from niah.networks.layers.mlp import Mlp
 
 TOKENS_AT_ONCE = 8192  # whole matrix products, yet 100 MB of hidden layer at D = 768
+TOKENS_READ = 16  # of a last block, where one or two are read: their products have the bits that they have among all
 
 
 class Attention(nn.Module):
@@ -37,11 +38,13 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, first: int | None = None) -> Tensor:
+        """Attend from the first tokens, all by default, to all: (B, N, D) -> (B, first, D)."""
         weights, biases = self.qkv.weight.chunk(3), self.qkv.bias.chunk(3)
+        width = x.shape[2] // self.heads
         q, k, v = (
-            F.linear(x, weight, bias).view(*x.shape[:2], self.heads, -1).transpose(1, 2)
-            for weight, bias in zip(weights, biases, strict=True)
+            F.linear(tokens, weight, bias).view(len(x), -1, self.heads, width).transpose(1, 2)
+            for tokens, weight, bias in zip((x[:, :first], x, x), weights, biases, strict=True)
         )  # (B, H, N, d) each
         y = F.scaled_dot_product_attention(q, k, v)
         out: Tensor = self.proj(y.transpose(1, 2).flatten(2))
@@ -63,10 +66,10 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(width, eps=eps)
         self.mlp = Mlp(width, 4 * width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        if self.post_norm:
-            return in_token_parts(self._feed_forward, x + self.attn(x))
-        return in_token_parts(self._feed_forward, x + self.attn(self.norm1(x)))
+    def forward(self, x: Tensor, first: int | None = None) -> Tensor:
+        """Return the block's output of the first tokens, all by default: (B, N, D) -> (B, first, D)."""
+        normal = x if self.post_norm else self.norm1(x)
+        return in_token_parts(self._feed_forward, x[:, :first] + self.attn(normal, first))
 
     def _feed_forward(self, y: Tensor) -> Tensor:
         """Apply everything after the first sum; it treats each token by itself."""
@@ -76,6 +79,24 @@ class Block(nn.Module):
         else:
             out = y + self.mlp(self.norm2(y))
         return out
+
+
+def first_tokens(blocks: nn.Sequential, x: Tensor, count: int) -> Tensor:
+    """Run blocks for the first tokens alone, as a classifier of class tokens reads them: the last block skips the rest.
+
+    Args:
+        blocks: each (B, N, D), number of tokens or None for all -> (B, that many, D).
+        x: (B, N, D), class tokens first.
+        count: number of tokens that are read.
+
+    Returns:
+        (B, count, D), those of `blocks(x)`.
+    """
+    *body, last = blocks
+    for block in body:
+        x = block(x)
+    out: Tensor = last(x, max(count, TOKENS_READ))
+    return out[:, :count]
 
 
 def in_token_parts(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
