@@ -1,5 +1,6 @@
 """AST checkpoints: the official files (`ast_models.py`) and `MIT/ast-finetuned-*` on the Hugging Face hub."""
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -74,7 +75,8 @@ class Ast(NetworkAdapter):
     def largest_tensor(self, batch: int, frames: int) -> int:
         config = self.network.config
         tokens = config.tokens(max(frames, config.patch[1]))
-        return max(batch * frames * config.mels, largest_of_blocks(batch, tokens, config.width))
+        largest = largest_of_blocks(batch, tokens, config.width)
+        return max(batch * frames * config.mels, batch * tokens * math.prod(config.patch), largest)
 
 
 def _from_hub(state: State) -> State:

@@ -1,5 +1,6 @@
 """SSAMBA checkpoints: the authors' layout (`amba_models.py`, `AMBAModel`), fine-tuned for tagging."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -53,4 +54,5 @@ class Ssamba(SelfSupervised):
         config = self.network.config
         rows, columns = config.grid(max(frames, config.patch[1]))
         tokens = self.class_tokens + rows * columns
-        return batch * max(frames * config.mels, largest_of_mixer(config.width, tokens))
+        pixels = max(frames * config.mels, tokens * math.prod(config.patch))
+        return batch * max(pixels, largest_of_mixer(config.width, tokens))

@@ -1,5 +1,6 @@
 """SSAST checkpoints: the authors' layout (`ast_models.py`, `ASTModel`), fine-tuned for tagging."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,4 +29,5 @@ class Ssast(SelfSupervised):
         config = self.network.config
         rows, columns = config.grid(max(frames, config.patch[1]))
         tokens = self.class_tokens + rows * columns
-        return max(batch * frames * config.mels, largest_of_blocks(batch, tokens, config.width))
+        largest = largest_of_blocks(batch, tokens, config.width)
+        return max(batch * frames * config.mels, batch * tokens * math.prod(config.patch), largest)

@@ -41,6 +41,7 @@ from niah.cli import (
 from niah.cli.messages import fail
 from niah.cli.panels import grouped
 from niah.errors import NiahError, is_interrupt
+from niah.system.openmp import spin_briefly
 from niah.system.verbosity import is_verbose, set_verbosity
 from niah.version import __version__
 
@@ -117,6 +118,7 @@ app.add_typer(data.app, name="data")
 
 def main() -> None:
     """Run `niah`."""
+    spin_briefly()
     _print_in_any_encoding()
     set_verbosity("normal")
     status: int | None = None

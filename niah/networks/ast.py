@@ -39,7 +39,7 @@ from torch import Tensor, nn
 from niah.errors import NiahError
 from niah.networks.layers.mlp import Mlp
 from niah.networks.layers.positions import cut_or_resize, sinusoid, sinusoid_at
-from niah.networks.layers.vit import first_tokens, in_token_parts
+from niah.networks.layers.vit import embed_patches, first_tokens, in_token_parts
 from niah.placement import FRAMES_PER_SECOND
 
 __all__ = ["Ast", "AstConfig", "PatchEmbed", "TokenMlp", "sinusoid", "transformer_blocks"]
@@ -104,18 +104,8 @@ class PatchEmbed(nn.Module):
         super().__init__()
         self.proj = nn.Conv2d(1, width, patch, stride=stride)
 
-    def forward(self, x: Tensor) -> Tensor:  # (B, T0, M) -> (B, f t, D), frequency-major
-        image = x.unsqueeze(1).transpose(2, 3)  # (B, 1, M, T0)
-        return self._convolved(image).flatten(2).transpose(1, 2)
-
-    def _convolved(self, image: Tensor) -> Tensor:  # (B, 1, M, T0) -> (B, D, f, t)
-        """Convolve in float32 on a CPU: torch's bfloat16 convolution gives wrong values where t = 1."""
-        proj = self.proj
-        if image.device.type != "cpu" or image.element_size() != 2:
-            out: Tensor = proj(image)
-            return out
-        bias = None if proj.bias is None else proj.bias.float()
-        return F.conv2d(image.float(), proj.weight.float(), bias, proj.stride).to(image.dtype)
+    def forward(self, x: Tensor) -> Tensor:
+        return embed_patches(x, self.proj, mel_first=True).flatten(1, 2)
 
 
 class TokenMlp(Mlp):

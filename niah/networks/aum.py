@@ -125,6 +125,13 @@ class Block(nn.Module):
         out: Tensor = self.drop_path(self.mixer(normed(self.norm, residual)))
         return out
 
+    def at(self, residual: Tensor, place: int) -> Tensor:
+        """Return the output of one token: (B, L, D) -> (B, D); without gradients the others' is not computed."""
+        if torch.is_grad_enabled():
+            out: Tensor = self(residual)[:, place]
+            return out
+        return self.mixer.at(normed(self.norm, residual), place)
+
 
 class Aum(nn.Module):
     """The tagger: (B, T0, M) normalised log-mel -> (B, classes) logits."""
@@ -171,9 +178,10 @@ class Aum(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         residual, place = self.embed(x)
         residual = residual.float()
-        for layer in self.layers:
+        for layer in self.layers[:-1]:
             residual = added(residual, layer(residual))
-        return self._read(residual[:, place])
+        last: Block = self.layers[-1]  # type: ignore[assignment]
+        return self._read(residual[:, place] + last.at(residual, place))
 
     def _read(self, token: Tensor) -> Tensor:  # (B, D) -> (B, classes)
         out: Tensor = self.head(normed(self.norm_f, token))

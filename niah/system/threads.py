@@ -4,9 +4,8 @@ A tile of work runs on one thread from end to end, so that what it makes stays i
 release the interpreter lock inside a kernel; BLAS inside a job is limited to one thread, otherwise two jobs on two
 cores would ask for four.
 
-torch's own OpenMP threads spin for about a millisecond after each parallel operation, on the cores that the jobs then
-wait for: 0.8 ms a call of `run_jobs` after one such operation. So the work between successive calls runs on one thread,
-under `single_threaded_torch`.
+torch's own OpenMP threads spin for a while after each parallel operation (`niah.system.openmp`), on the cores that the
+jobs then wait for. So the work between successive calls runs on one thread, under `single_threaded_torch`.
 
 Whole passes of small networks are such jobs too (`results_in_order`): two at a time, each on one core, take half the
 time of one after the other on both.

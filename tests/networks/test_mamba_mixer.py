@@ -86,6 +86,25 @@ def test_tiles_change_nothing(design: Design, tile: int, from_end: bool) -> None
     torch.testing.assert_close(by_tiles, whole, atol=1e-13, rtol=0)
 
 
+@pytest.mark.parametrize("place", [0, 7, 18])
+@pytest.mark.parametrize("tile", [3, 19])
+@pytest.mark.parametrize("design", DESIGNS)
+def test_one_token_is_that_of_all(design: Design, tile: int, place: int) -> None:
+    mixer = mixer_of(design)
+    h = torch.randn(3, 19, WIDTH, dtype=torch.float64)
+    whole = mixer(h.clone())
+    mixer.tile = tile
+    with torch.no_grad():
+        torch.testing.assert_close(mixer.at(h, place), whole[:, place], atol=1e-13, rtol=0)
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+def test_one_token_has_the_bits_that_it_has_among_all(design: Design) -> None:
+    mixer = MambaMixer(128, design).requires_grad_(False)
+    h = torch.randn(1, 800, 128)
+    assert torch.equal(mixer.at(h, 400), mixer(h.clone())[:, 400])
+
+
 @pytest.mark.parametrize("design", DESIGNS)
 def test_gradients_take_the_whole_sequence_and_leave_the_input(design: Design) -> None:
     mixer = mixer_of(design).requires_grad_(True)

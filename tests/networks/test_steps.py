@@ -82,11 +82,11 @@ def test_the_official_order_of_tokens_reads_the_future() -> None:
 
 
 def first_column_changes(network: Aum, tokens: list[int]) -> bool:
-    """Return whether the first column's tokens in the last block differ where only the last column of patches does."""
+    """Return whether the first column's tokens in the last block but one differ where only the last column does."""
     x, seen = features(64), []
     changed = x.clone()
     changed[:, 48:] += 1.0
-    hook = network.layers[-1].register_forward_hook(lambda *args: seen.append(args[2]))
+    hook = network.layers[-2].register_forward_hook(lambda *args: seen.append(args[2]))
     for each in (x, changed):
         network(each)
     hook.remove()

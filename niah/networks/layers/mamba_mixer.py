@@ -29,6 +29,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from niah.networks.layers.init import draw_steps
+from niah.networks.layers.vit import TOKENS_READ
 from niah.scan import Backend, choose_backend, selective_scan
 
 Design = Literal["fo-fo", "fo-bi", "bi-bi"]
@@ -109,14 +110,38 @@ class MambaMixer(nn.Module):
                 c = F.silu(convolve(_padded(x), direction))
                 p = direction.x_proj(c)
             scanned, _ = self.scan(c, p, direction, None)
-            y = scanned if y is None else y + scanned
+            y = scanned if y is None else added(y, scanned)
             before = direction
         assert y is not None
         return self.gated(y, z)
 
+    def at(self, h: Tensor, place: int) -> Tensor:
+        """Mix for one token alone, without gradients: a scan ends there, and the gate is the token's.
+
+        Args:
+            h: (B, L, D) tokens.
+            place: 0 .. L - 1.
+
+        Returns:
+            (B, D), row `place` of `forward`.
+        """
+        length = h.shape[1]
+        total: Tensor | None = None
+        for direction in self.directions():
+            span = range(place, length) if direction.reverse else range(place + 1)
+            for _, _, y in self._tiles(h, direction, gate=False, span=span):
+                scanned = y[:, :1] if direction.reverse else y[:, -1:]
+            total = scanned if total is None else total + scanned
+        assert total is not None
+        first = max(0, min(place, length - TOKENS_READ))
+        weight = self.in_proj.weight[total.shape[2] :]
+        z = F.linear(h[:, first : first + TOKENS_READ], weight)
+        return self.gated(total.expand_as(z), z)[:, place - first]
+
     def gated(self, y: Tensor, z: Tensor) -> Tensor:
         """Gate and project: (B, L, E) scanned and z -> (B, L, D)."""
-        y = y * F.silu(z)
+        gate = F.silu(z)
+        y = y * gate if torch.is_grad_enabled() else gate.mul_(y)
         out: Tensor = self.out_proj(y * 0.5 if self.design == "bi-bi" else y)
         return out
 
@@ -174,15 +199,16 @@ class MambaMixer(nn.Module):
         return h
 
     def _tiles(
-        self, h: Tensor, direction: Direction, gate: bool
+        self, h: Tensor, direction: Direction, gate: bool, span: range | None = None
     ) -> Iterator[tuple[slice, Tensor, Tensor]]:
-        """Yield (place, z, y) of every tile, in the order of the scan; z is empty unless `gate`."""
+        """Yield (place, z, y) of every tile of the scan of `span`, in its order; z is empty unless `gate`."""
         length, channels = h.shape[1], len(direction.D)
+        span = range(length) if span is None else span
         weight = self.in_proj.weight
         state: Tensor | None = None
-        starts = range(0, length, self.tile)
+        starts = span[:: self.tile]
         for start in reversed(starts) if direction.reverse else starts:
-            stop = min(start + self.tile, length)
+            stop = min(start + self.tile, span.stop)
             first, last = max(0, start - _HALO), min(length, stop + _HALO)
             xz = F.linear(h[:, first:last], weight if gate else weight[:channels])
             x = _padded(xz[..., :channels], _HALO - (start - first), _HALO - (last - stop))

@@ -124,14 +124,17 @@ def embed_patches(x: Tensor, projection: nn.Conv2d, *, mel_first: bool = False) 
 
     Args:
         x: (B, T0, M).
-        projection: p x p, one input channel.
+        projection: one input channel, a kernel of (frames, mels), or of (mels, frames) for `mel_first`.
         mel_first: whether the first axis of the kernel and of the result is mel.
 
     Returns:
         (B, t, f, D), or (B, f, t, D) for `mel_first`.
     """
-    side, stride = projection.kernel_size[0], projection.stride[0]
-    patches = x.unfold(1, side, stride).unfold(2, side, stride)  # (B, t, f, p frames, p mels)
+    axes = [1, 0] if mel_first else [0, 1]
+    (frames, mels), (hop, mel_hop) = (
+        [sizes[axis] for axis in axes] for sizes in (projection.kernel_size, projection.stride)
+    )
+    patches = x.unfold(1, frames, hop).unfold(2, mels, mel_hop)  # (B, t, f, frames, mels)
     if mel_first:
         patches = patches.permute(0, 2, 1, 4, 3)
     return F.linear(patches.flatten(3), projection.weight.flatten(1), projection.bias)
