@@ -10,6 +10,7 @@ from functools import partial
 from itertools import chain, islice
 from statistics import median
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -130,7 +131,7 @@ def passes_at_once(adapter: Adapter, batch: Any, logits: Tensor, growth_bytes: i
     """Return the number of forward passes to run at a time on a CPU, each on one core: 1, or that of torch's threads.
 
     More than one only for an adapter that runs in threads, where all of them fit in an eighth of this machine's memory,
-    and where a pass on one core gives the bits of one on all cores.
+    and where a pass on one core gives the bits of one on all cores, which is looked at once for each shape of a batch.
 
     Args:
         adapter: the model.
@@ -142,14 +143,26 @@ def passes_at_once(adapter: Adapter, batch: Any, logits: Tensor, growth_bytes: i
     is_small = threads * growth_bytes <= _memory_bytes() / LARGE_SHARE
     if threads == 1 or not is_small or not runs_in_threads(adapter):
         return 1
-    (on_one,) = results_in_order(partial(_score, adapter), [batch], threads)
-    return threads if torch.equal(on_one, logits) else 1
+    seen = _same_bits.setdefault(_inner(adapter), {})
+    shape = (threads, *batch.shape, *logits.shape)
+    if shape not in seen:
+        (on_one,) = results_in_order(partial(_score, adapter), [batch], threads)
+        seen[shape] = torch.equal(on_one, logits)
+    return threads if seen[shape] else 1
+
+
+_same_bits: WeakKeyDictionary[Adapter, dict[tuple[int, ...], bool]] = WeakKeyDictionary()
+"""Whether passes of an adapter on one core give the bits of those on all, by threads and shapes of batch and logits."""
 
 
 def runs_in_threads(adapter: Adapter) -> bool:
     """Return whether several threads may score with an adapter at once."""
-    inner = adapter.adapter if isinstance(adapter, Padded | Pooled) else adapter
+    inner = _inner(adapter)
     return isinstance(inner, RunsInThreads) and inner.runs_in_threads
+
+
+def _inner(adapter: Adapter) -> Adapter:
+    return adapter.adapter if isinstance(adapter, Padded | Pooled) else adapter
 
 
 def _score(adapter: Adapter, batch: Any) -> Tensor:

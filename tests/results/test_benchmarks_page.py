@@ -41,6 +41,7 @@ def benchmark_sentences() -> list[str]:
     later = [each["extra_info"]["ns_per_element"] for each in again["benchmarks"]]
     beside = json.loads((RESULTS / "benchmarks" / "ast.json").read_text("utf-8"))
     of_ast = {each["name"]: each["stats"]["median"] for each in beside["benchmarks"]}
+    default = {row.part: row for row in records(table("benchmarks/overhead.csv"))}
     networks = json.loads((RESULTS / "benchmarks" / "networks.json").read_text("utf-8"))
     dass, passt = (each["extra_info"]["theirs / ours"] for each in networks["benchmarks"])
     nano, small = records(table("benchmarks/training_pairs.csv"))
@@ -68,6 +69,9 @@ def benchmark_sentences() -> list[str]:
         ),
         f"{of_ast['test_ast_ours[1024]']:.2f} s against timm's {of_ast['test_ast_of_timm[1024]']:.2f} at 10 s, "
         f"{of_ast['test_ast_ours[5000]']:.1f} against {of_ast['test_ast_of_timm[5000]']:.1f} at 50 s",
+        f"takes {default['whole'].wall_seconds:.1f} s on two threads",
+        f"each on both threads, would take {default['one by one'].wall_seconds:.1f} s",
+        f"All else costs {per_cent(default['whole'].share_of_forwards - 1)} % of the passes' processor seconds",
         "it was {:.2f} and {:.2f} GiB".format(*(row["peak GiB"] for row in former)),
         "spends {:.2f} x (10 s) and {:.2f} x (50 s)".format(
             *(row["times its matrix work"] for row in loop)

@@ -61,6 +61,9 @@ def test_the_timed_passes_have_all_cores_and_the_rest_one_each() -> None:
     # one pass is repeated on one core, to compare its bits
     assert adapter.threads == [2] * ALONE + [1] * (1 + CLIPS - ALONE)
     assert torch.get_num_threads() == 2
+    adapter.threads.clear()
+    assert torch.equal(scored(adapter).logits, expected)
+    assert adapter.threads == [2] * ALONE + [1] * (CLIPS - ALONE)  # of the same shape: once
 
 
 def test_the_last_batch_may_be_smaller() -> None:
