@@ -1,0 +1,87 @@
+"""The page of results/esc50-folds says what its tables say, and these follow from the cells of the folds."""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.conftest import REPOSITORY
+from tests.helpers.scripts import imported
+
+FOLDER = REPOSITORY / "results" / "esc50-folds"
+PAGE = (FOLDER / "README.md").read_text(encoding="utf-8")
+TEXT = " ".join(PAGE.split())
+
+
+@pytest.fixture(scope="module")
+def scores() -> Iterator[Any]:
+    with imported("esc50", "folds", "fold_trainings", "fold_scores") as modules:
+        yield modules["fold_scores"]
+
+
+def contrasts(scores: Any) -> dict[tuple[str, str, str], dict[str, str]]:
+    table = scores.read_csv(FOLDER / "contrasts.csv")
+    return {(row["network"], row["less"], row["quantity"]): row for row in table}
+
+
+def value(row: dict[str, str], sign: int = 1) -> str:
+    return f"{sign * float(row['difference']):+.3f} ± {float(row['half']):.3f}"
+
+
+def test_tables_are_those_of_the_cells(scores: Any) -> None:
+    by_network = scores.read_scores(FOLDER)
+    for row in scores.read_csv(FOLDER / "scores.csv"):
+        own = by_network[row["network"]][row["quantity"]]
+        assert float(row["mean"]) == pytest.approx(own.mean, abs=1e-5)
+        assert float(row["half"]) == pytest.approx(own.half, abs=1e-5)
+        assert [float(row[f"fold{n}"]) for n in range(1, 6)] == pytest.approx(own.values, abs=1e-5)
+    committed = list(contrasts(scores).values())
+    for made, row in zip(scores.contrast_rows(by_network), committed, strict=True):
+        assert {name: str(each) for name, each in made.items()} == row
+    for table in (scores.score_table(FOLDER), scores.contrast_table(FOLDER)):
+        markdown = table.markdown()
+        assert markdown in (FOLDER / "tables.md").read_text(encoding="utf-8")
+        assert "\n".join(x for x in markdown.splitlines() if x.startswith("|")) in PAGE
+
+
+def test_what_the_page_says_holds_does_and_nothing_else(scores: Any) -> None:
+    holds = {k: row for k, row in contrasts(scores).items() if float(row["p_holm"]) < 0.05}
+    section = re.search(r"^## What holds.*?(?=^## )", PAGE, re.MULTILINE | re.DOTALL)
+    assert section
+    found = re.findall(r"^- \*\*.*: (\S+ ± \d\.\d+)", section[0], re.MULTILINE)
+    assert sorted(found) == sorted(value(row) for row in holds.values())
+
+
+def test_other_figures_are_those_of_the_tables(scores: Any) -> None:
+    by = contrasts(scores)
+    not_shown = TEXT.split("## What was not shown")[1]
+    zeros = [f"kept at {s} s of zeros" for s in (50, 100)]
+    noise = "kept at 50 s of Gaussian noise, 10 dB"
+    two, one, dass, aum = "ast-sin2d-nano", "ast-sin-nano", "dass-nano", "aum-nano"
+    for network, less, quantity in (
+        (two, one, zeros[0]), (aum, one, zeros[0]), (aum, one, zeros[1]), (dass, one, noise), (dass, two, noise),
+    ):  # fmt: skip
+        row = by[network, less, quantity]
+        assert float(row["p_holm"]) > 0.05
+        assert value(row) in not_shown
+    assert value(by[dass, two, zeros[0]], -1) in not_shown
+    kept = {
+        name: of_network[zeros[0]].values for name, of_network in scores.read_scores(FOLDER).items()
+    }
+    assert all(a > b for a, b in zip(kept[two], kept[one], strict=True))
+    assert f"range from {min(kept[two]):.2f} to {max(kept[two]):.2f}" in not_shown
+    cells = scores.read_csv(FOLDER / "fold-1" / "cells.csv")
+    assert {(row["n_clips"], f"{float(row['chance_mAP']):.3f}") for row in cells} == {
+        ("175", "0.046")
+    }
+    assert {row["status"] for row in cells} == {"ok"}
+
+
+def test_the_starts_are_as_good_as_it_says() -> None:
+    said = re.search(r"DASS (0\.\d+), AuM (0\.\d+), the ASTs (0\.\d+) and (0\.\d+)", TEXT)
+    assert said
+    for name, score in zip(("dass", "aum", "ast-sin", "ast-sin2d"), said.groups(), strict=True):
+        card = tomllib.loads((REPOSITORY / "models" / f"{name}-nano.toml").read_text("utf-8"))
+        assert card["training"]["last_log_line"].endswith(score)
