@@ -1,5 +1,6 @@
 """Four small networks trained on four of the folds, five times, and swept over the fifth."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -48,11 +49,16 @@ def train(work: Path, only: Sequence[str]) -> None:
             folder = work / name
             if (only and name not in only) or (folder / "card.toml").exists():
                 continue
-            settings = (*SETTINGS, f"start={network}", f"labels={work.resolve() / 'labels.txt'}")
-            options = [part for setting in settings for part in ("--set", setting)]
-            table = work / f"fold-{fold}"
-            clips = ("--train", table / "train.csv", "--eval", table / "heldout.csv")
-            _niah("train", network, "--out", folder, "--device", "cpu", *options, *clips)
+            train_one(work, fold, network, folder)
+
+
+def train_one(work: Path, fold: int, network: str, out: Path, *more: str) -> None:
+    """Train a network on four of the folds in `work`, by the settings of all and some more of its own."""
+    settings = (*SETTINGS, f"start={network}", f"labels={work.resolve() / 'labels.txt'}", *more)
+    options = [part for setting in settings for part in ("--set", setting)]
+    table = work / f"fold-{fold}"
+    clips = ("--train", table / "train.csv", "--eval", table / "heldout.csv")
+    niah("train", network, "--out", out, "--device", "cpu", *options, *clips)
 
 
 def sweep(work: Path, only: Sequence[str]) -> None:
@@ -66,7 +72,7 @@ def sweep(work: Path, only: Sequence[str]) -> None:
             for part in ("--model", work / name_of(network, fold) / "card.toml")
         ]
         for haystack, lengths in LENGTHS.items():
-            _niah(
+            niah(
                 *("run", *models, "--needles", work / f"fold-{fold}" / "heldout.csv"),
                 *("--haystack", haystack, "--snr", str(SNR_DB)),
                 *("--lengths", ",".join(map(str, lengths))),
@@ -74,5 +80,8 @@ def sweep(work: Path, only: Sequence[str]) -> None:
             )
 
 
-def _niah(*arguments: str | Path) -> None:
-    subprocess.run([sys.executable, "-m", "niah", *map(str, arguments)], check=True)
+def niah(*arguments: str | Path) -> None:
+    """Run a command of the package; it finds the modules of this folder."""
+    path = os.pathsep.join(filter(None, (str(Path(__file__).parent), os.environ.get("PYTHONPATH"))))
+    command = [sys.executable, "-m", "niah", *map(str, arguments)]
+    subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": path})
