@@ -44,7 +44,7 @@ def main() -> None:
     else:
         import fold_scores
 
-        fold_scores.write(options.work, options.out)
+        fold_scores.write(options.work, options.out, fold_scores.FAMILIES)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ the chance-adjusted retention (mAP - chance) / (mAP at 10 s - chance) of the cel
 
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import sqrt
 from pathlib import Path
@@ -35,13 +35,49 @@ from niah.tables.table import Table
 RATIO = 1 / (FOLDS - 1)  # clips held out over clips trained on
 HAYSTACKS = {"zero": "zeros", "gaussian": "Gaussian noise, 10 dB"}
 BASE = "mAP at 10 s"
-# what is tested, the first less the second; fixed before the trainings that are compared
-CONTRASTS = (
-    ("dass-nano", "ast-sin-nano"),
-    ("dass-nano", "ast-sin2d-nano"),
-    ("dass-nano", "aum-nano"),
-    ("ast-sin2d-nano", "ast-sin-nano"),
-    ("aum-nano", "ast-sin-nano"),
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Trainings that are compared over the folds.
+
+    Attributes:
+        networks: title of each, by the name of its training.
+        contrasts: what is tested, the first less the second; fixed before the trainings that are compared.
+        lengths: seconds, of each haystack.
+    """
+
+    networks: Mapping[str, str]
+    contrasts: tuple[tuple[str, str], ...]
+    lengths: Mapping[str, tuple[int, ...]]
+
+    def quantities(self) -> list[str]:
+        """Return the names of the quantities."""
+        return [
+            BASE,
+            *(_kept(haystack, s) for haystack in self.lengths for s in self.longer(haystack)),
+        ]
+
+    def longer(self, haystack: str) -> list[int]:
+        """Return a haystack's lengths past 10 s."""
+        return [s for s in self.lengths[haystack] if s > BASE_LENGTH_S]
+
+
+FAMILIES = Comparison(
+    NETWORKS,
+    (
+        ("dass-nano", "ast-sin-nano"),
+        ("dass-nano", "ast-sin2d-nano"),
+        ("dass-nano", "aum-nano"),
+        ("ast-sin2d-nano", "ast-sin-nano"),
+        ("aum-nano", "ast-sin-nano"),
+    ),
+    LENGTHS,
+)
+TAUGHT = Comparison(
+    {"labels": "labels alone", "kl": "YAMNet by KL", "bce": "YAMNet by BCE"},
+    (("kl", "labels"), ("bce", "labels")),
+    {"zero": LENGTHS["zero"]},
 )
 
 
@@ -80,7 +116,7 @@ class OverFolds:
 Scores = dict[str, dict[str, OverFolds]]  # of a network and a quantity
 
 
-def write(work: Path, out: Path) -> None:
+def write(work: Path, out: Path, comparison: Comparison) -> None:
     """Write scores.csv, contrasts.csv, tables.md and retention.png, and copy the cells with their provenance."""
     out.mkdir(parents=True, exist_ok=True)
     for fold in range(1, FOLDS + 1):
@@ -88,38 +124,29 @@ def write(work: Path, out: Path) -> None:
         folder.mkdir(exist_ok=True)
         for name in ("cells.csv", "run.json"):
             shutil.copyfile(work / f"run-{fold}" / name, folder / name)
-    scores = read_scores(out)
+    scores = read_scores(out, comparison)
     write_csv(out / "scores.csv", list(_score_rows(scores)))
-    write_csv(out / "contrasts.csv", contrast_rows(scores))
-    tables = (score_table(out), contrast_table(out))
+    write_csv(out / "contrasts.csv", contrast_rows(scores, comparison))
+    tables = (score_table(out, comparison), contrast_table(out, comparison))
     (out / "tables.md").write_text("\n".join(table.markdown() for table in tables))
-    _draw(out, scores)
+    _draw(out, scores, comparison)
 
 
-def quantities() -> list[str]:
-    """Return the names of the quantities."""
-    return [BASE, *(_adjusted(h, s) for h in HAYSTACKS for s in longer(h))]
-
-
-def longer(haystack: str) -> list[int]:
-    """Return a haystack's lengths past 10 s."""
-    return [s for s in LENGTHS[haystack] if s > BASE_LENGTH_S]
-
-
-def _adjusted(haystack: str, length_s: float) -> str:
+def _kept(haystack: str, length_s: float) -> str:
     return f"kept at {length_s:g} s of {HAYSTACKS[haystack]}"
 
 
-def read_scores(out: Path) -> Scores:
+def read_scores(out: Path, comparison: Comparison) -> Scores:
     """Read each network's values over the folds from the cells in `out`."""
     by_fold = [_cells(out / f"fold-{fold}") for fold in range(1, FOLDS + 1)]
+    quantities = comparison.quantities()
     scores: Scores = {}
-    for network in NETWORKS:
+    for network in comparison.networks:
         own = [
-            {q: cells[name_of(network, fold), q] for q in quantities()}
+            {q: cells[name_of(network, fold), q] for q in quantities}
             for fold, cells in enumerate(by_fold, 1)
         ]
-        scores[network] = {q: OverFolds(tuple(each[q] for each in own)) for q in quantities()}
+        scores[network] = {q: OverFolds(tuple(each[q] for each in own)) for q in quantities}
     return scores
 
 
@@ -134,7 +161,7 @@ def _cells(folder: Path) -> dict[tuple[str, str], float]:
         elif length_s > BASE_LENGTH_S:
             base, chance = float(point["base_mAP"]), float(point["chance_mAP"])
             kept = (float(point["mAP"]) - chance) / (base - chance)
-            found[model, _adjusted(str(point["haystack"]), length_s)] = kept
+            found[model, _kept(str(point["haystack"]), length_s)] = kept
     return found
 
 
@@ -146,12 +173,12 @@ def _score_rows(scores: Scores) -> Iterator[dict[str, object]]:
             yield row | {f"fold{n}": round(value, 5) for n, value in enumerate(own.values, 1)}
 
 
-def contrast_rows(scores: Scores) -> list[dict[str, object]]:
-    """Return the differences of `CONTRASTS`, with p before and after Holm's correction over all of them."""
+def contrast_rows(scores: Scores, comparison: Comparison) -> list[dict[str, object]]:
+    """Return the differences of the contrasts, with p before and after Holm's correction over all of them."""
     tested = [
         (one, other, quantity, scores[one][quantity].less(scores[other][quantity]))
-        for quantity in quantities()
-        for one, other in CONTRASTS
+        for quantity in comparison.quantities()
+        for one, other in comparison.contrasts
     ]
     holm = corrected([each.p for *_, each in tested], "holm")
     return [
@@ -168,37 +195,39 @@ def contrast_rows(scores: Scores) -> list[dict[str, object]]:
     ]
 
 
-def score_table(out: Path) -> Table:
+def score_table(out: Path, comparison: Comparison) -> Table:
     """Return the networks' scores."""
     rows = {(row["network"], row["quantity"]): row for row in read_csv(out / "scores.csv")}
     body = []
-    for network, title in NETWORKS.items():
-        own = [rows[network, quantity] for quantity in quantities()]
+    quantities = comparison.quantities()
+    for network, title in comparison.networks.items():
+        own = [rows[network, quantity] for quantity in quantities]
         body.append((title, *(plus_minus(row, "mean") for row in own)))
     caption = f"Mean over {FOLDS} folds ± half the 95 % interval (Nadeau and Bengio)"
-    return Table(caption, ("network", *quantities()), tuple(body))
+    return Table(caption, ("network", *quantities), tuple(body))
 
 
-def contrast_table(out: Path) -> Table:
+def contrast_table(out: Path, comparison: Comparison) -> Table:
     """Return the differences."""
-    rows = read_csv(out / "contrasts.csv")
-    titles = [f"{NETWORKS[row['network']]} less {NETWORKS[row['less']]}" for row in rows]
+    rows, titles_of = read_csv(out / "contrasts.csv"), comparison.networks
+    titles = [f"{titles_of[row['network']]} less {titles_of[row['less']]}" for row in rows]
     return differences_table(titles, rows)
 
 
-def _draw(out: Path, scores: Scores) -> None:
+def _draw(out: Path, scores: Scores, comparison: Comparison) -> None:
     """Draw the share kept against length, a panel a haystack: the mean with its interval, and each fold."""
     import matplotlib as mpl
 
     with mpl.rc_context(STYLE):
-        canvas, panels = new_panels(len(HAYSTACKS), width=3.6)
-        for haystack, axes in zip(HAYSTACKS, panels, strict=True):
-            for place, (network, title) in enumerate(NETWORKS.items()):
-                own = [scores[network][_adjusted(haystack, s)] for s in longer(haystack)]
+        canvas, panels = new_panels(len(comparison.lengths), width=3.6)
+        for haystack, axes in zip(comparison.lengths, panels, strict=True):
+            longer = comparison.longer(haystack)
+            for place, (network, title) in enumerate(comparison.networks.items()):
+                own = [scores[network][_kept(haystack, s)] for s in longer]
                 style: dict[str, Any] = {"color": COLOURS[place], "linestyle": DASHES[place]}
                 means = [1.0, *(each.mean for each in own)]
                 halves = [0.0, *(each.half for each in own)]
-                lengths = [BASE_LENGTH_S, *longer(haystack)]
+                lengths = [BASE_LENGTH_S, *longer]
                 axes.errorbar(
                     lengths,
                     means,
@@ -208,7 +237,7 @@ def _draw(out: Path, scores: Scores) -> None:
                     capsize=3,
                     **style,
                 )
-                for length_s, each in zip(longer(haystack), own, strict=True):
+                for length_s, each in zip(longer, own, strict=True):
                     axes.plot([length_s] * FOLDS, each.values, "_", color=COLOURS[place])
             axes.axhline(0, color="grey", linestyle=":")
             axes.set(title=HAYSTACKS[haystack], xscale="log", xlabel="length (s)")
@@ -217,5 +246,6 @@ def _draw(out: Path, scores: Scores) -> None:
         panels[0].set_ylabel("share of the 10 s score kept, chance taken off")
         panels[-1].legend()
         title = "Share of the 10 s score kept in longer recordings, five folds of real sounds"
-        alt = "Share kept at 50 and 100 s by each network, in zeros and in Gaussian noise, mean and folds"
+        where = " and ".join(HAYSTACKS[haystack] for haystack in comparison.lengths)
+        alt = f"Share kept at 50 and 100 s by each network, in {where}, mean and folds"
         save(canvas, out / "retention.png", title, alt)

@@ -28,7 +28,7 @@ class YamnetClasses:
 
     kernel = "onnx"
 
-    def __init__(self, card: Any, *, device: torch.device, dtype: torch.dtype) -> None:  # noqa: ARG002
+    def __init__(self, card: Any, *, device: torch.device, dtype: torch.dtype) -> None:
         self.name = card.name
         self.labels = vocabulary(card.labels_source)
         self.yamnet: Any = load_model("yamnet")

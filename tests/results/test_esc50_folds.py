@@ -11,12 +11,17 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from niah.vocabularies import display_name, vocabulary
 from tests.helpers.scripts import imported
+
+YAMNET = vocabulary("yamnet-521")
 
 
 @pytest.fixture(scope="module")
 def scripts() -> Iterator[dict[str, Any]]:
-    with imported("esc50", "folds", "fold_trainings", "fold_scores") as modules:
+    with imported(
+        "esc50", "folds", "fold_trainings", "fold_scores", "yamnet_classes", "taught"
+    ) as modules:
         yield modules
 
 
@@ -92,6 +97,25 @@ def test_p_values_of_networks_that_do_not_differ_are_rarely_small(scripts: dict[
 
 
 def test_contrasts_are_of_networks_that_are_trained(scripts: dict[str, Any]) -> None:
-    networks = scripts["fold_trainings"].NETWORKS
-    assert all({*pair} <= set(networks) for pair in scripts["fold_scores"].CONTRASTS)
+    families, taught = scripts["fold_scores"].FAMILIES, scripts["fold_scores"].TAUGHT
+    for comparison in (families, taught):
+        assert all({*pair} <= set(comparison.networks) for pair in comparison.contrasts)
     assert len(scripts["fold_trainings"].names()) == 20
+    assert set(taught.networks) == set(scripts["taught"].WAYS)
+
+
+def test_students_of_yamnet_learn_the_classes_that_it_has(
+    scripts: dict[str, Any], tmp_path: Path
+) -> None:
+    column = scripts["yamnet_classes"].column_of
+    names = [YAMNET.ids[place] for label in ("dog", "Violin_or_fiddle") if (place := column(label))]
+    assert [display_name(id_) for id_ in names] == ["Dog", "Violin, fiddle"]
+    assert column("can_opening") is None
+    folds, out = tmp_path / "folds", tmp_path / "taught"
+    (folds / "fold-1").mkdir(parents=True)
+    (folds / "labels.txt").write_text("can_opening\ndog\n")
+    rows = [("path", "labels", "group"), ("a.ogg", "dog", "1"), ("b.ogg", "can_opening", "2")]
+    _write(folds / "fold-1" / "train.csv", rows)
+    scripts["taught"].prepare(folds, out)
+    assert (out / "labels.txt").read_text() == "dog\n"
+    assert [row["path"] for row in read(out / "fold-1" / "train.csv")] == ["a.ogg"]

@@ -31,16 +31,19 @@ def value(row: dict[str, str], sign: int = 1) -> str:
 
 
 def test_tables_are_those_of_the_cells(scores: Any) -> None:
-    by_network = scores.read_scores(FOLDER)
+    by_network = scores.read_scores(FOLDER, scores.FAMILIES)
     for row in scores.read_csv(FOLDER / "scores.csv"):
         own = by_network[row["network"]][row["quantity"]]
         assert float(row["mean"]) == pytest.approx(own.mean, abs=1e-5)
         assert float(row["half"]) == pytest.approx(own.half, abs=1e-5)
         assert [float(row[f"fold{n}"]) for n in range(1, 6)] == pytest.approx(own.values, abs=1e-5)
     committed = list(contrasts(scores).values())
-    for made, row in zip(scores.contrast_rows(by_network), committed, strict=True):
+    for made, row in zip(scores.contrast_rows(by_network, scores.FAMILIES), committed, strict=True):
         assert {name: str(each) for name, each in made.items()} == row
-    for table in (scores.score_table(FOLDER), scores.contrast_table(FOLDER)):
+    for table in (
+        scores.score_table(FOLDER, scores.FAMILIES),
+        scores.contrast_table(FOLDER, scores.FAMILIES),
+    ):
         markdown = table.markdown()
         assert markdown in (FOLDER / "tables.md").read_text(encoding="utf-8")
         assert "\n".join(x for x in markdown.splitlines() if x.startswith("|")) in PAGE
@@ -68,7 +71,8 @@ def test_other_figures_are_those_of_the_tables(scores: Any) -> None:
         assert value(row) in not_shown
     assert value(by[dass, two, zeros[0]], -1) in not_shown
     kept = {
-        name: of_network[zeros[0]].values for name, of_network in scores.read_scores(FOLDER).items()
+        name: of_network[zeros[0]].values
+        for name, of_network in scores.read_scores(FOLDER, scores.FAMILIES).items()
     }
     assert all(a > b for a, b in zip(kept[two], kept[one], strict=True))
     assert f"range from {min(kept[two]):.2f} to {max(kept[two]):.2f}" in not_shown
