@@ -124,6 +124,44 @@ def test_scores_in_zeros_are_those_of_the_cells(model: str, lengths: int) -> Non
     assert len(own) == lengths
 
 
+def test_scores_in_noise_are_those_of_the_cells() -> None:
+    files = {"dass-small": "noise/cells.csv", "ast-sin-small": "run/cells.csv"}
+    lines = re.findall(
+        r"^\| ([\w ]+), 10 dB \| (dass-small|ast-sin-small) \| (.*) \|$", PAGE, re.MULTILINE
+    )
+    assert len(lines) == 4
+    for noise, model, values in lines:
+        haystack, _ = SWEPT[f"{noise}, 10 dB"]
+        own = [
+            row
+            for row in rows(files[model])
+            if (row["model"], row["haystack"], row["snr_db"]) == (model, haystack, "10.0")
+            and row["position"] in ("", "0.5")
+        ]
+        by_length = {float(row["length_s"]): row for row in own}
+        shown = [
+            "{:.3f} [{:.3f}, {:.3f}]".format(
+                *(float(row[key]) for key in ("mAP", "mAP_lo", "mAP_hi"))
+            )
+            for row in (by_length[length] for length in (10.0, 50.0, 100.0))
+        ]
+        assert values.split(" | ") == shown
+
+
+def test_dass_on_a_cpu_scores_in_zeros_as_on_the_card() -> None:
+    scores = [
+        {
+            (r["haystack"], float(r["length_s"])): float(r["mAP"])
+            for r in rows(file)
+            if r["model"] == "dass-small"
+        }
+        for file in ("noise/cells.csv", "run/cells.csv")
+    ]
+    for length in (50.0, 100.0):
+        cpu, card = (each["zero", length] for each in scores)
+        assert abs(cpu - card) < 0.002
+
+
 def test_dass_small_learnt_and_keeps_more() -> None:
     log = rows("dass-small.csv")
     (row,) = (
