@@ -23,9 +23,7 @@ from niah.scan.cpu.compile import kernel
 from niah.scan.cpu.math import as_float32, dot, exp_of_non_positive, softplus_in_place
 from niah.system.threads import run_jobs
 
-MOST_CHANNELS = (
-    192  # of a forward job: its states and A of 16 states a channel fill the first-level cache
-)
+MOST_CHANNELS = 192  # of a forward job: its states and A, 16 a channel, fit the first-level cache
 BACKWARD_BLOCK = 48
 STRETCH = 32
 
