@@ -83,6 +83,35 @@ def test_other_figures_are_those_of_the_tables(scores: Any) -> None:
     assert {row["status"] for row in cells} == {"ok"}
 
 
+def test_students_of_yamnet_are_as_the_page_says(scores: Any) -> None:
+    folder = FOLDER / "taught"
+    by_way = scores.read_scores(folder, scores.TAUGHT)
+    committed = scores.read_csv(folder / "contrasts.csv")
+    for made, row in zip(scores.contrast_rows(by_way, scores.TAUGHT), committed, strict=True):
+        assert {name: str(each) for name, each in made.items()} == row
+    for table in (
+        scores.score_table(folder, scores.TAUGHT),
+        scores.contrast_table(folder, scores.TAUGHT),
+    ):
+        assert "\n".join(x for x in table.markdown().splitlines() if x.startswith("|")) in PAGE
+    (holds,) = (row for row in committed if float(row["p_holm"]) < 0.05)
+    assert (holds["network"], holds["quantity"]) == ("kl", scores.BASE)
+    assert f"costs mAP at 10 s**, {value(holds)}" in TEXT
+    (bce,) = (r for r in committed if (r["network"], r["quantity"]) == ("bce", scores.BASE))
+    assert f"({value(bce)})" in TEXT
+    teacher = [
+        row
+        for fold in range(1, 6)
+        for row in scores.read_csv(folder / f"fold-{fold}" / "cells.csv")
+        if row["model"] == "yamnet-classes" and row["haystack"] == "none"
+    ]
+    own = sorted(float(row["mAP"]) for row in teacher)
+    assert f"{own[0]:.2f} to {own[-1]:.2f} mAP" in TEXT
+    assert own[0] > max(by_way["bce"][scores.BASE].values)
+    clips = sorted(int(row["n_clips"]) for row in teacher)
+    assert f"({clips[0]} to {clips[-1]} held out a fold)" in TEXT
+
+
 def test_the_starts_are_as_good_as_it_says() -> None:
     said = re.search(r"DASS (0\.\d+), AuM (0\.\d+), the ASTs (0\.\d+) and (0\.\d+)", TEXT)
     assert said
