@@ -97,7 +97,8 @@ def benchmark_sentences() -> list[str]:
         f"DASS-small at 10 s is {dass:.1f} x as fast as the authors' network",
         f"PaSST-S {passt:.1f} x as fast as hear21passt",
         f"beside commit {nano.before}'s in turns: {nano.model} {nano.ratio:.2f} x as fast in processor seconds of one "
-        f"thread, {small.model} {small.ratio:.2f} x; on the clock of two threads {nano_2.ratio:.2f} and {small_2.ratio:.2f} x",
+        f"thread, {small.model} {small.ratio:.2f} x; on the clock of two threads {nano_2.ratio:.2f} and "
+        f"{small_2.ratio:.2f} x",
     ]
 
 
