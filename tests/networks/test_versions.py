@@ -1,4 +1,4 @@
-"""What was prepared from weights is out of date as soon as they change."""
+"""Weights that change, by whatever means, put what was prepared from them out of date."""
 
 from collections.abc import Callable
 from typing import Any
