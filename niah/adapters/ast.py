@@ -75,8 +75,8 @@ class Ast(NetworkAdapter):
     def largest_tensor(self, batch: int, frames: int) -> int:
         config = self.network.config
         tokens = config.tokens(max(frames, config.patch[1]))
-        largest = largest_of_blocks(batch, tokens, config.width)
-        return max(batch * frames * config.mels, batch * tokens * math.prod(config.patch), largest)
+        largest = largest_of_blocks(batch, tokens, config.width, config.patch)
+        return max(batch * frames * config.mels, largest)
 
 
 def _from_hub(state: State) -> State:
@@ -118,18 +118,20 @@ def _check_sinusoid(positions: Tensor, network: AstNetwork) -> None:
         )
 
 
-def largest_of_blocks(batch: int, tokens: int, width: int) -> int:
-    """Count the elements of the largest tensor of timm's blocks without gradients.
+def largest_of_blocks(batch: int, tokens: int, width: int, patch: tuple[int, int]) -> int:
+    """Count the elements of the largest tensor of patches and timm's blocks without gradients.
 
-    It is queries, keys and values side by side, or the hidden layer of an MLP.
+    It is queries, keys and values side by side, the hidden layer of an MLP, or patches that overlap.
 
     Args:
         batch: number of clips.
         tokens: of each clip.
         width: of a token.
+        patch: its mels and frames, p x q.
 
     Returns:
-        max(3 B T D, 4 t D), t <= B T the tokens that go through an MLP together.
+        max(3 B T D, 4 t D, B T p q), t <= B T the tokens that go through an MLP together.
     """
     at_once = min(batch * tokens, max(batch, TOKENS_AT_ONCE))
-    return max(3 * batch * tokens * width, 4 * at_once * width)
+    widest = max(3 * width, math.prod(patch))
+    return max(batch * tokens * widest, 4 * at_once * width)

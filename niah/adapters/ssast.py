@@ -1,6 +1,5 @@
 """SSAST checkpoints: the authors' layout (`ast_models.py`, `ASTModel`), fine-tuned for tagging."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,5 +28,5 @@ class Ssast(SelfSupervised):
         config = self.network.config
         rows, columns = config.grid(max(frames, config.patch[1]))
         tokens = self.class_tokens + rows * columns
-        largest = largest_of_blocks(batch, tokens, config.width)
-        return max(batch * frames * config.mels, batch * tokens * math.prod(config.patch), largest)
+        largest = largest_of_blocks(batch, tokens, config.width, config.patch)
+        return max(batch * frames * config.mels, largest)

@@ -132,15 +132,12 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, first: int | None = None) -> Tensor:
         """Attend from the first tokens, all by default, to all: (B, N, D) -> (B, first, D)."""
-        q, k, v = self._projected(x) if first is None else self._of_first(x, first)
+        q, k, v = self._by_head(self.qkv(x), 3) if first is None else self._of_first(x, first)
         if self.trained_tokens is not None:
             q = q * (math.log(x.shape[1]) / math.log(self.trained_tokens))
         y = F.scaled_dot_product_attention(q, k, v)  # (B, heads, N, D / heads) each
         out: Tensor = self.proj(y.transpose(1, 2).flatten(2))
         return out
-
-    def _projected(self, x: Tensor) -> tuple[Tensor, ...]:
-        return self._by_head(self.qkv(x), 3)
 
     def _of_first(self, x: Tensor, first: int) -> tuple[Tensor, ...]:
         width = x.shape[2]

@@ -156,15 +156,13 @@ def _same_scores(cell: str, run: RunDirectory, other: RunDirectory) -> bool:
 
 def _record(runs: Sequence[RunDirectory]) -> dict[str, Any]:
     """Return run.json's content: the first run's, with the models and haystacks of all, and where each was made."""
-    contents = [run.run_json() for run in runs]
+    contents = [_content(run) for run in runs]
     record = {name: contents[0][name] for name in _OF_THE_RUN if name in contents[0]}
     for name in ("models", "haystacks"):
         record[name] = {
             key: each for c in reversed(contents) for key, each in c.get(name, {}).items()
         }
     record["presets"] = [preset for content in contents for preset in content.get("presets", [])]
-    for run, content in zip(runs, contents, strict=True):
-        content.setdefault("merged", [_origin(run, content)])  # of a merged run, its own
     for name in ("notes", "excluded_clips", "merged"):
         entries: list[Any] = []
         for content in contents:
@@ -173,6 +171,8 @@ def _record(runs: Sequence[RunDirectory]) -> dict[str, Any]:
     return record
 
 
-def _origin(run: RunDirectory, content: dict[str, Any]) -> dict[str, Any]:
-    """Return where and by what a run was made, for the `merged` of another."""
-    return {"run": run.path.name, **{n: content[n] for n in _OF_THE_MACHINE if n in content}}
+def _content(run: RunDirectory) -> dict[str, Any]:
+    """Return a run's run.json with `merged`: where and by what it was made, or its parts were."""
+    content = run.run_json()
+    made = {"run": run.path.name, **{n: content[n] for n in _OF_THE_MACHINE if n in content}}
+    return {"merged": [made], **content}

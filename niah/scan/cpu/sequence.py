@@ -155,7 +155,7 @@ def _array(x: Tensor) -> Any:
 
 
 def _forward_block(batch: int, channels: int) -> int:
-    """Return the channels of a forward job: many, in as many jobs for one thread as for another."""
+    """Return the number of channels of a forward job; each thread gets the same number of jobs."""
     threads = torch.get_num_threads()
     count = -(-channels // MOST_CHANNELS)
     while batch * count % threads and batch * count < 4 * threads:
