@@ -129,9 +129,9 @@ def _drawing(
 
 
 def main() -> None:
-    """Draw what standard input says, and write the figures to standard output."""
-    content, medium = pickle.load(sys.stdin.buffer)
-    pickle.dump(content.draw(medium), sys.stdout.buffer)
+    """Draw what standard input says for the medium of the first argument, and write the figures to standard output."""
+    content: FigureContent = pickle.load(sys.stdin.buffer)
+    pickle.dump(content.draw(MEDIA[sys.argv[1]]), sys.stdout.buffer)
 
 
 if __name__ == "__main__":

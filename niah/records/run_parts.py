@@ -19,6 +19,7 @@ FOLDERS = ("cells", "scores", "figures", "localisation", "events", "streams", *S
 FILES = (
     *("run.json", "cells.csv", "tables.md", "tables.csv", "tables.tex", "report.html", LOCK),
     *("false_alarms.csv", "several_needles.csv", "localisation.csv", "localisation.md"),
+    *("calibration.csv", "overlap.csv"),
     *("events.csv", "streams.csv", "stream_curves.csv", "causes.csv", "causes.md"),
     *("causes.png", "causes.svg", "causes.pdf"),
 )

@@ -15,7 +15,7 @@ model.
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from math import nan
 from typing import TYPE_CHECKING
 
@@ -196,12 +196,21 @@ class _Beside:
         )
 
 
+@dataclass(frozen=True)
+class _Scored:
+    """The mAP of a cell's scores against labels: (clip names, classes, labels of each clip)."""
+
+    labels: tuple[object, ...]
+    mAP: float
+
+
 class _Computed:
     """Metrics from scores; the last base stays in memory, resampled, since cells come model by model."""
 
     def __init__(self, run: "RunDirectory") -> None:
         self.run = run
         self.last: tuple[object, ClipScores, Resampled] | None = None
+        self.others: dict[object, _Scored] = {}  # by cell, of the last base's model
 
     def metrics(
         self, row: Row, base: Row | None, noise_base: Row | None, free: Row | None
@@ -230,6 +239,7 @@ class _Computed:
             stored = self.run.read_scores(str(base["cell"]))
             (resampled,) = resample(stored.targets, [stored.logits], groups=stored.groups)
             self.last = (base["cell"], stored, resampled)
+            self.others.clear()
         _, stored, resampled = self.last
         self._check_same(row, base, clips, stored)
         if stored.labels != clips.labels:
@@ -243,10 +253,17 @@ class _Computed:
 
     def _mAP_of(self, row: Row, other: Row, clips: "ClipScores") -> float:  # noqa: N802
         """Return the mAP of another cell's scores against the labels of `clips`, over the entries that count there."""
+        labels = (clips.ids, clips.classes, clips.labels)
+        known = self.others.get(other["cell"])
+        if known is not None and known.labels == labels and not clips.excluded.any():
+            return known.mAP
         scores = clips if other["cell"] == row["cell"] else self.run.read_scores(str(other["cell"]))
         self._check_same(row, other, clips, scores)
         ap = metrics.average_precision(clips.targets, scores.logits, clips.excluded)
-        return metrics.mean_average_precision(ap)
+        value = metrics.mean_average_precision(ap)
+        if not clips.excluded.any():
+            self.others[other["cell"]] = _Scored(labels, value)
+        return value
 
     def _check_same(self, row: Row, other: Row, a: "ClipScores", b: "ClipScores") -> None:
         if (a.ids, a.classes) != (b.ids, b.classes):

@@ -56,7 +56,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
 def test_all_parts_are_written(run: RunDirectory) -> None:
     assert {path.name for path in run.path.iterdir()} == {
         *("run.json", "cells.csv", "cells", "scores"),
-        *("tables.md", "tables.tex", "tables.csv", "figures", "report.html"),
+        *("tables.md", "tables.tex", "tables.csv", "figures", "report.html", "calibration.csv"),
     }
     linked = re.findall(r"\]\((figures/[^)]+)\)", (run.path / "tables.md").read_text())
     assert len(linked) == 5

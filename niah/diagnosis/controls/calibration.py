@@ -11,9 +11,12 @@ mAP depends only on the order of the clips, but applications use thresholds. Ove
 The change of scale in a longer scene is what a refit there gains over the scale fixed at 10 s (the
 refit of the 10 s cell): `lost` = 1 - NLL(refit here) / NLL(refit at 10 s, used here), 0 where the
 10 s scale is still the best one. Scores in float16 have few distinct values in 0..1, so all sums run
-over these values (exact, and milliseconds for 20,000 clips x 527).
+over these values (exact, and milliseconds for 20,000 clips x 527); those in float32 are summed one by one.
+
+Each cell's measures are stored in the run's `calibration.csv` (`niah.records.measured_cells`).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -22,7 +25,8 @@ import numpy as np
 from niah.diagnosis.controls.overlap import MOST_CURVES, left_out
 from niah.errors import NiahError
 from niah.metrics.average_precision import Float64, Scores, Targets, validate
-from niah.records.naming import NO_HAYSTACK, length_name
+from niah.records.measured_cells import MeasuredCells, OfScores
+from niah.records.naming import NO_HAYSTACK, Point, length_name
 from niah.records.schema import BASE_LENGTH_S
 from niah.records.scores import sigmoid
 from niah.tables.curves import at_one_position, length_curves
@@ -37,6 +41,7 @@ if TYPE_CHECKING:
 BINS = 15
 RANK_KEPT = 0.85  # share of the 10 s mAP, as in L85
 SCALE_LOST = 0.1  # share of the NLL
+CSV_FILE, VERSION = "calibration.csv", 1  # of the formulas
 LOWEST, HIGHEST = 2.0**-25, 1.0 - 2.0**-12  # probabilities that float16 rounds to 0 and to 1
 CAPTION = (
     "Calibration: expected calibration error and negative log likelihood (nats) over all clips and "
@@ -44,6 +49,7 @@ CAPTION = (
     "share of the likelihood that a refit here gains over the one at 10 s. Rank is kept with 85 % of "
     "the 10 s mAP, scale while less than 10 % is lost."
 )
+BLOCK = 2**15  # values at a time: their arrays fit a core's cache
 Verdict = Literal["kept", "scale lost", "rank lost", "both lost"]
 
 
@@ -54,7 +60,8 @@ class Calibration:
     Attributes:
         ece: of the scores.
         nll: of the scores, nats.
-        scale: (a, b) of the refit.
+        slope: a of the refit.
+        offset: b of the refit.
         ece_refit: of the refit scores.
         nll_refit: of the refit scores, nats.
         nll_fixed: nats at the scale that was fixed before; the refit's own without one.
@@ -62,15 +69,26 @@ class Calibration:
 
     ece: float
     nll: float
-    scale: tuple[float, float]
+    slope: float
+    offset: float
     ece_refit: float
     nll_refit: float
     nll_fixed: float
 
     @property
+    def scale(self) -> tuple[float, float]:
+        """Return (a, b) of the refit."""
+        return self.slope, self.offset
+
+    @property
     def lost(self) -> float:
         """Return the share of the NLL that is due to the fixed scale, 0..1."""
         return 1.0 - self.nll_refit / self.nll_fixed if self.nll_fixed > 0 else 0.0
+
+
+@dataclass(frozen=True)
+class StoredCalibration(Calibration, OfScores):
+    """A row of `calibration.csv`: the calibration of one cell, at the scale of its 10 s cell."""
 
 
 def calibration(
@@ -117,17 +135,18 @@ def calibration_of_logits(
 def _calibration(
     p: Float64, clips: Float64, positives: Float64, fixed: tuple[float, float] | None
 ) -> Calibration:
-    logit = np.log(p) - np.log1p(-p)
-    a, b = _refit(logit, clips, positives)
-    refit = 1.0 / (1.0 + np.exp(-np.clip(a * logit + b, -50, 50)))
-    a_fixed, b_fixed = fixed or (a, b)
+    of = _Scored(np.log(p) - np.log1p(-p), clips, positives)
+    a, b = of.refit()
+    own, refit = of.at(1.0, 0.0), of.at(a, b)
+    fixed_loss = refit.loss if fixed is None else of.at(*fixed).loss
     return Calibration(
         ece=_ece(p, clips, positives),
-        nll=_nll(logit, clips, positives),
-        scale=(a, b),
-        ece_refit=_ece(refit, clips, positives),
-        nll_refit=_nll(a * logit + b, clips, positives),
-        nll_fixed=_nll(a_fixed * logit + b_fixed, clips, positives),
+        nll=own.loss / of.size,
+        slope=a,
+        offset=b,
+        ece_refit=_ece(of.probabilities(a, b), clips, positives),
+        nll_refit=refit.loss / of.size,
+        nll_fixed=fixed_loss / of.size,
     )
 
 
@@ -156,35 +175,49 @@ def calibration_table(run: "RunDirectory", cells: "pd.DataFrame") -> Table | Non
     """
     curves = at_one_position(length_curves(cells), MOST_CURVES)
     columns = scene_columns(curves)
-    alone: dict[str, Calibration] = {}  # a model's curves share the needle alone: one row
+    stored = MeasuredCells(run, StoredCalibration, CSV_FILE, VERSION)
+    shown: set[str] = set()  # a model's curves share the needle alone: one row
     rows = []
     for curve in curves:
         scored = [(s, p) for s, p in curve.scored() if p["relative"] is not None]
-        longer = [(s, p) for s, p in scored if p is not curve.base and run.has_scores(p["cell"])]
-        if not longer or curve.base is None or not run.has_scores(curve.base["cell"]):
+        if curve.base is None:
             continue
-        base = curve.base["cell"]
-        if base not in alone:
-            alone[base] = _of_cell(run, base)
+        base = _of_cell(stored, curve.base)
+        longer = [
+            (length, point["relative"], _of_cell(stored, point, base))
+            for length, point in scored
+            if point is not curve.base and base is not None
+        ]
+        known = [(length, kept, here) for length, kept, here in longer if here is not None]
+        if base is None or not known:
+            continue
+        if base.cell not in shown:
+            shown.add(base.cell)
             needle = replace(curve, haystack=NO_HAYSTACK, snr_db=None, position=None)
             ten = length_name(BASE_LENGTH_S)
-            rows.append((*scene_texts(needle, columns), ten, *_texts(alone[base]), ""))
-        for length, point in longer:
-            here = _of_cell(run, point["cell"], alone[base].scale)
-            judgement = verdict(point["relative"], here)
+            rows.append((*scene_texts(needle, columns), ten, *_texts(base), ""))
+        for length, relative, here in known:
+            judgement = verdict(relative, here)
             rows.append(
                 (*scene_texts(curve, columns), length_name(length), *_texts(here), judgement)
             )
+    stored.write()
     header = (*columns, "length", "ECE", "NLL", "slope", "lost", "rank and scale")
     return Table(f"{CAPTION}{left_out(cells)}", header, tuple(rows)) if rows else None
 
 
 def _of_cell(
-    run: "RunDirectory", cell: str, fixed: tuple[float, float] | None = None
-) -> Calibration:
-    clips = run.read_scores(cell)
-    present = clips.targets | clips.excluded  # other clips in a scene are truly in it
-    return calibration_of_logits(present, clips.logits, fixed)
+    stored: MeasuredCells[StoredCalibration], point: Point, base: StoredCalibration | None = None
+) -> StoredCalibration | None:
+    """Return the calibration of a cell, at the scale of its base; of a base itself without one."""
+
+    def measures() -> dict[str, float]:
+        clips = stored.run.read_scores(point["cell"])
+        present = clips.targets | clips.excluded  # other clips in a scene are truly in it
+        fixed = None if base is None else base.scale
+        return vars(calibration_of_logits(present, clips.logits, fixed))
+
+    return stored.of(point, () if base is None else (base.scored_from,), measures)
 
 
 def _texts(of: Calibration) -> tuple[str, ...]:
@@ -192,7 +225,7 @@ def _texts(of: Calibration) -> tuple[str, ...]:
 
 
 def _by_value(targets: Targets, scores: Scores) -> tuple[Float64, Float64, Float64]:
-    """Return the distinct p (clipped off 0 and 1), their counts, and how many of each are positive."""
+    """Return p clipped off 0 and 1, their counts, and how many of each are positive."""
     values, clips, positives = _counted(targets, scores)
     return _clipped(values), clips, positives
 
@@ -202,19 +235,16 @@ def _clipped(p: Scores) -> Float64:
 
 
 def _counted(targets: Targets, scores: Scores) -> tuple[Float64, Float64, Float64]:
-    """Return the distinct scores, their counts, and how many of each are positive."""
+    """Return scores, their counts, and how many of each are positive; distinct ones where float16 holds them."""
     flat, hits = scores.ravel(), targets.ravel()
-    if scores.dtype == np.float16:  # its bits are an index, which needs no sort
-        bits = np.ascontiguousarray(flat).view(np.uint16)
-        every = np.bincount(bits, minlength=2**16)
-        positive_counts = np.bincount(bits[hits], minlength=2**16)
-        place = np.flatnonzero(every)
-        values = place.astype(np.uint16).view(np.float16).astype(np.float64)
-        counts, positives = every[place], positive_counts[place]
-    else:
-        values, inverse, counts = np.unique(flat, return_inverse=True, return_counts=True)
-        positives = np.bincount(inverse, weights=hits, minlength=values.size)
-    return values.astype(np.float64), counts.astype(np.float64), positives.astype(np.float64)
+    if scores.dtype != np.float16:  # nearly all are distinct
+        return flat.astype(np.float64), np.ones(flat.size), hits.astype(np.float64)
+    bits = np.ascontiguousarray(flat).view(np.uint16)  # an index, which needs no sort
+    every = np.bincount(bits, minlength=2**16)
+    positive_counts = np.bincount(bits[hits], minlength=2**16)
+    place = np.flatnonzero(every)
+    values = place.astype(np.uint16).view(np.float16).astype(np.float64)
+    return values, every[place].astype(np.float64), positive_counts[place].astype(np.float64)
 
 
 def _ece(p: Float64, clips: Float64, positives: Float64) -> float:
@@ -223,31 +253,79 @@ def _ece(p: Float64, clips: Float64, positives: Float64) -> float:
     return float(np.abs(gap).sum() / clips.sum())
 
 
-def _nll(logit: Float64, clips: Float64, positives: Float64) -> float:
-    """Return ln(1 + e^z) - y z, averaged over clips and classes."""
-    return float((clips * np.logaddexp(0.0, logit) - positives * logit).sum() / clips.sum())
+@dataclass(frozen=True)
+class _Sums:
+    """Sums over all scores at a scale: the NLL in nats, its gradient (2,) and its curvature (2, 2) in (a, b)."""
+
+    loss: float
+    gradient: Float64
+    curvature: Float64
 
 
-def _refit(logit: Float64, clips: Float64, positives: Float64) -> tuple[float, float]:
-    """Return (a, b) of least NLL by Newton's method, with a weak prior at (1, 0) where there is no optimum."""
-    x = np.stack([logit, np.ones_like(logit)], axis=1)
-    start = np.array([1.0, 0.0])
-    pull = 1e-9 * clips.sum()
-    theta = start.copy()
+@dataclass(frozen=True)
+class _Scored:
+    """Logits with their counts and how many of each are positive, (values,) each."""
 
-    def loss(at: Float64) -> float:
-        away = float(((at - start) ** 2).sum())
-        return _nll(x @ at, clips, positives) * float(clips.sum()) + float(pull) / 2 * away
+    logit: Float64
+    clips: Float64
+    positives: Float64
 
-    for _ in range(100):
-        q = 1.0 / (1.0 + np.exp(-np.clip(x @ theta, -50, 50)))
-        gradient = x.T @ (clips * q - positives) + pull * (theta - start)
-        curvature = (x.T * (clips * q * (1 - q))) @ x + pull * np.eye(2)
-        step = np.linalg.solve(curvature, gradient)
-        here = loss(theta)
-        while loss(theta - step) > here and np.abs(step).max() > 1e-12:
-            step /= 2
-        theta -= step
-        if np.abs(step).max() < 1e-9:
-            break
-    return float(theta[0]), float(theta[1])
+    @property
+    def size(self) -> float:
+        """Return the number of scores."""
+        return float(self.clips.sum())
+
+    def _blocks(self) -> Iterator[tuple[Float64, Float64]]:
+        for start in range(0, self.logit.size, BLOCK):
+            yield self.logit[start : start + BLOCK], self.clips[start : start + BLOCK]
+
+    def probabilities(self, a: float, b: float) -> Float64:
+        """Return sigmoid(a logit + b), (values,)."""
+        return np.concatenate([_parts(a * x + b)[1] for x, _ in self._blocks()])
+
+    def at(self, a: float, b: float) -> _Sums:
+        """Return the sums at a scale: ln(1 + e^z) - y z over all scores, z = a logit + b."""
+        loss, first, second = 0.0, np.zeros(2), np.zeros(3)
+        for x, count in self._blocks():
+            softplus, q, slope = _parts(a * x + b)
+            loss += float(count @ softplus)
+            counted = count * q
+            first += counted @ x, counted.sum()
+            counted = count * slope
+            times_x = counted * x
+            second += times_x @ x, times_x.sum(), counted.sum()
+        hits = np.array([self.positives @ self.logit, self.positives.sum()])
+        curvature = np.array([[second[0], second[1]], [second[1], second[2]]])
+        return _Sums(loss - float(hits @ (a, b)), first - hits, curvature)
+
+    def refit(self) -> tuple[float, float]:
+        """Return (a, b) of least NLL by Newton's method, with a weak prior at (1, 0) where there is no optimum."""
+        start = np.array([1.0, 0.0])
+        pull = 1e-9 * self.size
+
+        def near(at: Float64) -> tuple[float, Float64, Float64]:
+            of, away = self.at(*at), at - start
+            loss = of.loss + pull / 2 * float(away @ away)
+            return loss, of.gradient + pull * away, of.curvature + pull * np.eye(2)
+
+        theta = start.copy()
+        loss, gradient, curvature = near(theta)
+        for _ in range(100):
+            step = np.linalg.solve(curvature, gradient)
+            there = near(theta - step)
+            while there[0] > loss and np.abs(step).max() > 1e-12:
+                step /= 2
+                there = near(theta - step)
+            theta -= step
+            loss, gradient, curvature = there
+            if np.abs(step).max() < 1e-9:
+                break
+        return float(theta[0]), float(theta[1])
+
+
+def _parts(z: Float64) -> tuple[Float64, Float64, Float64]:
+    """Return ln(1 + e^z), sigmoid(z) and its derivative, without overflow."""
+    small = np.exp(-np.abs(z))
+    share = 1.0 / (1.0 + small)
+    slope = small * share * share
+    return np.maximum(z, 0.0) + np.log1p(small), np.where(z < 0, small * share, share), slope

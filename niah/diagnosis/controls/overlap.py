@@ -10,11 +10,13 @@ as wrong for every clip whose needle has no speech. Three scores separate the tw
 
 The haystack's card states the labels (`contains`). A model whose `all` falls while `apart` does not
 has recognised the haystack, not lost the needle; one that always says "Speech" has `apart` at chance.
+
+Each cell's scores are stored in the run's `overlap.csv` (`niah.records.measured_cells`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from math import nan
+from dataclasses import asdict, dataclass
+from math import isnan, nan
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,7 +30,8 @@ from niah.metrics.average_precision import (
     average_precision,
     mean_average_precision,
 )
-from niah.records.naming import length_name
+from niah.records.measured_cells import MeasuredCells, OfScores
+from niah.records.naming import Point, length_name
 from niah.records.schema import BASE_LENGTH_S
 from niah.tables.curves import LengthCurve, at_one_position, length_curves
 from niah.tables.drop import scene_columns, scene_texts
@@ -44,8 +47,7 @@ CAPTION = (
     "does not contain (apart), and with its labels counted as positive in every scene (counted); "
     "in brackets per cent of the same at 10 s."
 )
-
-
+CSV_FILE, VERSION = "overlap.csv", 1  # of the formulas
 MOST_CURVES = 120  # of more, those of one position: each cell's scores are read
 
 
@@ -56,6 +58,21 @@ class OverlapScores:
     all: float
     apart: float
     counted: float
+
+
+@dataclass(frozen=True)
+class StoredOverlap(OfScores):
+    """A row of `overlap.csv`: `OverlapScores` of one cell; all empty where no scored class is in the haystack."""
+
+    all: float | None
+    apart: float | None
+    counted: float | None
+
+    @property
+    def scores(self) -> OverlapScores:
+        """Return the three scores."""
+        values = (self.all, self.apart, self.counted)
+        return OverlapScores(*(nan if value is None else value for value in values))
 
 
 def overlap_scores(
@@ -117,7 +134,7 @@ def labels_in(haystack: str, provenance: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def overlap_table(run: "RunDirectory", cells: "pd.DataFrame") -> Table | None:
-    """Tabulate the three scores of each cell with stored scores whose haystack contains a scored class.
+    """Tabulate the three scores of each cell, stored or of stored scores, whose haystack contains a scored class.
 
     Args:
         run: the scores.
@@ -129,11 +146,14 @@ def overlap_table(run: "RunDirectory", cells: "pd.DataFrame") -> Table | None:
     provenance = run.run_json()
     curves = at_one_position(length_curves(cells), MOST_CURVES)
     columns = scene_columns(curves)
+    stored = MeasuredCells(run, StoredOverlap, CSV_FILE, VERSION)
     rows = [
         (*scene_texts(curve, columns), *row)
         for curve in curves
-        for row in _curve_rows(run, curve, labels_in(curve.haystack, provenance))
+        for row in _curve_rows(stored, curve, labels_in(curve.haystack, provenance))
     ]
+    if rows:
+        stored.write()
     header = (*columns, "length", "all", "apart", "counted")
     return Table(f"{CAPTION}{left_out(cells)}", header, tuple(rows)) if rows else None
 
@@ -149,19 +169,33 @@ def left_out(cells: "pd.DataFrame") -> str:
 
 
 def _curve_rows(
-    run: "RunDirectory", curve: LengthCurve, labels: tuple[str, ...]
+    stored: MeasuredCells[StoredOverlap], curve: LengthCurve, labels: tuple[str, ...]
 ) -> Iterable[tuple[str, ...]]:
-    scored = [(s, p) for s, p in curve.scored() if labels and run.has_scores(p["cell"])]
     base: OverlapScores | None = None
-    for length, point in scored:
-        clips = run.read_scores(point["cell"])
-        contained = contained_classes(clips.classes, labels)
-        if not contained.any():
-            return
-        known = None if clips.excluded.any() else point["mAP"]
-        overlap = overlap_scores(clips.targets, clips.logits, contained, known)
+    for length, point in curve.scored() if labels else ():
+        row = _of_cell(stored, point, labels)
+        if row is None:
+            continue
+        if row.all is None:
+            return  # no cell of the curve has scores of such a class
+        overlap = row.scores
         base = overlap if length == BASE_LENGTH_S else base
         yield length_name(length), *_texts(overlap, None if base is overlap else base)
+
+
+def _of_cell(
+    stored: MeasuredCells[StoredOverlap], point: Point, labels: tuple[str, ...]
+) -> StoredOverlap | None:
+    def measures() -> dict[str, float | None]:
+        clips = stored.run.read_scores(point["cell"])
+        contained = contained_classes(clips.classes, labels)
+        if not contained.any():
+            return dict.fromkeys(("all", "apart", "counted"))
+        known = None if clips.excluded.any() else point["mAP"]
+        of = asdict(overlap_scores(clips.targets, clips.logits, contained, known))
+        return {name: None if isnan(value) else value for name, value in of.items()}
+
+    return stored.of(point, (labels, point["mAP"]), measures)
 
 
 def _texts(overlap: OverlapScores, base: OverlapScores | None) -> tuple[str, ...]:
