@@ -46,6 +46,7 @@ def main(arguments: list[str]) -> None:
     from niah.sweep.options import RunOptions
     from niah.sweep.setup import EvalSetup
     from niah.sweep.share import Share
+    from niah.system.download import cache_folder
     from niah.system.memory import keep_freed_memory
 
     cpu_s, wall_s = {"imports": time.process_time()}, {"imports": time.perf_counter() - began}
@@ -55,7 +56,11 @@ def main(arguments: list[str]) -> None:
         lengths_s=numbers(given.get("--lengths", "10,20,50,100"), "--lengths"),
         out=Path(tempfile.mkdtemp()) / "run",
     )
-    os.environ["NIAH_CACHE"] = str(options.out.parent / "cache")
+    cache, kernels = options.out.parent / "cache", cache_folder() / "numba"
+    cache.mkdir()
+    kernels.mkdir(parents=True, exist_ok=True)
+    (cache / "numba").symlink_to(kernels)  # compiled ones stay, features do not
+    os.environ["NIAH_CACHE"] = str(cache)
     passes: list[float] = []
     plain = inference._score
 

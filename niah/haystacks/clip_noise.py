@@ -26,6 +26,7 @@ from niah.haystacks.energy_bank import NoiseBank
 from niah.haystacks.haystack import Haystack
 from niah.haystacks.segments import NoisePath, from_the_start, official_hops, patchwork
 from niah.haystacks.sound_bank import SampleBank, SoundBank
+from niah.system.bounded_store import BoundedStore
 
 HAYSTACK_DBFS = -30.0
 """Rms of every haystack under niah-v2.1, in dB of full scale 1.
@@ -33,6 +34,8 @@ HAYSTACK_DBFS = -30.0
 At the usual SNR of 10 dB a needle's active part then lies at -20 dB, the median of real clips (811 of ESC-50: -20.4 dB,
 10th and 90th percentile -35.5 and -13.0).
 """
+
+SEAMS_BYTES = 1 << 25  # of frames across seams: a kilobyte a seam, one each 40 s
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ class ClipNoise:
         self._bank: SoundBank = bank(sound, frontend, exact=self._from_start)
         self.overlap = -(-frontend.frame_length // frontend.frame_shift) - 1
         """Frames before a hop whose windows reach into it."""
+        self._seams = BoundedStore[Tensor](SEAMS_BYTES)
 
     def at_snr(
         self, needle: Loudness, clip_id: str, snr_db: float | None, *, frames: int, measured: int
@@ -186,14 +190,25 @@ class ClipNoise:
 
     def _fill_seams(self, rows: Tensor, noise: Noise, first: int) -> None:
         """Compute the frames across each seam from the samples: always all of a seam's, so that blocks agree."""
-        frontend, last = self._frontend, first + len(rows)
+        last = first + len(rows)
         for seam in noise.path.seams(first + 1, last + self.overlap):
             low = max(0, seam - self.overlap)
-            wave = self.samples(noise, low, frontend.samples(seam - low))
-            energies = frontend.energies(torch.from_numpy(wave)[None])[0]
-            across = frontend.normalise(frontend.log_mel(energies))
             begin, end = max(low, first), min(seam, last)
+            across = self._across(noise, low, seam)
             rows[begin - first : end - first] = across[begin - low : end - low]
+
+    def _across(self, noise: Noise, low: int, seam: int) -> Tensor:
+        """Compute frames `low` to `seam`, once for all lengths and models: longer scenes have those of shorter ones."""
+        frontend = self._frontend
+        count = frontend.samples(seam - low)
+        hops = tuple(noise.path.pieces(low, -(-count // frontend.frame_shift)))
+
+        def made() -> Tensor:
+            wave = self.samples(noise, low, count)
+            energies = frontend.energies(torch.from_numpy(wave)[None])[0]
+            return frontend.normalise(frontend.log_mel(energies))
+
+        return self._seams.get_or_make((noise.gain, hops), made, lambda rows: rows.nbytes)
 
     def _path(self, clip_id: str, hops: int) -> NoisePath:
         if self._from_start:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from niah.audio.waveform import square_sum
 from niah.frontends import Frontend
 from niah.haystacks.sources import Sound
 
@@ -64,8 +65,7 @@ class SoundBank(ABC):
         count = self.sound.period or RMS_S * self.frontend.sample_rate
         total = 0.0
         for start in range(0, count, _RMS_SAMPLES):
-            part = self.sound.samples(start, min(_RMS_SAMPLES, count - start)).astype(np.float64)
-            total += float(np.dot(part, part))
+            total += square_sum(self.sound.samples(start, min(_RMS_SAMPLES, count - start)))
         return math.sqrt(total / count)
 
     def square_sum(self, hop: int, samples: int) -> float:
@@ -81,8 +81,7 @@ class SoundBank(ABC):
             squares = self.squares(number)
             total += float(squares[high] - squares[low])
         if rest:
-            tail = self.samples(hop + whole, rest).astype(np.float64)
-            total += float(np.dot(tail, tail))
+            total += square_sum(self.samples(hop + whole, rest))
         return total
 
     def samples(self, hop: int, count: int) -> NDArray[np.float32]:

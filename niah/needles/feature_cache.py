@@ -63,7 +63,7 @@ class FeatureCache:
         try:
             with one_line_os_errors(self.root):
                 path.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_write(path) as file:
+            with atomic_write(path, sync=False) as file:  # a torn entry is noticed when it is read
                 file.write(_packed(made))
         except NiahError as error:
             self.problem = self.problem or str(error).partition(":")[0]

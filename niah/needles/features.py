@@ -1,6 +1,6 @@
 """A needle in the form that scenes need: its features, its level, and its loudest segment."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 from niah.audio import rms
 from niah.errors import NiahError
 from niah.frontends import Frontend
+from niah.needles.active_part import active_rms
 
 _QUIETEST_POWER = 1e-10  # -100 dB of full scale: below it all rows are equally quiet
 
@@ -21,7 +22,8 @@ class NeedleFeatures:
     `features` (needle_frames, mels) float32 normalised, padded or cut as the front end does; `rms` of the
     whole waveform before its mean was removed; its `samples`; its `frames` before padding. `waveform`
     (samples under needle_frames whole frames,) float32, less its mean if the front end removes it and
-    `lead` samples in, is there only where noise is to be mixed under it (level "mix").
+    `lead` samples in, is there only where noise is to be mixed under it (level "mix"). `active_levels` has the
+    rms of its active part by the number of leading samples that count, once it was computed.
     """
 
     features: Tensor
@@ -29,6 +31,34 @@ class NeedleFeatures:
     samples: int
     frames: int
     waveform: NDArray[np.float32] | None = None
+    active_levels: dict[int, float] = field(default_factory=dict, compare=False, repr=False)
+
+    def active_level(self, count: int, frontend: Frontend) -> float:
+        """Return the rms of the active part (`niah.needles.active_part`) of the first `count` samples of the clip.
+
+        Args:
+            count: number of samples, of which those that only pad the clip do not count.
+            frontend: that of the features.
+
+        Raises:
+            NiahError: it was made without its waveform.
+        """
+        count = min(self.samples, count)
+        if count not in self.active_levels:
+            clip = self.mixable[frontend.lead :][:count]
+            self.active_levels[count] = active_rms(clip, frontend.sample_rate)
+        return self.active_levels[count]
+
+    @property
+    def mixable(self) -> NDArray[np.float32]:
+        """Return the waveform.
+
+        Raises:
+            NiahError: the needle was made without it.
+        """
+        if self.waveform is None:
+            raise NiahError("noise at this level needs a needle with its waveform (keep_waveform)")
+        return self.waveform
 
 
 def needle_features(

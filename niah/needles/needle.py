@@ -10,7 +10,7 @@ LONGEST_CLIP_S = 600.0  # of a file that a needle is taken from: ten seconds of 
 
 
 class Source(Protocol):
-    """Where a needle's sound is. Nothing is read until `waveform` or `digest` is called."""
+    """Where a needle's sound is. Nothing is read until `waveform` or `digest` is called, in several threads at once."""
 
     @property
     def name(self) -> str:

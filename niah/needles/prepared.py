@@ -16,10 +16,11 @@ from niah.audio import AudioError, Waveform
 from niah.errors import NiahError
 from niah.frontends import Frontend
 from niah.needles import Needle, NeedleSet, waveform
-from niah.needles.feature_cache import FeatureCache, content_key
+from niah.needles.feature_cache import Arrays, FeatureCache, content_key
 from niah.needles.features import NeedleFeatures, needle_features, shortest_ms
 from niah.system.bounded_store import BoundedStore
 from niah.system.progress import track
+from niah.system.threads import beside_each_other
 
 _SHOWN = 3
 _LONGER = "longer than 10 s"
@@ -121,7 +122,7 @@ def prepare(
     keep_waveform: bool = False,
     strict: bool = False,
 ) -> PreparedNeedles:
-    """Read every clip once and store its features.
+    """Read every clip once and store its features, on all cores.
 
     Args:
         needles: the clips, in the order that results keep.
@@ -139,19 +140,28 @@ def prepare(
     excluded: list[ExcludedClip] = []
     ids_by_note: dict[str, list[str]] = {}
     kind = frontend.fingerprint, "mix" if keep_waveform else "surround"
-    for needle in track(needles.needles, "needles"):
+
+    def read(needle: Needle) -> tuple[str, str, Arrays] | AudioError:
         try:
             digest = needle.source.digest()
             key = content_key(digest, *kind)
-            stored = cache.get_or_make(
+            return (
+                digest,
                 key,
-                lambda needle=needle: _arrays(needle, frontend, keep_waveform),  # type: ignore[misc]
+                cache.get_or_make(key, lambda: _arrays(needle, frontend, keep_waveform)),
             )
         except AudioError as error:
+            return error
+
+    results = beside_each_other(read, needles.needles)
+    clips = track(results, "needles", len(needles.needles))
+    for needle, result in zip(needles.needles, clips, strict=True):
+        if isinstance(result, AudioError):
             if strict:
-                raise
-            excluded.append(ExcludedClip(needle.id, str(error)))
+                raise result
+            excluded.append(ExcludedClip(needle.id, str(result)))
             continue
+        digest, key, stored = result
         for note in stored["notes"].tolist():
             if strict and not note.startswith(_LONGER):
                 raise NiahError(f"clip {needle.id}: {note} (refused under --strict)")

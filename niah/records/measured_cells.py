@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OfScores:
-    """What every row has; its measures are the further fields of a subclass.
+    """The fields of every row; its measures are the further ones of a subclass.
 
     Attributes:
         cell: key of the cell.

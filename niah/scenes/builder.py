@@ -16,12 +16,11 @@ from niah.errors import NiahError
 from niah.frontends import Frontend
 from niah.haystacks import Haystack
 from niah.haystacks.clip_noise import HAYSTACK_DBFS, ClipNoise, Loudness, Noise
-from niah.needles.active_part import active_rms
 from niah.needles.features import NeedleFeatures, needle_features
 from niah.placement import scene_frames, start_frame
 from niah.scenes.lazy import Scene, Segment
 from niah.scenes.levels import level_of, needs_waveforms
-from niah.scenes.pieces import Piece, in_order, mixed, runs_of, samples_of, spliced
+from niah.scenes.pieces import Piece, in_order, mixed, runs_of, spliced
 
 __all__ = ["Piece", "SceneBuilder"]
 
@@ -252,8 +251,7 @@ class SceneBuilder:
         assert snr_db is not None
         frontend = self.frontend
         hidden = frontend.needle_frames * frontend.frame_shift - frontend.lead
-        clip = samples_of(needle)[frontend.lead :][: min(needle.samples, hidden)]
-        level = active_rms(clip, frontend.sample_rate)
+        level = needle.active_level(hidden, frontend)
         if level == 0:
             raise NiahError("a needle that is silent where it is hidden has no SNR")
         return float(10 ** ((HAYSTACK_DBFS + snr_db) / 20) / level)

@@ -84,7 +84,7 @@ def spliced(frontend: Frontend, piece: Piece, gain: float) -> Tensor:
     features = needle.features
     if gain != 1.0:
         under = frontend.samples(frontend.needle_frames) - frontend.lead
-        clip = samples_of(needle)[frontend.lead :][: min(needle.samples, under)]
+        clip = needle.mixable[frontend.lead :][: min(needle.samples, under)]
         features = frontend.needle(torch.from_numpy(clip * np.float32(gain)))
     return features[piece.first : piece.first + piece.count]
 
@@ -109,19 +109,8 @@ def mixed(
     sound, shift = noise.copy(), frontend.frame_shift
     for piece, gain in zip(run.pieces, gains, strict=True):
         count = frontend.samples(piece.count) if whole_windows else piece.count * shift
-        clip = samples_of(piece.needle)[piece.first * shift :][:count] * np.float32(gain)
+        clip = piece.needle.mixable[piece.first * shift :][:count] * np.float32(gain)
         begin = (piece.start - run.start) * shift
         sound[begin : begin + count] += clip
     energies = frontend.energies(torch.from_numpy(sound)[None])[0]
     return frontend.normalise(frontend.log_mel(energies))
-
-
-def samples_of(needle: NeedleFeatures) -> NDArray[np.float32]:
-    """Return a needle's waveform.
-
-    Raises:
-        NiahError: the needle was made without it.
-    """
-    if needle.waveform is None:
-        raise NiahError("noise at this level needs a needle with its waveform (keep_waveform)")
-    return needle.waveform

@@ -25,11 +25,15 @@ _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.E
 
 
 @contextmanager
-def atomic_write(file: Path) -> Iterator[IO[bytes]]:
+def atomic_write(file: Path, *, sync: bool = True) -> Iterator[IO[bytes]]:
     """Open a binary file that takes `file`'s place when the block ends well, and leaves no trace if not.
 
     A link of the user's is written through: what it points to is replaced, the link stays. So is what is no file (a
     device, a pipe, /dev/stdout): it gets the bytes when the block ends well, and is never replaced by a file.
+
+    Args:
+        file: the target.
+        sync: wait until the disk has it, for power cuts; a cache whose readers check what they read needs no such wait.
 
     Raises:
         NiahError: the disk is full, the folder cannot be written to, or `file` is a folder or a disk.
@@ -41,25 +45,27 @@ def atomic_write(file: Path) -> Iterator[IO[bytes]]:
             _pass_through(file, content.getbuffer())
             return
         target = Path(os.path.realpath(file)) if file.is_symlink() else file
-        with _beside(target) as stream:
+        with _beside(target, sync) as stream:
             yield stream
 
 
 @contextmanager
-def _beside(target: Path) -> Iterator[IO[bytes]]:
-    """Open a hidden file beside the target, which is flushed and renamed over it."""
+def _beside(target: Path, sync: bool) -> Iterator[IO[bytes]]:
+    """Open a hidden file beside the target, which is renamed over it, flushed before if `sync`."""
     temporary = _temporary(target)
     try:
         with temporary.open("wb") as stream:
             yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
+            if sync:
+                stream.flush()
+                os.fsync(stream.fileno())
         temporary.replace(target)
     except BaseException:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
-    _sync_folder(target.parent)
+    if sync:
+        _sync_folder(target.parent)
 
 
 def _temporary(target: Path) -> Path:

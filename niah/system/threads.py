@@ -118,6 +118,22 @@ def results_in_order(
         wait(pending)
 
 
+def beside_each_other(
+    function: Callable[[Item], Result], items: Iterable[Item]
+) -> Generator[Result, None, None]:
+    """Yield a function's result for each item, in order, as many at a time as there are threads of jobs.
+
+    Args:
+        function: as in `results_in_order`; called in this thread where that is the only one.
+        items: its arguments.
+    """
+    threads = threads_of_jobs()
+    if threads == 1:
+        yield from map(function, items)
+    else:
+        yield from results_in_order(function, items, threads)
+
+
 def _run(mode: tuple[bool, bool], function: Callable[..., None], job: Job) -> None:
     inference, gradients = mode  # torch keeps both per thread
     with torch.inference_mode(inference), torch.set_grad_enabled(gradients and not inference):

@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 from numpy.typing import NDArray
 
+from niah.audio import AudioError
 from niah.errors import NiahError
 from niah.frontends.kaldi import AST
 from niah.needles import load_needles
@@ -69,6 +71,36 @@ def test_the_part_of_a_long_clip_that_is_hidden(tmp_path: Path, part: str, start
 def hidden_mean(noise: NDArray[np.float64], expected: NDArray[np.float64], part: str) -> float:
     """The mean that the front end removes: of the whole file where its first part is taken."""
     return float((noise if part == "first" else expected).mean())
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_clips_read_beside_each_other_are_those_of_one_thread(tmp_path: Path) -> None:
+    noise = 0.1 * np.random.default_rng(0).standard_normal(12 * RATE)
+    for number in range(9):
+        broken = number in (3, 7)
+        samples = noise[: 160 if broken else (9 + number % 3) * RATE] * (number + 1) / 10
+        soundfile.write(tmp_path / f"{number}.wav", samples, RATE)
+    rows = "".join(f"{number}.wav,dog\n" for number in range(9))
+    (tmp_path / "clips.csv").write_text(f"path,labels\n{rows}")
+    needles = load_needles(tmp_path / "clips.csv", vocabulary=vocabulary("esc-50"))
+    made = {}
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        cache = FeatureCache(tmp_path / f"cache{threads}")
+        made[threads] = prepare(needles, AST, cache, keep_waveform=True)
+        assert torch.get_num_threads() == threads
+        with pytest.raises(AudioError, match="shorter than one frame") as refused:
+            prepare(needles, AST, cache, keep_waveform=True, strict=True)
+        assert str(refused.value) == made[threads].excluded[0].reason  # the first in order
+    one, two = made[1], made[2]
+    assert [clip.id for clip in two.excluded] == [clip.id for clip in one.excluded]
+    assert len(two.excluded) == 2
+    assert (two.needles, two.notes) == (one.needles, one.notes)
+    assert two.content_sha256 == one.content_sha256
+    for index in range(len(one)):
+        a, b = one.features(index), two.features(index)
+        assert torch.equal(a.features, b.features)
+        assert (a.rms, a.samples, a.frames) == (b.rms, b.samples, b.frames)
 
 
 def test_an_unknown_part_is_refused() -> None:

@@ -363,3 +363,16 @@ def one_number_map(
             targets = (classes[test] == name)[:, None]
             result.append(float(average_precision(targets, share[:, None])[0]))
     return float(np.mean(result))
+
+
+@each
+def test_frames_across_seams_are_the_same_whichever_scene_comes_first(frontend: Frontend) -> None:
+    """They are computed once for all lengths: after a longer scene, or another clip's, as by a new builder."""
+    shared = builder("babble", frontend=frontend)
+    needle = shared.needle(clip(frontend.sample_rate))
+    for clip_id, length_s in (("a", 130.0), ("b", 60.0), ("a", 60.0), ("a", 130.0)):
+        scene, alone = (
+            build.scene(needle, clip_id, length_s=length_s, position=0.5, snr_db=10.0)
+            for build in (shared, builder("babble", frontend=frontend))
+        )
+        assert torch.equal(scene, alone)

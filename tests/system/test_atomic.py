@@ -55,6 +55,10 @@ def test_a_file_is_on_the_disk_before_it_has_its_name_and_its_name_too(
     monkeypatch.setattr(Path, "replace", rename)
     write(tmp_path / "a.txt")
     assert steps == ["sync file", "rename", "sync folder"]
+    steps.clear()
+    with atomic_write(tmp_path / "cached", sync=False) as stream:
+        stream.write(b"new")
+    assert steps == ["rename"]
 
 
 def test_an_error_in_the_block_keeps_the_old_file(tmp_path: Path) -> None:

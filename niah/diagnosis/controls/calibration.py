@@ -188,7 +188,7 @@ def calibration_table(run: "RunDirectory", cells: "pd.DataFrame") -> Table | Non
             for length, point in scored
             if point is not curve.base and base is not None
         ]
-        known = [(length, kept, here) for length, kept, here in longer if here is not None]
+        known = [(length, relative, here) for length, relative, here in longer if here is not None]
         if base is None or not known:
             continue
         if base.cell not in shown:
