@@ -29,6 +29,7 @@ from niah.haystacks.synthetic_talkers import talker
 from niah.randomness import keyed_generator
 from niah.system.download import cache_folder, fetch, sha256_of
 from niah.system.folder_walk import files_below
+from niah.system.numpy_threads import side_by_side
 from niah.system.plain_names import below
 from niah.system.printable import one_line
 
@@ -176,7 +177,8 @@ def _talkers(name: str, contains: tuple[str, ...], seed: int) -> Haystack:
 
 @functools.lru_cache(maxsize=2)  # a second to make; haystacks of one seed share them
 def _synthetic_voices(seed: int, sample_rate: int) -> tuple[NDArray[np.float32], ...]:
-    voices = tuple(talker(number, seed, sample_rate) for number in range(N_TALKERS))
+    made = side_by_side(lambda number: talker(number, seed, sample_rate), range(N_TALKERS))
+    voices = tuple(made)
     for voice in voices:
         voice.flags.writeable = False
     return voices

@@ -39,7 +39,6 @@ not occur in n recordings may still occur in 3.7 / n of others. A difference wit
 docs/intervals.md has the coverage of these intervals in simulated populations (`tests/metrics/test_coverage.py`).
 """
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -62,6 +61,7 @@ from niah.metrics.leave_one_out import leave_one_out_map
 from niah.metrics.proportion import proportion_interval
 from niah.metrics.student import t_of_z, z_of_t
 from niah.metrics.weighted_precision import Counts, walk_of, weighted_maps
+from niah.system.numpy_threads import cores
 
 DRAWS = 1000
 SEED = 0  # one for all, so that every cell of a run is paired with every other
@@ -72,7 +72,7 @@ FEW_SINGLE = 0.1  # share of single-clip (or -recording) classes up to which the
 COMPILE_ABOVE = (
     5 * 10**7
 )  # clips x classes x draws, from which loading the compiled passes (1 s) soon pays
-THREADS = os.cpu_count() or 1  # compiled: blocks side by side
+THREADS = cores()  # compiled: blocks side by side
 BLOCK = 64  # draws at a time, compiled: a clip's multiplicities fill one cache line
 PLAIN_BLOCK_BYTES = 4 * 2**20  # multiplicities of a block in numpy: the size of a core's cache
 

@@ -9,6 +9,7 @@ from niah.errors import NiahError, nearest
 from niah.needles import synthetic
 from niah.needles.needle import Needle
 from niah.needles.readers.rows import NeedleRows, Request
+from niah.system.numpy_threads import side_by_side
 from niah.vocabularies import vocabulary
 
 LICENCE = "made by Audio NIAH (BSD-3-Clause)"
@@ -63,11 +64,11 @@ def read(split: str, request: Request, limit: int | None) -> NeedleRows:
         )
     if (limit or 0) > MOST_CLIPS:
         raise NiahError(f"--limit {limit}: the synthetic set has at most {MOST_CLIPS} clips")
+    numbers = range(max(SIZES[split], limit or 0))
+    labels = side_by_side(lambda index: synthetic.labels(split, index), numbers)
     needles = tuple(
-        Needle(
-            f"{split}-{index:05d}", synthetic.labels(split, index), SyntheticSource(split, index)
-        )
-        for index in range(max(SIZES[split], limit or 0))
+        Needle(f"{split}-{index:05d}", of_clip, SyntheticSource(split, index))
+        for index, of_clip in zip(numbers, labels, strict=True)
     )
     if request.vocabulary.ids == own:
         return NeedleRows(needles, LICENCE)

@@ -7,7 +7,6 @@ times, so that a second start with the same clips reads none of them.
 
 import dataclasses
 import hashlib
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +18,7 @@ from niah.needles import Needle, NeedleSet
 from niah.needles.prepared import CUT_S
 from niah.needles.readers.synthetic import SyntheticSource
 from niah.system.atomic import one_line_os_errors, read_json, write_json
+from niah.system.numpy_threads import cores
 from niah.system.progress import track
 from niah.training.data.reading import read_samples
 
@@ -105,7 +105,7 @@ def _verdicts(
         if not isinstance(needle.source, SyntheticSource)
     ]
     reasons, cut = {}, []
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:  # decoding releases the interpreter lock
+    with ThreadPoolExecutor(cores()) as pool:  # decoding releases the interpreter lock
         verdicts = pool.map(lambda each: _verdict(each[1], frontend), to_read)
         for (index, _), (reason, is_cut) in track(
             zip(to_read, verdicts, strict=True), f"reading {needles.name}", total=len(to_read)
