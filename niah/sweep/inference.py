@@ -1,6 +1,5 @@
 """Logits of one cell and what they cost: batches of scenes through an adapter, timed."""
 
-import os
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,7 +21,7 @@ from niah.adapters.wrappers.pooled import Pooled
 from niah.adapters.wrappers.sliding_window import SlidingWindow
 from niah.errors import NiahError
 from niah.scenes.lazy import FeatureBlocks, Scene, stack
-from niah.system.memory import PeakMemory, free_cached, is_out_of_memory
+from niah.system.memory import PeakMemory, free_cached, is_out_of_memory, machine_bytes
 from niah.system.threads import on_one_thread, results_in_order
 
 Item = TypeVar("Item")
@@ -140,7 +139,7 @@ def passes_at_once(adapter: Adapter, batch: Any, logits: Tensor, growth_bytes: i
         growth_bytes: memory of one pass.
     """
     threads = torch.get_num_threads()
-    is_small = threads * growth_bytes <= _memory_bytes() / LARGE_SHARE
+    is_small = threads * growth_bytes <= machine_bytes() / LARGE_SHARE
     if threads == 1 or not is_small or not runs_in_threads(adapter):
         return 1
     seen = _same_bits.setdefault(_inner(adapter), {})
@@ -219,11 +218,7 @@ def is_large(clips: int, frames: int, mels: int) -> bool:
         frames: frames of each.
         mels: mel bins of each frame.
     """
-    return clips * frames * mels * _FLOAT32_BYTES > _memory_bytes() / LARGE_SHARE
-
-
-def _memory_bytes() -> int:
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return clips * frames * mels * _FLOAT32_BYTES > machine_bytes() / LARGE_SHARE
 
 
 def _groups(scenes: Iterable[Scene], size: int) -> Iterator[list[Scene]]:

@@ -2,7 +2,9 @@
 
 import mmap
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,9 +13,9 @@ from torch import Tensor, nn
 
 import niah
 from niah.adapters.dass import Dass as DassAdapter
-from niah.networks.dass import map_buffers
+from niah.networks.dass import first_stage, map_buffers
 from niah.networks.dass import tiled as dass_tiled
-from niah.networks.dass.block_work import BlockWork
+from niah.networks.dass.block_work import BlockWork, MapWork
 from niah.networks.dass.blocks import SS2D, Block, convolve
 from niah.networks.dass.depthwise import depthwise_silu
 from niah.networks.dass.map_buffers import MapBuffers, waves
@@ -21,6 +23,7 @@ from niah.networks.dass.network import DassConfig
 from niah.networks.dass.tiled import TiledDass, Tiling, feature_map, largest_tensor
 from niah.networks.dass.windows import Windowed, spans
 from niah.scan import Backend
+from niah.scenes.lazy import FeatureBlocks, Scene
 from tests.helpers.goldens import load_golden
 from tests.helpers.largest import LargestTensor
 
@@ -248,7 +251,7 @@ def test_a_block_reaches_past_two_to_the_31_elements(tmp_path: Path) -> None:
     ):
         x[:, first : first + last] = small
         u = sparse(tmp_path / f"u{first}", *x.shape)
-        work = BlockWork(block, x, tile=2, fused=True)
+        work = MapWork(block, x, tile=2, fused=True)
         y = u[:, first + 1 : first + last]
         work.front((0, 1, first + 1, first + last), y)
         work.back((0, 1, first + 1, first + last), y)
@@ -276,6 +279,43 @@ def test_one_buffer_gives_the_bits_of_two(
     two = feature_map(net, x, Tiling(96, 64, **sizes))
     one = feature_map(net, x, Tiling(96, 64, **sizes, second=second))
     assert torch.equal(one, two)
+
+
+@pytest.mark.parametrize(
+    ("config", "chunk"),
+    [
+        (OFFICIAL, 32),  # one column
+        (OFFICIAL, 96),
+        (replace(OFFICIAL, depths=(2, 1, 1, 1)), 96),
+        (replace(OFFICIAL, depths=(3, 1, 1, 1)), 128),
+        (PATCHES, 96),
+    ],
+)
+@pytest.mark.parametrize(("batch", "frames"), [(1, 8), (1, 301), (2, 517)])
+@pytest.mark.usefixtures("two_threads")
+def test_a_first_map_that_is_never_whole_gives_the_same_bits(
+    config: DassConfig, chunk: int, batch: int, frames: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(first_stage, "SEGMENT", 4)
+    net, x = network(config), noise(batch, frames, 128)
+    net.set_scan_backend("cpu")
+    sizes = {**SMALL, "short": 0, "second": 0}
+    whole = feature_map(net, x, Tiling(chunk, 64, **sizes))
+    assert torch.equal(feature_map(net, x, Tiling(chunk, 64, **sizes, first=0)), whole)
+
+
+def test_a_first_map_past_its_limit_is_never_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(first_stage, "SEGMENT", 4)
+    net = network(replace(OFFICIAL, depths=(2, 1, 1, 1)))
+    net.set_scan_backend("cpu")
+    features: Any = FeatureBlocks([Scene.of_rows(noise(2048, 64))])  # rendered in parts
+    first = 2048 // 4 * 16 * 8  # elements of the map behind the stem; the next has half of them
+    tiling = Tiling(96, 64, **SMALL, short=0, second=0, window=1 << 10)
+    for limit, most in ((first, first), (first - 1, first // 2)):
+        limited = replace(tiling, first=limit)
+        with LargestTensor() as largest, torch.no_grad():
+            feature_map(net, features, limited)
+        assert largest.elements == most
 
 
 def test_one_buffer_is_no_larger_than_the_first_map() -> None:

@@ -18,13 +18,60 @@ from niah.networks.dass.windows import Chunk, Windowed, spans
 
 
 class BlockWork:
-    """One block on the map x, which it updates in place; `tile` columns make up a matrix product."""
+    """One block on windows of a map of some columns; `tile` columns make up a matrix product."""
 
-    def __init__(self, block: Block, x: Tensor, tile: int, *, fused: bool) -> None:
-        self.block, self.x, self.tile = block, x, tile
+    def __init__(self, block: Block, columns: int, tile: int, *, fused: bool) -> None:
+        self.block, self.columns, self.tile = block, columns, tile
         self.depthwise = Windowed([block.op.conv2d])
         self.kernel = block.op.conv2d.weight.squeeze(1).permute(2, 1, 0).contiguous()
         self.fused = fused
+
+    def front_from(self, around: Tensor, first: int, last: int, u: Tensor) -> None:
+        """Compute the scans' input in columns first..last - 1.
+
+        Args:
+            around: (items, columns, F, C) of x, the columns that `needs` returns.
+            first: column.
+            last: the column after the last.
+            u: (items, columns, F, C), contiguous within an item; is overwritten.
+        """
+        origin = self.needs(first, last)[0]
+        for a, b in spans(first, last, self.tile):
+            low, high = self.needs(a, b)
+            self._front(around[:, low - origin : high - origin], a, b, u[:, a - first : b - first])
+
+    def needs(self, first: int, last: int) -> tuple[int, int]:
+        """Return the range of columns of x that the scans' input in columns first..last - 1 is computed from."""
+        return self.depthwise.needs(first, last, self.columns)
+
+    def _front(self, around: Tensor, first: int, last: int, u: Tensor) -> None:
+        v = self.block.op.in_proj(self.block.norm(around))
+        if not self.fused:
+            u.copy_(F.silu(self.depthwise.window(v, first, last, self.columns)))
+            return
+        if v.shape[1] < last - first + 2:  # the ends of the map
+            v = F.pad(v, (0, 0, 0, 0, first - 1 < 0, last + 1 > self.columns))
+        for item in range(len(v)):
+            depthwise_silu(v[item], self.kernel, u[item])
+
+    def update(self, x: Tensor, y: Tensor) -> None:
+        """Update columns of x, given the scans' output y there; both (items, columns, F, C)."""
+        for a, b in spans(0, x.shape[1], self.tile):
+            self._back(x[:, a:b], y[:, a:b])
+
+    def _back(self, x: Tensor, y: Tensor) -> None:
+        block = self.block
+        x += block.op.close(y)
+        hidden = block.mlp.fc1(block.norm2(x))
+        x += block.mlp.fc2(torch.ops.aten.gelu_(hidden))
+
+
+class MapWork(BlockWork):
+    """One block on the whole map x (B, T, F, C), which it updates in place."""
+
+    def __init__(self, block: Block, x: Tensor, tile: int, *, fused: bool) -> None:
+        super().__init__(block, x.shape[1], tile, fused=fused)
+        self.x = x
 
     def front(self, chunk: Chunk, u: Tensor) -> None:
         """Compute the scans' input in a chunk.
@@ -37,52 +84,16 @@ class BlockWork:
         low, high = self.needs(first, last)
         self.front_from(self.x[start:stop, low:high], first, last, u)
 
-    def front_from(self, around: Tensor, first: int, last: int, u: Tensor) -> None:
-        """Compute the scans' input in columns first..last - 1 from a copy of x.
-
-        Args:
-            around: (items, columns, F, C), the columns that `needs` returns.
-            first: column.
-            last: the column after the last.
-            u: as in `front`.
-        """
-        origin = self.needs(first, last)[0]
-        for a, b in spans(first, last, self.tile):
-            low, high = self.needs(a, b)
-            self._front(around[:, low - origin : high - origin], a, b, u[:, a - first : b - first])
-
-    def needs(self, first: int, last: int) -> tuple[int, int]:
-        """Return the range of columns of x that the scans' input in columns first..last - 1 is computed from."""
-        return self.depthwise.needs(first, last, self.x.shape[1])
-
-    def _front(self, around: Tensor, first: int, last: int, u: Tensor) -> None:
-        columns = self.x.shape[1]
-        v = self.block.op.in_proj(self.block.norm(around))
-        if not self.fused:
-            u.copy_(F.silu(self.depthwise.window(v, first, last, columns)))
-            return
-        if v.shape[1] < last - first + 2:  # the ends of the map
-            v = F.pad(v, (0, 0, 0, 0, first - 1 < 0, last + 1 > columns))
-        for item in range(len(v)):
-            depthwise_silu(v[item], self.kernel, u[item])
-
     def back(self, chunk: Chunk, y: Tensor) -> None:
         """Update x in a chunk, given the scans' output y (items, columns, F, C) there."""
         start, stop, first, last = chunk
-        for a, b in spans(first, last, self.tile):
-            self._back(self.x[start:stop, a:b], y[:, a - first : b - first])
-
-    def _back(self, x: Tensor, y: Tensor) -> None:
-        block = self.block
-        x += block.op.close(y)
-        hidden = block.mlp.fc1(block.norm2(x))
-        x += block.mlp.fc2(torch.ops.aten.gelu_(hidden))
+        self.update(self.x[start:stop, first:last], y)
 
 
 class StoredInput:
     """The scans' input as a whole map u (B, T, F, C)."""
 
-    def __init__(self, work: BlockWork, u: Tensor) -> None:
+    def __init__(self, work: MapWork, u: Tensor) -> None:
         self._work, self._u = work, u
 
     def first(self, chunk: Chunk) -> Tensor:
@@ -103,7 +114,7 @@ class StoredInput:
 class RecomputedInput:
     """The scans' input of one chunk at a time, computed in both passes; methods as of `StoredInput`."""
 
-    def __init__(self, work: BlockWork) -> None:
+    def __init__(self, work: MapWork) -> None:
         self._work = work
         self._edges: dict[Chunk, tuple[Tensor, Tensor]] = {}  # the columns before and after, if any
 

@@ -13,7 +13,8 @@ that they need (`niah.networks.dass.windows`) and write into the buffer of u, wh
 
 On a CPU in float32 every worker thread processes chunks of time from start to end, with single-threaded BLAS. Long maps
 have one buffer (`niah.networks.dass.map_buffers`): halvings write over their own input, and where the rest of it has no
-room for u, in the first stage, u is computed in both passes (`niah.networks.dass.block_work`).
+room for u, in the first stage, u is computed in both passes (`niah.networks.dass.block_work`). A first map past half of
+the machine's memory is never whole (`niah.networks.dass.first_stage`).
 Elsewhere, or with another scan, u, p and y are whole maps (the input of `niah.scan.cross_scan`) and everything else is
 cut into slabs.
 
@@ -27,14 +28,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from niah.networks.dass.block_work import BlockWork, RecomputedInput, StoredInput
+from niah.networks.dass.block_work import BlockWork, MapWork, RecomputedInput, StoredInput
 from niah.networks.dass.blocks import Block
+from niah.networks.dass.first_stage import FirstStage
 from niah.networks.dass.map_buffers import MapBuffers, waves
 from niah.networks.dass.network import Dass, DassConfig, Stage
 from niah.networks.dass.windows import Chunk, Windowed, parts, spans
 from niah.scan import choose_backend
 from niah.scan.cpu.map import ChunkedMapScan, Parameters, scan_way
-from niah.system.memory import free_cached
+from niah.system.memory import free_cached, machine_bytes
 from niah.system.threads import run_jobs, single_threaded_torch, threads_of_jobs
 
 
@@ -52,6 +54,9 @@ class Tiling:
     short: int = 2500  # columns up to which a map is scanned in one pass
     second: int = 1 << 26  # elements that a second map may take beside x on a CPU
     window: int = 1 << 18  # elements of a halving's input or output where x is larger than that
+    first: int = (
+        machine_bytes() // 8
+    )  # elements of float32 of a first map that is whole: half of the memory
 
 
 DEFAULT = Tiling()
@@ -105,8 +110,7 @@ def feature_map(network: Dass, features: Tensor, tiling: Tiling = DEFAULT) -> Te
         from niah.networks.dass.fused import prepared
     with single_threaded_torch() if threaded else nullcontext():
         tiled_pass = _TiledPass(network, features, tiling, threaded=threaded, fused=fused)
-        for stage in network.layers:
-            assert isinstance(stage, Stage)
+        for stage in tiled_pass.begin(network):
             for block in stage.blocks:
                 assert isinstance(block, Block)
                 if fused:
@@ -142,11 +146,38 @@ class _TiledPass:
     ) -> None:
         self.norm = network.classifier.norm
         self.tiling = tiling
-        self.threaded = threaded
+        self.threaded, self.fused = threaded, fused
         self.like = next(network.parameters())
         self.buffers = MapBuffers(self.like)
         self.x = features.unsqueeze(-1)
-        self.convolve(Windowed(network.patch_embed, fused=fused))
+
+    def begin(self, network: Dass) -> list[Stage]:
+        """Run the stem, and the first stage where its map is too large to be whole; return the stages that are left."""
+        stages = [stage for stage in network.layers if isinstance(stage, Stage)]
+        stem = Windowed(network.patch_embed, fused=self.fused)
+        batch, frames, mels = self.x.shape[:3]
+        shape = batch, stem.size(frames), stem.size(mels), stem.channels
+        halving = Windowed(stages[0].downsample.children())
+        if (
+            not self.threaded
+            or not halving.kernels
+            or torch.Size(shape).numel() <= self.tiling.first
+        ):
+            self.convolve(stem)
+            return stages
+        blocks = [
+            BlockWork(block, shape[1], self._positions(block) // shape[2], fused=True)
+            for block in stages[0].blocks
+            if isinstance(block, Block)
+        ]
+        chunks = [(first, last) for item, _, first, last in self._chunks(shape) if item == 0]
+        out = self.buffers.room(
+            batch, halving.size(shape[1]), halving.size(shape[2]), halving.channels
+        )
+        FirstStage(self.x, stem, blocks, halving, chunks, shape[2]).run(out)
+        self.x = out
+        self.buffers.swap()
+        return stages[1:]
 
     def convolve(self, layers: Windowed) -> None:
         """Replace x by the output of a stack of convolutions."""
@@ -171,7 +202,7 @@ class _TiledPass:
                 needed = x[item : item + 1, low:high].to(self.like)
                 out[item : item + 1, first:last] = layers.window(needed, first, last, columns)
 
-        chunks = self._chunks(out)
+        chunks = self._chunks(out.shape)
         is_long = self.buffers.holds(x) and x.numel() > self.tiling.second
         if self.threaded and is_long:  # torch copies windows: smaller ones, with the same bits
             size = max(1, self.tiling.window // max(x[0, 0].numel(), out[0, 0].numel()))
@@ -197,11 +228,11 @@ class _TiledPass:
 
     def advance(self, block: Block) -> None:
         """Run one block, with x in place."""
-        work = BlockWork(block, self.x, self._tile(block), fused=self.threaded)
+        work = MapWork(block, self.x, self._tile(block), fused=self.threaded)
         if self.threaded and self._is_short():
-            self._scan_whole(work, self._chunks(self.x, self._items(block)))
+            self._scan_whole(work, self._chunks(self.x.shape, self._items(block)))
             return
-        chunks = self._chunks(self.x)
+        chunks = self._chunks(self.x.shape)
         if self.threaded:
             self._scan_by_chunk(work, chunks)
             return
@@ -220,7 +251,7 @@ class _TiledPass:
         jobs = min(2 * len(self.x), threads_of_jobs())
         return self.x.shape[1] <= self.tiling.short and 2 * jobs > threads_of_jobs()
 
-    def _scan_by_chunk(self, work: BlockWork, chunks: list[Chunk]) -> None:
+    def _scan_by_chunk(self, work: MapWork, chunks: list[Chunk]) -> None:
         """Run two passes over the chunks: the first summarises the scans, the second runs them."""
         inputs: StoredInput | RecomputedInput = RecomputedInput(work)
         if self.buffers.is_free(self.x.numel(), self.tiling.second):
@@ -248,7 +279,7 @@ class _TiledPass:
         inputs.keep_edges(chunks)
         run_jobs(second_pass, indices)
 
-    def _scan_whole(self, work: BlockWork, chunks: list[Chunk]) -> None:
+    def _scan_whole(self, work: MapWork, chunks: list[Chunk]) -> None:
         """Scan short maps in one pass: p and y are whole maps, and each direction of time of an item is one job."""
         op, u = work.block.op, self.buffers.room(*work.x.shape)
         parameters = Parameters.of(*op.scan_parameters())
@@ -293,15 +324,15 @@ class _TiledPass:
             out: Tensor = self.norm(self.x)
             return out
         out = self.x if self.threaded else torch.empty_like(self.x)
-        for start, stop, first, last in self._chunks(self.x):
+        for start, stop, first, last in self._chunks(self.x.shape):
             out[start:stop, first:last] = self.norm(self.x[start:stop, first:last])
         return out
 
-    def _chunks(self, x: Tensor, items: int = 1) -> list[Chunk]:
-        """Return the jobs: chunks of `items` items on a CPU, of equal size, else slabs of the whole batch."""
-        batch, columns, rows, channels = x.shape
+    def _chunks(self, shape: tuple[int, ...], items: int = 1) -> list[Chunk]:
+        """Return the jobs on a map: chunks of `items` items on a CPU, of equal size, else slabs of the whole batch."""
+        batch, columns, rows, channels = shape
         if not self.threaded:
-            return self._windows(*x.shape)
+            return self._windows(*shape)
         share = -(-columns * batch // threads_of_jobs())
         worthwhile = -(-self.tiling.job // (rows * channels))
         size = min(self.tiling.chunk // rows, max(share, worthwhile))

@@ -262,7 +262,7 @@ class ChunkedMapScan:
         self._row_sums = self._row_ends  # `run` makes no sums, and they are half of the memory
 
     def run(self, chunk: int, u: Tensor, p: Tensor, y: Tensor) -> None:
-        """Run the second pass over a chunk; chunks may come in any order, from any thread, once each.
+        """Run the second pass over a chunk; chunks may come in any order, from any thread, any number of times.
 
         Args:
             chunk: its index.
@@ -274,15 +274,19 @@ class ChunkedMapScan:
             self._sweep(chunk, u, p, y.numpy(), reverse)
 
     def _sweep(self, chunk: int, u: Tensor, p: Tensor, y: Floats, reverse: bool) -> None:
-        way = int(reverse)
+        rows, columns = (ends[chunk, int(reverse)] for ends in (self._row_ends, self._column_ends))
+        if y.shape[
+            0
+        ]:  # states enter the kernel and leave it in one place: another run finds them as they were
+            rows, columns = rows.copy(), columns.copy()
         _sweep(
             u.numpy(),
             p.numpy(),
             *_fields(self._parameters),
-            self._row_ends[chunk, way],
-            self._column_ends[chunk, way],
-            self._row_sums[chunk, way],
-            self._column_sums[chunk, way],
+            rows,
+            columns,
+            self._row_sums[chunk, int(reverse)],
+            self._column_sums[chunk, int(reverse)],
             y,
             reverse,
             0,
