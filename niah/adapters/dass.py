@@ -12,7 +12,8 @@ from niah.adapters.network_adapter import NetworkAdapter
 from niah.adapters.protocol import INDEXED_BY_64_BITS
 from niah.networks.config import network_config
 from niah.networks.dass.network import DassConfig
-from niah.networks.dass.tiled import TiledDass, feature_map, largest_tensor
+from niah.networks.dass.tiled import TiledDass, feature_map
+from niah.networks.dass.tiling import largest_tensor
 from niah.scan import choose_backend
 from niah.scenes.lazy import FeatureBlocks
 

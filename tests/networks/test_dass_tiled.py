@@ -20,7 +20,8 @@ from niah.networks.dass.blocks import SS2D, Block, convolve
 from niah.networks.dass.depthwise import depthwise_silu
 from niah.networks.dass.map_buffers import MapBuffers, waves
 from niah.networks.dass.network import DassConfig
-from niah.networks.dass.tiled import TiledDass, Tiling, feature_map, largest_tensor
+from niah.networks.dass.tiled import TiledDass, feature_map
+from niah.networks.dass.tiling import Tiling, largest_tensor
 from niah.networks.dass.windows import Windowed, spans
 from niah.scan import Backend
 from niah.scenes.lazy import FeatureBlocks, Scene

@@ -23,7 +23,6 @@ Glossary as in `niah.networks.dass.network`; L = columns x F, the positions of a
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -32,34 +31,13 @@ from niah.networks.dass.block_work import BlockWork, MapWork, RecomputedInput, S
 from niah.networks.dass.blocks import Block
 from niah.networks.dass.first_stage import FirstStage
 from niah.networks.dass.map_buffers import MapBuffers, waves
-from niah.networks.dass.network import Dass, DassConfig, Stage
+from niah.networks.dass.network import Dass, Stage
+from niah.networks.dass.tiling import DEFAULT, Tiling
 from niah.networks.dass.windows import Chunk, Windowed, parts, spans
 from niah.scan import choose_backend
 from niah.scan.cpu.map import ChunkedMapScan, Parameters, scan_way
-from niah.system.memory import free_cached, machine_bytes
+from niah.system.memory import free_cached
 from niah.system.threads import run_jobs, single_threaded_torch, threads_of_jobs
-
-
-@dataclass(frozen=True)
-class Tiling:
-    """Sizes in positions (columns x mel rows) or elements. They change the result by rounding only."""
-
-    chunk: int = 4096  # of a job on a CPU, and of a summary of the scans
-    tile: int = 512  # at least, of a matrix product on a CPU
-    # elements of a tile's hidden layer, half of a second-level cache; a narrow network then has more positions in
-    # a tile than `tile`, as call overhead would dominate
-    hidden: int = 1 << 17
-    job: int = 1 << 14  # least elements (positions x channels) of a thread's job
-    slab: int = 1 << 16  # of a matrix product on other devices
-    short: int = 2500  # columns up to which a map is scanned in one pass
-    second: int = 1 << 26  # elements that a second map may take beside x on a CPU
-    window: int = 1 << 18  # elements of a halving's input or output where x is larger than that
-    first: int = (
-        machine_bytes() // 8
-    )  # elements of float32 of a first map that is whole: half of the memory
-
-
-DEFAULT = Tiling()
 
 
 class TiledDass(Dass):
@@ -350,31 +328,3 @@ class _TiledPass:
         else:
             for chunk in chunks:
                 function(*chunk)
-
-
-def largest_tensor(config: DassConfig, batch: int, frames: int, mels: int) -> int:
-    """Count the elements of the largest tensor of `feature_map`: a map, or the hidden layer of a slab.
-
-    Args:
-        config: of the network.
-        batch: number of clips.
-        frames: of each clip.
-        mels: of the features.
-
-    Returns:
-        The number of elements.
-    """
-    columns, rows = frames, mels
-    largest = batch * columns * rows
-    halvings = 0 if config.patch else len(config.stem)
-    for _ in range(halvings):
-        columns, rows = -(-columns // 2), -(-rows // 2)
-    if config.patch:
-        columns, rows = columns // config.patch, rows // config.patch
-    for channels in config.dims:
-        positions = max(DEFAULT.slab, batch * rows)
-        hidden = int(channels * config.mlp_ratio)
-        largest = max(largest, batch * columns * rows * channels)
-        largest = max(largest, min(positions, batch * columns * rows) * hidden)
-        columns, rows = -(-columns // 2), -(-rows // 2)
-    return largest
