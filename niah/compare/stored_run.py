@@ -12,6 +12,7 @@ from typing import Any
 
 from niah.errors import NiahError, nearest
 from niah.records.axes import SCENE_AXES, is_noise_base
+from niah.records.cell_table import read_csv
 from niah.records.naming import (
     NO_HAYSTACK,
     Point,
@@ -22,7 +23,7 @@ from niah.records.naming import (
     window_name,
 )
 from niah.records.run_directory import RunDirectory
-from niah.records.schema import BASE_LENGTH_S, read_csv
+from niah.records.schema import BASE_LENGTH_S
 from niah.tables.curves import points
 from niah.tables.positions import needle_position, position_text
 

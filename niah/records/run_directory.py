@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from niah.errors import NiahError
-from niah.records import schema
+from niah.records import cell_table
 from niah.records.claims import Claims
 from niah.records.identity import identity_differences, publishable_identity
 from niah.records.row_files import DamagedRowError, files_below, read_row, write_row
@@ -332,11 +332,11 @@ class RunDirectory(ScoreFiles):
         return files_below(self.path / "cells")
 
     def cells(self) -> "pd.DataFrame":
-        """Return the table of all cells, in the order of cells.csv (see `niah.records.schema.table`)."""
+        """Return the table of all cells, in the order of cells.csv (see `niah.records.cell_table.table`)."""
         published = (self.path / "cells.csv").is_file()  # the table, with or without its parts
         if published and not (self.path / "cells").is_dir():
-            return schema.read_csv(self.path / "cells.csv")
-        return schema.table(row for row, _ in self.rows())
+            return cell_table.read_csv(self.path / "cells.csv")
+        return cell_table.table(row for row, _ in self.rows())
 
     def completed(self) -> set[str]:
         """Return the cells that need not be run again: ok, with the scores that were written."""

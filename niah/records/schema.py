@@ -1,4 +1,4 @@
-"""Columns of `cells.csv`: types, units and meanings, the check of a row, and the table of many rows.
+"""Columns of `cells.csv`: types, units and meanings, and the check of a row. `niah.records.cell_table` has the table.
 
 A cell is one model on one list of clips in one kind of scene: haystack, level, length, position.
 A row is checked when it is written and when it is read.
@@ -11,20 +11,13 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from niah.errors import NiahError, nearest
 from niah.records.axes import AXES
-from niah.system import spreadsheet
-from niah.system.text_tables import read_own_table
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Value = str | int | float | None
 Row = dict[str, Value]
@@ -159,7 +152,6 @@ _DURATIONS = ("length_s", "window_s", "needle_s")
 _CELL = re.compile(r"[0-9a-f]{20}", re.ASCII)
 _POOLED_KERNEL = re.compile(r"(?P<kernel>.*?)\+(?P<what>window|pool)-(?P<pool>[^+]+)(?P<rest>.*)")
 _HOP = re.compile(r"(?P<pool>.+)-hop(?P<hop>[0-9.e+]+)s")
-ORDER = ("model", "haystack", "snr_db", "position", "length_s", "window_s", "seed", "cell")
 
 
 def cell_key(determinants: Mapping[str, Value]) -> str:
@@ -303,76 +295,3 @@ def _text(name: str, value: str) -> str:
     except UnicodeEncodeError as error:
         raise NiahError(f"{name} of a cell row is no Unicode text: {value!r:.60}") from error
     return value
-
-
-def table(rows: Iterable[Mapping[str, Value]]) -> "pd.DataFrame":
-    """Return rows as a DataFrame in the stable order model, haystack, SNR, position, length.
-
-    Columns are of type string, Int64 (nullable) and float64; unknown values are missing (NaN). Optional columns are
-    present when a row has a value in them.
-    """
-    import pandas as pd
-
-    listed = [dict(row) for row in rows]
-    used = {name for row in listed for name, value in row.items() if value is not None}
-    columns = {name: kind for name, kind in COLUMNS.items() if name in CELL_COLUMNS or name in used}
-    # as objects: a column of numbers and gaps would go by way of floats, which hold 53 bits
-    frame = pd.DataFrame(listed, columns=list(columns), dtype=object)
-    frame = frame.astype({name: _PANDAS[kind] for name, kind in columns.items()})
-    return frame.sort_values(list(ORDER), na_position="first", ignore_index=True)
-
-
-def read_csv(file: Path) -> "pd.DataFrame":
-    """Read a `cells.csv` into the form of `table`; also as a spreadsheet or pandas saves it again.
-
-    Raises:
-        NiahError: a file that cannot be read, or a row that `validate_row` refuses.
-    """
-    try:
-        read = read_own_table(file, COLUMNS)
-    except NiahError as error:
-        reason = str(error).removeprefix(str(file)).lstrip(",: ")
-        raise NiahError(f"{file} cannot be read as a cells.csv: {reason}") from error
-    if missing := [name for name in CELL_COLUMNS if name not in read.header]:
-        raise NiahError(
-            f"{file} cannot be read as a cells.csv: it lacks the columns {', '.join(missing)}"
-        )
-    rows = []
-    for number, cells in zip(read.lines, read.rows, strict=True):
-        named = {name: cell for name, cell in zip(read.header, cells, strict=True) if name}
-        try:
-            rows.append(validate_row(_parsed(named)))
-        except (ValueError, OverflowError, NiahError) as error:
-            raise NiahError(
-                f"{file} cannot be read as a cells.csv: line {number}: {error}"
-            ) from error
-    return table(rows)
-
-
-def _parsed(row: Mapping[str, str]) -> Row:
-    """Convert texts to their columns' types. Whole numbers may have a point: other tools write 6 as 6.0."""
-    kinds = {name: COLUMNS.get(name, str) for name in row}
-    numbers = {
-        name: _number(name, text)
-        for name, text in row.items()
-        if text and kinds[name] in (int, float)
-    }
-    whole = {
-        # beyond 2^53 a float is not exact
-        name: int(row[name]) if row[name].isdigit() else int(number)
-        for name, number in numbers.items()
-        if kinds[name] is int and number.is_integer()
-    }
-    texts = {name: spreadsheet.unguarded(text) if text else None for name, text in row.items()}
-    return {**texts, **numbers, **whole}
-
-
-def _number(name: str, text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        point = "; write a decimal point" if "," in text else ""
-        raise NiahError(f"{name} of a cell row is no number but {text!r:.60}{point}") from None
-
-
-_PANDAS = {str: "string", int: "Int64", float: "float64"}

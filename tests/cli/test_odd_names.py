@@ -12,7 +12,7 @@ from niah.cli import main
 from niah.needles import load_needles
 from niah.needles.selection import select
 from niah.randomness import keyed_generator
-from niah.records.schema import read_csv
+from niah.records.cell_table import read_csv
 from niah.vocabularies import vocabulary
 from tests.helpers import examples, tiny
 from tests.helpers.command_line import Material, Niah

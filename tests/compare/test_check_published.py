@@ -13,7 +13,8 @@ import pytest
 from niah.cards import model_cards, published_file
 from niah.compare.check import check
 from niah.errors import NiahError
-from niah.records.schema import Row, Value, table
+from niah.records.cell_table import table
+from niah.records.schema import Row, Value
 from niah.records.scores import ClipScores
 from niah.records.scores import write as write_scores
 from tests.helpers import examples

@@ -8,7 +8,8 @@ from typing import Any
 from niah.cards import find_model
 from niah.pages import leaderboard
 from niah.pages.leaderboard import Board
-from niah.records.schema import Row, table
+from niah.records.cell_table import table
+from niah.records.schema import Row
 from tests.conftest import REPOSITORY
 from tests.helpers import examples
 

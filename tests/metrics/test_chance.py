@@ -5,7 +5,7 @@ import pytest
 
 from niah.metrics.average_precision import average_precision, chance_mAP
 from niah.metrics.chance import chance_excess, few_clips_warning, mean_positives
-from niah.records import schema as cells
+from niah.records import cell_table as cells
 from tests.helpers import examples
 
 

@@ -9,7 +9,7 @@ import pytest
 from niah.errors import NiahError
 from niah.metrics.drop import detectable_drop
 from niah.metrics.effective_length import Reached, effective_length
-from niah.records import schema as cells
+from niah.records import cell_table as cells
 from niah.records.run_directory import RunDirectory
 from niah.records.summarise import summarise
 from niah.tables.curves import length_curves

@@ -13,8 +13,9 @@ import pytest
 from niah.errors import NiahError
 from niah.pages import leaderboard
 from niah.pages.leaderboard import markdown
+from niah.records.cell_table import read_csv
 from niah.records.run_directory import RunDirectory
-from niah.records.schema import CELL_COLUMNS, read_csv
+from niah.records.schema import CELL_COLUMNS
 from niah.tables.curves import points
 from tests.conftest import REPOSITORY
 from tests.helpers import examples

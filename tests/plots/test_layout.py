@@ -14,7 +14,7 @@ from matplotlib.transforms import Bbox
 
 from niah import plots
 from niah.plots import layout, style, text
-from niah.records import schema
+from niah.records import cell_table
 from tests.helpers import examples
 
 NASTY = (
@@ -56,7 +56,7 @@ def cells(
                 "drop_hi": 1.1 - kept,
             }
             rows.append(examples.row(length_s=length_s, **scene, **found, **share, **how))
-    return schema.table(rows)
+    return cell_table.table(rows)
 
 
 @pytest.fixture

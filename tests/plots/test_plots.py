@@ -8,7 +8,7 @@ import pytest
 
 from niah import plots
 from niah.plots.medium import COLUMN_IN
-from niah.records import schema as cells
+from niah.records import cell_table as cells
 from tests.helpers import examples
 
 

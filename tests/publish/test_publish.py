@@ -23,7 +23,7 @@ from niah.publish.badge import badge_svg
 from niah.publish.headlines import headlines
 from niah.publish.publishing import FORMS, PublishOptions, publish
 from niah.publish.request import open_request
-from niah.records import schema
+from niah.records import cell_table
 from tests.conftest import REPOSITORY
 from tests.helpers import examples
 from tests.publish import forms
@@ -107,7 +107,7 @@ def test_a_model_and_needles_of_the_hub_keep_their_names(tmp_path: Path) -> None
     ]
     run = tmp_path / "run"
     run.mkdir()
-    schema.table(rows).to_csv(run / "cells.csv", index=False)
+    cell_table.table(rows).to_csv(run / "cells.csv", index=False)
     made = PublishOptions(run, tmp_path / "out", ("every-eval-ever",), organization="x")
     (file,) = publish(made)
     record = json.loads(file.read_text())
@@ -129,7 +129,7 @@ def test_card_and_badge_show_what_is_left(options: PublishOptions) -> None:
     texts = [each.text for each in root.iter("{http://www.w3.org/2000/svg}text")]
     assert texts[0] == "audio niah"
     assert str(texts[1]).startswith(f"{100 * least:.0f} % at 100 s in ")
-    alone = headlines(schema.table([examples.row(mAP=0.5, haystack="none")]))
+    alone = headlines(cell_table.table([examples.row(mAP=0.5, haystack="none")]))
     assert badge_svg(alone) is None
 
 

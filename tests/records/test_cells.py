@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from niah.errors import NiahError
-from niah.records import schema as cells
+from niah.records import cell_table as cells
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import CELL_COLUMNS, cell_key, validate_row
 from niah.records.summarise import summarise

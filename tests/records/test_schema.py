@@ -7,13 +7,12 @@ import pytest
 
 from niah.errors import NiahError
 from niah.records.axes import AXES
+from niah.records.cell_table import read_csv, table
 from niah.records.schema import (
     CELL_COLUMNS,
     COLUMNS,
     SCHEMA,
     is_plain,
-    read_csv,
-    table,
     validate_row,
     window_pool_name,
 )

@@ -13,8 +13,8 @@ from niah.errors import NiahError
 from niah.exchange.predictions import read_predictions
 from niah.haystacks import load_haystack
 from niah.needles import load_needles
+from niah.records.cell_table import read_csv
 from niah.records.run_json import read_run_json
-from niah.records.schema import read_csv
 from niah.sweep.presets import read_preset
 from niah.system.parquet_tables import read_parquet
 from niah.training.recipes import read_recipe

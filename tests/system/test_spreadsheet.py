@@ -12,8 +12,9 @@ from niah.bench import bench
 from niah.diagnosis.localisation.rows import Located, csv_text
 from niah.diagnosis.localisation.rows import read as located
 from niah.pages.leaderboard import boards, cells_csv, read
+from niah.records.cell_table import read_csv, table
 from niah.records.run_directory import RunDirectory
-from niah.records.schema import CELL_COLUMNS, read_csv, table
+from niah.records.schema import CELL_COLUMNS
 from niah.system import spreadsheet
 from tests.helpers import examples
 

@@ -2,7 +2,7 @@
 
 from statistics import mean
 
-from niah.records import schema as cells
+from niah.records import cell_table as cells
 from niah.tables.above_chance import adjusted_share, adjusted_table, needle_free_table
 from tests.helpers import examples
 

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from niah.records import schema as cells
+from niah.records import cell_table as cells
 from niah.records.schema import Row
 from niah.tables.curves import distinct_curves, length_curves
 from niah.tables.drop import drop_table, results_table

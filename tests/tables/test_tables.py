@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from niah.errors import NiahError
-from niah.records import schema as cells
+from niah.records import cell_table as cells
 from niah.records.naming import length_name
 from niah.tables import drop as tables
 from niah.tables.curves import LengthCurve, at_one_position, length_curves

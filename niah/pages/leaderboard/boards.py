@@ -25,8 +25,8 @@ from niah.pages.leaderboard.systems import (
     with_distinct_names,
 )
 from niah.records.axes import is_noise_base
+from niah.records.cell_table import table
 from niah.records.naming import Point
-from niah.records.schema import table
 from niah.tables.curves import LengthCurve, chance, length_curves, lengths
 
 DISAGREES = 1e-3  # of mAP: more than the rounding of float16 scores and of other machines

@@ -15,11 +15,11 @@ from niah.diagnosis.false_alarms.rows import RecallAtRate
 from niah.errors import NiahError
 from niah.pages.leaderboard.provenance import sections
 from niah.records.axes import OWN, SCENE_AXES
+from niah.records.cell_table import read_csv
 from niah.records.naming import Point
 from niah.records.random_weights import without_accuracy
 from niah.records.run_directory import RunDirectory
 from niah.records.run_parts import RUN_FILES
-from niah.records.schema import read_csv
 from niah.records.verify import verify
 from niah.system.folder_walk import folders_with
 from niah.system.folders import numbered
