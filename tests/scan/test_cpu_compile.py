@@ -17,12 +17,12 @@ from tests.helpers.preloaded import Preloaded
 
 PACKAGE = REPOSITORY / "niah"
 KERNEL_MODULES = [
-    "niah.scan.cpu.map",
+    "niah.scan.cpu.map_kernels",
     "niah.scan.cpu.map_training",
     "niah.scan.cpu.math",
     "niah.scan.cpu.sequence",
 ]
-# state past one chunk, exp(A sum) state + E: a kernel of cpu_map, with cpu_math's exp inlined; here exp(-1) 2 + 0
+# state past one chunk, exp(A sum) state + E: a kernel of map_kernels, with math's exp inlined; here exp(-1) 2 + 0
 RUN = """
 import json, os, sys
 folder, settings = sys.argv[1], json.loads(sys.argv[2])
@@ -36,7 +36,7 @@ import numba
 import numpy as np
 numba.config.CACHE_DIR = ""
 import niah
-from niah.scan.cpu.map import _enter
+from niah.scan.cpu.map_kernels import _enter
 ends, sums, A, state = (np.full(1, x, np.float32) for x in (0, 1, -1, 2))
 _enter(ends, sums, A, state)
 hits = sum(_enter.stats.cache_hits.values())
