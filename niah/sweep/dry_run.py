@@ -131,7 +131,9 @@ def _costs(model: ModelEvaluator, cell: Cell) -> dict[str, Any]:
     return {
         "clips": scenes,
         "seconds": None if clip_s is None else scenes * clip_s,
-        "peak_bytes": model.pace("" if cell.is_base else cell.haystack).peak_bytes(cell.length_s),
+        "peak_bytes": model.forecasts.pace("" if cell.is_base else cell.haystack).peak_bytes(
+            cell.length_s
+        ),
         "score_bytes": _FILE_BYTES
         + clips * (len(model.model.labels.ids) * _SCORE_BYTES + _CLIP_BYTES),
     }

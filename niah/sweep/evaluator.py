@@ -1,8 +1,7 @@
 """One model in a sweep: keys of its cells, batches, rows and scores."""
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -19,11 +18,9 @@ from niah.adapters.wrappers.sliding_window import SlidingWindow, window_starts
 from niah.errors import NiahError, is_interrupt
 from niah.placement import scene_frames
 from niah.records.axes import AXES
-from niah.records.naming import NO_HAYSTACK
 from niah.records.parts import Part, Slicing
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import (
-    BASE_LENGTH_S,
     CELL_COLUMNS,
     Row,
     Value,
@@ -32,6 +29,7 @@ from niah.records.schema import (
 )
 from niah.records.scores import refusal
 from niah.scan.availability import other_than_auto
+from niah.sweep.forecast import Forecasts
 from niah.sweep.inference import (
     ALONE,
     infer,
@@ -42,7 +40,6 @@ from niah.sweep.inference import (
 from niah.sweep.loaded_model import LoadedModel
 from niah.sweep.model_record import describe, failure, write_description
 from niah.sweep.options import RunOptions
-from niah.sweep.pace import Pace
 from niah.sweep.plan import Cell
 from niah.system.memory import is_out_of_memory
 from niah.version import __version__
@@ -60,12 +57,12 @@ class ModelEvaluator:
     model: LoadedModel
     device: torch.device
     batch_size: int | None = None  # probed when the first cell is run
-    _paces: dict[str, Pace] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.card, self.adapter = self.model.spec.card, self.model.adapter
         self.options = options = windowed(self.options, self.adapter)
         self.scenes, self.prepared = self.model.scenes, self.model.prepared
+        self.forecasts = Forecasts(self.scenes.haystacks, options.snrs_db)
         self.batch_size = options.batch_size
         self.windows: SlidingWindow | None = None
         self._padded: set[float] = set()  # lengths below 10 s without a native mode
@@ -163,7 +160,9 @@ class ModelEvaluator:
             raise NiahError(reason)
         names = [*self.scenes.haystacks, ""] if cell.is_base else [cell.haystack]
         for haystack in names:
-            self.pace(haystack).add(cell.length_s, result.clip_s, result.process_peak_bytes)
+            self.forecasts.pace(haystack).add(
+                cell.length_s, result.clip_s, result.process_peak_bytes
+            )
         advance(len(clips) - len(logits))
         latency_s = result.latency_s
         if self.windows is not None:  # those of windows that were scored before count too
@@ -230,39 +229,17 @@ class ModelEvaluator:
         return Slicing.of_seconds(clips, batch_size, clip_s, slice_s) if clip_s else None
 
     def seconds_a_clip(self, cell: Cell) -> float | None:
-        """Forecast the seconds that a scene takes, from short scenes of the model; None where none can be scored.
-
-        Args:
-            cell: the cell; its haystack counts, since noise takes longer to make than zeros.
-        """
-        if cell.is_base and (known := self.pace().seconds(cell.length_s)):
-            return known
-        haystack = next(iter(self.scenes.haystacks)) if cell.is_base else cell.haystack
-        pace = self.pace(haystack)
+        """Forecast the seconds that a scene takes (`niah.sweep.forecast`)."""
         count, alone = CALIBRATION_CLIPS, ALONE
         if self.device.type == "cpu" and runs_in_threads(self.adapter):  # as they go later
             count, alone = 1 + 2 * torch.get_num_threads(), 1
         clips = range(min(len(self.prepared), count))
 
-        def score(length_s: float) -> None:
+        def score(short: Cell) -> None:
             for some in (clips[:1], clips):  # the first for a warm-up
-                self.score([self._short_cell(haystack, length_s)], some, _ignore, alone=alone)
+                self.score([short], some, _ignore, alone=alone)
 
-        with suppress(Exception, SystemExit):  # the cell itself records the reason
-            pace.calibrate(cell.length_s, score)
-        return pace.seconds(cell.length_s)
-
-    def pace(self, haystack: str = "") -> Pace:
-        """Return the measured times of scenes in a haystack, "" for the needle alone."""
-        return self._paces.setdefault(haystack, Pace())
-
-    def _short_cell(self, name: str, length_s: float) -> Cell:
-        if length_s == BASE_LENGTH_S:
-            return Cell(model=self.model.name, haystack=NO_HAYSTACK, length_s=length_s)
-        snr_db = self.options.snrs_db[0] if self.scenes.haystacks[name].needs_snr else None
-        return Cell(
-            model=self.model.name, haystack=name, length_s=length_s, snr_db=snr_db, position=0.5
-        )
+        return self.forecasts.seconds(cell, score)
 
     def is_one_scene(self, cell: Cell) -> bool:
         """Return whether all clips have the same scene, which is scored once."""
