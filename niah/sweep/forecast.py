@@ -1,4 +1,4 @@
-"""What a model's cells will take: a pace for each haystack, from short scenes of it where none of it was scored yet."""
+"""Forecasts of what a cell takes: a pace for each haystack, from short scenes of it where none of it was scored yet."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress

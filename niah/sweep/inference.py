@@ -21,7 +21,8 @@ from niah.adapters.wrappers.pooled import Pooled
 from niah.adapters.wrappers.sliding_window import SlidingWindow
 from niah.errors import NiahError
 from niah.scenes.lazy import FeatureBlocks, Scene, stack
-from niah.system.memory import PeakMemory, free_cached, is_out_of_memory, machine_bytes
+from niah.system.memory import PeakMemory, free_cached, is_out_of_memory
+from niah.system.memory_limit import usable_bytes
 from niah.system.threads import on_one_thread, results_in_order
 
 Item = TypeVar("Item")
@@ -129,8 +130,8 @@ def infer(
 def passes_at_once(adapter: Adapter, batch: Any, logits: Tensor, growth_bytes: int) -> int:
     """Return the number of forward passes to run at a time on a CPU, each on one core: 1, or that of torch's threads.
 
-    More than one only for an adapter that runs in threads, where all of them fit in an eighth of this machine's memory,
-    and where a pass on one core gives the bits of one on all cores, which is looked at once for each shape of a batch.
+    More than one only for an adapter that runs in threads, where all of them fit in an eighth of the memory, and where
+    a pass on one core gives the bits of one on all cores, which is looked at once for each shape of a batch.
 
     Args:
         adapter: the model.
@@ -139,7 +140,7 @@ def passes_at_once(adapter: Adapter, batch: Any, logits: Tensor, growth_bytes: i
         growth_bytes: memory of one pass.
     """
     threads = torch.get_num_threads()
-    is_small = threads * growth_bytes <= machine_bytes() / LARGE_SHARE
+    is_small = threads * growth_bytes <= usable_bytes() / LARGE_SHARE
     if threads == 1 or not is_small or not runs_in_threads(adapter):
         return 1
     seen = _same_bits.setdefault(_inner(adapter), {})
@@ -211,14 +212,14 @@ def _probe(adapter: Adapter, frames: int, most: int, device: torch.device) -> in
 
 
 def is_large(clips: int, frames: int, mels: int) -> bool:
-    """Return whether whole scenes would take more than an eighth of this machine's memory.
+    """Return whether whole scenes would take more than an eighth of the memory.
 
     Args:
         clips: number of scenes.
         frames: frames of each.
         mels: mel bins of each frame.
     """
-    return clips * frames * mels * _FLOAT32_BYTES > machine_bytes() / LARGE_SHARE
+    return clips * frames * mels * _FLOAT32_BYTES > usable_bytes() / LARGE_SHARE
 
 
 def _groups(scenes: Iterable[Scene], size: int) -> Iterator[list[Scene]]:

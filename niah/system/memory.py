@@ -2,7 +2,6 @@
 
 import ctypes
 import functools
-import os
 import resource
 import sys
 from pathlib import Path
@@ -44,11 +43,6 @@ class PeakMemory:
     def growth(self) -> int:
         """Return the bytes at the peak beyond those at the beginning."""
         return self.bytes() - self._before
-
-
-def machine_bytes() -> int:
-    """Return this machine's memory."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from niah.networks.dass.network import DassConfig
-from niah.system.memory import machine_bytes
+from niah.system.memory_limit import usable_bytes
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Tiling:
     second: int = 1 << 26  # elements that a second map may take beside x on a CPU
     window: int = 1 << 18  # elements of a halving's input or output where x is larger than that
     first: int = (
-        machine_bytes() // 8
+        usable_bytes() // 8
     )  # elements of float32 of a first map that is whole: half of the memory
 
 
