@@ -288,13 +288,11 @@ class _Scored:
         loss, first, second = 0.0, np.zeros(2), np.zeros(3)
         for x, count in self._blocks():
             softplus, q, slope = _parts(a * x + b)
-            loss += float(count @ softplus)
-            counted = count * q
-            first += counted @ x, counted.sum()
-            counted = count * slope
-            times_x = counted * x
-            second += times_x @ x, times_x.sum(), counted.sum()
-        hits = np.array([self.positives @ self.logit, self.positives.sum()])
+            loss += _dot(count, softplus)
+            first += _dot(counted := count * q, x), counted.sum()
+            times_x = (counted := count * slope) * x
+            second += _dot(times_x, x), times_x.sum(), counted.sum()
+        hits = np.array([_dot(self.positives, self.logit), self.positives.sum()])
         curvature = np.array([[second[0], second[1]], [second[1], second[2]]])
         return _Sums(loss - float(hits @ (a, b)), first - hits, curvature)
 
@@ -321,6 +319,11 @@ class _Scored:
             if np.abs(step).max() < 1e-9:
                 break
         return float(theta[0]), float(theta[1])
+
+
+def _dot(a: Float64, b: Float64) -> float:
+    """Return the scalar product in this thread: that of BLAS has its bits from the number of cores."""
+    return float(np.einsum("i,i->", a, b))
 
 
 def _parts(z: Float64) -> tuple[Float64, Float64, Float64]:

@@ -301,9 +301,8 @@ def sound_bytes(batch: Any, row: int) -> bytes | None:
     return audio["bytes"] if isinstance(audio, Mapping) else audio
 
 
-@lru_cache(
-    maxsize=32
-)  # a clip is hashed for the cache, then decoded: one read serves both, in each thread
+# a clip is hashed for the cache, then decoded: one read serves both, in each thread
+@lru_cache(maxsize=32)
 def _audio_bytes(shard: Path, row_group: int, row: int, column: str) -> bytes | None:
     batches = opened(shard).iter_batches(
         batch_size=_ROWS_AT_ONCE, row_groups=[row_group], columns=[column]
