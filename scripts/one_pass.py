@@ -1,6 +1,7 @@
 """Measure DASS over hours in one pass on a CPU: results/benchmarks/one_pass.csv.
 
     python scripts/one_pass.py [MODEL:SECONDS ..]
+    python scripts/one_pass.py --measure dass-small:86400     one row more: a day, half an hour of two cores
 
 Each row is a process of its own with random weights and features: peak memory of the process (the features' included),
 processor seconds of the pass, which the rest of the machine's work changes little, and wall time.

@@ -85,11 +85,11 @@ class MeasuredCells(Generic[Row]):
         return row
 
     def write(self) -> None:
-        """Store the rows that were asked for, sorted by cell, if any of them is new.
+        """Store the rows that were asked for, sorted by cell, if any of them was computed now.
 
         Raises:
             NiahError: the folder cannot be written to.
         """
-        if self._shown != self._stored:
+        if self._shown.keys() - self._stored.keys():
             rows = sorted(self._shown.values(), key=lambda row: (row.cell, row.scored_from))
             stored_row.write_csv(self.kind, self.file, rows)
