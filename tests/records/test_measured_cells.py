@@ -100,7 +100,9 @@ def test_a_published_run_has_its_stored_rows(run: Path, tmp_path: Path) -> None:
     published.mkdir()
     for name in ("cells.csv", "run.json", calibration.CSV_FILE):
         (run / name).rename(published / name)
+    content = (published / calibration.CSV_FILE).read_bytes()
     assert table_of(published) == first
+    assert (published / calibration.CSV_FILE).read_bytes() == content
 
 
 def test_scores_that_are_not_the_row_s_have_no_measures(run: Path) -> None:

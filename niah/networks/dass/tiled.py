@@ -143,11 +143,11 @@ class _TiledPass:
         ):
             self.convolve(stem)
             return stages
-        blocks = [
-            BlockWork(block, shape[1], self._positions(block) // shape[2], fused=True)
-            for block in stages[0].blocks
-            if isinstance(block, Block)
-        ]
+        blocks = []
+        for block in stages[0].blocks:
+            assert isinstance(block, Block)
+            tile = self._positions(block) // shape[2]
+            blocks.append(BlockWork(block, shape[1], tile, fused=True))
         chunks = [(first, last) for item, _, first, last in self._chunks(shape) if item == 0]
         out = self.buffers.room(
             batch, halving.size(shape[1]), halving.size(shape[2]), halving.channels
