@@ -132,6 +132,7 @@ class _TiledPass:
     def begin(self, network: Dass) -> list[Stage]:
         """Run the stem, and the first stage where its map is too large to be whole; return the stages that are left."""
         stages = [stage for stage in network.layers if isinstance(stage, Stage)]
+        assert len(stages) == len(network.layers)
         stem = Windowed(network.patch_embed, fused=self.fused)
         batch, frames, mels = self.x.shape[:3]
         shape = batch, stem.size(frames), stem.size(mels), stem.channels
