@@ -110,6 +110,11 @@ def speed() -> str:
             f"| {model.replace('dass', 'DASS')}, 2.5 h in one pass, 2026-11-26 | {float(long['wall_s']):.0f} s | "
             f"{long['peak_gib']} GiB at the peak; {growth:.2f} x the time per second of 300 s |"
         )
+    day = passes["dass-small", "86400"]
+    rows.append(
+        "| DASS-small, 24 h in one pass, 2026-11-26, beside other work | "
+        f"{float(day['wall_s']) / 60:.0f} min | {day['peak_gib']} GiB at the peak, 4.1 of them the features |"
+    )
     peers = {
         "first_stage_against_the_official_reference": "mamba-ssm's `selective_scan_ref`",
         "first_stage_against_mambapy": "mambapy's pscan",

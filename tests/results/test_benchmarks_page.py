@@ -9,10 +9,11 @@ from tests.results.committed import RESULTS, missing, per_cent, records, table
 def benchmark_sentences() -> list[str]:
     measured = json.loads((RESULTS / "benchmarks" / "bench.json").read_text("utf-8"))
     info = {each["name"]: each["extra_info"] for each in measured["benchmarks"]}
-    minutes, hours = (
+    minutes, hours, (day,) = (
         [row for row in records(table("benchmarks/one_pass.csv")) if row.length_s == length]
-        for length in (300, 9000)
+        for length in (300, 9000, 86400)
     )
+    first, later = records(table("benchmarks/report.csv"))
     former = [
         info[f"test_two_and_a_half_hours_in_one_pass[dass-{m}]"] for m in ("small-7", "medium-8")
     ]
@@ -38,7 +39,7 @@ def benchmark_sentences() -> list[str]:
         for who in ("ours", "of_accelerated_scan_in_torch")
     ]
     again = json.loads((RESULTS / "benchmarks" / "recurrence.json").read_text("utf-8"))
-    later = [each["extra_info"]["ns_per_element"] for each in again["benchmarks"]]
+    again_ns = [each["extra_info"]["ns_per_element"] for each in again["benchmarks"]]
     beside = json.loads((RESULTS / "benchmarks" / "ast.json").read_text("utf-8"))
     of_ast = {each["name"]: each["stats"]["median"] for each in beside["benchmarks"]}
     default = {row.part: row for row in records(table("benchmarks/overhead.csv"))}
@@ -68,6 +69,10 @@ def benchmark_sentences() -> list[str]:
         "({:.2f} and {:.2f} x)".format(
             *(long.wall_s / 30 / short.wall_s for short, long in zip(minutes, hours, strict=True))
         ),
+        f"A day (24 h) takes DASS-small {day.wall_s / 60:.0f} minutes and {day.peak_gib:.2f} GiB",
+        f"{day.cpu_s / 288 / minutes[0].cpu_s:.2f} x the processor time per second of 300 s",
+        f"{later.cells:,} cells x {later.clips:,} clips x {later.classes} classes takes {later.wall_s:.1f} s and "
+        f"{later.peak_gib:.2f} GiB where metrics are stored, {first.wall_s:.1f} s where every metric",
         f"{of_ast['test_ast_ours[1024]']:.2f} s against timm's {of_ast['test_ast_of_timm[1024]']:.2f} at 10 s, "
         f"{of_ast['test_ast_ours[5000]']:.1f} against {of_ast['test_ast_of_timm[5000]']:.1f} at 50 s",
         f"takes {default['whole'].wall_seconds:.1f} s on two threads",
@@ -92,7 +97,7 @@ def benchmark_sentences() -> list[str]:
         f"{speed['ssamba', 'as published']:.1f} x as fast in a twelfth of the memory",
         f"with fused attention, {speed['ssamba', 'fair']:.1f} x as fast",
         f"as published {speed['aum', 'as published']:.1f} x (published: 1.6 x); fair {speed['aum', 'fair']:.1f} x",
-        f"takes {later[0]:.1f} ns an element, accelerated-scan's reference in torch {later[1]:.1f}",
+        f"takes {again_ns[0]:.1f} ns an element, accelerated-scan's reference in torch {again_ns[1]:.1f}",
         f"{plain[0]:.1f} against {plain[1]:.1f} in bench.json's run",
         f"DASS-small at 10 s is {dass:.1f} x as fast as the authors' network",
         f"PaSST-S {passt:.1f} x as fast as hear21passt",
