@@ -6,6 +6,7 @@ of several streams would lose the events behind it. A few such recordings are re
 """
 
 import io
+import threading
 from collections import OrderedDict
 from pathlib import Path
 
@@ -23,6 +24,7 @@ _REMEMBERED_BYTES = 1 << 29
 
 _Decoded = tuple[NDArray[np.float32], int]  # (frames, channels), rate in Hz
 _recent: OrderedDict[tuple[str, int, int], _Decoded] = OrderedDict()
+_DECODING = threading.Lock()  # threads that read events of one recording decode it once
 
 
 def load_part(path: Path, sample_rate: int, start_s: float, stop_s: float) -> Waveform:
@@ -99,9 +101,14 @@ def _decoded(path: Path) -> _Decoded:
     """Decode a recording, or return it as it was decoded last."""
     state = path.stat()
     key = (str(path), state.st_mtime_ns, state.st_size)
-    if key not in _recent:
-        _recent[key] = decode_file(path)
-        while len(_recent) > 1 and sum(x.nbytes for x, _ in _recent.values()) > _REMEMBERED_BYTES:
-            _recent.popitem(last=False)
-    _recent.move_to_end(key)
-    return _recent[key]
+    with _DECODING:
+        if key not in _recent:
+            _recent[key] = decode_file(path)
+            while len(_recent) > 1 and _bytes_of_recent() > _REMEMBERED_BYTES:
+                _recent.popitem(last=False)
+        _recent.move_to_end(key)
+        return _recent[key]
+
+
+def _bytes_of_recent() -> int:
+    return sum(samples.nbytes for samples, _ in _recent.values())

@@ -19,12 +19,14 @@ from niah.needles import Needle, NeedleSet, waveform
 from niah.needles.feature_cache import Arrays, FeatureCache, content_key
 from niah.needles.features import NeedleFeatures, needle_features, shortest_ms
 from niah.system.bounded_store import BoundedStore
+from niah.system.memory_limit import usable_bytes
 from niah.system.progress import track
 from niah.system.threads import beside_each_other
 
 _SHOWN = 3
 _LONGER = "longer than 10 s"
 _MEMORY_BYTES = 1 << 28  # of features: 200 clips of AST's with their samples
+_LARGEST_BYTES = 1 << 31  # of decoding the longest clip: 10 min in stereo, resampled from 192 kHz
 CUT_S = 0.5  # a clip that loses less, or is padded with less, is not worth a note
 
 
@@ -153,7 +155,7 @@ def prepare(
         except AudioError as error:
             return error
 
-    results = beside_each_other(read, needles.needles)
+    results = beside_each_other(read, needles.needles, most=usable_bytes() // _LARGEST_BYTES)
     clips = track(results, "needles", len(needles.needles))
     for needle, result in zip(needles.needles, clips, strict=True):
         if isinstance(result, AudioError):

@@ -119,15 +119,16 @@ def results_in_order(
 
 
 def beside_each_other(
-    function: Callable[[Item], Result], items: Iterable[Item]
+    function: Callable[[Item], Result], items: Iterable[Item], most: int
 ) -> Generator[Result, None, None]:
     """Yield a function's result for each item, in order, as many at a time as there are threads of jobs.
 
     Args:
         function: as in `results_in_order`; called in this thread where that is the only one.
         items: its arguments.
+        most: calls at a time at most.
     """
-    threads = threads_of_jobs()
+    threads = max(1, min(threads_of_jobs(), most))
     if threads == 1:
         yield from map(function, items)
     else:

@@ -1,6 +1,7 @@
 """Parts of recordings: what a whole file's decoder gives there, in every container and however its length is told."""
 
 import struct
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -96,3 +97,32 @@ def test_a_recording_that_cannot_be_sought_in_is_decoded_once(
     path.write_bytes(without_header(mp3(24000)))  # another file under the same name
     assert load_part(path, 16000, 0.2, 0.4).notes == ("resampled from 24000 Hz",)
     assert len(decoded) == 2
+
+
+@pytest.mark.parametrize("remembered", [1, 1 << 29])
+def test_threads_read_parts_of_recordings_beside_each_other(
+    remembered: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[Path] = []
+
+    def counted(path: Path) -> tuple[NDArray[np.float32], int]:
+        decoded.append(path)
+        return decode_file(path)
+
+    monkeypatch.setattr(part, "decode_file", counted)
+    monkeypatch.setattr(part, "_REMEMBERED_BYTES", remembered)
+    paths = [tmp_path / f"{number}" for number in range(4)]
+    for path in paths:
+        path.write_bytes(without_header(mp3()))
+    places = [(path, 0.1 * place) for place in range(12) for path in paths]
+    alone = [load_part(path, 16000, start_s, start_s + 0.1).samples for path, start_s in places]
+    decoded.clear()
+    part._recent.clear()
+    with ThreadPoolExecutor(8) as pool:
+        together = list(
+            pool.map(lambda each: load_part(each[0], 16000, each[1], each[1] + 0.1).samples, places)
+        )
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one, other)
+    if remembered > 1:
+        assert sorted(decoded) == paths  # each once
