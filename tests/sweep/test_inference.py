@@ -81,8 +81,7 @@ def test_one_batch_is_timed_for_want_of_others(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_large_is_an_eighth_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes = {"SC_PHYS_PAGES": 1 << 20, "SC_PAGE_SIZE": 4096}  # 4 GiB
-    monkeypatch.setattr("niah.sweep.inference.os.sysconf", sizes.__getitem__)
+    monkeypatch.setattr("niah.sweep.inference.usable_bytes", lambda: 4 << 30)
     assert not is_large(1, 1 << 20, 128)  # 512 MiB
     assert is_large(1, (1 << 20) + 1, 128)
     assert is_large(2, 1 << 20, 128)
