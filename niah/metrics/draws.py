@@ -14,6 +14,7 @@ from niah.errors import NiahError
 from niah.metrics.weighted_precision import Counts
 
 LEFT_OUT = 512
+CACHED = 2**22  # multiplicities, 16 MiB: every cell of a run has the same
 ROWS_BYTES = 2**20  # of indices at a time: the size of a core's cache
 Groups = NDArray[np.intp]
 
@@ -56,8 +57,11 @@ def drawn(of: Groups, draws: int, block: int, seed: int) -> Iterator[Counts]:
         (clips, lists) int32 multiplicities.
     """
     count = group_count(of)
-    if block >= draws:
-        blocks = iter([_cached_multiplicities(count, draws, seed)])
+    blocks: Iterator[Counts]
+    if count * draws <= CACHED or block >= draws:
+        whole = _cached_multiplicities(count, draws, seed)
+        starts = range(0, draws, block)
+        blocks = (np.ascontiguousarray(whole[:, start : start + block]) for start in starts)
     else:
         blocks = multiplicity_blocks(count, draws, block, seed)
     return (counts if count == of.size else counts[of] for counts in blocks)

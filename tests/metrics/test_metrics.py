@@ -115,3 +115,20 @@ def test_validate_says_what_is_wrong() -> None:
     broken[2, 1] = np.nan
     with pytest.raises(NiahError, match=r"1 clips .*row 2"):
         metrics.auc(np.zeros((4, 3), dtype=np.bool_), broken)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int64])
+@pytest.mark.parametrize("share", [0.0, 0.03, 0.4, 1.0])
+@pytest.mark.parametrize("masked", [False, True])
+def test_auc_by_comparison_has_the_bits_of_auc_by_ranks(
+    dtype: type, share: float, masked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = np.random.default_rng(0)
+    targets = random.random((57, 23)) < share
+    scores = (3 * random.normal(size=targets.shape)).round(random.integers(0, 3)).astype(dtype)
+    excluded = (random.random(targets.shape) < 0.2) if masked else None
+    monkeypatch.setattr(metrics, "COMPARED", 200)  # a few positives at a time
+    monkeypatch.setattr(metrics, "FEW_POSITIVES", -1)
+    ranked = metrics.auc(targets, scores, excluded)
+    monkeypatch.setattr(metrics, "FEW_POSITIVES", 57)
+    np.testing.assert_array_equal(metrics.auc(targets, scores, excluded), ranked)
