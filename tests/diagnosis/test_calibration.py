@@ -10,6 +10,7 @@ from sklearn.metrics import log_loss
 from niah.diagnosis.controls.calibration import (
     HIGHEST,
     LOWEST,
+    MANY,
     Calibration,
     calibration,
     calibration_of_logits,
@@ -83,6 +84,28 @@ def test_equal_to_scikit_learn(dtype: type) -> None:
     bins = np.minimum((p * 15).astype(int), 14)
     ece = sum(abs((y - p)[bins == b].sum()) for b in range(15)) / p.size
     assert found.ece == pytest.approx(ece, abs=1e-12)
+
+
+def test_many_scores_are_refitted_from_the_optimum_of_a_few(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    targets, logits = calibrated(4, 14_000)
+    scores = sigmoid(2 * logits - 1)
+    assert scores.size > MANY
+    quick = calibration(targets, scores, (0.8, 0.1))
+    monkeypatch.setattr("niah.diagnosis.controls.calibration.MANY", scores.size)
+    plain = calibration(targets, scores, (0.8, 0.1))
+    for name, value in vars(plain).items():
+        assert getattr(quick, name) == pytest.approx(value, rel=1e-9, abs=1e-12), name
+
+
+def test_many_scores_without_a_positive_among_the_few() -> None:
+    scores = np.full((2**17 + 1, 2), 0.01, np.float64) * np.linspace(0.5, 1.5, 2)
+    targets = np.zeros(scores.shape, np.bool_)
+    targets[1, 0] = targets[3, 1] = True
+    found = calibration(targets, scores)
+    assert found.nll_refit <= found.nll
+    assert np.isfinite(found.scale).all()
 
 
 def test_a_perfect_tagger_has_a_refit_though_it_has_no_optimum() -> None:

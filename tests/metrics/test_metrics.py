@@ -125,7 +125,7 @@ def test_auc_by_comparison_has_the_bits_of_auc_by_ranks(
 ) -> None:
     random = np.random.default_rng(0)
     targets = random.random((57, 23)) < share
-    scores = (3 * random.normal(size=targets.shape)).round(random.integers(0, 3)).astype(dtype)
+    scores: Scores = (3 * random.normal(size=targets.shape)).round(1).astype(dtype)
     excluded = (random.random(targets.shape) < 0.2) if masked else None
     monkeypatch.setattr(metrics, "COMPARED", 200)  # a few positives at a time
     monkeypatch.setattr(metrics, "FEW_POSITIVES", -1)

@@ -50,6 +50,7 @@ CAPTION = (
     "the 10 s mAP, scale while less than 10 % is lost."
 )
 ROUNDING = 1e-13  # of a loss: a step that raises it by less has found the optimum
+MANY, FEW = 2**17, 2**14  # values, from which on a refit starts at that of about so few of them
 BLOCK = 2**15  # values at a time: their arrays fit a core's cache
 Verdict = Literal["kept", "scale lost", "rank lost", "both lost"]
 
@@ -137,8 +138,8 @@ def _calibration(
     p: Float64, clips: Float64, positives: Float64, fixed: tuple[float, float] | None
 ) -> Calibration:
     of = _Scored(np.log(p) - np.log1p(-p), clips, positives)
-    a, b = of.refit()
-    own, refit = of.at(1.0, 0.0), of.at(a, b)
+    a, b, refit = of.refit()
+    own = of.at(1.0, 0.0)
     fixed_loss = refit.loss if fixed is None else of.at(*fixed).loss
     return Calibration(
         ece=_ece(p, clips, positives),
@@ -297,18 +298,27 @@ class _Scored:
         curvature = np.array([[second[0], second[1]], [second[1], second[2]]])
         return _Sums(loss - float(hits @ (a, b)), first - hits, curvature)
 
-    def refit(self) -> tuple[float, float]:
-        """Return (a, b) of least NLL by Newton's method, with a weak prior at (1, 0) where there is no optimum."""
-        start = np.array([1.0, 0.0])
-        pull = 1e-9 * self.size
+    def refit(self) -> tuple[float, float, _Sums]:
+        """Return (a, b) of least NLL, and the sums there.
 
-        def near(at: Float64) -> tuple[float, Float64, Float64]:
-            of, away = self.at(*at), at - start
+        Newton's method, with a weak prior at (1, 0) where there is no optimum. Of many values it starts at the optimum
+        of some of them, which saves half of its steps.
+        """
+        prior, pull = np.array([1.0, 0.0]), 1e-9 * self.size
+        start = prior
+        if self.logit.size > MANY:
+            some = slice(None, None, self.logit.size // FEW)
+            start = np.array(
+                _Scored(self.logit[some], self.clips[some], self.positives[some]).refit()[:2]
+            )
+
+        def near(at: Float64) -> tuple[float, Float64, Float64, _Sums]:
+            of, away = self.at(*at), at - prior
             loss = of.loss + pull / 2 * float(away @ away)
-            return loss, of.gradient + pull * away, of.curvature + pull * np.eye(2)
+            return loss, of.gradient + pull * away, of.curvature + pull * np.eye(2), of
 
         theta = start.copy()
-        loss, gradient, curvature = near(theta)
+        loss, gradient, curvature, sums = near(theta)
         for _ in range(100):
             step = np.linalg.solve(curvature, gradient)
             there = near(theta - step)
@@ -316,10 +326,10 @@ class _Scored:
                 step /= 2
                 there = near(theta - step)
             theta -= step
-            loss, gradient, curvature = there
+            loss, gradient, curvature, sums = there
             if np.abs(step).max() < 1e-9:
                 break
-        return float(theta[0]), float(theta[1])
+        return float(theta[0]), float(theta[1]), sums
 
 
 def _dot(a: Float64, b: Float64) -> float:
