@@ -69,9 +69,8 @@ CONFIDENCE = 0.95
 JACKKNIFE_SHARE = 0.2  # w where few classes have a single clip
 FREEDOM = 1.5  # degrees of freedom a value, at a kurtosis of 2
 FEW_SINGLE = 0.1  # share of single-clip (or -recording) classes up to which the draws are right
-COMPILE_ABOVE = (
-    5 * 10**7
-)  # clips x classes x draws, from which loading the compiled passes (1 s) soon pays
+# clips x classes x draws, from which loading the compiled passes (1 s) soon pays
+COMPILE_ABOVE = 5 * 10**7
 THREADS = cores()  # compiled: blocks side by side
 BLOCK = 64  # draws at a time, compiled: a clip's multiplicities fill one cache line
 PLAIN_BLOCK_BYTES = 4 * 2**20  # multiplicities of a block in numpy: the size of a core's cache

@@ -21,7 +21,7 @@ from niah.needles.features import NeedleFeatures, needle_features, shortest_ms
 from niah.system.bounded_store import BoundedStore
 from niah.system.memory_limit import usable_bytes
 from niah.system.progress import track
-from niah.system.threads import beside_each_other
+from niah.system.threads import results_in_order, threads_of_jobs
 
 _SHOWN = 3
 _LONGER = "longer than 10 s"
@@ -147,15 +147,13 @@ def prepare(
         try:
             digest = needle.source.digest()
             key = content_key(digest, *kind)
-            return (
-                digest,
-                key,
-                cache.get_or_make(key, lambda: _arrays(needle, frontend, keep_waveform)),
-            )
+            stored = cache.get_or_make(key, lambda: _arrays(needle, frontend, keep_waveform))
         except AudioError as error:
             return error
+        return digest, key, stored
 
-    results = beside_each_other(read, needles.needles, most=usable_bytes() // _LARGEST_BYTES)
+    threads = max(1, min(threads_of_jobs(), usable_bytes() // _LARGEST_BYTES))
+    results = results_in_order(read, needles.needles, threads)
     clips = track(results, "needles", len(needles.needles))
     for needle, result in zip(needles.needles, clips, strict=True):
         if isinstance(result, AudioError):

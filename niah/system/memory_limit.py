@@ -6,9 +6,8 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-_GROUPS = Path(
-    "/proc/self/cgroup"
-)  # a line a hierarchy: number, controllers (none in version 2), path
+# a line a hierarchy: number, controllers (none in version 2), path
+_GROUPS = Path("/proc/self/cgroup")
 _ROOT = Path("/sys/fs/cgroup")
 
 

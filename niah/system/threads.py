@@ -101,8 +101,11 @@ def results_in_order(
     Args:
         function: runs in threads of its own, with torch and BLAS on one thread.
         items: its arguments.
-        threads: calls at a time.
+        threads: calls at a time; a single one is in the caller's thread.
     """
+    if threads == 1:
+        yield from map(function, items)
+        return
     pending: deque[Future[Result]] = deque()
     try:
         for item in items:
@@ -116,23 +119,6 @@ def results_in_order(
         for future in pending:
             future.cancel()
         wait(pending)
-
-
-def beside_each_other(
-    function: Callable[[Item], Result], items: Iterable[Item], most: int
-) -> Generator[Result, None, None]:
-    """Yield a function's result for each item, in order, as many at a time as there are threads of jobs.
-
-    Args:
-        function: as in `results_in_order`; called in this thread where that is the only one.
-        items: its arguments.
-        most: calls at a time at most.
-    """
-    threads = max(1, min(threads_of_jobs(), most))
-    if threads == 1:
-        yield from map(function, items)
-    else:
-        yield from results_in_order(function, items, threads)
 
 
 def _run(mode: tuple[bool, bool], function: Callable[..., None], job: Job) -> None:

@@ -1,4 +1,4 @@
-"""Results in order on any number of threads, and as many threads as the environment says."""
+"""Results in order on any number of threads, whose number the environment sets."""
 
 import os
 import threading
