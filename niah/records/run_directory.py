@@ -36,7 +36,7 @@ from niah.system import atomic, spreadsheet
 if TYPE_CHECKING:
     import pandas as pd
 
-_REST = 10.0  # times the duration of a rebuild of cells.csv that pass before the next
+_REST = 50.0  # times the duration of a rebuild of cells.csv that pass before the next
 
 
 class RunDirectory(ScoreFiles):

@@ -221,6 +221,9 @@ class ModelEvaluator:
         cell, clips = cells[0], len(self.prepared)
         if self.is_one_scene(cell) or clips * cell.length_s < LEAST_AUDIO_S:
             return None
+        most_s = self.forecasts.most_seconds(cell)
+        if most_s is not None and clips * most_s <= slice_s:  # short at any pace: none is measured
+            return None
         try:
             batch_size = self._scorer(cells, self._probed_batch_size())[1]
         except (Exception, SystemExit):  # the cell itself records the reason

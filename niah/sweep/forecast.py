@@ -22,6 +22,14 @@ class Forecasts:
         """Return the measured times of scenes in a haystack, "" for the needle alone."""
         return self._paces.setdefault(haystack, Pace())
 
+    def most_seconds(self, cell: Cell) -> float | None:
+        """Return the most that a scene may take by shorter ones of its haystack; None where there are none.
+
+        Args:
+            cell: the cell.
+        """
+        return self.pace("" if cell.is_base else cell.haystack).most_seconds(cell.length_s)
+
     def seconds(self, cell: Cell, score: Callable[[Cell], None]) -> float | None:
         """Forecast the seconds that a scene takes; None where no short one can be scored.
 

@@ -63,6 +63,17 @@ class Pace:
         nearest_s, nearest = (long_s, long) if length_s > long_s else (short_s, short)
         return float(nearest * (length_s / nearest_s) ** exponent)
 
+    def most_seconds(self, length_s: float) -> float | None:
+        """Return the seconds of a scene if it took the square of its length; None before a shorter one is measured.
+
+        Args:
+            length_s: length of the scene.
+        """
+        shorter = [known_s for known_s in self._seconds if known_s <= length_s]
+        if not shorter:
+            return None
+        return float(self._seconds[max(shorter)] * (length_s / max(shorter)) ** HIGHEST)
+
     def peak_bytes(self, length_s: float) -> int:
         """Forecast the peak memory at some length, on the line through the two longest measured ones; 0 if unknown."""
         points = sorted(self._peaks.items())[-2:]

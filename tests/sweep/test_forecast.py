@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from niah.sweep import evaluator, inference
+from niah.sweep import inference, pace
 from niah.sweep.dry_run import Forecast, forecast, planned_cells
 from niah.sweep.loop import sweep
 from niah.sweep.options import RunOptions
@@ -53,7 +53,7 @@ def test_the_forecast_is_within_a_factor_of_two(
 ) -> None:
     """Both in time of the processor: by the clock, the rest of the machine's work would be forecast too."""
     clock = SimpleNamespace(monotonic=time.process_time, perf_counter=time.process_time)
-    monkeypatch.setattr(evaluator, "time", clock)
+    monkeypatch.setattr(pace, "time", clock)
     monkeypatch.setattr(inference, "time", clock)
     options = RunOptions(
         models=(model,), limit=20, lengths_s=(10.0, 50.0, 200.0), device="cpu", out=tmp_path / "out"

@@ -264,7 +264,11 @@ def test_slices_of_a_long_cell_are_the_whole_bit_for_bit(
     sweep(options, share=Share(slice_s=0.1))
     assert set(written) == {0, 2, 4} or set(written) == {0, 4}  # how long a batch takes is forecast
     assert not (out / "parts").exists()
+    monkeypatch.setenv("TINY_LOG", str(whole.with_suffix(".log")))
     sweep(dataclasses.replace(options, out=whole))
+    # short at any pace: nothing is scored to forecast it (but one batch to see that passes at once give the same bits)
+    assert set(scored(whole)) == {"1024", "2000"}
+    assert all(6 <= scenes <= 8 for scenes in scored(whole).values())
     pd.testing.assert_frame_equal(cells_of(out), cells_of(whole))
     for file in (whole / "scores").iterdir():
         assert (out / "scores" / file.name).read_bytes() == file.read_bytes()
@@ -305,10 +309,14 @@ def test_slices_start_at_whole_batches_and_have_every_clip_once() -> None:
 def test_pace_follows_the_power_of_the_length() -> None:
     pace = Pace()
     assert pace.seconds(10) is None
+    assert pace.most_seconds(10) is None
     pace.add(10, 2.0)
     assert pace.seconds(30) == pytest.approx(6.0)
+    assert pace.most_seconds(9) is None
+    assert pace.most_seconds(10) == 2.0
     pace.add(20, 8.0)
     pace.add(20, 9.0)
+    assert pace.most_seconds(30) == pytest.approx(8.0 * 1.5**2)
     assert pace.seconds(80) == pytest.approx(8.0 * 4**2)
     assert pace.seconds(5) == pytest.approx(2.0 / 4)
     pace.add(40, 16.0)
