@@ -1,13 +1,13 @@
 """Measure what a default `niah run` costs beside its forward passes: results/benchmarks/overhead.csv.
 
-    python scripts/overhead.py [--limit N] [--lengths 10,20,..]     as of niah run; the run is made in a new folder
+    python scripts/overhead.py [--runs 3] [--limit N] [--lengths 10,20,..]     limit and lengths as of niah run
 
-Parts, in processor seconds of one process, which the rest of the machine's work changes little, from a start with
-compiled kernels and without features:
+Each run is made in a process and a folder of its own, from a start with compiled kernels and without features. Its
+parts, in processor seconds (its children's too), which the rest of the machine's work changes little, and by the clock:
 
     imports      torch, pandas and the package
     set-up       models, needles and their features, haystacks
-    forwards     passes through the networks
+    forwards     passes through the networks; by the clock all of the cells, whose scenes are made beside them
     scenes       all else of the cells: haystacks, scenes, batches, scores on disk, compiled kernels that are loaded
     statistics   metrics and intervals of all cells
     report       tables, figures and the page
@@ -17,9 +17,12 @@ compiled kernels and without features:
 Passes run beside each other, one a core: what the whole run takes compares with its passes one by one.
 """
 
+import argparse
 import csv
+import json
 import os
 import platform
+import subprocess
 import sys
 import tempfile
 import time
@@ -30,11 +33,37 @@ from niah.system.openmp import spin_briefly
 
 ROOT = Path(__file__).resolve().parent.parent
 CSV = ROOT / "results" / "benchmarks" / "overhead.csv"
+HEADER = "run,part,cpu_seconds,share_of_forwards,wall_seconds,share_of_one_by_one,clips,machine,load_average"
 
 
-def main(arguments: list[str]) -> None:
-    """Run, measure and write the CSV."""
+def main() -> None:
+    """Make the runs, one after another, and write the CSV; with `--out`, make one and print its times."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--limit", type=int)
+    parser.add_argument("--lengths", default="10,20,50,100")
+    parser.add_argument("--out", type=Path)
+    given = parser.parse_args()
+    if given.out is not None:
+        print(json.dumps(measured(given.out, given.limit, given.lengths)))
+        return
+    rows = []
+    for number in range(1, given.runs + 1):
+        with tempfile.TemporaryDirectory() as folder:
+            command = [sys.executable, __file__, *sys.argv[1:], "--out", folder]
+            printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+        rows += [[number, *row] for row in json.loads(printed)]
+    with CSV.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(HEADER.split(","))
+        writer.writerows(rows)
+    sys.stdout.write(CSV.read_text())
+
+
+def measured(folder: Path, limit: int | None, lengths: str) -> list[list[str | int]]:
+    """Make one run in a folder; return the rows of its parts, without its number."""
     spin_briefly()  # as `niah` does
+    load = os.getloadavg()[0]
     began = time.perf_counter()
     import torch
 
@@ -46,21 +75,11 @@ def main(arguments: list[str]) -> None:
     from niah.sweep.options import RunOptions
     from niah.sweep.setup import EvalSetup
     from niah.sweep.share import Share
-    from niah.system.download import cache_folder
     from niah.system.memory import keep_freed_memory
 
-    cpu_s, wall_s = {"imports": time.process_time()}, {"imports": time.perf_counter() - began}
-    given = dict(zip(arguments[::2], arguments[1::2], strict=True))
-    options = RunOptions(
-        limit=int(given["--limit"]) if "--limit" in given else None,
-        lengths_s=numbers(given.get("--lengths", "10,20,50,100"), "--lengths"),
-        out=Path(tempfile.mkdtemp()) / "run",
-    )
-    cache, kernels = options.out.parent / "cache", cache_folder() / "numba"
-    cache.mkdir()
-    kernels.mkdir(parents=True, exist_ok=True)
-    (cache / "numba").symlink_to(kernels)  # compiled ones stay, features do not
-    os.environ["NIAH_CACHE"] = str(cache)
+    cpu_s, wall_s = {"imports": _cpu_s()}, {"imports": time.perf_counter() - began}
+    options = RunOptions(limit=limit, lengths_s=numbers(lengths, "--lengths"), out=folder / "run")
+    os.environ["NIAH_CACHE"] = str(_cache_of_kernels(folder / "cache"))
     passes: list[float] = []
     plain = inference._score
 
@@ -75,7 +94,7 @@ def main(arguments: list[str]) -> None:
     inference._score = timed
 
     def lap(name: str) -> None:
-        cpu_s[name] = time.process_time() - sum(cpu_s.values())
+        cpu_s[name] = _cpu_s() - sum(cpu_s.values())
         wall_s[name] = time.perf_counter() - began - sum(wall_s.values())
 
     keep_freed_memory()
@@ -90,33 +109,46 @@ def main(arguments: list[str]) -> None:
     lap("report")
     cpu_s["forwards"] = sum(passes)
     cpu_s["scenes"] = cpu_s.pop("cells") - cpu_s["forwards"]
+    wall_s["forwards"] = wall_s.pop("cells")
+    cpu_s["whole"], wall_s["whole"] = sum(cpu_s.values()), sum(wall_s.values())
+    cells = directory.cells()
+    wall_s["one by one"] = float((cells["latency_s"] * cells["n_clips"]).sum())
     machine = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-    load = os.getloadavg()[0]
-    with CSV.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        header = ["part", "cpu_seconds", "share_of_forwards", "wall_seconds", "clips", "machine"]
-        writer.writerow([*header, "load_average"])
-        wall_s["forwards"] = wall_s.pop("cells")  # scenes are made beside them
-        cpu_s["whole"], wall_s["whole"] = sum(cpu_s.values()), sum(wall_s.values())
-        cells = directory.cells()
-        wall_s["one by one"] = float((cells["latency_s"] * cells["n_clips"]).sum())
-        parts = (
-            "imports",
-            "set-up",
-            "forwards",
-            "scenes",
-            "statistics",
-            "report",
-            "whole",
-            "one by one",
-        )
-        for name in parts:
-            cpu = f"{cpu_s[name]:.2f}" if name in cpu_s else ""
-            share = f"{cpu_s[name] / cpu_s['forwards']:.4f}" if name in cpu_s else ""
-            wall = f"{wall_s[name]:.1f}" if name in wall_s else ""
-            writer.writerow([name, cpu, share, wall, len(setup.clips), machine, f"{load:.1f}"])
-    sys.stdout.write(CSV.read_text())
+    order = "imports", "set-up", "forwards", "scenes", "statistics", "report", "whole", "one by one"
+    return [
+        [
+            part,
+            *_with_share(cpu_s.get(part), cpu_s["forwards"], 2),
+            *_with_share(wall_s.get(part), wall_s["one by one"], 1),
+            len(setup.clips),
+            machine,
+            f"{load:.1f}",
+        ]
+        for part in order
+    ]
+
+
+def _cpu_s() -> float:
+    """Return the processor seconds of this process and of its children that have ended."""
+    times = os.times()
+    return time.process_time() + times.children_user + times.children_system
+
+
+def _with_share(seconds: float | None, of_s: float, digits: int) -> tuple[str, str]:
+    """Return seconds and their share as texts, empty where they were not measured."""
+    return ("", "") if seconds is None else (f"{seconds:.{digits}f}", f"{seconds / of_s:.4f}")
+
+
+def _cache_of_kernels(folder: Path) -> Path:
+    """Return a new cache folder, in which compiled kernels are, but no features."""
+    from niah.system.download import cache_folder
+
+    kernels = cache_folder() / "numba"
+    folder.mkdir()
+    kernels.mkdir(parents=True, exist_ok=True)
+    (folder / "numba").symlink_to(kernels)
+    return folder
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

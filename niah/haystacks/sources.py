@@ -4,17 +4,20 @@ A `Sound` is a pure function of the sample index. Two readers that ask for the s
 same bits, in any order, worker or process; that is what makes scenes reproducible.
 """
 
-import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from niah.randomness import keyed_generator
+from niah.system.bounded_store import BoundedStore
+from niah.system.memory_limit import usable_bytes
 
 _BLOCK = 1 << 16  # samples drawn from one Philox counter
-_FEW = 1 << 12  # samples for which a whole block is not worth drawing
+_FEW = 1 << 12  # samples for which a whole block is not worth making
+_SHARE = 64  # of the memory, for the blocks of one sound
+_MOST_BYTES = 168 << 20  # of blocks: the 43.7 minutes that a bank has of an endless sound at 16 kHz
 
 
 class Sound(Protocol):
@@ -33,6 +36,34 @@ class Sound(Protocol):
         """
 
 
+class _Blocks:
+    """An endless sound, made in blocks that stay in memory as far as there is room: scenes read one bank of it."""
+
+    def __init__(self, make: Callable[[int, int, int], NDArray[np.float32]]) -> None:
+        """Take the function that makes samples `low` to `high` of a block."""
+        self._make = make
+        self._stored = BoundedStore[NDArray[np.float32]](min(_MOST_BYTES, usable_bytes() // _SHARE))
+
+    def samples(self, start: int, count: int) -> NDArray[np.float32]:
+        """Return samples of the sound; see `Sound.samples`."""
+        out = np.empty(count, dtype=np.float32)
+        written = 0
+        while written < count:
+            block, low = divmod(start + written, _BLOCK)
+            high = min(low + count - written, _BLOCK)
+            out[written : written + high - low] = self._part(block, low, high)
+            written += high - low
+        return out
+
+    def _part(self, block: int, low: int, high: int) -> NDArray[np.float32]:
+        if high - low <= _FEW and self._stored.get(block) is None:
+            return self._make(block, low, high)
+        whole = self._stored.get_or_make(
+            block, lambda: self._make(block, 0, _BLOCK), lambda samples: samples.nbytes
+        )
+        return whole[low:high]
+
+
 class GaussianNoise:
     """White noise N(0, 1): counter-based, so any part is drawn without those before it."""
 
@@ -40,29 +71,15 @@ class GaussianNoise:
 
     def __init__(self, *key: object) -> None:
         self._key = key
-        self._block = functools.lru_cache(maxsize=24)(self._draw)
+        self._blocks = _Blocks(self._draw)
 
-    def _draw(self, block: int) -> NDArray[np.float32]:
-        return keyed_generator(*self._key, block=block).standard_normal(_BLOCK, dtype=np.float32)
+    def _draw(self, block: int, low: int, high: int) -> NDArray[np.float32]:
+        drawn = keyed_generator(*self._key, block=block).standard_normal(high, dtype=np.float32)
+        return drawn[low:]
 
     def samples(self, start: int, count: int) -> NDArray[np.float32]:
         """Draw samples; see `Sound.samples`."""
-        if count <= _FEW:
-            return self._few(start, count)
-        first, last = start // _BLOCK, (start + count - 1) // _BLOCK
-        joined = np.concatenate([self._block(b) for b in range(first, last + 1)])
-        return joined[start - first * _BLOCK :][:count]
-
-    def _few(self, start: int, count: int) -> NDArray[np.float32]:
-        """Draw only the needed start of each block, without caching it."""
-        parts = [np.empty(0, dtype=np.float32)]
-        while count > 0:
-            block, low = divmod(start, _BLOCK)
-            high = min(low + count, _BLOCK)
-            generator = keyed_generator(*self._key, block=block)
-            parts.append(generator.standard_normal(high, dtype=np.float32)[low:])
-            start, count = start + high - low, count - (high - low)
-        return np.concatenate(parts)
+        return self._blocks.samples(start, count)
 
 
 class Tiled:
@@ -112,13 +129,17 @@ class VoiceMix:
             period = _next_prime(len(voice) + int(pause), taken)
             taken.add(period)
             self._parts.append((_unit_rms(voice), period, int(rng.integers(period))))
+        self._blocks = _Blocks(self._mix)
 
     def samples(self, start: int, count: int) -> NDArray[np.float32]:
         """Mix samples of all talkers; see `Sound.samples`."""
-        out = np.zeros(count, dtype=np.float32)
+        return self._blocks.samples(start, count)
+
+    def _mix(self, block: int, low: int, high: int) -> NDArray[np.float32]:
+        out, start = np.zeros(high - low, dtype=np.float32), block * _BLOCK + low
         for voice, period, offset in self._parts:
             _cycle_add(out, voice, period, (start + offset) % period)
-        return np.asarray(out * self._scale)
+        return np.multiply(out, self._scale, out=out)
 
 
 def _unit_rms(voice: NDArray[np.float32]) -> NDArray[np.float32]:

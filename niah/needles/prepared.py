@@ -7,6 +7,7 @@ same clips, also where its models have several front ends.
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -49,10 +50,8 @@ class PreparedNeedles:
     _cache: FeatureCache
     _frontend: Frontend
     _keep_waveform: bool
-    _digests: tuple[str, ...] = ()
-    _in_memory: BoundedStore[NeedleFeatures] = field(
-        default_factory=lambda: BoundedStore(_MEMORY_BYTES), compare=False, repr=False
-    )
+    _digests: tuple[str, ...]
+    _in_memory: BoundedStore[NeedleFeatures] = field(compare=False, repr=False)
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -141,6 +140,7 @@ def prepare(
     digests: list[str] = []
     excluded: list[ExcludedClip] = []
     ids_by_note: dict[str, list[str]] = {}
+    in_memory = BoundedStore[NeedleFeatures](_MEMORY_BYTES)
     kind = frontend.fingerprint, "mix" if keep_waveform else "surround"
 
     def read(needle: Needle) -> tuple[str, str, Arrays] | AudioError:
@@ -168,6 +168,7 @@ def prepare(
             ids_by_note.setdefault(note, []).append(needle.id)
         if note := length_note(int(stored["samples"][0]), frontend):
             ids_by_note.setdefault(note, []).append(needle.id)
+        in_memory.get_or_make(key, partial(_from_arrays, stored), _bytes_of)
         usable.append(needle)
         keys.append(key)
         digests.append(digest)
@@ -192,6 +193,7 @@ def prepare(
         frontend,
         keep_waveform,
         tuple(digests),
+        in_memory,
     )
 
 

@@ -32,7 +32,7 @@ class LoadedModel:
         """The card's name."""
         return self.spec.name
 
-    @property
+    @cached_property
     def weights_sha256(self) -> str:
         """Hash of the weights in memory."""
         return adapter_info(self.adapter).weights_sha256

@@ -19,6 +19,10 @@ class BoundedStore(Generic[Value]):
     used_bytes: int = 0
     _values: dict[Hashable, Value] = field(default_factory=dict)
 
+    def get(self, key: Hashable) -> Value | None:
+        """Return the stored value; None without one."""
+        return self._values.get(key)
+
     def get_or_make(
         self, key: Hashable, make: Callable[[], Value], size: Callable[[Value], int]
     ) -> Value:

@@ -16,7 +16,7 @@ from niah import cards
 from niah.audio import AudioError
 from niah.errors import NiahError
 from niah.frontends.kaldi import KaldiFrontend
-from niah.haystacks import load_haystack
+from niah.haystacks import load_haystack, sources
 from niah.haystacks.energy_bank import NoiseBank
 from niah.haystacks.sound_bank import BLOCK_HOPS, ENDLESS_HOPS
 from niah.haystacks.sources import GaussianNoise, Sound, Tiled, VoiceMix
@@ -61,6 +61,18 @@ def test_any_stretch_is_the_same_bits_as_the_whole(name: str) -> None:
         (7, 0),
     ):
         assert np.array_equal(SOUNDS[name].samples(start, count), whole[start : start + count])
+
+
+def test_a_sound_without_room_in_memory_is_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "usable_bytes", lambda: 0)
+    alone = {
+        "gaussian": GaussianNoise("test", 0),
+        "mix": VoiceMix(tones(), RATE, keyed_generator("test"), 5),
+    }
+    for name, sound in alone.items():
+        for start, count in ((1_233, 5_000), (60_000, 140_000), (60_000, 140_000), (65_530, 9)):
+            expected = SOUNDS[name].samples(start, count)
+            assert np.array_equal(sound.samples(start, count), expected)
 
 
 def test_gaussian_noise_is_white_with_unit_variance() -> None:
