@@ -65,7 +65,7 @@ def test_any_stretch_is_the_same_bits_as_the_whole(name: str) -> None:
 
 def test_a_sound_without_room_in_memory_is_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "usable_bytes", lambda: 0)
-    alone = {
+    alone: dict[str, Sound] = {
         "gaussian": GaussianNoise("test", 0),
         "mix": VoiceMix(tones(), RATE, keyed_generator("test"), 5),
     }

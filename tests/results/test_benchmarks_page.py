@@ -42,9 +42,13 @@ def benchmark_sentences() -> list[str]:
     again_ns = [each["extra_info"]["ns_per_element"] for each in again["benchmarks"]]
     beside = json.loads((RESULTS / "benchmarks" / "ast.json").read_text("utf-8"))
     of_ast = {each["name"]: each["stats"]["median"] for each in beside["benchmarks"]}
-    overhead = table("benchmarks/overhead.csv").groupby("part")
-    fewest, most = overhead.min(numeric_only=True), overhead.max(numeric_only=True)
-    assert most.loc["whole", "run"] == 3
+    overhead = records(table("benchmarks/overhead.csv"))
+    runs = [row for row in overhead if row.part == "whole"]
+    assert [row.run for row in runs] == [1, 2, 3]
+    whole_s = [row.wall_seconds for row in runs]
+    in_turn_s = [row.wall_seconds for row in overhead if row.part == "one by one"]
+    in_relation = [row.share_of_one_by_one for row in runs]
+    own_cost = [row.share_of_forwards - 1 for row in runs]
     networks = json.loads((RESULTS / "benchmarks" / "networks.json").read_text("utf-8"))
     dass, passt = (each["extra_info"]["theirs / ours"] for each in networks["benchmarks"])
     nano, small, nano_2, small_2 = records(table("benchmarks/training_pairs.csv"))
@@ -77,18 +81,10 @@ def benchmark_sentences() -> list[str]:
         f"{later.peak_gib:.2f} GiB where metrics are stored, {first.wall_s:.1f} s where every metric",
         f"{of_ast['test_ast_ours[1024]']:.2f} s against timm's {of_ast['test_ast_of_timm[1024]']:.2f} at 10 s, "
         f"{of_ast['test_ast_ours[5000]']:.1f} against {of_ast['test_ast_of_timm[5000]']:.1f} at 50 s",
-        "takes {:.1f} to {:.1f} s in three runs".format(
-            *(bound.loc["whole", "wall_seconds"] for bound in (fewest, most))
-        ),
-        "{:.2f} to {:.2f} x what its passes would take one by one".format(
-            *(bound.loc["whole", "share_of_one_by_one"] for bound in (fewest, most))
-        ),
-        "({:.1f} to {:.1f} s)".format(
-            *(bound.loc["one by one", "wall_seconds"] for bound in (fewest, most))
-        ),
-        "all else costs {} to {} % of the passes".format(
-            *(per_cent(bound.loc["whole", "share_of_forwards"] - 1) for bound in (fewest, most))
-        ),
+        f"takes {min(whole_s):.1f} to {max(whole_s):.1f} s in three runs",
+        f"{min(in_relation):.2f} to {max(in_relation):.2f} x what its passes would take one by one",
+        f"({min(in_turn_s):.1f} to {max(in_turn_s):.1f} s)",
+        f"all else costs {per_cent(min(own_cost))} to {per_cent(max(own_cost))} % of the passes",
         "it was {:.2f} and {:.2f} GiB".format(*(row["peak GiB"] for row in former)),
         "spends {:.2f} x (10 s) and {:.2f} x (50 s)".format(
             *(row["times its matrix work"] for row in loop)
