@@ -18,6 +18,7 @@ from typing import Any
 
 from niah.bench.point import PUBLISHED, RATES, BenchPoint
 from niah.errors import NiahError
+from niah.system.python_command import python_command
 
 
 def measure(point: BenchPoint) -> dict[str, Any]:
@@ -39,7 +40,7 @@ def measure_in_process(point: BenchPoint) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         point_file, row_file = Path(folder) / "point.json", Path(folder) / "row.json"
         point_file.write_text(json.dumps(asdict(point)))
-        command = [sys.executable, "-m", "niah.bench.measuring", str(point_file), str(row_file)]
+        command = python_command("niah.bench.measuring", str(point_file), str(row_file))
         process = subprocess.run(command, capture_output=True, text=True, check=False)
         if row_file.exists():
             row: dict[str, Any] = json.loads(row_file.read_text())

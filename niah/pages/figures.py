@@ -1,10 +1,5 @@
 """The figures of a report, for a page and for a column; those of a large run in two processes at once."""
 
-import os
-import pickle
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +19,8 @@ from niah.diagnosis.streaming import figure as stream_figure
 from niah.diagnosis.streaming.rows import read_curves
 from niah.plots.medium import COLUMN, PAGE, Medium, drawn_for
 from niah.plots.published import draw_published
+from niah.system.numpy_threads import cores
+from niah.system.side_processes import beside
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,60 +76,14 @@ def drawn_beside(
     Yields:
         A function that waits until all are drawn and returns those of the page.
     """
-    many = len(content.cells) > MANY_CELLS and (os.cpu_count() or 1) > 1
-    with (
-        _drawing(content, COLUMN, beside=many and columns) as column,
-        _drawing(content, PAGE, beside=many) as page,
-    ):
-
-        def drawn() -> list[plots.Figure]:
-            if columns:
-                column()
-            return page()
-
-        yield drawn
+    media = [*(["column"] if columns else []), "page"]
+    many = len(content.cells) > MANY_CELLS and cores() > 1
+    processes = len(media) if many else 0
+    with beside(_drawn, content, media, processes) as wait:
+        yield lambda: wait(lambda _: None)[-1]
 
 
-@contextmanager
-def _drawing(
-    content: FigureContent, medium: Medium, *, beside: bool
-) -> Iterator[Callable[[], list[plots.Figure]]]:
-    """Draw for a medium: in a process that the function waits for, or in this one where none does it."""
-    if not beside:
-        yield lambda: content.draw(medium)
-        return
-    with tempfile.TemporaryFile() as order, tempfile.TemporaryFile() as result:
-        pickle.dump(content, order)
-        order.seek(0)
-        (name,) = (name for name, known in MEDIA.items() if known is medium)
-        command = [sys.executable, "-m", "niah.pages.figures", name]
-        try:
-            process = subprocess.Popen(
-                command, stdin=order, stdout=result, stderr=subprocess.DEVNULL
-            )
-        except OSError:  # no process can be started
-            yield lambda: content.draw(medium)
-            return
-
-        def drawn() -> list[plots.Figure]:
-            if process.wait() != 0:
-                return content.draw(medium)
-            result.seek(0)
-            figures: list[plots.Figure] = pickle.load(result)
-            return figures
-
-        try:
-            yield drawn
-        finally:
-            process.kill()
-            process.wait()
-
-
-def main() -> None:
-    """Draw what standard input says for the medium of the first argument, and write the figures to standard output."""
-    content: FigureContent = pickle.load(sys.stdin.buffer)
-    pickle.dump(content.draw(MEDIA[sys.argv[1]]), sys.stdout.buffer)
-
-
-if __name__ == "__main__":
-    main()
+def _drawn(content: FigureContent, media: Sequence[str]) -> Iterator[list[plots.Figure]]:
+    """Draw the figures for each medium, by its name."""
+    for name in media:
+        yield content.draw(MEDIA[name])

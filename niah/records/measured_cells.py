@@ -5,17 +5,15 @@ changed, since a run of a thousand cells has gigabytes of scores. A published ru
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from niah.errors import NiahError
 from niah.records import stored_row
 from niah.records.naming import Point
 from niah.records.schema import check_cell
-
-if TYPE_CHECKING:
-    from niah.records.run_directory import RunDirectory
+from niah.records.score_files import ScoreFiles
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ Row = TypeVar("Row", bound=OfScores)
 class MeasuredCells(Generic[Row]):
     """The rows of one kind: read from the run, computed where there is none that fits, and written back."""
 
-    def __init__(self, run: "RunDirectory", kind: type[Row], file: str, version: int) -> None:
+    def __init__(self, run: ScoreFiles, kind: type[Row], file: str, version: int) -> None:
         """Read the stored rows.
 
         Args:
@@ -60,6 +58,26 @@ class MeasuredCells(Generic[Row]):
             if not (run.path / "scores").is_dir():
                 raise
 
+    def fingerprint(self, point: Point, beside: Sequence[object]) -> str:
+        """Return the hash of all that the measures of a cell depend on.
+
+        Args:
+            point: the cell's row in the run's table.
+            beside: what they depend on beside the cell's scores, as values with a stable `repr`.
+        """
+        cell = point["cell"]
+        sha256 = self.run.scores_sha256(cell) or point.get("scores_sha256")
+        parts = repr((self.version, cell, sha256, *beside))
+        return hashlib.sha256(parts.encode()).hexdigest()[:20]
+
+    def is_stored(self, fingerprint: str) -> bool:
+        """Return whether there is a row with this fingerprint."""
+        return fingerprint in self._stored or fingerprint in self._shown
+
+    def take(self, rows: Iterable[Row | None]) -> None:
+        """Take rows that were computed elsewhere; they are shown where they are asked for."""
+        self._shown.update((row.scored_from, row) for row in rows if row is not None)
+
     def of(
         self, point: Point, beside: Sequence[object], measures: Callable[[], Mapping[str, Any]]
     ) -> Row | None:
@@ -67,16 +85,13 @@ class MeasuredCells(Generic[Row]):
 
         Args:
             point: the cell's row in the run's table.
-            beside: what the measures depend on beside the cell's scores, as values with a stable `repr`.
+            beside: as for `fingerprint`.
             measures: computes the fields of the row, by name.
 
         Raises:
             NiahError: scores that cannot be read.
         """
-        cell = point["cell"]
-        sha256 = self.run.scores_sha256(cell) or point.get("scores_sha256")
-        parts = repr((self.version, cell, sha256, *beside))
-        fingerprint = hashlib.sha256(parts.encode()).hexdigest()[:20]
+        cell, fingerprint = point["cell"], self.fingerprint(point, beside)
         row = self._shown.get(fingerprint) or self._stored.get(fingerprint)
         if row is None and self.run.has_scores(cell):
             row = self.kind(cell=cell, scored_from=fingerprint, **measures())

@@ -22,6 +22,12 @@ class ScoreFiles:
         self.path = path
         self._digests: dict[str, tuple[tuple[int, ...], str | None]] = {}  # by cell: state, SHA-256
 
+    def score_files(self) -> "ScoreFiles":
+        """Return the score files alone, which can be pickled, with the checksums that are known."""
+        alone = ScoreFiles(self.path)
+        alone._digests = self._digests
+        return alone
+
     def write_scores(
         self,
         cell: str,

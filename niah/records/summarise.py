@@ -14,7 +14,7 @@ model.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import nan
 from typing import TYPE_CHECKING
@@ -30,8 +30,10 @@ from niah.records.axes import AXES, NEEDLE_FREE, OWN, is_noise_base
 from niah.records.naming import pool_of
 from niah.records.random_weights import random_models
 from niah.records.schema import BASE_LENGTH_S, METRIC_COLUMNS, OPTIONAL_METRICS, Row
+from niah.records.score_files import ScoreFiles
 from niah.records.scores import SATURATED
 from niah.system.plurals import plural
+from niah.system.side_processes import shared_out
 
 if TYPE_CHECKING:
     from niah.records.run_directory import RunDirectory
@@ -42,6 +44,8 @@ SAME_MODEL = (
     *("model", "checkpoint_sha256", "protocol", "needles", "n_clips", "window_s", "seed", "dtype"),
     "noise_seed",
 )
+_Compared = tuple[Row, Row | None, Row | None, Row | None]
+"""A cell's row with those of its base, its noise base and its needle-free cell."""
 NO_METRICS: Row = dict.fromkeys((*METRIC_COLUMNS, *OPTIONAL_METRICS))
 
 
@@ -74,26 +78,34 @@ def _summarise(run: "RunDirectory") -> list[str]:
     whole = [(r, s) for r, s in stored if r["status"] == "ok" and r["cell"] not in doubted]
     scored = [(row, scored_from) for row, scored_from in whole if not row.get("control")]
     beside = _Beside(row for row, _ in whole)
-    computed = _Computed(run)
     changed: list[tuple[Row, str | None]] = [
         ({**row, **NO_METRICS}, None)
         for row, _ in stored
         if row["cell"] in doubted and row["mAP"] is not None
     ]
+    unknown: list[tuple[_Compared, str]] = []
     for row, scored_from in sorted(scored, key=lambda each: repr(_model_key(each[0]))):
-        others = beside.of(row)
-        parts = [digests[str(each["cell"])] if each else None for each in (row, *others)]
+        compared = (row, *beside.of(row))
+        parts = [digests[str(each["cell"])] if each else None for each in compared]
         fingerprint = _fingerprint(parts)
         if fingerprint == scored_from:
             continue
-        values = {} if row["model"] in random else computed.metrics(row, *others)
-        changed.append(({**row, **NO_METRICS, **values}, fingerprint))
+        if row["model"] in random:
+            changed.append(({**row, **NO_METRICS}, fingerprint))
+        else:
+            unknown.append((compared, fingerprint))
+    every = [compared for compared, _ in unknown]
+    values = shared_out(_metrics, run.score_files(), every, "metrics")
+    changed += [
+        ({**compared[0], **NO_METRICS, **of_cell}, fingerprint)
+        for (compared, fingerprint), of_cell in zip(unknown, values, strict=True)
+    ]
     run.write_rows(changed, instead_of={str(row["cell"]): row for row, _ in stored})
     return [*warnings, *_saturated(run, [str(row["cell"]) for row, _ in scored])]
 
 
-def recomputed(run: "RunDirectory") -> Iterator[tuple[Row, dict[str, float]]]:
-    """Yield every scored cell's row with its metrics, computed again from the stored scores; nothing is written.
+def recomputed(run: "RunDirectory") -> list[tuple[Row, dict[str, float]]]:
+    """Return every scored cell's row with its metrics, computed again from the stored scores; nothing is written.
 
     Cells without metrics by rule (random weights, controls, damaged scores) are passed over.
 
@@ -102,10 +114,19 @@ def recomputed(run: "RunDirectory") -> Iterator[tuple[Row, dict[str, float]]]:
     """
     random = random_models(run.run_json())
     rows = [row for row, _ in run.rows() if row["status"] == "ok" and not run.scores_problem(row)]
-    beside, computed = _Beside(rows), _Computed(run)
+    beside = _Beside(rows)
     scored = [row for row in rows if not row.get("control") and row["model"] not in random]
-    for row in sorted(scored, key=lambda each: repr(_model_key(each))):
-        yield row, computed.metrics(row, *beside.of(row))
+    scored.sort(key=lambda each: repr(_model_key(each)))
+    every = [(row, *beside.of(row)) for row in scored]
+    values = shared_out(_metrics, run.score_files(), every, "metrics")
+    return list(zip(scored, values, strict=True))
+
+
+def _metrics(files: ScoreFiles, cells: Sequence[_Compared]) -> Iterator[dict[str, float]]:
+    """Compute all metric columns of each cell, whose rows are in the order of models."""
+    computed = _Computed(files)
+    for row, *others in cells:
+        yield computed.metrics(row, *others)
 
 
 def _saturated(run: "RunDirectory", cells: Iterable[str]) -> list[str]:
@@ -207,8 +228,8 @@ class _Scored:
 class _Computed:
     """Metrics from scores; the last base stays in memory, resampled, since cells come model by model."""
 
-    def __init__(self, run: "RunDirectory") -> None:
-        self.run = run
+    def __init__(self, files: ScoreFiles) -> None:
+        self.run = files
         self.last: tuple[object, ClipScores, Resampled] | None = None
         self.others: dict[object, _Scored] = {}  # by cell, of the last base's model
 
@@ -270,7 +291,7 @@ class _Computed:
             raise _other_clips(self.run, row, other)
 
 
-def _other_clips(run: "RunDirectory", row: Row, other: Row) -> NiahError:
+def _other_clips(run: ScoreFiles, row: Row, other: Row) -> NiahError:
     what = "10 s base" if other["length_s"] == BASE_LENGTH_S else "counterpart"
     return NiahError(
         f"cell {row['cell']} and its {what} {other['cell']} in {run.path} are of different clips: run both again in a "

@@ -22,7 +22,7 @@ def test_many_figures_are_those_of_one_process(
     columns = not broken
     run_report.write(plain, columns=columns)
     monkeypatch.setattr(page_figures, "MANY_CELLS", 0)
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr(page_figures, "cores", lambda: 2)
     here: list[Medium] = []
     draw = FigureContent.draw
 

@@ -8,9 +8,12 @@ import pytest
 from niah.diagnosis.controls import calibration, overlap
 from niah.diagnosis.controls.calibration import calibration_table
 from niah.errors import NiahError
+from niah.records.row_files import read_row, write_row
 from niah.records.run_directory import RunDirectory
+from niah.records.score_files import ScoreFiles
 from niah.records.scores import ClipScores
-from niah.records.summarise import summarise
+from niah.records.summarise import NO_METRICS, summarise
+from niah.system import side_processes
 from niah.tables.table import Table
 from tests.helpers import examples
 
@@ -21,13 +24,13 @@ class Reads(list[str]):
     """The cells whose scores are read while it is in place."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        plain = RunDirectory.read_scores
+        plain = ScoreFiles.read_scores
 
-        def read(run: RunDirectory, cell: str) -> ClipScores:
+        def read(files: ScoreFiles, cell: str) -> ClipScores:
             self.append(cell)
-            return plain(run, cell)
+            return plain(files, cell)
 
-        monkeypatch.setattr(RunDirectory, "read_scores", read)
+        monkeypatch.setattr(ScoreFiles, "read_scores", read)
 
 
 def table_of(path: Path) -> Table:
@@ -93,6 +96,29 @@ def test_another_version_of_the_formulas_measures_again(
     table_of(run)
     scored = RunDirectory(run).cells().query("status == 'ok'")
     assert sorted(reads) == sorted(scored["cell"])
+
+
+def test_processes_measure_the_same(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Metrics, calibrations and their files, to the byte."""
+    names = ("cells.csv", calibration.CSV_FILE)
+
+    def made() -> list[bytes]:
+        opened = RunDirectory(run)
+        for file in (run / "cells").iterdir():
+            row, _ = read_row(file)
+            write_row(file, {**row, **NO_METRICS}, None)
+        (run / calibration.CSV_FILE).unlink(missing_ok=True)
+        summarise(opened)
+        table_of(run)
+        return [(run / name).read_bytes() for name in names]
+
+    alone = made()
+    monkeypatch.setattr(side_processes, "PATIENCE_S", -1.0)
+    monkeypatch.setattr(side_processes, "WORTH_S", -1.0)
+    monkeypatch.setattr(side_processes, "cores", lambda: 2)
+    reads = Reads(monkeypatch)
+    assert made() == alone
+    assert len(reads) < 10  # the others were read elsewhere
 
 
 def test_a_published_run_has_its_stored_rows(run: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ over these values (exact, and milliseconds for 20,000 clips x 527); those in flo
 Each cell's measures are stored in the run's `calibration.csv` (`niah.records.measured_cells`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -28,8 +28,10 @@ from niah.metrics.average_precision import Float64, Scores, Targets, validate
 from niah.records.measured_cells import MeasuredCells, OfScores
 from niah.records.naming import NO_HAYSTACK, Point, length_name
 from niah.records.schema import BASE_LENGTH_S
+from niah.records.score_files import ScoreFiles
 from niah.records.scores import sigmoid
-from niah.tables.curves import at_one_position, length_curves
+from niah.system.side_processes import shared_out
+from niah.tables.curves import LengthCurve, at_one_position, length_curves
 from niah.tables.drop import scene_columns, scene_texts
 from niah.tables.table import Table
 
@@ -178,17 +180,17 @@ def calibration_table(run: "RunDirectory", cells: "pd.DataFrame") -> Table | Non
     curves = at_one_position(length_curves(cells), MOST_CURVES)
     columns = scene_columns(curves)
     stored = MeasuredCells(run, StoredCalibration, CSV_FILE, VERSION)
+    _measure(stored, curves)
     shown: set[str] = set()  # a model's curves share the needle alone: one row
     rows = []
     for curve in curves:
-        scored = [(s, p) for s, p in curve.scored() if p["relative"] is not None]
         if curve.base is None:
             continue
         base = _of_cell(stored, curve.base)
         longer = [
             (length, point["relative"], _of_cell(stored, point, base))
-            for length, point in scored
-            if point is not curve.base and base is not None
+            for length, point in _compared(curve)
+            if base is not None
         ]
         known = [(length, relative, here) for length, relative, here in longer if here is not None]
         if base is None or not known:
@@ -206,6 +208,37 @@ def calibration_table(run: "RunDirectory", cells: "pd.DataFrame") -> Table | Non
     stored.write()
     header = (*columns, "length", "ECE", "NLL", "slope", "lost", "rank and scale")
     return Table(f"{CAPTION}{left_out(cells)}", header, tuple(rows)) if rows else None
+
+
+def _compared(curve: LengthCurve) -> list[tuple[float, Point]]:
+    """Return the (length, cell) pairs of a curve that are compared with its 10 s cell."""
+    known = [(s, p) for s, p in curve.scored() if p["relative"] is not None]
+    return [(length, point) for length, point in known if point is not curve.base]
+
+
+def _measure(stored: MeasuredCells[StoredCalibration], curves: Iterable[LengthCurve]) -> None:
+    """Compute what no row is stored of, in several processes where it takes long."""
+    unknown: list[tuple[Point, Point]] = []
+    for curve in curves:
+        if curve.base is not None:
+            beside = (stored.fingerprint(curve.base, ()),)
+            unknown += [
+                (curve.base, point)
+                for _, point in _compared(curve)
+                if not stored.is_stored(stored.fingerprint(point, beside))
+            ]
+    for rows in shared_out(_measured, stored.run.score_files(), unknown, "calibration"):
+        stored.take(rows)
+
+
+def _measured(
+    files: ScoreFiles, pairs: Sequence[tuple[Point, Point]]
+) -> Iterator[tuple[StoredCalibration | None, ...]]:
+    """Compute the calibrations of pairs of a 10 s cell and another, model by model."""
+    stored = MeasuredCells(files, StoredCalibration, CSV_FILE, VERSION)
+    for base, point in pairs:
+        of_base = _of_cell(stored, base)
+        yield of_base, None if of_base is None else _of_cell(stored, point, of_base)
 
 
 def _of_cell(
