@@ -62,6 +62,34 @@ def _fetch_from_hub(spec: str, labels: str, limit: int | None) -> None:
     print(f"needles  --needles {needles.pinned or spec}")
 
 
+def _check_target(write: Path, needles: str, labels: str) -> None:
+    """Refuse to write over what is read: the list, the label file, a table in the folder of the set.
+
+    Raises:
+        NiahError: that, or a name that is not read back as a CSV.
+    """
+    from niah.needles.clean_list import is_clean_list
+
+    if write.suffix.lower() != ".csv":
+        raise NiahError(
+            f"--write {write}: the list is a CSV and would not be read back: name it {write.stem}.csv"
+        )
+    if not write.is_file():
+        return
+    listed = Path(needles.partition("?")[0])
+    if listed.exists() and write.samefile(listed):
+        raise NiahError(
+            f"--write {write} is the list itself, whose other columns and clips would be lost"
+        )
+    if labels and Path(labels).exists() and write.samefile(labels):
+        raise NiahError(f"--write {write} is the label vocabulary, which would be lost")
+    inside = listed.is_dir() and write.resolve().is_relative_to(listed.resolve())
+    if inside and not is_clean_list(write):
+        raise NiahError(
+            f"--write {write} is a table of the set, which would be lost: name a new file"
+        )
+
+
 @app.command("verify")
 def data_verify(
     needles: Annotated[str, typer.Argument(help=NEEDLES_HELP)],
@@ -101,11 +129,8 @@ def data_verify(
     from niah.needles.verify import verify
     from niah.vocabularies import vocabulary
 
-    listed = Path(needles.partition("?")[0])
-    if write is not None and write.exists() and listed.exists() and write.samefile(listed):
-        raise NiahError(
-            f"--write {write} is the list itself, whose other columns and clips would be lost"
-        )
+    if write is not None:
+        _check_target(write, needles, labels)
     frontend = KaldiFrontend()
     embedded = needles.partition(":")[0] == "synthetic"
     needle_set = load_needles(

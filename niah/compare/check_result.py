@@ -10,6 +10,7 @@ from niah.system.plurals import plural
 from niah.tables.table import Table
 
 LEVEL = 0.05  # a difference with a corrected p-value below is beyond chance
+ROUNDING = 1e-9  # 0.605 - 0.6 is more than 0.005 in floating point
 BELOW = "mAP_below"
 Verdict = Literal["ok", "OFF", "missing", "skipped"]
 ORDER: tuple[Verdict, ...] = ("OFF", "missing", "ok", "skipped")
@@ -57,12 +58,13 @@ class CheckRow:
             return "skipped" if self.allow_missing else "missing"
         if isnan(self.measured):
             return "OFF"
+        most = self.tolerance + ROUNDING
         if self.quantity == BELOW:
-            beyond = self.difference > self.tolerance
+            beyond = self.difference > most
         elif self.one_sided:
-            beyond = -self.difference > self.tolerance
+            beyond = -self.difference > most
         else:
-            beyond = abs(self.difference) > self.tolerance
+            beyond = abs(self.difference) > most
         by_chance = not isnan(self.p_corrected) and self.p_corrected >= LEVEL
         return "OFF" if beyond and not by_chance else "ok"
 

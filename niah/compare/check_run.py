@@ -191,6 +191,8 @@ def _rows(
 
 def _scores(run: StoredRun, point: Point, reference: StoredRun, other: Point) -> PairedScores:
     for each, row in ((run, point), (reference, other)):
+        if reason := each.scores_problem(row):
+            raise NiahError(f"{reason}: run the same command again, which makes it again")
         if not each.has_scores(row):
             raise NiahError(
                 f"{each.path} has no stored scores of {cell_name(row)}, so that the difference cannot be paired: "

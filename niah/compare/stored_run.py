@@ -110,6 +110,13 @@ class StoredRun:
         """Return whether the scores of a cell are stored."""
         return self.directory is not None and self.directory.has_scores(point["cell"])
 
+    def scores_problem(self, point: Point) -> str | None:
+        """Return the reason why stored scores of a cell cannot be believed; None where they can, or there are none."""
+        files = self.directory
+        if files is None or not (files.path / "scores" / f"{point['cell']}.parquet").is_file():
+            return None
+        return files.scores_problem(point)
+
     @staticmethod
     def key(point: Point) -> Key:
         """Return everything that must be equal before the cell's score may be compared with another's.

@@ -12,7 +12,19 @@ from niah.needles.needle_set import NeedleSet
 from niah.system.atomic import atomic_write
 from niah.system.spreadsheet import guarded
 
+_HEADER = ("path", "labels", "group")
 _FORMULA = ("=", "+", "-", "@")  # a spreadsheet would take such a path for a formula
+
+
+def is_clean_list(path: Path) -> bool:
+    """Return whether a file has the header of a cleaned list."""
+    if not path.is_file():  # a pipe would be waited for
+        return False
+    try:
+        with path.open("rb") as file:
+            return file.readline(100).strip() == ",".join(_HEADER).encode()
+    except OSError:
+        return False
 
 
 def write_clean_list(path: Path, needles: NeedleSet, ids: Collection[str]) -> None:
@@ -29,7 +41,7 @@ def write_clean_list(path: Path, needles: NeedleSet, ids: Collection[str]) -> No
     folder = path.absolute().parent
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("path", "labels", "group"))
+    writer.writerow(_HEADER)
     n_rows = 0
     for needle in needles.needles:
         if needle.id not in ids:
@@ -38,7 +50,8 @@ def write_clean_list(path: Path, needles: NeedleSet, ids: Collection[str]) -> No
             raise NiahError(f"{needles.name}: its clips are no files, so there is no list to write")
         relative = Path(os.path.relpath(needle.source.path.absolute(), folder)).as_posix()
         relative = f"./{relative}" if relative.startswith(_FORMULA) else relative
-        writer.writerow((relative, ";".join(needle.labels), guarded(needle.group)))
+        group = "" if needle.group == needle.id else guarded(needle.group)
+        writer.writerow((relative, ";".join(needle.labels), group))
         n_rows += 1
     if not n_rows:
         raise NiahError(f"{needles.name}: no clip is readable, so there is no list to write")

@@ -53,7 +53,7 @@ class DataReport:
     total_s: float
     unreadable: Mapping[str, tuple[str, ...]]  # reason -> clip ids
     repeated: tuple[tuple[str, ...], ...]  # ids of clips with the same content
-    clips_per_class: Mapping[str, int]  # display name -> clips; classes without any are left out
+    clips_per_class: Mapping[str, int]  # name -> readable clips; classes without any are left out
     n_classes: int
     features: FeatureStatistics | None
     loader_notes: tuple[str, ...] = ()
@@ -139,7 +139,8 @@ def verify(
         if sums is not None and frontend is not None:
             notes.update(filter(None, (length_note(len(sound.samples), frontend),)))
             sums.add(sound)
-    per_class = needles.targets().sum(axis=0)
+    is_readable = np.isin([needle.id for needle in needles.needles], readable)
+    per_class = needles.targets()[is_readable].sum(axis=0)
     return DataReport(
         name=needles.name,
         licence=needles.licence,
@@ -154,13 +155,23 @@ def verify(
         unreadable={reason: tuple(ids) for reason, ids in unreadable.items()},
         repeated=tuple(tuple(ids) for ids in by_content.values() if len(ids) > 1),
         clips_per_class={
-            name: int(n) for name, n in zip(needles.vocabulary.names, per_class, strict=True) if n
+            name: int(n) for name, n in zip(_class_names(needles), per_class, strict=True) if n
         },
         n_classes=len(needles.vocabulary),
         features=sums.result() if sums is not None else None,
         loader_notes=needles.notes,
         readable_ids=frozenset(readable),
     )
+
+
+def _class_names(needles: NeedleSet) -> list[str]:
+    """Name each class: its display name, with its id where several have that name."""
+    vocabulary = needles.vocabulary
+    counts = Counter(vocabulary.names)
+    return [
+        name if counts[name] == 1 else f"{name} ({id_})"
+        for id_, name in zip(vocabulary.ids, vocabulary.names, strict=True)
+    ]
 
 
 def _read(needle: Needle, sample_rate: int, frontend: "KaldiFrontend | None") -> Waveform:

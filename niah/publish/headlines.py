@@ -1,5 +1,6 @@
 """The numbers of a run that are published: one for each model, scene and length, with its interval and its floor."""
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -152,3 +153,23 @@ def by_model(results: Iterable[Headline]) -> dict[str, list[Headline]]:
 def file_name(model: str) -> str:
     """Return a model's name as the name of a file or folder."""
     return re.sub(r"[^\w.-]+", "_", model).strip("._") or "model"
+
+
+def folder_names(models: Iterable[str]) -> dict[str, str]:
+    """Return the folder of each model: its name as `file_name`, with a hash of it where that is another's folder too.
+
+    Names that differ in case alone are one folder on some disks.
+
+    Args:
+        models: names of all models of the run.
+    """
+    by_folder: dict[str, list[str]] = {}
+    for model in sorted(set(models)):
+        by_folder.setdefault(file_name(model).casefold(), []).append(model)
+    folders: dict[str, str] = {}
+    for alike in by_folder.values():
+        plain = next((model for model in alike if file_name(model) == model), alike[0])
+        for model in alike:
+            digest = hashlib.sha256(model.encode(errors="replace")).hexdigest()[:8]
+            folders[model] = file_name(model) + ("" if model == plain else f"-{digest}")
+    return folders

@@ -8,11 +8,12 @@ from typing import Any
 
 from niah.errors import NiahError, nearest
 from niah.publish import badge, eval_results, every_eval_ever, model_card, results_folder
-from niah.publish.headlines import Headline, by_model, file_name, headlines
+from niah.publish.headlines import Headline, by_model, folder_names, headlines
 from niah.records.random_weights import random_models, table_without_accuracy
 from niah.records.run_directory import RunDirectory
 from niah.system import atomic
 from niah.system.folders import published_run
+from niah.system.printable import visible
 from niah.tables.method import bibtex, method_paragraph, run_version
 
 FORMS = ("eval-results", "every-eval-ever", "card", "bibtex", "badge", "results")
@@ -79,8 +80,10 @@ def publish(options: PublishOptions, now: Callable[[], float] = time.time) -> li
         elif form == "eval-results":
             text = eval_results.benchmark_yaml(results)
             written.append(_write(options.out / "benchmark" / "eval.yaml", text))
-    for own in by_model(results).values():
-        written += _of_model(own, provenance, options, int(now()))
+    folders = folder_names(map(str, cells["model"]))
+    for model, own in by_model(results).items():
+        folder = options.out / folders[model]
+        written += _of_model(own, folder, provenance, options, int(now()))
     return written
 
 
@@ -90,11 +93,14 @@ def results_file(options: PublishOptions) -> Path:
     Raises:
         NiahError: there are several models.
     """
-    files = list(options.out.glob(f"*/{eval_results.FOLDER}/{eval_results.FILE}"))
-    names = options.models or tuple(file.parent.parent.name for file in files)
-    if len(names) != 1:
+    file = f"{eval_results.FOLDER}/{eval_results.FILE}"
+    if len(options.models) == 1:
+        folders = folder_names(map(str, RunDirectory(options.run).cells()["model"]))
+        return options.out / folders[options.models[0]] / file
+    files = list(options.out.glob(f"*/{file}"))
+    if options.models or len(files) != 1:
         raise NiahError("a request is for one model: give --model")
-    return options.out / file_name(names[0]) / eval_results.FOLDER / eval_results.FILE
+    return files[0]
 
 
 def _check(options: PublishOptions) -> None:
@@ -115,9 +121,12 @@ def _check(options: PublishOptions) -> None:
 
 
 def _of_model(
-    own: list[Headline], provenance: dict[str, Any], options: PublishOptions, now: int
+    own: list[Headline],
+    folder: Path,
+    provenance: dict[str, Any],
+    options: PublishOptions,
+    now: int,
 ) -> Iterator[Path]:
-    folder = options.out / file_name(own[0].model)
     if "eval-results" in options.forms:
         text = eval_results.eval_results_yaml(own, options.benchmark, options.source)
         yield _write(folder / eval_results.FOLDER / eval_results.FILE, text)
@@ -137,5 +146,5 @@ def _write(file: Path, text: str) -> Path:
     with atomic.one_line_os_errors(file.parent):
         file.parent.mkdir(parents=True, exist_ok=True)
     with atomic.atomic_write(file) as stream:
-        stream.write(text.encode(errors="replace"))
+        stream.write(visible(text).encode())
     return file

@@ -11,7 +11,7 @@ from typing import Any
 
 from niah.errors import NiahError
 from niah.records.identity import identity_differences
-from niah.records.row_files import DamagedRowError, files_below, read_row
+from niah.records.row_files import DamagedRowError, read_row, row_files
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import Row
 from niah.records.summarise import summarise
@@ -132,7 +132,7 @@ def _check_alike(runs: Sequence[RunDirectory]) -> None:
 
 def _whole_rows(run: RunDirectory, note: Note) -> list[Row]:
     rows = []
-    for file in files_below(run.path / "cells"):
+    for file in row_files(run.path / "cells"):
         try:
             row, _ = read_row(file)
         except DamagedRowError as error:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from niah.errors import NiahError
-from niah.records.schema import Row, check_cell, validate_row
+from niah.records.schema import Row, check_cell, is_cell, validate_row
 from niah.system import atomic
 
 
@@ -18,10 +18,19 @@ def files_below(folder: Path, suffix: str = ".json") -> list[Path]:
     """List a folder's parts of a run in the order of their names, without hidden ones, as macOS leaves in copies.
 
     Args:
-        folder: cells, or another with one file a cell.
+        folder: one with one file a cell.
         suffix: of the parts.
     """
     return sorted(file for file in folder.glob(f"*{suffix}") if not file.name.startswith("."))
+
+
+def row_files(folder: Path) -> list[Path]:
+    """List the rows of a run in the order of their names, without what other programs leave between them.
+
+    Args:
+        folder: cells.
+    """
+    return [file for file in files_below(folder) if is_cell(file.stem)]
 
 
 def write_row(file: Path, row: Row, scored_from: str | None) -> None:
@@ -46,6 +55,8 @@ def read_row(file: Path) -> tuple[Row, str | None]:
         DamagedRowError: the file was edited, damaged or renamed since it was written.
         NiahError: the file is no row of this cell.
     """
+    if file.is_dir():
+        raise NiahError(f"{file} is a folder where a cell's row should be: delete it and run again")
     try:
         content = atomic.read_json(file)
     except NiahError as error:

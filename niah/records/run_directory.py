@@ -24,7 +24,7 @@ from niah.errors import NiahError
 from niah.records import cell_table
 from niah.records.claims import Claims
 from niah.records.identity import identity_differences, publishable_identity
-from niah.records.row_files import DamagedRowError, files_below, read_row, write_row
+from niah.records.row_files import DamagedRowError, read_row, row_files, write_row
 from niah.records.run_json import SCHEMA_VERSION, merged_run_json, read_run_json
 from niah.records.run_parts import RUN_FILES, refuse_foreign, refuse_links
 from niah.records.schema import Row, check_cell, validate_row
@@ -329,7 +329,7 @@ class RunDirectory(ScoreFiles):
         return [read_row(file) for file in self._row_files()]
 
     def _row_files(self) -> list[Path]:
-        return files_below(self.path / "cells")
+        return row_files(self.path / "cells")
 
     def cells(self) -> "pd.DataFrame":
         """Return the table of all cells, in the order of cells.csv (see `niah.records.cell_table.table`)."""

@@ -18,6 +18,7 @@ SCHEMA_VERSION = 2
 OLDEST_SCHEMA = 1
 SETTLES_S = 30.0  # sshfs keeps attributes for 20 s
 _LOOK_S = 0.5
+_FIX = "Take it from a copy of the run, or run again in a new folder"
 DEEPEST = 32  # levels of lists and objects
 _OBJECTS = ("identity", "models", "needles", "haystacks", "variants", "arguments", "hardware")
 _OF_OBJECTS = ("models", "haystacks", "variants")
@@ -34,7 +35,9 @@ def read_run_json(file: Path) -> dict[str, Any]:
     content = _read(file)
     version = content.get("schema_version")
     if not isinstance(version, int) or not isinstance(content.get("identity"), dict):
-        raise NiahError(f"{file} is not a run's: it has no schema_version and identity")
+        raise NiahError(
+            f"{file} is not a run's, or was edited: it has no whole number schema_version and no identity. {_FIX}"
+        )
     if version > SCHEMA_VERSION:
         raise NiahError(
             f"{file} has schema {version}, newer than this niah's {SCHEMA_VERSION}: update niah"
@@ -61,7 +64,7 @@ def _read(file: Path) -> dict[str, Any]:
             is_torn = isinstance(error.__cause__, ValueError)
             others = any((file.parent / "workers").glob("[!.]*.json"))
             if not (is_torn and others and time.monotonic() < deadline):
-                raise
+                raise NiahError(f"{error}. {_FIX}") from error
         time.sleep(_LOOK_S)
 
 

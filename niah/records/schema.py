@@ -167,6 +167,11 @@ def cell_key(determinants: Mapping[str, Value]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
+def is_cell(name: str) -> bool:
+    """Return whether a text has the form of a cell's key."""
+    return _CELL.fullmatch(name) is not None
+
+
 def check_cell(cell: object) -> str:
     """Check the name of a cell, which is in the names of its files, and return it.
 

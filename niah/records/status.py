@@ -8,7 +8,7 @@ from pathlib import Path
 
 from niah.errors import NiahError
 from niah.records.claims import GIVEN_UP, WORKING, Attempt, read_attempts
-from niah.records.row_files import files_below, read_row
+from niah.records.row_files import read_row, row_files
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import Row
 from niah.records.workers import Worker, list_workers
@@ -92,7 +92,7 @@ def _rows(run: RunDirectory) -> Iterator[Row]:
         for values in run.cells().to_dict("records"):
             yield {str(name): value for name, value in values.items()}
         return
-    for file in files_below(run.path / "cells"):
+    for file in row_files(run.path / "cells"):
         try:
             yield read_row(file)[0]
         except NiahError:  # being written, or damaged: `niah verify` names it

@@ -12,10 +12,10 @@ from pathlib import Path
 from niah.errors import NiahError
 from niah.records import workers
 from niah.records.claims import GIVEN_UP, WORKING, read_attempts
-from niah.records.row_files import DamagedRowError, files_below, read_row
+from niah.records.row_files import DamagedRowError, read_row, row_files
 from niah.records.run_directory import RunDirectory
 from niah.records.run_parts import FILES, FOLDERS
-from niah.records.schema import METRIC_COLUMNS, OPTIONAL_METRICS, Row, check_cell
+from niah.records.schema import METRIC_COLUMNS, OPTIONAL_METRICS, Row, is_cell
 from niah.records.summarise import recomputed
 from niah.system import spreadsheet
 from niah.system.atomic import is_leftover
@@ -58,6 +58,11 @@ def verify(directory: Path | str) -> Verdict:
             f"{run.path} is a published table without rows and scores: nothing to verify"
         )
     verdict = Verdict()
+    if not (run.path / "run.json").is_file():
+        verdict.damaged.append(
+            f"{run.path / 'run.json'} is missing, and no command goes on without it: take it from a copy of the run, "
+            "or run again in a new folder"
+        )
     rows = list(_checked_rows(run, verdict))
     _check_clips(run, rows, verdict)
     _foreign_files(run, {str(row["cell"]) for row in rows}, verdict)
@@ -71,7 +76,7 @@ def verify(directory: Path | str) -> Verdict:
 
 def _checked_rows(run: RunDirectory, verdict: Verdict) -> Iterator[Row]:
     identity = run.run_json().get("identity", {})
-    for file in files_below(run.path / "cells"):
+    for file in row_files(run.path / "cells"):
         try:
             row, _ = read_row(file)
         except (DamagedRowError, NiahError) as error:
@@ -120,21 +125,13 @@ def _foreign_files(run: RunDirectory, cells: set[str], verdict: Verdict) -> None
             name = f"{folder}/{file.name}"
             if is_leftover(file.name):
                 verdict.unfinished.append(f"{name}: left by a writer that was stopped")
-            elif file.suffix != suffix or not _is_cell(file.stem):
+            elif file.suffix != suffix or not is_cell(file.stem):
                 verdict.foreign.append(f"{name}: no part of a run")
             elif file.stem not in known and folder == "scores":
                 verdict.unfinished.append(f"{name}: scores without a row (a stopped writer's)")
     for file in sorted(run.path.iterdir()):
         if file.name not in (*FILES, *FOLDERS) and not is_leftover(file.name):
             verdict.foreign.append(f"{file.name}: no part of a run")
-
-
-def _is_cell(name: str) -> bool:
-    try:
-        check_cell(name)
-    except NiahError:
-        return False
-    return True
 
 
 def _unfinished(run: RunDirectory, verdict: Verdict) -> None:
@@ -184,8 +181,8 @@ def _equal(stored: object, now: float | None) -> bool:
 
 def _check_table(run: RunDirectory, verdict: Verdict) -> None:
     file = run.path / "cells.csv"
-    text = file.read_text("utf-8") if file.is_file() else ""
-    if text != spreadsheet.frame_text(run.cells()):
+    content = file.read_bytes() if file.is_file() else b""
+    if content != spreadsheet.frame_text(run.cells()).encode():
         verdict.unfinished.append(
             "cells.csv is not the table of the rows: `niah report` writes it again"
         )

@@ -40,11 +40,15 @@ _PLAIN: dict[str, object] = {  # what only concerns other needles and models tha
 
 @dataclass(frozen=True)
 class Ended:
-    """A run that ended: the keys of its cells, the notes that it gave, its arguments in run.json but for the folder."""
+    """A run that ended: the keys of its cells, the notes that it gave, its arguments in run.json but for the folder.
+
+    `identity` is what its run.json says that all its results share.
+    """
 
     cells: tuple[str, ...]
     notes: tuple[str, ...]
     arguments: dict[str, Any]
+    identity: dict[str, Any]
 
 
 def remember(
@@ -60,11 +64,16 @@ def remember(
     """
     if not _is_embedded(options) or not run.completed() >= set(cells):
         return
-    arguments = {k: v for k, v in run.run_json().get("arguments", {}).items() if k != "out"}
+    arguments, identity = _said(run)
     with suppress(NiahError, OSError):
         file = _file(options)
         file.parent.mkdir(parents=True, exist_ok=True)
-        entry = {"cells": sorted(cells), "notes": list(notes), "arguments": arguments}
+        entry = {
+            "cells": sorted(cells),
+            "notes": list(notes),
+            "arguments": arguments,
+            "identity": identity,
+        }
         atomic.write_json(file, entry)
 
 
@@ -78,7 +87,12 @@ def ended(options: RunOptions) -> Ended | None:
         return None
     try:
         stored = json.loads(_file(options).read_text())
-        known = Ended(tuple(stored["cells"]), tuple(stored["notes"]), dict(stored["arguments"]))
+        known = Ended(
+            tuple(stored["cells"]),
+            tuple(stored["notes"]),
+            dict(stored["arguments"]),
+            dict(stored["identity"]),
+        )
     except (OSError, ValueError, LookupError, TypeError):
         return None
     with suppress(NiahError):  # which the usual way reports, or mends
@@ -86,11 +100,17 @@ def ended(options: RunOptions) -> Ended | None:
         if any(worker.is_alive for worker in list_workers(options.out)):
             return None
         run = RunDirectory(options.out)
-        arguments = {**run.run_json().get("arguments", {})}
-        arguments.pop("out", None)
-        if arguments == known.arguments and run.completed() >= set(known.cells):
+        is_same = _said(run) == (known.arguments, known.identity)
+        if is_same and run.completed() >= set(known.cells):
             return known
     return None
+
+
+def _said(run: RunDirectory) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the arguments, but for the folder, and the identity of run.json."""
+    content = run.run_json()
+    arguments = {k: v for k, v in content.get("arguments", {}).items() if k != "out"}
+    return arguments, content["identity"]
 
 
 def _is_embedded(options: RunOptions) -> bool:

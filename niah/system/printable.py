@@ -2,10 +2,17 @@
 
 import unicodedata
 
+_TURNS = {code: f"[U+{code:04X}]" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+
 
 def printable(text: str) -> str:
     """Return the text with bytes of a file name that are not UTF-8 spelt out, as in `caf\\udce9`."""
     return text.encode(errors="backslashreplace").decode()
+
+
+def visible(text: str) -> str:
+    """Return a page's text in which letters that turn the direction of what follows are spelt out, as in "[U+202E]"."""
+    return printable(text).translate(_TURNS)
 
 
 def one_line(text: str) -> str:

@@ -11,6 +11,7 @@ from niah.system.lfs_pointer import POINTER, is_lfs_pointer
 
 MOST_BYTES = 512 * 1024 * 1024  # AudioSet's list of 2 million segments has 100 MB
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_UTF32 = (b"\xff\xfe\0\0", b"\0\0\xfe\xff")
 
 
 def read_text(path: Path) -> str:
@@ -32,10 +33,13 @@ def read_text(path: Path) -> str:
         raise NiahError(f"{path}: {error.strerror}") from error
     if is_lfs_pointer(content[:64]):
         raise NiahError(f"{path}: {POINTER}")
-    if content.startswith(_UTF16):
-        raise NiahError(f"{path}: is not UTF-8 text but UTF-16: save it as UTF-8")
+    if content.startswith((*_UTF16, *_UTF32)):
+        name = "UTF-32" if content.startswith(_UTF32) else "UTF-16"
+        raise NiahError(f"{path}: is not UTF-8 text but {name}: save it as UTF-8")
     if b"\0" in content:
-        raise NiahError(f"{path}: holds NUL bytes, so it is not text")
+        raise NiahError(
+            f"{path}: holds NUL bytes, so it is not UTF-8 text (UTF-16, perhaps): save it as UTF-8"
+        )
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -130,16 +130,12 @@ def _scenes(cells: "pd.DataFrame") -> str:
 
 
 def _models(cells: "pd.DataFrame", provenance: Mapping[str, Any]) -> str:
-    weights = {
-        str(name): str(sha)
-        for name, sha in zip(cells["model"], cells["checkpoint_sha256"], strict=True)
-        if isinstance(sha, str) and sha
-    }
-    names = dict.fromkeys(map(str, cells["model"]))
-    texts = [
-        f"{name} (weights {weights[name][:SHOWN_DIGITS]})" if name in weights else name
-        for name in names
-    ]
+    weights: dict[str, dict[str, None]] = {}  # checksums of each model, in their order
+    for name, sha in zip(cells["model"], cells["checkpoint_sha256"], strict=True):
+        own = weights.setdefault(str(name), {})
+        if isinstance(sha, str) and sha:
+            own[sha[:SHOWN_DIGITS]] = None
+    texts = [f"{name} (weights {_listed(own)})" if own else name for name, own in weights.items()]
     text = f"Models: {_listed(texts)}"
     windows = sorted({float(w) for w in cells["window_s"].dropna()})
     if windows:

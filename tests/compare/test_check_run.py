@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from niah.compare.check import check
-from niah.compare.check_result import CheckResult
+from niah.compare.check_result import CheckResult, CheckRow
 from niah.errors import NiahError
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import Value
@@ -288,6 +288,32 @@ def test_unpaired_fails_beyond_the_tolerance_alone(reference: Path, tmp_path: Pa
         assert result.ok is ok
         assert check(reference, table, unpaired=True, one_sided=True).ok  # it is a gain
         assert check(reference, table, unpaired=True, tolerance=0.006).ok
+
+
+@pytest.mark.parametrize(
+    ("measured", "stated", "tolerance"),
+    [
+        (0.605, 0.6, 0.005),
+        (0.595, 0.6, 0.005),
+        (0.61, 0.6, 0.01),
+        (0.31, 0.3, 0.01),
+        (0.3, 0.1, 0.2),
+    ],
+)
+def test_a_difference_of_the_tolerance_passes(
+    measured: float, stated: float, tolerance: float
+) -> None:
+    row = CheckRow("cell", "mAP", measured, stated, tolerance)
+    assert row.verdict == "ok"
+    assert CheckRow("cell", "mAP", measured, stated, tolerance - 1e-6).verdict == "OFF"
+
+
+def test_damaged_scores_are_told_as_damaged(reference: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(reference, tmp_path / "copy"))
+    for file in (copy / "scores").iterdir():
+        file.write_bytes(file.read_bytes()[:-9])
+    with pytest.raises(NiahError, match=r"is damaged or was changed.*run the same command again"):
+        check(reference, copy)
 
 
 def test_unpaired_refuses_what_the_rows_show_to_be_other_clips(

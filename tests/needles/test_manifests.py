@@ -123,7 +123,10 @@ def test_every_format_gives_the_clips_of_the_csv(
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"path": ["a.wav", "a.wav"]}, r"row 1: clip 'a\.wav' is listed twice \(before: .*row 0\)"),
+        (
+            {"path": ["a.wav", "a.wav"], "labels": ["dog", "dog"]},
+            r"row 1: clip 'a\.wav' is listed twice \(before: .*row 0\)",
+        ),
         ({"path": ["a.wav", ""]}, "row 1: has no path"),
         ({"path": ["a.wav", None]}, "row 1: has no path"),
         ({"path": [1, 2]}, "'path' must be text"),
@@ -181,3 +184,37 @@ def test_a_csv_that_is_not_plain_is_left_to_the_reader_of_rows(
     monkeypatch.setattr(large_csv, "LEAST_BYTES", 0)
     (tmp_path / "x.csv").write_text(text)
     assert large_csv.read(tmp_path / "x.csv", Request(LABELS)) is None
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        ["a.wav", "b.wav", "a.wav"],
+        ["./a.wav", "b.wav", "a.wav"],
+        ["x/../a.wav", "b.wav", "a.wav"],
+        "absolute",
+    ],
+)
+def test_a_clip_in_several_rows_is_one_needle_from_each_format(
+    paths: list[str] | str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if paths == "absolute":
+        paths = [f"{tmp_path}/a.wav", "b.wav", "a.wav"]
+    columns = {"path": list(paths), "labels": ["dog", "dog;cat", "cat"]}
+    text = tmp_path / "rows.csv"
+    lines = zip(*columns.values(), strict=True)
+    text.write_text("path,labels\n" + "".join(f"{a},{b}\n" for a, b in lines))
+    expected = load_needles(text, vocabulary=LABELS)
+    assert [needle.labels for needle in expected.needles] == [("dog", "cat"), ("dog", "cat")]
+    monkeypatch.setattr(large_csv, "LEAST_BYTES", 0)
+    lists = {**columns, "labels": [each.split(";") for each in columns["labels"]]}
+    files = [
+        text,
+        write_file(tmp_path / "rows.arrow", pa.table(columns)),
+        write_parquet(tmp_path / "rows.parquet", pa.table(columns)),
+        write_stream(tmp_path / "lists.arrow", pa.table(lists)),
+    ]
+    for file in files:
+        needles = load_needles(file, vocabulary=LABELS)
+        assert_same(needles, expected)
+        assert needles.notes == expected.notes

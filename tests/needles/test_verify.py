@@ -67,7 +67,7 @@ def test_every_clip_is_counted_once(mixed: NeedleSet) -> None:
     assert report.durations_s == pytest.approx((1.0, 1.0, 2.0), abs=0.01)
     assert report.total_s == pytest.approx(4.0, abs=0.01)
     assert {frozenset(ids) for ids in report.repeated} == {frozenset({"a", "again"})}
-    assert report.clips_per_class == {"Speech": 8, "Animal": 1}
+    assert report.clips_per_class == {"Speech": 3}
     assert report.ids_sha256 == mixed.ids_sha256
     assert report.features is None
 
@@ -98,9 +98,9 @@ def test_the_report_says_it_in_words(mixed: NeedleSet) -> None:
         mixed.ids_sha256,
         "16000 Hz (2)",
         "**missing: 1 clip**: gone",
-        "| Speech | 8 |",
+        "| Speech | 3 |",
         "normalises by -4.268, 4.569",
-        "2 of 527 classes",
+        "1 of 527 classes",
     ):
         assert message in text
 
@@ -176,6 +176,17 @@ def test_the_command_writes_the_list_and_tells_by_its_status(
             f"{tmp_path}/eval.csv", labels="", write=tmp_path / ".." / tmp_path / "eval.csv"
         )
     assert (tmp_path / "eval.csv").read_bytes() == before
+    classes = tmp_path / "classes.csv"
+    classes.write_text("index,mid,display_name\n0,/m/09x0r,Speech\n")
+    for target, reason in (
+        (classes, "is the label vocabulary"),
+        (tmp_path / "list.json", "name it list.csv"),
+        (tmp_path / "a.wav", "would not be read back"),
+    ):
+        content = target.read_bytes() if target.exists() else None
+        with pytest.raises(NiahError, match=reason):
+            data_verify(f"{tmp_path}/eval.csv", labels=str(classes), write=target)
+        assert content == (target.read_bytes() if target.exists() else None)
     data_verify("synthetic", labels="", limit=3)
     report = capsys.readouterr().out
     assert "readable: 3" in report
@@ -186,6 +197,26 @@ def test_the_command_writes_the_list_and_tells_by_its_status(
     assert status.value.exit_code == 1
     assert not (tmp_path / "y.csv").exists()
     assert "missing: 1 clip" in capsys.readouterr().out
+
+
+def test_classes_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    for name in ("dog", "cat"):
+        soundfile.write(tmp_path / f"{name}.wav", np.linspace(-0.5, 0.5, 16_000), 16_000)
+    (tmp_path / "same.csv").write_text("index,mid,display_name\n0,dog,Same\n1,cat,Same\n")
+    (tmp_path / "list.csv").write_text("path,labels\ndog.wav,dog\ncat.wav,cat\n")
+    needles = load_needles(tmp_path / "list.csv", vocabulary=vocabulary(str(tmp_path / "same.csv")))
+    report = verify(needles, 16_000)
+    assert report.clips_per_class == {"Same (dog)": 1, "Same (cat)": 1}
+
+
+def test_a_clip_without_a_recording_keeps_none_in_the_list(tmp_path: Path) -> None:
+    for name in ("1", "2"):
+        soundfile.write(tmp_path / f"{name}.wav", np.linspace(-0.5, 0.5, 16_000), 16_000)
+    (tmp_path / "list.csv").write_text("path,labels,group\n2.wav,Speech,\n1.wav,Speech,7\n")
+    needles = load_needles(tmp_path / "list.csv", vocabulary=AUDIOSET)
+    write_clean_list(tmp_path / "clean.csv", needles, {"1", "2"})
+    lines = (tmp_path / "clean.csv").read_text().splitlines()
+    assert sorted(lines[1:]) == ["1.wav,/m/09x0r,7", "2.wav,/m/09x0r,"]
 
 
 def test_synthetic() -> None:

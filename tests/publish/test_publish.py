@@ -20,10 +20,11 @@ from niah.cli import main
 from niah.errors import NiahError
 from niah.pages import leaderboard
 from niah.publish.badge import badge_svg
-from niah.publish.headlines import headlines
+from niah.publish.headlines import folder_names, headlines
 from niah.publish.publishing import FORMS, PublishOptions, publish
 from niah.publish.request import open_request
 from niah.records import cell_table
+from niah.system.markdown_text import plain
 from tests.conftest import REPOSITORY
 from tests.helpers import examples
 from tests.publish import forms
@@ -254,3 +255,21 @@ def test_a_request_is_opened_only_with_a_token_and_when_told(
     monkeypatch.setattr(Hub, "refuse", True)
     with pytest.raises(NiahError, match="the hub does not open a request for me/model"):
         open_request("me/model", file, "why")
+
+
+def test_models_whose_names_make_one_folder_have_their_own(tmp_path: Path) -> None:
+    names = ("a/b", "a_b", "A_B", "hf:x/y", "plain")
+    folders = folder_names(names)
+    assert folders["a_b"] == "a_b" or folders["A_B"] == "A_B"
+    assert folders["plain"] == "plain"
+    assert folders["hf:x/y"] == "hf_x_y"
+    assert len({folder.casefold() for folder in folders.values()}) == len(names)
+    run = tmp_path / "run"
+    run.mkdir()
+    cells = pd.concat(CELLS[CELLS["model"] == "dass-nano"].assign(model=name) for name in names)
+    cells["cell"] = [f"{index:020x}" for index in range(len(cells))]
+    cells.to_csv(run / "cells.csv", index=False)
+    made = publish(PublishOptions(run=run, out=tmp_path / "out", forms=("card",)))
+    assert len(set(made)) == len(names)
+    for name, folder in folders.items():
+        assert plain(name) in (tmp_path / "out" / folder / "model-card.md").read_text()

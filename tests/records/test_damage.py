@@ -249,3 +249,42 @@ def test_the_classes_of_a_score_file_are_different_texts(run: RunDirectory, clas
     pq.write_table(table.replace_schema_metadata({"niah.classes": classes}), file)
     with pytest.raises(NiahError, match="is damaged"):
         scores.read(file)
+
+
+def test_a_table_in_another_encoding_is_no_damage(run: RunDirectory) -> None:
+    text = (run.path / "cells.csv").read_text()
+    for encoding in ("utf-16", "utf-32", "utf-8-sig"):  # as spreadsheets save it
+        (run.path / "cells.csv").write_bytes(text.encode(encoding))
+        verdict = verify(run.path)
+        assert verdict.is_good
+        assert any("cells.csv is not the table" in each for each in verdict.unfinished)
+
+
+def test_a_run_without_its_run_json_is_told(run: RunDirectory) -> None:
+    (run.path / "run.json").unlink()
+    verdict = verify(run.path)
+    assert any("run.json is missing" in each for each in verdict.damaged)
+    assert verdict.metrics == []
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "cannot be read"),
+        ('{"schema_version": "2", "identity": {}}', "no whole number schema_version"),
+    ],
+)
+def test_a_damaged_run_json_says_what_to_do(run: RunDirectory, text: str, reason: str) -> None:
+    (run.path / "run.json").write_text(text)
+    with pytest.raises(NiahError, match=rf"{reason}.*Take it from a copy of the run"):
+        RunDirectory(run.path).run_json()
+
+
+def test_what_a_sync_tool_leaves_in_the_cells_is_foreign(run: RunDirectory) -> None:
+    row = (run.path / "cells" / f"{cell_of(run)}.json").read_bytes()
+    (run.path / "cells" / "x (conflicted copy).json").write_bytes(row)
+    verdict = verify(run.path)
+    assert verdict.is_good
+    assert verdict.foreign == ["cells/x (conflicted copy).json: no part of a run"]
+    (run.path / "cells" / f"{'0' * 20}.json").mkdir()
+    assert any("delete it and run again" in each for each in verify(run.path).damaged)

@@ -116,6 +116,7 @@ def test_processes_measure_the_same(run: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(side_processes, "PATIENCE_S", -1.0)
     monkeypatch.setattr(side_processes, "WORTH_S", -1.0)
     monkeypatch.setattr(side_processes, "cores", lambda: 2)
+    monkeypatch.setattr(side_processes, "usable_bytes", lambda: 1 << 50)
     reads = Reads(monkeypatch)
     assert made() == alone
     assert len(reads) < 10  # the others were read elsewhere

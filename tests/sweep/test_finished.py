@@ -41,11 +41,15 @@ def test_only_a_whole_run_of_the_same_options_has_ended(
     copied = tmp_path / "moved"
     run.rename(copied)
     assert ended(replace(options, out=copied)) == known
+    content = (copied / "run.json").read_text()
+    (copied / "run.json").write_text(content.replace('"seed": 0', '"seed": 1', 1))
+    assert ended(replace(options, out=copied)) is None  # the usual way says what differs
+    (copied / "run.json").write_text(content)
     (scores,) = (copied / "scores").iterdir()
-    content = scores.read_bytes()
-    scores.write_bytes(content[:-1])
+    whole = scores.read_bytes()
+    scores.write_bytes(whole[:-1])
     assert ended(replace(options, out=copied)) is None
-    scores.write_bytes(content)
+    scores.write_bytes(whole)
     assert ended(replace(options, out=copied)) == known
     (row,) = (copied / "cells").iterdir()
     row.write_text(row.read_text().replace("dass-nano", "dass-mano"))

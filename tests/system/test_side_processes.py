@@ -27,6 +27,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(side_processes, "PATIENCE_S", -1.0)
     monkeypatch.setattr(side_processes, "WORTH_S", -1.0)
     monkeypatch.setattr(side_processes, "cores", lambda: 3)
+    monkeypatch.setattr(side_processes, "usable_bytes", lambda: 1 << 50)
 
 
 def counts(results: list[tuple[int, int]]) -> list[int]:

@@ -20,12 +20,13 @@ from tests.helpers import examples, tiny
 PACKAGE = Path(niah.__file__).parent
 PATH_WRITERS = {"write_text", "write_bytes", "to_csv", "to_parquet", "to_json", "tofile", "touch"}
 # these write what no user names, and say why in their docstrings: parts of downloads and of feature stores in the
-# cache, a temporary folder's JSON, files of /proc
+# cache, files of temporary folders, files of /proc
 OWN_FILES = {
     *("system/atomic.py", "system/transfer.py", "system/download.py", "system/memory.py"),
     *(
         "adapters/packaged.py",
         "bench/measuring.py",
+        "system/side_processes.py",
         "training/data/row_store.py",
         "training/teachers.py",
     ),

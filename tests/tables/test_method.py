@@ -43,6 +43,13 @@ def test_every_fact_of_the_run_is_in_the_paragraph() -> None:
     assert not re.search(r"\bnan\b|None|\s\s", text)
 
 
+def test_every_checkpoint_of_a_model_is_named() -> None:
+    other = CELLS[CELLS["model"] == "dass-nano"].assign(checkpoint_sha256="a" * 64)
+    text = method_paragraph(pd.concat([CELLS, other]), PROVENANCE)
+    own = PROVENANCE["models"]["dass-nano"]["checkpoint_sha256"][:12]
+    assert f"dass-nano (weights {own} and {'a' * 12})" in text
+
+
 def test_a_bare_table_and_odd_runs_say_less() -> None:
     bare = CELLS.assign(checkpoint_sha256=None, dtype=None, niah_version=None, chance_mAP=None)
     text = method_paragraph(bare.assign(window_s=10.0, window_pool="max", noise_seed=7), {})

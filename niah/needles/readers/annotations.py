@@ -27,6 +27,7 @@ SUFFIXES = (".txt", ".csv", ".tsv")
 PATH_COLUMNS = ("path", "filename", "file")
 LABEL_COLUMNS = ("label", "event_label", "labels", "class")
 RAVEN_BEGIN, RAVEN_END = "Begin Time (s)", "End Time (s)"
+RAVEN_SELECTION = ("Selection", "Begin File", "File Offset (s)", RAVEN_BEGIN, RAVEN_END)
 RAVEN_LABELS = (
     *("annotation", "label", "labels", "species", "class", "event", "sound type", "call type"),
     *("common name", "tags", "type"),
@@ -104,7 +105,7 @@ def _events(path: Path, request: Request, labels: LabelReader, notes: list[str])
         return _of_table(path, request, labels, notes, is_raven=kind == "raven")
     if kind in ("rows", "track"):
         request.no_filters(path)
-        return _of_lines(path, text, request, labels, is_track=kind == "track")
+        return _of_lines(path, text, request, labels, notes, is_track=kind == "track")
     raise NiahError(f"{path}: has no annotated events")
 
 
@@ -117,11 +118,16 @@ def _of_table(
     notes += () if is_raven else table_notes
     column = _label_column(every[0], chosen, path, RAVEN_LABELS if is_raven else LABEL_COLUMNS)
     views = set()
+    n_empty = 0
     for row in filtered(every, request, path):
         if is_raven and row.get("Selection"):
-            if row["Selection"] in views:  # once for the waveform, once for the spectrogram
+            selection = tuple(row.get(each) for each in RAVEN_SELECTION)
+            if selection in views:  # once for the waveform, once for the spectrogram
                 continue
-            views.add(row["Selection"])
+            views.add(selection)
+        if not (is_raven or row["onset"] or row["offset"] or row[column]):
+            n_empty += 1
+            continue
         names = tuple(labels.split(row[column]))
         if is_raven:
             begin, end = (_time(row[each], row.where) for each in (RAVEN_BEGIN, RAVEN_END))
@@ -136,12 +142,20 @@ def _of_table(
                 raise NiahError(f"{row.where}: has no path")
             onset, offset = (_time(row[each], row.where) for each in ("onset", "offset"))
             yield Event(request.audio(file, path.parent), onset, offset, names, row.where)
+    notes += _note_on_empty(n_empty)
 
 
 def _of_lines(
-    path: Path, text: str, request: Request, labels: LabelReader, *, is_track: bool
+    path: Path,
+    text: str,
+    request: Request,
+    labels: LabelReader,
+    notes: list[str],
+    *,
+    is_track: bool,
 ) -> Iterator[Event]:
     recording = _beside(path, request) if is_track else path
+    n_empty = 0
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip() or line.startswith("\\"):  # Audacity's second line of a frequency range
             continue
@@ -149,12 +163,21 @@ def _of_lines(
         cells = [cell.strip() for cell in line.split("\t")]
         if is_track:
             cells = ["", *cells]
+        elif Path(cells[0]).suffix.lower() in AUDIO_SUFFIXES and not any(cells[1:]):
+            n_empty += 1
+            continue
         if len(cells) < 3:
             raise NiahError(f"{where}: must have two times and a label, with tabs between them")
         onset, offset = _time(cells[1], where), _time(cells[2], where)
         names = tuple(labels.split(cells[3])) if len(cells) > 3 else ()
         file = recording if is_track else request.audio(cells[0], path.parent)
         yield Event(file, onset, offset, names, where)
+    notes += _note_on_empty(n_empty)
+
+
+def _note_on_empty(count: int) -> list[str]:
+    """Return a sentence on the rows that have a recording alone, as DESED's of recordings in which nothing sounds."""
+    return [f"rows of a recording without an event: {count}"] if count else []
 
 
 def _label_column(row: Row, chosen: frozenset[str] | None, path: Path, usual: Sequence[str]) -> str:

@@ -5,7 +5,8 @@ independent: they are a group.
 """
 
 import hashlib
-from collections import defaultdict
+import os
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -88,12 +89,15 @@ def needles_of_events(
         NiahError: no event has such a label.
     """
     ids_of = {event: labels.ids(list(event.labels), event.where) for event in events}
-    by_recording: defaultdict[Path, list[Event]] = defaultdict(list)
-    for event in events:
-        by_recording[event.recording].append(event)
-    entries: dict[tuple[Path, float, float], NeedleRow] = {}
+    by_recording: defaultdict[str, list[Event]] = defaultdict(list)
+    for event in events:  # one recording may have two paths
+        by_recording[os.path.normpath(event.recording.absolute())].append(event)
+    name_of = _names(list(by_recording))
+    entries: dict[tuple[str, float, float], NeedleRow] = {}
     for recording, its_events in by_recording.items():
         its_events.sort(key=lambda event: event.onset_s)
+        labelled = {(event.onset_s, event.offset_s) for event in its_events if ids_of[event]}
+        rounded = Counter(_times(*span) for span in labelled)
         every = tuple(
             Annotated(event.onset_s, event.offset_s, ids_of[event])
             for event in its_events
@@ -102,7 +106,11 @@ def needles_of_events(
         for event in its_events:
             key = recording, event.onset_s, event.offset_s
             if ids_of[event] and key not in entries:
-                entries[key] = _needle(event, its_events, ids_of, every)
+                times = _times(event.onset_s, event.offset_s)
+                if rounded[times] > 1:
+                    times = f"{event.onset_s!r}-{event.offset_s!r}"
+                name = name_of[recording]
+                entries[key] = _needle(event, its_events, ids_of, every, name, times)
     n_labelled = sum(bool(ids) for ids in ids_of.values())
     labels.check_any(list(entries.values()))
     n_long = sum(event.offset_s > event.stop_s for event in ids_of if ids_of[event])
@@ -123,6 +131,8 @@ def _needle(
     others: Sequence[Event],
     ids_of: dict[Event, tuple[str, ...]],
     every: tuple[Annotated, ...],
+    name: str,
+    times: str,
 ) -> NeedleRow:
     span = event.onset_s, event.stop_s
     heard = [
@@ -131,16 +141,34 @@ def _needle(
         if other is not event and is_heard(other.onset_s, other.offset_s, *span)
     ]
     ids = dict.fromkeys(id_ for each in (event, *heard) for id_ in ids_of[each])
-    times = f"{event.onset_s:.3f}-{event.offset_s:.3f}"
-    recording = event.recording
     return NeedleRow(
-        f"{recording.stem}_{times}",
-        f"{recording.parent.name}/{recording.name}_{times}",
+        f"{event.recording.stem}_{times}",
+        f"{name}_{times}",
         tuple(ids),
-        EventSource(recording, *span, every),
+        EventSource(event.recording, *span, every),
         event.where,
-        f"{recording.parent.name}/{recording.name}",
+        name,
     )
+
+
+def _times(onset_s: float, offset_s: float) -> str:
+    return f"{onset_s:.3f}-{offset_s:.3f}"
+
+
+def _names(recordings: Sequence[str]) -> dict[str, str]:
+    """Name each recording by its folder and itself, "night/1.wav", and by more folders where that is two recordings.
+
+    Args:
+        recordings: whole paths, so that names do not depend on the working folder.
+    """
+    names: dict[str, str] = {}
+    left, parts = list(recordings), 2
+    while left:
+        name_of = {each: "/".join(Path(each).parts[-parts:]) for each in left}
+        counts = Counter(name_of.values())
+        names |= {each: name for each, name in name_of.items() if counts[name] == 1}
+        left, parts = [each for each in left if each not in names], parts + 1
+    return names
 
 
 def is_heard(onset_s: float, offset_s: float, start_s: float, stop_s: float) -> bool:

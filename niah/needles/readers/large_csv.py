@@ -44,10 +44,9 @@ def read(path: Path, request: Request) -> NeedleRows | None:
             column = table.column(index)
             if compute.any(compute.match_substring(column, '"')).as_py():
                 return None
-            roundabout = name == manifest.PATH and compute.match_substring_regex(column, r"\./|//")
-            if roundabout and compute.any(roundabout).as_py():  # one clip may have two paths
-                return None
             table = table.set_column(index, name, compute.utf8_trim_whitespace(column))
+        if manifest.has_two_paths(table, path):  # rows to join, or to name by their line
+            return None
         return manifest.needles_of_columns(table, path, request)
     except (pyarrow.ArrowException, NiahError, OSError, ValueError):
         return None

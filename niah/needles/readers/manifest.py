@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from niah.errors import NiahError, nearest
 from niah.needles.needle import FileSource
 from niah.needles.readers.labels import LabelReader
-from niah.needles.readers.path_label_csv import LICENCE_COLUMNS
-from niah.needles.readers.rows import NeedleRows, Request, counted, no_row_passes
+from niah.needles.readers.path_label_csv import LICENCE_COLUMNS, needles_of_rows
+from niah.needles.readers.rows import NeedleRows, Request, Row, counted, no_row_passes
 from niah.needles.table import NeedleTable, taken_rows
 from niah.system.lfs_pointer import refuse_lfs_pointer
 
@@ -97,6 +97,8 @@ def needles_of_columns(table: Any, path: Path, request: Request) -> NeedleRows:
         NiahError: a column is missing or of another type, a clip is listed twice, or no clip has a label.
     """
     column = _check_columns(table, path)
+    if has_two_paths(table, path):
+        return _row_by_row(table, column, path, request)
     passed = np.flatnonzero(_passing(table, path, request))
     if not len(passed):
         raise no_row_passes(request, str(path))
@@ -118,6 +120,45 @@ def needles_of_columns(table: Any, path: Path, request: Request) -> NeedleRows:
         np.arange(len(rows), dtype=np.int32),
     )
     return NeedleRows(chosen, _licence(table), labels.notes(len(passed), len(rows)))
+
+
+def has_two_paths(table: Any, path: Path) -> bool:
+    """Return whether a clip may be in several rows: by one path, or by several that lead to it.
+
+    Args:
+        table: Arrow table with a column of paths.
+        path: its file, for messages.
+
+    Raises:
+        NiahError: a row has no path.
+    """
+    import pyarrow.compute as compute
+
+    paths = _one_piece(_plain(table.column(PATH)))
+    empty = compute.index(compute.equal(compute.fill_null(paths, ""), ""), True).as_py()
+    if empty >= 0:
+        raise NiahError(f"{_where(path, empty)}: has no path")
+    if compute.any(compute.match_substring_regex(paths, r"\./|//")).as_py():
+        return True
+    is_absolute = compute.starts_with(paths, "/")
+    if compute.any(is_absolute).as_py() and not compute.all(is_absolute).as_py():
+        return True
+    return len(paths.dictionary_encode().dictionary) < len(paths)
+
+
+def _row_by_row(table: Any, column: str, path: Path, request: Request) -> NeedleRows:
+    """Make needles as of a CSV with these rows, where rows of one clip are joined."""
+    rows, labels_of = [], dict[str, list[str]]()
+    labels = LabelReader(request)
+    for number, cells in enumerate(table.to_pylist()):
+        where = _where(path, number)
+        rows.append(Row(where, {k: "" if v is None else str(v) for k, v in cells.items()}))
+        if isinstance(cells[column], list):
+            split = (labels.split(text or "") for text in cells[column])
+            labels_of[where] = [label for each in split for label in each]
+    is_list = _is_list(table.schema.field(column).type)
+    of_row = (lambda row: labels_of.get(row.where, [])) if is_list else None
+    return needles_of_rows(rows, path, request, labels_of=of_row)
 
 
 def _opened(path: Path) -> Any:
@@ -290,11 +331,11 @@ def _ids(paths: Any, stems: Any, rows: NDArray[np.int64], path: Path) -> Any:
     """Return unique ids: a path's stem, or the whole path where stems repeat.
 
     Raises:
-        NiahError: a path is missing, or listed twice.
+        NiahError: a path has no name, or is another's id.
     """
     import pyarrow.compute as compute
 
-    empty = compute.index(compute.equal(compute.fill_null(stems, ""), ""), True).as_py()
+    empty = compute.index(compute.equal(stems, ""), True).as_py()
     if empty >= 0:
         raise NiahError(f"{_where(path, rows[empty])}: has no path")
     codes = stems.dictionary_encode().indices.to_numpy()

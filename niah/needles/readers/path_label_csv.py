@@ -43,12 +43,35 @@ def read(path: Path, request: Request) -> NeedleRows:
         NiahError: it is malformed (file and line are named), or no clip has a label.
     """
     every, table_notes = read_rows(path, ("path",))
+    return needles_of_rows(every, path, request, table_notes)
+
+
+def needles_of_rows(
+    every: list[Row],
+    path: Path,
+    request: Request,
+    table_notes: tuple[str, ...] = (),
+    labels_of: Callable[[Row], list[str] | None] | None = None,
+) -> NeedleRows:
+    """Make needles of rows with the columns of a CSV.
+
+    Args:
+        every: the rows, one or more; the list is emptied.
+        path: their file, for messages and relative paths.
+        request: vocabulary, audio folder, filters and strictness.
+        table_notes: how the table was read.
+        labels_of: returns a row's labels; None to read them from its cells.
+
+    Raises:
+        NiahError: as `read`.
+    """
     rows = filtered(every, request, path)
     labels = LabelReader(request)
-    labels_of = _labels_column(every, path, request, labels)
+    labels_of = labels_of or _labels_column(every, path, request, labels)
     pairs = [(row, labels_of(row)) for row in rows]
     n_rows = len(rows)
-    del every, rows  # of millions of clips, these lists are hundreds of megabytes
+    every.clear()
+    del rows  # of millions of clips, these lists are hundreds of megabytes
     left_out = [row.get("label") or row["path"] for row, each in pairs if each is None]
     notes = (*table_notes, *left_out_note(left_out, request, n_rows))
     used = [(row, each) for row, each in pairs if each is not None]

@@ -71,6 +71,7 @@ def write_collection(collection: Collection, site: Path) -> tuple[Path, list[Boa
     """
     from niah.pages.leaderboard import cells_csv, markdown, page
     from niah.system import atomic
+    from niah.system.printable import printable, visible
 
     all_boards = boards(collection.submissions)
     page.refuse_foreign(site)
@@ -83,5 +84,5 @@ def write_collection(collection: Collection, site: Path) -> tuple[Path, list[Boa
     }
     for name, text in texts.items():
         with atomic.atomic_write(site / name) as file:
-            file.write(text.encode(errors="replace"))  # run.json can hold half a character
+            file.write((printable if name.endswith(".csv") else visible)(text).encode())
     return site / "index.html", all_boards
