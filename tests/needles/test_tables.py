@@ -89,6 +89,11 @@ def test_every_reader_takes_every_table(tmp_path: Path, kind: str, saved: str) -
 
 
 BROKEN = {
+    "UTF-32": ("path,labels\na.wav,x\n".encode("utf-32"), "is not UTF-8 text but UTF-32"),
+    "UTF-16-LE": (
+        "path,labels\na.wav,x\n".encode("utf-16-le"),
+        r"UTF-16, perhaps\): save it as UTF-8",
+    ),
     "UTF-16": ("path,labels\na.wav,x\n".encode("utf-16"), "is not UTF-8 text but UTF-16"),
     "Latin-1": (b"path,labels\na.wav,\xe9\n", "line 2: is not UTF-8 text"),
     "NUL": (b"path,labels\na.wav,\0\n", "holds NUL bytes"),
@@ -175,3 +180,14 @@ def test_a_vocabulary_needs_no_more_than_its_labels(
     (tmp_path / name).write_text(content)
     labels = vocabulary(str(tmp_path / name))
     assert labels.ids == labels.names == ("Guitar, acoustic", "rain")
+
+
+@pytest.mark.parametrize("text", ["dog|cat", "['dog', 'cat']", "dog\ncat", '["dog"]'])
+def test_labels_joined_otherwise_are_told_how(text: str, tmp_path: Path) -> None:
+    file, quoted = tmp_path / "list.csv", '"' + text.replace('"', '""') + '"'
+    file.write_text(f"path,labels\na.wav,{quoted}\nb.wav,dog\n")
+    notes = load_needles(file, vocabulary=ESC50).notes
+    assert any("between labels stands ; or ," in note for note in notes)
+    file.write_text(f"path,labels\na.wav,{quoted}\n")
+    with pytest.raises(NiahError, match=r"between labels stands ; or ,.*No clip is left"):
+        load_needles(file, vocabulary=ESC50)

@@ -4,6 +4,7 @@ One rule for every layout: a label that the vocabulary lacks is left out and not
 left out and noted, and under `strict` either is refused with its line.
 """
 
+import re
 import sys
 from collections import Counter
 from collections.abc import Sized
@@ -13,6 +14,7 @@ from niah.needles.readers.rows import Request, counted
 from niah.vocabularies.names import alike_names, normalised
 
 _MOST_COMMAS = 8  # in one label
+_OTHERS = re.compile(r"[|\n\[\]'\"]+")  # between labels, of tools that join them otherwise
 _OWN = (
     "For labels of your own, name their file: --labels FILE here, or 'labels' on the model's card"
 )
@@ -91,7 +93,7 @@ class LabelReader:
             notes.append(f"names taken for classes that are called alike: {guessed}")
         if self._unknown:
             unknown = counted(self._unknown.elements())
-            notes.append(f"labels that are not in '{name}' left out: {unknown}")
+            notes.append(f"labels that are not in '{name}' left out: {unknown}{self._separators()}")
         if n_left < n_clips:
             notes.append(
                 f"{n_clips - n_left} of {n_clips} clips left out, which have no label in '{name}'"
@@ -107,7 +109,15 @@ class LabelReader:
         if not len(entries):
             end = "" if self._first_problem.endswith((".", "?")) else "."
             own = f" {_OWN}" if self._unknown else ""
+            end = f"{self._separators()}{end}"
             raise NiahError(f"{self._first_problem}{end} No clip is left.{own}")
+
+    def _separators(self) -> str:
+        """Return a hint where an unknown label is several known ones, in the form of another tool; else ""."""
+        for label in self._unknown:
+            if any(part and self._is_known(part) for part in _OTHERS.split(label)):
+                return " (between labels stands ; or ,)"
+        return ""
 
     def _is_known(self, text: str) -> bool:
         bare = _bare(text)
