@@ -7,6 +7,7 @@ so a driver that is killed is replaced by the same command.
 
 import heapq
 import time
+import uuid
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,7 @@ from rich.progress import Progress
 
 from niah.cluster.spec import ClusterSpec
 from niah.cluster.tasks import Answer, Task, leave, score
-from niah.cluster.workers import cluster_notes, connected
+from niah.cluster.workers import cluster_notes, connected, refused_job
 from niah.errors import NiahError
 from niah.records.run_directory import RunDirectory
 from niah.records.summarise import summarise
@@ -79,7 +80,7 @@ def sweep_on_cluster(
 def _dismiss(client: "Client", directory: RunDirectory) -> None:
     """Have the workers leave the run, so that nothing of them stays in its folder."""
     try:
-        client.run(leave, str(directory.path), on_error="ignore")
+        client.run(leave, str(directory.path.absolute()), on_error="ignore")
     except Exception as error:  # a cluster that is gone has left
         del error
 
@@ -108,6 +109,7 @@ class _Driver:
         from distributed import as_completed
 
         groups = self._todo()
+        self.name = uuid.uuid4().hex
         # relative paths mean the driver's folder, on every machine that shares it
         options = replace(self.setup.options, out=self.setup.options.out.absolute())
         self.options = replace(options, objects=self.setup.options.objects)
@@ -124,6 +126,7 @@ class _Driver:
                         self._take(future)
                     continue
                 lost_since = self._check_connection(lost_since)
+                self._check_jobs()
                 if time.monotonic() - published > _PUBLISH_S:
                     self.directory.publish()
                     published = time.monotonic()
@@ -153,7 +156,7 @@ class _Driver:
         return sorted(todo, key=_audio_s, reverse=True)
 
     def _task(self, group: Group, part: int | None = None) -> Task:
-        return Task(self.options, str(Path.cwd()), group, self.slice_s, part)
+        return Task(self.options, str(Path.cwd()), self.name, group, self.slice_s, part)
 
     def _submit(self) -> None:
         """Fill the workers' queues."""
@@ -172,7 +175,8 @@ class _Driver:
             self.completed.add(future)
 
     def _workers(self) -> int:
-        return len(self.client.scheduler_info(n_workers=-1)["workers"])
+        known = self.client.scheduler_info(n_workers=-1)  # without a scheduler nothing is known
+        return len(known.get("workers", {}))
 
     def _take(self, future: "Future[Answer]") -> None:
         """Take one answer, or the reason why there is none."""
@@ -245,6 +249,15 @@ class _Driver:
                 "finished"
             )
         return lost_since
+
+    def _check_jobs(self) -> None:
+        """Check that there is a worker, or may be one.
+
+        Raises:
+            NiahError: there is none, and the batch system takes no job.
+        """
+        if (problem := refused_job(self.client)) and not self._workers():
+            raise NiahError(problem)
 
     def _show(self, bar: Progress, began: float) -> None:
         rate = self.clips / max(1e-9, time.monotonic() - began)

@@ -25,6 +25,7 @@ class Task:
 
     options: RunOptions
     folder: str  # that relative paths start from
+    driver: str  # that hands it out: what an earlier one had loaded may have changed since
     cells: tuple[Cell, ...]
     slice_s: float
     part: int | None = None  # number of the slice
@@ -61,7 +62,7 @@ class _Loaded:
         return self.models[name]
 
 
-_RUNS: dict[str, _Loaded] = {}  # by their options
+_RUNS: dict[str, _Loaded] = {}  # by their driver and options
 
 
 def score(task: Task) -> Answer:
@@ -104,20 +105,25 @@ def score(task: Task) -> Answer:
 
 
 def leave(path: str) -> None:
-    """Leave a run directory, in a worker: the run is over."""
+    """Leave a run directory, in a worker: the run is over.
+
+    Args:
+        path: of the run, absolute.
+    """
     for key, run in list(_RUNS.items()):
-        if str(run.directory.path) == path:
+        if run.directory.path.absolute() == Path(path):
             with suppress(NiahError):
                 run.directory.close()
             del _RUNS[key]
 
 
 def _loaded(task: Task) -> _Loaded:
-    key = repr((task.options, task.folder))
+    key = repr((task.driver, task.options, task.folder))
+    if Path(task.folder).is_dir():  # models are loaded later than the first task
+        os.chdir(task.folder)
     if key not in _RUNS:
         keep_freed_memory()
-        if Path(task.folder).is_dir():
-            os.chdir(task.folder)
+        leave(str(task.options.out))  # which a driver that was killed did not say
         setup = EvalSetup(task.options)
         clips = len(setup.clips)
         directory = RunDirectory.create_or_open(task.options.out, setup.identity(), clips)

@@ -36,7 +36,8 @@ def connected(spec: ClusterSpec) -> Iterator["Client"]:
     import dask
     from distributed import Client
 
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # notes say what matters
+    for name in ("distributed", "tornado.application"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # notes say what matters
     with dask.config.set(SETTINGS):
         if spec.address:
             try:
@@ -46,8 +47,18 @@ def connected(spec: ClusterSpec) -> Iterator["Client"]:
             with client:
                 yield client
             return
-        with _cluster(spec) as cluster, Client(cluster, set_as_default=False) as client:
+        with _closing(_cluster(spec)) as cluster, Client(cluster, set_as_default=False) as client:
             yield client
+
+
+@contextmanager
+def _closing(cluster: Any) -> Iterator[Any]:
+    """Close a cluster after the block, one too whose first job was never submitted."""
+    try:
+        yield cluster
+    finally:
+        with suppress(AssertionError):  # distributed's, of a worker that did not start
+            cluster.close()
 
 
 def cluster_notes(client: "Client", spec: ClusterSpec) -> list[str]:
@@ -145,13 +156,36 @@ def job_cluster(spec: ClusterSpec) -> Any:
     import dask_jobqueue
 
     kind = getattr(dask_jobqueue, f"{spec.kind.upper()}Cluster")
+    refused: list[str] = []
+    plain: Any = kind.job_cls
+
+    class Job(plain):  # type: ignore[misc]  # chosen by the user
+        async def _submit_job(self, script_filename: str) -> Any:
+            try:
+                return await super()._submit_job(script_filename)
+            except (OSError, RuntimeError) as error:
+                refused.append(f"--cluster {spec.kind}: no job could be submitted: {_last(error)}")
+                raise
+
     try:
-        cluster = kind(**job_options(spec))
+        cluster = kind(job_cls=Job, **job_options(spec))
     except (RuntimeError, ValueError, FileNotFoundError) as error:
         raise NiahError(f"--cluster {spec.kind}: {error}") from error
+    cluster.niah_refused = refused
     # jobs that end at their walltime, or are preempted, are replaced while there is work
     cluster.adapt(minimum_jobs=1, maximum_jobs=spec.workers or 1)
     return cluster
+
+
+def _last(error: BaseException) -> str:
+    """Return the last line of what a command said, without dask-jobqueue's lines around it."""
+    said = str(error).partition("stderr:")[2] or str(error)
+    return ([line.strip() for line in said.splitlines() if line.strip()] or [str(error)])[-1]
+
+
+def refused_job(client: "Client") -> str:
+    """Return the batch system's reason why the last job could not be submitted; "" where all could."""
+    return next(reversed(getattr(client.cluster, "niah_refused", [])), "")
 
 
 def job_options(spec: ClusterSpec) -> dict[str, Any]:

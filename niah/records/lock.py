@@ -13,8 +13,12 @@ from niah.records.run_parts import LOCK
 from niah.system import atomic
 
 
-def acquire_lock(run: Path) -> BaseFileLock:
+def acquire_lock(run: Path, command: str = "niah run") -> BaseFileLock:
     """Lock the run directory `run` for writing, without waiting.
+
+    Args:
+        run: the folder, which exists.
+        command: that writes to it, for the message.
 
     Raises:
         NiahError: another process writes to it, or its file system has no locks.
@@ -25,7 +29,7 @@ def acquire_lock(run: Path) -> BaseFileLock:
             lock.acquire(blocking=False)
         except Timeout as error:
             raise NiahError(
-                f"another niah run is writing to {run}: wait for it, or give another folder"
+                f"another {command} is writing to {run}: wait for it, or give another folder"
             ) from error
         except NotImplementedError as error:
             raise NiahError(

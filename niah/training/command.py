@@ -3,7 +3,8 @@
 import dataclasses
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -19,7 +20,8 @@ from niah.frontends.kaldi import KaldiFrontend
 from niah.needles import NeedleSet, load_needles
 from niah.networks.outline import outline
 from niah.randomness import torch_seed
-from niah.records.run_parts import refuse_links
+from niah.records.lock import acquire_lock
+from niah.records.run_parts import LOCK, refuse_links
 from niah.system.atomic import one_line_os_errors, remove_leftovers
 from niah.system.download import cache_folder
 from niah.training.checkpoint import CHECKPOINT
@@ -40,7 +42,7 @@ from niah.training.teachers import LiveTeachers, PrecomputedTeacher, Teacher, pr
 from niah.training.trained_model import CARD, WEIGHTS, write_card, write_weights
 from niah.vocabularies import SUFFIXES, Vocabulary, vocabulary
 
-_PARTS = (CHECKPOINT, LOG, WEIGHTS, CARD, *(f"labels{suffix}" for suffix in SUFFIXES))
+_PARTS = (LOCK, CHECKPOINT, LOG, WEIGHTS, CARD, *(f"labels{suffix}" for suffix in SUFFIXES))
 
 IMAGENET = "imagenet"
 MOST_WORKERS = 8
@@ -113,23 +115,41 @@ def train_recipe(
         load_needles(recipe.validation, vocabulary=labels, limit=recipe.validation_clips or None)
     )
     network = _initial_network(recipe, card, family, len(labels))
-    trained = run_loop(
-        recipe,
-        network,
-        frontend,
-        _clips(recipe, needles, frontend, cache, processes, features_gb, bad),
-        load_features(checked, frontend, cache, share=processes.blocks, largest_gb=features_gb),
-        out,
-        processes=processes,
-        teacher=_teacher(recipe, teachers, needles, frontend, cache, processes),
-        workers=_workers(recipe, workers),
-        clips_sha256=content_checksum(needles),
-    )
-    parameters = sum(parameter.numel() for parameter in network.parameters())
-    if processes.is_first:
-        weights = write_weights(out, trained, recipe)
-        write_card(card, out, recipe, weights, parameters=parameters, clips=len(needles))
+    with _locked(out) if processes.is_first else nullcontext():
+        trained = run_loop(
+            recipe,
+            network,
+            frontend,
+            _clips(recipe, needles, frontend, cache, processes, features_gb, bad),
+            load_features(checked, frontend, cache, share=processes.blocks, largest_gb=features_gb),
+            out,
+            processes=processes,
+            teacher=_teacher(recipe, teachers, needles, frontend, cache, processes),
+            workers=_workers(recipe, workers),
+            clips_sha256=content_checksum(needles),
+        )
+        parameters = sum(parameter.numel() for parameter in network.parameters())
+        if processes.is_first:
+            weights = write_weights(out, trained, recipe)
+            write_card(card, out, recipe, weights, parameters=parameters, clips=len(needles))
     return out / WEIGHTS
+
+
+@contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    """Keep other trainings out of the folder.
+
+    Raises:
+        NiahError: one is writing to it.
+    """
+    with one_line_os_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+    lock = acquire_lock(out, "niah train")
+    try:
+        yield
+    finally:
+        (out / LOCK).unlink(missing_ok=True)  # still locked: who opens it now opens a new one
+        lock.release()
 
 
 def trained_card(recipe: Recipe) -> ModelCard:

@@ -224,7 +224,7 @@ class Trainer:
                     self.processes.backward(loss)
                     total += loss.detach()
         mean = self.processes.mean(total)
-        _check_finite(mean, step, self.out)
+        _check_loss(mean, step, self.out)
         self.processes.update(self.optimiser, self.network, self.recipe.clip_gradient)
         if self.moving is not None:
             self.moving.update(self.network)
@@ -266,6 +266,7 @@ class Trainer:
         recipe, state = self.recipe, self.state
         if self.replayed is not None:
             self.replayed.make_room()
+        _check_weights(self.network, self.state.step, self.out)
         scores = validate(self.network, self.frontend, self.validation, self.processes)
         if epoch > recipe.epochs - recipe.average_last:
             state.averaged = add_to_mean(state.averaged, self.network, state.averaged_epochs)
@@ -299,6 +300,7 @@ class Trainer:
         return scores["validation_mAP"]
 
     def _save(self) -> None:
+        _check_weights(self.network, self.state.step, self.out)
         if self.processes.is_first:
             moving = self.moving.network.state_dict() if self.moving else None
             save(
@@ -332,8 +334,21 @@ def _parts(count: int, parts: int) -> list[slice]:
     return [slice(a, b) for a, b in pairwise(bounds) if b > a]
 
 
-def _check_finite(loss: float, step: int, out: Path) -> None:
+def _check_loss(loss: float, step: int, out: Path) -> None:
     if not math.isfinite(loss):
-        raise NiahError(
-            f"the loss is {loss} at step {step}; the last good checkpoint is {out / CHECKPOINT}"
-        )
+        raise _diverged(f"the loss is {loss}", step, out)
+
+
+def _check_weights(network: nn.Module, step: int, out: Path) -> None:
+    """Check weights before they are stored: a finite loss can have a gradient that is not."""
+    if not all(bool(torch.isfinite(each).all()) for each in network.parameters()):
+        raise _diverged("weights are NaN or infinite", step, out)
+
+
+def _diverged(what: str, step: int, out: Path) -> NiahError:
+    file = out / CHECKPOINT
+    last = f"the last good checkpoint is {file}" if file.is_file() else "there is no checkpoint yet"
+    return NiahError(
+        f"the training has diverged, {what} at step {step}: lower learning_rate or raise warmup_steps, in another "
+        f"folder; {last}"
+    )

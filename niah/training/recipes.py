@@ -22,6 +22,9 @@ CHOICES = {
     "distillation": ("kl", "bce", "bce-softmax", "l2", "cosine", "l2c"),
     "teaching": ("live", "precomputed"),
 }
+MOST_SEED = 1 << 40  # times 1,000,003, and one for each step, is a seed of numpy's and torch's
+MOST_DB = 100.0
+MOST_LOGIT = 100.0
 EMA = "ema"  # as a teacher: the student's own moving average
 
 
@@ -124,9 +127,16 @@ class Recipe:
             ("accumulate", 1 <= self.accumulate <= self.batch_size, "1 to batch_size"),
             ("clips", self.clips >= 0, "0 (all) or more"),
             ("validation_clips", self.validation_clips >= 0, "0 (all) or more"),
-            ("seed", self.seed >= 0, "0 or more"),
+            ("seed", 0 <= self.seed <= MOST_SEED, f"0 to {MOST_SEED}"),
             ("learning_rate", 0 < self.learning_rate < math.inf, "above 0"),
             ("betas", _are_betas(self.betas), "two numbers of at least 0 and below 1"),
+            ("weight_decay", 0 <= self.weight_decay < math.inf, "0 or more"),
+            ("warmup_steps", self.warmup_steps >= 0, "0 or more"),
+            ("milestones", all(epoch >= 0 for epoch in self.milestones), "epochs of 0 or more"),
+            ("clip_gradient", 0 <= self.clip_gradient < math.inf, "0 (no limit) or more"),
+            ("frequency_mask", self.frequency_mask >= 0, "0 (none) or more"),
+            ("time_mask", self.time_mask >= 0, "0 (none) or more"),
+            ("gain_db", 0 <= self.gain_db <= MOST_DB, f"0 (none) to {MOST_DB:g}"),
             ("warmup_stair", self.warmup_stair >= 1, "1 or more"),
             ("average_last", 1 <= self.average_last <= self.epochs, "1 to epochs"),
             ("patience", self.patience >= 0, "0 (never) or more"),
@@ -141,7 +151,7 @@ class Recipe:
                 0 <= self.head_learning_rate < math.inf,
                 "0 (learning_rate) or more",
             ),
-            ("head_bias", math.isfinite(self.head_bias), "a finite number"),
+            ("head_bias", abs(self.head_bias) <= MOST_LOGIT, f"{-MOST_LOGIT:g} to {MOST_LOGIT:g}"),
             ("milestone_factor", 0 < self.milestone_factor <= 1, "above 0 and at most 1"),
             ("shuffle_buffer", self.shuffle_buffer >= 0, "0 (clips in any order) or more"),
             ("teacher_file", self._teacher_files_fit, "one file for each teacher"),

@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import threading
 import time
@@ -10,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import soundfile
 
 from niah.cluster.driver import _Driver, sweep_on_cluster
 from niah.cluster.spec import ClusterSpec
@@ -247,6 +249,43 @@ def test_a_killed_driver_is_replaced_by_the_same_command(
     for name, content in before.items():
         assert (out / "scores" / name).read_bytes() == content
     assert len(scored(out)) <= FORWARDS + 6 * 2
+
+
+def test_workers_leave_a_relative_folder_and_hear_new_sounds(
+    slow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same command in the same folder, after the sounds behind the same names have changed."""
+    material = Material.make(tmp_path / "own")
+    monkeypatch.chdir(tmp_path)
+    options = options_of(material, slow, Path("out"), lengths_s=(10.0, 12.0))
+    with DaskProcesses(tmp_path, {}) as dask:
+        dask.scheduler()
+        dask.worker()
+        Driven(options, dask.address).finish()
+        assert not list_workers(Path("out"))
+        before = cells_of(Path("out"))
+        for index, file in enumerate(sorted(material.folder.rglob("clip*.wav"))):
+            soundfile.write(file, tiny.tone(index + 7), tiny.SAMPLE_RATE)
+        shutil.rmtree("out")
+        Driven(options, dask.address).finish()
+    material.run(tmp_path / "alone", models=str(slow), lengths=(10.0, 12.0))
+    assert_equal_runs(Path("out"), tmp_path / "alone")
+    assert not before["mAP"].equals(cells_of(Path("out"))["mAP"])
+
+
+def test_a_scheduler_that_stays_away_is_one_line(
+    material: Material, slow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("niah.cluster.driver.LOST_S", 3.0)
+    monkeypatch.setattr("niah.cluster.driver._PUBLISH_S", 0.1)
+    with DaskProcesses(tmp_path, {}) as dask:
+        scheduler = dask.scheduler()
+        dask.worker()
+        run = Driven(options_of(material, slow, tmp_path / "out"), dask.address)
+        wait_for_rows(tmp_path / "out", 1, run)
+        scheduler.kill()
+        with pytest.raises(NiahError, match="the dask scheduler is gone: start it"):
+            run.finish()
 
 
 def test_a_scheduler_with_settings_that_lose_cells_is_noted(

@@ -4,10 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from niah.cluster.driver import sweep_on_cluster
 from niah.cluster.settings import SETTINGS, environment
 from niah.cluster.spec import ClusterSpec, SiteOptions
 from niah.cluster.workers import gpus, job_options
 from niah.errors import NiahError
+from niah.sweep.options import RunOptions
+from niah.sweep.share import Share
 
 SITE = """
 cores = 8
@@ -108,3 +111,25 @@ def test_gpus_are_those_that_the_process_may_use(monkeypatch: pytest.MonkeyPatch
     assert gpus() == ["2", "GPU-abc"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert gpus() == []
+
+
+def test_jobs_that_cannot_be_submitted_say_why(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (tmp_path / "qsub").write_text(
+        "#!/bin/sh\necho nothing >&2\necho 'qsub: no such queue' >&2\nexit 3\n"
+    )
+    (tmp_path / "qsub").chmod(0o755)
+    for kind, reason in (("pbs", "qsub: no such queue"), ("slurm", "'sbatch'")):
+        options = RunOptions(
+            models=("dass-nano",),
+            limit=2,
+            haystacks=("zero",),
+            lengths_s=(10.0,),
+            out=tmp_path / kind,
+        )
+        with pytest.raises(
+            NiahError, match=f"--cluster {kind}: no job could be submitted: .*{reason}"
+        ):
+            sweep_on_cluster([options], ClusterSpec.parse(f"{kind}:2"), Share())

@@ -238,5 +238,5 @@ def test_a_drawn_classifier_starts_at_the_head_bias_and_a_start_brings_its_own()
     started = drawn(start="dass-nano", head_bias=-3.9)
     assert not (started["classifier.head.bias"] == -3.9).any()
     assert recipe(head_bias=-3.9).fingerprint != recipe().fingerprint
-    with pytest.raises(NiahError, match="head_bias must be a finite number, got inf"):
+    with pytest.raises(NiahError, match="head_bias must be -100 to 100, got inf"):
         recipe(head_bias=math.inf)

@@ -79,3 +79,26 @@ def test_settings_replace_keys() -> None:
     for setting, message in (("epoch=3", "--set: unknown key 'epoch'"), ("epochs", "key=value")):
         with pytest.raises(NiahError, match=message):
             with_settings(recipe(), [setting])
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "clip_gradient=-1",
+        "clip_gradient=nan",
+        "weight_decay=-0.5",
+        "weight_decay=nan",
+        "warmup_steps=-5",
+        "frequency_mask=-3",
+        "time_mask=-1",
+        "milestones=[-1,0]",
+        "gain_db=nan",
+        "gain_db=-1",
+        "seed=18446744073709551",
+        "head_bias=1e300",
+    ],
+)
+def test_values_out_of_any_range_name_their_key(setting: str) -> None:
+    key = setting.partition("=")[0]
+    with pytest.raises(NiahError, match=f"{key} must be"):
+        with_settings(read_recipe("dass-nano"), [setting])

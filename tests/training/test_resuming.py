@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from niah.errors import NiahError
+from niah.records.lock import acquire_lock
 from niah.training.command import train_recipe
 from niah.training.loop import train
 from tests.helpers import tiny
@@ -75,11 +76,28 @@ def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
 
 def test_a_loss_that_is_nan_stops_and_keeps_the_checkpoint(tmp_path: Path) -> None:
     data, small_recipe = clips(), recipe(epochs=3, batch_size=4)
-    with pytest.raises(NiahError, match=r"the loss is nan at step 4; the last good .*checkpoint"):
+    with pytest.raises(NiahError, match=r"the loss is nan at step 4.*; the last good .*checkpoint"):
         train(small_recipe, failing(5), FRONTEND, data, data, tmp_path)
     assert all(torch.isfinite(value).all() for value in weights_of(tmp_path).values())
     saved = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     assert saved["standing"]["step"] == 3
+
+
+def test_broken_weights_are_not_stored(tmp_path: Path) -> None:
+    """A finite loss whose step breaks the weights: told before they replace the good checkpoint, or without one."""
+    data = clips()
+    wild = recipe(epochs=2, batch_size=4, learning_rate=1e38, warmup_steps=0, checkpoint_steps=1)
+    with pytest.raises(NiahError, match=r"the training has diverged, .* there is no checkpoint yet"):
+        train(wild, network(), FRONTEND, data, data, tmp_path / "new")
+    assert not (tmp_path / "new" / "checkpoint.pt").exists()
+
+
+def test_two_trainings_in_one_folder_are_refused(material: Material, tmp_path: Path) -> None:
+    lock = acquire_lock(tmp_path, "niah train")
+    with pytest.raises(NiahError, match="another niah train is writing to"):
+        train_recipe(str(material.recipe("one")), tmp_path, device="cpu")
+    lock.release()
+    assert train_recipe(str(material.recipe("one")), tmp_path, device="cpu").is_file()
 
 
 def test_a_checkpoint_within_an_epoch_is_gone_on_from(tmp_path: Path) -> None:
