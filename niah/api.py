@@ -5,6 +5,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, Unpack
 
+import numpy as np
+
 from niah.errors import NiahError
 from niah.records.axes import AXES
 from niah.sweep.options import RunOptions
@@ -142,11 +144,28 @@ def _named(values: dict[str, Any]) -> dict[str, Any]:
     return {**values, "models": names, "objects": objects}
 
 
+def _several(name: str, value: Any, kind: type) -> tuple[Any, ...]:
+    """Convert one value, an iterable of values or, as on the command line, a text of numbers with commas."""
+    if isinstance(value, str):
+        values: Iterable[Any] = [value] if kind is str else value.split(",")
+    else:
+        values = value if isinstance(value, Iterable) else [value]
+    try:
+        return tuple(map(kind, values))
+    except (TypeError, ValueError) as error:
+        raise NiahError(f"{name} must be {kind.__name__} values but is {value!r:.60}") from error
+
+
 def _plain(name: str, value: Any) -> Any:
     """Convert lists and single values to tuples, and folders to `Path`."""
     if name in _LIST_TYPES:
-        values = [value] if not isinstance(value, Iterable) or isinstance(value, str) else value
-        return tuple(map(_LIST_TYPES[name], values))
+        return _several(name, value, _LIST_TYPES[name])
+    if name == "labels" and not isinstance(value, str | Path):
+        raise NiahError(
+            f"labels must be a vocabulary's name or a file, not {type(value).__name__}; a model's own are its .labels"
+        )
+    if isinstance(value, np.generic):  # run.json takes no numbers of numpy's
+        return value.item()
     if name == "level" and not isinstance(value, str):
         return ",".join(value)
     if name in ("out", "babble", "audio_root") and value is not None:

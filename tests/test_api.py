@@ -5,11 +5,14 @@ from inspect import signature
 from pathlib import Path
 from typing import Any, Unpack, get_type_hints
 
+import numpy as np
 import pytest
 
 import niah
 from niah.api import SHORT_NAMES, RunKeywords, _plain
+from niah.errors import NiahError
 from niah.sweep.options import RunOptions
+from niah.vocabularies import vocabulary
 
 
 def test_the_keywords_are_the_fields_of_the_options_and_their_short_names() -> None:
@@ -44,3 +47,12 @@ def test_a_short_name_has_the_type_of_its_field(short: str, field: str) -> None:
 )
 def test_values_become_those_of_the_options(field: str, value: Any, expected: Any) -> None:
     assert _plain(field, value) == expected
+
+
+def test_values_of_other_libraries_are_taken_or_refused_in_one_line() -> None:
+    assert _plain("lengths_s", "10,20") == (10.0, 20.0)
+    assert _plain("lengths_s", np.array([10, 20])) == (10.0, 20.0)
+    assert type(_plain("limit", np.int64(5))) is int
+    for name, value in (("lengths_s", "ten"), ("labels", vocabulary("synthetic"))):
+        with pytest.raises(NiahError, match=f"{name} must be"):
+            _plain(name, value)

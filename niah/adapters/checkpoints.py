@@ -9,6 +9,7 @@ A file may have several sets of weights, the trained one and its moving average 
 """
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,6 +113,25 @@ def is_safetensors(path: Path) -> bool:
         head = file.read(9)
     length = int.from_bytes(head[:8], "little")
     return head[8:9] == b"{" and length + 8 <= path.stat().st_size
+
+
+FLOAT_TYPES = ("F64", "F32", "F16", "BF16", "float64", "float32", "float16", "bfloat16")
+
+
+def stored_types(path: Path) -> dict[str, str]:
+    """Return the type of each tensor of a file of weights, as the file calls it; {} for one that is no state dict."""
+    if is_safetensors(path):
+        with path.open("rb") as file:
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        return {name: str(each["dtype"]) for name, each in header.items() if name != "__metadata__"}
+    try:
+        state = torch.load(path, map_location="meta", weights_only=True)
+    except Exception:  # who loads it says why
+        return {}
+    if not isinstance(state, Mapping):
+        return {}
+    tensors = {str(name): each for name, each in state.items() if isinstance(each, torch.Tensor)}
+    return {name: str(each.dtype).removeprefix("torch.") for name, each in tensors.items()}
 
 
 def _unpacked(loaded: Any, wanted: str, file: Path) -> tuple[Any, set[str]]:

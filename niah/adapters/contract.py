@@ -71,17 +71,20 @@ def behaviour_problems(adapter: Any, device: torch.device) -> Iterator[str]:
     yield from _frontend_problems(adapter)
     try:
         features = _features(adapter)
-    except Exception:  # already reported by `part_problems` or just above
+    except (Exception, SystemExit):  # already reported by `part_problems` or just above
         yield "logits could not be checked without a front end"
         return
     original = features.clone()
     try:
         logits_of_both = adapter.logits(features)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         yield f"{_call(adapter, features)} raised {_error_text(error)}"
         return
     if not isinstance(logits_of_both, Tensor):
         yield f"logits must return a torch.Tensor, not {type(logits_of_both).__name__}"
+        return
+    if logits_of_both.layout is not torch.strided:
+        yield f"logits must be dense, not {logits_of_both.layout}"
         return
     yield from _logits_problems(logits_of_both, adapter, device)
     if logits_of_both.device.type not in ("cpu", device.type):
@@ -158,7 +161,7 @@ def _frontend_problems(adapter: Any) -> Iterator[str]:
     for call, shape in expected.items():
         try:
             features = frontend(wave) if len(shape) == 3 else frontend.needle(wave[0])
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             yield f"{call} raised {_error_text(error)}"
             continue
         if tuple(features.shape) != shape or features.dtype != torch.float32:
@@ -187,7 +190,7 @@ def _consistency_problems(adapter: Any, features: Tensor, both: Tensor) -> Itera
     """Run again, alone and in a batch: the same clip must score the same."""
     try:
         again, alone = (adapter.logits(x.clone()).detach() for x in (features, features[:1]))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         yield f"logits worked once and then raised {_error_text(error)}"
         return
     if again.shape == both.shape and _largest_difference(again, both) > 0:
@@ -218,5 +221,5 @@ def _call(adapter: Any, features: Tensor) -> str:
     return f"{method} of {what} {' x '.join(map(str, shape))}"
 
 
-def _error_text(error: Exception) -> str:
+def _error_text(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -69,7 +69,7 @@ def make(target: Any, card: ModelCard, *, device: torch.device, dtype: torch.dty
             return target(card, device=device, dtype=dtype)
         except NiahError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise NiahError(
                 f"card {card.path}: {card.adapter}(card, device=.., dtype=..) raised {type(error).__name__}: "
                 f"{one_line(error)}"
@@ -89,7 +89,10 @@ def make(target: Any, card: ModelCard, *, device: torch.device, dtype: torch.dty
 
 
 def is_factory(target: Any) -> bool:
-    """Return whether an imported name makes an adapter of (card, device=.., dtype=..), rather than being a model."""
+    """Return whether an imported name makes an adapter of (card, device=.., dtype=..), rather than being a model.
+
+    A class does, and a function with these parameters; one of waveforms may have a `device` of its own.
+    """
     if isinstance(target, type):
         return True
     if not inspect.isroutine(target):
@@ -98,7 +101,10 @@ def is_factory(target: Any) -> bool:
         parameters = inspect.signature(target).parameters
     except ValueError:  # some that are built in have none
         return False
-    return "device" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    if {"device", "dtype"} <= set(parameters):
+        return True
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    return takes_any and next(iter(parameters)) == "card"
 
 
 def code_sha256(card: ModelCard) -> str:

@@ -6,12 +6,15 @@
 import functools
 import hashlib
 import inspect
+import numbers
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import CodeType
 from typing import Any
 
+import numpy as np
 import torch
 
 from niah.adapters.checkpoints import state_sha256
@@ -59,7 +62,8 @@ def source_of(model: object, request: ModelRequest, name: str | None = None) -> 
             "models are names, cards, adapters or functions of waveforms, "
             f"not {type(model).__name__} (docs/your-model.md)"
         )
-    if getattr(network_of(model) or model, "training", False) is True:
+    network = network_of(model) or getattr(model, "__self__", None) or model
+    if getattr(network, "training", False) is True:
         raise NiahError(f"model '{name}' is in training mode: call .eval() on it first")
     labels = getattr(made, "labels", None)
     if not isinstance(labels, Vocabulary):
@@ -97,18 +101,57 @@ def source_of_file(spec: str, request: ModelRequest) -> ModelSource:
 
 
 def identity_of(model: object) -> str:
-    """Hash what decides a Python object's logits, as far as it shows: its code, and its network's weights.
+    """Hash what decides a Python object's logits, as far as it shows: its code, its arguments, its network's weights.
 
-    The code is the source file that defines it, as long as there is one, else the bytecode. What that imports or closes
-    over does not show, but for a `torch` network in `model.network` or the model itself.
+    The code is the source file that defines it, as long as there is one, else the bytecode and the default values. Of
+    what a `functools.partial` was given, of what a function closes over and of the object of a method, plain values,
+    arrays, networks and functions show. What the code imports, and an object's other attributes, do not.
     """
     plain = model.func if isinstance(model, functools.partial) else model
     defining = plain if inspect.isroutine(plain) else type(plain)
     parts = list(_code(defining))
+    parts += filter(None, _given(model))
     network = model if isinstance(model, torch.nn.Module) else network_of(model)
     if network is not None and not getattr(model, "weights_sha256", ""):
         parts.append(state_sha256(network))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _given(model: Any) -> Iterator[str]:
+    """Yield the values that a callable was made with, as far as they show."""
+    if isinstance(model, functools.partial):
+        yield from map(_value, model.args)
+        yield from (f"{name}={_value(value)}" for name, value in sorted(model.keywords.items()))
+        yield from _given(model.func)
+        return
+    if inspect.ismethod(model) and isinstance(model.__self__, torch.nn.Module):
+        yield _value(model.__self__)
+    function = inspect.unwrap(getattr(model, "__func__", model))
+    for cell in getattr(function, "__closure__", None) or ():
+        with suppress(ValueError):  # not filled yet
+            yield _value(cell.cell_contents)
+    if inspect.isfunction(function) and _file(function) is None:
+        yield _value((function.__defaults__, function.__kwdefaults__))
+
+
+def _value(value: Any) -> str:
+    """Return a text that is another for another value; "" where it does not show."""
+    if isinstance(value, torch.nn.Module):
+        return state_sha256(value)
+    if isinstance(value, torch.Tensor):
+        value = value.detach().float().cpu().numpy()
+    if isinstance(value, np.ndarray):
+        content = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
+        return f"{value.dtype} {value.shape} {content}"
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(map(_value, value))}]" if any(map(_value, value)) else ""
+    if isinstance(value, dict):
+        items = sorted((repr(key), _value(each)) for key, each in value.items())
+        return repr(items) if any(text for _, text in items) else ""
+    if inspect.isfunction(value):
+        return "\n".join([_bytecode(value.__code__), *filter(None, _given(value))])
+    is_plain = isinstance(value, bool | int | float | complex | str | bytes | np.generic)
+    return repr(value) if is_plain else ""
 
 
 def _code(defining: Any) -> Iterator[str]:
@@ -151,10 +194,16 @@ def _of_function(function: Any, name: str, request: ModelRequest) -> FunctionMod
             f"model '{name}' is a function of waveforms: say its {'rate' if labels else 'classes'}, "
             f"{missing} (--sample-rate, --labels)"
         )
+    if isinstance(labels, str | Path):
+        labels = vocabulary(Path(labels) if Path(labels).is_file() else str(labels))
     if not isinstance(labels, Vocabulary):
-        labels = vocabulary(Path(labels) if Path(labels).is_file() else labels)
+        raise NiahError(
+            f"model '{name}': labels must be a Vocabulary, its name or a file of labels, not {type(labels).__name__}"
+        )
+    if isinstance(rate, bool) or not isinstance(rate, numbers.Real) or not float(rate).is_integer():
+        raise NiahError(f"model '{name}': sample_rate must be whole Hz, as 16000, not {rate!r:.40}")
     longest, fixed = (getattr(function, name, None) for name in ("max_seconds", "fixed_seconds"))
-    return FunctionModel(function, name, int(rate), labels, longest, fixed)
+    return FunctionModel(function, name, int(float(rate)), labels, longest, fixed)
 
 
 def _card(made: Any, model: object, name: str, labels: Vocabulary) -> ModelCard:

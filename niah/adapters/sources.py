@@ -17,7 +17,7 @@ from niah.vocabularies import vocabulary
 Factory = Callable[[str, ModelRequest], ModelSource]
 
 HUB = "hf:"
-_PYTHON_FILE = re.compile(r".+\.py:[A-Za-z_]\w*")
+_PYTHON_FILE = re.compile(r".+\.py:[^\W\d]\w*")
 
 SOURCES: tuple[tuple[Callable[[str], bool], str], ...] = (
     (lambda spec: bool(_PYTHON_FILE.fullmatch(spec)), "niah.adapters.python_models:source_of_file"),

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from niah.adapters.checkpoints import FLOAT_TYPES, stored_types
 from niah.adapters.hub_repository import CONFIG
 from niah.adapters.transformers_files import (
     EXTRACTORS,
@@ -245,7 +246,30 @@ def load_network(files: TransformersFiles, kind: str, *, trust: bool = False) ->
             f"model {files.name}: its weights lack {len(lacking)} parameters or have them in another shape "
             f"({min(lacking)}, ..), so they would be random: has it a trained head for its labels?"
         )
+    _check_floats(network, files)
     return network.float()
+
+
+def _check_floats(network: Any, files: TransformersFiles) -> None:
+    """Refuse parameters that are stored as whole numbers, truth values or complex ones: quantised, or another's.
+
+    Buffers may be whole numbers (positions, counts).
+
+    Raises:
+        NiahError: there is one; names the file, the parameter and its type.
+    """
+    parameters = {name for name, _ in network.named_parameters()}
+    for path in files.weights():
+        for name, kind in stored_types(path).items():
+            is_parameter = any(
+                name == own or name.endswith(f".{own}") or own.endswith(f".{name}")
+                for own in parameters
+            )
+            if is_parameter and kind not in FLOAT_TYPES:
+                raise NiahError(
+                    f"{path}: parameter {name} is of type {kind}, which are no weights as they were trained: give "
+                    "float32, float16 or bfloat16"
+                )
 
 
 def describe(model: Any, files: TransformersFiles) -> None:

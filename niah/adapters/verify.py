@@ -161,7 +161,7 @@ def _run_length(scorer: Any, length_s: float, device: torch.device) -> Finding:
         return Finding(f"{length_s:g} s {_time_forward(scorer, length_s, device)}")
     except NiahError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a user's model may call sys.exit
         if not is_out_of_memory(error):
             return Finding(f"{length_s:g} s: {type(error).__name__}: {error}", met=False)
         free_cached(device)

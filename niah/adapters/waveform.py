@@ -153,6 +153,8 @@ class WaveformAdapter:
             raise NiahError(
                 f"{self.name}: logits must be a tensor or an array, not {type(answer).__name__}"
             ) from None
+        if stated.layout is not torch.strided:
+            raise NiahError(f"{self.name}: logits must be dense, not {stated.layout}")
         if stated.is_complex():
             raise NiahError(f"{self.name}: logits must be real numbers, not {stated.dtype}")
         logits = stated.float()

@@ -10,6 +10,7 @@ import re
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 PLACEHOLDER = 0x7FFF0000  # and more; also 0 where sound follows
 WITHOUT_LENGTH = ("PAF", "PVF", "IRCAM", "XI")  # as libsndfile calls them
@@ -59,6 +60,8 @@ def mended(content: bytes) -> Mended:
         note = "its header states no size: read to its end"
     elif sound.size and sound.start + sound.size < len(content) and _wrapped(content, sound):
         note = "its header states a smaller size than the file has: read to its end"
+    elif content.startswith(_W64_RIFF) and sound.size < _placeholder(sound):
+        return Mended(content[: sound.start + sound.size])  # libsndfile plays the chunks behind it
     else:
         return Mended(content)
     size = struct.pack(sound.form, min(there, _largest(sound)))
@@ -78,6 +81,32 @@ def states_length(head: bytes, file_bytes: int) -> bool:
         return False
     left = file_bytes - sound.start - sound.size
     return left < max(_LEAST_LEFT_OVER, sound.size // 10)
+
+
+def is_w64(head: bytes) -> bool:
+    """Return whether a file begins as Sony's Wave64."""
+    return head.startswith(_W64_RIFF)
+
+
+def vorbis_frames(content: bytes) -> int:
+    """Return the samples a channel that an Ogg Vorbis stream should give, by its pages; 0 for any other.
+
+    A page's granule position is the number of samples up to its end (Vorbis I, section A.2). A part of a longer stream,
+    as of a radio, begins with a high one, and gives at least the difference.
+    """
+    if content[:4] != b"OggS" or content[28:35] != b"\x01vorbis":
+        return 0
+    ends: list[int] = []
+    at = 0
+    while content[at : at + 4] == b"OggS" and at + 27 <= len(content):
+        (end,) = struct.unpack_from("<q", content, at + 6)
+        if end > 0:
+            ends.append(end)
+        at = _ogg_page_end(content, at)
+    if not ends:
+        return 0
+    longest = max((b - a for a, b in pairwise(ends)), default=ends[0])
+    return ends[-1] if ends[0] <= 2 * longest else ends[-1] - ends[0]
 
 
 def states_flac_frames(head: bytes) -> bool:

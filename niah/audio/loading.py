@@ -40,6 +40,7 @@ _CONTAINERS = (b"RIFF", b"RIFX", b"RF64", b"OggS", _FLAC, b"FORM", b"caff", b".s
 _CUT = "is truncated: its header promises more samples than the file holds"
 _UNKNOWN = 1 << 40  # frames; libsndfile's word for a length that is not known is larger
 _BLOCK = 1 << 16  # frames
+_VORBIS_SLACK_S = 0.05  # that a whole stream may lack at its end
 _LSB = 2.0**-15  # of 16 bits
 
 
@@ -151,6 +152,8 @@ def _decode(
     samples = parts[0].samples
     if len(parts) > 1:
         samples = np.concatenate([part.samples for part in parts])
+    for link, part in zip(links, parts, strict=True):
+        is_cut |= len(part.samples) < containers.vorbis_frames(link) - _VORBIS_SLACK_S * part.rate
     for part, frames in zip(parts, stated, strict=True):
         is_cut |= len(part.samples) < frames
         if 0 < frames < len(part.samples):

@@ -80,9 +80,9 @@ def stated_frames(path: Path) -> tuple[int, int] | None:
             head = file.read(_HEAD_BYTES)
         with soundfile.SoundFile(path) as sound:
             is_flac = sound.format == "FLAC" and containers.states_flac_frames(head)
-            is_plain = sound.subtype in _PLAIN and containers.states_length(
-                head, path.stat().st_size
-            )
+            # of W64 libsndfile counts what is behind the sound
+            is_plain = sound.subtype in _PLAIN and not containers.is_w64(head)
+            is_plain = is_plain and containers.states_length(head, path.stat().st_size)
             return (sound.frames, sound.samplerate) if is_flac or is_plain else None
     except (soundfile.LibsndfileError, ValueError, TypeError, RuntimeError, OSError):
         return None

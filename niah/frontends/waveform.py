@@ -18,6 +18,7 @@ from niah.errors import NiahError
 
 ROWS_PER_SECOND = 100
 NEEDLE_S = 10
+MOST_HZ = 768_000
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class WaveformFrontend:
                 f"sample_rate {self.sample_rate}: must be a multiple of {ROWS_PER_SECOND} Hz (11025 is not); "
                 "take 16000, 32000 or 44100 and resample in the model's own function"
             )
+        if self.sample_rate > MOST_HZ:
+            raise NiahError(f"sample_rate {self.sample_rate}: must be at most {MOST_HZ} Hz")
 
     @property
     def mels(self) -> int:

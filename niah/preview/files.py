@@ -103,6 +103,11 @@ def preview(
         raise NiahError(f"--method '{method}': must be auto, {' or '.join(METHODS)}")
     if snr_db is not None:
         check_snr(snr_db)
+    for name in (FEATURES, PICTURE, SOUND, CURVE):
+        if (out / name).exists() and (out / name).samefile(needle):
+            raise NiahError(
+                f"{out / name} is the needle itself, which would be lost: give another --out"
+            )
     wave = audio.load(needle, frontend.sample_rate).samples
     if not isinstance(haystack, Haystack):
         haystack = load_haystack(haystack, babble=babble, seed=seed)

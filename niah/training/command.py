@@ -115,16 +115,19 @@ def train_recipe(
         load_needles(recipe.validation, vocabulary=labels, limit=recipe.validation_clips or None)
     )
     network = _initial_network(recipe, card, family, len(labels))
+    clips = _clips(recipe, needles, frontend, cache, processes, features_gb, bad)
+    scored = load_features(checked, frontend, cache, share=processes.blocks, largest_gb=features_gb)
+    teacher = _teacher(recipe, teachers, needles, frontend, cache, processes)
     with _locked(out) if processes.is_first else nullcontext():
         trained = run_loop(
             recipe,
             network,
             frontend,
-            _clips(recipe, needles, frontend, cache, processes, features_gb, bad),
-            load_features(checked, frontend, cache, share=processes.blocks, largest_gb=features_gb),
+            clips,
+            scored,
             out,
             processes=processes,
-            teacher=_teacher(recipe, teachers, needles, frontend, cache, processes),
+            teacher=teacher,
             workers=_workers(recipe, workers),
             clips_sha256=content_checksum(needles),
         )

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 import niah
 from niah.adapters.loading import load_model, load_source
@@ -447,3 +448,20 @@ def _with_checkpoint(folder: Path) -> str:
 def test_a_missing_extra_names_its_install_line(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     assert refusal(hub.folder / "wave").endswith("pip install 'audio-niah[hf]'")
+
+
+@pytest.mark.parametrize("kind", [torch.int8, torch.bool, torch.complex64])
+@pytest.mark.parametrize("file", ["model.safetensors", "pytorch_model.bin"])
+def test_weights_that_are_no_floats_are_refused(
+    file: str, kind: torch.dtype, tmp_path: Path
+) -> None:
+    folder = tiny_transformers.ast(tmp_path / "model", ["a", "b"])
+    stored = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    changed = {name: value.to(kind) for name, value in stored.items()}
+    if file == "model.safetensors":
+        save_file(changed, folder / file, metadata={"format": "pt"})
+    else:
+        torch.save(changed, folder / file)
+    with pytest.raises(NiahError, match=rf"{file}: parameter \S+ is of type"):
+        load_model(str(folder), device="cpu")

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import sys
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,10 +18,11 @@ import niah
 from niah.adapters.contract import part_problems
 from niah.adapters.loading import adapter_info, as_adapter, load_model
 from niah.adapters.model_source import ModelRequest
-from niah.adapters.python_models import identity_of, name_of
+from niah.adapters.python_models import identity_of, name_of, source_of
 from niah.adapters.sources import find_source
 from niah.adapters.verify import verify
 from niah.adapters.waveform import FunctionModel, WaveformAdapter, WaveformModel, window_s
+from niah.diagnosis.localisation.evidence import occlusion_curve
 from niah.diagnosis.localisation.locate import LocateOptions, locate
 from niah.diagnosis.localisation.rows import read
 from niah.errors import NiahError
@@ -163,6 +165,14 @@ def test_a_fixed_length_is_run_over_windows_of_it(material: Material) -> None:
     assert "crops to 4 s, so 5 s have no native mode" in long.iloc[-1]["error"]
 
 
+def test_a_fixed_length_that_is_no_whole_row_is_run_too(material: Material) -> None:
+    """YAMNet's 15,600 samples are 97.5 rows of 10 ms."""
+    tagger = PitchTagger(fixed_seconds=0.975)
+    table = material.run("patch", tagger, haystacks=["silence"])
+    assert set(table["status"]) == {"ok"}
+    assert {samples for _, samples in tagger.inputs} == {15_520}
+
+
 def test_equal_windows_are_scored_once_to_the_same_bits(material: Material) -> None:
     """Over the clips, lengths, positions and SNRs of a run."""
     scored, scores = [], []
@@ -211,6 +221,34 @@ def test_occlusion_finds_the_needle(material: Material, limits: dict[str, float]
     locate(LocateOptions(material.folder / out, limit=3))
     (located,) = read(material.folder / out)
     assert (located.method, located.hit_rate) == ("occlusion", 1.0)
+
+
+def test_occlusion_of_a_model_that_changes_its_input() -> None:
+    def in_place(waveforms: Tensor) -> Tensor:
+        logits = by_pitch(waveforms)
+        waveforms.zero_()
+        return logits
+
+    scene = torch.from_numpy(tiny.tone(0, 20.0)).float().reshape(-1, 160)
+    curves = []
+    for function in (by_pitch, in_place):
+        adapter = WaveformAdapter(FunctionModel(function, "f", 16000, LABELS))
+        curves.append(occlusion_curve(adapter, scene.clone(), torch.zeros(160)).values)
+    assert np.array_equal(curves[0], curves[1])
+    assert curves[0].any()
+
+
+def test_an_edited_file_is_not_located_with(material: Material, tmp_path: Path) -> None:
+    file = tmp_path / "edited.py"
+    text = "from tests.helpers.waveform_tagger import by_pitch\ndef f(x):\n    return by_pitch(x)\n"
+    file.write_text(text)
+    given = {"labels": material.labels, "sample_rate": 16000, "haystacks": ["silence"], "limit": 2}
+    material.run("edited", f"{file}:f", **given)
+    file.write_text(text.replace("return ", "return -"))
+    for name in [name for name in sys.modules if name == "edited"]:
+        del sys.modules[name]
+    with pytest.raises(NiahError, match="the code of model 'f' is another than when"):
+        locate(LocateOptions(material.folder / "edited", limit=2))
 
 
 def test_a_model_of_waveforms_is_not_taken_apart(material: Material) -> None:
@@ -349,7 +387,84 @@ def test_the_identity_is_the_code_and_the_weights_that_show() -> None:
     assert identity_of(network) != before
 
 
+def test_what_a_function_was_made_with_is_part_of_its_identity() -> None:
+    def made(shift: Any) -> Callable[[Tensor], Tensor]:
+        return lambda x: by_pitch(x) + shift
+
+    def at_prompt(default: int) -> Any:
+        space: dict[str, Any] = {}
+        exec(f"def f(x, t={default}):\n    return x + t", space)
+        return space["f"]
+
+    class Net(torch.nn.Module):
+        def __init__(self, seed: int) -> None:
+            super().__init__()
+            torch.manual_seed(seed)
+            self.layer = torch.nn.Linear(2, 2)
+
+        def predict(self, x: Tensor) -> Tensor:
+            return x
+
+    tagger: Any = by_pitch
+    pairs: list[Callable[[int], Any]] = [
+        made,
+        at_prompt,
+        lambda n: functools.partial(tagger, n),
+        lambda n: functools.partial(tagger, t=n),
+        lambda n: made(np.full(3, n)),
+        lambda n: made(torch.full((3,), float(n))),
+        lambda n: made({"shift": [n]}),
+        lambda n: Net(n).eval().predict,
+        lambda n: made(Net(n).eval()),
+    ]
+    for pair in pairs:
+        first, same, other = (identity_of(pair(n)) for n in (0, 0, 3))
+        assert first == same != other
+    find = ModelRequest("synthetic", 16000)
+    with pytest.raises(NiahError, match="is in training mode"):
+        source_of(Net(0).predict, find)
+
+
 # --- files and cards
+
+
+def test_a_function_of_waveforms_may_have_a_device(tmp_path: Path, material: Material) -> None:
+    (tmp_path / "devices.py").write_text(
+        "from tests.helpers.waveform_tagger import by_pitch\n"
+        "def tagger(x, device='cpu', **more):\n    return by_pitch(x.to(device))\n"
+    )
+    source = find_source(f"{tmp_path}/devices.py:tagger", ModelRequest(str(material.labels), 16000))
+    assert source.labels.ids == LABELS.ids
+    (tmp_path / "étiquettes.py").write_text("def étiqueter(x):\n    return x\n")
+    assert (
+        find_source(
+            f"{tmp_path}/étiquettes.py:étiqueter", ModelRequest(str(material.labels), 16000)
+        ).card.name
+        == "étiqueter"
+    )
+
+
+@pytest.mark.parametrize(
+    ("attributes", "reason"),
+    [
+        (
+            {"labels": ["a", "b"]},
+            "labels must be a Vocabulary, its name or a file of labels, not list",
+        ),
+        ({"labels": {"a": 1}}, "not dict"),
+        ({"sample_rate": "16 kHz"}, "sample_rate must be whole Hz"),
+        ({"sample_rate": float("nan")}, "sample_rate must be whole Hz"),
+        ({"sample_rate": 16000.5}, "sample_rate must be whole Hz"),
+        ({"sample_rate": (16000,)}, "sample_rate must be whole Hz"),
+        ({"sample_rate": 10**9}, "must be at most 768000 Hz"),
+    ],
+)
+def test_wrong_attributes_of_a_function_are_one_line(
+    attributes: dict[str, Any], reason: str, material: Material
+) -> None:
+    given: dict[str, Any] = {"labels": material.labels, "sample_rate": 16000, "limit": 1}
+    with pytest.raises(NiahError, match=reason):
+        material.run("wrong", named(by_pitch, **attributes), **given)
 
 
 def test_a_name_in_a_python_file_is_a_model(tmp_path: Path, material: Material) -> None:
@@ -440,6 +555,8 @@ def test_a_part_that_is_wrong_is_named(changed: dict[str, Any], reason: str) -> 
         ("x += 1; return by_pitch(x)", "logits changed its input"),
         ("return by_pitch(x) + torch.rand(1)", "between two runs on the same input"),
         ("return by_pitch(x) - x.mean()*1e4", "when another clip is in the batch"),
+        ("import sys; sys.exit(0)", "raised SystemExit"),
+        ("return by_pitch(x).to_sparse()", "logits must be dense"),
         ("return x.nothing", "waveform_logits of waveforms 2 x 160000 raised AttributeError"),
         ("return by_pitch(x)", ""),
     ],

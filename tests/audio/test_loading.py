@@ -3,13 +3,15 @@
 import io
 import os
 import re
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from niah.audio import AudioError, digest, load, rms
+from niah.audio import AudioError, containers, digest, load, rms
+from niah.audio.part import load_part
 
 RATE = 16000
 
@@ -210,3 +212,41 @@ def test_decoding_stops_where_a_file_is_too_long() -> None:
 def test_headers_that_make_no_sense_are_refused(content: bytes) -> None:
     with pytest.raises(AudioError):
         load(content, 16000)
+
+
+def test_a_hole_in_a_vorbis_stream_is_noticed() -> None:
+    """One flipped bit, or a page that is lost, and the decoder skips the rest of the page in silence."""
+    sound = noise(6 * RATE)
+    content = encoded(sound, "OGG", subtype="VORBIS")
+    assert len(load(content, RATE).samples) == len(sound)
+    pages = [match.start() for match in re.finditer(b"OggS", content)]
+    for place in np.linspace(pages[3], len(content) - 40, 12, dtype=int):
+        damaged = bytearray(content)
+        damaged[place] ^= 1
+        with pytest.raises(AudioError, match="truncated"):
+            load(bytes(damaged), RATE)
+    lost = content[: pages[4]] + content[pages[5] :]
+    with pytest.raises(AudioError, match="truncated"):
+        load(lost, RATE)
+
+
+def test_a_part_of_a_longer_vorbis_stream_is_read() -> None:
+    """A capture of a radio begins with a high position."""
+    content = bytearray(encoded(noise(6 * RATE), "OGG", subtype="VORBIS"))
+    for match in re.finditer(b"OggS", bytes(content)):
+        at = match.start() + 6
+        (end,) = struct.unpack_from("<q", content, at)
+        if end > 0:
+            struct.pack_into("<q", content, at, end + 10**9)
+    assert containers.vorbis_frames(bytes(content)) <= 6 * RATE
+
+
+def test_chunks_after_the_sound_of_a_w64_are_not_played(tmp_path: Path) -> None:
+    sound = noise(6 * RATE)
+    content = encoded(sound, "W64", subtype="PCM_16")
+    chunk = b"mark" + bytes(range(12)) + struct.pack("<Q", 24 + 4096) + b"\x7f" * 4096
+    for behind in (chunk, bytes(8000)):
+        (tmp_path / "a.w64").write_bytes(content + behind)
+        for wave in (load(content + behind, RATE), load_part(tmp_path / "a.w64", RATE, 0.0, 6.0)):
+            assert len(wave.samples) == len(sound)
+            np.testing.assert_allclose(wave.samples, sound[:, 0], atol=1e-4)

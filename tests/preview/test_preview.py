@@ -50,6 +50,15 @@ def test_features_are_what_an_adapter_gets(needle: Path, tmp_path: Path) -> None
     assert {path.name for path in paths[0].parent.iterdir()} == {path.name for path in paths}
 
 
+def test_the_needle_is_not_written_over(needle: Path, tmp_path: Path) -> None:
+    own = needle.rename(tmp_path / "scene.wav")
+    content = own.read_bytes()
+    with pytest.raises(NiahError, match="is the needle itself"):
+        preview(own, "silence", snr_db=None, length_s=20, position=0.5, out=tmp_path)
+    assert own.read_bytes() == content
+    assert [file.name for file in tmp_path.iterdir()] == ["scene.wav"]
+
+
 def test_the_sound_is_the_needle_in_noise_at_that_snr(needle: Path, tmp_path: Path) -> None:
     paths = preview(
         needle,

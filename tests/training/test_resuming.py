@@ -87,7 +87,9 @@ def test_broken_weights_are_not_stored(tmp_path: Path) -> None:
     """A finite loss whose step breaks the weights: told before they replace the good checkpoint, or without one."""
     data = clips()
     wild = recipe(epochs=2, batch_size=4, learning_rate=1e38, warmup_steps=0, checkpoint_steps=1)
-    with pytest.raises(NiahError, match=r"the training has diverged, .* there is no checkpoint yet"):
+    with pytest.raises(
+        NiahError, match=r"the training has diverged, .* there is no checkpoint yet"
+    ):
         train(wild, network(), FRONTEND, data, data, tmp_path / "new")
     assert not (tmp_path / "new" / "checkpoint.pt").exists()
 

@@ -35,6 +35,7 @@ from niah.scenes.lazy import FeatureBlocks
 
 _LEAST = sys.float_info.min
 _POOLED_AT_ONCE = 256  # windows
+_ROUNDING = 1e-6  # of frames: 0.29 s times 100 is 28.999..
 _TIMED = 1000  # the newest forward passes
 
 
@@ -65,7 +66,9 @@ class SlidingWindow:
         self.sample_rate = adapter.sample_rate
         self.frontend = adapter.frontend
         self.labels = adapter.labels
-        self.frames, self.hop = window_frames(window_s, hop_s, adapter.frontend.needle_frames)
+        self.frames, self.hop = window_frames(
+            window_s, hop_s, adapter.frontend.needle_frames, adapter_info(adapter).fixed_seconds
+        )
         self.kernel = f"{adapter.kernel}+window-{pool}-hop{hop_s or window_s / 2:g}s"
         self.windows_at_once = windows_at_once
         self.windows_scored = 0
@@ -165,19 +168,24 @@ def over_windows(adapter: Adapter, windows_at_once: int = 1, *, reuse: bool = Fa
     return SlidingWindow(adapter, fixed_s, windows_at_once=windows_at_once, reuse=reuse)
 
 
-def window_frames(window_s: float, hop_s: float | None, needle_frames: int) -> tuple[int, int]:
+def window_frames(
+    window_s: float, hop_s: float | None, needle_frames: int, fixed_s: float | None = None
+) -> tuple[int, int]:
     """Convert a window and its hop from seconds to frames.
 
     Args:
         window_s: 10 s is as long as a needle.
         hop_s: None is half a window.
         needle_frames: frames of a needle in the model's front end.
+        fixed_s: length that the model pads or crops to, of which a window is whole frames at most; None for none.
 
     Returns:
         (frames of a window, frames from one window to the next).
     """
     alone = window_s == NEEDLE_ALONE_S
     frames = needle_frames if alone else round(window_s * FRAMES_PER_SECOND)
+    if fixed_s is not None and not alone and window_s <= fixed_s:
+        frames = min(frames, int(fixed_s * FRAMES_PER_SECOND + _ROUNDING))
     hop = frames // 2 if hop_s is None else round(hop_s * FRAMES_PER_SECOND)
     return frames, max(1, hop)
 

@@ -134,7 +134,8 @@ def occlusion_curve(
         )
     filling = filling.expand_as(scene)
     starts = range(hop - frames, len(scene), hop)
-    whole = adapter.logits(scene[None]).float().cpu()[0]
+    # a copy: the scene is used below, and a user's model may change its input
+    whole = adapter.logits(scene[None].clone()).float().cpu()[0]
     lost = []
     for some in _chunks(starts, batch_size):
         hidden = scene.repeat(len(some), 1, 1)

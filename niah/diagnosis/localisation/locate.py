@@ -1,11 +1,12 @@
 """`niah locate`: where each model of a run heard each needle, in the run's scenes; resumed cell by cell."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from niah.adapters.importing import code_sha256
 from niah.adapters.wrappers.sliding_window import over_windows
 from niah.cards import RANDOM
 from niah.diagnosis.localisation.evidence import (
@@ -119,6 +120,7 @@ def open_scenes(options: LocateOptions) -> RunScenes:
             out=options.run,  # the run's haystacks keep their names
         )
     )
+    check_code(setup, run_json)
     values = {
         name: tuple(getattr(options, name) or arguments[name])
         for name in ("snrs_db", "positions", "lengths_s")
@@ -127,6 +129,25 @@ def open_scenes(options: LocateOptions) -> RunScenes:
     if not lengths_s:
         raise NiahError("the needle alone has no place in time: give --lengths beyond 10")
     return RunScenes(setup, values["snrs_db"], values["positions"], lengths_s)
+
+
+def check_code(setup: EvalSetup, run_json: Mapping[str, Any]) -> None:
+    """Check that the users' own code of the models is that of the run's cells: tables would mix both.
+
+    Args:
+        setup: the models.
+        run_json: of the run.
+
+    Raises:
+        NiahError: a model's file was edited since.
+    """
+    for model in setup.models:
+        stored = run_json.get("models", {}).get(model.name, {}).get("adapter_code")
+        if stored and stored != (model.source.code_sha256 or code_sha256(model.card)):
+            raise NiahError(
+                f"the code of model '{model.name}' is another than when its cells were scored in {setup.options.out}: "
+                "`niah run` it in a new folder first"
+            )
 
 
 def weights_notes(run: Path) -> list[str]:

@@ -169,7 +169,8 @@ class _FedModel:
             )
         own_s = adapter_info(model.adapter).fixed_seconds or longest_window_s(model.adapter)
         window_s = options.window_s or min(NEEDLE_ALONE_S, own_s)
-        frames, _ = window_frames(window_s, None, model.adapter.frontend.needle_frames)
+        fixed_s = adapter_info(model.adapter).fixed_seconds
+        frames, _ = window_frames(window_s, None, model.adapter.frontend.needle_frames, fixed_s)
         return cls(model, options, WINDOWS, window_s, WindowStream(model.adapter, frames))
 
     def key(self, cell: Cell, repeats: int) -> str:
