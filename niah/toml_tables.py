@@ -33,7 +33,12 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
         return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except FileNotFoundError:
         raise NiahError(f"{where} not found") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
+    except UnicodeDecodeError:
+        refuse_lfs_pointer(path)
+        raise NiahError(
+            f"{where} is not valid TOML: it is no UTF-8 text, save it as that"
+        ) from None
+    except (tomllib.TOMLDecodeError, IsADirectoryError) as error:
         refuse_lfs_pointer(path)
         raise NiahError(f"{where} is not valid TOML: {error}") from None
     except RecursionError:

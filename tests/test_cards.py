@@ -20,6 +20,7 @@ from niah.cards import (
 )
 from niah.errors import NiahError
 from niah.haystacks import load_haystack
+from niah.toml_tables import read_toml
 from niah.training.recipes import read_recipe
 from niah.vocabularies import vocabulary
 from tests.helpers.bad_names import BAD_NAMES
@@ -332,7 +333,7 @@ def test_labels_may_lie_in_another_folder(tmp_path: Path) -> None:
         (b"name = " + b"{a=" * 5000, "is not valid TOML: it is nested too deeply"),
         (b"[" + b"a." * 5000 + b"a]\nb = 1\n", "unknown key 'a'"),
         ('name = "Gl\u00fcck"'.encode("latin-1"), "is not valid TOML"),
-        ('name = "x"'.encode("utf-16"), "is not valid TOML"),
+        ('name = "x"'.encode("utf-16"), "is not valid TOML: it is no UTF-8 text"),
         (b"name = 1" + b"0" * 5000, "cannot be read"),
         (None, "cannot be read: Too many levels of symbolic links"),
     ],
@@ -349,3 +350,10 @@ def test_a_file_that_is_no_card_is_one_line(
     with pytest.raises(NiahError, match=reason) as refused:
         read(path)
     assert "\n" not in str(refused.value)
+
+
+def test_a_byte_order_mark_is_taken(tmp_path: Path) -> None:
+    """As Notepad writes it."""
+    file = tmp_path / "x.toml"
+    file.write_bytes(b"\xef\xbb\xbf" + b'name = "x"\r\n')
+    assert read_toml(file, "card") == {"name": "x"}

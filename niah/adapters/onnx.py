@@ -119,6 +119,8 @@ class OnnxWaveform:
         self.sample_rate = stated if self._frontend is None else self._frontend.sample_rate
         if not self.sample_rate:
             raise NiahError(f"card {card.path}: key 'config.sample_rate' is missing")
+        if self._tagger.pools:
+            self.waveform_positions: Callable[[Tensor], Tensor] = self._positions
 
     def load_checkpoint(self, path: str | Path) -> None:
         """Load the graph, and see that it takes what the card says.
@@ -143,6 +145,12 @@ class OnnxWaveform:
             NiahError: too short for a frame, or a graph that answers with another shape.
         """
         seconds = waveforms.shape[1] / self.sample_rate
+        return self._tagger.pooled(self._positions(waveforms), min(1.0, _NEEDLE_S / seconds))
+
+    @torch.inference_mode()
+    def _positions(self, waveforms: Tensor) -> Tensor:
+        """(B, samples) -> (B, patches or frames of the output, classes) float32."""
+        seconds = waveforms.shape[1] / self.sample_rate
         if self._frontend is not None:
             clips = self._frontend(waveforms.float())
             if clips.shape[1] == 0:
@@ -150,8 +158,7 @@ class OnnxWaveform:
         else:
             missing = (self._tagger.fixed_samples or 0) - waveforms.shape[1]
             clips = torch.nn.functional.pad(waveforms.float(), (0, max(0, missing)))
-        positions = self._tagger.positions(clips.cpu().numpy().astype(np.float32, copy=False))
-        return self._tagger.pooled(positions, min(1.0, _NEEDLE_S / seconds))
+        return self._tagger.positions(clips.cpu().numpy().astype(np.float32, copy=False))
 
 
 def _check_dtype(card: ModelCard, dtype: torch.dtype) -> None:

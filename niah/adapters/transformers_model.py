@@ -331,6 +331,8 @@ def quiet(files: TransformersFiles, what: str) -> Iterator[None]:
         raise
     except Exception as error:
         reason = " ".join(str(error).split())[:300] or type(error).__name__
+        if "weights_only" in reason:  # torch advises to run what is in it
+            reason = "they are a pickle with code or objects, which are not loaded: save them with safetensors"
         raise NiahError(f"model {files.name}: {what} cannot be loaded: {reason}") from error
     finally:
         logging.set_verbosity(level)

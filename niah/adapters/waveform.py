@@ -34,8 +34,9 @@ class WaveformModel(Protocol):
     """A tagger of waveforms, as a card or `niah.run(models=[..])` takes it.
 
     Attributes used where a model has them: `kernel` (text for the record), `parameters`, `weights_sha256`,
-    `weights_source`, `fixed_seconds` (the length that it pads or crops every input to) and `safe_batch(samples)` (the
-    most waveforms of that length in one call).
+    `weights_source`, `fixed_seconds` (the length that it pads or crops every input to), `safe_batch(samples)` (the
+    most waveforms of that length in one call) and `waveform_positions(waveforms)` (logits (B, T, classes) before they
+    are pooled over time, for `--pooling`).
     """
 
     @property
@@ -89,6 +90,8 @@ class WaveformAdapter:
         self.kernel: str = getattr(model, "kernel", _KERNEL)
         self.max_seconds = seconds_of(model, "max_seconds")
         self.fixed_seconds = seconds_of(model, "fixed_seconds")
+        if hasattr(model, "waveform_positions"):
+            self.position_logits: Callable[[Tensor], Tensor] = self._position_logits
         for name in _OPTIONAL:
             if hasattr(model, name):
                 setattr(self, name, getattr(model, name))
@@ -124,14 +127,23 @@ class WaveformAdapter:
         Raises:
             NiahError: another shape, a length that the model does not take, or an answer of another shape.
         """
+        return torch.cat([self._checked(part) for part in self._parts(features)])
+
+    @torch.inference_mode()
+    def _position_logits(self, features: Tensor) -> Tensor:
+        """Compute (B, T, classes) of scenes given as rows of samples, as `logits` does."""
+        model: Any = self.model
+        return torch.cat([model.waveform_positions(part) for part in self._parts(features)])
+
+    def _parts(self, features: Tensor) -> tuple[Tensor, ...]:
+        """Return the waveforms (b, samples) of rows, as many at a time as the model takes."""
         if features.ndim != 3 or features.shape[-1] != self.frontend.mels or not features.shape[1]:
             raise NiahError(
                 f"{self.name}: rows must be (batch, rows, {self.frontend.mels}), got {tuple(features.shape)}"
             )
         waveforms = features.reshape(len(features), -1)
         self._check_length(waveforms.shape[1] / self.sample_rate)
-        parts = torch.split(waveforms, self.safe_batch(features.shape[1]))
-        return torch.cat([self._checked(part) for part in parts])
+        return torch.split(waveforms, self.safe_batch(features.shape[1]))
 
     def _check_length(self, seconds: float) -> None:
         if self.fixed_seconds is not None and seconds > self.fixed_seconds:

@@ -13,7 +13,7 @@ import niah
 from niah.adapters.onnx import Onnx
 from niah.adapters.onnx_tagger import OnnxSettings
 from niah.adapters.verify import verify
-from niah.adapters.wrappers.pooled import has_position_logits
+from niah.adapters.wrappers.pooled import Pooled, has_position_logits
 from niah.errors import NiahError
 from niah.frontends.log_mel import LogMelFrontend
 from niah.networks.layers.pooling import pool
@@ -214,7 +214,13 @@ def test_features_of_any_hop_are_computed_from_waveforms(tmp_path: Path) -> None
     plain = loaded(path)
     expected = plain.logits(plain.frontend(wave))
     path.write_text(path.read_text().replace("onnx:Onnx", "onnx:OnnxWaveform"))
-    torch.testing.assert_close(niah.load_model(path).logits(wave.reshape(2, 200, 160)), expected)
+    of_waves, rows = niah.load_model(path), wave.reshape(2, 200, 160)
+    torch.testing.assert_close(of_waves.logits(rows), expected)
+    poolings = ("max", "average")  # any other pooling of the same scores
+    pooled = [Pooled(plain, *poolings).logits(plain.frontend(wave))]
+    pooled.append(Pooled(of_waves, *poolings).logits(rows))
+    torch.testing.assert_close(pooled[1][:, :CLASSES], expected)
+    assert pooled[0].shape == pooled[1].shape == (2, 2 * CLASSES)
     path.write_text(path.read_text().replace("hop_length = 160", "hop_length = 125"))
     shorter_hop = niah.load_model(path).logits(wave.reshape(2, 200, 160))
     assert shorter_hop.shape == (2, CLASSES)
