@@ -12,6 +12,7 @@ from typing import cast
 
 from niah.adapters.model_source import ModelRequest, ModelSource
 from niah.cards import ModelCard, find_model
+from niah.errors import NiahError
 from niah.vocabularies import vocabulary
 
 Factory = Callable[[str, ModelRequest], ModelSource]
@@ -51,8 +52,22 @@ def find_source(
         if takes(str(spec)):
             module, _, name = factory.partition(":")
             return cast(Factory, getattr(importlib.import_module(module), name))(str(spec), request)
+    if reason := _not_a_card(str(spec)):
+        raise NiahError(f"model '{spec}': {reason}")
     card, weights = find_model(spec, known)
     return ModelSource(card, weights, vocabulary(card.labels_source))
+
+
+def _not_a_card(spec: str) -> str:
+    """Return what a spec should be that is near one of another kind; "" for what may be a card."""
+    if spec.startswith(("http://", "https://")):
+        return "an address is none; a model of the Hugging Face hub is hf:OWNER/NAME"
+    file, colon, name = spec.rpartition(".py")
+    if colon and file and not name.startswith(":") and not name:
+        return f"say which object of the file it is, {spec}:NAME"
+    if colon and name.startswith(":"):
+        return f"after {file}.py: stands the name of one object of the file, not '{name[1:]}'"
+    return ""
 
 
 def _is_model_folder(spec: str) -> bool:

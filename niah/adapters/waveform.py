@@ -4,6 +4,7 @@ A scene for them is rows of samples (`niah.frontends.waveform`), so that sliding
 occlusion, resuming and batches are those of every adapter.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -188,6 +189,7 @@ def seconds_of(model: object, name: str) -> float | None:
     seconds = getattr(model, name, None)
     if seconds is None:
         return None
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
+    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if not is_number or not 0 < seconds < math.inf:
         raise NiahError(f"{name} must be None or seconds above 0, got {seconds!r}")
     return float(seconds)

@@ -65,7 +65,7 @@ def by_hand(card: ModelCard, name: str) -> str:
     where = (
         f"Get {weights.file_name or 'the file'} at {weights.by_hand}; g" if weights.by_hand else "G"
     )
-    return f"{where}ive it with --checkpoint, or put it at {path}"
+    return f"{where}ive it with --checkpoint" + (f", or put it at {path}" if path else "")
 
 
 def origin(weights: Weights) -> str:

@@ -6,6 +6,7 @@
 import gc
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,8 @@ from typing import Any
 from niah.bench.point import PUBLISHED, RATES, BenchPoint
 from niah.errors import NiahError
 from niah.system.python_command import python_command
+
+_EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt)\b")
 
 
 def measure(point: BenchPoint) -> dict[str, Any]:
@@ -47,8 +50,14 @@ def measure_in_process(point: BenchPoint) -> dict[str, Any]:
             return row
     if process.returncode == -9:  # Linux's out-of-memory killer
         return {"status": "oom", "error": "killed: the machine is out of memory"}
-    last = (process.stderr.strip() or f"exit status {process.returncode}").splitlines()[-1]
-    return {"status": "error", "error": last}
+    return {"status": "error", "error": _error_of(process.stderr, process.returncode)}
+
+
+def _error_of(printed: str, status: int) -> str:
+    """Return the exception at the end of what a process printed, in one line; else its last line, or its status."""
+    lines = printed.strip().splitlines() or [f"exit status {status}"]
+    begins = [n for n, line in enumerate(lines) if _EXCEPTION.match(line)]
+    return " ".join(lines[begins[-1] :]) if begins else lines[-1]
 
 
 def main(point_file: str, row_file: str) -> None:

@@ -11,6 +11,7 @@ import csv
 import io
 import json
 import math
+import os
 import re
 import warnings
 from collections import Counter
@@ -61,7 +62,8 @@ def read_predictions(file: Path) -> Predictions:
         NiahError: no such file, another layout, a scene twice in wide form, a score that is no number, no entries.
     """
     if not file.is_file():
-        raise NiahError(f"predictions {file}: no such file")
+        what = "is no regular file" if os.path.lexists(file) else "no such file"
+        raise NiahError(f"predictions {file}: {what}")
     suffix = file.suffix.lower()
     if suffix != ".parquet" and file.stat().st_size > MOST_BYTES:
         raise NiahError(f"predictions {file}: is larger than {MOST_BYTES >> 20} MiB; write Parquet")

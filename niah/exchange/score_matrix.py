@@ -162,12 +162,16 @@ def _refuse_not_finite(
     scores: NDArray[np.float64], scored: NDArray[np.bool_], predictions: Predictions
 ) -> None:
     broken = ~np.isfinite(scores)
+    what = "NaN, infinite or missing"
+    if not broken.any():
+        broken = np.abs(scores) > np.finfo(np.float32).max
+        what = "larger than float32 holds"
     if not broken.any():
         return
     index = np.flatnonzero(scored)[np.flatnonzero(broken)[0]]
     scene, label = (names[index] for names in predictions.pairs)
     raise NiahError(
-        f"{_counted(int(broken.sum()), 'score')} NaN, infinite or missing, first scene '{scene}', label '{label}'"
+        f"{_counted(int(broken.sum()), 'score')} {what}, first scene '{scene}', label '{label}'"
     )
 
 

@@ -69,7 +69,11 @@ def score_predictions(
     ids = dict.fromkeys(
         a.scene for cell in scene_set.cells for a in _answers(answers, cell, folder)
     )
-    matrix = score_matrix(read_predictions(file), list(ids), scene_set.labels, scale)
+    predictions = read_predictions(file)
+    try:
+        matrix = score_matrix(predictions, list(ids), scene_set.labels, scale)
+    except NiahError as error:
+        raise NiahError(f"predictions {file}: {error}") from error
     if missing := [scene for scene in ids if scene not in matrix.rows]:
         lacks = f"{len(missing)} of {len(ids)} scenes have no prediction, the first '{missing[0]}'"
         if not allow_missing:

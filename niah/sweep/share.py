@@ -45,6 +45,8 @@ class Share:
             raise NiahError(f"--shard must be a number and a count such as 3/8, got '{text:.40}'")
         if not 1 <= int(number) <= int(count) <= MOST_SHARDS:
             hint = ": shards are counted from 1" if int(number) == 0 else ""
+            if int(count) == 0:
+                raise NiahError(f"--shard {text}: a run has one shard at least, as in 1/1")
             raise NiahError(
                 f"--shard {text}: give 1/{count} to {count}/{count}, at most {MOST_SHARDS} shards{hint}"
             )

@@ -493,6 +493,10 @@ def test_a_name_in_a_python_file_is_a_model(tmp_path: Path, material: Material) 
         ("no.py:f", "no.py not found"),
         (f"{tmp_path}/of_file.py:nothing", "has no 'nothing'"),
         (f"{tmp_path}/of_file.py:number", "not int"),
+        (f"{tmp_path}/of_file.py", "say which object of the file it is"),
+        (f"{tmp_path}/of_file.py:", "stands the name of one object"),
+        (f"{tmp_path}/of_file.py:CardTagger.logits", "stands the name of one object"),
+        ("https://huggingface.co/a/b", "hf:OWNER/NAME"),
     ):
         with pytest.raises(NiahError, match=reason):
             find_source(spec, request)
@@ -538,6 +542,7 @@ def faulty(**changed: Any) -> Any:
         ({"sample_rate": 11025}, "must be a multiple of 100 Hz"),
         ({"sample_rate": "16k"}, "sample_rate must be whole Hz, not str"),
         ({"max_seconds": -1}, "max_seconds must be None or seconds above 0, got -1"),
+        ({"fixed_seconds": float("inf")}, "fixed_seconds must be None or seconds above 0, got inf"),
         ({"waveform_logits": 3}, "waveform_logits must be a method, waveform_logits(waveforms)"),
     ],
 )

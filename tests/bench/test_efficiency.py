@@ -17,6 +17,7 @@ from niah.adapters.sources import find_source
 from niah.bench import claims, measuring
 from niah.bench import report as efficiency_report
 from niah.bench.bench import COLUMNS, bench
+from niah.bench.measuring import _error_of
 from niah.bench.point import PUBLISHED, RATES, BenchPoint
 from niah.bench.roofline import Rates, Work, roofline_s, work_of
 from niah.cli import main
@@ -356,3 +357,12 @@ def test_curves_are_named_by_what_differs() -> None:
     assert efficiency_report.series(row) == "a"
     row |= {"variant": "published", "dtype": "bfloat16", "window_s": 10.0, "batch_size": 4}
     assert efficiency_report.series(row) == "a, 10 s windows, batch 4, as published, bfloat16"
+
+
+def test_an_exception_of_several_lines_keeps_its_name() -> None:
+    printed = (
+        'Traceback (most recent call last):\n  File "x.py", line 1, in f\nValueError: bad\nthing\n'
+    )
+    assert _error_of(printed, 1) == "ValueError: bad thing"
+    assert _error_of("cannot go on\n", 1) == "cannot go on"
+    assert _error_of("", -11) == "exit status -11"

@@ -121,6 +121,7 @@ TABLES = {  # content of a CSV: part of the refusal
     "scene,label,score\na-1,Cat,2\na-1,/m/cat,2\n": "1 score is there twice",
     f"scene,label,score\n{ROW}\na-2,Cat,nan\n": "1 score is NaN, .* first scene 'a-2', label 'Cat'",
     f"scene,label,score\n{ROW}\na-2,Cat,\n": "1 score is NaN, infinite or missing",
+    f"scene,label,score\n{ROW}\na-2,Cat,1e300\n": "1 score is larger than float32 holds",
     f"scene,label,score\n{ROW}\na-2,Cat,inf\n": "1 score is NaN, infinite or missing",
     f"scene,label,score\n{ROW}\na-2,Cat,high\n": "column 'score' must be numbers",
     "scene,label,score\na-1,Wolf,2\na-2,Fox,1\n": "none of the 2 labels .* is a class of 'pets'",

@@ -325,7 +325,7 @@ def test_pace_follows_the_power_of_the_length() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["3", "0/8", "9/8", "a/b", "1/", "/8", "-1/2", "1/2/3", "1/999999"]
+    "text", ["3", "0/8", "9/8", "a/b", "1/", "/8", "-1/2", "1/2/3", "1/999999", "1/0"]
 )
 def test_a_wrong_shard_is_refused(text: str) -> None:
     with pytest.raises(NiahError, match="--shard"):
