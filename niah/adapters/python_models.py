@@ -110,19 +110,19 @@ def identity_of(model: object) -> str:
     plain = model.func if isinstance(model, functools.partial) else model
     defining = plain if inspect.isroutine(plain) else type(plain)
     parts = list(_code(defining))
-    parts += filter(None, _given(model))
+    parts += filter(None, _made_with(model))
     network = model if isinstance(model, torch.nn.Module) else network_of(model)
     if network is not None and not getattr(model, "weights_sha256", ""):
         parts.append(state_sha256(network))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _given(model: Any) -> Iterator[str]:
+def _made_with(model: Any) -> Iterator[str]:
     """Yield the values that a callable was made with, as far as they show."""
     if isinstance(model, functools.partial):
         yield from map(_value, model.args)
         yield from (f"{name}={_value(value)}" for name, value in sorted(model.keywords.items()))
-        yield from _given(model.func)
+        yield from _made_with(model.func)
         return
     if inspect.ismethod(model) and isinstance(model.__self__, torch.nn.Module):
         yield _value(model.__self__)
@@ -149,7 +149,7 @@ def _value(value: Any) -> str:
         items = sorted((repr(key), _value(each)) for key, each in value.items())
         return repr(items) if any(text for _, text in items) else ""
     if inspect.isfunction(value):
-        return "\n".join([_bytecode(value.__code__), *filter(None, _given(value))])
+        return "\n".join([_bytecode(value.__code__), *filter(None, _made_with(value))])
     is_plain = isinstance(value, bool | int | float | complex | str | bytes | np.generic)
     return repr(value) if is_plain else ""
 

@@ -92,7 +92,7 @@ def test_an_error_ends_the_work_that_has_begun() -> None:
     class Fails(Rows):
         def logits(self, features: Tensor) -> Tensor:
             out = super().logits(features)
-            if len(self.threads) == ALONE + 4:
+            if len(self.threads) >= ALONE + 4:  # two threads may count at once
                 raise RuntimeError("pass fails")
             return out
 
