@@ -5,8 +5,6 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, Unpack
 
-import numpy as np
-
 from niah.errors import NiahError
 from niah.records.axes import AXES
 from niah.sweep.options import RunOptions
@@ -164,7 +162,7 @@ def _plain(name: str, value: Any) -> Any:
         raise NiahError(
             f"labels must be a vocabulary's name or a file, not {type(value).__name__}; a model's own are its .labels"
         )
-    if isinstance(value, np.generic):  # run.json takes no numbers of numpy's
+    if type(value).__module__ == "numpy" and hasattr(value, "item"):  # run.json takes none of it
         return value.item()
     if name == "level" and not isinstance(value, str):
         return ",".join(value)

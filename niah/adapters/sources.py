@@ -62,11 +62,11 @@ def _not_a_card(spec: str) -> str:
     """Return what a spec should be that is near one of another kind; "" for what may be a card."""
     if spec.startswith(("http://", "https://")):
         return "an address is none; a model of the Hugging Face hub is hf:OWNER/NAME"
-    file, colon, name = spec.rpartition(".py")
-    if colon and file and not name.startswith(":") and not name:
+    file, ending, after = spec.rpartition(".py")
+    if file and ending and not after:
         return f"say which object of the file it is, {spec}:NAME"
-    if colon and name.startswith(":"):
-        return f"after {file}.py: stands the name of one object of the file, not '{name[1:]}'"
+    if file and after.startswith(":"):
+        return f"after {file}.py: stands the name of one object of the file, not '{after[1:]}'"
     return ""
 
 

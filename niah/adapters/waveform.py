@@ -134,7 +134,8 @@ class WaveformAdapter:
     def _position_logits(self, features: Tensor) -> Tensor:
         """Compute (B, T, classes) of scenes given as rows of samples, as `logits` does."""
         model: Any = self.model
-        return torch.cat([model.waveform_positions(part) for part in self._parts(features)])
+        answers = [model.waveform_positions(part) for part in self._parts(features)]
+        return torch.cat([torch.as_tensor(answer).float() for answer in answers])
 
     def _parts(self, features: Tensor) -> tuple[Tensor, ...]:
         """Return the waveforms (b, samples) of rows, as many at a time as the model takes."""

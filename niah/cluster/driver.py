@@ -103,13 +103,13 @@ class _Driver:
     slices_left: dict[Group, int] = field(default_factory=dict)
     failures: int = 0
     clips: int = 0
+    name: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def run(self) -> None:
         """Hand out every cell that is not stored, until all are."""
         from distributed import as_completed
 
         groups = self._todo()
-        self.name = uuid.uuid4().hex
         # relative paths mean the driver's folder, on every machine that shares it
         options = replace(self.setup.options, out=self.setup.options.out.absolute())
         self.options = replace(options, objects=self.setup.options.objects)

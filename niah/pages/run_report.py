@@ -39,7 +39,7 @@ from niah.records.summarise import summarise
 from niah.system import atomic
 from niah.system.folders import published_run
 from niah.system.markdown_text import plain
-from niah.system.printable import printable, visible
+from niah.system.printable import content_of
 from niah.tables import drop as tables
 from niah.tables.effective_lengths import lengths_table
 from niah.tables.files import csv_file, headed, latex_file
@@ -115,7 +115,7 @@ def write(
 
 def _write_text(file: Path, text: str) -> None:
     with atomic.atomic_write(file) as stream:
-        stream.write((printable if file.suffix == ".csv" else visible)(text).encode())
+        stream.write(content_of(file.name, text))
 
 
 def _warnings(cells: "pd.DataFrame", provenance: Mapping[str, Any]) -> list[str]:

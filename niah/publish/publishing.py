@@ -13,7 +13,7 @@ from niah.records.random_weights import random_models, table_without_accuracy
 from niah.records.run_directory import RunDirectory
 from niah.system import atomic
 from niah.system.folders import published_run
-from niah.system.printable import visible
+from niah.system.printable import content_of
 from niah.tables.method import bibtex, method_paragraph, run_version
 
 FORMS = ("eval-results", "every-eval-ever", "card", "bibtex", "badge", "results")
@@ -146,5 +146,5 @@ def _write(file: Path, text: str) -> Path:
     with atomic.one_line_os_errors(file.parent):
         file.parent.mkdir(parents=True, exist_ok=True)
     with atomic.atomic_write(file) as stream:
-        stream.write(visible(text).encode())
+        stream.write(content_of(file.name, text))
     return file

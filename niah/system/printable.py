@@ -15,6 +15,16 @@ def visible(text: str) -> str:
     return printable(text).translate(_TURNS)
 
 
+def content_of(name: str, text: str) -> bytes:
+    """Return the content of a text file: a table for programs keeps its names as they are, a page is `visible`.
+
+    Args:
+        name: of the file.
+        text: its content.
+    """
+    return (printable(text) if name.endswith(".csv") else visible(text)).encode()
+
+
 def one_line(text: str) -> str:
     """Return a printable name of composed letters (NFC, which macOS parts) with one blank between words.
 

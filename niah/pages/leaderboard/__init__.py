@@ -71,7 +71,7 @@ def write_collection(collection: Collection, site: Path) -> tuple[Path, list[Boa
     """
     from niah.pages.leaderboard import cells_csv, markdown, page
     from niah.system import atomic
-    from niah.system.printable import printable, visible
+    from niah.system.printable import content_of
 
     all_boards = boards(collection.submissions)
     page.refuse_foreign(site)
@@ -84,5 +84,5 @@ def write_collection(collection: Collection, site: Path) -> tuple[Path, list[Boa
     }
     for name, text in texts.items():
         with atomic.atomic_write(site / name) as file:
-            file.write((printable if name.endswith(".csv") else visible)(text).encode())
+            file.write(content_of(name, text))
     return site / "index.html", all_boards
