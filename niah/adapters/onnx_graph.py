@@ -228,4 +228,6 @@ def _scaled(port: Port, scales: dict[str, tuple[float, int]]) -> Port:
 
 
 def _first_line(error: Exception) -> str:
-    return " ".join(str(error).split("\n")[0].split())[:300]
+    line = " ".join(str(error).split("\n")[0].split())
+    # onnxruntime's reason stands behind a signature of C++
+    return line if len(line) <= 300 else f"{line[:80]} .. {line[-210:]}"

@@ -288,11 +288,11 @@ def run(
     stream_it = after_run(
         stream, numbers(false_alarms, "--false-alarms"), parts[0].out, shard or cluster
     )
+    share = Share.parse(shard, 60 * slice_minutes)
+    spec = cluster_spec(cluster, cluster_options, share)
     if not (dry_run or shard or cluster or len(parts) > 1) and _has_ended(parts[0]):
         stream_it()
         return
-    share = Share.parse(shard, 60 * slice_minutes)
-    spec = cluster_spec(cluster, cluster_options, share)
     for absent in without_weights(options):
         note(
             f"{absent} is left out: its card has no weights; give --model {absent} --checkpoint FILE"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from niah.cli import main
 from niah.records.run_directory import RunDirectory
 from niah.sweep.finished import ended
 from niah.sweep.loop import run_sweep
@@ -56,6 +57,32 @@ def test_only_a_whole_run_of_the_same_options_has_ended(
     assert ended(replace(options, out=copied)) is None
     monkeypatch.setattr("niah.sweep.finished._PACKAGE", tmp_path / "cache")  # other code
     assert ended(replace(options, out=copied)) is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        (("--slice", "-5"), "--slice must be"),
+        (("--cluster-options", "nowhere.toml"), "--cluster-options are of a batch system"),
+    ],
+)
+def test_options_are_checked_on_a_finished_run_too(
+    options: RunOptions, wrong: tuple[str, ...], reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ended(options) is not None
+    command = [
+        "run",
+        "--model",
+        "dass-nano",
+        "--limit",
+        "2",
+        "--haystack",
+        "zero",
+        "--lengths",
+        "10",
+    ]
+    assert main([*command, "--out", str(options.out), *wrong]) == 2
+    assert reason in capsys.readouterr().err
 
 
 @pytest.mark.slow
