@@ -67,7 +67,11 @@ def test_only_a_whole_run_of_the_same_options_has_ended(
     ],
 )
 def test_options_are_checked_on_a_finished_run_too(
-    options: RunOptions, wrong: tuple[str, ...], reason: str, capsys: pytest.CaptureFixture[str]
+    options: RunOptions,
+    wrong: tuple[str, ...],
+    reason: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert ended(options) is not None
     command = [
