@@ -75,6 +75,7 @@ def test_options_are_checked_on_a_finished_run_too(
 ) -> None:
     assert ended(options) is not None
     command = [
+        "niah",
         "run",
         "--model",
         "dass-nano",
@@ -84,8 +85,12 @@ def test_options_are_checked_on_a_finished_run_too(
         "zero",
         "--lengths",
         "10",
+        "--out",
     ]
-    assert main([*command, "--out", str(options.out), *wrong]) == 2
+    monkeypatch.setattr("sys.argv", [*command, str(options.out), *wrong])
+    with pytest.raises(SystemExit) as status:
+        main()
+    assert status.value.code == 2
     assert reason in capsys.readouterr().err
 
 
