@@ -46,6 +46,19 @@ FEATURES, PICTURE, SOUND = "features.npy", "spectrogram.png", "scene.wav"
 CURVE = "curve.csv"
 
 
+def _check_target(out: Path, needle: Path) -> None:
+    """Refuse to write over a sound that no preview has made.
+
+    Raises:
+        NiahError: there is one, or the needle itself.
+    """
+    target = out / SOUND
+    if target.is_file() and target.samefile(needle):
+        raise NiahError(f"{target} is the needle itself, which would be lost: give another --out")
+    if target.is_file() and not (out / FEATURES).exists():
+        raise NiahError(f"{target} is no preview's and would be lost: give another --out")
+
+
 def preview(
     needle: Path,
     haystack: str | Path | Haystack,
@@ -103,11 +116,7 @@ def preview(
         raise NiahError(f"--method '{method}': must be auto, {' or '.join(METHODS)}")
     if snr_db is not None:
         check_snr(snr_db)
-    for name in (FEATURES, PICTURE, SOUND, CURVE):
-        if (out / name).exists() and (out / name).samefile(needle):
-            raise NiahError(
-                f"{out / name} is the needle itself, which would be lost: give another --out"
-            )
+    _check_target(out, needle)
     wave = audio.load(needle, frontend.sample_rate).samples
     if not isinstance(haystack, Haystack):
         haystack = load_haystack(haystack, babble=babble, seed=seed)

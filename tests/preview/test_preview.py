@@ -1,6 +1,7 @@
 """Preview: the three files tell of one scene, and are written together or not at all."""
 
 import csv
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -50,13 +51,18 @@ def test_features_are_what_an_adapter_gets(needle: Path, tmp_path: Path) -> None
     assert {path.name for path in paths[0].parent.iterdir()} == {path.name for path in paths}
 
 
-def test_the_needle_is_not_written_over(needle: Path, tmp_path: Path) -> None:
-    own = needle.rename(tmp_path / "scene.wav")
+def test_a_sound_of_the_user_is_not_written_over(needle: Path, tmp_path: Path) -> None:
+    scene: dict[str, Any] = {"snr_db": None, "length_s": 20, "position": 0.5, "out": tmp_path}
+    own = Path(shutil.copy(needle, tmp_path / "scene.wav"))
     content = own.read_bytes()
-    with pytest.raises(NiahError, match="is the needle itself"):
-        preview(own, "silence", snr_db=None, length_s=20, position=0.5, out=tmp_path)
+    for sound, reason in ((own, "is the needle itself"), (needle, "is no preview's")):
+        with pytest.raises(NiahError, match=reason):
+            preview(sound, "silence", **scene)
     assert own.read_bytes() == content
-    assert [file.name for file in tmp_path.iterdir()] == ["scene.wav"]
+    assert {file.name for file in tmp_path.iterdir()} == {"scene.wav", "bell.wav"}
+    own.unlink()
+    for _ in range(2):  # again over its own
+        preview(needle, "silence", **scene)
 
 
 def test_the_sound_is_the_needle_in_noise_at_that_snr(needle: Path, tmp_path: Path) -> None:
