@@ -7,6 +7,7 @@ import typer
 
 from niah.cli.messages import note
 from niah.cli.options import listed, numbers
+from niah.cli.report import report_again
 from niah.errors import NiahError
 
 
@@ -98,3 +99,4 @@ def locate(
     Console().print(table)
     for path in written:
         print(f"written  {path}")
+    report_again(directory)

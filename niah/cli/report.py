@@ -47,6 +47,14 @@ def _print_report(directory: Path, rates: Sequence[float]) -> None:
     )
 
 
+def report_again(directory: Path) -> None:
+    """Write the report of a run whose diagnoses are new: they are in its tables and figures."""
+    from niah.pages.run_report import write
+    from niah.plots.medium import draws_columns
+
+    print(f"report   {write(directory, columns=draws_columns())}")
+
+
 def show_report(
     directory: Path,
     warn: Callable[[str], None] = lambda _: None,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from niah.cli.options import listed, numbers
+from niah.cli.report import report_again
 from niah.errors import NiahError
 
 if TYPE_CHECKING:
@@ -118,11 +119,8 @@ def after_run(
 def _stream(directory: Path, options: "StreamOptions") -> None:
     from niah.diagnosis.localisation.locate import LocateOptions, open_scenes
     from niah.diagnosis.streaming.measure import stream as run_stream
-    from niah.pages.run_report import write
-    from niah.plots.medium import draws_columns
 
     _show(directory, run_stream(open_scenes(LocateOptions(directory, limit=CLIPS)), options))
-    write(directory, columns=draws_columns())  # the report was made before
 
 
 def _show(directory: Path, written: list[Path]) -> None:
@@ -137,3 +135,4 @@ def _show(directory: Path, written: list[Path]) -> None:
     figures = draw(read_curves(directory), directory / "figures")
     for path in (*written, *(figure.file for figure in figures)):
         print(f"written  {path}")
+    report_again(directory)

@@ -107,7 +107,7 @@ def _fetch_file(
     try:
         fetch(url, stated, place, md5=md5, text=place.suffix == ".csv")
     except NiahError as error:
-        raise NiahError(f"{error}. The same command resumes") from error
+        raise NiahError(f"{str(error).rstrip('.')}. The same command resumes") from error
     digest = stated or sha256_of(place)
     with atomic.atomic_write(stored) as stream:
         stream.write(f"{digest}\n".encode())

@@ -75,7 +75,10 @@ def list_dataset(repository: str, revision: str) -> Listing:
         except Exception as error:  # the library's own differ with its version
             if refusal := hub.why_refused(error, f"datasets/{repository}", revision):
                 raise NiahError(f"needles hf:{repository}: {refusal}") from error
-            reason = f"{constants.ENDPOINT} does not answer ({hub.one_line(error)})"
+            reason = (
+                f"{constants.ENDPOINT} does not answer ({hub.one_line(error).rstrip('.')}); where there is a network, "
+                f"`hf download {repository} --repo-type dataset` fetches it, or give clips of your own"
+            )
         else:
             _store(folder, revision, listing)
             return listing
