@@ -13,6 +13,7 @@ from niah.errors import NiahError
 from niah.records.identity import identity_differences
 from niah.records.row_files import DamagedRowError, read_row, row_files
 from niah.records.run_directory import RunDirectory
+from niah.records.run_parts import DIAGNOSES
 from niah.records.schema import Row
 from niah.records.summarise import summarise
 
@@ -75,6 +76,11 @@ def merge(directories: Sequence[Path | str], out: Path, note: Note = lambda _: N
         runs = [there, *(run for run in runs if not run.path.samefile(out))]
     merged = _Merge()
     for run in runs:
+        if run.path != out and (left := [name for name in DIAGNOSES if (run.path / name).is_dir()]):
+            note(
+                f"{run.path} has diagnoses ({', '.join(left)}), which are not merged: `niah locate` or `niah stream` "
+                f"{out} makes them for all cells"
+            )
         for row in _whole_rows(run, note):
             merged.add(run, row)
     if merged.conflicts:

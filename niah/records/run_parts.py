@@ -15,7 +15,8 @@ from niah.system.atomic import is_leftover
 LOCK = ".lock"
 RUN_FILES = ("run.json", "cells.csv")  # a folder with either is a run
 SHARED = ("workers", "claims", "parts")  # while a run is being made: `niah.records.claims`
-FOLDERS = ("cells", "scores", "figures", "localisation", "events", "streams", *SHARED)
+DIAGNOSES = ("localisation", "events", "streams")
+FOLDERS = ("cells", "scores", "figures", *DIAGNOSES, *SHARED)
 FILES = (
     *("run.json", "cells.csv", "tables.md", "tables.csv", "tables.tex", "report.html", LOCK),
     *("false_alarms.csv", "several_needles.csv", "localisation.csv", "localisation.md"),

@@ -27,7 +27,13 @@ from niah.diagnosis.localisation.evidence import (
     occlusion_curve,
     position_curve,
 )
-from niah.diagnosis.localisation.locate import LocateOptions, locate, sound_centre_s, weights_notes
+from niah.diagnosis.localisation.locate import (
+    LocateOptions,
+    locate,
+    open_scenes,
+    sound_centre_s,
+    weights_notes,
+)
 from niah.diagnosis.localisation.rows import CSV_FILE, Located, read, write_cell
 from niah.diagnosis.localisation.table import localisation_table
 from niah.errors import NiahError
@@ -526,3 +532,24 @@ def test_what_a_stored_localisation_may_not_hold(
     write_cell(tmp_path, "odd", {**cell, **about}, [{**one, **pair}])
     with pytest.raises(NiahError, match=rf"odd\.json is damaged.*{reason}"):
         read(tmp_path)
+
+
+def test_no_clips_beyond_the_run_are_heard(tmp_path: Path) -> None:
+    """A run without --limit has the default number of clips of its set."""
+    niah.run(
+        models="dass-nano",
+        haystacks=["zero"],
+        lengths=[10],
+        limit=3,
+        device="cpu",
+        out=tmp_path / "run",
+    )
+    file = tmp_path / "run" / "run.json"
+    content = json.loads(file.read_text())
+    for limit, clips in ((None, 100), (3, 3)):
+        content["arguments"]["limit"] = limit
+        content["needles"]["clips"] = clips
+        file.write_text(json.dumps(content))
+        for asked, expected in ((130, clips), (2, 2)):
+            options = LocateOptions(tmp_path / "run", lengths_s=(20.0,), limit=asked)
+            assert len(open_scenes(options).setup.clips) == expected

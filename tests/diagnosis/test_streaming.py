@@ -243,3 +243,7 @@ def test_run_refuses_a_wrong_stream_before_it_begins(niah: Niah, tmp_path: Path)
     refused = niah("run", "--stream", "1", "--shard", "1/2", "--out", tmp_path / "run").refusal()
     assert refused.startswith("--stream is for one process")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_rate_counts_once_in_any_order() -> None:
+    assert StreamOptions(per_hour=(100.0, 10.0, 100.0)) == StreamOptions(per_hour=(10.0, 100.0))

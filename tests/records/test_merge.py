@@ -70,6 +70,15 @@ def test_a_cell_of_two_contents_is_named_and_refused(made: RunDirectory, tmp_pat
     assert not (tmp_path / "all").exists()
 
 
+def test_diagnoses_that_are_left_behind_are_noted(made: RunDirectory, tmp_path: Path) -> None:
+    first, second = split(made, tmp_path, 2)
+    (first / "localisation").mkdir()
+    notes: list[str] = []
+    merge([first, second], tmp_path / "all", notes.append)
+    (text,) = (note for note in notes if "diagnoses" in note)
+    assert text.startswith(f"{first} has diagnoses (localisation), which are not merged")
+
+
 def test_equal_scores_in_other_bytes_are_equal(made: RunDirectory, tmp_path: Path) -> None:
     import pyarrow.parquet as pq
 

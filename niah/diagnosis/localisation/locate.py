@@ -106,7 +106,8 @@ def open_scenes(options: LocateOptions) -> RunScenes:
     arguments = recalled(arguments, str(run_json["identity"].get("ids_sha256")))
     if arguments.get("checkpoint") == RANDOM:
         raise NiahError("random weights have no accuracy: locate a run of trained ones")
-    clips = min(options.limit, arguments.get("limit") or options.limit)
+    of_run = run_json.get("needles", {}).get("clips") or options.limit
+    clips = options.limit if options.limit < of_run else arguments.get("limit")  # all of the run's
     setup = EvalSetup(
         RunOptions.of_scenes(
             arguments,

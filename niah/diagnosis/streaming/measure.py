@@ -68,6 +68,8 @@ class StreamOptions:
             check_window(self.window_s)
         if not self.per_hour or not all(0.0 < rate <= 1e6 for rate in self.per_hour):
             raise NiahError("--false-alarms must be above 0, to a million an hour")
+        # each once and in one order: they are part of a cell's key
+        object.__setattr__(self, "per_hour", tuple(sorted(set(self.per_hour))))
         if not self.repeats or not all(1 <= each <= MOST_REPEATS for each in self.repeats):
             raise NiahError(f"--repeat must be 1 to {MOST_REPEATS}")
 
