@@ -10,12 +10,13 @@ import re
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+
+from niah.audio import ogg
+from niah.audio.ogg import LEAST_LEFT_OVER
 
 PLACEHOLDER = 0x7FFF0000  # and more; also 0 where sound follows
 WITHOUT_LENGTH = ("PAF", "PVF", "IRCAM", "XI")  # as libsndfile calls them
 _FLAC_TOTAL = (1 << 36) - 1
-_LEAST_LEFT_OVER = 4096  # bytes after the sound that are taken for sound if they are no chunks
 _W64_DATA = b"data\xf3\xac\xd3\x11\x8c\xd1\x00\xc0O\x8e\xdb\x8a"
 _W64_RIFF = b"riff.\x91\xcf\x11\xa5\xd6(\xdb\x04\xc1\x00\x00"
 
@@ -43,8 +44,8 @@ def promises_more(content: bytes) -> bool:
     sound = _sound(content)
     if sound is not None:
         return sound.size < _placeholder(sound) and sound.start + sound.size > len(content)
-    if content[:4] == b"OggS":
-        return _last_ogg_page_end(content) > len(content)
+    if content[:4] == ogg.PAGE:
+        return ogg.end(content) > len(content)
     return False
 
 
@@ -80,33 +81,12 @@ def states_length(head: bytes, file_bytes: int) -> bool:
     if sound is None or not 0 < sound.size < _placeholder(sound):
         return False
     left = file_bytes - sound.start - sound.size
-    return left < max(_LEAST_LEFT_OVER, sound.size // 10)
+    return left < max(LEAST_LEFT_OVER, sound.size // 10)
 
 
 def is_w64(head: bytes) -> bool:
     """Return whether a file begins as Sony's Wave64."""
     return head.startswith(_W64_RIFF)
-
-
-def vorbis_frames(content: bytes) -> int:
-    """Return the samples a channel that an Ogg Vorbis stream should give, by its pages; 0 for any other.
-
-    A page's granule position is the number of samples up to its end (Vorbis I, section A.2). A part of a longer stream,
-    as of a radio, begins with a high one, and gives at least the difference.
-    """
-    if content[:4] != b"OggS" or content[28:35] != b"\x01vorbis":
-        return 0
-    ends: list[int] = []
-    at = 0
-    while content[at : at + 4] == b"OggS" and at + 27 <= len(content):
-        (end,) = struct.unpack_from("<q", content, at + 6)
-        if end > 0:
-            ends.append(end)
-        at = _ogg_page_end(content, at)
-    if not ends:
-        return 0
-    longest = max((b - a for a, b in pairwise(ends)), default=ends[0])
-    return ends[-1] if ends[0] <= 2 * longest else ends[-1] - ends[0]
 
 
 def states_flac_frames(head: bytes) -> bool:
@@ -132,32 +112,6 @@ def flac_links(content: bytes) -> list[bytes]:
     return [content[a:b] for a, b in zip(starts, [*starts[1:], len(content)], strict=True)]
 
 
-def after_ogg(content: bytes) -> int:
-    """Return the bytes after the pages of an Ogg stream that are neither zeros nor a tag; 0 for other containers."""
-    if content[:4] != b"OggS":
-        return 0
-    end = _last_ogg_page_end(content)
-    left = len(content) - end
-    return left if left >= _LEAST_LEFT_OVER and any(content[end:]) else 0
-
-
-def ogg_links(content: bytes) -> list[bytes]:
-    """Part chained Ogg streams (RFC 3533, section 4): each link begins with its own first page."""
-    if content[:4] != b"OggS":
-        return [content]
-    starts = [0]
-    was_first, at = True, 0
-    while 0 <= at < len(content) - 27:
-        if content[at : at + 4] != b"OggS":
-            break
-        is_first = bool(content[at + 5] & 2)
-        if is_first and not was_first:
-            starts.append(at)
-        was_first = is_first
-        at = _ogg_page_end(content, at)
-    return [content[a:b] for a, b in zip(starts, [*starts[1:], len(content)], strict=True)]
-
-
 def _placeholder(sound: Sound) -> int:
     return PLACEHOLDER if struct.calcsize(sound.form) == 4 else 1 << 50
 
@@ -175,7 +129,7 @@ def _wrapped(content: bytes, sound: Sound) -> bool:
     """Return whether a good part of the file lies after the sound and is no chunk of the container."""
     end = sound.start + sound.size + sound.size % 2
     left = len(content) - end
-    return left >= max(_LEAST_LEFT_OVER, sound.size // 10) and not _are_chunks(content, end)
+    return left >= max(LEAST_LEFT_OVER, sound.size // 10) and not _are_chunks(content, end)
 
 
 def _are_chunks(content: bytes, at: int) -> bool:
@@ -344,17 +298,3 @@ _FINDERS: dict[bytes, Callable[[bytes], Sound | None]] = {
     b"\0\0\0\0\x01\0\0\0": _mat4,
     b"\0\0\x03\xe8\0\0\0\x01": _mat4,
 }
-
-
-def _ogg_page_end(content: bytes, page: int) -> int:
-    """Return the byte after an Ogg page, as its lacing values say (RFC 3533, section 6)."""
-    if page + 27 > len(content):
-        return page + 27
-    n_segments = content[page + 26]
-    if page + 27 + n_segments > len(content):
-        return page + 27 + n_segments
-    return page + 27 + n_segments + sum(content[page + 27 : page + 27 + n_segments])
-
-
-def _last_ogg_page_end(content: bytes) -> int:
-    return _ogg_page_end(content, content.rfind(b"OggS"))

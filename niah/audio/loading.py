@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from niah.audio import containers, foreign, mpeg
+from niah.audio import containers, foreign, mpeg, ogg
 from niah.audio.waveform import AudioError, Waveform
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def _decode(
     if len(parts) > 1:
         samples = np.concatenate([part.samples for part in parts])
     for link, part in zip(links, parts, strict=True):
-        is_cut |= len(part.samples) < containers.vorbis_frames(link) - _VORBIS_SLACK_S * part.rate
+        is_cut |= len(part.samples) < ogg.vorbis_frames(link) - _VORBIS_SLACK_S * part.rate
     for part, frames in zip(parts, stated, strict=True):
         is_cut |= len(part.samples) < frames
         if 0 < frames < len(part.samples):
@@ -176,8 +176,8 @@ def _streams(content: bytes) -> tuple[list[bytes], list[str], bool]:
         is_cut, kind = False, "FLAC"
     elif content[:4] in _CONTAINERS or not (mp3 := mpeg.streams(content)):
         mended = containers.mended(content)
-        links, notes = containers.ogg_links(mended.content), list(mended.notes)
-        if left := containers.after_ogg(links[-1]):
+        links, notes = ogg.links(mended.content), list(mended.notes)
+        if left := ogg.left_over(links[-1]):
             notes.append(f"{left} bytes after the sound are of another kind, and not read")
         is_cut, kind = containers.promises_more(mended.content), "chained Ogg"
     else:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from niah.audio import AudioError, containers, digest, load, rms
+from niah.audio import AudioError, digest, load, ogg, rms
 from niah.audio.part import load_part
 
 RATE = 16000
@@ -238,7 +238,7 @@ def test_a_part_of_a_longer_vorbis_stream_is_read() -> None:
         (end,) = struct.unpack_from("<q", content, at)
         if end > 0:
             struct.pack_into("<q", content, at, end + 10**9)
-    assert containers.vorbis_frames(bytes(content)) <= 6 * RATE
+    assert ogg.vorbis_frames(bytes(content)) <= 6 * RATE
 
 
 def test_chunks_after_the_sound_of_a_w64_are_not_played(tmp_path: Path) -> None:
