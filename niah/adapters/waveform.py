@@ -138,7 +138,7 @@ class WaveformAdapter:
         return torch.cat([torch.as_tensor(answer).float() for answer in answers])
 
     def _parts(self, features: Tensor) -> tuple[Tensor, ...]:
-        """Return the waveforms (b, samples) of rows, as many at a time as the model takes."""
+        """Split rows into batches of waveforms (b, samples) that the model takes in one call."""
         if features.ndim != 3 or features.shape[-1] != self.frontend.mels or not features.shape[1]:
             raise NiahError(
                 f"{self.name}: rows must be (batch, rows, {self.frontend.mels}), got {tuple(features.shape)}"

@@ -52,7 +52,7 @@ class Work(Protocol[Shared_contra, Item_contra, Result_co]):
 def shared_out(
     work: Work[Shared, Item, Result], shared: Shared, items: Sequence[Item], title: str
 ) -> list[Result]:
-    """Return the result of each item, in order; long work goes on in as many processes as there are cores and memory.
+    """Compute the result of each item, in order; long work is shared out to processes, by cores and memory.
 
     Args:
         work: begins in this process; the rest is shared out once a few seconds are spent and more are left.

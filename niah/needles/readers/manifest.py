@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from niah.errors import NiahError, nearest
 from niah.needles.needle import FileSource
+from niah.needles.readers.arrow_columns import encoded, is_list, is_text, one_piece, plain_text
 from niah.needles.readers.labels import LabelReader
 from niah.needles.readers.path_label_csv import LICENCE_COLUMNS, needles_of_rows
 from niah.needles.readers.rows import NeedleRows, Request, Row, counted, no_row_passes
@@ -48,8 +49,8 @@ class PathSources:
         import pyarrow
         import pyarrow.compute as compute
 
-        folders = _one_piece(compute.replace_substring_regex(self.paths, r"/?[^/]*$", ""))
-        names = _one_piece(compute.replace_substring_regex(self.paths, r"^.*/", ""))
+        folders = one_piece(compute.replace_substring_regex(self.paths, r"/?[^/]*$", ""))
+        names = one_piece(compute.replace_substring_regex(self.paths, r"^.*/", ""))
         keys = [("folder", "ascending"), ("name", "ascending")]
         table = pyarrow.table({"folder": folders, "name": names})
         rows = compute.sort_indices(table, sort_keys=keys).to_numpy().astype(np.int32)
@@ -69,7 +70,7 @@ def is_manifest(path: Path) -> bool:
     except (pyarrow.ArrowException, OSError, ValueError):
         return False  # the reader of Parquet says why
     is_embedded = any(types.is_struct(f.type) or types.is_binary(f.type) for f in schema)
-    return PATH in schema.names and _is_text(schema.field(PATH).type) and not is_embedded
+    return PATH in schema.names and is_text(schema.field(PATH).type) and not is_embedded
 
 
 def read(path: Path, request: Request) -> NeedleRows:
@@ -107,7 +108,7 @@ def needles_of_columns(table: Any, path: Path, request: Request) -> NeedleRows:
     labelled = np.flatnonzero(np.diff(starts))
     labels.check_any(labelled)
     rows = passed[labelled]
-    paths = _plain(table.column(PATH))
+    paths = plain_text(table.column(PATH))
     if len(rows) < table.num_rows:
         paths, table = paths.take(rows), table.take(rows)
     stems = _stems(paths)
@@ -134,7 +135,7 @@ def has_two_paths(table: Any, path: Path) -> bool:
     """
     import pyarrow.compute as compute
 
-    paths = _one_piece(_plain(table.column(PATH)))
+    paths = one_piece(plain_text(table.column(PATH)))
     empty = compute.index(compute.equal(compute.fill_null(paths, ""), ""), True).as_py()
     if empty >= 0:
         raise NiahError(f"{_where(path, empty)}: has no path")
@@ -156,8 +157,8 @@ def _row_by_row(table: Any, column: str, path: Path, request: Request) -> Needle
         if isinstance(cells[column], list):
             split = (labels.split(text or "") for text in cells[column])
             labels_of[where] = [label for each in split for label in each]
-    is_list = _is_list(table.schema.field(column).type)
-    of_row = (lambda row: labels_of.get(row.where, [])) if is_list else None
+    has_lists = is_list(table.schema.field(column).type)
+    of_row = (lambda row: labels_of.get(row.where, [])) if has_lists else None
     return needles_of_rows(rows, path, request, labels_of=of_row)
 
 
@@ -191,40 +192,19 @@ def _check_columns(table: Any, path: Path) -> str:
         raise NiahError(f"{path}: has two columns '{repeated[0]}'")
     if PATH not in names:
         raise NiahError(f"{path}: lacks the column '{PATH}'; {has}")
-    if not _is_text(table.schema.field(PATH).type):
+    if not is_text(table.schema.field(PATH).type):
         raise NiahError(f"{path}: the column '{PATH}' must be text")
     if not 0 < table.num_rows <= _MOST_ROWS:
         raise NiahError(f"{path}: must have 1 to {_MOST_ROWS} rows but has {table.num_rows}")
     for name in _LABEL_COLUMNS:
         if name in names:
             kind = table.schema.field(name).type
-            if not (_is_text(kind) or (_is_list(kind) and _is_text(kind.value_type))):
+            if not (is_text(kind) or (is_list(kind) and is_text(kind.value_type))):
                 raise NiahError(
                     f"{path}: the column '{name}' must be text, or lists of text, but is {kind}"
                 )
             return name
     raise NiahError(f"{path}: lacks a column 'labels' (lists, or ids joined by ';'); {has}")
-
-
-def _is_text(kind: Any) -> bool:
-    import pyarrow.types as types
-
-    if types.is_dictionary(kind):
-        kind = kind.value_type
-    return bool(types.is_string(kind) or types.is_large_string(kind))
-
-
-def _plain(column: Any) -> Any:
-    """Return text that is not dictionary-encoded."""
-    import pyarrow.types as types
-
-    return column.cast(column.type.value_type) if types.is_dictionary(column.type) else column
-
-
-def _is_list(kind: Any) -> bool:
-    import pyarrow.types as types
-
-    return bool(types.is_list(kind) or types.is_large_list(kind))
 
 
 def _passing(table: Any, path: Path, request: Request) -> NDArray[np.bool_]:
@@ -234,19 +214,10 @@ def _passing(table: Any, path: Path, request: Request) -> NDArray[np.bool_]:
         if name not in table.column_names:
             known = nearest(name, table.column_names)
             raise NiahError(f"{path}: has no column '{name}' to filter by.{known}")
-        values, codes = _encoded(table.column(name))
+        values, codes = encoded(table.column(name))
         passes = [("" if v is None else str(v)).strip().casefold() in wanted for v in values]
         passed &= np.array(passes, np.bool_)[codes]
     return passed
-
-
-def _encoded(column: Any) -> tuple[list[Any], NDArray[np.int32]]:
-    """Return the different values of a column, and the place of each row's value among them."""
-    encoded = column.dictionary_encode(null_encoding="encode").unify_dictionaries()
-    if not encoded.num_chunks:
-        return [], np.empty(0, np.int32)
-    codes = [chunk.indices.to_numpy() for chunk in encoded.chunks]
-    return encoded.chunk(0).dictionary.to_pylist(), np.concatenate(codes).astype(np.int32)
 
 
 def _labels(
@@ -259,14 +230,14 @@ def _labels(
     classes_have_semicolons = any(
         ";" in name for name in (*labels.vocabulary.ids, *labels.vocabulary.names)
     )
-    if not _is_list(column.type) and not classes_have_semicolons:
-        column = compute.split_pattern(_plain(column), ";")  # far fewer texts are different
-    if not _is_list(column.type):
-        values, codes = _encoded(_plain(column))
+    if not is_list(column.type) and not classes_have_semicolons:
+        column = compute.split_pattern(plain_text(column), ";")  # far fewer texts are different
+    if not is_list(column.type):
+        values, codes = encoded(plain_text(column))
         return taken_rows(*_classes(values, codes[rows], rows, path, labels), codes[rows])
     counts = [chunk.value_lengths().fill_null(0).to_numpy() for chunk in column.chunks]
     flat = pyarrow.chunked_array([chunk.flatten() for chunk in column.chunks])
-    values, codes = _encoded(_plain(flat))
+    values, codes = encoded(plain_text(flat))
     starts = np.concatenate([[0], np.cumsum(np.concatenate(counts))]).astype(np.int64)
     starts, codes = taken_rows(starts, codes, rows)
     row_of_label = np.repeat(rows, np.diff(starts))
@@ -324,7 +295,7 @@ def _stems(paths: Any) -> Any:
     import pyarrow.compute as compute
 
     names = compute.replace_substring_regex(paths, r"^.*/", "")
-    return _one_piece(compute.replace_substring_regex(names, r"^(.+)\.[^.]+$", r"\1"))
+    return one_piece(compute.replace_substring_regex(names, r"^(.+)\.[^.]+$", r"\1"))
 
 
 def _ids(paths: Any, stems: Any, rows: NDArray[np.int64], path: Path) -> Any:
@@ -342,7 +313,7 @@ def _ids(paths: Any, stems: Any, rows: NDArray[np.int64], path: Path) -> Any:
     repeats = np.bincount(codes)[codes] > 1
     if not repeats.any():
         return stems
-    ids = compute.if_else(repeats, _one_piece(paths), stems)
+    ids = compute.if_else(repeats, one_piece(paths), stems)
     codes = ids.dictionary_encode().indices.to_numpy()
     again = np.flatnonzero(np.bincount(codes)[codes] > 1)
     if len(again):
@@ -362,28 +333,19 @@ def _groups(table: Any, stems: Any) -> Any:
     named = compute.struct_field(compute.extract_regex(stems, _ESC50_NAME), "recording")
     if _GROUP not in table.column_names:
         return named
-    groups = compute.utf8_trim_whitespace(_one_piece(table.column(_GROUP).cast("string")))
+    groups = compute.utf8_trim_whitespace(one_piece(table.column(_GROUP).cast("string")))
     return compute.if_else(compute.equal(compute.fill_null(groups, ""), ""), named, groups)
 
 
 def _licence(table: Any) -> str:
     for name in LICENCE_COLUMNS:
         if name in table.column_names:
-            values, codes = _encoded(table.column(name))
+            values, codes = encoded(table.column(name))
             counts = zip(values, np.bincount(codes, minlength=len(values)).tolist(), strict=True)
             licences = Counter({str(value): count for value, count in counts if value})
             if licences:
                 return counted(licences.elements())
     return "not stated by the table"
-
-
-def _one_piece(column: Any) -> Any:
-    """Return a column as one Arrow array, as which places in it are taken fast."""
-    import pyarrow
-
-    if not isinstance(column, pyarrow.ChunkedArray):
-        return column
-    return column.chunk(0) if column.num_chunks == 1 else pyarrow.concat_arrays(column.chunks)
 
 
 def _where(path: Path, row: int) -> str:
