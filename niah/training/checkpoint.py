@@ -4,6 +4,7 @@ import hashlib
 import io
 import math
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,49 @@ class TrainState:
     )  # lines of all; not in earlier ones
 
 
-def save(
-    path: Path,
+def writes_beside(device: torch.device) -> bool:
+    """Return whether checkpoints are written while the training goes on: a device needs no core for it."""
+    return device.type == "cuda"
+
+
+class CheckpointWriter:
+    """Writes a training's checkpoints, one at a time.
+
+    Args:
+        path: file.
+        beside: whether to copy the content to the CPU's memory and write it in a thread.
+    """
+
+    def __init__(self, path: Path, *, beside: bool) -> None:
+        self._path, self._beside = path, beside
+        self._under_way: Future[None] | None = None
+
+    def write(self, content: dict[str, Any]) -> None:
+        """Write what `content_of` returns, after the checkpoint before it is written.
+
+        Raises:
+            NiahError: this one, or the one before, cannot be written.
+        """
+        self.wait()
+        if not self._beside:
+            _write(self._path, content)
+            return
+        thread = ThreadPoolExecutor(1)
+        self._under_way = thread.submit(_write, self._path, _copied(content))
+        thread.shutdown(wait=False)
+
+    def wait(self) -> None:
+        """Wait until the last one is written.
+
+        Raises:
+            NiahError: it cannot be written.
+        """
+        under_way, self._under_way = self._under_way, None
+        if under_way is not None:
+            under_way.result()
+
+
+def content_of(
     recipe: Recipe,
     train_state: TrainState,
     network: nn.Module,
@@ -49,11 +91,10 @@ def save(
     scaler: Any = None,
     moving: State | None = None,
     clips_sha256: str = "",
-) -> None:
-    """Write a checkpoint, with a checksum over its content.
+) -> dict[str, Any]:
+    """Return the content of a checkpoint; its tensors are the training's own.
 
     Args:
-        path: file.
         recipe: its fingerprint is stored.
         train_state: progress.
         network: weights.
@@ -62,7 +103,7 @@ def save(
         moving: state of the moving average, if any.
         clips_sha256: hash of the training clips' ids.
     """
-    content: dict[str, Any] = {
+    return {
         "recipe": recipe.fingerprint,
         "clips": clips_sha256,
         "standing": dict(vars(train_state)),  # the key's name is that of the first checkpoints
@@ -71,7 +112,22 @@ def save(
         "scaler": None if scaler is None else scaler.state_dict(),
         "moving": moving,
     }
-    content[_CHECKSUM] = content_sha256(content)
+
+
+def _copied(value: Any) -> Any:
+    """Return nested dicts, lists and tuples with copies of their tensors in the CPU's memory."""
+    if isinstance(value, Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        return {key: _copied(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_copied(each) for each in value)
+    return value
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    """Write a checkpoint, with a checksum over its content."""
+    content = {**content, _CHECKSUM: content_sha256(content)}
     stored = io.BytesIO()  # torch words a full disk in its own way, and not in one line
     torch.save(content, stored)
     with atomic_write(path) as stream:

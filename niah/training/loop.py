@@ -24,7 +24,14 @@ from niah.system.atomic import one_line_os_errors, remove_leftovers
 from niah.system.memory import keep_freed_memory
 from niah.system.progress import progress_bar
 from niah.training.averaging import MovingAverage, State, add_to_mean
-from niah.training.checkpoint import CHECKPOINT, TrainState, resume, save
+from niah.training.checkpoint import (
+    CHECKPOINT,
+    CheckpointWriter,
+    TrainState,
+    content_of,
+    resume,
+    writes_beside,
+)
 from niah.training.data.augmentation import spec_augment
 from niah.training.data.batch import Batch, Clips, log_mel_of, normalised
 from niah.training.data.batch_plan import BatchPlan, BatchPlanner
@@ -138,6 +145,8 @@ class Trainer:
             state.history = restored_log(
                 out / LOG, state.history, state.log, finished=state.finished
             )
+        beside = writes_beside(processes.device)
+        self.checkpoints = CheckpointWriter(out / CHECKPOINT, beside=beside)
         self.planner = (
             clips.planner
             if isinstance(clips, ShardClips)
@@ -157,7 +166,10 @@ class Trainer:
                 lines = ProgressLines(
                     self.recipe.name, self.recipe.epochs, len(self.planner), silent=silent
                 )
-                self._all_steps(workers, bar, task, events, lines)
+                try:
+                    self._all_steps(workers, bar, task, events, lines)
+                finally:
+                    self.checkpoints.wait()
             if events is not None:
                 events.close()
         return Trained(state.averaged or self.network.state_dict(), state.log)
@@ -224,7 +236,8 @@ class Trainer:
                     self.processes.backward(loss)
                     total += loss.detach()
         mean = self.processes.mean(total)
-        _check_loss(mean, step, self.out)
+        if not math.isfinite(mean):
+            raise self._diverged(f"the loss is {mean}", step)
         self.processes.update(self.optimiser, self.network, self.recipe.clip_gradient)
         if self.moving is not None:
             self.moving.update(self.network)
@@ -266,7 +279,7 @@ class Trainer:
         recipe, state = self.recipe, self.state
         if self.replayed is not None:
             self.replayed.make_room()
-        _check_weights(self.network, self.state.step, self.out)
+        self._check_weights()
         scores = validate(self.network, self.frontend, self.validation, self.processes)
         if epoch > recipe.epochs - recipe.average_last:
             state.averaged = add_to_mean(state.averaged, self.network, state.averaged_epochs)
@@ -300,11 +313,10 @@ class Trainer:
         return scores["validation_mAP"]
 
     def _save(self) -> None:
-        _check_weights(self.network, self.state.step, self.out)
+        self._check_weights()
         if self.processes.is_first:
             moving = self.moving.network.state_dict() if self.moving else None
-            save(
-                self.out / CHECKPOINT,
+            content = content_of(
                 self.recipe,
                 self.state,
                 self.network,
@@ -313,7 +325,26 @@ class Trainer:
                 moving,
                 self.clips_sha256,
             )
+            self.checkpoints.write(content)
         self.processes.wait()
+
+    def _check_weights(self) -> None:
+        """Check weights before they are stored: a finite loss can have a gradient that is not."""
+        if not all(bool(torch.isfinite(each).all()) for each in self.network.parameters()):
+            raise self._diverged("weights are NaN or infinite", self.state.step)
+
+    def _diverged(self, what: str, step: int) -> NiahError:
+        self.checkpoints.wait()
+        file = self.out / CHECKPOINT
+        last = (
+            f"the last good checkpoint is {file}"
+            if file.is_file()
+            else "there is no checkpoint yet"
+        )
+        return NiahError(
+            f"the training has diverged, {what} at step {step}: lower learning_rate or raise warmup_steps, in "
+            f"another folder; {last}"
+        )
 
 
 def _has_ema(recipe: Recipe) -> bool:
@@ -332,23 +363,3 @@ def _parts(count: int, parts: int) -> list[slice]:
     """Part `count` rows into slices of nearly the same length, none empty."""
     bounds = [round(i * count / parts) for i in range(parts + 1)]
     return [slice(a, b) for a, b in pairwise(bounds) if b > a]
-
-
-def _check_loss(loss: float, step: int, out: Path) -> None:
-    if not math.isfinite(loss):
-        raise _diverged(f"the loss is {loss}", step, out)
-
-
-def _check_weights(network: nn.Module, step: int, out: Path) -> None:
-    """Check weights before they are stored: a finite loss can have a gradient that is not."""
-    if not all(bool(torch.isfinite(each).all()) for each in network.parameters()):
-        raise _diverged("weights are NaN or infinite", step, out)
-
-
-def _diverged(what: str, step: int, out: Path) -> NiahError:
-    file = out / CHECKPOINT
-    last = f"the last good checkpoint is {file}" if file.is_file() else "there is no checkpoint yet"
-    return NiahError(
-        f"the training has diverged, {what} at step {step}: lower learning_rate or raise warmup_steps, in another "
-        f"folder; {last}"
-    )

@@ -15,7 +15,7 @@ from niah.errors import NiahError
 from niah.frontends.kaldi import KaldiFrontend
 from niah.needles import NeedleSet, load_needles
 from niah.needles.needle import FileSource, Needle
-from niah.training.checkpoint import TrainState, resume, save
+from niah.training.checkpoint import CheckpointWriter, TrainState, content_of, resume
 from niah.training.command import train_recipe
 from niah.training.data import stored_features
 from niah.training.data.clips import FeatureClips
@@ -355,7 +355,8 @@ def test_a_checkpoint_of_other_types_is_refused_before_a_step(
     tagger(torch.zeros(1, 4, 128)).sum().backward()
     optimiser.step()
     path = tmp_path / "checkpoint.pt"
-    save(path, made, TrainState(step=3), tagger, optimiser)
+    content = content_of(made, TrainState(step=3), tagger, optimiser)
+    CheckpointWriter(path, beside=False).write(content)
     assert resume(path, made, tagger, optimiser).step == 3
     saved = torch.load(path, weights_only=True)
     del saved["sha256"]  # as the first checkpoints were
@@ -363,3 +364,13 @@ def test_a_checkpoint_of_other_types_is_refused_before_a_step(
     torch.save(saved, path)
     with pytest.raises(NiahError, match=f"does not fit this model.*{reason}"):
         resume(path, made, tagger, optimiser)
+
+
+def test_a_checkpoint_that_a_thread_cannot_write_ends_the_training(tmp_path: Path) -> None:
+    content = content_of(
+        recipe(), TrainState(), network(), torch.optim.AdamW(network().parameters())
+    )
+    writer = CheckpointWriter(tmp_path / "nowhere" / "checkpoint.pt", beside=True)
+    writer.write(content)
+    with pytest.raises(NiahError, match=r"cannot write to .*nowhere"):
+        writer.write(content)

@@ -28,8 +28,13 @@ from tests.helpers.tiny_training import (
 )
 
 
+@pytest.mark.parametrize("beside", [False, True])
 @pytest.mark.parametrize("step", [4, 8, 11])  # three steps an epoch: in the second to fourth
-def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(tmp_path: Path, step: int) -> None:
+def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
+    tmp_path: Path, step: int, beside: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With checkpoints written between steps, as on a CPU, and in a thread, as on a GPU."""
+    monkeypatch.setattr("niah.training.loop.writes_beside", lambda _: beside)
     data, small_recipe = clips(), recipe(epochs=4, batch_size=4, average_last=2, gain_db=3.0)
     undisturbed = train(small_recipe, network(), FRONTEND, data, data, tmp_path / "quiet")
     with pytest.raises(KeyboardInterrupt):

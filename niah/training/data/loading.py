@@ -1,7 +1,9 @@
 """Batches ahead of time: steps are planned here, their clips read by workers, in order."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -10,6 +12,19 @@ from niah.errors import NiahError
 from niah.training.data.batch import Batch, Clips
 from niah.training.data.batch_plan import BatchPlan, BatchPlanner
 from niah.training.data.shard_clips import ShardClips, interleaved
+
+T = TypeVar("T")
+
+
+def ahead(items: Iterable[T]) -> Iterator[T]:
+    """Yield items in their order, each made in a thread while the one before it is used."""
+    source = iter(items)
+    done = object()
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, source, done)
+        while (item := coming.result()) is not done:
+            coming = thread.submit(next, source, done)
+            yield item  # type: ignore[misc]  # all but `done` are items
 
 
 @dataclass(frozen=True)
@@ -45,7 +60,7 @@ def batches(
         first: first step.
         share: rows of each batch that this process takes.
         workers: processes that read ahead; 0 reads in this one.
-        device: pinned memory serves a CUDA device.
+        device: a CUDA device is served by pinned memory, and computes while this process reads.
 
     Raises:
         NiahError: a clip that cannot be read.
@@ -57,7 +72,8 @@ def batches(
         num_workers=workers,
         pin_memory=device.type == "cuda",
     )
-    for plan, batch in loader:
+    steps = ahead(loader) if device.type == "cuda" and workers == 0 else loader
+    for plan, batch in steps:
         if isinstance(batch, str):
             raise NiahError(batch)
         yield plan, batch
