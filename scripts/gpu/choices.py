@@ -1,10 +1,11 @@
-"""Time the sizes that the kernels of DASS were given, beside others: the map scan's tiles, the MLP's, and its slabs.
+"""Time the sizes that kernels were given, beside others: the map scan's tiles, the MLP's, its slabs, Mamba's scan.
 
-    python scripts/gpu/choices.py OUT.csv [--seconds 9000] [--repeats 3] [--only scan,mlp,gradients]
+    python scripts/gpu/choices.py OUT.csv [--seconds 9000] [--repeats 3] [--only scan,mlp,gradients,sequence]
         [--channels 96,384]
 
 Milliseconds of all blocks of dass-medium at that length, in bfloat16, by stage: medians between CUDA events, inputs
-random. `gradients` is the backward pass of the scans of a training step, of 12 clips of 10.24 s whatever the length.
+random. `gradients` is the backward pass of the scans of a training step, of 12 clips of 10.24 s whatever the length;
+`sequence` one scan of SSAMBA-tiny's and of AuM-base's mixer (384 and 1536 channels) of 300 s.
 Each way is a process of its own, since Triton compiles what its sizes were at first. A way that fails is a row that
 says why.
 """
@@ -29,7 +30,8 @@ from where import milliseconds  # type: ignore[import-not-found]  # beside this 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from niah.networks.dass import linear_gelu
-from niah.scan.triton import cross_backward, cross_forward, cross_kernels
+from niah.scan.triton import cross_backward, cross_forward, cross_kernels, sequence_forward
+from niah.scan.triton.sequence import scan_sequence
 
 STAGES = ((2, 32, 96), (2, 16, 192), (20, 8, 384), (2, 4, 768))  # blocks, rows, channels
 DEVICE = "cuda"
@@ -57,6 +59,17 @@ GRADIENTS = {
     "32 w1 p8 40M": (32, 1, 8, 40),
 }
 TRAINING = (12, 10.24)  # clips, seconds
+# warps of a program, and of a processor
+SEQUENCES = {
+    "1 warp, 16": (1, 16),
+    "1 warp, 20": (1, 20),
+    "2 warps, 16": (2, 16),
+    "4 warps, 12": (4, 12),
+    "4 warps, 16": (4, 16),
+    "4 warps, 20": (4, 20),
+    "4 warps, 32": (4, 32),
+}
+TOKENS, STATES = 15_000, 16  # of 300 s
 # rows, columns, warps, stages of a tile of the product
 PRODUCTS = {
     "128x128 w8 s3": (128, 128, 8, 3),
@@ -134,6 +147,29 @@ def gradient_rows(way: str, stages: Stages, _: float, repeats: int) -> Iterator[
         }
 
 
+def sequence_rows(way: str, _stages: Stages, _seconds: float, repeats: int) -> Iterator[Row]:
+    """Time a scan of each width, as a CUDA graph of its launches."""
+    sequence_forward.WARPS, sequence_forward.WARPS_PER_PROCESSOR = SEQUENCES[way]
+    for channels in (384, 1536):
+        u, z = (normal(1, TOKENS, channels) for _ in range(2))
+        B, C = (normal(1, TOKENS, STATES) for _ in range(2))
+        A = -torch.arange(1.0, STATES + 1, device=DEVICE).repeat(channels, 1)
+        rest = (A, normal(channels), normal(1, channels, STATES))
+        with torch.inference_mode():
+            scan_sequence(u, z, B, C, *rest)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                scan_sequence(u, z, B, C, *rest)
+            time = median_ms(graph.replay, 5 * repeats)
+        yield {
+            "what": "sequence",
+            "way": way,
+            "channels": channels,
+            "part": str(channels),
+            "ms": time,
+        }
+
+
 def mlp(
     way: str, x: torch.Tensor, weights: tuple[torch.Tensor, ...], rows: int
 ) -> Callable[[], None]:
@@ -208,6 +244,8 @@ def main() -> None:
         jobs += [(scan_rows, way) for way in SCANS]
     if "gradients" in options.only:
         jobs += [(gradient_rows, way) for way in GRADIENTS]
+    if "sequence" in options.only:
+        jobs += [(sequence_rows, way) for way in SEQUENCES]
     if "mlp" in options.only:
         jobs += [(mlp_rows, way) for way in ("torch", "cublas, tanh", *PRODUCTS)]
     with options.out.open("w", newline="") as stream:
@@ -223,7 +261,7 @@ def main() -> None:
                 if "ms" in row:
                     sums[row["part"]] = sums.get(row["part"], 0.0) + row["ms"]
             stream.flush()
-            print(way, {part: round(total, 1) for part, total in sums.items()}, flush=True)
+            print(way, {part: round(total, 3) for part, total in sums.items()}, flush=True)
 
 
 if __name__ == "__main__":

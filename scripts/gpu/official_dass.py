@@ -79,12 +79,14 @@ def official_logits(network: nn.Module, features: Tensor, dtype: torch.dtype) ->
     return logits.float()
 
 
-def timed(work: Callable[[], Tensor], repeats: int) -> tuple[float, int, Tensor]:
+def timed(
+    work: Callable[[], Tensor], repeats: int, device: torch.device
+) -> tuple[float, int, Tensor]:
     """Return the median seconds of `repeats` runs (fewer where they are long), peak bytes, and the last result."""
+    memory = PeakMemory(device)  # a replayed pass takes nothing that the allocator sees
     for _ in range(2):  # compiles, and records where passes are replayed
         result = work()
-    device = result.device
-    memory, seconds = PeakMemory(device), []
+    seconds = []
     for _ in range(repeats):
         begin = time.perf_counter()
         result = work()
@@ -95,12 +97,17 @@ def timed(work: Callable[[], Tensor], repeats: int) -> tuple[float, int, Tensor]
     return median(seconds), memory.bytes(), result
 
 
-def compared(official: Callable[[], Tensor], ours: Callable[[], Tensor], repeats: int) -> Row:
+def compared(
+    official: Callable[[], Tensor],
+    ours: Callable[[], Tensor],
+    repeats: int,
+    device: torch.device,
+) -> Row:
     """Time both; return a row's figures. Theirs come first, and their failure does not spare ours."""
     row: Row = {"status": "ok"}
     logits = None
     try:
-        seconds, peak, logits = timed(official, repeats)
+        seconds, peak, logits = timed(official, repeats, device)
         row |= {"official_s": f"{seconds:.4g}", "official_peak_bytes": peak}
     except RuntimeError as error:
         row |= {"status": "oom" if is_out_of_memory(error) else "error"}
@@ -109,7 +116,7 @@ def compared(official: Callable[[], Tensor], ours: Callable[[], Tensor], repeats
             return row
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    own_seconds, peak, own = timed(ours, repeats)
+    own_seconds, peak, own = timed(ours, repeats, device)
     row |= {"ours_s": f"{own_seconds:.4g}", "ours_peak_bytes": peak}
     if logits is not None:
         largest = float(logits.abs().max())
@@ -132,6 +139,7 @@ def forward_rows(options: argparse.Namespace, model: str, dtype: str) -> Iterato
                 lambda x=features: official_logits(network, x, kind),  # type: ignore[misc]
                 lambda x=features: adapter.logits(x),  # type: ignore[misc]
                 options.repeats,
+                device,
             )
         place = (model, dtype, 1, length_s, frames)
         yield dict(zip(HEADER, ("forward", *place), strict=False)) | figures
@@ -166,6 +174,7 @@ def training_row(options: argparse.Namespace, model: str, dtype: str) -> Row:
         step(theirs, lambda: official_logits(theirs, features, kind)),
         step(ours, lambda: replayed(features)),
         options.steps,
+        device,
     )
     place = (model, dtype, options.batch_size, TRAINING_FRAMES / 100, TRAINING_FRAMES)
     return dict(zip(HEADER, ("training step", *place), strict=False)) | figures

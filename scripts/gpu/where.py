@@ -6,7 +6,8 @@
 A length in seconds is 100 frames a second. With `--training-clips N` it is a training step's time (forward, backward,
 AdamW; autocast, CUDA graphs) of N clips instead of a forward pass's. Times are medians between CUDA events, after
 three passes; a kernel's share is from torch's profiler in a pass of its own. Of the device itself: bytes a second of a
-large copy, and operations a second of a large bfloat16 product.
+large copy, operations a second of a large bfloat16 product, and a second's multiply-adds and powers of 2 of all its
+threads, which scans are made of.
 """
 
 import argparse
@@ -19,12 +20,15 @@ from statistics import median
 from typing import Any
 
 import torch
+import triton
+import triton.language as tl
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.profiler import ProfilerActivity, profile
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from niah.adapters.loading import load_model
+from niah.scan.triton.steps import power_of_2
 from niah.system.memory import is_out_of_memory
 from niah.training.graphs import ReplayedNetwork
 
@@ -52,7 +56,30 @@ def ceilings() -> dict[str, float]:
     size = 8192
     a, b = (torch.randn(size, size, device="cuda", dtype=torch.bfloat16) for _ in range(2))
     product = milliseconds(partial(torch.mm, a, b), 10)
-    return {"bytes_per_s": 2 * 4 * 2**29 / copy * 1e3, "flops_per_s": 2 * size**3 / product * 1e3}
+    return {
+        "bytes_per_s": 2 * 4 * 2**29 / copy * 1e3,
+        "flops_per_s": 2 * size**3 / product * 1e3,
+        "multiply_adds_per_s": _operations_per_s(special=False),
+        "powers_of_2_per_s": _operations_per_s(special=True),
+    }
+
+
+def _operations_per_s(*, special: bool) -> float:
+    """Return a second's multiply-adds, or powers of 2, of the device's threads: eight independent chains in each."""
+    programs, tile, turns = 4096, 1024, 4096
+    out = torch.empty(programs * tile, device="cuda")
+    run = partial(_chain[(programs,)], out, turns, TILE=tile, SPECIAL=special, num_warps=4)
+    run()
+    return programs * tile * turns / milliseconds(run, 5) * 1e3
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def _chain(out, turns, TILE: tl.constexpr, SPECIAL: tl.constexpr):  # type: ignore[no-untyped-def]
+    at = tl.program_id(0) * TILE + tl.arange(0, TILE)
+    x = at.to(tl.float32) * 1e-9
+    for _ in tl.range(0, turns, loop_unroll_factor=8):
+        x = power_of_2(-x, True) if SPECIAL else x * 0.999 + 1e-3
+    tl.store(out + at, x)
 
 
 def kernels(function: Any, most: int) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from niah.networks.dass import fused_kernels, linear_gelu
+from niah.networks.layers import mixer_kernels
 from niah.scan.triton import carry as triton_carry
 from niah.scan.triton import cross_backward as triton_cross_backward
 from niah.scan.triton import cross_forward as triton_cross
@@ -28,11 +29,22 @@ from niah.scan.triton import sequence_backward as triton_sequence_backward
 from niah.scan.triton import sequence_forward as triton_sequence
 
 HOPPER = GPUTarget("cuda", 90, 32)
-WIDE = {"rows_size", "p_size", "B_size", "split", "v_stride", "u_stride"}  # int64
+WIDE = {
+    "rows_size",
+    "p_size",
+    "B_size",
+    "split",
+    "v_stride",
+    "u_stride",
+    "x_stride",
+    "row",
+}  # int64
 MAPS = {"x", "u", "p", "y", "z", "B", "C", "gy", "gu", "gz", "dt_weight", "dt_bias", "v", "out"}
 MAPS |= {"kernel", "weight", "bias", "add", "before"}
 LENGTHS = {"T", "L", "line", "lines", "pieces", "chunks", "slabs", "items", "blocks", "scans"}
-LENGTHS |= {"row_lines", "column_lines", "rows", "columns", "window", "first"}
+LENGTHS |= {"row_lines", "column_lines", "rows", "columns", "window", "first", "tokens", "length"}
+LENGTHS |= {"zero"}
+FLOATS = {triton_sequence._line_pairs: {"B", "C"}, triton_sequence._outputs: {"B", "C"}}
 NUMBERS = {"eps"}
 TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
 
@@ -50,7 +62,8 @@ def compiled(
         elif name in NUMBERS:
             signature[name] = "fp32"
         else:
-            signature[name] = f"*{kind}" if name in MAPS else "*fp32"
+            is_map = name in MAPS - FLOATS.get(kernel, set())
+            signature[name] = f"*{kind}" if is_map else "*fp32"
             aligned[(index,)] = [["tt.divisibility", 16]]
     source = ASTSource(kernel, signature, given, aligned)
     code = triton.compile(source, target=HOPPER, options=options).asm["cubin"]
@@ -161,12 +174,21 @@ def jobs(which: str) -> list[Job]:
     short = triton_carry._short_map_states
     found.append(("carry short", short, {**carry, "WIDTH": 16}, "fp32", plain))
     for reverse in (False, True):
-        tile = {"E": 1536, "N": 16, "STATES": 16, "WIDTH": 32, "REVERSE": reverse}
-        pairs, one = triton_sequence._line_pairs, {"num_warps": 1}
-        found.append((f"sequence {reverse}", triton_sequence._outputs, tile, "bf16", one))
-        found.append((f"sequence pairs {reverse}", pairs, {**tile, "ADJOINT": False}, "bf16", one))
+        sizes = {"E": 1536, "N": 16, "STATES": 16, "REVERSE": reverse}
+        tile = {**sizes, "WIDTH": 32 * triton_sequence.WARPS, "PTX": True}
+        pairs = triton_sequence._line_pairs
+        warps = {"num_warps": triton_sequence.WARPS, "maxnreg": triton_sequence.REGISTERS}
+        found.append((f"sequence {reverse}", triton_sequence._outputs, tile, "bf16", warps))
+        found.append(
+            (f"sequence pairs {reverse}", pairs, {**tile, "ADJOINT": False}, "bf16", warps)
+        )
         backward = triton_sequence_backward._gradients
-        found.append((f"sequence gradients {reverse}", backward, tile, "bf16", one))
+        tile = {**sizes, "WIDTH": triton_sequence_backward.CHANNELS}
+        warps = {"num_warps": triton_sequence_backward.WARPS}
+        found.append((f"sequence gradients {reverse}", backward, tile, "bf16", warps))
+    mixer = {"E": 1536, "TAPS": 4, "M": mixer_kernels.TOKENS, "WIDTH": mixer_kernels.CHANNELS}
+    convolution = mixer_kernels._convolve_silu
+    found.append(("convolution", convolution, {**mixer, "AHEAD": True}, "bf16", plain))
     return found
 
 

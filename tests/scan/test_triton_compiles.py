@@ -20,7 +20,7 @@ from tests.helpers import tiny
 
 pytest.importorskip("triton")
 
-from niah.scan.triton import cross_forward, cross_kernels
+from niah.scan.triton import cross_forward, cross_kernels, sequence_forward
 
 BEFORE = {"pairs": 331, "outputs": 425}  # instructions a step
 BACKWARD_BEFORE = {"first": 2368, "third": 3752}  # of 256 elements: eight warps for 1024
@@ -77,13 +77,26 @@ def instructions_a_step(kernel: dict[str, Any]) -> float:
     return float(mean(plain) if len(plain) < 3 else mean([plain[0], *plain])) / TURNS
 
 
-def check_counts(found: dict[str, Any], stage: str) -> None:
+def check_counts(found: dict[str, Any], stage: str, share: float = 0.5) -> None:
     pairs, outputs = (found[f"{name} {stage} bf16 half"] for name in ("pairs", "outputs"))
-    assert instructions_a_step(pairs) + instructions_a_step(outputs) <= sum(BEFORE.values()) / 2
+    count = instructions_a_step(pairs) + instructions_a_step(outputs)
+    assert count <= share * sum(BEFORE.values())
     for kernel, barriers in ((pairs, 12), (outputs, 6)):  # a turn
         assert kernel["registers"] <= 65536 // (6 * 64)  # six programs of two warps fit
         assert all(loop["special"] <= 16 * TURNS for loop in kernel["loops"])
         assert all(loop["barriers"] <= barriers for loop in kernel["loops"])
+
+
+def check_sequence_counts(found: dict[str, Any]) -> None:
+    """Of Mamba's scan: before 2026-11-27 a step of 32 channels took 215 + 251 instructions and five barriers."""
+    for name, most in (("sequence", 135), ("sequence pairs", 100)):
+        for reverse in (False, True):
+            kernel = found[f"{name} {reverse}"]
+            longest = kernel["loops"][0]
+            assert longest["instructions"] <= most * TURNS
+            assert longest["special"] == 17 * TURNS  # a power of 2 a state, and the step size's
+            assert all(loop["barriers"] == 0 for loop in kernel["loops"])
+            assert kernel["registers"] <= 65536 // (32 * sequence_forward.WARPS_PER_PROCESSOR)
 
 
 @pytest.mark.slow  # `.ci/run` runs it by a line of its own
@@ -98,14 +111,16 @@ def test_inference_kernels_compile_for_hopper_and_take_half_the_instructions(cac
 @pytest.mark.slow
 def test_all_kernels_compile_for_hopper(cache: Path) -> None:
     found = machine_code("all", cache)
-    assert len(found) == 42
+    assert len(found) == 43
     assert min(kernel["bytes"] for kernel in found.values()) > 1000
-    for stage in ("first", "third", "last"):
-        check_counts(found, stage)
+    # tiles were chosen by time on a card: in the last stage, 3 % of the steps, Triton 3.6 takes 390, and 3.9 394
+    for stage, share in (("first", 0.5), ("third", 0.5), ("last", 0.53)):
+        check_counts(found, stage, share)
     for stage, before in BACKWARD_BEFORE.items():
         again, back = found[f"gradients {stage} bf16 tf32"]["loops"][1::-1]
         assert again["instructions"] + back["instructions"] < before / 2
         assert found[f"gradients {stage} bf16 tf32"]["registers"] <= 65536 // (32 * 8)
+    check_sequence_counts(found)
 
 
 @pytest.mark.parametrize("columns", [256, 25_000, 2_160_000])

@@ -17,7 +17,8 @@ Designs, by AuM's names (Vim's `bimamba_type`):
   result is the mean of the two.
 
 Without gradients a long sequence is processed in tiles, with three neighbours for the convolution and the scan's state
-carried over. Only (L, D) twice, and with two directions (L, E) once, are in memory as a whole.
+carried over. Only (L, D) twice, and with two directions (L, E) once, are in memory as a whole. Tiles are larger on a
+device, which a small one does not fill.
 """
 
 import math
@@ -34,7 +35,9 @@ from niah.scan import Backend, choose_backend, selective_scan
 
 Design = Literal["fo-fo", "fo-bi", "bi-bi"]
 STATES, TAPS = 16, 4
-TILE_ELEMENTS = 2048 * 1536  # of a (tile, E) tensor: a few fit a cache, larger tiles are no faster
+# of a (tile, E) tensor: on a CPU a few fit its cache, and larger ones are no faster
+TILE_ELEMENTS = 2048 * 1536
+DEVICE_TILE_ELEMENTS = 1 << 25
 HALVES = (torch.bfloat16, torch.float16)
 IN_ITS_INPUTS_DTYPE = (
     "reference",
@@ -62,7 +65,8 @@ class MambaMixer(nn.Module):
     def __init__(self, width: int, design: Design, initial_A: float = 1.0) -> None:
         super().__init__()
         channels, rank = 2 * width, math.ceil(width / 16)
-        self.design, self.rank, self.tile = design, rank, tile_of(channels)
+        self.design, self.rank = design, rank
+        self.tile, self.device_tile = tile_of(channels), tile_of(channels, DEVICE_TILE_ELEMENTS)
         self.backend: Backend = "auto"
         self.in_proj = nn.Linear(width, 2 * channels, bias=False)
         self.conv1d = nn.Conv1d(channels, channels, TAPS, groups=channels)
@@ -99,7 +103,7 @@ class MambaMixer(nn.Module):
             h: is overwritten by the result if it is long and no gradient is needed.
             from_end: compute flip(mixer(flip(h))) instead.
         """
-        if h.shape[1] > self.tile and not torch.is_grad_enabled():
+        if h.shape[1] > self._tile(h) and not torch.is_grad_enabled():
             return self._by_tiles(h, from_end)
         x, z = self.in_proj(h).chunk(2, dim=-1)
         y: Tensor | None = None
@@ -107,7 +111,7 @@ class MambaMixer(nn.Module):
         before: Direction | None = None
         for direction in self.directions(from_end):
             if before is None or direction.conv is not before.conv:
-                c = F.silu(convolve(_padded(x), direction))
+                c = self._convolved(x, direction, 0, x.shape[1])
                 p = direction.x_proj(c)
             scanned, _ = self.scan(c, p, direction, None)
             y = scanned if y is None else added(y, scanned)
@@ -137,6 +141,23 @@ class MambaMixer(nn.Module):
         weight = self.in_proj.weight[total.shape[2] :]
         z = F.linear(h[:, first : first + TOKENS_READ], weight)
         return self.gated(total.expand_as(z), z)[:, place - first]
+
+    def _tile(self, h: Tensor) -> int:
+        """Return the tokens of a tile where h is."""
+        return self.device_tile if h.is_cuda else self.tile
+
+    def _convolved(self, x: Tensor, direction: Direction, first: int, length: int) -> Tensor:
+        """Convolve, and apply SiLU: tokens first.. of x (B, n, E), with zeros beside x, to (B, length, E)."""
+        trains = torch.is_grad_enabled()
+        if choose_backend(x, self.backend) == "triton" and not trains:
+            from niah.networks.layers.mixer_kernels import convolve_silu
+
+            weight, bias = direction.conv.weight, direction.conv.bias
+            assert bias is not None
+            return convolve_silu(x, weight, bias, first, length, ahead=direction.ahead)
+        after = x.shape[1] - first - length
+        padded = F.pad(x, (0, 0, _HALO - first, _HALO - after))
+        return F.silu(convolve(padded, direction), inplace=not trains)
 
     def gated(self, y: Tensor, z: Tensor) -> Tensor:
         """Gate and project: (B, L, E) scanned and z -> (B, L, D)."""
@@ -206,21 +227,16 @@ class MambaMixer(nn.Module):
         span = range(length) if span is None else span
         weight = self.in_proj.weight
         state: Tensor | None = None
-        starts = span[:: self.tile]
+        size = self._tile(h)
+        starts = span[::size]
         for start in reversed(starts) if direction.reverse else starts:
-            stop = min(start + self.tile, span.stop)
+            stop = min(start + size, span.stop)
             first, last = max(0, start - _HALO), min(length, stop + _HALO)
             xz = F.linear(h[:, first:last], weight if gate else weight[:channels])
-            x = _padded(xz[..., :channels], _HALO - (start - first), _HALO - (last - stop))
-            c = F.silu(convolve(x, direction), inplace=True)
+            c = self._convolved(xz[..., :channels], direction, start - first, stop - start)
             y, state = self.scan(c, direction.x_proj(c), direction, state)
             z = xz[:, start - first : stop - first, channels:]
             yield slice(start, stop), z, y
-
-
-def _padded(x: Tensor, before: int = _HALO, after: int = _HALO) -> Tensor:
-    """Pad with zeros where the sequence has no neighbours."""
-    return F.pad(x, (0, 0, before, after))
 
 
 def convolve(x: Tensor, direction: Direction) -> Tensor:
@@ -239,9 +255,9 @@ def convolve(x: Tensor, direction: Direction) -> Tensor:
     return y.squeeze(2).transpose(1, 2)
 
 
-def tile_of(channels: int) -> int:
+def tile_of(channels: int, elements: int | None = None) -> int:
     """Return the tokens of a tile of a mixer of E channels: of the same bytes at every width, but at least the halo."""
-    return max(_HALO, TILE_ELEMENTS // channels)
+    return max(_HALO, (elements or TILE_ELEMENTS) // channels)
 
 
 def _initial_decay(channels: int, initial_A: float) -> Tensor:

@@ -13,10 +13,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from niah.scan.triton.sequence_forward import CHANNELS, SequenceScanPlan, _decays, line_states
-from niah.scan.triton.steps import sigmoid, softplus
+from niah.scan.triton.sequence_forward import SequenceScanPlan, line_states
+from niah.scan.triton.steps import LN_2, LOG2_E, sigmoid, softplus
 
-LN_2 = tl.constexpr(0.6931471805599453)
+CHANNELS = 32  # of a program's tile
+WARPS = 1
+PROGRAMS_PER_PROCESSOR = 12
 
 
 def gradients(
@@ -35,13 +37,14 @@ def gradients(
     """
     u, z, B, C, A, D, initial, states = saved
     adjoints = line_states(plan, gy, z, C, A, gfinal, adjoint=True)
-    workers = max(1, min(plan.items, plan.programs // plan.blocks))
-    programs = workers * plan.blocks
-    tile = plan.tile
+    blocks = triton.cdiv(plan.E, CHANNELS)
+    workers = max(1, min(plan.items, PROGRAMS_PER_PROCESSOR * plan.processors // blocks))
+    programs = workers * blocks
+    tile = {**plan.sizes, "WIDTH": CHANNELS, "num_warps": WARPS}
     device = u.device
     scratch = torch.empty(programs * plan.line * CHANNELS * tile["STATES"], device=device)
     gu, gz = torch.empty_like(u), torch.empty_like(z)
-    gB, gC = (torch.empty(plan.blocks, *B.shape, device=device) for _ in range(2))
+    gB, gC = (torch.empty(blocks, *B.shape, device=device) for _ in range(2))
     gA = torch.zeros(workers, *A.shape, device=device)
     gD = torch.zeros(workers, *D.shape, device=device)
     ginitial = torch.empty(initial.shape, device=device)
@@ -71,9 +74,10 @@ def _gradients(
     n = tl.arange(0, STATES)
     inside = (e < E)[:, None] & (n < N)[None, :]
     offset = e[:, None] * N + n[None, :]
+    stored = n[None, :] * E + e[:, None]  # of a line's states
     local = own[:, None] * STATES + n[None, :]
     scratch += program * line * WIDTH * STATES
-    a = _decays(A, e, n, E, N)
+    a = tl.load(A + offset, mask=inside, other=0.0).to(tl.float32) * LOG2_E
     skip = tl.load(D + e, mask=e < E, other=0.0).to(tl.float32)
     sum_a = tl.zeros((WIDTH, STATES), tl.float32)
     sum_d = tl.zeros((WIDTH,), tl.float32)
@@ -84,7 +88,7 @@ def _gradients(
         rank = lines - 1 - at if REVERSE else at
         first = item * L + at * line
         steps = tl.minimum(L - at * line, line).to(tl.int32)
-        h = tl.load(states + (item * lines + rank) * E * N + offset, mask=inside, other=0.0)
+        h = tl.load(states + (item * lines + rank) * E * N + stored, mask=inside, other=0.0)
         for j in range(0, steps):
             t = first + (steps - 1 - j if REVERSE else j)
             tl.store(scratch + j * (WIDTH * STATES) + local, h)
@@ -95,7 +99,7 @@ def _gradients(
         tl.debug_barrier()
         # the far end's order of lines is the other way round
         other = adjoints + (item * lines + lines - 1 - rank) * E * N
-        later = tl.load(other + offset, mask=inside, other=0.0)
+        later = tl.load(other + stored, mask=inside, other=0.0)
         for back in range(0, steps):
             j = steps - 1 - back
             t = first + (steps - 1 - j if REVERSE else j)
