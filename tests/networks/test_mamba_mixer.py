@@ -145,13 +145,13 @@ def test_no_tensor_is_larger_than_said(monkeypatch: pytest.MonkeyPatch) -> None:
             )  # the ends' zeros
 
 
-@pytest.mark.parametrize("tile", [7, 50])
+@pytest.mark.parametrize("tile", [4, 11])
 @pytest.mark.parametrize("design", DESIGNS)
 def test_the_kernels_of_a_device_give_the_same(design: Design, tile: int) -> None:
     """The convolution's and the scan's, in Triton's interpreter, whole and by tiles, against those of a CPU."""
     pytest.importorskip("triton")
-    mixer = MambaMixer(20, design).requires_grad_(False)
-    h = torch.randn(2, 50, 20)
+    mixer = MambaMixer(8, design).requires_grad_(False)
+    h = torch.randn(2, 11, 8)
     for from_end in (False, True):
         mixer.backend = "cpu"
         expected = mixer(h.clone(), from_end)
