@@ -27,6 +27,7 @@ sweep_lengths=${SWEEP_LENGTHS:-10,50,100,300,1000,3000,9000}
 positions=0,0.25,0.75,1 position_lengths=10,300
 trained="dass-small ast-sin-small"
 longest_attention=300 # seconds of the sweep of a transformer, whose cost grows with the square
+first_s=3000          # seconds: longer scenes come last
 limit=(${CLIPS:+--limit "$CLIPS"})
 epochs=()
 [ -n "${EPOCHS:-}" ] && epochs=(--set "epochs=$EPOCHS" --set "average_last=$((EPOCHS < 10 ? EPOCHS : 10))")
@@ -34,7 +35,7 @@ goldens=()
 dtypes="float32 bfloat16 float16" snrs="10 20 0" haystacks="babble gaussian"
 if [ "${DRY:-0}" = 1 ]; then
     device=cpu name=${NAME:-dry} models="dass-nano ast-sin-nano" lengths=10,20 dtype=float32
-    sweep_lengths=10,20 positions=0,1 position_lengths=20
+    sweep_lengths=10,20 first_s=10 positions=0,1 position_lengths=20
     limit=(--limit 10) epochs=(--set epochs=1 --set average_last=1 --set precision=float32)
     goldens=(--only dass-small-strong)
     dtypes=float32 snrs=10 haystacks=gaussian
@@ -75,7 +76,7 @@ step() { # NAME COMMAND..: once, within the limit, its output in logs/NAME.log
         fi
     fi
     say "$step"
-    timeout -k 10 "$most_s" "$@" >"$logs/$step.log" 2>&1 || status=$?
+    timeout -s INT -k 10 "$most_s" "$@" >"$logs/$step.log" 2>&1 || status=$? # pytest then says what had failed
     if [ $status = 0 ]; then
         touch "$results/done/$step"
         return
@@ -109,11 +110,13 @@ correctness() {
     wait
     [ "$device" = cpu ] && return
     # on a device the default tests of the scans run there too: forward, backward, maps and sequences
-    local workers=() # most of their time is Triton's compilation
-    [ "$(nproc)" -ge 8 ] && $python -c "import xdist" 2>"$logs/import.log" && workers=(-n 8)
-    step scans $python -m pytest tests/scan -q -m "not slow and not fuzz and not network and not bench" \
+    local workers=() # most of their time is Triton's compilation; gradients in float64 take 8 GB each
+    [ "$(nproc)" -ge 8 ] && $python -c "import xdist" 2>"$logs/import.log" && workers=(-n 4)
+    step scans $python -m pytest tests/scan -v --tb=short -m "not slow and not fuzz and not network and not bench" \
+        -k "not past_2_to_the_31" ${workers[@]+"${workers[@]}"}
+    step large $python -m pytest tests/scan -v --tb=short -m gpu -k past_2_to_the_31 # 35 GB, alone
+    step gpu-tests $python -m pytest tests/frontends tests/adapters tests/networks tests/training -v --tb=short -m gpu \
         ${workers[@]+"${workers[@]}"}
-    step gpu-tests $python -m pytest tests/frontends tests/adapters tests/networks tests/training -q -m gpu
     step precision bash -c "$python scripts/precision.py && cp results/benchmarks/precision.csv '$results'"
 }
 
@@ -149,7 +152,7 @@ peers() {
 
 sweep() {
     step clips $python scripts/gpu/clips.py "$data" "$results/clips"
-    local model name recipe most snr haystack
+    local model name recipe most longest snr haystack
     for model in $trained; do
         name=$(basename "$model" .toml)
         recipe=$results/$name-recipe.toml
@@ -163,8 +166,8 @@ sweep() {
     for model in $trained; do
         name=$(basename "$model" .toml)
         [ -e "$results/done/train-$name" ] || continue
-        most=$sweep_lengths
-        [[ $name = ast* ]] && most=$(tr , '\n' <<<"$sweep_lengths" | awk -v most="$longest_attention" '$1 <= most' | paste -sd,)
+        most=$(lengths_where "\$1 <= $first_s") longest=$(lengths_where "\$1 > $first_s")
+        [[ $name = ast* ]] && most=$(lengths_where "\$1 <= $longest_attention") longest=
         scored zero "$most" 0.5 --haystack zero
         for snr in $snrs; do
             for haystack in $haystacks; do
@@ -173,11 +176,20 @@ sweep() {
         done
         scored positions $position_lengths $positions --haystack babble --snr 10
         scored dass-v1 "$most" 0.5 --protocol dass-v1 --haystack zero --haystack babble --snr 10
+        [ -n "$longest" ] || continue # which take as long as all others
+        scored zero-longest "$longest" 0.5 --haystack zero
+        for haystack in $haystacks; do
+            scored "$haystack-${snrs%% *}-longest" "$longest" 0.5 --haystack "$haystack" --snr "${snrs%% *}"
+        done
     done
     wait
     spare_s=0
-    joined run "$results"/parts/*-{zero,positions,babble-*,gaussian-*}
+    joined run "$results"/parts/*-{zero*,positions,babble-*,gaussian-*}
     joined run-dass-v1 "$results"/parts/*-dass-v1
+}
+
+lengths_where() { # CONDITION of awk on $1
+    tr , '\n' <<<"$sweep_lengths" | awk "$1" | paste -sd,
 }
 
 scored() { # WHAT LENGTHS POSITIONS OPTION..: one run of the model `name`
