@@ -91,6 +91,7 @@ def content_of(
     scaler: Any = None,
     moving: State | None = None,
     clips_sha256: str = "",
+    validation_sha256: str = "",
 ) -> dict[str, Any]:
     """Return the content of a checkpoint; its tensors are the training's own.
 
@@ -101,11 +102,13 @@ def content_of(
         optimiser: its state.
         scaler: loss scaler of float16, if any.
         moving: state of the moving average, if any.
-        clips_sha256: hash of the training clips' ids.
+        clips_sha256: hash of the training clips.
+        validation_sha256: hash of the validation clips.
     """
     return {
         "recipe": recipe.fingerprint,
         "clips": clips_sha256,
+        "validation": validation_sha256,
         "standing": dict(vars(train_state)),  # the key's name is that of the first checkpoints
         "model": network.state_dict(),
         "optimiser": optimiser.state_dict(),
@@ -142,6 +145,7 @@ def resume(
     scaler: Any = None,
     moving: nn.Module | None = None,
     clips_sha256: str = "",
+    validation_sha256: str = "",
 ) -> TrainState:
     """Load a checkpoint into the objects.
 
@@ -152,7 +156,8 @@ def resume(
         optimiser: changed in place.
         scaler: changed in place, if any.
         moving: network of the moving average, changed in place, if any.
-        clips_sha256: must be the checkpoint's, where both are known.
+        clips_sha256: of the training clips; must be the checkpoint's, where both are known.
+        validation_sha256: of the validation clips, likewise; other scores would go on in the same log.
 
     Returns:
         The checkpoint's progress, or a fresh one where there is no file.
@@ -167,10 +172,12 @@ def resume(
         raise NiahError(
             f"{path} is a checkpoint of another recipe: give another --out, or remove it"
         )
-    if clips_sha256 and not clips_sha256.startswith(str(saved.get("clips", ""))):  # earlier: of ids
-        raise NiahError(
-            f"{path} is a checkpoint of other training clips: give the same clips, another --out, or remove it"
-        )
+    for what, now in (("clips", clips_sha256), ("validation", validation_sha256)):
+        if now and not now.startswith(str(saved.get(what, ""))):  # earlier ones: of ids, or none
+            name = "training" if what == "clips" else what
+            raise NiahError(
+                f"{path} is a checkpoint of other {name} clips: give the same clips, another --out, or remove it"
+            )
     try:
         network.load_state_dict(saved["model"])
         optimiser.load_state_dict(saved["optimiser"])

@@ -130,6 +130,7 @@ def train_recipe(
             teacher=teacher,
             workers=_workers(recipe, workers),
             clips_sha256=content_checksum(needles),
+            validation_sha256=content_checksum(checked),
         )
         parameters = sum(parameter.numel() for parameter in network.parameters())
         if processes.is_first:

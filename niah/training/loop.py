@@ -74,6 +74,7 @@ def train(
     teacher: Teacher | None = None,
     workers: int = 0,
     clips_sha256: str = "",
+    validation_sha256: str = "",
 ) -> Trained:
     """Train `network` in place; a checkpoint and a log line an epoch in `out`, resumed from there.
 
@@ -87,7 +88,8 @@ def train(
         processes: this process and its device; by default alone on the CPU.
         teacher: the student's targets beside the labels; `recipe.teacher = ["ema"]` needs none.
         workers: processes that read clips ahead; 0 reads in this one.
-        clips_sha256: checksum of the training clips' ids; a checkpoint of other clips is not resumed.
+        clips_sha256: checksum of the training clips; a checkpoint of other clips is not resumed.
+        validation_sha256: likewise of the validation clips.
 
     Raises:
         NiahError: a NaN loss (the last checkpoint stays), a clip that cannot be read, a checkpoint of another recipe
@@ -101,7 +103,16 @@ def train(
         if processes.is_first:
             remove_leftovers(out)
     return Trainer(
-        recipe, network, frontend, clips, validation, out, processes, teacher, clips_sha256
+        recipe,
+        network,
+        frontend,
+        clips,
+        validation,
+        out,
+        processes,
+        teacher,
+        clips_sha256,
+        validation_sha256,
     ).fit(workers)
 
 
@@ -119,6 +130,7 @@ class Trainer:
         processes: Processes,
         teacher: Teacher | None,
         clips_sha256: str = "",
+        validation_sha256: str = "",
     ) -> None:
         self.recipe, self.frontend, self.out = recipe, frontend, out
         self.clips, self.validation = clips, validation
@@ -128,7 +140,7 @@ class Trainer:
             recompute_blocks(self.network)
         self.moving = MovingAverage(self.network, recipe.ema_momentum) if _has_ema(recipe) else None
         self.teacher = SelfTeacher(self.moving) if self.moving else teacher
-        self.clips_sha256 = clips_sha256
+        self.checksums = clips_sha256, validation_sha256
         self.optimiser = make_optimiser(recipe, self.network)
         self.replayed = replayed_network(recipe, self.network, processes)
         self.state = resume(
@@ -138,7 +150,7 @@ class Trainer:
             self.optimiser,
             processes.scaler,
             self.moving.network if self.moving else None,
-            clips_sha256,
+            *self.checksums,
         )
         if processes.is_first:
             state = self.state
@@ -323,14 +335,15 @@ class Trainer:
                 self.optimiser,
                 self.processes.scaler,
                 moving,
-                self.clips_sha256,
+                *self.checksums,
             )
             self.checkpoints.write(content)
         self.processes.wait()
 
     def _check_weights(self) -> None:
         """Check weights before they are stored: a finite loss can have a gradient that is not."""
-        if not all(bool(torch.isfinite(each).all()) for each in self.network.parameters()):
+        finite = [torch.isfinite(each).all() for each in self.network.parameters()]
+        if not bool(torch.stack(finite).all()):  # one wait for the device
             raise self._diverged("weights are NaN or infinite", self.state.step)
 
     def _diverged(self, what: str, step: int) -> NiahError:

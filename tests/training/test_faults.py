@@ -234,6 +234,15 @@ def test_a_checkpoint_of_other_clips_is_refused(tmp_path: Path) -> None:
         train(later, network(), FRONTEND, data, data, other, clips_sha256="a other content")
 
 
+def test_a_training_whose_validation_clips_changed_is_not_resumed(tmp_path: Path) -> None:
+    data, small_recipe = clips(), recipe(epochs=1)
+    common = (small_recipe, network(), FRONTEND, data, data, tmp_path)
+    train(*common, clips_sha256="a", validation_sha256="b")
+    train(*common, clips_sha256="a", validation_sha256="b")
+    with pytest.raises(NiahError, match="checkpoint of other validation clips"):
+        train(*common, clips_sha256="a", validation_sha256="c")
+
+
 def test_labels_and_sounds_are_a_part_of_the_clips(tmp_path: Path) -> None:
     labels, checksums = vocabulary("esc-10"), []
     for label, size in (("dog", 10), ("rain", 10), ("dog", 11)):
