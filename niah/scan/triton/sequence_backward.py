@@ -13,7 +13,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from niah.scan.triton.sequence_forward import SequenceScanPlan, line_states
+from niah.scan.triton.sequence_forward import SequenceScanPlan, by_state, line_states
 from niah.scan.triton.steps import LN_2, LOG2_E, sigmoid, softplus
 
 CHANNELS = 32  # of a program's tile
@@ -36,7 +36,7 @@ def gradients(
         The gradients, in this order and in the tensors' dtypes.
     """
     u, z, B, C, A, D, initial, states = saved
-    adjoints = line_states(plan, gy, z, C, A, gfinal, adjoint=True)
+    adjoints = line_states(plan, gy, z, C, by_state(A), gfinal, adjoint=True)
     blocks = triton.cdiv(plan.E, CHANNELS)
     workers = max(1, min(plan.items, PROGRAMS_PER_PROCESSOR * plan.processors // blocks))
     programs = workers * blocks

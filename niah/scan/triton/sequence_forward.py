@@ -102,13 +102,13 @@ def outputs(
         states that enter each line.
     """
     u, z, B, C, A, D = inputs
-    B, C, decays = B.float(), C.float(), _by_state(A)
+    B, C, A = B.float(), C.float(), by_state(A)
     states = line_states(plan, u, z, B, A, initial, adjoint=False)
     y = torch.empty_like(u, dtype=torch.bfloat16 if u.dtype == torch.bfloat16 else torch.float32)
     final = torch.empty(plan.batch, plan.N, plan.E, device=u.device)
     grid = (plan.items * plan.blocks,)
     sizes = (plan.L, plan.line, plan.lines, 0)
-    _outputs[grid](u, z, B, C, decays, D, states, y, final, *sizes, **plan.tile)
+    _outputs[grid](u, z, B, C, A, D, states, y, final, *sizes, **plan.tile)
     return y, final.transpose(1, 2), states
 
 
@@ -132,14 +132,14 @@ def line_states(
         x: (batch, L, E), u or the gradient of the output.
         z: (batch, L, E).
         B: (batch, L, N), or C in the backward pass.
-        A: (E, N).
+        A: (N, E) float32, from `by_state`.
         initial: (batch, E, N), the initial state or the final state's gradient.
         adjoint: whether this is the backward pass.
 
     Returns:
         (batch, lines, N, E) float32, lines in scan order.
     """
-    initial = _by_state(initial)
+    initial = by_state(initial)
     if plan.lines == 1:
         return initial[:, None]
     shape = (plan.batch, plan.lines, plan.E * plan.N)
@@ -147,12 +147,12 @@ def line_states(
     tile = {**plan.tile, "REVERSE": plan.reverse != adjoint, "ADJOINT": adjoint}
     grid = (plan.items * plan.blocks,)
     sizes = (plan.L, plan.line, plan.lines, 0)
-    _line_pairs[grid](x, z, B.float(), _by_state(A), decay, value, *sizes, **tile)
+    _line_pairs[grid](x, z, B.float(), A, decay, value, *sizes, **tile)
     states = entering_states(decay, value, initial.flatten(1))
     return states.view(plan.batch, plan.lines, plan.N, plan.E)
 
 
-def _by_state(x: Tensor) -> Tensor:
+def by_state(x: Tensor) -> Tensor:
     """Return (.., N, E) of (.., E, N), in float32 and contiguous."""
     return x.float().transpose(-1, -2).contiguous()
 
