@@ -353,7 +353,7 @@ def test_a_file_that_is_no_card_is_one_line(
 
 
 def test_a_byte_order_mark_is_taken(tmp_path: Path) -> None:
-    """As Notepad writes it."""
+    """Notepad writes one."""
     file = tmp_path / "x.toml"
     file.write_bytes(b"\xef\xbb\xbf" + b'name = "x"\r\n')
     assert read_toml(file, "card") == {"name": "x"}

@@ -110,11 +110,11 @@ correctness() {
     wait
     [ "$device" = cpu ] && return
     # on a device the default tests of the scans run there too: forward, backward, maps and sequences
-    local workers=() # most of their time is Triton's compilation; gradients in float64 take 8 GB each
+    local workers=() # most of their time is compilation; float64 gradients are some 8 GB each
     [ "$(nproc)" -ge 8 ] && $python -c "import xdist" 2>"$logs/import.log" && workers=(-n 4)
     step scans $python -m pytest tests/scan -v --tb=short -m "not slow and not fuzz and not network and not bench" \
         -k "not past_2_to_the_31" ${workers[@]+"${workers[@]}"}
-    step large $python -m pytest tests/scan -v --tb=short -m gpu -k past_2_to_the_31 # 35 GB, alone
+    step large $python -m pytest tests/scan -v --tb=short -m gpu -k past_2_to_the_31 # some 35 GB of tensors: alone
     step gpu-tests $python -m pytest tests/frontends tests/adapters tests/networks tests/training -v --tb=short -m gpu \
         ${workers[@]+"${workers[@]}"}
     step precision bash -c "$python scripts/precision.py && cp results/benchmarks/precision.csv '$results'"

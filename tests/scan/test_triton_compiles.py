@@ -88,7 +88,7 @@ def check_counts(found: dict[str, Any], stage: str, share: float = 0.5) -> None:
 
 
 def check_sequence_counts(found: dict[str, Any]) -> None:
-    """Of Mamba's scan: before 2026-11-27 a step of 32 channels took 215 + 251 instructions and five barriers."""
+    """Check Mamba's scan: before 2026-11-27 a step of 32 channels took 215 + 251 instructions and five barriers."""
     for name, most in (("sequence", 135), ("sequence pairs", 100)):
         for reverse in (False, True):
             kernel = found[f"{name} {reverse}"]

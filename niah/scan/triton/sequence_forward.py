@@ -19,8 +19,8 @@ from niah.scan.triton.carry import entering_states
 from niah.scan.triton.steps import LN_2, has_ptx, interpreted, power_of_2, step_size
 
 WARPS = 1  # of a program, which has a channel a thread
-WARPS_PER_PROCESSOR = 20  # in flight
-REGISTERS = 96  # of a thread, for as many
+WARPS_PER_PROCESSOR = 20
+REGISTERS = 96  # of a thread: a processor then holds that many warps
 SHORTEST_LINE = 16
 TRAINING_LINE = 64  # whose states the backward pass stores
 
@@ -184,13 +184,23 @@ def _states_of(e, n, zero, E: tl.constexpr, N: tl.constexpr):
 def _inputs(x, z, t, e, real, E: tl.constexpr):
     """Load x and z (WIDTH,) of step t; zeros beside E, and where the line has no such step."""
     inside = e < tl.where(real, E, 0)
-    return tl.load(x + t * E + e, mask=inside, other=0.0), tl.load(
-        z + t * E + e, mask=inside, other=0.0
-    )
+    value = tl.load(x + t * E + e, mask=inside, other=0.0)
+    stepping = tl.load(z + t * E + e, mask=inside, other=0.0)
+    return value, stepping
 
 
 @triton.jit
-def _shared(B, t, n, N: tl.constexpr):
+def _four_inputs(x, z, t, way, e, real, E: tl.constexpr):
+    """Load x and z of four steps from t on."""
+    x0, z0 = _inputs(x, z, t, e, real, E)
+    x1, z1 = _inputs(x, z, t + way, e, real, E)
+    x2, z2 = _inputs(x, z, t + 2 * way, e, real, E)
+    x3, z3 = _inputs(x, z, t + 3 * way, e, real, E)
+    return x0, z0, x1, z1, x2, z2, x3, z3
+
+
+@triton.jit
+def _projection(B, t, n, N: tl.constexpr):
     """Load B or C (STATES,) of step t."""
     return tl.load(B + t * N + n, mask=n < N, other=0.0)
 
@@ -221,18 +231,14 @@ def _line_pairs(
     e, item, rank, first, steps = _place(program, line, lines, L, E, WIDTH, REVERSE)
     n = tl.arange(0, STATES)
     offset, inside = _states_of(e, n, zero, E, N)
-    a = tl.load(
-        A + offset, mask=inside, other=0.0
-    )  # states beside N never decay, and are never driven
+    # states beside N never decay, and are never driven
+    a = tl.load(A + offset, mask=inside, other=0.0)
     h = tl.zeros((WIDTH, STATES), tl.float32)
     total = tl.zeros((WIDTH,), tl.float32)
     way: tl.constexpr = -1 if REVERSE else 1
     start = first + (steps - 1 if REVERSE else 0)
     fours = steps // 4 * 4
-    x0, z0 = _inputs(x, z, start, e, fours > 0, E)
-    x1, z1 = _inputs(x, z, start + way, e, fours > 0, E)
-    x2, z2 = _inputs(x, z, start + 2 * way, e, fours > 0, E)
-    x3, z3 = _inputs(x, z, start + 3 * way, e, fours > 0, E)
+    x0, z0, x1, z1, x2, z2, x3, z3 = _four_inputs(x, z, start, way, e, fours > 0, E)
     for j in range(0, fours, 4):
         t = start + j * way
         d0, v0 = _widened(x0, z0, PTX)
@@ -240,20 +246,17 @@ def _line_pairs(
         d2, v2 = _widened(x2, z2, PTX)
         d3, v3 = _widened(x3, z3, PTX)
         more = j + 4 < fours
-        x0, z0 = _inputs(x, z, t + 4 * way, e, more, E)
-        x1, z1 = _inputs(x, z, t + 5 * way, e, more, E)
-        x2, z2 = _inputs(x, z, t + 6 * way, e, more, E)
-        x3, z3 = _inputs(x, z, t + 7 * way, e, more, E)
-        h = _lead(h, d0, v0, _shared(B, t, n, N), a, ADJOINT, PTX)
-        h = _lead(h, d1, v1, _shared(B, t + way, n, N), a, ADJOINT, PTX)
-        h = _lead(h, d2, v2, _shared(B, t + 2 * way, n, N), a, ADJOINT, PTX)
-        h = _lead(h, d3, v3, _shared(B, t + 3 * way, n, N), a, ADJOINT, PTX)
+        x0, z0, x1, z1, x2, z2, x3, z3 = _four_inputs(x, z, t + 4 * way, way, e, more, E)
+        h = _lead(h, d0, v0, _projection(B, t, n, N), a, ADJOINT, PTX)
+        h = _lead(h, d1, v1, _projection(B, t + way, n, N), a, ADJOINT, PTX)
+        h = _lead(h, d2, v2, _projection(B, t + 2 * way, n, N), a, ADJOINT, PTX)
+        h = _lead(h, d3, v3, _projection(B, t + 3 * way, n, N), a, ADJOINT, PTX)
         total += (d0 + d1) + (d2 + d3)
     for j in range(fours, steps):
         t = start + j * way
         pushed, stepping = _inputs(x, z, t, e, steps > 0, E)
         d, v = _widened(pushed, stepping, PTX)
-        h = _lead(h, d, v, _shared(B, t, n, N), a, ADJOINT, PTX)
+        h = _lead(h, d, v, _projection(B, t, n, N), a, ADJOINT, PTX)
         total += d
     there = (item * lines + rank) * E * N + offset
     tl.store(decay + there, power_of_2(total[:, None] * a, PTX), mask=inside)
@@ -263,8 +266,8 @@ def _line_pairs(
 @triton.jit
 def _put(h, d, x, B, C, t, n, a, skip, N: tl.constexpr, PTX: tl.constexpr):
     """Return the states after step t, and its output (WIDTH,)."""
-    h = _lead(h, d, x, _shared(B, t, n, N), a, False, PTX)
-    return h, tl.sum(h * _shared(C, t, n, N)[None, :], 1) + skip * x
+    h = _lead(h, d, x, _projection(B, t, n, N), a, False, PTX)
+    return h, tl.sum(h * _projection(C, t, n, N)[None, :], 1) + skip * x
 
 
 @triton.jit(do_not_specialize=["L", "line", "lines", "zero"])
@@ -278,18 +281,14 @@ def _outputs(
     e, item, rank, first, steps = _place(program, line, lines, L, E, WIDTH, REVERSE)
     n = tl.arange(0, STATES)
     offset, inside = _states_of(e, n, zero, E, N)
-    a = tl.load(
-        A + offset, mask=inside, other=0.0
-    )  # states beside N never decay, and are never driven
+    # states beside N never decay, and are never driven
+    a = tl.load(A + offset, mask=inside, other=0.0)
     skip = tl.load(D + e, mask=e < E, other=0.0).to(tl.float32)
     h = tl.load(states + (item * lines + rank) * E * N + offset, mask=inside, other=0.0)
     way: tl.constexpr = -1 if REVERSE else 1
     start = first + (steps - 1 if REVERSE else 0)
     fours = steps // 4 * 4
-    x0, z0 = _inputs(u, z, start, e, fours > 0, E)
-    x1, z1 = _inputs(u, z, start + way, e, fours > 0, E)
-    x2, z2 = _inputs(u, z, start + 2 * way, e, fours > 0, E)
-    x3, z3 = _inputs(u, z, start + 3 * way, e, fours > 0, E)
+    x0, z0, x1, z1, x2, z2, x3, z3 = _four_inputs(u, z, start, way, e, fours > 0, E)
     for j in range(0, fours, 4):
         t = start + j * way
         d0, v0 = _widened(x0, z0, PTX)
@@ -297,10 +296,7 @@ def _outputs(
         d2, v2 = _widened(x2, z2, PTX)
         d3, v3 = _widened(x3, z3, PTX)
         more = j + 4 < fours
-        x0, z0 = _inputs(u, z, t + 4 * way, e, more, E)
-        x1, z1 = _inputs(u, z, t + 5 * way, e, more, E)
-        x2, z2 = _inputs(u, z, t + 6 * way, e, more, E)
-        x3, z3 = _inputs(u, z, t + 7 * way, e, more, E)
+        x0, z0, x1, z1, x2, z2, x3, z3 = _four_inputs(u, z, t + 4 * way, way, e, more, E)
         h, y0 = _put(h, d0, v0, B, C, t, n, a, skip, N, PTX)
         h, y1 = _put(h, d1, v1, B, C, t + way, n, a, skip, N, PTX)
         h, y2 = _put(h, d2, v2, B, C, t + 2 * way, n, a, skip, N, PTX)
