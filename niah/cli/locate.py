@@ -1,7 +1,7 @@
 """`niah locate`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -9,6 +9,8 @@ from niah.cli.messages import note
 from niah.cli.options import listed, numbers
 from niah.cli.report import report_again
 from niah.errors import NiahError
+
+_OF_WINDOWS = "Occlusion and windows"
 
 
 def locate(
@@ -44,14 +46,14 @@ def locate(
         float, typer.Option(help="Events: seconds between two onsets that are the same.")
     ] = 1.0,
     window: Annotated[
-        float, typer.Option(help="Occlusion and windows: seconds of a window.")
-    ] = 10.0,
+        float | None, typer.Option(help=f"{_OF_WINDOWS}: seconds of a window. [default: 10]")
+    ] = None,
     hop: Annotated[
-        float, typer.Option(help="Occlusion and windows: seconds between windows.")
-    ] = 5.0,
+        float | None, typer.Option(help=f"{_OF_WINDOWS}: seconds between windows. [default: 5]")
+    ] = None,
     batch_size: Annotated[
-        int, typer.Option(help="Occlusion and windows: windows in one forward pass.")
-    ] = 1,
+        int | None, typer.Option(help=f"{_OF_WINDOWS}: windows in one forward pass. [default: 1]")
+    ] = None,
     device: Annotated[
         str | None, typer.Option(help="auto, cpu, cuda or cuda:N. [default: the run's]")
     ] = None,
@@ -62,18 +64,27 @@ def locate(
     from niah.diagnosis.events import rows as event_rows
     from niah.diagnosis.events.measure import EventOptions, locate_events
     from niah.diagnosis.events.table import events_table
-    from niah.diagnosis.localisation.locate import (
-        LocateOptions,
-        open_scenes,
-        weights_notes,
-    )
+    from niah.diagnosis.localisation.locate import LocateOptions
     from niah.diagnosis.localisation.locate import locate as run_locate
     from niah.diagnosis.localisation.table import stored_table
+    from niah.diagnosis.run_scenes import open_scenes, scene_notes
 
     counts = listed(needle_count, int, "--needle-count") or (1,)
     if not events and (needle_count or collar != EventOptions.collar_s):
         raise NiahError("--needle-count and --collar are of sound events: add --events")
-    wanted = EventOptions(method, window, hop, collar, counts, batch_size) if events else None
+    windows: dict[str, Any] = {
+        name: value
+        for name, value in (("window_s", window), ("hop_s", hop), ("batch_size", batch_size))
+        if value is not None
+    }
+    if windows and method == "positions":
+        raise NiahError(
+            "--window, --hop and --batch-size are of windows, which --method positions has not: leave them out, "
+            "or ask for --method auto"
+        )
+    wanted = (
+        EventOptions(method, collar_s=collar, needle_counts=counts, **windows) if events else None
+    )
     options = LocateOptions(
         run=directory,
         models=tuple(model or ()),
@@ -83,12 +94,10 @@ def locate(
         snrs_db=numbers(snr, "--snr"),
         positions=numbers(positions, "--positions"),
         lengths_s=numbers(lengths, "--lengths"),
-        window_s=window,
-        hop_s=hop,
         device=device,
-        batch_size=batch_size,
+        **windows,
     )
-    for text in weights_notes(directory):
+    for text in scene_notes(directory):
         note(text)
     if wanted is None:
         written = run_locate(options)

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from niah.cli.messages import note
 from niah.cli.options import listed, numbers
 from niah.cli.report import report_again
 from niah.errors import NiahError
 
 if TYPE_CHECKING:
+    from niah.diagnosis.run_scenes import WantedScenes
     from niah.diagnosis.streaming.measure import StreamOptions
 
 CLIPS = 50
@@ -64,9 +66,8 @@ def stream(
 
     A model is scored on what has been played so far alone. `niah run --stream HOP` does the same after a run.
     """
-    from niah.diagnosis.localisation.locate import LocateOptions, open_scenes
+    from niah.diagnosis.run_scenes import WantedScenes
     from niah.diagnosis.streaming.measure import StreamOptions
-    from niah.diagnosis.streaming.measure import stream as run_stream
 
     options = StreamOptions(
         hop,
@@ -75,19 +76,17 @@ def stream(
         numbers(false_alarms, "--false-alarms") or StreamOptions.per_hour,
         listed(repeat, int, "--repeat") or StreamOptions.repeats,
     )
-    scenes = open_scenes(
-        LocateOptions(
-            run=directory,
-            models=tuple(model or ()),
-            limit=limit,
-            haystacks=tuple(haystack or ()),
-            snrs_db=numbers(snr, "--snr"),
-            positions=numbers(positions, "--positions"),
-            lengths_s=numbers(lengths, "--lengths"),
-            device=device,
-        )
+    wanted = WantedScenes(
+        run=directory,
+        models=tuple(model or ()),
+        limit=limit,
+        haystacks=tuple(haystack or ()),
+        snrs_db=numbers(snr, "--snr"),
+        positions=numbers(positions, "--positions"),
+        lengths_s=numbers(lengths, "--lengths"),
+        device=device,
     )
-    _show(directory, run_stream(scenes, options))
+    _stream(wanted, options)
 
 
 def after_run(
@@ -106,6 +105,7 @@ def after_run(
     """
     if hop_s is None:
         return lambda: None
+    from niah.diagnosis.run_scenes import WantedScenes
     from niah.diagnosis.streaming.measure import StreamOptions
 
     if shared:
@@ -113,14 +113,16 @@ def after_run(
             f"--stream is for one process: leave it out, and then `niah stream {directory}`"
         )
     options = StreamOptions(hop_s, per_hour=tuple(rates) or StreamOptions.per_hour)
-    return lambda: _stream(directory, options)
+    return lambda: _stream(WantedScenes(directory, limit=CLIPS), options)
 
 
-def _stream(directory: Path, options: "StreamOptions") -> None:
-    from niah.diagnosis.localisation.locate import LocateOptions, open_scenes
+def _stream(wanted: "WantedScenes", options: "StreamOptions") -> None:
+    from niah.diagnosis.run_scenes import open_scenes, scene_notes
     from niah.diagnosis.streaming.measure import stream as run_stream
 
-    _show(directory, run_stream(open_scenes(LocateOptions(directory, limit=CLIPS)), options))
+    for text in scene_notes(wanted.run):
+        note(text)
+    _show(wanted.run, run_stream(open_scenes(wanted), options))
 
 
 def _show(directory: Path, written: list[Path]) -> None:

@@ -14,7 +14,7 @@ from niah.diagnosis.events.measure import EventOptions, event_scores, locate_eve
 from niah.diagnosis.events.rows import EventScores, read
 from niah.diagnosis.events.scores import window_scores
 from niah.diagnosis.events.table import events_table
-from niah.diagnosis.localisation.locate import LocateOptions, open_scenes
+from niah.diagnosis.run_scenes import WantedScenes, open_scenes
 from niah.errors import NiahError
 from niah.metrics.sound_events import ScoredScene, best_thresholds
 from tests.helpers import planted, tiny
@@ -50,7 +50,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
             out=folder / "run",
         )
         options = EventOptions(collar_s=6.0, needle_counts=(1, 3))
-        locate_events(open_scenes(LocateOptions(folder / "run")), options)
+        locate_events(open_scenes(WantedScenes(folder / "run")), options)
     return folder / "run"
 
 

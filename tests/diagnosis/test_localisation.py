@@ -27,15 +27,10 @@ from niah.diagnosis.localisation.evidence import (
     occlusion_curve,
     position_curve,
 )
-from niah.diagnosis.localisation.locate import (
-    LocateOptions,
-    locate,
-    open_scenes,
-    sound_centre_s,
-    weights_notes,
-)
+from niah.diagnosis.localisation.locate import LocateOptions, locate, sound_centre_s
 from niah.diagnosis.localisation.rows import CSV_FILE, Located, read, write_cell
 from niah.diagnosis.localisation.table import localisation_table
+from niah.diagnosis.run_scenes import WantedScenes, open_scenes, scene_notes
 from niah.errors import NiahError
 from niah.frontends.kaldi import AST
 from niah.metrics.hit_rate import hit_rate
@@ -472,7 +467,7 @@ def test_the_command_prints_the_table(
 
 
 def test_a_run_of_several_weights_says_whose_are_located(run: Path, tmp_path: Path) -> None:
-    assert weights_notes(run) == []
+    assert scene_notes(run) == []
     shutil.copytree(run, tmp_path / "two")
     stored = json.loads((tmp_path / "two" / "run.json").read_text())
     (name,) = stored["models"]
@@ -487,10 +482,33 @@ def test_a_run_of_several_weights_says_whose_are_located(run: Path, tmp_path: Pa
         device="cpu",
         out=tmp_path / "two",
     )
-    (said,) = weights_notes(tmp_path / "two")
+    (said,) = scene_notes(tmp_path / "two")
     assert f"several weights of {name} (" in said
     assert last[:8] in said
     assert not said.endswith(last[:8])  # the new ones are loaded
+
+
+def test_of_a_run_with_further_axes_the_plain_scenes_alone_are_located(
+    run: Path, tmp_path: Path
+) -> None:
+    stored = json.loads((run / "run.json").read_text())
+    further = {
+        **{"needle_counts": [1, 3], "poolings": ["max"], "controls": ["sham"], "window_s": 10.0},
+        **{"level": "surround,mix", "needle_s": [10.0]},
+    }
+    stored["arguments"] |= further
+    shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "run" / "run.json").write_text(json.dumps(stored))
+    (said,) = scene_notes(tmp_path / "run")
+    assert said.endswith("without its --pooling, --needle-count, further --level, --window")
+
+
+def test_a_folder_of_another_command_has_no_scenes(run: Path, tmp_path: Path) -> None:
+    stored = json.loads((run / "run.json").read_text())
+    stored["identity"]["measures"] = "causes"
+    (tmp_path / "run.json").write_text(json.dumps(stored))
+    with pytest.raises(NiahError, match=r"no run\.json of `niah run`"):
+        locate(LocateOptions(tmp_path))
 
 
 def test_a_run_of_two_levels_is_located_in_the_surrounding_one() -> None:
@@ -551,5 +569,5 @@ def test_no_clips_beyond_the_run_are_heard(tmp_path: Path) -> None:
         content["needles"]["clips"] = clips
         file.write_text(json.dumps(content))
         for asked, expected in ((130, clips), (2, 2)):
-            options = LocateOptions(tmp_path / "run", lengths_s=(20.0,), limit=asked)
-            assert len(open_scenes(options).setup.clips) == expected
+            wanted = WantedScenes(tmp_path / "run", lengths_s=(20.0,), limit=asked)
+            assert len(open_scenes(wanted).setup.clips) == expected

@@ -9,9 +9,11 @@ import soundfile
 import torch
 
 import niah
+from niah.diagnosis.events.measure import EventOptions, locate_events
 from niah.diagnosis.false_alarms.measure import measure
 from niah.diagnosis.natural.measure import agreements, natural_scores
 from niah.diagnosis.natural.tables import natural_tables
+from niah.diagnosis.run_scenes import WantedScenes, open_scenes
 from niah.errors import NiahError
 from niah.frontends.kaldi import AST
 from niah.metrics.rank_correlation import rank_correlation, spearman
@@ -126,6 +128,8 @@ def test_an_ear_hears_an_event_in_its_own_recording(tmp_path: Path) -> None:
     (board,) = leaderboard.boards(leaderboard.read([run.path]))
     assert {point["haystack"] for _, point in board.cells} == {"none"}  # no natural crop is ranked
     assert not board.notes
+    with pytest.raises(NiahError, match="hold their own events: leave out --needle-count"):
+        locate_events(open_scenes(WantedScenes(run.path)), EventOptions(needle_counts=(1, 3)))
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """`niah stream`: planted listeners through the real scenes, each fault in its own column; what is stored and shown."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from niah import run as run_sweep
-from niah.diagnosis.localisation.locate import LocateOptions, open_scenes
+from niah.diagnosis.run_scenes import WantedScenes, open_scenes
 from niah.diagnosis.streaming.figure import draw
 from niah.diagnosis.streaming.listening import listen
 from niah.diagnosis.streaming.measure import StreamOptions, stream
@@ -58,7 +59,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         out=folder / "run",
     )
     for card_path in cards.values():
-        stream(open_scenes(LocateOptions(folder / "run", models=(card_path,))), StreamOptions())
+        stream(open_scenes(WantedScenes(folder / "run", models=(card_path,))), StreamOptions())
     return folder / "run"
 
 
@@ -153,7 +154,7 @@ def test_windows_of_any_model_and_a_long_sound(run: Path) -> None:
     options = StreamOptions(
         hop_s=2.0, method="windows", window_s=4.0, per_hour=(1.0, 10.0), repeats=(1, 3)
     )
-    scenes = open_scenes(LocateOptions(run, models=(str(run.parent / "fair" / "fair.toml"),)))
+    scenes = open_scenes(WantedScenes(run, models=(str(run.parent / "fair" / "fair.toml"),)))
     stream(scenes, options)
     own = {(row.repeats, row.per_hour): row for row in read(run) if row.method == "windows"}
     assert set(own) == {(1, 1.0), (1, 10.0), (3, 1.0), (3, 10.0)}
@@ -169,7 +170,7 @@ def test_windows_of_any_model_and_a_long_sound(run: Path) -> None:
 def test_a_second_call_measures_nothing_and_a_damaged_cell_is_named(run: Path) -> None:
     files = sorted((run / FOLDER).iterdir())
     before = {file.name: file.stat().st_mtime_ns for file in files}
-    stream(open_scenes(LocateOptions(run)), StreamOptions())
+    stream(open_scenes(WantedScenes(run)), StreamOptions())
     assert {file.name: file.stat().st_mtime_ns for file in (run / FOLDER).iterdir()} == before
     whole = files[0].read_text()
     content = json.loads(whole)
@@ -179,6 +180,26 @@ def test_a_second_call_measures_nothing_and_a_damaged_cell_is_named(run: Path) -
         with pytest.raises(NiahError, match=f"{files[0].name}.*"):
             read(run)
     files[0].write_text(whole)
+
+
+def test_other_rates_and_fewer_clips_beside_what_is_stored(run: Path, tmp_path: Path) -> None:
+    """One row a rate, whatever it was asked for with; rows and lines of other numbers of scenes tell so."""
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    card = (str(run.parent / "fair" / "fair.toml"),)
+    fair = [row for row in read(copy) if row.model == "fair" and row.method == "state"]
+    stream(open_scenes(WantedScenes(copy, models=card)), StreamOptions(per_hour=(5.0, 10.0)))
+    more = [row for row in read(copy) if row.model == "fair" and row.method == "state"]
+    assert {row.per_hour for row in more} == {5.0, 10.0}
+    assert len(more) == 2 * len(fair)
+    stream(open_scenes(WantedScenes(copy, models=card, limit=2)), StreamOptions())
+    answers, _ = stream_tables([row for row in read(copy) if row.per_hour == 10.0])
+    sounds = {row[5] for row in answers.rows if row[:2] == ("fair", "1 s, state")}
+    assert sounds == {f"10.0 s, {fair[0].scenes} scenes", "10.0 s, 2 scenes"}
+    points = [p for p in read_curves(copy) if p.model == "fair" and p.method == "state"]
+    (figure,) = draw(points, tmp_path)
+    assert "2 scenes: " in figure.alt
+    assert len({point.curve for point in points}) == 3
 
 
 def test_tables_figure_and_csv(run: Path, tmp_path: Path) -> None:

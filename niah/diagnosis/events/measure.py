@@ -25,7 +25,7 @@ from niah.diagnosis.events.rows import (
 )
 from niah.diagnosis.events.scores import position_scores, window_scores
 from niah.diagnosis.localisation.evidence import has_positions
-from niah.diagnosis.localisation.locate import RunScenes
+from niah.diagnosis.run_scenes import RunScenes
 from niah.errors import NiahError
 from niah.metrics.average_precision import Float64
 from niah.metrics.draws import drawn, group_count, group_indices, left_out
@@ -93,7 +93,7 @@ def locate_events(scenes: RunScenes, options: EventOptions) -> list[Path]:
     """Score the events of every model in every scene of a run, and write the table.
 
     Args:
-        scenes: from `niah.diagnosis.localisation.locate.open_scenes`.
+        scenes: from `niah.diagnosis.run_scenes.open_scenes`.
         options: of the events.
 
     Returns:
@@ -127,9 +127,14 @@ def _advance(bar: "Progress", task: "TaskID", length_s: float, scenes: int) -> N
 
 def _cells(scenes: RunScenes, model: str, needle_counts: Sequence[int]) -> list[Cell]:
     """List the scenes, the shortest of a kind first; those that do not hold the needles are left out."""
+    haystacks = scenes.setup.haystacks
+    if any(count > 1 for count in needle_counts) and all(h.fill == OWN for h in haystacks.values()):
+        raise NiahError(
+            "crops of the recordings themselves hold their own events: leave out --needle-count"
+        )
     longest_piece_s = BASE_LENGTH_S + 0.24  # 1024 frames
     cells = []
-    for haystack, each in scenes.setup.haystacks.items():
+    for haystack, each in haystacks.items():
         for snr_db in scenes.snrs_db if each.needs_snr else (None,):
             for position in dict.fromkeys(scenes.positions):
                 for count in dict.fromkeys((1,) if each.fill == OWN else needle_counts):

@@ -1,14 +1,12 @@
 """`niah locate`: where each model of a run heard each needle, in the run's scenes; resumed cell by cell."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from niah.adapters.importing import code_sha256
 from niah.adapters.wrappers.sliding_window import over_windows
-from niah.cards import RANDOM
 from niah.diagnosis.localisation.evidence import (
     HOP_S,
     METHODS,
@@ -23,49 +21,32 @@ from niah.diagnosis.localisation.evidence import (
 )
 from niah.diagnosis.localisation.rows import read, stored, write_cell
 from niah.diagnosis.localisation.table import write
+from niah.diagnosis.run_scenes import WantedScenes, open_scenes
 from niah.errors import NiahError
 from niah.needles.features import NeedleFeatures
 from niah.placement import FRAMES_PER_SECOND, start_frame, total_frames
 from niah.records.axes import OWN
-from niah.records.run_directory import RunDirectory
-from niah.records.schema import BASE_LENGTH_S
 from niah.sweep.loaded_model import LoadedModel
-from niah.sweep.options import (
-    RunOptions,
-    check_batch_size,
-    check_hop,
-    check_limit,
-    check_window,
-)
+from niah.sweep.options import check_batch_size, check_hop, check_window
 from niah.sweep.setup import EvalSetup
-from niah.system.folders import recalled
 from niah.system.progress import progress_bar
 
 OCCLUSION_GRID = 2  # version of the windows' grid, in a result's key
-DEFAULT_CLIPS = 20  # few, as occlusion needs a forward pass a window
 
 
 @dataclass(frozen=True)
-class LocateOptions:
-    """The options of `niah locate`; () and None are the run's values."""
+class LocateOptions(WantedScenes):
+    """The options of `niah locate`."""
 
-    run: Path
-    models: tuple[str, ...] = ()
     method: str = "auto"
-    limit: int = DEFAULT_CLIPS
-    haystacks: tuple[str, ...] = ()
-    snrs_db: tuple[float, ...] = ()
-    positions: tuple[float, ...] = ()
-    lengths_s: tuple[float, ...] = ()
     window_s: float = WINDOW_S
     hop_s: float = HOP_S
-    device: str | None = None
     batch_size: int = 1
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.method not in ("auto", "both", *METHODS):
             raise NiahError(f"--method '{self.method}': must be auto, both, {' or '.join(METHODS)}")
-        check_limit(self.limit)
         check_batch_size(self.batch_size)
         check_window(self.window_s)
         check_hop(self.hop_s, self.window_s)
@@ -79,97 +60,6 @@ class _Cell:
     snr_db: float | None
     length_s: float
     position: float
-
-
-@dataclass(frozen=True)
-class RunScenes:
-    """The scenes of a run that are asked about again: their set-up, and the values of their axes."""
-
-    setup: EvalSetup
-    snrs_db: tuple[float, ...]
-    positions: tuple[float, ...]
-    lengths_s: tuple[float, ...]  # beyond the needle alone, ascending
-
-
-def open_scenes(options: LocateOptions) -> RunScenes:
-    """Set up the scenes of a run again.
-
-    Raises:
-        NiahError: no run there, random weights, or no scene beyond the needle alone.
-    """
-    run_json = RunDirectory(options.run).run_json()
-    arguments = run_json.get("arguments")
-    if not arguments:
-        raise NiahError(
-            f"{options.run} has no run.json with a run's arguments: run `niah run` first"
-        )
-    arguments = recalled(arguments, str(run_json["identity"].get("ids_sha256")))
-    if arguments.get("checkpoint") == RANDOM:
-        raise NiahError("random weights have no accuracy: locate a run of trained ones")
-    of_run = run_json.get("needles", {}).get("clips") or options.limit
-    clips = options.limit if options.limit < of_run else arguments.get("limit")  # all of the run's
-    setup = EvalSetup(
-        RunOptions.of_scenes(
-            arguments,
-            models=options.models or None,
-            haystacks=options.haystacks or None,
-            snrs_db=options.snrs_db or None,
-            positions=options.positions or None,
-            lengths_s=options.lengths_s or None,
-            device=options.device,
-            limit=clips,
-            out=options.run,  # the run's haystacks keep their names
-        )
-    )
-    check_code(setup, run_json)
-    values = {
-        name: tuple(getattr(options, name) or arguments[name])
-        for name in ("snrs_db", "positions", "lengths_s")
-    }
-    lengths_s = tuple(s for s in sorted(set(values["lengths_s"])) if s > BASE_LENGTH_S)
-    if not lengths_s:
-        raise NiahError("the needle alone has no place in time: give --lengths beyond 10")
-    return RunScenes(setup, values["snrs_db"], values["positions"], lengths_s)
-
-
-def check_code(setup: EvalSetup, run_json: Mapping[str, Any]) -> None:
-    """Check that the users' own code of the models is that of the run's cells: tables would mix both.
-
-    Args:
-        setup: the models.
-        run_json: of the run.
-
-    Raises:
-        NiahError: a model's file was edited since.
-    """
-    for model in setup.models:
-        stored = run_json.get("models", {}).get(model.name, {}).get("adapter_code")
-        if stored and stored != (model.source.code_sha256 or code_sha256(model.card)):
-            raise NiahError(
-                f"the code of model '{model.name}' is another than when its cells were scored in {setup.options.out}: "
-                "`niah run` it in a new folder first"
-            )
-
-
-def weights_notes(run: Path) -> list[str]:
-    """Return a sentence on each model of which a run has cells of several weights: the last run's are loaded again.
-
-    Args:
-        run: run directory.
-    """
-    directory = RunDirectory(run)
-    models = directory.run_json().get("models", {})
-    cells = directory.cells()
-    notes = []
-    for name, own in cells.groupby("model")["checkpoint_sha256"]:
-        weights = sorted({str(sha)[:8] for sha in own.dropna()})
-        last = str(models.get(name, {}).get("checkpoint_sha256") or "")[:8]
-        if len(weights) > 1:
-            notes.append(
-                f"{run} has cells of several weights of {name} ({', '.join(weights)}): those of the last `niah run` "
-                f"are loaded, {last}"
-            )
-    return notes
 
 
 def locate(options: LocateOptions) -> list[Path]:

@@ -4,8 +4,9 @@ localisation/<key>.json     one cell: its settings, and the peak for each clip a
 localisation.csv            one row a cell
 
 hit rate    mean of hits over (clip, label) pairs; its 95 % interval (`hit_rate`) counts clips, whose labels are not
-independent error       median over pairs of the distance of the peak from the centre of the clip's sound chance
-values of a guess on the same curves, which depend on length, position and the width of a place
+            independent
+error       median over pairs of the distance of the peak from the centre of the clip's sound
+chance      values of a guess on the same curves, which depend on length, position and the width of a place
 """
 
 from collections.abc import Mapping, Sequence

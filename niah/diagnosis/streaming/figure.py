@@ -11,6 +11,7 @@ from niah.plots.style import PANEL_IN, Figure, in_style, legend, look, new_grid,
 from niah.plots.text import short_name
 from niah.records.naming import length_name, system_names
 from niah.system import atomic
+from niah.system.plurals import plural
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,11 +33,18 @@ def draw(points: Sequence[CurvePoint], folder: Path) -> list[Figure]:
 
 def _figure(scene: str, points: Sequence[CurvePoint], file: Path) -> Figure:
     names = system_names((point.model, point.checkpoint_sha256) for point in points)
+    many = len({point.scenes for point in points}) > 1
     curves: dict[tuple[object, ...], list[CurvePoint]] = {}
     for point in points:
         curves.setdefault(point.curve, []).append(point)
     drawn = list(curves.values())
-    parts = [_parts(own[0], names[own[0].model, own[0].checkpoint_sha256]) for own in drawn]
+    parts = [
+        (
+            *_parts(own[0], names[own[0].model, own[0].checkpoint_sha256]),
+            plural(own[0].scenes, "scene") if many else "",
+        )
+        for own in drawn
+    ]
     panels = split(parts)
     numbers = label_numbers(panels)
     canvas, grid = new_grid(len(panels), 2, PANEL_IN)

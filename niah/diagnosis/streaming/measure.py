@@ -15,7 +15,7 @@ from niah.adapters.streaming import STATE, WINDOWS, Streams, WindowStream, carri
 from niah.adapters.waveform import window_s as longest_window_s
 from niah.adapters.wrappers.sliding_window import window_frames
 from niah.diagnosis.controls.overlap import contained_classes, labels_in
-from niah.diagnosis.localisation.locate import RunScenes
+from niah.diagnosis.run_scenes import RunScenes
 from niah.diagnosis.streaming import rows
 from niah.diagnosis.streaming.listening import Heard, listen
 from niah.diagnosis.streaming.rows import CurvePoint, Place, StreamScores
@@ -83,7 +83,7 @@ def stream(scenes: RunScenes, options: StreamOptions) -> list[Path]:
     """Feed the scenes of a run to its models, hop by hop, and write the tables.
 
     Args:
-        scenes: from `niah.diagnosis.localisation.locate.open_scenes`.
+        scenes: from `niah.diagnosis.run_scenes.open_scenes`.
         options: of the streams.
 
     Returns:
@@ -112,14 +112,17 @@ def stream(scenes: RunScenes, options: StreamOptions) -> list[Path]:
 
 
 def _cells(scenes: RunScenes, model: LoadedModel, options: StreamOptions) -> list[tuple[Cell, int]]:
-    """List the scenes and the times that the clip sounds in them; those that do not hold it so often are left out."""
+    """List the scenes and the times that the clip sounds in them.
+
+    Scenes that do not hold it so often, or no more than a hop, are left out.
+    """
     needle_frames = model.adapter.frontend.needle_frames
     cells = []
     for haystack, made in scenes.setup.haystacks.items():
         if made.fill == OWN or not model.scenes.can_play(haystack) or model.scenes.has_no(haystack):
             continue
         for snr_db in scenes.snrs_db if made.needs_snr else (None,):
-            for length_s in scenes.lengths_s:
+            for length_s in (each for each in scenes.lengths_s if each > options.hop_s):
                 for position in dict.fromkeys(scenes.positions):
                     for repeats in dict.fromkeys(options.repeats):
                         if repeats * needle_frames <= total_frames(length_s, needle_frames):
@@ -128,7 +131,7 @@ def _cells(scenes: RunScenes, model: LoadedModel, options: StreamOptions) -> lis
     if not cells:
         raise NiahError(
             f"model '{model.name}': no scene of the run can be streamed: crops of the needles' own recordings are not, "
-            "and a scene must be long enough for --repeat"
+            "and a scene must be long enough for --repeat and longer than --hop"
         )
     return cells
 
@@ -205,6 +208,7 @@ class _FedModel:
             hop_s=self.options.hop_s,
             window_s=self.window_s,
             per_hour=self.options.per_hour[0],
+            scenes=len(self.model.prepared),
         )
 
     def feed(

@@ -31,6 +31,7 @@ class Place:
         hop_s: heard between two answers.
         window_s: length of the windows; None for a state.
         per_hour: alarms an hour and class that the thresholds allow.
+        scenes: their number.
     """
 
     model: str
@@ -44,6 +45,7 @@ class Place:
     hop_s: float
     window_s: float | None
     per_hour: float
+    scenes: int
 
     @property
     def scene(self) -> str:
@@ -55,7 +57,7 @@ class Place:
         """Return all that a line of a figure has in common, beside its kind of scene."""
         return (
             *(self.model, self.checkpoint_sha256, self.method, self.length_s, self.position),
-            *(self.repeats, self.hop_s, self.window_s, self.per_hour),
+            *(self.repeats, self.hop_s, self.window_s, self.per_hour, self.scenes),
         )
 
 
@@ -64,7 +66,6 @@ class StreamScores(Place):
     """One row (`niah.metrics.answers` has the definitions). Bounds are of 95 % intervals; shares in 0..1.
 
     Attributes:
-        scenes: number of scenes.
         pairs: (clip, label) pairs in them.
         sound_s: mean seconds from a sound's onset to its offset.
         outcome: "resolved"; "one scene", of a constant haystack; "too few hours" of needle-free sound, or "every scene"
@@ -112,7 +113,6 @@ class StreamScores(Place):
         state_growth: bytes of the state at the scene's end over those in its middle.
     """
 
-    scenes: int
     pairs: int
     sound_s: float
     outcome: str
@@ -236,18 +236,26 @@ def write(run: Path) -> list[Path]:
 def _read(run: Path, kind: type[Row], name: str, csv_file: str) -> list[Row]:
     if not (run / FOLDER).is_dir():
         return stored_row.read_csv(kind, run / csv_file, _COMMAND)
-    rows: list[Row] = []
+    rows: dict[tuple[Any, ...], Row] = {}
     for file in files_below(run / FOLDER):
         content = atomic.read_json(file)
         try:
-            rows += [kind(**stored_row.checked(kind, row)) for row in content[name]]
+            of_all = {"scenes": content["scores"][0]["scenes"]}  # not in curves of early versions
+            for stored_values in content[name]:
+                row = kind(**stored_row.checked(kind, of_all | stored_values))
+                rows.setdefault(
+                    (row.scene, *row.curve, _since(row)), row
+                )  # once, if asked for with several rates
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise NiahError(f"{file} is damaged: delete it and run again ({error})") from error
-    return sorted(rows, key=_order)
+    return sorted(rows.values(), key=_order)
 
 
 def _order(row: Place) -> tuple[Any, ...]:
     quiet, level = row.snr_db is None, 0.0 if row.snr_db is None else -row.snr_db
     place = (row.length_s, row.position, row.repeats, row.hop_s, row.window_s or 0.0, row.per_hour)
-    since = row.since if isinstance(row, CurvePoint) else 0.0
-    return (row.model, row.method, not quiet, row.haystack, level, *place, since)
+    return (row.model, row.method, not quiet, row.haystack, level, *place, row.scenes, _since(row))
+
+
+def _since(row: Place) -> float:
+    return row.since if isinstance(row, CurvePoint) else 0.0

@@ -86,7 +86,7 @@ class HeardScenes:
 
 
 def scores_at(heard: HeardScenes, per_hour: float) -> dict[str, Any]:
-    """Compute the fields of `StreamScores` from `scenes` on.
+    """Compute the fields of `StreamScores` from `pairs` on.
 
     Args:
         heard: one kind of scene, with at least one sound.
@@ -95,7 +95,6 @@ def scores_at(heard: HeardScenes, per_hour: float) -> dict[str, Any]:
     allowance = heard.allowance(per_hour)
     tracks, free = heard.tracks, heard.free_streams()
     fields: dict[str, Any] = {
-        "scenes": len(heard.scenes),
         "pairs": len(tracks),
         "sound_s": float(np.mean([track.offset_s - track.onset_s for track in tracks])),
         "outcome": allowance.outcome,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from niah.diagnosis.streaming.rows import StreamScores
 from niah.records.naming import length_name, system_names
+from niah.system.plurals import plural
 from niah.tables.table import Table
 
 _WHERE = ("model", "fed", "haystack", "length", "position", "sound")
@@ -69,13 +70,16 @@ def _cost(rows: Sequence[StreamScores]) -> Table:
 
 def _named(rows: Sequence[StreamScores]) -> list[tuple[StreamScores, tuple[str, ...]]]:
     names = system_names((row.model, row.checkpoint_sha256) for row in rows)
+    many = len({row.scenes for row in rows}) > 1
     return [
         (
             row,
             (
                 *(names[row.model, row.checkpoint_sha256], fed_name(row), row.scene),
                 *(length_name(row.length_s), f"{row.position:g}"),
-                f"{row.sound_s:.1f} s" + (f" ({row.repeats} times)" if row.repeats > 1 else ""),
+                f"{row.sound_s:.1f} s"
+                + (f" ({row.repeats} times)" if row.repeats > 1 else "")
+                + (f", {plural(row.scenes, 'scene')}" if many else ""),
             ),
         )
         for row in rows
