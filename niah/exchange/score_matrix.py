@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from niah.errors import NiahError, nearest
 from niah.exchange.predictions import Predictions
+from niah.metrics.probabilities import log_odds
 from niah.records.scores import SATURATED
 from niah.system.plurals import plural
 from niah.vocabularies import Vocabulary
@@ -207,10 +208,7 @@ def _ties_note(scores: NDArray[np.float64]) -> list[str]:
 
 
 def _logits(scores: NDArray[np.float64], scale: str) -> NDArray[np.float64]:
-    if scale == LOGIT:
-        return scores
-    p = np.clip(scores, _LOWEST, _HIGHEST)
-    return np.asarray(np.log(p) - np.log1p(-p))
+    return scores if scale == LOGIT else log_odds(scores, _LOWEST, _HIGHEST)
 
 
 def _counted(count: int, noun: str) -> str:

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from niah.errors import NiahError
 from niah.metrics.average_precision import average_precision, mean_average_precision
+from niah.metrics.probabilities import log_odds, sigmoid
 from niah.system import atomic
 from niah.system.parquet_tables import read_parquet
 from niah.system.shortage import is_shortage
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 HALF_ERROR = 1e-6  # of mAP: any rising map of logits has one score
 HALF_RANGE = 64.0  # where nothing is ranked: below it float16 holds a logit to 1/64
 SATURATED = 1e-3  # share of exact 0 and 1 in an old file from which its numbers are doubted
-LOWEST, HIGHEST = 2.0**-25, 1.0 - 2.0**-12  # what float16 rounds to 0 and to 1
 _CLASSES, _DTYPE = "niah.classes", "niah.logits"
 
 Names = tuple[tuple[str, ...], ...]
@@ -102,12 +102,6 @@ class ClipScores:
         for row, names in enumerate(labels):
             flags[row, [column[name] for name in names if name in column]] = True
         return flags
-
-
-def sigmoid(logits: NDArray[np.floating[Any]]) -> Logits:
-    """Return the sigmoids of logits of any shape, float32, computed in float64."""
-    small = np.exp(-np.abs(logits.astype(np.float64)))  # cannot overflow
-    return (np.where(logits < 0, small, 1.0) / (1.0 + small)).astype(np.float32)
 
 
 def refusal(logits: NDArray[Any]) -> str | None:
@@ -266,8 +260,7 @@ def _logits_of(table: "pa.Table", classes: int) -> tuple[Logits, float]:
     if not old or p.size == 0 or p.min() < 0 or p.max() > 1:
         return stored.astype(np.float32), 0.0
     saturated = float(np.mean((p == 0) | (p == 1)))
-    p = np.clip(p, LOWEST, HIGHEST)
-    return (np.log(p) - np.log1p(-p)).astype(np.float32), saturated
+    return log_odds(p).astype(np.float32), saturated
 
 
 def _is_float(values: "pa.Array") -> bool:

@@ -20,9 +20,9 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
-from niah.diagnosis.controls.calibration import HIGHEST, LOWEST
 from niah.errors import NiahError
 from niah.metrics.average_precision import Float64, Scores, Targets, validate
+from niah.metrics.probabilities import log_odds
 
 RECALL = 0.8
 
@@ -136,9 +136,4 @@ def score_drift(scores: Scores, reference: Scores) -> Float64:
         raise NiahError(
             f"scores of {scores.shape} and {reference.shape} do not have the same classes"
         )
-    return np.asarray(_log_odds(scores).mean(axis=0) - _log_odds(reference).mean(axis=0))
-
-
-def _log_odds(scores: Scores) -> Float64:
-    p = np.clip(scores.astype(np.float64), LOWEST, HIGHEST)
-    return np.asarray(np.log(p) - np.log1p(-p))
+    return np.asarray(log_odds(scores).mean(axis=0) - log_odds(reference).mean(axis=0))

@@ -1,0 +1,27 @@
+"""Probabilities of logits, and logits of probabilities, of which rounding may have made 0 or 1."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from niah.metrics.average_precision import Float64, Scores
+
+LOWEST, HIGHEST = 2.0**-25, 1.0 - 2.0**-12  # probabilities that float16 rounds to 0 and to 1
+
+
+def sigmoid(logits: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """Return the sigmoids of logits of any shape, float32, computed in float64."""
+    small = np.exp(-np.abs(logits.astype(np.float64)))  # cannot overflow
+    return (np.where(logits < 0, small, 1.0) / (1.0 + small)).astype(np.float32)
+
+
+def clipped(p: Scores, lowest: float = LOWEST, highest: float = HIGHEST) -> Float64:
+    """Return probabilities of any shape between two bounds off 0 and 1, so that they have log odds; float64."""
+    return np.clip(p.astype(np.float64), lowest, highest)
+
+
+def log_odds(p: Scores, lowest: float = LOWEST, highest: float = HIGHEST) -> Float64:
+    """Return the logits ln p - ln(1 - p) of probabilities of any shape, clipped to two bounds; float64."""
+    inner = clipped(p, lowest, highest)
+    return np.asarray(np.log(inner) - np.log1p(-inner))
