@@ -3,12 +3,16 @@
 A cell of A is matched with B's of the same haystack, SNR, length, position, window and pooling. For each, on the same
 resampled lists of clips (paired):
 
-    mAP        mAP_A - mAP_B
-    relative   mAP_A / mAP_A(10 s)  -  mAP_B / mAP_B(10 s)     (beyond 10 s only: which of them loses less)
+    mAP        m_A - m_B                                        m the mAP of the cell
+    adjusted   (m_A - c) / (b_A - c)  -  (m_B - c) / (b_B - c)  b that at 10 s, c of random scores: who loses less
+    relative   m_A / b_A  -  m_B / b_B                          the same with chance in it
 
 with a 95 % interval and a two-sided p-value of "no difference", both from the standard error of
-`niah.metrics.resampling`. p-values are corrected for the number of cells, separately for mAP and relative
+`niah.metrics.resampling`. p-values are corrected for the number of cells, separately for each quantity
 (`niah.metrics.multiple_testing`); an interval is of one cell. Positions that give the same scene are one cell.
+
+Shares are of cells beyond 10 s. `adjusted` is left out where a 10 s score does not differ significantly from chance. No
+model is better by `relative`: at chance there is nothing to lose, and one that guesses keeps all of it.
 
 Runs with other clips, protocol or level mode are refused: the difference would be due to them. Cells are left out where
 one name of a haystack stands for two contents, by the SHA-256 that both runs state.
@@ -32,6 +36,7 @@ from niah.compare.stored_run import (
     window_words,
 )
 from niah.errors import NiahError, nearest
+from niah.metrics.average_precision import chance_mAP
 from niah.metrics.multiple_testing import adjusted
 from niah.metrics.resampling import Resampled, paired
 from niah.records.naming import NO_HAYSTACK, Point, axes_name, length_name, pool_of, scene_name
@@ -43,6 +48,12 @@ from niah.system.number_text import number_text
 from niah.system.plurals import plural
 from niah.tables.positions import needle_position, shown_position
 from niah.tables.table import Table
+
+_TITLES = {
+    "mAP": "mAP",
+    "adjusted": "Share of what the own 10 s score is above chance",
+    "relative": "Share of the own 10 s score, chance included",
+}
 
 
 @dataclass(frozen=True)
@@ -58,7 +69,7 @@ class Difference:
     position: float | None
     window_s: float | None
     pool: str
-    quantity: str  # mAP | relative
+    quantity: str  # mAP | adjusted | relative
     a: float
     b: float
     difference: float
@@ -93,7 +104,7 @@ class Comparison:
         """Return the differences of one quantity as texts."""
         rows = [each for each in self.differences if each.quantity == quantity]
         beyond = sum(each.p_corrected < LEVEL for each in rows)
-        title = {"mAP": "mAP", "relative": "Share of the own 10 s score"}[quantity]
+        title = _TITLES[quantity]
         corrected = "uncorrected" if self.correction == "none" else f"corrected ({self.correction})"
         caption = (
             f"{title}: A = {self.a}, B = {self.b}; {beyond} of {plural(len(rows), 'difference')} "
@@ -104,11 +115,11 @@ class Comparison:
 
     def tables(self) -> list[Table]:
         """Return a table for each quantity."""
-        quantities = dict.fromkeys(each.quantity for each in self.differences)
-        return [self.table(quantity) for quantity in quantities]
+        known = {each.quantity for each in self.differences}
+        return [self.table(quantity) for quantity in _TITLES if quantity in known]
 
     def markdown(self) -> str:
-        """Return both tables and the notes."""
+        """Return the tables and the notes."""
         parts = [table.markdown() for table in self.tables()]
         return "\n".join([*parts, *(f"- {plain(note)}" for note in self.notes)]).rstrip() + "\n"
 
@@ -219,25 +230,54 @@ def _differences(
         if is_alone(a.cells[key]) or a.cells[key]["haystack"] not in others
     }
     differing = {a.cells[key]["haystack"] for key in same_scene - matched}
-    bases: dict[Key, tuple[Resampled, Resampled]] = {}
+    bases: dict[Key, _Bases] = {}
+    at_chance: set[str] = set()
     for key in sorted(matched, key=lambda key: (str(key[3:]), str(key[2]), key[1])):
         point = a.cells[key]
-        pair = _scores(a, b, key).maps()
+        scores = _scores(a, b, key)
+        pair = scores.maps()
         differences.append(_difference(point, "mAP", *pair))
         base_key = (key[0], BASE_LENGTH_S, None, *key[3:])
         if key == base_key:
-            bases[key] = pair
+            bases[key] = _Bases(pair, chance_mAP(scores.targets))
         elif base_key in matched:
             if base_key not in bases:
-                bases[base_key] = _scores(a, b, base_key).maps()
-            shares = [
-                paired(lambda m, n: m / n, own, base)
-                for own, base in zip(pair, bases[base_key], strict=True)
-            ]
-            differences.append(_difference(point, "relative", *shares))
+                alone = _scores(a, b, base_key)
+                bases[base_key] = _Bases(alone.maps(), chance_mAP(alone.targets))
+            base = bases[base_key]
+            differences.append(_difference(point, "relative", *base.shares(pair, 0.0)))
+            guessing = base.at_chance()
+            at_chance |= {
+                side.name for side, guesses in zip((a, b), guessing, strict=True) if guesses
+            }
+            if not any(guessing):
+                differences.append(_difference(point, "adjusted", *base.shares(pair, base.chance)))
     notes = [_alone(len(side.cells) - len(same_scene), name) for side, name in ((a, "A"), (b, "B"))]
     notes += [f"Not compared: {others[name]}." for name in sorted(differing)]
+    notes += [
+        f"{name} does not differ from chance at 10 s: what it keeps in longer scenes is not compared."
+        for name in sorted(at_chance)
+    ]
     return differences, [note for note in (*notes, seeds_note(a.run, b.run)) if note]
+
+
+@dataclass(frozen=True)
+class _Bases:
+    """The mAP of both at 10 s, resampled, and that of random scores."""
+
+    maps: tuple[Resampled, Resampled]
+    chance: float
+
+    def shares(self, longer: tuple[Resampled, Resampled], floor: float) -> list[Resampled]:
+        """Return what is left of either in a longer scene, above a floor."""
+        return [
+            paired(lambda m, b: (m - floor) / (b - floor), own, base)
+            for own, base in zip(longer, self.maps, strict=True)
+        ]
+
+    def at_chance(self) -> list[bool]:
+        """Return which of the two do not differ significantly from random scores."""
+        return [not each.unit_interval()[0] > self.chance for each in self.maps]
 
 
 def _alone(count: int, name: str) -> str:
@@ -293,5 +333,5 @@ def _texts(row: Difference) -> tuple[str, ...]:
         f"{difference} [{low}, {high}]",
         p_text(row.p),
         p_text(row.p_corrected),
-        better if row.p_corrected < LEVEL else "",
+        better if row.p_corrected < LEVEL and row.quantity != "relative" else "",
     )

@@ -4,9 +4,10 @@ The Wilson score interval of a share p of n independent trials is
 
     (p + z^2 / 2n  +-  z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n)
 
-Labels of one clip share its scene, so pairs are not independent: n is the number of clips, or the number of trials that
-would give the standard error of the clip totals (ratio estimator) where that is fewer. Where every clip is hit, or
-none, the bounds are the exact ones (Clopper and Pearson): 30 of 30 clips are [88, 100] %.
+Labels of one clip share its scene, and clips of one recording their sound, so pairs are not independent: n is the
+number of recordings, or the number of trials that would give the standard error of their totals (ratio estimator)
+where that is fewer. Where all are hit, or none, the bounds are the exact ones (Clopper and Pearson): 30 of 30 are
+[88, 100] %.
 """
 
 from collections.abc import Sequence
@@ -30,21 +31,21 @@ class HitRate:
     hi: float
 
 
-def hit_rate(clips: Sequence[str], hits: Sequence[float]) -> HitRate:
+def hit_rate(recordings: Sequence[str], hits: Sequence[float]) -> HitRate:
     """Compute the mean of `hits` and its interval.
 
     Args:
-        clips: id of each pair's clip.
+        recordings: the recording of each pair, or its clip where that is its own.
         hits: hit of each (clip, label) pair in 0..1, a share where several places tie.
 
     Returns:
         The rate and its interval.
     """
-    ids = {clip: index for index, clip in enumerate(dict.fromkeys(clips))}
+    ids = {clip: index for index, clip in enumerate(dict.fromkeys(recordings))}
     totals, counts = np.zeros(len(ids)), np.zeros(len(ids))
-    for clip, hit in zip(clips, hits, strict=True):
-        totals[ids[clip]] += hit
-        counts[ids[clip]] += 1
+    for recording, hit in zip(recordings, hits, strict=True):
+        totals[ids[recording]] += hit
+        counts[ids[recording]] += 1
     rate = float(totals.sum() / counts.sum())
     trials = float(len(ids))
     variance = float(((totals - rate * counts) ** 2).sum() / counts.sum() ** 2)

@@ -41,6 +41,7 @@ from niah.system.folders import published_run
 from niah.system.markdown_text import plain
 from niah.system.printable import content_of
 from niah.tables import drop as tables
+from niah.tables.above_chance import adjusted_table, needle_free_table
 from niah.tables.effective_lengths import lengths_table
 from niah.tables.files import csv_file, headed, latex_file
 from niah.tables.published import statements
@@ -163,7 +164,9 @@ def _further(
 ) -> list[Table]:
     """Return the tables after the scores for which the run has numbers or scores."""
     made = (
+        adjusted_table(cells),
         lengths_table(cells),
+        needle_free_table(cells),
         *recalls,
         overlap_table(run, cells),
         calibration_table(run, cells),

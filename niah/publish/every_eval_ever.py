@@ -40,7 +40,7 @@ def record(
         retrieved: Unix time in seconds at which the record is made.
     """
     model = results[0].model
-    identifier = _model_id(model, provenance)
+    identifier = _model_id(results[0], provenance)
     content: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "evaluation_id": f"{SOURCE}/{identifier}/{retrieved}",
@@ -67,18 +67,19 @@ def record(
     return f"data/{SOURCE}/{file_name(developer)}/{file_name(own)}/{name}.json", text
 
 
-def _model_id(model: str, provenance: Mapping[str, Any]) -> str:
+def _model_id(first: Headline, provenance: Mapping[str, Any]) -> str:
     """Return OWNER/NAME: the hub's for its models, else "unknown" and the name."""
+    model = str(first.point["model"])
     name = model.removeprefix("hf:").partition("@")[0]
     if name.count("/") == 1 and model.startswith("hf:"):
         return name
     adapter = str(provenance.get("models", {}).get(model, {}).get("adapter", ""))
     developer = SOURCE if model.endswith("-nano") and adapter.startswith("niah.") else "unknown"
-    return f"{developer}/{file_name(model)}"
+    return f"{developer}/{file_name(first.model)}"
 
 
 def _model_details(first: Headline, provenance: Mapping[str, Any]) -> dict[str, str]:
-    stored = provenance.get("models", {}).get(first.model, {})
+    stored = provenance.get("models", {}).get(first.point["model"], {})
     weights = first.point["checkpoint_sha256"]
     details = {
         "deployment_type": "self_deployed",

@@ -24,7 +24,7 @@ class Headline:
     """One published number: the mAP of one cell.
 
     Attributes:
-        model: name in the run.
+        model: name in the run, with the first digits of its weights' SHA-256 where several have it.
         task: identifier, letters, digits and underscores: "zero_50s", "babble_10db_300s_w10".
         words: the scene in words.
         point: the cell's row.

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 
 from niah.publish.headlines import Headline
-from niah.tables.table import Table
+from niah.system.number_text import number_text
+from niah.tables.above_chance import adjusted_share
+from niah.tables.table import CHANCE, Table
 
 
 def card_table(results: Sequence[Headline]) -> Table:
@@ -12,13 +14,14 @@ def card_table(results: Sequence[Headline]) -> Table:
     rows = []
     for each in results:
         interval = f"{each.bounds[0]:.3f} to {each.bounds[1]:.3f}" if each.bounds else ""
-        left = each.point["relative"]
+        left, above = each.point["relative"], adjusted_share(each.point)
         rows.append(
             (
                 each.words,
                 f"{each.value:.3f}",
                 interval,
                 "" if left is None else f"{100 * left:.0f} %",
+                CHANCE if left is not None and above is None else _per_cent(above),
             )
         )
     chance = first["chance_mAP"]
@@ -27,4 +30,13 @@ def card_table(results: Sequence[Headline]) -> Table:
         f"mAP of {results[0].model} on {first['n_clips']} clips of {first['needles']} hidden in longer sound "
         f"(Audio NIAH {first['niah_version'] or ''}, protocol {first['protocol']})"
     )
-    return Table(caption, ("scene", "mAP", "95 % interval", "left of 10 s"), tuple(rows), notes)
+    return Table(
+        caption,
+        ("scene", "mAP", "95 % interval", "left of 10 s", "above chance"),
+        tuple(rows),
+        notes,
+    )
+
+
+def _per_cent(share: float | None) -> str:
+    return "" if share is None else f"{number_text(100 * share, '.0f')} %"

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from niah.errors import NiahError, nearest
 from niah.publish import badge, eval_results, every_eval_ever, model_card, results_folder
@@ -15,6 +15,9 @@ from niah.system import atomic
 from niah.system.folders import published_run
 from niah.system.printable import content_of
 from niah.tables.method import bibtex, method_paragraph, run_version
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FORMS = ("eval-results", "every-eval-ever", "card", "bibtex", "badge", "results")
 
@@ -80,7 +83,7 @@ def publish(options: PublishOptions, now: Callable[[], float] = time.time) -> li
         elif form == "eval-results":
             text = eval_results.benchmark_yaml(results)
             written.append(_write(options.out / "benchmark" / "eval.yaml", text))
-    folders = folder_names(map(str, cells["model"]))
+    folders = _folders(cells)
     for model, own in by_model(results).items():
         folder = options.out / folders[model]
         written += _of_model(own, folder, provenance, options, int(now()))
@@ -93,14 +96,16 @@ def results_file(options: PublishOptions) -> Path:
     Raises:
         NiahError: there are several models.
     """
-    file = f"{eval_results.FOLDER}/{eval_results.FILE}"
-    if len(options.models) == 1:
-        folders = folder_names(map(str, RunDirectory(options.run).cells()["model"]))
-        return options.out / folders[options.models[0]] / file
-    files = list(options.out.glob(f"*/{file}"))
-    if options.models or len(files) != 1:
-        raise NiahError("a request is for one model: give --model")
-    return files[0]
+    cells = RunDirectory(options.run).cells()
+    models = list(by_model(headlines(cells, options.models)))
+    if len(models) != 1:
+        raise NiahError(f"a request is for one model, not for {', '.join(models)}: give --model")
+    return options.out / _folders(cells)[models[0]] / eval_results.FOLDER / eval_results.FILE
+
+
+def _folders(cells: "pd.DataFrame") -> dict[str, str]:
+    """Return the folder of each model of a run, whichever of them are published; several weights have several."""
+    return folder_names(by_model(headlines(cells)))
 
 
 def _check(options: PublishOptions) -> None:

@@ -159,6 +159,7 @@ class EvalSetup:
         arguments["needles"] = self.clips.pinned or arguments["needles"]
         excluded = {clip.id: clip for each in self._prepared.values() for clip in each.excluded}
         clips = self.clips
+        recordings = len({needle.group for needle in clips.needles})
         return {
             "niah_version": __version__,
             "arguments": arguments,
@@ -166,6 +167,7 @@ class EvalSetup:
                 "name": clips.name,
                 "licence": clips.licence,
                 "clips": len(clips),
+                **({"recordings": recordings} if recordings < len(clips) else {}),
                 "clips_sha256": clips.clips_sha256,
                 "content_sha256": next(iter(self._prepared.values())).content_sha256,
                 **({"pinned": self.clips.pinned} if self.clips.pinned else {}),

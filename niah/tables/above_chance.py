@@ -9,6 +9,7 @@ haystack itself reveals the class.
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from niah.records.axes import OWN
 from niah.records.naming import Point, length_name
 from niah.records.schema import BASE_LENGTH_S
 from niah.system.number_text import number_text
@@ -23,12 +24,16 @@ Entry = Callable[[Point], str]
 
 
 def adjusted_share(point: Point) -> float | None:
-    """Return the chance-adjusted share of a cell: the stored one, else from its mAP, 10 s mAP and chance.
+    """Return the chance-adjusted share of a cell: the stored one, or computed for cells without intervals.
 
-    None where these are unknown, or where the 10 s score itself is at chance.
+    None where these are unknown, of natural crops, or where the 10 s score does not differ significantly from chance.
     """
+    if point.get("haystack") == OWN:  # a crop is not the clip cut out: `niah.diagnosis.natural`
+        return None
     if point.get("adjusted") is not None:
         return float(point["adjusted"])
+    if "adjusted" in point and point.get("drop_lo") is not None:
+        return None
     own, base, floor = (point[name] for name in ("mAP", "base_mAP", "chance_mAP"))
     if None in (own, base, floor) or base <= floor:
         return None

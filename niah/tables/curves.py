@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from niah.errors import NiahError
-from niah.records.axes import MASKING_AXES, OWN, is_noise_base
+from niah.records.axes import MASKING_AXES, OWN, SCENE_AXES, is_noise_base
 from niah.records.naming import (
     NO_HAYSTACK,
     Point,
@@ -22,6 +22,7 @@ from niah.records.naming import (
     window_name,
 )
 from niah.records.schema import BASE_LENGTH_S
+from niah.records.summarise import noise_key
 from niah.tables.positions import needle_position
 
 if TYPE_CHECKING:
@@ -44,6 +45,9 @@ class LengthCurve:
     by_length: dict[float, Point] = field(hash=False)
     axes: str = ""  # "needle 5 s, 2 distractors"; "" for the whole clip once at the run's level
     also_at: tuple[float, ...] = ()  # further positions that play the same scenes at every length
+    noise_base: Point | None = field(
+        default=None, hash=False
+    )  # 10 s with the noise under the needle
 
     @property
     def scene(self) -> str:
@@ -86,14 +90,16 @@ def length_curves(cells: "pd.DataFrame") -> list[LengthCurve]:
             comparable (macro mAP rises when there are fewer clips).
     """
     _refuse_mixed(cells)
-    scenes = [p for p in points(cells) if not p.get("control") and not is_noise_base(p)]
+    needles = [p for p in points(cells) if not p.get("control")]
+    scenes = [p for p in needles if not is_noise_base(p)]
+    noise_bases = {noise_key(p): p for p in needles if _is_plain_noise_base(p)}
     if not scenes:
         raise NiahError("there are only controls, no scene with a needle: nothing to show")
-    names = _model_names(scenes)
+    names = variant_names(scenes)
     grouped: dict[tuple[Any, ...], dict[float, Point]] = {}
     alone: dict[tuple[Any, ...], Point] = {}
     for point in scenes:
-        system = (names[_variant(point)], point["window_s"], pool_of(point))
+        system = (names[variant_of(point)], point["window_s"], pool_of(point))
         length_s = float(point["length_s"])
         if length_s == BASE_LENGTH_S:
             alone.setdefault(system, point)
@@ -106,10 +112,14 @@ def length_curves(cells: "pd.DataFrame") -> list[LengthCurve]:
         if not _is_longer(by_length) and system in longer:
             continue  # the needle alone is the first point of the other curves
         if system in alone:
-            by_length = {BASE_LENGTH_S: alone[system], **by_length}
+            by_length = {BASE_LENGTH_S: _masked(alone[system], by_length), **by_length}
         (model, window_s, pool), (haystack, snr_db, position, axes) = system, scene
+        noise_base = noise_bases.get(noise_key(by_length[max(by_length)]))
         curves.append(
-            LengthCurve(model, haystack, snr_db, position, window_s, pool, by_length, axes)
+            LengthCurve(
+                *(model, haystack, snr_db, position, window_s, pool, by_length, axes),
+                noise_base=noise_base,
+            )
         )
     return sorted(curves, key=_order)
 
@@ -176,6 +186,25 @@ def _is_longer(by_length: dict[float, Point]) -> bool:
     return any(length_s != BASE_LENGTH_S for length_s in by_length)
 
 
+def _is_plain_noise_base(point: Point) -> bool:
+    """Return whether a row is the whole clip, once and alone, mixed with noise at 10 s."""
+    plain = not any(point.get(name) for name in SCENE_AXES if name != "level")
+    return is_noise_base(point) and point["haystack"] != OWN and plain
+
+
+def _masked(alone: Point, longer: dict[float, Point]) -> Point:
+    """Return the cell of the needle alone as the longer ones are compared with it.
+
+    The labels of other clips in a scene, the same at every length, do not count, and its 10 s score is without them.
+    """
+    masked = (p for _, p in sorted(longer.items()) if any(p.get(name) for name in MASKING_AXES))
+    first = next((p for p in masked if p["base_mAP"] is not None), None)
+    if first is None:
+        return alone
+    unknown = dict.fromkeys(("mAP_lo", "mAP_hi", "auc", "d_prime"))
+    return {**alone, **unknown, "mAP": first["base_mAP"], "chance_mAP": first["chance_mAP"]}
+
+
 def _refuse_mixed(cells: "pd.DataFrame") -> None:
     if cells.empty:
         raise NiahError("there are no cells yet: nothing to show")
@@ -203,13 +232,14 @@ def _refuse_mixed(cells: "pd.DataFrame") -> None:
 Variant = tuple[str, str | None, str | None]
 
 
-def _variant(point: Point) -> Variant:
+def variant_of(point: Point) -> Variant:
+    """Return what tells the models of a table apart: name, SHA-256 of the weights, precision."""
     return point["model"], point["checkpoint_sha256"], point["dtype"]
 
 
-def _model_names(scenes: Iterable[Point]) -> dict[Variant, str]:
+def variant_names(scenes: Iterable[Point]) -> dict[Variant, str]:
     """Name each model, with weights and precision where there are several of them."""
-    variants = {_variant(point) for point in scenes}
+    variants = {variant_of(point) for point in scenes}
     systems = system_names((model, sha) for model, sha, _ in variants)
     names = {}
     for model, sha, dtype in variants:

@@ -4,9 +4,10 @@ A table has cells of one protocol and one list of clips. Every table shows the c
 scores), because a drop can only be read against it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from niah.records.axes import OWN
 from niah.records.naming import Point, length_name
 from niah.records.schema import BASE_LENGTH_S
 from niah.system.number_text import number_text
@@ -55,7 +56,7 @@ def _by_length(cells: "pd.DataFrame", entry: "Entry", entries: str) -> Table:
     rows = [
         (
             *scene_texts(curve, header),
-            *(_marked(entry(curve.by_length.get(s), s), curve.by_length.get(s)) for s in columns_s),
+            *(_marked(entry(curve, s), curve.by_length.get(s)) for s in columns_s),
         )
         for curve in curves
     ]
@@ -106,16 +107,20 @@ def _chance_row(
     level = chance(curves)
     if level is None:
         return []
-    bases = [curve.base for curve in curves if curve.base is not None and curve.base["mAP"]]
-    shares = sorted({round(100 * level / base["mAP"]) for base in bases})
+    shares = sorted({round(100 * share) for c in curves if (share := c.chance_share) is not None})
     texts = []
     for length_s in columns_s:
-        text = f"{level:.3f}"
         if entry is _share_left and length_s != BASE_LENGTH_S and shares:
-            text = " to ".join(f"{share}" for share in dict.fromkeys((shares[0], shares[-1])))
-            text += " %"
-        texts.append(text)
+            texts.append(f"{_range(shares)} %")
+        else:  # several where the labels of other clips in a scene do not count
+            here = [p for c in curves if (p := c.by_length.get(length_s)) is not None]
+            own = sorted(float(p["chance_mAP"]) for p in here if p["chance_mAP"] is not None)
+            texts.append(_range([f"{each:.3f}" for each in own or [level]]))
     return [(CHANCE, *[""] * (n_lead - 1), *texts)]
+
+
+def _range(ascending: Sequence[object]) -> str:
+    return " to ".join(dict.fromkeys((f"{ascending[0]}", f"{ascending[-1]}")))
 
 
 def about(cells: "pd.DataFrame") -> str:
@@ -126,15 +131,16 @@ def about(cells: "pd.DataFrame") -> str:
 
 
 class Entry(Protocol):
-    """A function from one cell (None when it was not run) at one length to its text."""
+    """A function from a curve and a length to the text of the cell there, which may not have been run."""
 
-    def __call__(self, point: Point | None, length_s: float) -> str: ...
+    def __call__(self, curve: LengthCurve, length_s: float) -> str: ...
 
 
-def _with_intervals(point: Point | None, length_s: float) -> str:
+def _with_intervals(curve: LengthCurve, length_s: float) -> str:
+    point = curve.by_length.get(length_s)
     if point is None or point["mAP"] is None:
         return _unscored(point)
-    if length_s == BASE_LENGTH_S:
+    if length_s == BASE_LENGTH_S or curve.haystack == OWN:  # a crop is not the clip cut out
         return f"{point['mAP']:.3f}{_interval(point['mAP_lo'], point['mAP_hi'], '.3f')}"
     if point["drop"] is None:
         return f"{point['mAP']:.3f}"
@@ -142,10 +148,11 @@ def _with_intervals(point: Point | None, length_s: float) -> str:
     return f"{point['mAP']:.3f} ({_signed(_change(point['drop']))} %{_changes(low, high)})"
 
 
-def _share_left(point: Point | None, length_s: float) -> str:
+def _share_left(curve: LengthCurve, length_s: float) -> str:
+    point = curve.by_length.get(length_s)
     if point is None or point["mAP"] is None:
         return "oom" if point is not None and point["status"] == "oom" else _unscored(point)
-    if length_s == BASE_LENGTH_S or point["relative"] is None:
+    if length_s == BASE_LENGTH_S or curve.haystack == OWN or point["relative"] is None:
         return f"{point['mAP']:.3f}"
     return f"{100 * point['relative']:.0f} %"
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from niah.metrics.drop import detectable_drop, smallest_drop
 from niah.metrics.effective_length import LEVELS, EffectiveLength, Reached, effective_length
+from niah.records.axes import OWN
 from niah.records.naming import length_name
 from niah.records.schema import BASE_LENGTH_S
 from niah.tables.curves import LengthCurve, distinct_curves, length_curves
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
 FEWEST_LENGTHS = 2  # the needle alone and one longer scene
 CAPTION = (
     "Effective length: the longest at which a model keeps 85 % (L85) and 50 % (L50) of its own 10 s "
-    "score, interpolated in log length [95 % interval]; * it fell below that earlier and came back; "
+    "score, interpolated in log length, in noise from its 10 s score in that noise [95 % interval]; "
+    "* it fell below that earlier and came back; "
     "chance: random scores keep as much. Detectable: the smallest drop, in per cent, that these "
-    "clips show 4 times in 5 at a level of 5 %."
+    "clips show 4 times in 5 at a level of 5 %, none where they would not show even the loss of all."
 )
 BRIEF = "Longest length at which 85 % (L85) and 50 % (L50) of the 10 s score is kept"
 
@@ -112,11 +114,14 @@ def length_of(curve: LengthCurve, share: float) -> EffectiveLength | None:
         share: in 0..1, of the 10 s score.
 
     Returns:
-        None without the 10 s score or without a longer one.
+        None without the 10 s score or without a longer one, and of natural crops.
     """
     shares = [(s, p) for s, p in curve.scored() if p["relative"] is not None and s >= BASE_LENGTH_S]
-    if curve.base is None or len(shares) < FEWEST_LENGTHS:
+    if curve.base is None or len(shares) < FEWEST_LENGTHS or curve.haystack == OWN:
         return None
+    if curve.noise_base is not None and curve.noise_base["relative"] is not None:
+        longer = [each for each in shares if each[0] != BASE_LENGTH_S]
+        shares = [(BASE_LENGTH_S, curve.noise_base), *longer]  # masking is no loss with length
     lengths_s = [length_s for length_s, _ in shares]
     # a greater drop is a smaller share
     low = [nan if p["drop_hi"] is None else 1.0 - p["drop_hi"] for _, p in shares]
@@ -182,4 +187,7 @@ def _detectable(curve: LengthCurve) -> str:
     longer = [p for _, p in curve.scored() if curve.base is not None and p is not curve.base]
     bounds = [(p["drop"], p["drop_lo"], p["drop_hi"]) for p in longer]
     smallest = smallest_drop(each for each in bounds if None not in each)
-    return f"{100 * detectable_drop(*smallest[1:]):.1f}" if smallest else ""
+    if not smallest:
+        return ""
+    per_cent = 100 * detectable_drop(*smallest[1:])
+    return f"{per_cent:.1f}" if per_cent <= 100 else "none"  # no score drops by more

@@ -9,7 +9,7 @@ import pytest
 
 from niah.compare.paired import Comparison, compare
 from niah.errors import NiahError
-from niah.metrics.average_precision import average_precision, mean_average_precision
+from niah.metrics.average_precision import average_precision, chance_mAP, mean_average_precision
 from niah.records.run_directory import RunDirectory
 from niah.records.summarise import summarise
 from tests.helpers import examples
@@ -44,6 +44,7 @@ def test_differences_are_those_of_the_scores(found: Comparison) -> None:
     assert set(by_cell) == {
         *(("mAP", s) for s in (10.0, 50.0, 100.0, 300.0)),
         *(("relative", s) for s in (50.0, 100.0, 300.0)),
+        *(("adjusted", s) for s in (50.0, 100.0, 300.0)),
     }
 
     def mAP(gain: float, seed: int) -> float:  # noqa: N802
@@ -55,8 +56,10 @@ def test_differences_are_those_of_the_scores(found: Comparison) -> None:
     assert at_50.b == pytest.approx(mAP(0.3, 11))
     assert at_50.difference == pytest.approx(at_50.a - at_50.b)
     assert at_50.lo < at_50.difference < at_50.hi
-    share = by_cell["relative", 50.0]
+    share, above = by_cell["relative", 50.0], by_cell["adjusted", 50.0]
     assert share.a == pytest.approx(mAP(2.5, 1) / mAP(3.0, 0))
+    floor = chance_mAP(examples.TARGETS)
+    assert above.a == pytest.approx((mAP(2.5, 1) - floor) / (mAP(3.0, 0) - floor))
 
 
 def test_the_better_one_is_found_and_p_is_corrected(found: Comparison) -> None:
@@ -69,6 +72,26 @@ def test_the_better_one_is_found_and_p_is_corrected(found: Comparison) -> None:
     text = found.markdown()
     assert "3 of 4 differences" in text
     assert text.count("| A |") >= 3
+
+
+def test_a_model_that_guesses_does_not_lose_less(tmp_path: Path) -> None:
+    """At chance from 10 s on it keeps all of its score: no share is compared with that."""
+    hears = make(tmp_path / "hears", 0.6)
+    with RunDirectory.create_or_open(tmp_path / "guesses", examples.IDENTITY) as run:
+        for index, length_s in enumerate((10.0, 50.0)):
+            row = examples.row(length_s=length_s, checkpoint_sha256="b" * 64)
+            guesses = examples.logits(0.0, seed=70 + index)
+            run.write_scores(
+                str(row["cell"]), examples.IDS, examples.LABELS, guesses, classes=examples.CLASSES
+            )
+            run.write_rows([(row, None)])
+        summarise(run)
+    found = compare(tmp_path / "guesses", hears.path)
+    assert {each.quantity for each in found.differences} == {"mAP", "relative"}
+    (said,) = [note for note in found.notes if "chance" in note]
+    assert "does not differ from chance at 10 s" in said
+    relative = found.table("relative")
+    assert {row[-1] for row in relative.rows} == {""}
 
 
 def test_same_scores_do_not_differ(tmp_path: Path) -> None:
@@ -131,7 +154,7 @@ def test_other_clips_are_refused_and_another_order_is_not(tmp_path: Path) -> Non
             again, cell, scores.ids[::-1], scores.labels[::-1], scores.logits[::-1]
         )
     found = compare(one.path, again.path)
-    assert {each.quantity for each in found.differences} == {"mAP", "relative"}
+    assert {each.quantity for each in found.differences} == {"mAP", "adjusted", "relative"}
     assert {(each.difference, each.p) for each in found.differences} == {(0.0, 1.0)}
     for cell in again.cells()["cell"]:
         scores = again.read_scores(cell)

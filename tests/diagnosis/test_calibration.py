@@ -15,6 +15,7 @@ from niah.metrics.average_precision import (
 )
 from niah.metrics.calibration import Calibration, calibration
 from niah.records.run_directory import RunDirectory
+from niah.records.summarise import summarise
 from tests.helpers import examples
 from tests.metrics.test_calibration import calibrated, sigmoid
 
@@ -64,6 +65,37 @@ def test_table_of_a_run(tmp_path: Path) -> None:
     expected: Calibration = calibration(clips.targets, clips.probabilities)
     row = next(r for r in table.rows if r[:4] == ("dass-nano", "zero", "0.5", "300 s"))
     assert row[4] == f"{expected.ece:.4f}"
+
+
+def test_one_that_is_right_of_every_clip_in_a_scene_keeps_its_scale(tmp_path: Path) -> None:
+    """With other clips in the scene more labels are there: their number is no loss of scale."""
+    with RunDirectory.create_or_open(tmp_path / "run", examples.IDENTITY) as run:
+        base = examples.row(haystack="none", position=None)
+        longer = examples.row(length_s=50.0, needles_per_scene=3)
+        others = tuple(
+            tuple(name for name in examples.CLASSES if name not in own)[:2]
+            for own in examples.LABELS
+        )
+        present = examples.TARGETS | np.array(
+            [[name in each for name in examples.CLASSES] for each in others]
+        )
+        for row, targets, distractors in (
+            (base, examples.TARGETS, ()),
+            (longer, present, others),
+        ):
+            run.write_scores(
+                str(row["cell"]),
+                examples.IDS,
+                examples.LABELS,
+                np.where(targets, 5.0, -5.0),
+                classes=examples.CLASSES,
+                distractors=distractors,
+            )
+            run.write_rows([(row, None)])
+        summarise(run)
+    table = calibration_table(run, run.cells())
+    assert table is not None
+    assert [row[-2:] for row in table.rows] == [("0 %", ""), ("0 %", "kept")]
 
 
 def test_without_scores_there_is_no_table(tmp_path: Path) -> None:

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from niah.diagnosis.controls.table import HEADER, _texts, needle_free_control
+from niah.diagnosis.controls.table import HEADER, _texts, control_tables, needle_free_control
 from niah.errors import NiahError
 from niah.metrics.average_precision import Float64
 from niah.records.run_directory import RunDirectory
-from niah.records.schema import cell_key
+from niah.records.schema import Row, cell_key
 from niah.records.scores import ClipScores
 from tests.helpers import examples
 
@@ -63,6 +63,27 @@ def test_the_same_alarms_in_longer_scenes_are_no_improvement(run: RunDirectory) 
     short, long = needle_free_control(run.read_scores(BASE), by_length)
     assert short.alarms.mean_share == long.alarms.mean_share == 1 / 6
     assert _texts(short)[1:] == _texts(long)[1:]
+
+
+def test_a_constant_haystack_is_one_scene(run: RunDirectory) -> None:
+    said = {60.0: free(run, "one", np.full((20, 6), -6.0))}
+    (found,) = needle_free_control(run.read_scores(BASE), said, is_constant=True)
+    assert _texts(found)[1] == "1"
+
+
+def test_rows_of_two_weights_are_told_apart(tmp_path: Path) -> None:
+    with RunDirectory.create_or_open(tmp_path / "run", examples.IDENTITY) as made:
+        for sha in "ab":
+            weights: Row = {"checkpoint_sha256": sha * 64}
+            examples.add(made, 6.0, haystack="none", position=None, **weights)
+            scene: Row = {"haystack": "gaussian", "snr_db": 10.0, "length_s": 60.0}
+            examples.add(made, 0.0, **scene, **weights, position=None, control="needle-free")
+            examples.add(made, 0.0, **scene, **weights, control="sham")
+    both = RunDirectory(tmp_path / "run")
+    for table in control_tables(both, both.cells()):
+        assert [row[0] for row in table.rows] == [
+            f"dass-nano ({sha * 8}) in gaussian, 10 dB" for sha in "ab"
+        ]
 
 
 def test_what_the_haystack_contains_is_no_false_alarm(run: RunDirectory) -> None:

@@ -9,27 +9,30 @@ import pytest
 import soundfile
 
 import niah
+from niah.diagnosis.events.evaluation import FOLDS, event_scores, fitted_thresholds, fold_of_scenes
 from niah.diagnosis.events.figure import draw
-from niah.diagnosis.events.measure import EventOptions, event_scores, locate_events
+from niah.diagnosis.events.measure import EventOptions, locate_events
 from niah.diagnosis.events.rows import EventScores, read
 from niah.diagnosis.events.scores import window_scores
 from niah.diagnosis.events.table import events_table
 from niah.diagnosis.run_scenes import WantedScenes, open_scenes
 from niah.errors import NiahError
-from niah.metrics.sound_events import ScoredScene, best_thresholds
+from niah.metrics.sound_events import ScoredScene
 from tests.helpers import planted, tiny
 
 ADAPTERS = {"ear": "PlantedPositions", "one": "CountsToOne", "every": "FiresAtEveryEvent"}
 
 
-def steady_tones(folder: Path) -> Path:
-    """Write a clip of each class that sounds for all its 10 s, and their table."""
+def steady_tones(folder: Path, clips: int = 1) -> Path:
+    """Write some clips of each class that sound for all their 10 s, and their table."""
     t = np.arange(10 * tiny.SAMPLE_RATE) / tiny.SAMPLE_RATE
     rows = ["path,labels"]
     for id_, hertz in zip(tiny.IDS, tiny.HERTZ, strict=True):
-        name = f"{hertz:g}.wav"
-        soundfile.write(folder / name, 0.3 * np.sin(2 * np.pi * hertz * t), tiny.SAMPLE_RATE)
-        rows.append(f"{name},{id_}")
+        for clip in range(clips):
+            name = f"{hertz:g}-{clip}.wav"
+            wave = 0.3 * np.sin(2 * np.pi * hertz * t + clip)
+            soundfile.write(folder / name, wave, tiny.SAMPLE_RATE)
+            rows.append(f"{name},{id_}")
     (folder / "clips.csv").write_text("\n".join(rows) + "\n")
     return folder / "clips.csv"
 
@@ -37,7 +40,7 @@ def steady_tones(folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("events")
-    clips, weights = steady_tones(folder), planted.checkpoint(folder)
+    clips, weights = steady_tones(folder, 2), planted.checkpoint(folder)
     cards = [planted.card(folder / name, name, each, mean=True) for name, each in ADAPTERS.items()]
     for card in cards:
         niah.run(
@@ -100,15 +103,64 @@ def test_one_whose_scores_drift_loses_its_onsets_and_keeps_its_psds() -> None:
     """Thresholds are those of the shortest scenes: above a drifted background everything is one long event."""
     scores = np.zeros((60, 1), dtype=np.float32)
     scores[20:30] = 4.0
-    short = [ScoredScene(np.arange(61.0), scores, ([(20.0, 30.0)],))]
-    drifted = [ScoredScene(np.arange(61.0), scores + 5, ([(20.0, 30.0)],))]
-    thresholds = best_thresholds(short, 1.0)
+    short = 2 * [ScoredScene(np.arange(61.0), scores, ([(20.0, 30.0)],))]
+    drifted = 2 * [ScoredScene(np.arange(61.0), scores + 5, ([(20.0, 30.0)],))]
+    folds = fold_of_scenes(["a", "b"])
+    thresholds = fitted_thresholds(short, folds, 1.0)[folds]
     before, after = (
-        event_scores(scenes, [[0]], thresholds, 1.0, groups=["a"]) for scenes in (short, drifted)
+        event_scores(scenes, [[0], [0]], thresholds, 1.0, groups=["a", "b"])
+        for scenes in (short, drifted)
     )
     assert (before["onset_f"], before["psds1"]) == (1.0, 1.0)
     assert (after["onset_f"], after["psds1"]) == (0.0, 1.0)
     assert after["precision"] == 0.0
+
+
+def test_equal_hearing_at_two_lengths_has_equal_scores() -> None:
+    """Thresholds are of other recordings at the shortest length too: chosen on its own scenes it looked 0.2 better."""
+    random = np.random.default_rng(0)
+    classes, clips = 4, 40
+
+    def scenes() -> list[ScoredScene]:
+        made = []
+        for clip in range(clips):
+            scores = random.normal(size=(40, classes)).astype(np.float32)
+            scores[20:30, clip % classes] += 1.5
+            true = [[(20.0, 30.0)] if c == clip % classes else [] for c in range(classes)]
+            made.append(ScoredScene(np.arange(41.0), scores, tuple(true)))
+        return made
+
+    groups = [f"recording {clip}" for clip in range(clips)]
+    folds, own = fold_of_scenes(groups), [[clip % classes] for clip in range(clips)]
+    differences = []
+    for _ in range(6):
+        short, long = scenes(), scenes()
+        used = fitted_thresholds(short, folds, 1.0)[folds]
+        before, after = (
+            event_scores(each, own, used, 1.0, groups=groups) for each in (short, long)
+        )
+        differences.append(before["onset_f"] - after["onset_f"])
+    assert abs(np.mean(differences)) < 0.03
+
+
+def test_a_class_of_one_recording_has_no_threshold() -> None:
+    scores = np.zeros((40, 2), dtype=np.float32)
+    scores[20:30] = 4.0
+    there: list[tuple[float, float]] = [(20.0, 30.0)]
+    scenes = [
+        ScoredScene(np.arange(41.0), scores, (there, there if clip < 2 else []))
+        for clip in range(4)
+    ]
+    groups = ["a", "a", "b", "c"]  # the second class is in recording a alone
+    folds = fold_of_scenes(groups)
+    assert folds.tolist() == [0, 0, 1, 2]
+    thresholds = fitted_thresholds(scenes, folds, 1.0)
+    assert thresholds.shape == (FOLDS, 2)
+    assert np.isnan(thresholds[:, 1]).tolist() == [True, False, False, True, True]
+    found = event_scores(scenes, [[0]] * 4, thresholds[folds], 1.0, groups=groups)
+    assert (found["onset_f"], found["precision"], found["events"]) == (1.0, 1.0, 6)
+    alone = event_scores(scenes, [[1]] * 4, np.full((4, 2), np.nan), 1.0, groups=groups)
+    assert (alone["onset_f"], alone["count"], alone["count_error"]) == (None, None, None)
 
 
 def test_windows_cover_their_places() -> None:

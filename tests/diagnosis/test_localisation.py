@@ -545,11 +545,25 @@ def test_what_a_stored_localisation_may_not_hold(
     cell |= {"window_s": None, "hop_s": None, "place_s": 0.3, "tolerance_s": 5.0}
     one = {"clip": "c1", "label": "dog", "peak_s": 3.0, "hit": True, "error_s": 0.5}
     one |= {"chance_hit": 0.3, "chance_error_s": 4.0}
-    write_cell(tmp_path, "sound", cell, [one])
+    write_cell(tmp_path, "sound", cell, [one], {})
     assert len(read(tmp_path)) == 1
-    write_cell(tmp_path, "odd", {**cell, **about}, [{**one, **pair}])
+    write_cell(tmp_path, "odd", {**cell, **about}, [{**one, **pair}], {})
     with pytest.raises(NiahError, match=rf"odd\.json is damaged.*{reason}"):
         read(tmp_path)
+
+
+def test_clips_of_one_recording_are_one_trial(tmp_path: Path) -> None:
+    cell: dict[str, Any] = {"model": "ear", "checkpoint_sha256": "f", "method": "positions"}
+    cell |= {"haystack": "zero", "snr_db": None, "length_s": 20.0, "position": 0.5}
+    cell |= {"window_s": None, "hop_s": None, "place_s": 0.3, "tolerance_s": 5.0}
+    one = {"label": "dog", "peak_s": 3.0, "error_s": 0.5, "chance_hit": 0.3, "chance_error_s": 4.0}
+    pairs = [{**one, "clip": f"c{i}", "hit": i < 20} for i in range(30)]
+    write_cell(tmp_path, "alone", cell, pairs, {})
+    (alone,) = read(tmp_path)
+    write_cell(tmp_path, "alone", cell, pairs, {f"c{i}": f"recording {i // 5}" for i in range(30)})
+    (grouped,) = read(tmp_path)
+    assert alone.hit_rate == grouped.hit_rate == pytest.approx(2 / 3)
+    assert grouped.hit_hi - grouped.hit_lo > 1.8 * (alone.hit_hi - alone.hit_lo)
 
 
 def test_no_clips_beyond_the_run_are_heard(tmp_path: Path) -> None:

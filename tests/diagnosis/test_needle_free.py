@@ -28,6 +28,20 @@ def test_thresholds_need_positives_and_a_recall() -> None:
         thresholds(targets, np.ones((2, 2)), 0.0)
 
 
+def test_a_system_that_names_or_does_not_name_is_charged_with_what_it_names() -> None:
+    """Of words there are two scores: what was not named is no detection, whatever the recall asks for."""
+    targets = np.array([[True, False], [True, True], [False, True], [False, False]])
+    named = np.where(
+        [[1, 0], [0, 0], [0, 0], [0, 0]], 1.0, 0.0
+    )  # the first class once, the second never
+    fixed = thresholds(targets, named)
+    assert fixed.tolist() == [1.0, np.inf]
+    assert false_alarms(np.zeros((5, 2)), fixed, 60.0).share.tolist() == [0.0, 0.0]
+    assert false_alarms(np.ones((5, 2)), fixed, 60.0).share.tolist() == [1.0, 0.0]
+    always = np.where([True, False], 0.9, named)  # and one that always says the first
+    assert thresholds(targets, always)[0] == 0.9
+
+
 def test_rates_by_hand() -> None:
     fixed = np.array([0.5, 0.5, np.nan, 0.5])
     scores = np.array([[0.5, 0.4, 0.9, 1.0], [0.1, 0.4, 0.9, 1.0]])

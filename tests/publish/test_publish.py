@@ -21,7 +21,8 @@ from niah.errors import NiahError
 from niah.pages import leaderboard
 from niah.publish.badge import badge_svg
 from niah.publish.headlines import folder_names, headlines
-from niah.publish.publishing import FORMS, PublishOptions, publish
+from niah.publish.model_card import card_table
+from niah.publish.publishing import FORMS, PublishOptions, publish, results_file
 from niah.publish.request import open_request
 from niah.records import cell_table
 from niah.system.markdown_text import plain
@@ -273,3 +274,33 @@ def test_models_whose_names_make_one_folder_have_their_own(tmp_path: Path) -> No
     assert len(set(made)) == len(names)
     for name, folder in folders.items():
         assert plain(name) in (tmp_path / "out" / folder / "model-card.md").read_text()
+
+
+def test_one_that_guesses_has_no_share_to_show() -> None:
+    own = CELLS[CELLS["model"] == "dass-nano"]
+    at_chance = own.assign(adjusted=None)
+    made = badge_svg(headlines(at_chance))
+    assert made is not None
+    assert "the 10 s mAP does not differ from chance" in made
+    rows = card_table(headlines(at_chance)).rows
+    assert {row[-1] for row in rows} == {"chance"}
+    shares = [row[-1] for row in card_table(headlines(own)).rows if row[-2]]
+    assert all(share.endswith(" %") for share in shares)
+
+
+def test_two_weights_of_one_name_are_published_side_by_side(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    own = CELLS[CELLS["model"] == "dass-nano"]
+    weights = ("a" * 64, "b" * 64)
+    cells = pd.concat(own.assign(checkpoint_sha256=sha) for sha in weights)
+    cells["cell"] = [f"{index:020x}" for index in range(len(cells))]
+    cells.to_csv(run / "cells.csv", index=False)
+    forms = ("card", "every-eval-ever")
+    options = PublishOptions(run, tmp_path / "out", forms, organization="us")
+    cards = [file for file in publish(options) if file.name == "model-card.md"]
+    folders = {file.parent for file in cards}
+    assert {file.parent.name for file in cards} == {"dass-nano_aaaaaaaa", "dass-nano_bbbbbbbb"}
+    assert len(folders) == 2
+    with pytest.raises(NiahError, match=r"for one model, not for dass-nano \(aaaaaaaa\), dass"):
+        results_file(replace(options, models=("dass-nano",)))

@@ -15,6 +15,8 @@ def test_a_share_of_a_model_that_guesses_is_not_above_chance() -> None:
     assert adjusted_share({**guessing, "base_mAP": 0.14}) is None
     assert adjusted_share({**guessing, "mAP": None}) is None
     assert adjusted_share({**guessing, "adjusted": 0.3}) == 0.3
+    assert adjusted_share({**guessing, "adjusted": None, "drop_lo": 0.0}) is None  # 10 s at chance
+    assert adjusted_share({**guessing, "adjusted": 0.3, "haystack": "own"}) is None
 
 
 def test_tables_have_intervals_where_cells_do_and_the_needle_free_floor() -> None:

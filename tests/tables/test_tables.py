@@ -9,8 +9,11 @@ from rich.console import Console
 from niah.errors import NiahError
 from niah.records import cell_table as cells
 from niah.records.naming import length_name
+from niah.records.schema import Row
 from niah.tables import drop as tables
+from niah.tables.above_chance import adjusted_table
 from niah.tables.curves import LengthCurve, at_one_position, length_curves
+from niah.tables.effective_lengths import effective_lengths, lengths_table
 from tests.helpers import examples
 
 
@@ -131,6 +134,55 @@ def test_pools_and_precisions_have_lines_of_their_own() -> None:
         assert line.base is not None
         assert line.base["window_pool"] == line.by_length[50.0]["window_pool"]
         assert line.base["dtype"] == line.by_length[50.0]["dtype"]
+
+
+def _in_noise(**values: float | str | None) -> Row:
+    return examples.row(**{"haystack": "gaussian", "snr_db": 10.0, "base_mAP": 0.8, **values})
+
+
+def test_masking_is_no_loss_with_length() -> None:
+    """L85 in noise began at the clean 10 s score: it lay between that and the shortest scene, wherever that was."""
+    alone = examples.row(haystack="none", position=None, mAP=0.8, relative=1.0, base_mAP=0.8)
+    short = _in_noise(length_s=10.0, position=None, mAP=0.56, relative=0.7)
+    found = []
+    for shortest_s in (40.0, 90.0):
+        longer = _in_noise(length_s=shortest_s, mAP=0.52, relative=0.65)
+        (curve,) = length_curves(cells.table([alone, short, longer]))
+        assert curve.noise_base is not None
+        found.append([length.text for length in effective_lengths(curve).values() if length])
+    assert found == [["< 10 s", "≥ 40 s"], ["< 10 s", "≥ 90 s"]]
+
+
+def test_scenes_with_other_clips_stand_beside_the_score_that_they_are_compared_with() -> None:
+    """The labels of distractors do not count, so 10 s score and chance are others than without them."""
+    alone = examples.row(haystack="none", position=None, mAP=0.8, relative=1.0, chance_mAP=0.2)
+    plain = examples.row(length_s=50.0, mAP=0.6, base_mAP=0.8, drop=0.25, chance_mAP=0.2)
+    others: Row = {"distractors": 2, "base_mAP": 0.9, "drop": 0.3, "relative": 0.7}
+    masked = examples.row(length_s=50.0, mAP=0.63, chance_mAP=0.25, **others)
+    table = tables.drop_table(cells.table([alone, plain, masked]))
+    assert [row[3:] for row in table.rows] == [
+        ("0.800", "0.600 (-25 %)"),
+        ("0.900", "0.630 (-30 %)"),
+        ("0.200 to 0.250", "0.200 to 0.250"),
+    ]
+
+
+def test_a_crop_is_not_compared_with_the_clip_cut_out() -> None:
+    alone = examples.row(haystack="none", position=None, mAP=0.5, relative=1.0, base_mAP=0.5)
+    gain: Row = {"base_mAP": 0.5, "drop": -0.4, "relative": 1.4, "chance_mAP": 0.1}
+    crop = examples.row(haystack="own", length_s=60.0, mAP=0.7, **gain)
+    made = cells.table([alone, crop])
+    assert tables.drop_table(made).rows[0][3:] == ("0.500", "0.700")
+    assert adjusted_table(made) is None
+    assert lengths_table(made) is None
+
+
+def test_a_drop_beyond_the_whole_score_is_not_detectable() -> None:
+    alone = examples.row(haystack="none", position=None, mAP=0.5, relative=1.0, base_mAP=0.5)
+    wide: Row = {"drop": 0.1, "drop_lo": -0.9, "drop_hi": 0.9, "relative": 0.9, "mAP": 0.45}
+    table = lengths_table(cells.table([alone, examples.row(length_s=50.0, base_mAP=0.5, **wide)]))
+    assert table is not None
+    assert table.rows[0][-1] == "none"
 
 
 def test_markdown_escapes_and_is_aligned() -> None:

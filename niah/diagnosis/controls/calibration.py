@@ -13,11 +13,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from niah.diagnosis.controls.overlap import MOST_CURVES, left_out
+from niah.metrics.average_precision import Targets
 from niah.metrics.calibration import Calibration, calibration_of_logits
 from niah.records.measured_cells import MeasuredCells, OfScores
 from niah.records.naming import NO_HAYSTACK, Point, length_name
 from niah.records.schema import BASE_LENGTH_S
 from niah.records.score_files import ScoreFiles
+from niah.records.scores import ClipScores, Logits, Mask
 from niah.system.side_processes import shared_out
 from niah.tables.curves import LengthCurve, at_one_position, length_curves
 from niah.tables.drop import scene_columns, scene_texts
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
 RANK_KEPT = 0.85  # share of the 10 s mAP, as in L85
 SCALE_LOST = 0.1  # share of the NLL
-CSV_FILE, VERSION = "calibration.csv", 1  # of the formulas
+CSV_FILE, VERSION = "calibration.csv", 2  # of the formulas
 CAPTION = (
     "Calibration: expected calibration error and negative log likelihood (nats) over all clips and "
     "classes as the scores are; slope of their logistic refit (1: right, below: too sure); lost: "
@@ -139,11 +141,20 @@ def _of_cell(
 
     def measures() -> dict[str, float]:
         clips = stored.run.read_scores(point["cell"])
-        present = clips.targets | clips.excluded  # other clips in a scene are truly in it
         fixed = None if base is None else base.scale
-        return vars(calibration_of_logits(present, clips.logits, fixed))
+        if base is not None and clips.excluded.any():  # of the labels that count here, as for mAP
+            alone = stored.run.read_scores(base.cell)
+            fixed = calibration_of_logits(*_counted(alone, clips.excluded)).scale
+        return vars(calibration_of_logits(*_counted(clips, clips.excluded), fixed))
 
     return stored.of(point, () if base is None else (base.scored_from,), measures)
+
+
+def _counted(clips: ClipScores, excluded: Mask) -> tuple[Targets, Logits]:
+    """Return the targets and logits that count, (clips, classes) or in one row."""
+    if not excluded.any():
+        return clips.targets, clips.logits
+    return clips.targets[~excluded][None], clips.logits[~excluded][None]
 
 
 def _texts(of: Calibration) -> tuple[str, ...]:

@@ -4,7 +4,9 @@ A score that survives in long scenes means little if the model gives it to an em
 needle-free scenes of every length, (scenes, classes) scores in 0..1:
 
     threshold    of a class, fixed at 10 s: the highest at which a stated share (recall) of its
-                 positives there is detected
+                 positives there is detected. The lowest of all classes' scores is no detection where
+                 clips without the label have it too: so a system that names or does not name says
+                 no. Then it is the lowest score above of a positive, infinite without one
     false alarm  a needle-free scene scored at or above it, for a label that its haystack does not
                  contain; `share` = alarms / scenes. A tagger names a label at most once a scene, so
                  alarms per hour of sound fall with length for any model: use them to compare models
@@ -28,7 +30,7 @@ RECALL = 0.8
 
 
 def thresholds(targets: Targets, scores: Scores, recall: float = RECALL) -> Float64:
-    """Compute each class's threshold: the ceil(recall P)-th highest score among its P positives.
+    """Compute each class's threshold: the ceil(recall P)-th highest score among its P positives, above unnamed ones.
 
     Args:
         targets: of the 10 s cell, (clips, classes) bool.
@@ -44,11 +46,14 @@ def thresholds(targets: Targets, scores: Scores, recall: float = RECALL) -> Floa
     validate(targets, scores)
     if not 0.0 < recall <= 1.0:
         raise NiahError(f"recall must be in (0, 1] but is {recall}")
-    lowest = np.full(targets.shape[1], np.nan)
+    lowest, unnamed = np.full(targets.shape[1], np.nan), scores.min(initial=np.inf)
+    names_some = scores.max(initial=-np.inf) > unnamed
     for index, (hits, column) in enumerate(zip(targets.T, scores.T, strict=True)):
         if hits.any():
             ordered = np.sort(column[hits].astype(np.float64))[::-1]
             lowest[index] = ordered[ceil(recall * ordered.size - 1e-9) - 1]
+            if names_some and lowest[index] == unnamed and (column[~hits] == unnamed).any():
+                lowest[index] = min(ordered[ordered > unnamed], default=np.inf)
     return lowest
 
 

@@ -30,6 +30,7 @@ from niah.metrics.average_precision import (
     average_precision,
     mean_average_precision,
 )
+from niah.records.axes import MASKING_AXES
 from niah.records.measured_cells import MeasuredCells, OfScores
 from niah.records.naming import Point, length_name
 from niah.records.schema import BASE_LENGTH_S
@@ -47,7 +48,7 @@ CAPTION = (
     "does not contain (apart), and with its labels counted as positive in every scene (counted); "
     "in brackets per cent of the same at 10 s."
 )
-CSV_FILE, VERSION = "overlap.csv", 1  # of the formulas
+CSV_FILE, VERSION = "overlap.csv", 2  # of the formulas
 MOST_CURVES = 120  # of more, those of one position: each cell's scores are read
 
 
@@ -80,6 +81,7 @@ def overlap_scores(
     scores: Scores,
     contained: NDArray[np.bool_],
     mAP: float | None = None,
+    excluded: NDArray[np.bool_] | None = None,
 ) -> OverlapScores:
     """Compute the three scores of one cell.
 
@@ -88,6 +90,7 @@ def overlap_scores(
         scores: (clips, classes).
         contained: (classes,) bool, labels that are in the haystack.
         mAP: over all classes, where it is known: then only the contained ones are ranked.
+        excluded: (clips, classes) bool, entries that do not count.
 
     Raises:
         NiahError: `contained` is not one flag a class.
@@ -95,12 +98,13 @@ def overlap_scores(
     if contained.shape != (targets.shape[1],):
         raise NiahError(f"contained must be ({targets.shape[1]},) but is {contained.shape}")
     if mAP is not None:  # the APs of all others are in it
-        own = average_precision(targets[:, contained], scores[:, contained])
+        masked = None if excluded is None else excluded[:, contained]
+        own = average_precision(targets[:, contained], scores[:, contained], masked)
         scored, there = int(targets.any(axis=0).sum()), ~np.isnan(own)
         others, rest = mAP * scored - own[there].sum(), scored - int(there.sum())
         counted_mAP = (others + len(own)) / (rest + len(own))
         return OverlapScores(mAP, others / rest if rest else nan, counted_mAP)
-    ap = average_precision(targets, scores)
+    ap = average_precision(targets, scores, excluded)
     counted = np.where(contained, 1.0, ap)  # all clips positive: precision is 1 at every rank
     return OverlapScores(
         mean_average_precision(ap),
@@ -180,7 +184,8 @@ def _curve_rows(
             return  # no cell of the curve has scores of such a class
         overlap = row.scores
         base = overlap if length == BASE_LENGTH_S else base
-        yield length_name(length), *_texts(overlap, None if base is overlap else base)
+        is_alike = base is not overlap and not any(point.get(name) for name in MASKING_AXES)
+        yield length_name(length), *_texts(overlap, base if is_alike else None)
 
 
 def _of_cell(
@@ -191,8 +196,9 @@ def _of_cell(
         contained = contained_classes(clips.classes, labels)
         if not contained.any():
             return dict.fromkeys(("all", "apart", "counted"))
-        known = None if clips.excluded.any() else point["mAP"]
-        of = asdict(overlap_scores(clips.targets, clips.logits, contained, known))
+        of = asdict(
+            overlap_scores(clips.targets, clips.logits, contained, point["mAP"], clips.excluded)
+        )
         return {name: None if isnan(value) else value for name, value in of.items()}
 
     return stored.of(point, (labels, point["mAP"]), measures)

@@ -33,7 +33,7 @@ from niah.records.run_directory import RunDirectory
 from niah.records.schema import BASE_LENGTH_S
 from niah.records.scores import ClipScores
 from niah.system.number_text import number_text
-from niah.tables.curves import points
+from niah.tables.curves import Variant, points, variant_names
 from niah.tables.table import Table
 from niah.vocabularies import display_name
 
@@ -61,7 +61,7 @@ class Control:
 
     Attributes:
         length_s: seconds of a scene.
-        scenes: number of scenes.
+        scenes: number of different scenes: 1 of a constant haystack.
         classes: their ids.
         alarms: at the 10 s thresholds.
         any_alarm: share of scenes with at least one false alarm.
@@ -81,6 +81,8 @@ def needle_free_control(
     free: Mapping[float, ClipScores],
     labels: Iterable[str] = (),
     recall: float = RECALL,
+    *,
+    is_constant: bool = False,
 ) -> list[Control]:
     """Evaluate a model's needle-free scenes in one haystack.
 
@@ -89,6 +91,7 @@ def needle_free_control(
         free: its needle-free scores, by length in seconds.
         labels: that are in the haystack.
         recall: of the thresholds.
+        is_constant: the haystack is, so that all scenes of a length are one.
 
     Returns:
         One control a length, in order.
@@ -107,7 +110,7 @@ def needle_free_control(
         controls.append(
             Control(
                 length_s,
-                len(each.ids),
+                1 if is_constant else len(each.ids),
                 base.classes,
                 false_alarms(each.probabilities, fixed, length_s, contained),
                 float(counted.any(axis=1).mean()),
@@ -155,8 +158,9 @@ def control_tables(run: RunDirectory, cells: "pd.DataFrame") -> list[Table]:
         and not is_noise_base(point)
     }
     provenance = run.run_json()
+    names = variant_names(scored)
     alarms: list[tuple[str, ...]] = []
-    for kind, group in sorted(free.items(), key=lambda each: _about(each[0])):
+    for kind, group in sorted(free.items(), key=lambda each: _about(each[0], names)):
         first = group[0]
         base = alone.get(_system(first))
         if base is None or first["model"] in random_models(provenance):
@@ -167,9 +171,11 @@ def control_tables(run: RunDirectory, cells: "pd.DataFrame") -> list[Table]:
             continue
         scores = {float(point["length_s"]): run.read_scores(point["cell"]) for point in group}
         labels = labels_in(first["haystack"] or NO_HAYSTACK, provenance)
-        controls = needle_free_control(run.read_scores(base["cell"]), scores, labels)
-        alarms += [(_about(kind), *_texts(each)) for each in controls]
-    sham = [row for p in scored if p.get("control") == SHAM for row in _seam(run, p, free)]
+        controls = needle_free_control(
+            run.read_scores(base["cell"]), scores, labels, is_constant=first["snr_db"] is None
+        )
+        alarms += [(_about(kind, names), *_texts(each)) for each in controls]
+    sham = [row for p in scored if p.get("control") == SHAM for row in _seam(run, p, free, names)]
     caption = FREE_CAPTION.format(recall=100 * RECALL)
     tables = [
         Table(caption, ("model and scene", *HEADER), tuple(alarms)),
@@ -179,7 +185,10 @@ def control_tables(run: RunDirectory, cells: "pd.DataFrame") -> list[Table]:
 
 
 def _seam(
-    run: RunDirectory, point: Point, free: Mapping[Kind, list[Point]]
+    run: RunDirectory,
+    point: Point,
+    free: Mapping[Kind, list[Point]],
+    names: Mapping[Variant, str],
 ) -> Iterator[tuple[str, ...]]:
     """Yield the row of one sham cell, if its scenes without a seam were run."""
     plain = [p for p in free.get(_kind(point), []) if p["length_s"] == point["length_s"]]
@@ -190,7 +199,7 @@ def _seam(
         largest = f"{display_name(scores.classes[most])} ({number_text(drift[most], '+.2f')})"
         length = length_name(point["length_s"])
         yield (
-            _about(_kind(point)),
+            _about(_kind(point), names),
             f"{point['position']:g}",
             length,
             number_text(drift.mean(), "+.3f"),
@@ -215,8 +224,8 @@ def _kind(point: Point) -> Kind:
     return (*_system(point), *scene)
 
 
-def _about(kind: Kind) -> str:
-    model, _, _, window_s, _, pool, haystack, snr_db, axes = kind
+def _about(kind: Kind, names: Mapping[Variant, str]) -> str:
+    model, sha, dtype, window_s, _, pool, haystack, snr_db, axes = kind
     how = [f"{window_s:g} s windows"] if window_s else []
     scene = ", ".join(filter(None, (scene_name(haystack, snr_db), axes)))
-    return f"{', '.join([model, *how, *filter(None, [pool])])} in {scene}"
+    return f"{', '.join([names[model, sha, dtype], *how, *filter(None, [pool])])} in {scene}"

@@ -1,7 +1,8 @@
 """`niah locate --events`: sound events of each model in a run's scenes, scored in time; resumed cell by cell.
 
 Thresholds of onset F and of counts are those with the best onset F of each class in the shortest scenes of the same
-model, haystack, SNR, position and number of needles, so that scores which drift with length show. PSDS1 needs none.
+model, haystack, SNR, position and number of needles, so that scores which drift with length show; they are fitted on
+other recordings than they are used on (`niah.diagnosis.events.evaluation`). PSDS1 needs none.
 True events are the clips' sounds (as long as the clip, before padding), or all annotated ones where the haystack is the
 recordings' own. Only classes with an event in some scene count.
 """
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 
 from niah.adapters.wrappers.sliding_window import over_windows
+from niah.diagnosis.events.evaluation import event_scores, fitted_thresholds, fold_of_scenes
 from niah.diagnosis.events.rows import (
     EventScores,
     read_thresholds,
@@ -27,17 +29,7 @@ from niah.diagnosis.events.scores import position_scores, window_scores
 from niah.diagnosis.localisation.evidence import has_positions
 from niah.diagnosis.run_scenes import RunScenes
 from niah.errors import NiahError
-from niah.metrics.average_precision import Float64
-from niah.metrics.draws import drawn, group_count, group_indices, left_out
-from niah.metrics.means import resample_mean
-from niah.metrics.resampling import DRAWS, SEED, Resampled
-from niah.metrics.sound_events import (
-    ScoredScene,
-    best_thresholds,
-    detections,
-    onset_counts,
-    psds1,
-)
+from niah.metrics.sound_events import ScoredScene
 from niah.needles.readers.events import Annotated
 from niah.records.axes import OWN
 from niah.records.schema import BASE_LENGTH_S
@@ -53,7 +45,7 @@ if TYPE_CHECKING:
 METHODS = ("positions", "windows")
 COLLAR_S = 1.0
 LONGEST_COLLAR_S = 1000.0
-KEY_VERSION = 1
+KEY_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -189,18 +181,20 @@ def _score(
 ) -> None:
     scenes, labels = _scored_scenes(model, cell, options, advance)
     ids = list(model.labels.ids)
-    best = best_thresholds(scenes, options.collar_s)
-    thresholds = best
+    groups = [needle.group for needle in model.prepared.needles.needles]
+    folds = fold_of_scenes(groups)
+    fitted = fitted_thresholds(scenes, folds, options.collar_s)
+    used = fitted
     if reference != key:
         known = read_thresholds(setup.options.out, reference)
-        thresholds = np.array([known.get(id_, np.nan) for id_ in ids])
+        used = np.array([[own.get(id_, np.nan) for id_ in ids] for own in known])
     is_positions = _method(model, options) == "positions"
     row = event_scores(
         scenes,
         [[ids.index(label) for label in own] for own in labels],
-        thresholds,
+        used[folds],
         options.collar_s,
-        groups=[needle.group for needle in model.prepared.needles.needles],
+        groups=groups,
     )
     about: dict[str, Any] = {
         "model": model.name,
@@ -216,8 +210,10 @@ def _score(
         "place_s": float(np.median(np.diff(scenes[0].edges_s))),
         "collar_s": options.collar_s,
     }
-    chosen = {id_: t for id_, t in zip(ids, best.tolist(), strict=True) if t == t}
-    write_cell(setup.options.out, key, EventScores(**about, **row), chosen)
+    stored_thresholds = [
+        {id_: t for id_, t in zip(ids, own, strict=True) if t == t} for own in fitted.tolist()
+    ]
+    write_cell(setup.options.out, key, EventScores(**about, **row), stored_thresholds)
 
 
 def _scored_scenes(
@@ -247,88 +243,3 @@ def _by_class(
     events: Sequence[Annotated], ids: Sequence[str]
 ) -> tuple[list[tuple[float, float]], ...]:
     return tuple([(e.onset_s, e.offset_s) for e in events if id_ in e.labels] for id_ in ids)
-
-
-def event_scores(
-    scenes: Sequence[ScoredScene],
-    own: Sequence[Sequence[int]],
-    thresholds: Float64,
-    collar_s: float,
-    *,
-    groups: Sequence[str],
-) -> dict[str, Any]:
-    """Compute the scores of one cell.
-
-    Args:
-        scenes: one a clip.
-        own: the classes of each clip, (clips,) lists.
-        thresholds: of each class, (classes,); NaN for classes that do not count.
-        collar_s: of `niah.metrics.sound_events.onset_counts`.
-        groups: the recording of each clip, (clips,).
-
-    Returns:
-        The fields of `EventScores` from `scenes` on.
-    """
-    counted = np.flatnonzero(~np.isnan(thresholds)).tolist()
-    table = np.zeros((3, len(scenes), len(thresholds)))  # hits, false alarms, misses
-    numbers = np.zeros((len(scenes), len(thresholds)))
-    for row, scene in enumerate(scenes):
-        for c in counted:
-            detected = detections(scene.edges_s, scene.scores[:, c], float(thresholds[c]))
-            counts = onset_counts(detected, scene.events[c], collar_s)
-            table[:, row, c] = counts.hits, counts.false_alarms, counts.misses
-            numbers[row, c] = len(detected)
-    true = np.array([[len(events) for events in scene.events] for scene in scenes])
-    hits, alarms, misses = table.sum(axis=1)
-    scored = (true.sum(axis=0) > 0) & ~np.isnan(thresholds)
-    f_scores = 2 * hits[scored] / (2 * hits + alarms + misses)[scored]
-    lo, hi = _f_bounds(table[:, :, scored], groups)
-    columns = [[c for c in classes if scored[c]] for classes in own]
-    errors = _means([np.abs(numbers[i, c] - true[i, c]) for i, c in enumerate(columns)])
-    error = resample_mean(errors, groups=groups)
-    error_lo, error_hi = error.interval()
-    hours = sum(float(s.edges_s[-1] - s.edges_s[0]) for s in scenes) / 3600.0
-    named = hits[scored].sum() + alarms[scored].sum()
-    psds = psds1(scenes)
-    return {
-        "scenes": len(scenes),
-        "events": int(true.sum()),
-        "psds1": None if psds != psds else psds,
-        "onset_f": float(f_scores.mean()) if f_scores.size else None,
-        "onset_lo": lo,
-        "onset_hi": hi,
-        "precision": float(hits[scored].sum() / named) if named else None,
-        "recall": float(hits[scored].sum() / true[:, scored].sum()) if scored.any() else None,
-        "false_alarms_hour": float(alarms.sum() / hours),
-        "count": float(np.nanmean(_means([numbers[i, c] for i, c in enumerate(columns)]))),
-        "true_count": float(np.nanmean(_means([true[i, c] for i, c in enumerate(columns)]))),
-        "count_error": error.estimate,
-        "count_lo": None if error_lo != error_lo else max(0.0, error_lo),
-        "count_hi": None if error_hi != error_hi else error_hi,
-    }
-
-
-def _means(values: Sequence[Any]) -> Float64:
-    """Return the mean of each list, NaN of an empty one."""
-    return np.array([float(np.mean(each)) if len(each) else np.nan for each in values])
-
-
-def _f_bounds(table: Float64, groups: Sequence[str]) -> tuple[float | None, float | None]:
-    """Return the bounds of the mean onset F, recordings resampled; table (3, clips, classes)."""
-    if table.shape[2] == 0:
-        return None, None
-    of = group_indices(groups, table.shape[1])
-
-    def mean_f(counts: Any) -> Float64:
-        hits, alarms, misses = np.einsum("kic,id->kcd", table, counts.astype(np.float64))
-        total = 2 * hits + alarms + misses
-        there = hits + misses > 0  # a class without an event in a draw is left out
-        f = np.where(there, 2 * hits / np.where(total > 0, total, 1), 0.0)
-        with np.errstate(invalid="ignore"):
-            return np.asarray(f.sum(axis=0) / there.sum(axis=0))
-
-    whole = mean_f(np.ones((table.shape[1], 1)))
-    lists = np.concatenate([mean_f(c) for c in drawn(of, DRAWS, DRAWS, SEED)])
-    left = np.concatenate([mean_f(c) for c in left_out(of, group_count(of))])
-    low, high = Resampled(float(whole[0]), lists, left, group_count(of)).unit_interval()
-    return (None, None) if low != low else (low, high)

@@ -1,6 +1,6 @@
 """Sound events as stored: events/<key>.json, one cell each; events.csv, one row a cell."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,13 +33,14 @@ class EventScores:
         scenes: number of scenes.
         events: true events in them, one a label.
         psds1: without a threshold; None without an event.
-        onset_f: mean over classes with an event, at thresholds of the shortest scenes.
+        onset_f: mean over the classes with a threshold and an event, at thresholds of the shortest scenes of other
+            recordings; None without such a class.
         onset_lo: lower 95 % bound.
         onset_hi: upper bound.
-        precision: share of the detections of these classes that are hits.
-        recall: share of the true events that are hit.
+        precision: share of all detections of these classes that are hits.
+        recall: share of all their true events that are hit.
         false_alarms_hour: detections that are no hit, an hour, all classes.
-        count: detected events of the clip's labels, mean over scenes and labels.
+        count: detected events of the clip's labels, mean over scenes and labels; None without a threshold of these.
         true_count: the true ones.
         count_error: mean distance of the two numbers.
         count_lo: lower bound of the error.
@@ -67,9 +68,9 @@ class EventScores:
     precision: float | None
     recall: float | None
     false_alarms_hour: float
-    count: float
-    true_count: float
-    count_error: float
+    count: float | None
+    true_count: float | None
+    count_error: float | None
     count_lo: float | None
     count_hi: float | None
 
@@ -84,30 +85,38 @@ def stored(run: Path) -> set[str]:
     return {file.stem for file in (run / FOLDER).glob("*.json")}
 
 
-def write_cell(run: Path, key: str, row: EventScores, thresholds: Mapping[str, float]) -> None:
+def write_cell(
+    run: Path, key: str, row: EventScores, thresholds: Sequence[Mapping[str, float]]
+) -> None:
     """Store one cell.
 
     Args:
         run: the run's folder.
         key: of the cell.
         row: its scores.
-        thresholds: the best ones of its scenes by class.
+        thresholds: those fitted on its scenes, by class, for each fold.
     """
     folder = run / FOLDER
     with atomic.one_line_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    content = {"row": vars(row), "thresholds": dict(thresholds)}
+    content = {"row": vars(row), "thresholds": [dict(own) for own in thresholds]}
     atomic.write_json(folder / f"{key}.json", content)
 
 
-def read_thresholds(run: Path, key: str) -> dict[str, float]:
-    """Return the best thresholds of a stored cell by class.
+def read_thresholds(run: Path, key: str) -> list[dict[str, float]]:
+    """Return the thresholds that were fitted on a stored cell by class, for each fold.
 
     Raises:
         NiahError: the file is damaged.
     """
-    thresholds = _checked(run / FOLDER / f"{key}.json")["thresholds"]
-    return {str(name): stored_row.number(str(name), value) for name, value in thresholds.items()}
+    file = run / FOLDER / f"{key}.json"
+    try:
+        return [
+            {str(name): stored_row.number(str(name), value) for name, value in own.items()}
+            for own in _checked(file)["thresholds"]
+        ]
+    except (TypeError, ValueError, AttributeError) as error:
+        raise _damaged(file, error) from error
 
 
 def read(run: Path) -> list[EventScores]:
@@ -120,8 +129,11 @@ def read(run: Path) -> list[EventScores]:
         return stored_row.read_csv(EventScores, run / CSV_FILE, "`niah locate --events`")
     rows = []
     for file in sorted((run / FOLDER).glob("*.json")):
+        content = _checked(file)
+        if isinstance(content["thresholds"], dict):
+            continue  # of an earlier version, whose thresholds were fitted on the scenes that they judged
         try:
-            rows.append(EventScores(**stored_row.checked(EventScores, _checked(file)["row"])))
+            rows.append(EventScores(**stored_row.checked(EventScores, content["row"])))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise _damaged(file, error) from error
     return sorted(rows, key=_order)

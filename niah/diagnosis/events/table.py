@@ -13,10 +13,9 @@ def events_table(rows: Sequence[EventScores]) -> Table | None:
         return None
     collars = ", ".join(f"{s:g}" for s in sorted({row.collar_s for row in rows}))
     caption = (
-        "Sound events: PSDS1 (no threshold); onset F within "
-        f"{collars} s, mean over classes [95 % interval], precision and recall, at each class's best threshold in the "
-        "shortest scenes; detected events of the clip's label in a scene, of how many, and the mean error of that "
-        "count [95 % interval]"
+        f"Sound events: PSDS1 (no threshold); onset F within {collars} s, mean over classes [95 % interval], precision "
+        "and recall of all events together, at each class's best threshold in the shortest scenes of other recordings; "
+        "detected events of the clip's label in a scene, of how many, and the mean error of that count [95 % interval]"
     )
     names = system_names((row.model, row.checkpoint_sha256) for row in rows)
     body = [
@@ -31,7 +30,7 @@ def events_table(rows: Sequence[EventScores]) -> Table | None:
             _bounded(row.onset_f, row.onset_lo, row.onset_hi),
             _number(row.precision),
             _number(row.recall),
-            f"{row.count:.2f} of {row.true_count:.2f}",
+            "" if row.count is None else f"{row.count:.2f} of {row.true_count:.2f}",
             _bounded(row.count_error, row.count_lo, row.count_hi, ".2f"),
         )
         for row in rows

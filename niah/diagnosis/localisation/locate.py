@@ -165,7 +165,9 @@ def _do(
         "place_s": width_s,
         "tolerance_s": TOLERANCE_S,
     }
-    write_cell(options.run, key, about, pairs)
+    needles = cell.model.prepared.needles.needles
+    recordings = {each.id: each.group for each in needles if each.group != each.id}
+    write_cell(options.run, key, about, pairs, recordings)
 
 
 def _curves(

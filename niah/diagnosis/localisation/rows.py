@@ -3,8 +3,8 @@
 localisation/<key>.json     one cell: its settings, and the peak for each clip and label
 localisation.csv            one row a cell
 
-hit rate    mean of hits over (clip, label) pairs; its 95 % interval (`hit_rate`) counts clips, whose labels are not
-            independent
+hit rate    mean of hits over (clip, label) pairs; its 95 % interval (`hit_rate`) counts recordings, as the labels of a
+            clip and the clips of a recording are not independent
 error       median over pairs of the distance of the peak from the centre of the clip's sound
 chance      values of a guess on the same curves, which depend on length, position and the width of a place
 """
@@ -57,7 +57,11 @@ class Located:
 
 
 def write_cell(
-    run: Path, key: str, about: Mapping[str, Any], pairs: Sequence[Mapping[str, Any]]
+    run: Path,
+    key: str,
+    about: Mapping[str, Any],
+    pairs: Sequence[Mapping[str, Any]],
+    recordings: Mapping[str, str],
 ) -> None:
     """Store one cell.
 
@@ -66,12 +70,16 @@ def write_cell(
         key: of the cell.
         about: the first fields of `Located`.
         pairs: peaks with `PAIR_FIELDS`.
+        recordings: of the clips that were cut from one, by the clips' ids.
     """
     folder = run / FOLDER
     with atomic.one_line_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     rows = [[pair[name] for name in PAIR_FIELDS] for pair in pairs]
-    atomic.write_json(folder / f"{key}.json", {"about": dict(about), "pairs": rows})
+    atomic.write_json(
+        folder / f"{key}.json",
+        {"about": dict(about), "pairs": rows, "recordings": dict(recordings)},
+    )
 
 
 def stored(run: Path) -> set[str]:
@@ -105,7 +113,12 @@ def _summarised(file: Path) -> Located:
         pairs = [_pair(row) for row in content["pairs"]]
         if not pairs:
             raise ValueError("it has no pairs")
-        rate = hit_rate([pair["clip"] for pair in pairs], [pair["hit"] for pair in pairs])
+        recordings = {
+            stored_row.text("clip", clip): stored_row.text("recording", recording)
+            for clip, recording in content.get("recordings", {}).items()
+        }
+        units = [recordings.get(pair["clip"], pair["clip"]) for pair in pairs]
+        rate = hit_rate(units, [pair["hit"] for pair in pairs])
         return Located(
             **stored_row.checked(Located, content["about"]),
             clips=len({pair["clip"] for pair in pairs}),

@@ -4,7 +4,8 @@
                     negative of a class only where the class is not annotated in it
     all-label mAP   of all annotated events of the crops
     L85             of the chance-adjusted share (m - c) / (b - c): m the event mAP, b that of the crops of 10 s masked
-                    alike, c that of random scores masked alike; in other scenes b is the needle alone
+                    alike, c that of random scores masked alike; in other scenes b is the needle alone, and the
+                    curve begins with its 10 s score in their noise
     correlation     Spearman's rho of the models' L85 in natural and in other scenes, over the same resampled clips
 
 Longer crops have more events, so that fewer negatives are left and chance rises, to 0.86 with three classes and crops
@@ -73,11 +74,15 @@ class NaturalScore:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Rank correlation of the models' L85 in natural scenes with that in another kind of scene."""
+    """Rank correlation of the models' L85 in natural scenes with that in another kind of scene.
+
+    `lengths_s`: L85 in natural and in the other scenes, by model.
+    """
 
     scene: str
     position: float | None
     correlation: RankCorrelation
+    lengths_s: dict[str, tuple[float, float]]
 
 
 def natural_scores(run: RunDirectory, cells: "pd.DataFrame") -> list[NaturalScore]:
@@ -118,11 +123,17 @@ def agreements(run: RunDirectory, cells: "pd.DataFrame") -> list[Agreement]:
         system = curve.model, curve.window
         if curve.haystack == OWN or curve.axes or system not in natural:
             continue
-        if (drawn := _drawn_l85(run, curve, curve.base)) is not None:
+        if (drawn := _drawn_l85(run, curve, curve.base, curve.noise_base)) is not None:
             others.setdefault((curve.scene, curve.position), {})[system] = drawn
     return [
         Agreement(
-            scene, position, _correlation([(own, natural[s]) for s, own in by_system.items()])
+            scene,
+            position,
+            _correlation([(own, natural[s]) for s, own in by_system.items()]),
+            {
+                model: (natural[model, w].seconds, own.seconds)
+                for (model, w), own in by_system.items()
+            },
         )
         for (scene, position), by_system in others.items()
         if len(by_system) >= LEAST_MODELS
@@ -185,14 +196,24 @@ def _bounded(score: Resampled) -> tuple[float, float, float]:
     return (score.estimate, *score.unit_interval())
 
 
-def _drawn_l85(run: RunDirectory, curve: LengthCurve, shortest: Point | None) -> L85 | None:
-    """Return L85; None where a part of the curve is missing."""
+def _drawn_l85(
+    run: RunDirectory, curve: LengthCurve, shortest: Point | None, in_noise: Point | None = None
+) -> L85 | None:
+    """Return L85 of the scores as shares of the shortest ones; None where a part of the curve is missing.
+
+    `in_noise`: the 10 s cell at which the curve begins, where that is not the shortest.
+    """
     stored = list(_crops(run, curve, shortest))
     if len(stored) < 2 or stored[0][0] != BASE_LENGTH_S:
         return None
-    lengths, shares = [BASE_LENGTH_S], [np.ones(DRAWS + 1)]
-    first = stored[0][1]
-    for length_s, clips in stored[1:]:
+    lengths: list[float] = []
+    shares: list[Float64] = []
+    first, longer = stored[0][1], stored[1:]
+    if in_noise is not None and run.has_scores(in_noise["cell"]):
+        longer = [(BASE_LENGTH_S, run.read_scores(in_noise["cell"])), *longer]
+    else:
+        lengths, shares = [BASE_LENGTH_S], [np.ones(DRAWS + 1)]
+    for length_s, clips in longer:
         masked = clips.excluded if clips.excluded.any() else None
         base, own = resample(
             clips.targets, [first.logits, clips.logits], DRAWS, groups=clips.groups, excluded=masked

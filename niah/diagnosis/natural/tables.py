@@ -61,8 +61,12 @@ def agreement_table(rows_of_scenes: Sequence[Agreement]) -> Table | None:
         position = "" if each.position is None else f"{each.position:g}"
         rho, low, high = (number_text(value, "+.2f") for value in (c.rho, c.low, c.high))
         interval = f"{rho} [{low}, {high}]" if c.rho == c.rho else "all equal"
-        rows.append((each.scene, position, f"{c.models}", interval, f"{c.p:.3f}"))
-    header = ("haystack", "position", "models", "rho", "p")
+        lengths = "; ".join(
+            f"{model} {own_s:.3g} s, {here_s:.3g} s"
+            for model, (own_s, here_s) in each.lengths_s.items()
+        )
+        rows.append((each.scene, position, f"{c.models}", interval, f"{c.p:.3f}", lengths))
+    header = ("haystack", "position", "models", "rho", "p", "L85 in crops, here")
     return Table(AGREEMENT_CAPTION, header, tuple(rows))
 
 

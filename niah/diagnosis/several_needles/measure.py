@@ -67,6 +67,8 @@ def set_recall(
 ) -> Float64:
     """Compute the share of each scene's labels that is among as many highest scores as the scene has labels.
 
+    Of equal scores at the end of these, each counts as its chance to be among them.
+
     Args:
         logits: (scenes, classes).
         present: (scenes, classes) bool, the labels of each scene.
@@ -76,13 +78,15 @@ def set_recall(
         (scenes,) shares in 0..1, NaN for a scene without such a label.
     """
     wanted = present if of is None else of
-    order = np.argsort(-logits, axis=1, kind="stable")
-    ranks = np.empty_like(order)
-    np.put_along_axis(ranks, order, np.arange(logits.shape[1])[None], axis=1)
-    recalled = (ranks < present.sum(axis=1)[:, None]) & wanted
+    places = present.sum(axis=1, keepdims=True)  # m of each scene
+    descending = -np.sort(-logits.astype(np.float64), axis=1)
+    lowest = np.take_along_axis(descending, np.maximum(places - 1, 0), axis=1)
+    above, tied = logits > lowest, logits == lowest
+    left = places - above.sum(axis=1, keepdims=True)
+    recalled = np.where(above, 1.0, tied * left / tied.sum(axis=1, keepdims=True))
     count = wanted.sum(axis=1)
     with np.errstate(invalid="ignore"):
-        return np.asarray(recalled.sum(axis=1) / np.where(count > 0, count, np.nan))
+        return np.asarray((recalled * wanted).sum(axis=1) / np.where(count > 0, count, np.nan))
 
 
 def _row(

@@ -257,9 +257,8 @@ def _entries(cells: Sequence[SubmittedCell], needles: str) -> list[Entry]:
     systems = with_distinct_names([system_of(own) for own in grouped.values()])
     entries = []
     for system, own in zip(systems, grouped.values(), strict=True):
-        # the shortest scene in the same noise is no point of a curve
-        rows = [{**cell, "needles": needles} for _, cell in own if not is_noise_base(cell)]
-        for curve in length_curves(table(rows)) if rows else ():
+        rows = [{**cell, "needles": needles} for _, cell in own]
+        for curve in () if all(map(is_noise_base, rows)) else length_curves(table(rows)):
             curve = replace(curve, by_length=_with_shares(curve))
             runs = dict.fromkeys(origin[point["cell"]] for point in curve.by_length.values())
             entries.append(Entry(system, curve, tuple(runs)))
