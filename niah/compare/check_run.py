@@ -11,7 +11,7 @@ Only mAP is tested: a share of the 10 s score follows from two of these.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from math import nan
+from math import isnan, nan
 
 import numpy as np
 
@@ -109,12 +109,17 @@ def compared_row(scores: PairedScores, gate: Gate, cell: str) -> CheckRow:
     """
     if np.array_equal(scores.a, scores.b):
         own = mean_average_precision(average_precision(scores.targets, scores.a))
-        row = CheckRow(cell, "mAP", own, own, gate.tolerance, lo=0.0, hi=0.0, p=1.0)
+        row = CheckRow(cell, "mAP", own, own, gate.tolerance, p=1.0)
     else:
         a, b = scores.maps()
         delta = difference(a, b)
         lo, hi = delta.interval()
         p = one_sided_p(delta) if gate.one_sided else delta.p_value()
+        if isnan(p):
+            raise NiahError(
+                f"{cell}: a difference on clips of one recording cannot be tested: take clips of several, or "
+                "--unpaired to compare the numbers alone"
+            )
         row = CheckRow(cell, "mAP", a.estimate, b.estimate, gate.tolerance, lo=lo, hi=hi, p=p)
     return replace(row, one_sided=gate.one_sided)
 

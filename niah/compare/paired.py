@@ -20,6 +20,7 @@ one name of a haystack stands for two contents, by the SHA-256 that both runs st
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from math import isnan
 from pathlib import Path
 
 from niah.compare.check_result import LEVEL, p_text
@@ -326,11 +327,12 @@ def _corrected(rows: Iterable[Difference], correction: str) -> tuple[Difference,
 def _texts(row: Difference) -> tuple[str, ...]:
     better = "A" if row.difference > 0 else "B"
     difference, low, high = (number_text(x, "+.3f") for x in (row.difference, row.lo, row.hi))
+    interval = "" if isnan(row.lo) else f" [{low}, {high}]"  # of one recording there is none
     return (
         row.scene,
         f"{row.a:.3f}",
         f"{row.b:.3f}",
-        f"{difference} [{low}, {high}]",
+        f"{difference}{interval}",
         p_text(row.p),
         p_text(row.p_corrected),
         better if row.p_corrected < LEVEL and row.quantity != "relative" else "",

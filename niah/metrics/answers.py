@@ -3,8 +3,9 @@
 A track is one class in one scene: the logit x_k after every hop, heard up to second e_k, and the sound of that class
 from onset to offset. The class is answered as long as x_k > t. A hop counts for the sound if e_k lies after the onset.
 
-    wait      e_k - onset at the first such k; unanswered if there is none up to `ANSWER_S` after the offset
-    early     whether the last hop before the onset was already above t: an answer to something else
+    wait      e_k - onset at the first such k that rises: x_(k-1) <= t, or k is the first hop. A score that is above t
+              since before the onset answers something else. Unanswered if none rises up to `ANSWER_S` after the offset
+    early     whether the last hop before the onset was already above t
     hold      share of the hops during the sound (onset < e_k <= offset) that are above t
     flips     changes of the decision during the sound, after the first hop above t
     wobble    standard deviation of x_k during the sound
@@ -113,12 +114,12 @@ def answers_of(track: Track, thresholds: Scores) -> TrackAnswers:
     until_s = min(track.offset_s + ANSWER_S, float(ends[-1]))
     last = int(np.searchsorted(ends, until_s, side="right"))
     above = track.logits[sound.start :, None] > thresholds  # from the onset on, (hops, n)
-    watched = above[: max(0, last - sound.start)]
-    answered, first = _first(watched)
-    wait = np.where(answered, _time(ends, sound.start + first), until_s) - track.onset_s
     early = np.zeros(len(thresholds), dtype=bool)
     if sound.start:
         early = track.logits[sound.start - 1] > thresholds
+    rises = above & ~np.concatenate([early[None], above[:-1]])
+    answered, first = _first(rises[: max(0, last - sound.start)])
+    wait = np.where(answered, _time(ends, sound.start + first), until_s) - track.onset_s
     own = above[: sound.stop - sound.start]
     changes = (own[1:] != own[:-1]).sum(axis=0)
     flips = changes - (own.any(axis=0) & ~own[0]) if len(own) else np.zeros(len(thresholds))

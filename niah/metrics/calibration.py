@@ -21,6 +21,7 @@ from niah.metrics.average_precision import Float64, Scores, Targets, validate
 from niah.metrics.probabilities import clipped, log_odds, sigmoid
 
 BINS = 15
+LEAST_NATS = 1e-6  # a score
 ROUNDING = 1e-13  # of a loss: a step that raises it by less has found the optimum
 MANY, FEW = 2**17, 2**14  # values, from which on a refit starts at that of about so few of them
 BLOCK = 2**15  # values at a time: their arrays fit a core's cache
@@ -55,8 +56,9 @@ class Calibration:
 
     @property
     def lost(self) -> float:
-        """Return the share of the NLL that is due to the fixed scale, 0..1."""
-        return 1.0 - self.nll_refit / self.nll_fixed if self.nll_fixed > 0 else 0.0
+        """Return the share of the NLL that is due to the fixed scale, 0..1; 0 where that is rounding alone."""
+        due = self.nll_fixed - self.nll_refit
+        return due / self.nll_fixed if due > LEAST_NATS else 0.0
 
 
 def calibration(

@@ -35,7 +35,8 @@ mAP's interval is computed on a scale that removes most of its skewness near 0 a
     u(m) = m^(1/3) - (1 - m)^(1/3)        bounds: u^-1(u(m) -+ t SE u'(m))
 
 A score of exactly 0 or 1 without spread gets the exact interval of a proportion of as many groups: an error that did
-not occur in n recordings may still occur in 3.7 / n of others. A difference without any spread gets that on both sides.
+not occur in n recordings may still occur in 3.7 / n of others. A difference without any spread gets that on both sides,
+and as p-value the level at which that interval begins at 0.
 docs/intervals.md has the coverage of these intervals in simulated populations (`tests/metrics/test_coverage.py`).
 """
 
@@ -95,10 +96,14 @@ class Resampled:
     jackknife_share: float = JACKKNIFE_SHARE
 
     @property
+    def groups(self) -> int:
+        """Return the number n of groups."""
+        return self.units or self.left_out.size
+
+    @property
     def missed_at_most(self) -> float:
         """Return the share of recordings that may be missed though none of these was: 1 - 0.025^(1/n)."""
-        n = self.units or self.left_out.size
-        return 1.0 - proportion_interval(n, n, CONFIDENCE)[0]
+        return 1.0 - proportion_interval(self.groups, self.groups, CONFIDENCE)[0]
 
     @property
     def standard_error(self) -> float:
@@ -154,14 +159,17 @@ class Resampled:
         return _unit_of(place - half), _unit_of(place + half)
 
     def p_value(self) -> float:
-        """Return the two-sided p-value of "it is truly 0", by Student's t; 1 for exactly 0 without spread."""
+        """Return the two-sided p-value of "it is truly 0", by Student's t.
+
+        Without spread 2 (1 - |estimate|)^n, at most 1: it is below 0.05 exactly where `interval` excludes 0.
+        """
         if self.estimate == 0.0:
             return 1.0
         error = self.standard_error
         if np.isnan(error) or np.isnan(self.estimate):
             return nan
         if not error > 0.0:
-            return 0.0
+            return min(1.0, 2.0 * max(0.0, 1.0 - abs(self.estimate)) ** self.groups)
         t, freedom = abs(self.estimate) / error, self.freedom
         return erfc((t if freedom == inf else z_of_t(t, freedom)) / sqrt(2.0))
 

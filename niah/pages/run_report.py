@@ -42,6 +42,7 @@ from niah.system.markdown_text import plain
 from niah.system.printable import content_of
 from niah.tables import drop as tables
 from niah.tables.above_chance import adjusted_table, needle_free_table
+from niah.tables.curves import without_masks
 from niah.tables.effective_lengths import lengths_table
 from niah.tables.files import csv_file, headed, latex_file
 from niah.tables.published import statements
@@ -126,7 +127,7 @@ def _warnings(cells: "pd.DataFrame", provenance: Mapping[str, Any]) -> list[str]
         f"{name} has random weights: its accuracy is not reported, only its speed."
         for name in random_models(provenance)
     ]
-    few = few_clips_warning(cells)
+    few = few_clips_warning(without_masks(cells))
     return warnings if few is None else [*warnings, few]
 
 

@@ -182,6 +182,13 @@ def chance(curves: Iterable[LengthCurve]) -> float | None:
     return next((float(level) for level in levels if level is not None), None)
 
 
+def without_masks(cells: "pd.DataFrame") -> "pd.DataFrame":
+    """Return the cells in whose scenes every label counts: where those of other clips do not, chance differs."""
+    for name in MASKING_AXES:
+        cells = cells[cells[name].isna()] if name in cells else cells
+    return cells[cells["haystack"] != OWN]
+
+
 def _is_longer(by_length: dict[float, Point]) -> bool:
     return any(length_s != BASE_LENGTH_S for length_s in by_length)
 
@@ -215,10 +222,7 @@ def _refuse_mixed(cells: "pd.DataFrame") -> None:
                 f"cells of {column} {' and '.join(values)} cannot be in one table: their scores "
                 "are not comparable; report them separately"
             )
-    whole = cells
-    for name in MASKING_AXES:  # of other clips, whose labels are masked: their chance differs
-        whole = whole[whole[name].isna()] if name in whole else whole
-    whole = whole[whole["haystack"] != OWN]
+    whole = without_masks(cells)
     for column in SAME_CLIPS:
         levels = sorted({f"{float(value):.6g}" for value in whole[column].dropna()})
         if len(levels) > 1:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from niah.compare.check import check
 from niah.compare.paired import Comparison, compare
 from niah.errors import NiahError
 from niah.metrics.average_precision import average_precision, chance_mAP, mean_average_precision
@@ -92,6 +93,28 @@ def test_a_model_that_guesses_does_not_lose_less(tmp_path: Path) -> None:
     assert "does not differ from chance at 10 s" in said
     relative = found.table("relative")
     assert {row[-1] for row in relative.rows} == {""}
+
+
+def test_clips_of_one_recording_are_not_tested(tmp_path: Path) -> None:
+    runs = []
+    for name, gain in (("one", 2.0), ("other", 0.3)):
+        with RunDirectory.create_or_open(tmp_path / name, examples.IDENTITY) as run:
+            row = examples.row(checkpoint_sha256=name[0] * 64)
+            run.write_scores(
+                str(row["cell"]),
+                examples.IDS,
+                examples.LABELS,
+                examples.logits(gain),
+                classes=examples.CLASSES,
+                groups=["one recording"] * examples.CLIPS,
+            )
+            run.write_rows([(row, None)])
+            summarise(run)
+        runs.append(tmp_path / name)
+    found = compare(*runs)
+    assert "nan" not in found.markdown()
+    with pytest.raises(NiahError, match=r"clips of one recording cannot be tested.*--unpaired"):
+        check(*runs)
 
 
 def test_same_scores_do_not_differ(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def test_one_that_hears_the_first_needle_alone_is_unmasked_by_place(tmp_path: Pa
     assert ten.set_lo < ten.set_recall < ten.set_hi < 0.5
     assert ten.first == 1.0
     assert ten.last_hi is not None
-    assert ten.last_hi < 0.8
+    assert ten.last_hi < 0.85
     write(run.path)
     assert read(run.path) == measure(run, run.cells())
     (table,) = [t for t in [several_table(read(run.path))] if t]

@@ -31,6 +31,8 @@ def track(above: str, clip: int = 0, sound: tuple[float, float] = SOUND) -> Trac
         ("..........####..####....", 1, False, 0.8, 2, 1),
         ("..........###############.....", 1, False, 1.0, 0, 6),  # remembers
         ("##########..............", None, True, 0.0, 0, None),  # is over when the sound begins
+        ("######################..", None, True, 1.0, 0, None),  # about something else all the time
+        ("##########.....#####....", 6, True, 0.5, 0, 1),  # and then about the sound
         (
             "......................##.",
             13,
@@ -65,10 +67,10 @@ def test_thresholds_are_of_needle_free_hops() -> None:
     free = FreeStream(np.repeat([0, 1], 50), np.arange(100, dtype=np.float32))
     assert thresholds_of({0: free}, 3) == {0: 96.0}
     quiet, loud = (track("." * 30, clip) for clip in (0, 1))
-    loud.logits[:] = 97.0
+    loud.logits[:] = 97.0  # all the time
     scores = stream_scores([quiet, loud], {0: free}, 3, groups=["a", "b"], draws=200)
-    assert scores["answered"].estimate == 0.5
-    assert scores["early"].estimate == 0.5
+    assert scores["answered"].estimate == 0.0  # loud before the sound begins: no answer to it
+    assert scores["early"].estimate == scores["hold"].estimate == 0.5
     # a draw of the quiet scenes alone has a lower threshold, of their own needle-free hops
     scores = stream_scores([quiet], {0: free}, 0, groups=["a", "b"], draws=200)
     assert np.nanmax(scores["answered"].drawn) == 0.0

@@ -274,6 +274,10 @@ def test_a_difference_without_spread_has_what_as_many_clips_allow() -> None:
     none = Resampled(0.0, np.zeros(10), np.zeros(30))
     assert none.interval() == pytest.approx((0.025 ** (1 / 30) - 1, 1 - 0.025 ** (1 / 30)))
     assert none.p_value() == 1.0
+    for estimate in (-0.05, 0.05, 0.1, 0.12, 0.5, 1.2):  # without spread: of 30 that agree
+        alike = Resampled(estimate, np.full(10, estimate), np.full(30, estimate))
+        low, high = alike.interval()
+        assert (alike.p_value() < 0.05) == (low > 0 or high < 0), estimate
 
 
 def spread(d: float, error: float) -> Resampled:

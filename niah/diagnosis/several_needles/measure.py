@@ -7,8 +7,7 @@ A scene with several needles has m labels, those of all its clips. Those among t
                       Which place a clip has is drawn by its id (`niah.needles.companions`)
 
 Both need no threshold, and one needle is the first point of the same curve. Labels that the haystack contains are left
-out. Scenes of one recording are resampled together; the recall by place, of fewer scenes, has the interval of a
-proportion (`niah.metrics.hit_rate`).
+out. Scenes of one recording are resampled together.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,7 +19,6 @@ from numpy.typing import NDArray
 from niah.diagnosis.controls.overlap import contained_classes, labels_in
 from niah.diagnosis.several_needles.rows import PLACES, SeveralNeedles
 from niah.metrics.average_precision import Float64
-from niah.metrics.hit_rate import hit_rate
 from niah.metrics.means import resample_mean
 from niah.needles.companions import own_place
 from niah.records.naming import NO_HAYSTACK, Point, axes_name
@@ -132,8 +130,9 @@ def _by_place(
     for index, name in enumerate(PLACES):
         here = np.flatnonzero((kinds == index) & np.isfinite(shares))
         if here.size:
-            rate = hit_rate([clips.groups[i] for i in here.tolist()], shares[here].tolist())
-            yield from ((name, rate.estimate), (f"{name}_lo", rate.lo), (f"{name}_hi", rate.hi))
+            own = resample_mean(shares[here], groups=[clips.groups[i] for i in here.tolist()])
+            low, high = own.unit_interval()
+            yield from ((name, own.estimate), (f"{name}_lo", low), (f"{name}_hi", high))
 
 
 def _other_axes(point: Point) -> str:

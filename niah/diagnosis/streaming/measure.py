@@ -36,7 +36,7 @@ METHODS = (STATE, WINDOWS)
 HOP_S = 1.0
 PER_HOUR = 10.0
 MOST_REPEATS = 1000
-KEY_VERSION = 1
+KEY_VERSION = 2
 
 
 @dataclass(frozen=True)

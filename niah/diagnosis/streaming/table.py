@@ -17,15 +17,15 @@ def stream_tables(rows: Sequence[StreamScores]) -> list[Table]:
 
 def _answers(rows: Sequence[StreamScores]) -> Table:
     caption = (
-        "Streaming, answers: share of the (clip, label) pairs whose label is above its threshold so soon after the "
-        "sound begins [95 % interval], the median wait, the share of hops above it while the sound lasts, changes of "
-        "the decision in that time, seconds until it falls below it when the sound is over (median), and the drift of "
-        "the logits without a needle, last third less middle third. Thresholds are of needle-free streams at the "
-        "stated false alarms an hour and class, every hop above one being an alarm; a wait or a release that is not "
-        "seen to its end is censored"
+        "Streaming, answers: share of the (clip, label) pairs that are above their threshold already before the sound "
+        "begins (early, which is no answer to it), and that rise above it so soon after that [95 % interval], the "
+        "median wait, the share of hops above it while the sound lasts, changes of the decision in that time, seconds "
+        "until it falls below it when the sound is over (median), and the drift of the logits without a needle, last "
+        "third less middle third. Thresholds are of needle-free streams at the stated false alarms an hour and class, "
+        "every hop above one being an alarm; a wait or a release that is not seen to its end is censored"
     )
     header = (
-        *(*_WHERE, "false alarms/h", "within 1 s", "2 s", "5 s", "10 s", "median wait"),
+        *(*_WHERE, "false alarms/h", "early", "within 1 s", "2 s", "5 s", "10 s", "median wait"),
         *("hold", "flips", "release", "drift"),
     )
     return Table(caption, header, tuple(_answer_row(row, where) for row, where in _named(rows)))
@@ -37,9 +37,9 @@ def _answer_row(row: StreamScores, where: tuple[str, ...]) -> tuple[str, ...]:
         missing = (
             f"{row.outcome}: {60 * row.more_hours:.0f} min more" if row.more_hours else row.outcome
         )
-        return (*where, f"{rate} ({missing})", *[""] * 8, _signed(row))
+        return (*where, f"{rate} ({missing})", *[""] * 9, _signed(row))
     return (
-        *(*where, rate),
+        *(*where, rate, "" if row.early is None else f"{row.early:.2f}"),
         _bounded(row.within_1, row.within_1_lo, row.within_1_hi),
         _bounded(row.within_2, row.within_2_lo, row.within_2_hi),
         _bounded(row.within_5, row.within_5_lo, row.within_5_hi),
