@@ -72,8 +72,11 @@ def check(
     """
     from niah.compare.check import check as run_check
     from niah.compare.check_formats import formatted
+    from niah.records.run_parts import refuse_part
     from niah.system import atomic
 
+    if out is not None:
+        refuse_part(out, "--out")
     result = run_check(
         directory,
         against,

@@ -40,6 +40,7 @@ from niah.errors import NiahError, nearest
 from niah.metrics.average_precision import chance_mAP
 from niah.metrics.multiple_testing import adjusted
 from niah.metrics.resampling import Resampled, paired
+from niah.records.axes import OWN
 from niah.records.naming import NO_HAYSTACK, Point, axes_name, length_name, pool_of, scene_name
 from niah.records.schema import BASE_LENGTH_S
 from niah.system import spreadsheet
@@ -84,7 +85,7 @@ class Difference:
     def scene(self) -> str:
         """Return the scene in words: "babble, 10 dB, at 0.5, 50 s, windows of 10 s"."""
         parts = [length_name(self.length_s)]
-        if self.length_s != BASE_LENGTH_S or self.snr_db is not None:
+        if self.length_s != BASE_LENGTH_S or self.snr_db is not None or self.haystack == OWN:
             position = shown_position(self.position, self.effective_position)
             at = [f"at {position}"] if position else []
             parts = [scene_name(self.haystack, self.snr_db), *at, *parts]

@@ -84,6 +84,9 @@ def score_predictions(
         _record(run, scene_set, name, matrix, file)
         for text in (*run.warnings, *matrix.notes):
             note(text)
+        for cell in scene_set.cells:
+            if not any(answer.scene in matrix.rows for answer in answers[cell.key]):
+                note(f"{name}, {cell.title}: no prediction; left out")
         rows, scored = _scored_rows(run, scene_set, answers, matrix, name)
         run.write_rows((row, None) for row in rows)
         for row, cell in zip(rows, scored, strict=True):

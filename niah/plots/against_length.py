@@ -1,6 +1,7 @@
 """Score, share of the 10 s score and chance-adjusted retention against length: a figure for each kind of scene.
 
-A row of panels has at most eight curves; more become a row for each position, or for each model.
+In noise a curve begins with the 10 s clip in that noise, so that it shows what length costs; the share is of the clean
+10 s score. A row of panels has at most eight curves; more become a row for each position, or for each model.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,7 +24,8 @@ from niah.plots.style import (
     scene_label,
     who,
 )
-from niah.records.naming import length_name
+from niah.records.naming import Point, length_name
+from niah.records.schema import BASE_LENGTH_S
 from niah.tables.curves import LengthCurve, at_one_position, chance
 
 if TYPE_CHECKING:
@@ -119,7 +121,7 @@ def _looks_by_label(
 
 def _draw_panel(axes: "Axes", here: Drawn, value: Value) -> None:
     for curve, (name, style) in here.items():
-        points = curve_of([(s, value(point)) for s, point in curve.scored()])
+        points = curve_of([(s, value(point)) for s, point in _in_one_noise(curve)])
         draw_curve(axes, points, name, style)
     if value is mAP_of:
         _mark_failures(axes, here)
@@ -133,10 +135,18 @@ def _draw_panel(axes: "Axes", here: Drawn, value: Value) -> None:
         axes.axhline(0, color=CHANCE_COLOUR, linestyle="--", linewidth=1.2, zorder=0)
 
 
+def _in_one_noise(curve: LengthCurve) -> list[tuple[float, Point]]:
+    """Return the scored cells by length; of scenes in noise the 10 s clip in that noise instead of the clean one."""
+    if curve.noise_base is None or curve.noise_base["mAP"] is None:
+        return curve.scored()
+    return [(s, curve.noise_base if s == BASE_LENGTH_S else p) for s, p in curve.scored()]
+
+
 def _length_alt(scene: str, curves: list[LengthCurve]) -> str:
     texts = [f"mAP against length in seconds, haystack {scene}."]
     for curve in curves:
-        values = ", ".join(f"{p['mAP']:.3f} at {length_name(s)}" for s, p in curve.scored())
+        scored = _in_one_noise(curve)
+        values = ", ".join(f"{p['mAP']:.3f} at {length_name(s)}" for s, p in scored)
         position = "" if curve.position is None else f" with the needle at {curve.position:g}"
         texts.append(f"{who(curve)}{position}: {values or 'not scored'}.")
     level = chance(curves)

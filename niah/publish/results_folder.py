@@ -4,7 +4,12 @@ import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from niah.errors import NiahError
+from niah.records.identity import identity_differences
+from niah.records.row_files import row_files
+from niah.records.run_directory import RunDirectory
 from niah.system import atomic
+from niah.system.plurals import plural
 
 FILES = ("run.json", "cells.csv", "tables.md")
 FOLDERS = ("cells", "scores")
@@ -60,9 +65,13 @@ def copy_run(run: Path, folder: Path) -> Iterator[Path]:
 
     Yields:
         What was written.
+
+    Raises:
+        NiahError: another run of that name lies there, or one with cells that this one lacks; or it cannot be written.
     """
     name = run.resolve().name
     target = folder / "runs" / name
+    _refuse_other(run, target)
     with atomic.one_line_os_errors(folder):
         target.mkdir(parents=True, exist_ok=True)
         for file in _files(run):
@@ -75,6 +84,26 @@ def copy_run(run: Path, folder: Path) -> Iterator[Path]:
         with atomic.atomic_write(workflow) as stream:
             stream.write(WORKFLOW.encode())
         yield workflow
+
+
+def _refuse_other(run: Path, target: Path) -> None:
+    """Check that what a published run's folder holds is an earlier state of the run, none of whose cells get lost."""
+    if not (target / "run.json").is_file():
+        return
+    own, other = RunDirectory(run).run_json(), RunDirectory(target).run_json()
+    clips = (each.get("needles", {}).get("clips") for each in (other, own))
+    differences = identity_differences(other.get("identity", {}), own.get("identity", {}), *clips)
+    if differences:
+        raise NiahError(
+            f"{target} is another run of that name ({'; '.join(differences)}): rename {run}, or give another --out"
+        )
+    known = {file.name for file in row_files(run / "cells")}
+    lost = [file for file in row_files(target / "cells") if file.name not in known]
+    if lost:
+        raise NiahError(
+            f"{target} has {plural(len(lost), 'cell')} that {run} lacks: `niah merge` both, rename {run}, or give "
+            "another --out"
+        )
 
 
 def _files(run: Path) -> Iterable[Path]:

@@ -53,6 +53,23 @@ def refuse_links(
             raise NiahError(f"{entry.path} is neither a file nor a folder: remove it")
 
 
+def refuse_part(file: Path, option: str) -> None:
+    """Check that a file that is to be written is no part of a run, which would be lost.
+
+    Args:
+        file: the target.
+        option: that names it.
+
+    Raises:
+        NiahError: it is one of a run's files or lies in one of its folders.
+    """
+    folder = file.resolve().parent
+    is_file = file.name in FILES and any((folder / name).is_file() for name in RUN_FILES)
+    is_inside = folder.name in FOLDERS and any((folder.parent / n).is_file() for n in RUN_FILES)
+    if file.exists() and (is_file or is_inside):
+        raise NiahError(f"{option} {file} is a part of a run, which would be lost: name a new file")
+
+
 def refuse_foreign(path: Path) -> None:
     """Check that `path` is a run, or free for a new one.
 

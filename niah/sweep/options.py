@@ -19,7 +19,7 @@ from niah.placement import (
     scene_frames,
 )
 from niah.randomness import check_seed
-from niah.records.axes import AXES, NEEDLE_FREE, OWN, Axis
+from niah.records.axes import ARRANGING_AXES, AXES, NEEDLE_FREE, OWN, SHAM, Axis
 from niah.records.schema import BASE_LENGTH_S
 from niah.system.devices import check_device_name, check_dtype_name
 
@@ -177,6 +177,8 @@ class RunOptions:
             if not getattr(self, name):
                 raise NiahError(f"give at least one of {name}")
         check_part(self.needle_part)
+        if set(self.haystacks) == {OWN}:
+            self._check_own()
         if OWN in self.haystacks and self.protocol == "dass-v1":
             raise NiahError("haystack 'own' is not part of dass-v1: add --protocol niah-v2")
         for position in self.positions:
@@ -205,6 +207,17 @@ class RunOptions:
             raise NiahError(
                 f"--checkpoint {self.checkpoint} is one file, and there are {len(self.models)} models"
             )
+
+    def _check_own(self) -> None:
+        """Refuse what no crop has: its events lie where they lie, at the level of the recording."""
+        hidden = [AXES[name] for name in ARRANGING_AXES]
+        for axis in hidden:
+            if set(self.values_of(axis)) - {axis.plain}:
+                raise NiahError(
+                    f"{axis.option} is of hidden needles, and --haystack own hides none: leave it out"
+                )
+        if SHAM in self.controls:
+            raise NiahError("--control sham is of hidden needles, and --haystack own hides none")
 
     def _check_running(self) -> None:
         if self.batch_size is not None:

@@ -4,10 +4,10 @@ A table has cells of one protocol and one list of clips. Every table shows the c
 scores), because a drop can only be read against it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from niah.records.axes import OWN
+from niah.records.axes import OWN, is_noise_base
 from niah.records.naming import Point, length_name
 from niah.records.schema import BASE_LENGTH_S
 from niah.system.number_text import number_text
@@ -17,6 +17,9 @@ from niah.tables.table import CHANCE, Table
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+IN_NOISE = f"{length_name(BASE_LENGTH_S)} in noise"  # the needle alone with the noise under it: what masking costs
 
 
 def markdown(cells: "pd.DataFrame") -> str:
@@ -51,22 +54,30 @@ def results_table(cells: "pd.DataFrame") -> Table:
 
 def _by_length(cells: "pd.DataFrame", entry: "Entry", entries: str) -> Table:
     curves = distinct_curves(length_curves(cells))
-    columns_s = lengths(curves)
+    columns: list[tuple[str, Cells]] = []
+    for length_s in lengths(curves):
+        columns.append((length_name(length_s), _at(length_s)))
+        if length_s == BASE_LENGTH_S and any(curve.noise_base for curve in curves):
+            columns.append((IN_NOISE, lambda curve: curve.noise_base))
     header = scene_columns(curves)
     rows = [
         (
             *scene_texts(curve, header),
-            *(_marked(entry(curve, s), curve.by_length.get(s)) for s in columns_s),
+            *(_marked(entry(curve, cell(curve)), cell(curve)) for _, cell in columns),
         )
         for curve in curves
     ]
-    floor = _chance_row(curves, columns_s, len(header), entry)
+    floor = _chance_row(curves, [cell for _, cell in columns], len(header), entry)
     return Table(
         f"{about(cells)}; {entries}",
-        (*header, *map(length_name, columns_s)),
+        (*header, *(name for name, _ in columns)),
         (*rows, *floor),
         position_notes(curves),
     )
+
+
+def _at(length_s: float) -> "Cells":
+    return lambda curve: curve.by_length.get(length_s)
 
 
 def position_notes(curves: Iterable[LengthCurve]) -> tuple[str, ...]:
@@ -102,18 +113,18 @@ def scene_texts(curve: LengthCurve, columns: tuple[str, ...]) -> tuple[str, ...]
 
 
 def _chance_row(
-    curves: list[LengthCurve], columns_s: Iterable[float], n_lead: int, entry: "Entry"
+    curves: list[LengthCurve], columns: Iterable["Cells"], n_lead: int, entry: "Entry"
 ) -> list[tuple[str, ...]]:
     level = chance(curves)
     if level is None:
         return []
     shares = sorted({round(100 * share) for c in curves if (share := c.chance_share) is not None})
     texts = []
-    for length_s in columns_s:
-        if entry is _share_left and length_s != BASE_LENGTH_S and shares:
+    for cell in columns:
+        here = [point for curve in curves if (point := cell(curve)) is not None]
+        if entry is _share_left and shares and not all(map(_is_alone, here)):
             texts.append(f"{_range(shares)} %")
         else:  # several where the labels of other clips in a scene do not count
-            here = [p for c in curves if (p := c.by_length.get(length_s)) is not None]
             own = sorted(float(p["chance_mAP"]) for p in here if p["chance_mAP"] is not None)
             texts.append(_range([f"{each:.3f}" for each in own or [level]]))
     return [(CHANCE, *[""] * (n_lead - 1), *texts)]
@@ -130,17 +141,26 @@ def about(cells: "pd.DataFrame") -> str:
     return f"mAP of {first['protocol']} on {first['n_clips']} {clips} of {first['needles']}"
 
 
+Cells = Callable[
+    [LengthCurve], Point | None
+]  # the cell of a curve in one column; None where it was not run
+
+
 class Entry(Protocol):
-    """A function from a curve and a length to the text of the cell there, which may not have been run."""
+    """A function from a curve and one of its cells, which may not have been run, to the cell's text."""
 
-    def __call__(self, curve: LengthCurve, length_s: float) -> str: ...
+    def __call__(self, curve: LengthCurve, point: Point | None) -> str: ...
 
 
-def _with_intervals(curve: LengthCurve, length_s: float) -> str:
-    point = curve.by_length.get(length_s)
+def _is_alone(point: Point) -> bool:
+    """Return whether a cell is the needle alone, which the others are compared with."""
+    return point["length_s"] == BASE_LENGTH_S and not is_noise_base(point)
+
+
+def _with_intervals(curve: LengthCurve, point: Point | None) -> str:
     if point is None or point["mAP"] is None:
         return _unscored(point)
-    if length_s == BASE_LENGTH_S or curve.haystack == OWN:  # a crop is not the clip cut out
+    if _is_alone(point) or curve.haystack == OWN:  # a crop is not the clip cut out
         return f"{point['mAP']:.3f}{_interval(point['mAP_lo'], point['mAP_hi'], '.3f')}"
     if point["drop"] is None:
         return f"{point['mAP']:.3f}"
@@ -148,11 +168,10 @@ def _with_intervals(curve: LengthCurve, length_s: float) -> str:
     return f"{point['mAP']:.3f} ({_signed(_change(point['drop']))} %{_changes(low, high)})"
 
 
-def _share_left(curve: LengthCurve, length_s: float) -> str:
-    point = curve.by_length.get(length_s)
+def _share_left(curve: LengthCurve, point: Point | None) -> str:
     if point is None or point["mAP"] is None:
         return "oom" if point is not None and point["status"] == "oom" else _unscored(point)
-    if length_s == BASE_LENGTH_S or curve.haystack == OWN or point["relative"] is None:
+    if _is_alone(point) or curve.haystack == OWN or point["relative"] is None:
         return f"{point['mAP']:.3f}"
     return f"{100 * point['relative']:.0f} %"
 

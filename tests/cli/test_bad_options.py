@@ -110,6 +110,12 @@ TABLE: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("check RUN", "--tolerance", "tolerance", ("-1", "x", *INFINITE)),
     ("check RUN --against RUN", "--format", "--format", ("xml", "junitt", "")),
     ("check RUN", "--against", "run directory", ("publishd", "nowhere", "")),
+    ("check RUN --against RUN", "--out", "a part of a run", ("RUN/run.json", "RUN/cells.csv")),
+    ("run --haystack=own", "--needle-count", "--needle-count", ("2",)),
+    ("run --haystack=own", "--needles-per-scene", "--needles-per-scene", ("2",)),
+    ("run --haystack=own", "--distractors", "--distractors", ("1",)),
+    ("run --haystack=own", "--needle-s", "--needle-s", ("2",)),
+    ("run --haystack=own", "--control", "--control sham", ("sham",)),
     ("compare RUN RUN", "--correction", "correction", ("bonferroni", "")),
     ("compare RUN RUN", "--model", "model", ("nope",)),
     ("data verify synthetic", "--limit", "--limit", ("0", "-1", HUGE)),
@@ -145,6 +151,7 @@ def test_a_bad_value_is_one_line_that_names_the_option(
     monkeypatch.chdir(tmp_path)
     words = [str(examined) if word == "RUN" else word for word in command.split()]
     *before, last = option.split() or [""]
+    value = value.replace("RUN/", f"{examined}/")
     given = [f"{last}={value}" if last else value]
     monkeypatch.setattr(sys, "argv", ["niah", *words, *before, *given])
     with pytest.raises(SystemExit) as caught:

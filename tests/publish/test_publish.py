@@ -25,6 +25,8 @@ from niah.publish.model_card import card_table
 from niah.publish.publishing import FORMS, PublishOptions, publish, results_file
 from niah.publish.request import open_request
 from niah.records import cell_table
+from niah.records.run_directory import RunDirectory
+from niah.records.summarise import summarise
 from niah.system.markdown_text import plain
 from tests.conftest import REPOSITORY
 from tests.helpers import examples
@@ -286,6 +288,27 @@ def test_one_that_guesses_has_no_share_to_show() -> None:
     assert {row[-1] for row in rows} == {"chance"}
     shares = [row[-1] for row in card_table(headlines(own)).rows if row[-2]]
     assert all(share.endswith(" %") for share in shares)
+
+
+def test_another_run_of_the_same_name_is_not_published_over_it(tmp_path: Path) -> None:
+    first = examples.make(tmp_path / "a" / "sweep")
+    options = PublishOptions(first.path, tmp_path / "out", ("results",))
+    target = tmp_path / "out" / "results" / "runs" / "sweep"
+    publish(options)
+    publish(options)  # the same again
+    before = {file.name: file.read_bytes() for file in (target / "cells").iterdir()}
+    with RunDirectory.create_or_open(tmp_path / "b" / "sweep", examples.IDENTITY) as fewer:
+        examples.add(fewer, 3.0)
+        summarise(fewer)
+    with pytest.raises(NiahError, match=r"has \d+ cells that .*sweep lacks: `niah merge` both"):
+        publish(replace(options, run=tmp_path / "b" / "sweep"))
+    other = {**examples.IDENTITY, "ids_sha256": "1" * 64}
+    with RunDirectory.create_or_open(tmp_path / "c" / "sweep", other) as clips:
+        examples.add(clips, 3.0)
+        summarise(clips)
+    with pytest.raises(NiahError, match=r"another run of that name .*other clips"):
+        publish(replace(options, run=tmp_path / "c" / "sweep"))
+    assert {file.name: file.read_bytes() for file in (target / "cells").iterdir()} == before
 
 
 def test_two_weights_of_one_name_are_published_side_by_side(tmp_path: Path) -> None:

@@ -30,7 +30,9 @@ def sentences() -> list[str]:
         f"dass-nano names {share(quiet[0], 'within_2')} of the sounds within 2 s in silence and "
         f"{share(loud[0], 'within_2')} in babble at 10 dB, aum-nano {share(quiet[1], 'within_2')} and "
         f"{share(loud[1], 'within_2')}, aum-stream-nano {share(quiet[2], 'within_2')} and "
-        f"{share(loud[2], 'within_2')}",
+        f"{share(loud[2], 'within_2')}. In silence {per_cent(min(r.early for r in quiet))} to "
+        f"{per_cent(max(r.early for r in quiet))} % of the labels are above their threshold before their sound begins, "
+        "by another sound of the clip: those are no answers to it",
         f"A second of sound costs aum-stream-nano {1000 * quiet[2].compute_s:.1f} ms and aum-nano, by windows, "
         f"{1000 * quiet[1].compute_s:.1f} ms in silence (dass-nano {1000 * quiet[0].compute_s:.1f} ms); it keeps "
         f"{loud[2].state_bytes / 1024:.0f} KiB from hop to hop, a window {loud[0].state_bytes / 1024:.0f} KiB",

@@ -143,12 +143,16 @@ def _in_noise(**values: float | str | None) -> Row:
 def test_masking_is_no_loss_with_length() -> None:
     """L85 in noise began at the clean 10 s score: it lay between that and the shortest scene, wherever that was."""
     alone = examples.row(haystack="none", position=None, mAP=0.8, relative=1.0, base_mAP=0.8)
-    short = _in_noise(length_s=10.0, position=None, mAP=0.56, relative=0.7)
+    short = _in_noise(length_s=10.0, position=None, mAP=0.56, relative=0.7, drop=0.3)
     found = []
     for shortest_s in (40.0, 90.0):
         longer = _in_noise(length_s=shortest_s, mAP=0.52, relative=0.65)
-        (curve,) = length_curves(cells.table([alone, short, longer]))
+        made = cells.table([alone, short, longer])
+        (curve,) = length_curves(made)
         assert curve.noise_base is not None
+        table = tables.drop_table(made)
+        assert table.header[3:] == ("10 s", "10 s in noise", f"{shortest_s:g} s")
+        assert table.rows[0][3:5] == ("0.800", "0.560 (-30 %)")
         found.append([length.text for length in effective_lengths(curve).values() if length])
     assert found == [["< 10 s", "≥ 40 s"], ["< 10 s", "≥ 90 s"]]
 

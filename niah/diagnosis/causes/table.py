@@ -324,9 +324,9 @@ def _table(rows: Sequence[CauseRow], name: str) -> Table:
         body.append((named, kind, own, *map(_entry, cells)))
     scene = scene_name(first.haystack, first.snr_db)
     caption = (
-        f"{name}: {plural(first.n_clips, 'clip')} in {scene}, needle at {first.position:g}; per cent "
-        "of the 10 s score lost (released, parts, remainder) or given back (remedies) [95 % interval]; "
-        f"chance is {first.chance_mAP:.3f} mAP"
+        f"{name}: {plural(first.n_clips, 'clip')} in {scene}, needle at {first.position:g}; change "
+        "in per cent of the 10 s score: by length (released), by each part of that, and what a remedy gives back "
+        f"[95 % interval]; chance is {first.chance_mAP:.3f} mAP"
     )
     header = ("variant", "kind", "own 10 s mAP", *map(length_name, lengths_s))
     return Table(caption, header, tuple(body))
