@@ -72,6 +72,14 @@ RATE_OF: dict[str, tuple[str, int, Callable[[], int]]] = {
         )
         for name in coverage.EQUAL
     },
+    **{
+        f"drop, {number} recordings of five": (
+            "interval holds it",
+            coverage.FEW_LISTS,
+            partial(coverage.held_with_recordings, number),
+        )
+        for number in coverage.FEW_RECORDINGS
+    },
     "L50 of a model that fades": (
         "interval holds it",
         coverage.FADING_LISTS,

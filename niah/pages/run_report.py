@@ -29,7 +29,7 @@ from niah.diagnosis.several_needles.table import several_table
 from niah.diagnosis.streaming.rows import read as streams_of
 from niah.diagnosis.streaming.table import stream_tables
 from niah.errors import NiahError
-from niah.metrics.chance import few_clips_warning
+from niah.metrics.chance import few_clips_warning, few_recordings_warning
 from niah.pages import report_page
 from niah.pages.figures import FigureContent, drawn_beside
 from niah.pages.made_from import is_made, mark
@@ -127,8 +127,9 @@ def _warnings(cells: "pd.DataFrame", provenance: Mapping[str, Any]) -> list[str]
         f"{name} has random weights: its accuracy is not reported, only its speed."
         for name in random_models(provenance)
     ]
-    few = few_clips_warning(without_masks(cells))
-    return warnings if few is None else [*warnings, few]
+    recordings = provenance.get("needles", {}).get("recordings")
+    few = few_clips_warning(without_masks(cells)), few_recordings_warning(recordings)
+    return [*warnings, *filter(None, few)]
 
 
 def _recalls(

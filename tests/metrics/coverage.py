@@ -17,7 +17,7 @@ from niah.metrics.average_precision import Float64, Scores, Targets, chance_mAP
 from niah.metrics.drop import drop, drop_interval, intervals
 from niah.metrics.effective_length import effective_length
 from niah.metrics.resampling import Resampled, paired, resample
-from tests.metrics.worlds import WORLDS, Sample, some_labels, unheard
+from tests.metrics.worlds import WORLDS, Sample, World, families, some_labels, unheard
 
 QUANTITIES = ("mAP", "mAP at 10 s", "drop", "adjusted", "difference of mAP", "difference of shares")
 TABLES = {  # first seed: that of fresh lists were drawn after the constants had been chosen
@@ -35,6 +35,7 @@ EQUAL = {
     "some labels": 1.0,
     "unheard": 0.2,
 }  # worlds of two equal systems; how much worse one is made
+FEW_RECORDINGS, FEW_LISTS = (3, 6, 10, 20), 600
 Bounds = tuple[float, float]
 
 
@@ -78,7 +79,8 @@ def quantities(sample: Sample) -> Float64:
     """Every quantity of `QUANTITIES` on one list."""
     m, b, n, a = (mAP(sample.targets, each) for each in scores_of(sample))
     c = chance_mAP(sample.targets)
-    return np.array([m, b, 1 - m / b, (m - c) / (b - c), m - n, m / b - n / a])
+    above = (m - c) / (b - c) if b != c else np.nan  # all clips of one class
+    return np.array([m, b, 1 - m / b, above, m - n, m / b - n / a])
 
 
 def bounds(sample: Sample, seed: int) -> Iterator[Bounds]:
@@ -99,9 +101,19 @@ def bounds(sample: Sample, seed: int) -> Iterator[Bounds]:
 
 def held(name: str, first: int, lists: int) -> NDArray[np.intp]:
     """Count the lists whose interval holds the truth, for every quantity; lists from seed `first` on."""
-    world, (_, of_truth) = WORLDS[name], lists_of(name)
+    return held_in(WORLDS[name], first, lists, lists_of(name)[1])
+
+
+def held_with_recordings(number: int) -> int:
+    """Count the fresh lists of a few recordings of five clips whose interval of the drop holds the truth."""
+    counts = held_in(families(number, 5), FRESH, FEW_LISTS, 3000)
+    return int(counts[QUANTITIES.index("drop")])
+
+
+def held_in(world: World, first: int, lists: int, of_truth: int) -> NDArray[np.intp]:
+    """Count the lists whose interval holds the truth, for every quantity, which `of_truth` other lists give."""
     others = range(first + 10**6, first + 10**6 + of_truth)
-    truth = np.mean([quantities(world(seed)) for seed in others], axis=0)
+    truth = np.nanmean([quantities(world(seed)) for seed in others], axis=0)
     count = np.zeros(len(QUANTITIES), dtype=np.intp)
     for seed in range(first, first + lists):
         low, high = np.array(list(bounds(world(seed), seed))).T

@@ -14,17 +14,21 @@ import pytest
 from scipy.special import betaincinv
 
 from niah.metrics.average_precision import average_precision, mean_average_precision
+from niah.metrics.chance import FEWEST_RECORDINGS, few_recordings_warning
 from niah.metrics.proportion import proportion_interval
 from tests.conftest import REPOSITORY
 from tests.metrics.coverage import (
     DRAWS,
     EQUAL,
     FADING_LISTS,
+    FEW_LISTS,
+    FEW_RECORDINGS,
     FURTHER,
     QUANTITIES,
     TABLES,
     held,
     held_effective_length,
+    held_with_recordings,
     lists_of,
     mAP,
     perfect_lists,
@@ -130,6 +134,18 @@ def test_the_page_says_how_many_lists_there_are_and_how_often_they_miss() -> Non
     low, high = (100 * bound for bound in proportion_interval(round(lowest * lists), lists))
     assert f"The lowest is {quantity} in *{world}*, {100 * lowest:.1f} %" in text
     assert f"[{low:.1f}, {high:.1f}] of {lists:,} lists" in text
+    shares = [
+        f"{100 * rate(f'drop, {number} recordings of five'):.1f} %" for number in FEW_RECORDINGS
+    ]
+    assert (
+        f"in {shares[0]} of lists of three recordings of five clips each, in {shares[1]} of six, in {shares[2]} of ten "
+        f"and in {shares[3]} of twenty ({FEW_LISTS} lists each)" in text
+    )
+    said = few_recordings_warning(6)
+    assert said is not None
+    assert f"in {shares[1][:2]} of 100 simulated lists of six" in said
+    assert f"in {shares[0][:2]} of three" in said
+    assert few_recordings_warning(FEWEST_RECORDINGS) is few_recordings_warning(None) is None
     top = "near the top, 80 x 10, .9995"
     assert f"the drop misses {100 * (1 - rates_of('fresh lists', top)['drop']):.1f} %" in text
     assert f"{100 * rate(top):.0f} % of the 10 s lists are perfect" in text
@@ -177,6 +193,14 @@ def test_perfect_lists_near_the_top_are_as_many_as_measured() -> None:
     weak = [WORLDS["one label, 80 x 10, weak"](seed) for seed in range(300)]
     mean = np.mean([mAP(each.targets, each.alone) for each in weak])
     assert mean == pytest.approx(0.67, abs=0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("cheap")
+@pytest.mark.parametrize("number", FEW_RECORDINGS)
+def test_few_recordings_are_held_as_often_as_measured(number: int) -> None:
+    share = held_with_recordings(number) / FEW_LISTS
+    assert share == pytest.approx(rate(f"drop, {number} recordings of five"), abs=0.005)
 
 
 @pytest.mark.slow

@@ -25,13 +25,14 @@ def sentences() -> list[str]:
     quiet = [row(model, "silence") for model in (dass, aum, stream)]
     loud = [row(model) for model in (dass, aum, stream)]
     long = [row(model, repeats=3) for model in (dass, aum, stream)]
+    early = [each.early for each in quiet if each.early is not None]
     day = table(f"{FOLDER}/day.csv")
     return [
         f"dass-nano names {share(quiet[0], 'within_2')} of the sounds within 2 s in silence and "
         f"{share(loud[0], 'within_2')} in babble at 10 dB, aum-nano {share(quiet[1], 'within_2')} and "
         f"{share(loud[1], 'within_2')}, aum-stream-nano {share(quiet[2], 'within_2')} and "
-        f"{share(loud[2], 'within_2')}. In silence {per_cent(min(r.early for r in quiet))} to "
-        f"{per_cent(max(r.early for r in quiet))} % of the labels are above their threshold before their sound begins, "
+        f"{share(loud[2], 'within_2')}. In silence {per_cent(min(early))} to "
+        f"{per_cent(max(early))} % of the labels are above their threshold before their sound begins, "
         "by another sound of the clip: those are no answers to it",
         f"A second of sound costs aum-stream-nano {1000 * quiet[2].compute_s:.1f} ms and aum-nano, by windows, "
         f"{1000 * quiet[1].compute_s:.1f} ms in silence (dass-nano {1000 * quiet[0].compute_s:.1f} ms); it keeps "
