@@ -186,9 +186,11 @@ def readme_sentences() -> list[str]:
     silent, clean = yamnet("silence", None, 9000), yamnet("none", None, 10)
     assert silent.mAP_lo < clean.mAP < silent.mAP_hi
     hours = table("yamnet-esc50/length.csv")
-    most = -hours[hours.pooling == "mean-probability"].difference.min()
+    own = hours[hours.pooling == "mean-probability"]
+    most = own.loc[own.difference.idxmin()]
     return [
-        f"2.5 hours of it cost at most {most:.2f} more",
+        f"2.5 hours of it cost {-most.difference:.2f} more at most "
+        f"({-most.difference_hi:.2f} to {-most.difference_lo:.2f} with 95 % confidence)",
         f"names {clean.n_clips} clips of ESC-50 after 2.5 hours of silence as well as alone",
         f"leaves an mAP of {after:.2f} after 2.5 hours of people talking",
         f"random scores get {clean.chance_mAP:.2f}",
