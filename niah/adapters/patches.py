@@ -1,7 +1,8 @@
 """A network of fixed patches over an input of any length; patches of equal content are scored once.
 
-Patches of `frames` frames begin every `hop` frames. The last one is filled up, as YAMNet fills up its waveform, so that
-every frame is in a patch: 1 + ceil((n - frames) / hop) patches of n frames. Hours of one haystack are mostly the same
+Patches of `frames` frames begin every `hop` frames. The last one is filled up with silence, so that every frame is in
+a patch: 1 + ceil((n - frames) / hop) patches of n frames. YAMNet's authors fill up the waveform instead, which is the
+same once the frames across its end are there (`niah.frontends.log_mel`). Hours of one haystack are mostly the same
 patches, in the scenes of all clips: a patch is known by the hash of its bytes (`niah.adapters.reuse`).
 """
 

@@ -9,6 +9,11 @@ The words are those of librosa and torchaudio (docs/your-model.md lists the keys
 straight on the HTK scale, as Kaldi and TensorFlow (`tf.signal.linear_to_mel_weight_matrix`) have them.
 
 Padding is for the true ends of a clip. `energies` pads nothing: a haystack is made of whole frames.
+
+A network of patches has more frames of a clip where they are not centred, as YAMNet's authors fill the waveform up
+with zeros to a whole patch (tensorflow/models, research/audioset/yamnet/features.py, `pad_waveform`): each frame that
+begins in the clip, up to the end of the last patch that the clip reaches into. `niah.adapters.patches` fills the rest
+of that patch up with silence, which is what zeros are.
 """
 
 import functools
@@ -81,7 +86,8 @@ class LogMelFrontend(Staged):
     def fingerprint(self) -> str:
         """Stable hash of all parameters, for cache keys and cell keys."""
         parts = sorted(f"{field.name}={getattr(self, field.name)!r}" for field in fields(self))
-        return hashlib.sha256("\n".join(["card-log-mel-1", *parts]).encode()).hexdigest()[:16]
+        version = "card-log-mel-2" if self._fills_up else "card-log-mel-1"
+        return hashlib.sha256("\n".join([version, *parts]).encode()).hexdigest()[:16]
 
     @property
     def mels(self) -> int:
@@ -114,10 +120,19 @@ class LogMelFrontend(Staged):
         return 100 * self.hop_length == self.sample_rate
 
     def frames(self, samples: int) -> int:
-        """Frames of a clip: 1 + n // hop centred, 1 + (n - length) // hop else; 0 if too few to fill or reflect one."""
+        """Frames of a clip: 1 + n // hop centred, 1 + (n - length) // hop else; 0 if too few to fill or reflect one.
+
+        Where the end is filled up for patches, ceil(n / hop), or those of the patches that the clip reaches into if
+        they are fewer: 0 of no samples alone.
+        """
         if self.center:
             return 1 + samples // self.hop_length if samples > self.lead else 0
-        return max(0, 1 + (samples - self.frame_length) // self.hop_length)
+        if not self._fills_up:
+            return max(0, 1 + (samples - self.frame_length) // self.hop_length)
+        beyond_first = samples - self.samples(self.patch_frames)
+        more_patches = max(0, -(-beyond_first // (self.patch_hop * self.hop_length)))
+        in_patches = self.patch_frames + more_patches * self.patch_hop
+        return min(-(-samples // self.hop_length), in_patches)
 
     def samples(self, frames: int) -> int:
         """Fewest samples under that many whole frames."""
@@ -140,13 +155,25 @@ class LogMelFrontend(Staged):
         )
 
     def __call__(self, waveform: Tensor) -> Tensor:
-        """Compute features of whole clips, ends padded if frames are centred: (B, samples) -> (B, frames, mels)."""
-        if self.frames(waveform.shape[-1]) == 0:
+        """Compute features of whole clips: (B, samples) -> (B, frames, mels).
+
+        Both ends are padded if frames are centred, the end is filled up with zeros for patches.
+        """
+        frames = self.frames(waveform.shape[-1])
+        if frames == 0:
             return waveform.new_empty((waveform.shape[0], 0, self.n_mels))
         if self.center:
             ends = (self.lead, self.lead)
             waveform = torch.nn.functional.pad(waveform[:, None], ends, self.pad_mode)[:, 0]
+        elif self._fills_up:
+            missing = max(0, self.samples(frames) - waveform.shape[-1])
+            waveform = torch.nn.functional.pad(waveform, (0, missing))
         return self.normalise(self.log_mel(self.energies(waveform)))
+
+    @property
+    def _fills_up(self) -> bool:
+        """Return whether the end of a clip is filled up for a network of patches."""
+        return self.patch_frames > 0 and not self.center
 
     @property
     def _stage(self) -> LogStage:

@@ -137,6 +137,42 @@ def test_kaldi_and_tensorflow_filters_are_straight_on_the_mel_axis() -> None:
     assert frontend(noise(15600)).shape == (1, 96, 64)  # 0.975 s: one patch of YAMNet
 
 
+@pytest.mark.parametrize(
+    ("samples", "patches"),
+    [
+        (1, 1), (399, 1), (400, 1), (8000, 1), (15600, 1), (15601, 2), (16000, 2), (23280, 2),
+        (23281, 3), (160_000, 20), (163_840, 21),
+    ],
+)  # fmt: skip
+def test_a_clip_is_filled_up_to_a_whole_patch(samples: int, patches: int) -> None:
+    """YAMNet's rule: zeros up to 0.975 s, and then up to a multiple of 0.48 s more."""
+    plain = made(win_length=400, window_pad="end", center=False, power=1)
+    frontend = dataclasses.replace(plain, patch_frames=96, patch_hop=48)
+    wave = noise(samples)
+    filled = torch.nn.functional.pad(wave, (0, 15600 + 7680 * (patches - 1) - samples))
+    expected = plain(filled)
+    assert expected.shape[1] == 96 + 48 * (patches - 1)
+    found = frontend(wave)
+    frames = found.shape[1]
+    assert frames == frontend.frames(samples)
+    assert 1 + max(0, -(-(frames - 96) // 48)) == patches
+    torch.testing.assert_close(found, expected[:, :frames])
+    beyond = expected[:, frames:]
+    torch.testing.assert_close(beyond, torch.full_like(beyond, frontend.silence))
+    if samples > 1:  # the window begins with 0
+        assert float(found[:, -1].amax()) > frontend.silence
+
+
+def test_scenes_and_clips_of_10_s_have_100_frames_a_second() -> None:
+    frontend = made(win_length=400, window_pad="end", center=False, patch_frames=96, patch_hop=48)
+    assert frontend.needle_frames == 1000
+    assert frontend(noise(0)).shape == (1, 0, 64)
+    assert frontend.energies(noise(160_240)).shape == (1, 1000, 64)
+    centred = made(patch_frames=96)
+    assert centred.frames(16000) == made().frames(16000) == 101
+    assert centred(noise(16000)).shape == (1, 101, 64)
+
+
 def test_normalisation_and_logarithms() -> None:
     wave = noise(8000)
     plain = made()(wave)
