@@ -34,6 +34,7 @@ PROMPT = "this is a sound of {}"
 TEXT_LABELS = "audioset-527"  # of a text model, where --labels says nothing
 NEARLY_ALL = 0.9  # of a model's labels, for a vocabulary to be theirs unasked
 _SMALL = (CONFIG, *EXTRACTORS, *TOKENIZER, "README.md")
+_OWN_CODE_SCORES = 2  # in cell keys: probabilities told from logits, features of each clip alone
 _HEADS = ("ForAudioClassification", "ForSequenceClassification")
 
 
@@ -89,6 +90,8 @@ def source_of_files(files: TransformersFiles, request: ModelRequest) -> ModelSou
     else:
         mapping, labels = _mapped_labels(files, request)
         config["columns"] = [] if mapping is None else list(mapping.columns)
+    if code:
+        config["own_code_scores"] = _OWN_CODE_SCORES
     config["labels_sha256"] = hashlib.sha256("\n".join(labels.ids).encode()).hexdigest()
     kind = "clap:Clap" if files.is_clap else "transformers_model:TransformersModel"
     card = ModelCard(

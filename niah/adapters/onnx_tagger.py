@@ -11,6 +11,7 @@ from torch import Tensor
 
 from niah.adapters.onnx_graph import OnnxGraph
 from niah.adapters.patches import PatchScorer
+from niah.adapters.probabilities import logits_of
 from niah.cards import RANDOM, ModelCard
 from niah.errors import NiahError, nearest
 from niah.frontends.log_mel import LogMelFrontend
@@ -20,7 +21,6 @@ from niah.vocabularies import vocabulary
 
 ACTIVATIONS = ("logits", "probabilities")
 NO_POOLING = "none"
-LEAST_PROBABILITY = 1e-7
 _AT_ONCE = 64  # items in one run of a graph that takes any batch
 _PATCHES_AT_ONCE = (
     8  # each run has as many, so that a patch's answer does not depend on its company
@@ -177,8 +177,7 @@ class OnnxTagger:
             answers = answers.reshape(len(encoded), -1, answers.shape[-1])
         decoded = graph.output.decode(answers)
         if self.settings.activation == "probabilities":
-            p = np.clip(decoded.astype(np.float64), LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
-            decoded = (np.log(p) - np.log1p(-p)).astype(np.float32)
+            decoded = logits_of(decoded)
         return torch.from_numpy(decoded)
 
     def pooled(self, positions: Tensor, share: float) -> Tensor:

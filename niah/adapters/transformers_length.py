@@ -67,22 +67,36 @@ def hears_end(extractor: Any, samples: int, rate: int) -> bool:
         value.shape != features[1][name].shape
         or float((value.double() - features[1][name].double()).abs().max()) > _TRACE
         for name, value in features[0].items()
-        if isinstance(value, Tensor)
     )
 
 
-def extracted(extractor: Any, waves: NDArray[np.float32], rate: int) -> dict[str, Any]:
-    """Compute features of waveforms of one length: (B, samples) -> what the model's forward takes."""
-    features = extractor(list(waves), sampling_rate=rate, return_tensors="pt")
-    return dict(features)
+def extracted(extractor: Any, waves: NDArray[np.float32], rate: int) -> dict[str, Tensor]:
+    """Compute features of waveforms of one length, of each by itself.
+
+    An extractor may normalise over all that it is called with (CED's floor lies under the loudest of it), so that a
+    clip's features would depend on its company.
+
+    Args:
+        extractor: of `transformers`.
+        waves: (B, samples).
+        rate: its sampling rate in Hz.
+
+    Returns:
+        The tensors that the model's forward takes, each with B rows.
+    """
+    alone = [dict(extractor([wave], sampling_rate=rate, return_tensors="pt")) for wave in waves]
+    return {
+        name: torch.cat([features[name] for features in alone])
+        for name, value in alone[0].items()
+        if isinstance(value, Tensor)
+    }
 
 
-def to_device(inputs: dict[str, Any], model: Any) -> dict[str, Any]:
+def to_device(inputs: dict[str, Tensor], model: Any) -> dict[str, Tensor]:
     """Move features to a model's device; those that are real numbers to its dtype."""
     return {
         name: value.to(model.device, model.dtype if value.is_floating_point() else value.dtype)
         for name, value in inputs.items()
-        if isinstance(value, Tensor)
     }
 
 

@@ -3,11 +3,14 @@
 Waveforms go through the model's own feature extractor, all else being this project's: scenes, windows, metrics. An
 extractor that cuts to a length (AST 10.24 s, Whisper 30 s) makes that the model's `fixed_seconds`; one that is not
 known here is asked by experiment, and an input whose end leaves no trace in the features is refused.
+
+The architectures of `transformers` give logits. A repository's own code may give probabilities under that name (CED's
+does): it is asked by experiment, and scored by their log odds.
 """
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +21,7 @@ from torch import Tensor
 
 from niah.adapters.checkpoints import FLOAT_TYPES, stored_types
 from niah.adapters.hub_repository import CONFIG
+from niah.adapters.probabilities import are_probabilities, logits_of
 from niah.adapters.transformers_files import (
     EXTRACTORS,
     TransformersFiles,
@@ -41,6 +45,7 @@ from niah.system.memory import is_out_of_memory
 from niah.vocabularies import Vocabulary
 
 MAY_BE_MISSING = ("masked_spec_embed",)  # of training alone
+_TONE_HZ = 440
 
 
 class TransformersBase(ABC):
@@ -85,9 +90,18 @@ class TransformersBase(ABC):
         Raises:
             NiahError: inputs of a length that the network does not take.
         """
-        waves = waveforms.cpu().numpy()
+        return self._run(self._logits, waveforms.cpu().numpy())
+
+    def _run(
+        self, compute: Callable[[NDArray[np.float32]], Tensor], waves: NDArray[np.float32]
+    ) -> Tensor:
+        """Call a function of waveforms (B, samples), which may raise anything.
+
+        Raises:
+            NiahError: it raised something else than a shortage of memory.
+        """
         try:
-            return self._logits(waves)
+            return compute(waves)
         except NiahError:
             raise
         except Exception as error:
@@ -97,6 +111,11 @@ class TransformersBase(ABC):
                 f"model {self.name} does not take inputs of {waves.shape[1] / self.sample_rate:g} s "
                 f"({in_one_line(error)}): choose other --lengths, or run it over windows, --window 10"
             ) from error
+
+    @property
+    def _runs_own_code(self) -> bool:
+        """Return whether the network is of the repository's own code, not of `transformers`."""
+        return not type(self.network).__module__.startswith("transformers.")
 
     @abstractmethod
     def _logits(self, waves: NDArray[np.float32]) -> Tensor:
@@ -109,8 +128,7 @@ class TransformersBase(ABC):
             NiahError: the network takes nothing that the extractor gives.
         """
         # the architectures of `transformers` itself take any length, or their extractor's
-        is_own_code = not type(self.network).__module__.startswith("transformers.")
-        most_s = min(self.fixed_seconds or PROBE_S, PROBE_S if is_own_code else NEEDLE_S)
+        most_s = min(self.fixed_seconds or PROBE_S, PROBE_S if self._runs_own_code else NEEDLE_S)
         try:
             longest_s = longest_input_s(
                 lambda wave: self._logits(wave.numpy()), self.sample_rate, most_s
@@ -154,6 +172,7 @@ class TransformersModel(TransformersBase):
         super().__init__(files, labels, trust=trust, device=device, dtype=dtype)
         self._columns = None if columns is None else list(columns)
         self._is_softmax = head_of(files) == "softmax"
+        self._gives_probabilities = False
         self._heard = {
             self.fixed_seconds
         }  # lengths in seconds of which the end was found in the features
@@ -166,10 +185,35 @@ class TransformersModel(TransformersBase):
         self.network.eval().to(device, dtype)
         describe(self, files)
         self._limit_length(files)
+        self._gives_probabilities = self._runs_own_code and are_probabilities(self._of_probes())
+        if self._gives_probabilities:
+            self.weights_source += " (its outputs are probabilities, scored by their log odds)"
 
-    @torch.inference_mode()
     def _logits(self, waves: NDArray[np.float32]) -> Tensor:
         """Compute logits.
+
+        Raises:
+            NiahError: the feature extractor drops the end of inputs of that length.
+        """
+        outputs = self._outputs(waves)
+        if self._gives_probabilities:
+            outputs = torch.from_numpy(logits_of(outputs.cpu().numpy())).to(outputs.device)
+        elif self._is_softmax:
+            outputs = log_odds(outputs)
+        return outputs if self._columns is None else outputs[:, self._columns]
+
+    def _of_probes(self) -> Tensor:
+        """Compute the outputs of silence, of noise and of a tone: the same sounds for each model of that length."""
+        seconds = min(self.fixed_seconds or NEEDLE_S, NEEDLE_S)
+        samples = round(seconds * 100) * (self.sample_rate // 100)
+        noise = np.random.Generator(np.random.Philox(0)).standard_normal(samples)
+        tone = np.sin(2 * np.pi * _TONE_HZ / self.sample_rate * np.arange(samples))
+        probes = np.stack([np.zeros(samples), 0.1 * noise, 0.5 * tone])
+        return self._run(self._outputs, probes.astype(np.float32))
+
+    @torch.inference_mode()
+    def _outputs(self, waves: NDArray[np.float32]) -> Tensor:
+        """Compute what the network calls logits: (B, samples) -> (B, outputs) float32.
 
         Raises:
             NiahError: the feature extractor drops the end of inputs of that length.
@@ -181,9 +225,7 @@ class TransformersModel(TransformersBase):
             raise NiahError(
                 f"model {self.name}: logits {tuple(logits.shape)} are no (clips, classes)"
             )
-        if self._is_softmax:
-            logits = log_odds(logits)
-        return logits if self._columns is None else logits[:, self._columns]
+        return logits
 
     def _check_end(self, samples: int) -> None:
         """Check once a length that the input's end is not cropped in silence."""

@@ -19,7 +19,7 @@ import niah
 from niah.adapters.loading import load_model, load_source
 from niah.adapters.model_source import ModelRequest
 from niah.adapters.sources import find_source
-from niah.adapters.transformers_length import fixed_seconds, hears_end
+from niah.adapters.transformers_length import extracted, fixed_seconds, hears_end
 from niah.adapters.transformers_model import log_odds
 from niah.cli import main
 from niah.errors import NiahError
@@ -322,6 +322,59 @@ def test_custom_code_runs_if_it_is_trusted_and_is_in_every_row(
     tiny_transformers.edit(folder, auto_map={"AutoConfig": "else/where--own.OwnConfig"})
     with pytest.raises(NiahError, match="its code is in another repository, else/where"):
         find_source(folder, ModelRequest(trust_remote_code=True))
+
+
+OWN_ANSWERS = """
+from transformers import Wav2Vec2Config, Wav2Vec2ForSequenceClassification
+
+class OwnConfig(Wav2Vec2Config):
+    model_type = "own-answers"
+
+class OwnModel(Wav2Vec2ForSequenceClassification):
+    config_class = OwnConfig
+
+    def forward(self, input_values, **more):
+        out = super().forward(input_values, **more)
+        out.logits = {}
+        return out
+"""
+
+
+@pytest.mark.parametrize("is_probable", [True, False])
+def test_probabilities_under_the_name_of_logits_are_scored_once(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_probable: bool
+) -> None:
+    """A repository's own code may apply the sigmoid itself, as CED's does: no second one follows."""
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "m"))
+    monkeypatch.syspath_prepend(str(tmp_path / "m"))
+    name = "sigmoids" if is_probable else "plain"
+    auto = {"AutoConfig": "own.OwnConfig", "AutoModelForAudioClassification": "own.OwnModel"}
+    folder = hub.copy(name, "wave", model_type="own-answers", auto_map=auto)
+    expression = "out.logits.sigmoid()" if is_probable else "out.logits"
+    (folder / "own.py").write_text(OWN_ANSWERS.format(expression))
+    own: Any = load_source(find_source(folder, ModelRequest(trust_remote_code=True)))
+    expected = load_model(hub.folder / "wave").logits(rows(clip(16000), 16000))
+    assert float(expected.amin()) < 0
+    torch.testing.assert_close(own.logits(rows(clip(16000), 16000)), expected, atol=1e-4, rtol=0)
+    assert ("its outputs are probabilities" in own.weights_source) == is_probable
+
+
+class Relative:
+    """A feature extractor that takes the loudest of all its clips off each, as CED's does through top_db."""
+
+    def __call__(self, waves: list[Any], **_: Any) -> dict[str, Any]:
+        together = np.stack(waves)
+        return {"input_values": torch.from_numpy(together - together.max()), "rate": 16000}
+
+
+def test_features_of_a_clip_do_not_depend_on_its_company() -> None:
+    waves = np.array([[0.1, 0.2, 0.0], [5.0, 1.0, 2.0]], np.float32)
+    together = extracted(Relative(), waves, 16000)
+    assert set(together) == {"input_values"}
+    for wave, features in zip(waves, together["input_values"], strict=True):
+        alone = extracted(Relative(), wave[None], 16000)["input_values"]
+        assert torch.equal(features, alone[0])
+        assert float(features.amax()) == 0
 
 
 LIMITED = """

@@ -1,0 +1,25 @@
+"""Probabilities that a model gives in the place of logits."""
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+LEAST_PROBABILITY = 1e-7
+
+
+def logits_of(p: NDArray[np.generic]) -> NDArray[np.float32]:
+    """Return the log odds ln(p / (1 - p)) of probabilities, p kept to [1e-7, 1 - 1e-7].
+
+    Args:
+        p: probabilities of any shape.
+
+    Returns:
+        float32 of the same shape, from float64.
+    """
+    inner = np.clip(p.astype(np.float64), LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
+    return (np.log(inner) - np.log1p(-inner)).astype(np.float32)
+
+
+def are_probabilities(answers: Tensor) -> bool:
+    """Return whether each answer lies in [0, 1]; NaN does not."""
+    return bool(((answers >= 0) & (answers <= 1)).all())
