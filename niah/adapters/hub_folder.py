@@ -1,7 +1,8 @@
 """Folders as `save_pretrained` and the hub have them: weights, and a config.json that names the outputs in their order.
 
 `id2label` of that file counts: a head whose rows are in another order than the vocabulary's would give every score to
-another class.
+another class. Names may be cut at their first comma, as CED's authors cut them (mispeech/ced-*): AudioSet's 527 are 524
+names then, so that only the vocabulary's own order is known by them.
 """
 
 from collections.abc import Mapping
@@ -63,6 +64,10 @@ def label_order(weights: Path, labels: Vocabulary) -> list[int] | None:
             f"{where} names {len(of_row)} labels, not the {len(labels)} of '{labels.name}'"
         )
     if all(name == f"{_UNNAMED}{row}" for row, name in of_row.items()):
+        return None
+    if [of_row[row].strip().casefold() for row in range(len(labels))] == [
+        name.partition(",")[0].casefold() for name in labels.names
+    ]:
         return None
     by_name = {name.casefold(): id_ for id_, name in zip(labels.ids, labels.names, strict=True)}
     row_of: dict[str, int] = {}

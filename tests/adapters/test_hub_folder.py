@@ -121,6 +121,20 @@ def test_audiosets_display_names_are_known(tmp_path: Path) -> None:
     assert label_order(tmp_path / "x.bin", labels) == [526, *range(526)]
 
 
+def test_names_cut_at_the_comma_are_known_in_their_order_alone(tmp_path: Path) -> None:
+    """As in the folders that CED's authors convert: 524 names for 527 classes."""
+    labels = vocabulary("audioset-527")
+    cut = tuple(name.partition(",")[0] for name in labels.names)
+    assert len(set(cut)) == 524
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(named(list(range(527)), cut)))
+    assert label_order(tmp_path / "model.safetensors", labels) is None
+    for order in ([1, 0, *range(2, 527)], [*range(1, 527), 0]):
+        config.write_text(json.dumps(named(order, cut)))
+        with pytest.raises(NiahError, match=r"unknown in 'audioset-527'|repeated in"):
+            label_order(tmp_path / "model.safetensors", labels)
+
+
 @pytest.mark.parametrize(
     ("name", "write"),
     [
