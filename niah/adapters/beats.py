@@ -2,7 +2,8 @@
 
 `label_dict` maps an output to its AudioSet id (MID) in an order that is not AudioSet's list (microsoft/unilm, issue
 1012): the rows of the predictor are put into the order of the card's vocabulary. A bare state dict or a `.safetensors`
-has no such entry: its rows are taken to be in the vocabulary's order already, as this project writes them.
+has no such entry. Its rows may be in the released order, so a card of `audioset-527` refuses it unless a config.json
+beside it names the outputs. With other labels, also a CSV of AudioSet's, the rows are in the card's order.
 """
 
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ import torch
 from torch import nn
 
 from niah.adapters.checkpoints import State, file_and_set, is_safetensors
+from niah.adapters.hub_folder import names_outputs
 from niah.adapters.network_adapter import NetworkAdapter
 from niah.errors import NiahError
 from niah.frontends.kaldi import BEATS
@@ -21,6 +23,7 @@ from niah.networks.beats import Beats as BeatsNetwork
 from niah.networks.config import network_config
 from niah.vocabularies import Vocabulary
 
+_RELEASED_LABELS = "audioset-527"
 _POSITIONS = "relative_attention_bias.weight"  # one table, listed under every layer
 _OWN_POSITIONS = f"encoder.{_POSITIONS}"
 _DESIGN = {  # cfg entries that no tensor's shape shows, equal in every released model
@@ -71,7 +74,8 @@ class Beats(NetworkAdapter):
         """Load a checkpoint strictly, and put its outputs into the order of the card's labels.
 
         Raises:
-            NiahError: no checkpoint, or one of another design, with other labels or only pre-trained.
+            NiahError: no checkpoint, or one of another design, with other labels, with AudioSet's in an order that
+                nothing says, or only pre-trained.
         """
         super().load(path)
         entries = _other_entries(path)
@@ -81,6 +85,11 @@ class Beats(NetworkAdapter):
             predictor = self.network.predictor
             for parameter in (predictor.weight, predictor.bias):
                 parameter.data = parameter.data[rows]
+        elif self.card.labels == _RELEASED_LABELS and not names_outputs(file_and_set(path)[0]):
+            raise NiahError(
+                f"checkpoint {path} has no label_dict, and BEATs' released outputs are in an order of their own: give "
+                "the whole official file {cfg, model, label_dict}, or a card whose labels are a CSV of the outputs"
+            )
 
     def tokens(self, frames: int) -> int:
         return self.network.config.tokens(frames)

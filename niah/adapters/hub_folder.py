@@ -63,7 +63,7 @@ def label_order(weights: Path, labels: Vocabulary) -> list[int] | None:
         raise NiahError(
             f"{where} names {len(of_row)} labels, not the {len(labels)} of '{labels.name}'"
         )
-    if all(name == f"{_UNNAMED}{row}" for row, name in of_row.items()):
+    if _nobody_named(of_row):
         return None
     if [of_row[row].strip().casefold() for row in range(len(labels))] == [
         name.partition(",")[0].casefold() for name in labels.names
@@ -81,6 +81,16 @@ def label_order(weights: Path, labels: Vocabulary) -> list[int] | None:
         row_of[id_] = row
     order = [row_of[id_] for id_ in labels.ids]
     return None if order == sorted(order) else order
+
+
+def names_outputs(weights: Path) -> bool:
+    """Return whether a config.json beside a file of weights names the outputs in their order."""
+    named = _named_outputs(weights.with_name(CONFIG))
+    return named is not None and not _nobody_named(named)
+
+
+def _nobody_named(named: Mapping[Any, Any]) -> bool:
+    return all(name == f"{_UNNAMED}{row}" for row, name in named.items())
 
 
 def _named_outputs(config: Path) -> Mapping[str, Any] | None:

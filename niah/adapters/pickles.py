@@ -18,9 +18,9 @@ import torch
 from niah.errors import NiahError
 from niah.system.download import how_to_fetch_again
 
-_TAKE_OUT = (
+_TAKE_OUT = (  # the tensors, and the order of BEATs' outputs
     "python -c \"import torch; f = torch.load('{}', weights_only=False); "
-    "torch.save(f.get('model', f), 'weights.pth')\""
+    "torch.save({{k: f[k] for k in ('model', 'label_dict') if k in f}} if 'model' in f else f, 'weights.pth')\""
 )
 _BOMB_RATIO, _BOMB_BYTES = 4, 256 * 2**20
 

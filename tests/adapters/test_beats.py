@@ -1,5 +1,6 @@
 """BEATs: the official scores, classes put into AudioSet's order, and attention that is exact block by block."""
 
+import json
 import math
 import sys
 from collections.abc import Callable
@@ -127,6 +128,34 @@ def test_without_label_dict_the_order_is_the_vocabularys(tmp_path: Path) -> None
     torch.save(official_layout(ours.network), legacy, _use_new_zipfile_serialization=False)
     for file in (tmp_path / "own.safetensors", tmp_path / "bare.pt", legacy):
         assert torch.equal(small_beats(tmp_path, file).logits(features), expected)
+
+
+def test_audiosets_classes_in_an_order_that_nothing_says_are_refused(tmp_path: Path) -> None:
+    """The released outputs are permuted: a state without its label_dict may be theirs."""
+    labels = vocabulary("audioset-527")
+    config = "\n".join(f"{key} = {value}" for key, value in SMALL.items())
+    card = small_card(tmp_path, "niah.adapters.beats:Beats", config, "audioset-527")
+    ours = niah.load_model(card, checkpoint="random")
+    assert isinstance(ours, Beats)
+    features, state = features_of(40), official_layout(ours.network)
+    expected = ours.logits(features)
+    torch.save({"cfg": CFG, "model": state}, tmp_path / "partial.pt")
+    save_file(ours.network.state_dict(), tmp_path / "model.safetensors")
+    for file in ("partial.pt", "model.safetensors"):
+        with pytest.raises(NiahError, match=rf"{file} has no label_dict.* a card whose labels are"):
+            niah.load_model(card, checkpoint=tmp_path / file)
+    label_dict = dict(enumerate(labels.ids))
+    torch.save({"model": state, "label_dict": label_dict}, tmp_path / "whole.pt")
+    (tmp_path / "outputs.csv").write_text("\n".join(["mid", *labels.ids]))
+    own = small_card(tmp_path, "niah.adapters.beats:Beats", config, "outputs.csv")
+    accepted = [niah.load_model(own, checkpoint=tmp_path / "partial.pt")]
+    card = small_card(tmp_path, "niah.adapters.beats:Beats", config, "audioset-527")
+    accepted.append(niah.load_model(card, checkpoint=tmp_path / "whole.pt"))
+    outputs = {str(row): name for row, name in enumerate(labels.names)}
+    (tmp_path / "config.json").write_text(json.dumps({"id2label": outputs}))
+    accepted.append(niah.load_model(card, checkpoint=tmp_path / "model.safetensors"))
+    for adapter in accepted:
+        assert torch.equal(adapter.logits(features), expected)
 
 
 @pytest.mark.parametrize(

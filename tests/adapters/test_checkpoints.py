@@ -243,7 +243,20 @@ def test_the_command_in_the_refusal_takes_the_tensors_out(
     torch.save({"model": STATE, "extra": Payload()}, "code.pth")
     with pytest.raises(NiahError) as refused:
         read_state(Path("code.pth"))
-    exec(str(refused.value).partition('python -c "')[2].partition('"')[0])
+    exec(str(refused.value).partition('python -c "')[2].partition('"')[0], {})
+    assert torch.equal(read_state(Path("weights.pth"))["b"], STATE["b"])
+
+
+def test_the_command_in_the_refusal_keeps_the_order_of_the_outputs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """BEATs' released files have a label_dict, without which the rows of the head mean nothing."""
+    monkeypatch.chdir(tmp_path)
+    torch.save({"model": STATE, "label_dict": {0: "/m/1"}, "extra": Payload()}, "code.pth")
+    with pytest.raises(NiahError) as refused:
+        read_state(Path("code.pth"))
+    exec(str(refused.value).partition('python -c "')[2].partition('"')[0], {})
+    assert torch.load("weights.pth", weights_only=True)["label_dict"] == {0: "/m/1"}
     assert torch.equal(read_state(Path("weights.pth"))["b"], STATE["b"])
 
 
