@@ -10,7 +10,9 @@ Tokens run row by row in mel. Frames that do not fill a patch are dropped by the
 Lengths. The time table has 63 columns, those of 1,012 frames; a shorter input takes its first columns. A longer input
 is split as the authors' `forward_spectrogram` does: the last part is filled up with zeros, which are the learned mean
 of each mel band, and the probabilities of the parts are averaged. Of an input that is a whole number of parts, two or
-more, the authors' code leaves the last part out, and so does this one.
+more, the authors' code leaves the last part out, and so does this one: it gives their answer to every number of frames.
+Their front end makes 100 L + 1 frames of L seconds and seldom meets the rule. Scenes have 100 L frames and meet it at
+multiples of 10.12 s from 20.24 s on, of which 253 s is the first in whole seconds: its last 10.12 s are not heard.
 """
 
 from dataclasses import dataclass

@@ -68,12 +68,24 @@ def test_cards_count_the_parameters_of_their_widths(golden: Golden) -> None:
         (1013, 2, 504),
         (2024, 1, 252),  # the last of whole parts is left out, as in the official code
         (2025, 3, 756),
+        (25_300, 24, 24 * 252),  # a scene of 253 s
+        (25_301, 26, 26 * 252),  # the authors' front end of 253 s
         (900_001, 890, 890 * 252),
     ],
 )
 def test_parts_of_an_input(frames: int, parts: int, tokens: int) -> None:
     config = CedConfig()
     assert (config.parts(frames), config.tokens(frames)) == (parts, tokens)
+
+
+def test_the_cards_say_which_scenes_lose_their_last_part() -> None:
+    config = CedConfig()
+    lengths_s = range(11, 600)
+    lost = [s for s in lengths_s if config.parts(100 * s) * config.part_frames < 100 * s]
+    assert lost == [253, 506]
+    assert CARDS
+    for card in CARDS:
+        assert "two or more (20.24 s, 253 s), so that its last 10.12 s are not heard" in card.note
 
 
 def test_long_input_has_the_mean_probability_of_its_parts(tmp_path: Path) -> None:
