@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 import niah
 from niah.adapters.htsat import HtsAt
+from niah.cards import find_model
 from niah.errors import NiahError
 from niah.networks.htsat import (
     Block,
@@ -151,6 +152,19 @@ def test_stretching_keeps_the_ends_and_a_straight_line() -> None:
     torch.testing.assert_close(longer[0, :, 1], torch.linspace(-1, 1, 1024), atol=1e-3, rtol=0)
     assert torch.equal(longer[:, [0, -1]], line[:, [0, -1]])
     assert stretch(line, 1001) is line
+
+
+@pytest.mark.parametrize("frames", [30, 100, 200])
+def test_short_input_is_stretched_as_the_card_says(tmp_path: Path, frames: int) -> None:
+    """As in the authors' evaluation; their predict.py repeats the sound instead."""
+    adapter = small(tmp_path)
+    whole = adapter.network.config.frames
+    assert whole == 256
+    features = features_of(frames)
+    expected = adapter.logits(stretch(features, whole))
+    torch.testing.assert_close(adapter.logits(features), expected, atol=1e-4, rtol=0)
+    note = find_model("htsat")[0].note
+    assert "is stretched to them, as the authors' evaluation does; their predict.py repeats" in note
 
 
 def test_crops_are_two_or_three_and_half_overlap() -> None:
