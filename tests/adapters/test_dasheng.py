@@ -52,6 +52,12 @@ def test_the_card_counts_the_official_parameters() -> None:
     assert find_model("dasheng_base")[0] == card
 
 
+def test_the_card_says_which_public_version_it_equals_past_a_part() -> None:
+    note = find_model("dasheng-base")[0].note
+    assert "RicherMans/Dasheng v0.0.8" in note
+    assert "XiaoMi/dasheng, 711a6da" in note
+
+
 def test_long_input_has_the_mean_of_the_tokens_of_its_parts(tmp_path: Path) -> None:
     adapter = small(tmp_path)
     frames = (
