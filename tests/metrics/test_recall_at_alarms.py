@@ -75,6 +75,17 @@ def test_every_draw_is_the_recall_of_the_list_that_was_drawn(grouped: bool) -> N
                 assert value == pytest.approx(expected)
 
 
+def test_fresh_scenes_have_one_alarm_more_than_those_that_set_the_threshold() -> None:
+    """(a + 1) n / (n + 1) of n scenes, by the order of 2 n alike ones: docs/false-alarms.md."""
+    random, n, allowed = np.random.default_rng(0), 100, 4
+    fitted = -np.sort(-random.normal(size=(4000, n)), axis=1)[:, allowed]
+    alarms = (random.normal(size=(4000, n)) > fitted[:, None]).sum(axis=1).mean()
+    assert alarms == pytest.approx((allowed + 1) * n / (n + 1), abs=0.15)
+    assert "expect `a + 1` alarms, not `a`: 5 where 4 were allowed" in (
+        REPOSITORY / "docs" / "false-alarms.md"
+    ).read_text("utf-8")
+
+
 def test_a_tie_with_an_alarm_is_a_miss_and_classes_that_do_not_count_are_left_out() -> None:
     targets = np.array([[True, True]] * 4)
     free = np.array([[1.0, 9.0]] * 4)
