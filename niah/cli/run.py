@@ -37,7 +37,7 @@ from niah.cli.scene_options import (
     Snrs,
     Stream,
 )
-from niah.cli.stream import after_run
+from niah.cli.stream import after_run, stream_words
 from niah.errors import NiahError
 from niah.system.plurals import plural
 
@@ -298,7 +298,7 @@ def run(
             f"{absent} is left out: its card has no weights; give --model {absent} --checkpoint FILE"
         )
     if dry_run:
-        print_plan(parts, share, share.count if spec is None else spec.workers)
+        print_plan(parts, share, 1 if spec is None else spec.workers, stream_words(stream))
         return
     from niah.sweep.loop import run_sweep
 

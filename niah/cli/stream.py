@@ -116,6 +116,20 @@ def after_run(
     return lambda: _stream(WantedScenes(directory, limit=CLIPS), options)
 
 
+def stream_words(hop_s: float | None) -> str:
+    """Return what `niah run --stream` does after the cells, for a dry run; "" without the option.
+
+    Args:
+        hop_s: seconds of a hop; None without the option.
+    """
+    if hop_s is None:
+        return ""
+    return (
+        f"--stream {hop_s:g}: the scenes of the first {CLIPS} clips again, an answer after every {hop_s:g} s of them, "
+        "whose time is not forecast"
+    )
+
+
 def _stream(wanted: "WantedScenes", options: "StreamOptions") -> None:
     from niah.diagnosis.run_scenes import open_scenes, scene_notes
     from niah.diagnosis.streaming.measure import stream as run_stream

@@ -7,9 +7,13 @@ from typing import Any
 from niah.records.run_directory import RunDirectory
 from niah.records.run_parts import refuse_foreign
 from niah.sweep.evaluator import ModelEvaluator
+from niah.sweep.finished import ended
+from niah.sweep.loop import together
 from niah.sweep.options import RunOptions
 from niah.sweep.plan import Cell, plan
 from niah.sweep.setup import EvalSetup
+from niah.sweep.share import Share
+from niah.system.atomic import check_writable
 
 _SCORE_BYTES = 2  # float16, as most logits are stored
 _CLIP_BYTES = 40  # its id and labels
@@ -87,9 +91,13 @@ def forecast(cells: Iterable[PlannedCell], slice_s: float) -> Forecast:
 
 
 def planned_cells(
-    options: RunOptions, note: Callable[[str], None], *, measure: bool = False
+    options: RunOptions,
+    note: Callable[[str], None],
+    share: Share | None = None,
+    *,
+    measure: bool = False,
 ) -> list[PlannedCell]:
-    """Check everything that `options` name and list the cells of the run.
+    """Check everything that `options` name and list the cells of the run, or those of one shard of it.
 
     Weights that the run would fetch are not fetched: such a model is checked but for them, and none of its cells counts
     as done.
@@ -97,12 +105,15 @@ def planned_cells(
     Args:
         options: options of the run.
         note: called with each note on the clips.
+        share: this process's share of the run; None for all of it.
         measure: score a few short scenes of each model, to forecast time and memory.
 
     Raises:
         NiahError: the run would be refused.
     """
     refuse_foreign(options.out)
+    if ended(options) is None:  # whose report alone is shown again, from a read-only folder too
+        check_writable(options.out)
     setup = EvalSetup(options, fetch=False)
     for text in setup.notes:
         note(text)
@@ -111,7 +122,8 @@ def planned_cells(
         directory = RunDirectory(options.out)
         directory.check_identity(setup.identity(), len(setup.clips))
         completed, out_of_memory = directory.completed(), directory.out_of_memory()
-    cells = plan(options, [model.name for model in setup.models])
+    groups = list(together(plan(options, [model.name for model in setup.models])))
+    cells = [cell for group in (share or Share()).own(groups) for cell in group]
     planned = []
     for loaded in setup.loaded():
         model = ModelEvaluator(options, loaded, setup.device)

@@ -73,6 +73,22 @@ def _temporary(target: Path) -> Path:
     return target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}{SUFFIX}")
 
 
+def check_writable(folder: Path) -> None:
+    """Check that files can be written to a folder, or that it can be made; nothing is left behind.
+
+    Args:
+        folder: there or not.
+
+    Raises:
+        NiahError: the disk is full or read-only, or the folder, or the nearest one above it, may not be changed.
+    """
+    nearest = next((each for each in (folder, *folder.parents) if os.path.lexists(each)), folder)
+    with one_line_os_errors(folder):
+        trial = _temporary(nearest / "trial")
+        trial.mkdir()
+        trial.rmdir()
+
+
 def create_json(file: Path, content: Mapping[str, object]) -> bool:
     """Create a JSON file unless there is one of that name; of many processes on many machines exactly one succeeds.
 

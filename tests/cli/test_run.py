@@ -74,6 +74,35 @@ def test_dry_run_refuses_a_folder_that_the_run_would(niah: Niah, tmp_path: Path)
         assert message in niah("run", *arguments, "--dry-run").refusal()
 
 
+def test_dry_run_refuses_a_folder_that_cannot_be_written_as_the_run_does(
+    niah: Niah, material: Material, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("x")
+    arguments = material.run(tmp_path / "file" / "out")
+    refusal = niah(*arguments, "--dry-run").refusal()
+    assert refusal == niah(*arguments).refusal()
+    assert refusal.startswith(f"cannot write to {tmp_path / 'file' / 'out'}: ")
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
+
+
+def test_dry_run_of_a_shard_lists_and_forecasts_its_own_cells(
+    niah: Niah, material: Material, tmp_path: Path
+) -> None:
+    lines = niah(*material.run(tmp_path / "out"), "--shard", "2/2", "--dry-run").stdout.splitlines()
+    assert lines[:2] == ["tiny, zero, 12 s, position 0.5", "work       6 scenes, 72 s of audio"]
+    assert lines[-2].startswith(
+        "shard      2/2 takes these cells first, then those of other shards"
+    )
+    assert lines[-1] == "1 cell of shard 2/2, 0 of them done already; nothing was run"
+
+
+def test_dry_run_says_what_follows_the_cells(
+    niah: Niah, material: Material, tmp_path: Path
+) -> None:
+    answer = niah(*material.run(tmp_path / "out"), "--stream", "0.5", "--dry-run")
+    assert "then       --stream 0.5: the scenes of the first 50 clips again" in answer.stdout
+
+
 def test_a_failed_cell_is_exit_status_1(niah: Niah, material: Material, tmp_path: Path) -> None:
     card = tiny.card(tmp_path, "short", longest=1100)
     arguments = [card if each == material.card else each for each in material.run(tmp_path / "out")]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from niah.errors import NiahError
-from niah.system.atomic import atomic_write, is_leftover
+from niah.system.atomic import atomic_write, check_writable, is_leftover
 
 WRITE = """
 import sys
@@ -163,3 +163,12 @@ def test_a_folder_is_refused_by_name(tmp_path: Path, kind: str) -> None:
 def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(NiahError, match="cannot write to"):
         write(tmp_path / "gone" / "a.txt")
+
+
+def test_a_folder_is_tried_without_a_trace(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    check_writable(tmp_path)
+    check_writable(tmp_path / "not" / "there")
+    with pytest.raises(NiahError, match=r"cannot write to .*file/run: "):
+        check_writable(tmp_path / "file" / "run")
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
