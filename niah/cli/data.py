@@ -1,5 +1,6 @@
 """`niah data`."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -124,7 +125,7 @@ def data_verify(
     """
     from niah.frontends.kaldi import KaldiFrontend
     from niah.needles import load_needles
-    from niah.needles.clean_list import write_clean_list
+    from niah.needles.clean_list import check_clean_list, write_clean_list
     from niah.needles.defaults import default_limit
     from niah.needles.verify import verify
     from niah.vocabularies import vocabulary
@@ -141,9 +142,13 @@ def data_verify(
         audio_root=audio_root,
         strict=strict,
     )
+    if write is not None:
+        check_clean_list(write, needle_set)
     report = verify(needle_set, frontend.sample_rate, frontend)
+    if limit is None and embedded:
+        report = replace(report, run_takes=default_limit(needles))
+    if write is not None and report.n_readable:
+        write_clean_list(write, needle_set, report.readable_ids)  # before a pipe may break
     print(report.markdown())
     if not report.n_readable:
         raise typer.Exit(1)
-    if write is not None:
-        write_clean_list(write, needle_set, report.readable_ids)

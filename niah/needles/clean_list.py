@@ -9,10 +9,11 @@ from pathlib import Path
 from niah.errors import NiahError
 from niah.needles.needle import FileSource
 from niah.needles.needle_set import NeedleSet
-from niah.system.atomic import atomic_write
+from niah.system.atomic import atomic_write, check_target
 from niah.system.spreadsheet import guarded
 
 _HEADER = ("path", "labels", "group")
+_NO_FILES = "its clips are no files, so there is no list to write"
 _FORMULA = ("=", "+", "-", "@")  # a spreadsheet would take such a path for a formula
 
 
@@ -25,6 +26,21 @@ def is_clean_list(path: Path) -> bool:
             return file.readline(100).strip() == ",".join(_HEADER).encode()
     except OSError:
         return False
+
+
+def check_clean_list(path: Path, needles: NeedleSet) -> None:
+    """Check, before clips are read, that `write_clean_list` can list them.
+
+    Args:
+        path: CSV to write.
+        needles: the set.
+
+    Raises:
+        NiahError: clips that are no files of their own (Parquet, the embedded ones), or no place to write.
+    """
+    if not all(isinstance(needle.source, FileSource) for needle in needles.needles):
+        raise NiahError(f"{needles.name}: {_NO_FILES}")
+    check_target(path)
 
 
 def write_clean_list(path: Path, needles: NeedleSet, ids: Collection[str]) -> None:
@@ -47,7 +63,7 @@ def write_clean_list(path: Path, needles: NeedleSet, ids: Collection[str]) -> No
         if needle.id not in ids:
             continue
         if not isinstance(needle.source, FileSource):
-            raise NiahError(f"{needles.name}: its clips are no files, so there is no list to write")
+            raise NiahError(f"{needles.name}: {_NO_FILES}")
         relative = Path(os.path.relpath(needle.source.path.absolute(), folder)).as_posix()
         relative = f"./{relative}" if relative.startswith(_FORMULA) else relative
         group = "" if needle.group == needle.id else guarded(needle.group)

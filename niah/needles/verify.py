@@ -58,13 +58,16 @@ class DataReport:
     features: FeatureStatistics | None
     loader_notes: tuple[str, ...] = ()
     readable_ids: frozenset[str] = frozenset()
+    run_takes: int | None = None  # of these clips, where a run without --limit does not take all
 
     def markdown(self) -> str:
         """Format the report as Markdown, one screen for a sound set."""
+        fewer = self.run_takes is not None and self.run_takes < self.n_clips
+        part = f"; a run takes {self.run_takes} of them: --limit" if fewer else ""
         lines = [
             f"# {plain(self.name)}",
             "",
-            f"- clips: {self.n_clips}, readable: {self.n_readable}",
+            f"- clips: {self.n_clips}, readable: {self.n_readable}{part}",
             f"- ids sha256: `{self.ids_sha256}`",
             f"- licence: {plain(self.licence)}",
             f"- vocabulary: {plain(self.vocabulary)}, {len(self.clips_per_class)} of {self.n_classes} "

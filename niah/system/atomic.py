@@ -89,6 +89,22 @@ def check_writable(folder: Path) -> None:
         trial.rmdir()
 
 
+def check_target(file: Path) -> None:
+    """Check that a file can be written by `atomic_write`; nothing is left behind, and an old file stays.
+
+    Args:
+        file: the target.
+
+    Raises:
+        NiahError: as `atomic_write`.
+    """
+    with one_line_os_errors(file.parent):
+        if not _is_special(file):
+            trial = _temporary(Path(os.path.realpath(file)) if file.is_symlink() else file)
+            trial.touch()
+            trial.unlink()
+
+
 def create_json(file: Path, content: Mapping[str, object]) -> bool:
     """Create a JSON file unless there is one of that name; of many processes on many machines exactly one succeeds.
 

@@ -199,6 +199,44 @@ def test_the_command_writes_the_list_and_tells_by_its_status(
     assert "missing: 1 clip" in capsys.readouterr().out
 
 
+def test_the_list_is_written_before_the_report_is_printed(
+    tmp_path: Path, mixed: NeedleSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert len(mixed) == 8
+
+    def closed(*_: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr("builtins.print", closed)
+    with pytest.raises(BrokenPipeError):
+        data_verify(str(tmp_path / "eval.csv"), labels="", write=tmp_path / "clean.csv")
+    assert len((tmp_path / "clean.csv").read_text().splitlines()) == 4
+
+
+def test_a_list_that_cannot_be_written_is_refused_before_clips_are_read(
+    tmp_path: Path, mixed: NeedleSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert len(mixed) == 8
+
+    def read(*_: object) -> None:
+        raise AssertionError("a clip was read")
+
+    monkeypatch.setattr("niah.needles.verify.verify", read)
+    with pytest.raises(NiahError, match="its clips are no files"):
+        data_verify("synthetic", labels="", write=tmp_path / "clean.csv")
+    with pytest.raises(NiahError, match=r"cannot write to .*not: No such file"):
+        data_verify(str(tmp_path / "eval.csv"), labels="", write=tmp_path / "not" / "clean.csv")
+
+
+def test_the_report_says_how_many_clips_a_run_takes_by_default(mixed: NeedleSet) -> None:
+    report = verify(mixed, 16_000)
+    assert "run takes" not in report.markdown()
+    assert "run takes" not in replace(report, run_takes=8).markdown()
+    assert "- clips: 8, readable: 3; a run takes 2 of them: --limit" in (
+        replace(report, run_takes=2).markdown().replace("\n  ", " ")
+    )
+
+
 def test_classes_of_one_name_are_told_apart(tmp_path: Path) -> None:
     for name in ("dog", "cat"):
         soundfile.write(tmp_path / f"{name}.wav", np.linspace(-0.5, 0.5, 16_000), 16_000)
