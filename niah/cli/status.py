@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from niah.cli.messages import duration
+from niah.system.plurals import plural
 
 if TYPE_CHECKING:
     from niah.records.status import Status
@@ -32,7 +33,7 @@ def status(
 
 def _print_status(state: "Status") -> None:
     done = state.stored.total()
-    planned = "" if state.planned_cells is None else f" of {state.planned_cells}"
+    planned = "" if state.planned_cells is None else f" of {done + state.open_cells}"
     failed = [f"{state.stored[name]} {name}" for name in ("oom", "error") if state.stored[name]]
     print(f"cells     {done}{planned}" + (f" ({', '.join(failed)})" if failed else ""))
     if state.slices:
@@ -50,3 +51,7 @@ def _print_status(state: "Status") -> None:
         print("process   " + ", ".join(filter(None, parts)))
     if not state.workers:
         print("process   none at work")
+    if state.open_cells and not any(worker.is_working for worker in state.workers):
+        print(
+            f"open      {plural(state.open_cells, 'cell')}: the same `niah run`, or another shard's, goes on"
+        )

@@ -26,6 +26,7 @@ from niah.sweep.evaluator import ModelEvaluator
 from niah.sweep.loop import Group, SweepResult, open_run, together
 from niah.sweep.options import RunOptions
 from niah.sweep.plan import plan
+from niah.sweep.planned import announce, settle
 from niah.sweep.setup import EvalSetup
 from niah.sweep.share import Share
 from niah.system.progress import progress_bar
@@ -132,6 +133,7 @@ class _Driver:
                     published = time.monotonic()
                     self._show(self.bar, began)
                 time.sleep(_LOOK_S)
+        settle(self.directory)
 
     def _todo(self) -> list[Group]:
         """Return the groups with cells that are not stored, the longest first; bases lead among equals."""
@@ -147,12 +149,8 @@ class _Driver:
                 if left and not model.leaves_out(left[0]):
                     todo.append(left)
         assert self.directory.me is not None
-        clips = len(self.setup.clips)
-        self.directory.me.report(
-            planned_cells=len(cells),
-            planned_audio_s=clips * sum(cell.length_s for cell in cells),
-            cell="hands out work",
-        )
+        announce(self.setup, self.directory, cells)
+        self.directory.me.report(cell="hands out work")
         return sorted(todo, key=_audio_s, reverse=True)
 
     def _task(self, group: Group, part: int | None = None) -> Task:

@@ -22,7 +22,7 @@ class Status:
 
     Attributes:
         stored: number of stored cells by status (ok, oom, error).
-        planned_cells: cells of the largest plan of a process at work; None where none is.
+        planned_cells: cells of the largest plan of a process at work, else of the last run; None where unknown.
         planned_audio_s: seconds of audio in them, all clips.
         stored_audio_s: seconds of audio in the stored cells.
         workers: processes at work and dead ones, the first that joined first.
@@ -39,6 +39,11 @@ class Status:
     working: tuple[Attempt, ...]
     given_up: tuple[str, ...]
     slices: int
+
+    @property
+    def open_cells(self) -> int:
+        """Planned cells that are not stored; 0 where the plan is not known."""
+        return max(0, (self.planned_cells or 0) - self.stored.total())
 
     @property
     def clips_per_s(self) -> float:
@@ -72,12 +77,14 @@ def status(directory: Path | str) -> Status:
     rows = list(_rows(run))
     workers = tuple(list_workers(run.path))
     planned = [w.progress for w in workers if w.is_working and "planned_cells" in w.progress]
+    said = run.run_json().get("planned_cells")  # a stranger may have written it
+    last_plan = said if isinstance(said, int) and said > 0 else None
     largest = max(planned, key=lambda progress: int(progress["planned_cells"]), default=None)
     last = [attempts[-1] for attempts in read_attempts(run.path).values()]
     alive = {worker.name for worker in workers if worker.is_alive}
     return Status(
         Counter(str(row["status"]) for row in rows),
-        None if largest is None else int(largest["planned_cells"]),
+        last_plan if largest is None else int(largest["planned_cells"]),
         0.0 if largest is None else float(largest["planned_audio_s"]),
         sum(float(row["length_s"] or 0) * int(row["n_clips"] or 0) for row in rows),
         workers,

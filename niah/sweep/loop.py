@@ -24,6 +24,7 @@ from niah.sweep.evaluator import ModelEvaluator
 from niah.sweep.models import ModelSpec
 from niah.sweep.options import RunOptions
 from niah.sweep.plan import Cell, plan
+from niah.sweep.planned import announce, settle
 from niah.sweep.setup import KNOWN_EARLY, EvalSetup, identity_of_options
 from niah.sweep.share import Share
 from niah.sweep.work import CellWork
@@ -207,7 +208,7 @@ class _Sweep:
         self.done = self.directory.completed()
         self.out_of_memory = self.directory.out_of_memory()
         with progress_bar() as self.bar:
-            self._announce(groups)
+            announce(self.setup, self.directory, (cell for group in groups for cell in group))
             total = sum(_work(cell) for group in own for cell in group)
             self.task = self.bar.add_task("sweep", total=total, detail="")
             self._pass(own)
@@ -217,6 +218,8 @@ class _Sweep:
                     self._pass(rest)
             else:
                 self._wait()
+        if not self.share.is_shard:
+            settle(self.directory)
         self._note_equal_models()
 
     def _note_equal_models(self) -> None:
@@ -230,15 +233,6 @@ class _Sweep:
                     f"model '{name}' has the network and weights of {names}: its scores are the same cells, "
                     "under that name"
                 )
-
-    def _announce(self, groups: Sequence[Group]) -> None:
-        """Tell `niah status` the size of the whole run, all shards of it."""
-        assert self.directory.me is not None
-        clips = len(self.setup.clips)
-        self.directory.me.report(
-            planned_cells=sum(map(len, groups)),
-            planned_audio_s=clips * sum(_work(cell) for group in groups for cell in group),
-        )
 
     def _pass(self, groups: Sequence[Group]) -> None:
         """Load each model that has work, and do what no other process is doing."""

@@ -37,7 +37,7 @@ from niah.sweep.cell_scenes import Scenes
 from niah.sweep.loaded_model import LoadedModel
 from niah.sweep.models import ModelSpec, notes_on_labels, resolve_models, shared_labels
 from niah.sweep.options import RunOptions
-from niah.sweep.plan import left_out, long_windows
+from niah.sweep.plan import Cell, left_out, long_windows
 from niah.sweep.provenance import git, hardware, versions
 from niah.system.download import cache_folder
 from niah.version import __version__
@@ -136,6 +136,10 @@ class EvalSetup:
         scenes, prepared = self._scenes[key], self._prepared[key]
         part = self.options.needle_part
         return LoadedModel(spec, adapter, scenes, prepared, self.labels, part)
+
+    def leaves_out(self, cell: Cell) -> bool:
+        """Return whether a planned cell means nothing for its kind of model; the notes say why."""
+        return not cell.is_base and self._scenes_of[cell.model].has_no(cell.haystack)
 
     def identity(self) -> dict[str, object]:
         """Return what all results in one run directory share."""
@@ -274,6 +278,7 @@ class EvalSetup:
         """The scenes of each front end, by its fingerprint; all builders made, to be refused early."""
         self._windowed: list[str] = []
         self._small: dict[str, Adapter] = {}
+        self._scenes_of: dict[str, Scenes] = {}
         scenes: dict[str, Scenes] = {}
         problems: dict[tuple[str, str], str] = {}
         for model in self.models:
@@ -294,6 +299,7 @@ class EvalSetup:
                 frontend.fingerprint, Scenes(self.options, self.haystacks, frontend, users=0)
             )
             mine.users += 1
+            self._scenes_of[model.name] = mine
             for haystack in self.haystacks:
                 try:
                     mine.builders(haystack)

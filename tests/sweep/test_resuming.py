@@ -1,12 +1,15 @@
 """Resuming and amending a run: finished cells stay, damaged ones are made again, order does not matter."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile
 
+from niah.cli.status import status as print_status
+from niah.records.status import status
 from niah.sweep.evaluator import ModelEvaluator
 from niah.sweep.loop import sweep
 from niah.sweep.options import RunOptions
@@ -34,6 +37,35 @@ def test_more_lengths_and_models_keep_what_is_there(done: Path, material: Materi
     after = state_of(out)
     assert {name: after[name] for name in before} == before
     assert len(table) == 5 + 2 + 3
+
+
+def test_an_interrupted_run_knows_how_many_cells_it_lacks(
+    material: Material, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = material.folder / "interrupted"
+    score, scored = ModelEvaluator.run, []
+
+    def interrupted(model: ModelEvaluator, cells: Any, *rest: Any) -> Any:
+        if len(scored) == 2:
+            raise KeyboardInterrupt
+        scored.append(cells)
+        return score(model, cells, *rest)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ModelEvaluator, "run", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            material.run(out)
+    assert (status(out).stored.total(), status(out).open_cells) == (2, 3)
+    print_status(out)
+    assert capsys.readouterr().out.splitlines() == [
+        "cells     2 of 5",
+        "process   none at work",
+        "open      3 cells: the same `niah run`, or another shard's, goes on",
+    ]
+    material.run(out)
+    assert (status(out).planned_cells, status(out).open_cells) == (5, 0)
+    material.run(out, lengths=[30])  # what was made before counts
+    assert (status(out).planned_cells, status(out).open_cells) == (7, 0)
 
 
 def test_a_run_in_another_order_is_the_same(done: Path, material: Material) -> None:
