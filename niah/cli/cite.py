@@ -24,6 +24,7 @@ def cite(
         return
     from niah.records.random_weights import table_without_accuracy
     from niah.records.run_directory import RunDirectory
+    from niah.records.run_json import why_no_cells
     from niah.system.folders import published_run
     from niah.tables.method import method_paragraph, run_version
 
@@ -31,7 +32,7 @@ def cite(
     provenance = published_run(run.run_json())
     cells = table_without_accuracy(run.cells(), provenance)
     if cells.empty:
-        raise NiahError(f"{run.path} has no finished cells yet: let `niah run` finish one")
+        raise NiahError(f"{run.path} {why_no_cells(provenance)}")
     print(method_paragraph(cells, provenance))
     print()
     print(bibtex(provenance, run_version(cells)), end="")

@@ -35,6 +35,7 @@ from niah.pages.figures import FigureContent, drawn_beside
 from niah.pages.made_from import is_made, mark
 from niah.records.random_weights import random_models, table_without_accuracy
 from niah.records.run_directory import RunDirectory
+from niah.records.run_json import why_no_cells
 from niah.records.summarise import summarise
 from niah.system import atomic
 from niah.system.folders import published_run
@@ -97,7 +98,7 @@ def write(
         provenance = {**provenance, "notes": [*provenance.get("notes", []), *names]}
     cells = table_without_accuracy(run.cells(), provenance)
     if cells.empty:
-        raise NiahError(f"{run.path} has no finished cells yet: let `niah run` finish one")
+        raise NiahError(f"{run.path} {why_no_cells(provenance)}")
     recalls = _recalls(run, cells, rates)
     several = _several(run, cells)
     content = FigureContent(run.path, cells, recalls, several, provenance.get("presets", []))

@@ -11,6 +11,7 @@ from niah.publish import badge, eval_results, every_eval_ever, model_card, resul
 from niah.publish.headlines import Headline, by_model, folder_names, headlines
 from niah.records.random_weights import random_models, table_without_accuracy
 from niah.records.run_directory import RunDirectory
+from niah.records.run_json import why_no_cells
 from niah.system import atomic
 from niah.system.folders import published_run
 from niah.system.printable import content_of
@@ -69,7 +70,7 @@ def publish(options: PublishOptions, now: Callable[[], float] = time.time) -> li
         raise NiahError(f"{chosen[0]} has random weights: its accuracy is not published")
     cells = table_without_accuracy(run.cells(), provenance)
     if cells.empty:
-        raise NiahError(f"{run.path} has no finished cells yet: let `niah run` finish one")
+        raise NiahError(f"{run.path} {why_no_cells(provenance)}")
     results = headlines(cells, options.models)
     written: list[Path] = []
     for form in options.forms:

@@ -95,6 +95,19 @@ def merged_run_json(stored: Mapping[str, Any], new: Mapping[str, object]) -> dic
     return {**folders.published_run(merged), **uncut}
 
 
+def why_no_cells(run_json: Mapping[str, Any]) -> str:
+    """Return why a run's folder has no cells, and what to do, to follow its path in a message.
+
+    Args:
+        run_json: content of its run.json.
+    """
+    if run_json.get("identity", {}).get("measures") == "causes":
+        return (
+            "is a folder of `niah causes`, which has no cells of a run: its tables are in causes.md"
+        )
+    return "has no finished cells yet: let `niah run` finish one"
+
+
 def checked_run_json(content: Mapping[str, Any], file: Path) -> dict[str, Any]:
     """Check the types of the keys that are read, and the depth of everything.
 

@@ -64,6 +64,12 @@ def test_folders_with_nothing_to_rank_are_passed_over_with_a_note(tmp_path: Path
     assert "controls has only controls or further axes" in found.notes[1]
 
 
+def test_a_folder_of_causes_is_named(tmp_path: Path) -> None:
+    RunDirectory.create_or_open(tmp_path, {**examples.IDENTITY, "measures": "causes"}).close()
+    with pytest.raises(NiahError, match=r"is a folder of `niah causes`.*causes\.md"):
+        leaderboard.collect([tmp_path])
+
+
 def test_only_verified_runs_are_taken_where_that_is_asked(tmp_path: Path) -> None:
     """A whole run stays; one whose metrics are not its scores' and a bare table are named, and alone are refused."""
     whole, changed = (examples.make(tmp_path / name) for name in ("whole-v2.1", "changed"))

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from niah.errors import NiahError
 from niah.pages import report_page
 from niah.pages import run_report as report
+from niah.publish.publishing import PublishOptions, publish
 from niah.records.run_directory import RunDirectory
 from tests.helpers import examples
 
@@ -156,3 +158,13 @@ def test_nothing_to_report_is_told(tmp_path: Path) -> None:
     with pytest.raises(NiahError, match="no finished cells"):
         report.write(tmp_path)
     assert not (tmp_path / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    "command", [report.write, lambda path: publish(PublishOptions(path, path / "out"))]
+)
+def test_a_folder_of_causes_is_named(command: Callable[[Path], object], tmp_path: Path) -> None:
+    identity = {**examples.IDENTITY, "measures": "causes"}
+    RunDirectory.create_or_open(tmp_path, identity).close()
+    with pytest.raises(NiahError, match=r"is a folder of `niah causes`.*causes\.md"):
+        command(tmp_path)

@@ -19,6 +19,7 @@ from niah.records.cell_table import read_csv
 from niah.records.naming import Point
 from niah.records.random_weights import without_accuracy
 from niah.records.run_directory import RunDirectory
+from niah.records.run_json import why_no_cells
 from niah.records.run_parts import RUN_FILES
 from niah.records.verify import verify
 from niah.system.folder_walk import folders_with
@@ -222,7 +223,7 @@ def _read(path: Path) -> tuple[tuple[Point, ...], Mapping[str, Any], RunDirector
         _check_objects(provenance, path / "run.json")
         sections(provenance)  # nested too deeply for the page: RecursionError now, not there
     if not rows:
-        raise _NothingToRankError("has no finished cells yet: nothing to rank")
+        raise _NothingToRankError(why_no_cells(provenance))
     cells = [_checked(row, path) for row in rows if _is_ranked(row)]
     if not cells:
         raise _NothingToRankError("has only controls or further axes: nothing to rank")
