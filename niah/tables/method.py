@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SHOWN_DIGITS = 12  # of a SHA-256
 _ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})")
+PREDICTIONS = "predictions"  # in the place of a kernel: of `niah score`
 DASS = "2407.04082"
 SOFTWARE = """@misc{{audio-niah,
   title = {{Audio NIAH: Audio Needle in a Haystack}},
@@ -141,8 +142,14 @@ def _models(cells: "pd.DataFrame", provenance: Mapping[str, Any]) -> str:
     if windows:
         how = "also " if cells["window_s"].isna().any() else ""
         text += f", {how}over sliding windows of {_listed(f'{w:g} s' for w in windows)}"
-    dtypes = dict.fromkeys(str(d) for d in cells["dtype"].dropna())
-    text += f", computed in {_listed(dtypes)}" if dtypes else ""
+    known = cells[cells["dtype"].notna()]
+    dtypes = dict.fromkeys(str(d) for d in known["dtype"])
+    foreign = dict.fromkeys(map(str, cells["model"][cells["kernel"] == PREDICTIONS]))
+    own = dict.fromkeys(map(str, known["model"]))
+    whose = f" ({_listed(own)})" if foreign and own else ""
+    text += f", computed in {_listed(dtypes)}{whose}" if dtypes else ""
+    if foreign:
+        text += f"; predictions that were made outside, in a precision that is not known: {_listed(foreign)}"
     random = random_models(provenance)
     return f"{text}." + (f" {_listed(random)} had random weights." if random else "")
 

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from niah.cards import model_cards
+from niah.exchange.scoring import ADAPTER
 from niah.records.random_weights import table_without_accuracy
 from niah.tables.method import PAPERS_FILE, bibtex, method_paragraph
 from niah.toml_tables import read_toml
@@ -48,6 +49,16 @@ def test_every_checkpoint_of_a_model_is_named() -> None:
     text = method_paragraph(pd.concat([CELLS, other]), PROVENANCE)
     own = PROVENANCE["models"]["dass-nano"]["checkpoint_sha256"][:12]
     assert f"dass-nano (weights {own} and {'a' * 12})" in text
+
+
+def test_the_precision_of_predictions_is_not_known() -> None:
+    files = CELLS[CELLS["model"] == "dass-nano"].assign(
+        model="my-system", kernel=ADAPTER, dtype=None
+    )
+    text = method_paragraph(pd.concat([CELLS[CELLS["model"] == "aum-nano"], files]), {})
+    assert "computed in float32 (aum-nano); predictions that were made outside" in text
+    assert "in a precision that is not known: my-system." in text
+    assert "float32" not in method_paragraph(files, {})
 
 
 def test_a_bare_table_and_odd_runs_say_less() -> None:
