@@ -27,6 +27,7 @@ from niah.audio.part import load_part
 from niah.errors import NiahError
 from niah.frontends import Frontend
 from niah.needles import Needle, NeedleSet
+from niah.needles.needle_part import PartSource
 from niah.needles.readers.events import Annotated, EventSource, is_heard
 from niah.placement import scene_frames
 from niah.scenes.lazy import Scene, Segment
@@ -48,10 +49,15 @@ class OwnRecordings:
 
     def __post_init__(self) -> None:
         for needle in self.needles.needles:
-            if not isinstance(needle.source, EventSource):
+            source = needle.source
+            if isinstance(source, PartSource) and isinstance(source.source, EventSource):
                 raise NiahError(
-                    "--haystack own is of annotated recordings (--needles events.csv with path, onset, offset and "
-                    f"label), and not with --needle-part; {needle.id} is a clip"
+                    "--haystack own takes events where they lie: leave --needle-part out"
+                )
+            if not isinstance(source, EventSource):
+                raise NiahError(
+                    "--haystack own needs annotated recordings, a table of events with path, onset, offset and label "
+                    f"(docs/natural-scenes.md): --needles events.csv; {needle.id} of {self.needles.name} is a clip"
                 )
 
     def long_enough(self, longest_s: float) -> NeedleSet:

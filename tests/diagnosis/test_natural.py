@@ -18,6 +18,7 @@ from niah.errors import NiahError
 from niah.frontends.kaldi import AST
 from niah.metrics.rank_correlation import rank_correlation, spearman
 from niah.needles import load_needles
+from niah.needles.needle_part import with_part
 from niah.pages import leaderboard
 from niah.records.run_directory import RunDirectory
 from niah.scenes.own import OwnRecordings
@@ -92,8 +93,12 @@ def test_clips_and_recordings_that_are_too_short_are_refused(
         own(annotations).long_enough(500.0)
     clips = tiny.manifest(tmp_path, 3)
     labels = vocabulary(str(tiny.card(tmp_path / "card").parent / "labels.csv"))
-    with pytest.raises(NiahError, match="annotated recordings"):
+    with pytest.raises(NiahError, match="annotated recordings") as refusal:
         OwnRecordings(load_needles(clips, vocabulary=labels))
+    assert "docs/natural-scenes.md" in str(refusal.value)
+    assert "--needle-part" not in str(refusal.value)
+    with pytest.raises(NiahError, match="leave --needle-part out"):
+        OwnRecordings(with_part(load_needles(annotations, vocabulary=labels), "loudest"))
 
 
 def sweep(
