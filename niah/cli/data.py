@@ -64,13 +64,15 @@ def _fetch_from_hub(spec: str, labels: str, limit: int | None) -> None:
 
 
 def _check_target(write: Path, needles: str, labels: str) -> None:
-    """Refuse to write over what is read: the list, the label file, a table in the folder of the set.
+    """Refuse to write over what is read, the list, the label file, a table in the folder of the set, or a run's part.
 
     Raises:
         NiahError: that, or a name that is not read back as a CSV.
     """
     from niah.needles.clean_list import is_clean_list
+    from niah.records.run_parts import refuse_part
 
+    refuse_part(write, "--write")
     if write.suffix.lower() != ".csv":
         raise NiahError(
             f"--write {write}: the list is a CSV and would not be read back: name it {write.stem}.csv"

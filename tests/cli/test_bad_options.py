@@ -119,6 +119,7 @@ TABLE: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("compare RUN RUN", "--correction", "correction", ("bonferroni", "")),
     ("compare RUN RUN", "--model", "model", ("nope",)),
     ("data verify synthetic", "--limit", "--limit", ("0", "-1", HUGE)),
+    ("data verify synthetic", "--write", "a part of a run", ("RUN/cells.csv",)),
     ("data verify synthetic", "--labels", "vocabulary", ("audioset", "nowhere.csv")),
     ("models verify dass-nano", "--lengths", "length", ("", "1e15", *INFINITE)),
     ("models verify dass-nano", "--device", "--device", ("mps", "meta")),
