@@ -41,7 +41,9 @@ from niah.cli import (
 from niah.cli.messages import fail
 from niah.cli.panels import grouped
 from niah.errors import NiahError, is_interrupt
+from niah.system.figure_files import wants_columns
 from niah.system.openmp import spin_briefly
+from niah.system.printable import PLAIN_SIGNS
 from niah.system.verbosity import is_verbose, set_verbosity
 from niah.version import __version__
 
@@ -87,6 +89,7 @@ def niah(
     _check_current_folder()
     if quiet and verbose:
         raise NiahError("--quiet and --verbose exclude each other: give one of them")
+    wants_columns()  # hours before figures are drawn
     set_verbosity("quiet" if quiet else "verbose" if verbose else "normal")
 
 
@@ -157,10 +160,10 @@ def _check_current_folder() -> None:
 
 
 def _print_in_any_encoding() -> None:
-    """Print "?" for what a terminal or pipe cannot take: a sign in a table must not end a run of hours."""
+    """Print ">=" for a sign that a terminal or pipe lacks, or "?": a sign in a table must not end a run of hours."""
     for output in (sys.stdout, sys.stderr):
         if isinstance(output, io.TextIOWrapper):
-            output.reconfigure(errors="replace")
+            output.reconfigure(errors=PLAIN_SIGNS)
 
 
 def _fail_usage(error: Exception) -> None:

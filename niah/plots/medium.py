@@ -3,12 +3,13 @@
 A figure is drawn once for each medium, because a row of three panels that is scaled to a column has letters of 3 pt.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
+
+from niah.system.figure_files import wants_columns
 
 COLUMN_IN = 3.35  # width of one column of the usual two-column styles (IEEE, ACL, Interspeech)
 
@@ -66,8 +67,8 @@ def medium() -> Medium:
 
 
 def draws_columns() -> bool:
-    """Return whether figures are drawn for a column too: unless $NIAH_FIGURES is "png", which is faster."""
-    return os.environ.get("NIAH_FIGURES", "").lower() != "png"
+    """Return whether figures are drawn for a column too (`niah.system.figure_files`)."""
+    return wants_columns()
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""How many cells a run will have, said when it begins: while it runs, and after it was interrupted."""
+"""Number of cells that a run will have: while it runs, and after it was interrupted."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import fields

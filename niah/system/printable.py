@@ -1,8 +1,54 @@
-"""Names that every file, table and terminal takes."""
+"""Names and signs that every file, table and terminal takes."""
 
+import codecs
 import unicodedata
 
 _TURNS = {code: f"[U+{code:04X}]" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+_PLAIN_SIGNS = {
+    **{
+        "≥": ">=",
+        "≤": "<=",
+        "±": "+-",
+        "−": "-",
+        "–": "-",
+        "—": "--",
+        "×": "x",
+        "·": "*",
+        "…": "..",
+    },
+    **{
+        "†": "+",
+        "‘": "'",
+        "’": "'",
+        "“": '"',
+        "”": '"',
+        "→": "->",
+        "µ": "u",
+        "°": " deg",
+        "²": "^2",
+    },
+}
+PLAIN_SIGNS = "niah-plain-signs"  # name of the handler of errors
+
+
+def in_plain_signs(text: str, encoding: str) -> str:
+    """Return the text with signs that an encoding lacks in plain letters, ">=" for "≥"; "?" for any other letter.
+
+    Args:
+        text: to print.
+        encoding: of the terminal or pipe.
+    """
+    return text.encode(encoding, PLAIN_SIGNS).decode(encoding)
+
+
+def _plain_sign(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    return "".join(_PLAIN_SIGNS.get(sign, "?") for sign in lacking), error.end
+
+
+codecs.register_error(PLAIN_SIGNS, _plain_sign)
 
 
 def printable(text: str) -> str:

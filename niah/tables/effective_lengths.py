@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FEWEST_LENGTHS = 2  # the needle alone and one longer scene
+RECOVERED_NOTE = "* it fell below that earlier and came back"
 CAPTION = (
     "Effective length: the longest at which a model keeps 85 % (L85) and 50 % (L50) of its own 10 s "
     "score, interpolated in log length, in noise from its 10 s score in that noise [95 % interval]; "
-    "* it fell below that earlier and came back; "
+    f"{RECOVERED_NOTE}; "
     "chance: random scores keep as much. Detectable: the smallest drop, in per cent, that these "
     "clips show 4 times in 5 at a level of 5 %, none where they would not show even the loss of all."
 )
@@ -162,6 +163,8 @@ def lengths_table(cells: "pd.DataFrame", *, brief: bool = False) -> Table | None
     moved = any(f" {MOVED}" in text for row in rows for text in row)
     notes = (MOVED_NOTE,) if moved else ()
     if brief:
+        recovered = any(" *" in text for row in rows for text in row[len(columns) :])
+        notes = (RECOVERED_NOTE, *notes) if recovered else notes
         return Table(BRIEF, (*columns, *names), tuple(rows), notes)
     header = (*columns, "10 s mAP", "AUC", "d'", *names, "detectable")
     return Table(CAPTION, header, tuple(rows), notes)

@@ -4,11 +4,13 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from html import escape
 from typing import TYPE_CHECKING, Literal
 
 from niah.system import spreadsheet
 from niah.system.markdown_text import plain
+from niah.system.printable import in_plain_signs
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -93,13 +95,22 @@ class Table:
 
     def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "RenderResult":
         """Draw the table within the terminal's width, in several parts if necessary."""
+        plain_signs = partial(in_plain_signs, encoding=options.encoding)
+        yield from Table(  # before columns are measured: ">=" is wider than its sign
+            plain_signs(self.caption),
+            tuple(map(plain_signs, self.header)),
+            tuple(tuple(map(plain_signs, row)) for row in self.rows),
+            tuple(map(plain_signs, self.notes)),
+        )._on_terminal(options.max_width)
+
+    def _on_terminal(self, width: int) -> "RenderResult":
         from rich.markup import escape as escape_markup
 
         keys = list(range(self._n_key_columns))
         caption = self.caption
-        if sum(self._widths()) > options.max_width:
+        if sum(self._widths()) > width:
             caption, keys = self._without_constant(keys)
-        for index, columns in enumerate(self._parts(keys, options.max_width)):
+        for index, columns in enumerate(self._parts(keys, width)):
             yield self._drawn(columns, "" if index else caption)
         for note in self.notes:
             yield escape_markup(note)

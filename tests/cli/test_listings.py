@@ -174,3 +174,12 @@ def test_shells_complete_commands_and_names(
     monkeypatch.setenv("COMP_WORDS", typed)
     monkeypatch.setenv("COMP_CWORD", str(len(typed.split()) - 1))
     assert niah().stdout.split() == offered
+
+
+def test_file_types_of_figures_are_checked_before_anything_runs(
+    niah: Niah, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NIAH_FIGURES", "gif")
+    refusal = niah("run", "--out", tmp_path / "out").refusal()
+    assert refusal == "NIAH_FIGURES must be png (no SVG and PDF) or not be set, but is 'gif'"
+    assert not (tmp_path / "out").exists()

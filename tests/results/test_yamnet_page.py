@@ -187,7 +187,7 @@ def readme_sentences() -> list[str]:
     assert silent.mAP_lo < clean.mAP < silent.mAP_hi
     hours = table("yamnet-esc50/length.csv")
     own = hours[hours.pooling == "mean-probability"]
-    most = own.loc[own.difference.idxmin()]
+    most = own.sort_values("difference").iloc[0]
     return [
         f"2.5 hours of it cost {-most.difference:.2f} more at most "
         f"({-most.difference_hi:.2f} to {-most.difference_lo:.2f} with 95 % confidence)",

@@ -43,7 +43,8 @@ def test_an_interrupted_run_knows_how_many_cells_it_lacks(
     material: Material, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = material.folder / "interrupted"
-    score, scored = ModelEvaluator.run, []
+    scored: list[Any] = []
+    score = ModelEvaluator.run
 
     def interrupted(model: ModelEvaluator, cells: Any, *rest: Any) -> Any:
         if len(scored) == 2:

@@ -1,6 +1,7 @@
 """One table, five forms: none of them lets a text out of its cell, and a terminal's 80 columns are enough."""
 
 import csv
+import io
 from io import StringIO
 
 import pytest
@@ -92,3 +93,16 @@ def test_markup_in_a_text_is_shown_as_it_is() -> None:
     assert any(
         "[bold]x[/bold]" in line for line in drawn(Table("c", ("a",), (("[bold]x[/bold]",),)), 80)
     )
+
+
+@pytest.mark.parametrize(("encoding", "sign"), [("ascii", ">="), ("latin-1", ">="), ("utf-8", "≥")])
+def test_a_terminal_without_a_sign_gets_it_in_letters(encoding: str, sign: str) -> None:
+    output = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    table = Table("L85", ("model", "L85", "n"), (("a", "≥ 20 s", "1"), ("b", "9 s", "2")), ("≥ 5",))
+    Console(file=output, width=60, no_color=True).print(table)
+    output.flush()
+    lines = [line.rstrip() for line in output.buffer.getvalue().decode(encoding).splitlines()]
+    rows = [line for line in lines if line.strip(" |")[:1] in ("a", "b")]
+    assert f"{sign} 20 s" in rows[0]
+    assert len(rows[0]) == len(rows[1])  # columns stay below each other
+    assert f"{sign} 5" in lines[-1]
