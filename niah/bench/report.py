@@ -108,6 +108,7 @@ def draw(rows: Rows, folder: Path) -> Path | None:
 
 def _draw(rows: Rows, measured: Rows, folder: Path) -> Path:
     """Draw the figure for the medium of the moment."""
+    from niah.plots.axes import length_axis, log_value_axis
     from niah.plots.medium import medium
     from niah.plots.style import COLOURS, DASHES, MARKERS, in_style, legend, new_panels, save
 
@@ -130,7 +131,8 @@ def _draw(rows: Rows, measured: Rows, folder: Path) -> Path:
         left.set(title="Latency", ylabel="seconds a clip")
         right.set(title="Peak memory", ylabel="GiB")
         for axes in (left, right):
-            axes.set(xscale="log", yscale="log", xlabel="length (s)")
+            length_axis(axes, sorted({row["length_s"] for row in rows if row["length_s"]}))
+            log_value_axis(axes)
         legend(canvas, left)
         alt = "Latency and peak memory against length for " + "; ".join(names) + "."
         return save(canvas, folder / "efficiency.png", "What a clip costs", alt).file

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from niah.metrics.effective_length import LEVELS
+from niah.plots.axes import length_axis
 from niah.plots.curves import Value, adjusted_of, curve_of, draw_curve, mAP_of, relative_of
 from niah.plots.small_multiples import Panel, split
 from niah.plots.style import (
@@ -72,7 +73,7 @@ def length_figure(
             axes.set_title(panel.title or title)
     ticks = sorted({length for curve in curves for length in curve.by_length})
     for axes in (each for row in grid for each in row):
-        _length_axis(axes, ticks)
+        length_axis(axes, ticks)
         axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]) if _below_zero(axes) else 0.0)
     for row in grid[:-1]:
         for axes in row:
@@ -192,15 +193,3 @@ def _mark_failures(axes: "Axes", here: Drawn) -> None:
             "fontsize": 8,
         }
         axes.annotate(word, (length, 0), ha="right", color=colour, **place)
-
-
-def _length_axis(axes: "Axes", ticks: Sequence[float]) -> None:
-    """Make the axis logarithmic, with the measured lengths as ticks, thinned where they would overlap."""
-    axes.set_xscale("log")
-    shown: list[float] = []
-    for tick in ticks:
-        if not shown or tick / shown[-1] > (max(ticks) / min(ticks)) ** 0.08:
-            shown.append(tick)
-    axes.set_xticks(shown, [f"{tick:g}" for tick in shown])
-    axes.minorticks_off()
-    axes.set_xlabel("length (s)")

@@ -198,6 +198,8 @@ def test_other_rates_and_fewer_clips_beside_what_is_stored(run: Path, tmp_path: 
     assert sounds == {f"10.0 s, {fair[0].scenes} scenes", "10.0 s, 2 scenes"}
     points = [p for p in read_curves(copy) if p.model == "fair" and p.method == "state"]
     (figure,) = draw(points, tmp_path)
+    assert len({point.stream for point in points}) == 2  # whose rates share one curve of scores
+    draw([replace(point, above=None) for point in points], tmp_path / "too few hours")
     assert "2 scenes: " in figure.alt
     assert len({point.curve for point in points}) == 3
 

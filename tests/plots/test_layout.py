@@ -14,7 +14,11 @@ from matplotlib.transforms import Bbox
 
 from niah import plots
 from niah.plots import layout, style, text
+from niah.plots.against_length import _in_one_noise
+from niah.plots.axes import length_axis, log_value_axis
 from niah.records import cell_table
+from niah.records.schema import Row
+from niah.tables.curves import length_curves
 from tests.helpers import examples
 
 NASTY = (
@@ -148,6 +152,34 @@ def test_nasty_names_in_every_kind_of_figure(drawn: list[Figure], tmp_path: Path
     assert any(name.startswith("axis-needle_s") for name in names)
     for canvas in drawn:
         refuse_clipping(canvas)
+
+
+def test_axes_have_several_plain_numbers_whatever_their_range() -> None:
+    for values, ticks in (((0.57, 0.66), 3), ((0.01, 0.11), 4), ((1e-3, 20.0), 4)):
+        axes = Figure().subplots()
+        axes.plot([10.0, 9000.0], values)
+        length_axis(axes, [10.0, 50.0, 3600.0, 9000.0])
+        log_value_axis(axes)
+        low, high = axes.get_ylim()
+        shown = [float(tick) for tick in axes.get_yticks() if low <= tick <= high]
+        assert len(shown) >= ticks, values
+        labels = [label.get_text() for label in axes.get_yticklabels()]
+        assert not any("times" in text or "e" in text for text in labels)
+        assert [label.get_text() for label in axes.get_xticklabels()] == [
+            "10",
+            "50",
+            "1 h",
+            "2.5 h",
+        ]
+
+
+def test_a_curve_in_noise_begins_with_the_clip_in_that_noise() -> None:
+    alone = examples.row(haystack="none", position=None, mAP=0.8, relative=1.0, base_mAP=0.8)
+    noise: Row = {"haystack": "gaussian", "snr_db": 10.0, "base_mAP": 0.8}
+    short = examples.row(**noise, length_s=10.0, position=None, mAP=0.56, relative=0.7)
+    longer = examples.row(**noise, length_s=50.0, mAP=0.5, relative=0.625)
+    (curve,) = length_curves(cell_table.table([alone, short, longer]))
+    assert [(s, point["mAP"]) for s, point in _in_one_noise(curve)] == [(10.0, 0.56), (50.0, 0.5)]
 
 
 def test_fields_of_one_scene_are_marked(drawn: list[Figure], tmp_path: Path) -> None:

@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from niah.diagnosis.causes.table import CauseRow
 from niah.plots.medium import PAGE, medium
-from niah.plots.style import CHANCE_COLOUR, COLOURS, DASHES, MARKERS, Figure, in_style, save
+from niah.plots.style import (
+    CHANCE,
+    CHANCE_COLOUR,
+    COLOURS,
+    DASHES,
+    MARKERS,
+    Figure,
+    in_style,
+    save,
+)
 from niah.records.naming import length_name, scene_name, system_names
 from niah.records.schema import BASE_LENGTH_S
 from niah.system.plurals import plural
@@ -96,7 +105,8 @@ def _curves(axes: "Axes", rows: Sequence[CauseRow], colours: dict[str, str]) -> 
             high = [100.0, *(100 * row.relative_hi for row in mine)]
             axes.fill_between(lengths, low, high, color=_TOTAL, alpha=0.15, linewidth=0)
     base = next(row for row in rows if row.kind == "released")
-    axes.axhline(100 * base.chance_mAP / base.base_mAP, color=CHANCE_COLOUR, linestyle="--")
+    share = 100 * base.chance_mAP / base.base_mAP
+    axes.axhline(share, color=CHANCE_COLOUR, linestyle="--", label=CHANCE)
     ticks = [BASE_LENGTH_S, *sorted({row.length_s for row in rows})]
     axes.set_xscale("log")
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
@@ -104,7 +114,7 @@ def _curves(axes: "Axes", rows: Sequence[CauseRow], colours: dict[str, str]) -> 
     axes.set(xlabel="length (s)", ylabel="per cent of the own 10 s mAP")
     axes.set_ylim(bottom=0)
     if medium() is PAGE:  # in a column, the bars below have the same colours and the names
-        axes.legend(fontsize=7.5, loc="lower left", ncols=2, frameon=True, edgecolor="none")
+        axes.legend(fontsize=7.5, loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2)
 
 
 def _bars(axes: "Axes", rows: Sequence[CauseRow], colours: dict[str, str]) -> None:

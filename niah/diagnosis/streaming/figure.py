@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _MARKED = 5  # points of a line with its marker
+_NO_THRESHOLDS = "too few hours without a needle:\nno thresholds at this rate"
 _TEXT_S = (-2.0, 1.0, 5.0, 10.0, 20.0)  # times in a line's text
 
 
@@ -49,14 +50,23 @@ def _figure(scene: str, points: Sequence[CurvePoint], file: Path) -> Figure:
     numbers = label_numbers(panels)
     canvas, grid = new_grid(len(panels), 2, PANEL_IN)
     for (left, right), panel in zip(grid, panels, strict=True):
+        fed: set[tuple[object, ...]] = set()
         for index, label in panel.labels.items():
             own = drawn[index]
             style: dict[str, Any] = {**look(numbers[label]), "linestyle": "-"}
             style["markevery"] = max(1, len(own) // _MARKED)
-            draw_curve(left, curve_of([(p.since, _score(p)) for p in own]), label, style)
+            scores = (
+                own if own[0].stream not in fed else []
+            )  # the same at all rates of false alarms
+            fed.add(own[0].stream)
+            draw_curve(left, curve_of([(p.since, _score(p)) for p in scores]), label, style)
             draw_curve(right, curve_of([(p.since, _above(p)) for p in own]), label, style)
         _describe(left, panel.title, "score", "mean score")
         _describe(right, panel.title, "decision", "share above threshold")
+        if not any(p.above is not None for i in panel.labels for p in drawn[i]):
+            right.set_xlim(left.get_xlim())
+            place: dict[str, Any] = {"transform": right.transAxes, "ha": "center", "va": "center"}
+            right.text(0.5, 0.5, _NO_THRESHOLDS, **place)
     legend(canvas, *(row[0] for row in grid))
     title = f"Heard as it comes. Haystack: {scene}"
     alt = f"{title}. Mean score and share above threshold, by seconds since the sound began."

@@ -53,12 +53,17 @@ class Place:
         return scene_name(self.haystack, self.snr_db)
 
     @property
-    def curve(self) -> tuple[object, ...]:
-        """Return all that a line of a figure has in common, beside its kind of scene."""
+    def stream(self) -> tuple[object, ...]:
+        """Return what was fed how, beside the kind of scene: the rates of false alarms share it."""
         return (
             *(self.model, self.checkpoint_sha256, self.method, self.length_s, self.position),
-            *(self.repeats, self.hop_s, self.window_s, self.per_hour, self.scenes),
+            *(self.repeats, self.hop_s, self.window_s, self.scenes),
         )
+
+    @property
+    def curve(self) -> tuple[object, ...]:
+        """Return all that a line of a figure has in common, beside its kind of scene."""
+        return (*self.stream, self.per_hour)
 
 
 @dataclass(frozen=True)
