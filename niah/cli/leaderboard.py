@@ -43,7 +43,7 @@ def leaderboard(
     page, boards = write_collection(collection, out)
     for board in boards:
         clips, rows = plural(board.n_clips, "clip"), plural(len(board.entries), "row")
-        print(f"board    {board.needles}, {board.protocol}, {clips}: {rows}")
+        print(f"board    {board.needles}, {board.rules}, {clips}: {rows}")
         for each in board.notes:
             print(f"note     {each}")
     print(f"page     {page}")

@@ -76,6 +76,13 @@ class Board:
     origin: Mapping[str, Submission] = field(default_factory=dict, compare=False, repr=False)
 
     @property
+    def rules(self) -> str:
+        """Return the protocol, with the level where it is not the plain one: "niah-v2.1, level mix"."""
+        return self.protocol + (
+            f", level {self.level}" if self.level not in (None, "surround") else ""
+        )
+
+    @property
     def lengths(self) -> list[float]:
         """Return every length on the board in seconds, ascending."""
         return lengths(entry.line for entry in self.entries)

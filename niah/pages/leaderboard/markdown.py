@@ -132,10 +132,9 @@ def millions(parameters: int | None) -> str:
 
 
 def _caption(board: Board, rankings: Sequence[Ranking]) -> str:
-    level = f", level {board.level}" if board.level not in (None, "surround") else ""
     ranked_at = " or ".join(length_name(s) for s in sorted({r.length_s for r in rankings}))
     return (
-        f"mAP of {board.protocol}{level} on {plural(board.n_clips, 'clip')} of {board.needles}, ranked at {ranked_at}: "
+        f"mAP of {board.rules} on {plural(board.n_clips, 'clip')} of {board.needles}, ranked at {ranked_at}: "
         "models without a significant difference share a rank (in brackets, per cent that is left of the 10 s mAP / of "
         "its part above chance); L85 and L50, the length at which 85 % and 50 % of the 10 s mAP are left; "
         "seconds of audio processed in a second"
