@@ -108,7 +108,7 @@ def compared_row(scores: PairedScores, gate: Gate, cell: str) -> CheckRow:
         The row.
     """
     if np.array_equal(scores.a, scores.b):
-        own = mean_average_precision(average_precision(scores.targets, scores.a))
+        own = mean_average_precision(average_precision(scores.targets, scores.a, scores.excluded))
         row = CheckRow(cell, "mAP", own, own, gate.tolerance, p=1.0)
     else:
         a, b = scores.maps()

@@ -17,17 +17,19 @@ from niah.records.scores import ClipScores
 class PairedScores:
     """Two score sets of the same clips, in the same order of clips and classes.
 
-    `targets` (n, c) bool; `a` and `b` (n, c) float32; `groups` (n,): the recording of each clip, drawn as a whole.
+    `targets` (n, c) bool; `a` and `b` (n, c) float32; `groups` (n,): the recording of each clip, drawn as a whole;
+    `excluded` (n, c) bool: other events of natural crops, which do not count.
     """
 
     targets: NDArray[np.bool_]
     a: NDArray[np.float32]
     b: NDArray[np.float32]
     groups: tuple[str, ...]
+    excluded: NDArray[np.bool_] | None = None
 
     def maps(self) -> tuple[Resampled, Resampled]:
         """Return the mAP of both, resampled alike."""
-        a, b = resample(self.targets, [self.a, self.b], groups=self.groups)
+        a, b = resample(self.targets, [self.a, self.b], groups=self.groups, excluded=self.excluded)
         return a, b
 
 
@@ -53,7 +55,10 @@ def paired_scores(a: StoredRun, point_a: Point, b: StoredRun, point_b: Point) ->
             f"cell {point_a['cell']} in {a.path} and {point_b['cell']} in {b.path} are of different clips, "
             "labels or classes: they cannot be compared"
         )
-    return PairedScores(one.targets, one.ranked, other.ranked[rows][:, columns], one.groups)
+    excluded = one.excluded if one.excluded.any() else None
+    return PairedScores(
+        one.targets, one.ranked, other.ranked[rows][:, columns], one.groups, excluded
+    )
 
 
 def difference(a: Resampled, b: Resampled) -> Resampled:

@@ -11,8 +11,9 @@ with a 95 % interval and a two-sided p-value of "no difference", both from the s
 `niah.metrics.resampling`. p-values are corrected for the number of cells, separately for each quantity
 (`niah.metrics.multiple_testing`); an interval is of one cell. Positions that give the same scene are one cell.
 
-Shares are of cells beyond 10 s. `adjusted` is left out where a 10 s score does not differ significantly from chance. No
-model is better by `relative`: at chance there is nothing to lose, and one that guesses keeps all of it.
+Shares are of cells beyond 10 s, and not of natural crops, which are no longer versions of a clip. `adjusted` is left
+out where a 10 s score does not differ significantly from chance. No model is better by `relative`: at chance there is
+nothing to lose, and one that guesses keeps all of it.
 
 Runs with other clips, protocol or level mode are refused: the difference would be due to them. Cells are left out where
 one name of a haystack stands for two contents, by the SHA-256 that both runs state.
@@ -20,6 +21,7 @@ one name of a haystack stands for two contents, by the SHA-256 that both runs st
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import isnan
 from pathlib import Path
 
@@ -242,17 +244,15 @@ def _differences(
         base_key = (key[0], BASE_LENGTH_S, None, *key[3:])
         if key == base_key:
             bases[key] = _Bases(pair, chance_mAP(scores.targets))
-        elif base_key in matched:
+        elif base_key in matched and point["haystack"] != OWN:
             if base_key not in bases:
                 alone = _scores(a, b, base_key)
                 bases[base_key] = _Bases(alone.maps(), chance_mAP(alone.targets))
             base = bases[base_key]
             differences.append(_difference(point, "relative", *base.shares(pair, 0.0)))
-            guessing = base.at_chance()
-            at_chance |= {
-                side.name for side, guesses in zip((a, b), guessing, strict=True) if guesses
-            }
-            if not any(guessing):
+            names = zip((a.name, b.name), base.at_chance, strict=True)
+            at_chance |= {name for name, guesses in names if guesses}
+            if not any(base.at_chance):
                 differences.append(_difference(point, "adjusted", *base.shares(pair, base.chance)))
     notes = [_alone(len(side.cells) - len(same_scene), name) for side, name in ((a, "A"), (b, "B"))]
     notes += [f"Not compared: {others[name]}." for name in sorted(differing)]
@@ -277,9 +277,10 @@ class _Bases:
             for own, base in zip(longer, self.maps, strict=True)
         ]
 
-    def at_chance(self) -> list[bool]:
+    @cached_property
+    def at_chance(self) -> tuple[bool, ...]:
         """Return which of the two do not differ significantly from random scores."""
-        return [not each.unit_interval()[0] > self.chance for each in self.maps]
+        return tuple(not each.unit_interval()[0] > self.chance for each in self.maps)
 
 
 def _alone(count: int, name: str) -> str:

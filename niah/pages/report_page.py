@@ -13,7 +13,7 @@ from niah.plots.text import short_name
 from niah.records.naming import Point, length_name
 from niah.records.schema import BASE_LENGTH_S, COLUMNS, METRIC_COLUMNS, OPTIONAL_METRICS
 from niah.system.number_text import number_text
-from niah.tables.curves import LengthCurve, length_curves, points
+from niah.tables.curves import LengthCurve, length_curves, points, relative_share
 from niah.tables.files import headed
 from niah.tables.method import bibtex, method_paragraph, run_version
 from niah.tables.table import Table
@@ -121,8 +121,8 @@ def _scene_words(point: Point, curve: LengthCurve) -> str:
     place = "" if curve.position is None else f", needle at {curve.position:g}"
     scene = curve.scene.replace(curve.haystack, short_name(curve.haystack), 1)
     parts = []
-    if point["relative"] is not None:
-        parts.append(f"{100 * point['relative']:.0f} % left")
+    if (left := relative_share(point)) is not None:
+        parts.append(f"{100 * left:.0f} % left")
     if above := adjusted_of(point):
         parts.append(f"{number_text(100 * above[0], '.0f')} % of what is above chance")
     if (floor := point.get("needle_free_mAP")) is not None:

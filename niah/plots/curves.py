@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from niah.plots.medium import medium
-from niah.records.axes import OWN
 from niah.records.naming import Point
 from niah.tables.above_chance import adjusted_share
+from niah.tables.curves import relative_share
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,8 +24,8 @@ def mAP_of(point: Point) -> tuple[float, float, float] | None:  # noqa: N802 - t
 
 def relative_of(point: Point) -> tuple[float, float, float] | None:
     """Return mAP / mAP at 10 s with its bounds, None where either was not scored, and of natural crops."""
-    value = point["relative"]
-    if value is None or point["haystack"] == OWN:
+    value = relative_share(point)
+    if value is None:
         return None
     low, high = point["drop_hi"], point["drop_lo"]  # a greater drop is a smaller share
     return (

@@ -9,7 +9,7 @@ from niah.plots.medium import medium
 from niah.plots.style import PANEL_IN, Figure, Looks, new_grid, save, scene_label, who
 from niah.records.naming import length_name
 from niah.records.schema import BASE_LENGTH_S
-from niah.tables.curves import LengthCurve
+from niah.tables.curves import LengthCurve, relative_share
 from niah.tables.positions import MOVED, is_moved
 
 if TYPE_CHECKING:
@@ -93,10 +93,12 @@ def _moved(curves: Iterable[LengthCurve]) -> set[tuple[float, float]]:
 def _shares(curves: Iterable[LengthCurve]) -> Shares:
     """Return the relative score at each (position, length)."""
     return {
-        (curve.position, length): float(point["relative"])
+        (curve.position, length): float(share)
         for curve in curves
         for length, point in curve.scored()
-        if curve.position is not None and length != BASE_LENGTH_S and point["relative"] is not None
+        if curve.position is not None
+        and length != BASE_LENGTH_S
+        and (share := relative_share(point)) is not None
     }
 
 

@@ -6,6 +6,7 @@ from html import escape
 from niah.publish.headlines import Headline
 from niah.records.naming import NO_HAYSTACK, length_name
 from niah.tables.above_chance import adjusted_share
+from niah.tables.curves import relative_share
 
 _LETTER_PX, _GAP_PX = 6.6, 10.0  # of 11 px Verdana and its like, a little wide
 _GOOD, _FAIR, _POOR = "#2e7d32", "#b26a00", "#b3261e"  # each with white letters 4.5:1
@@ -18,7 +19,7 @@ def badge_svg(results: Sequence[Headline]) -> str | None:
     does not differ from it.
     """
     longer = [each for each in results if each.point["haystack"] != NO_HAYSTACK]
-    shares = [(e.point["length_s"], e) for e in longer if e.point["relative"] is not None]
+    shares = [(e.point["length_s"], e) for e in longer if relative_share(e.point) is not None]
     if not shares:
         return None
     longest = max(length for length, _ in shares)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from niah.publish.headlines import Headline
 from niah.system.number_text import number_text
 from niah.tables.above_chance import adjusted_share
+from niah.tables.curves import relative_share
 from niah.tables.table import CHANCE, Table
 
 
@@ -14,7 +15,7 @@ def card_table(results: Sequence[Headline]) -> Table:
     rows = []
     for each in results:
         interval = f"{each.bounds[0]:.3f} to {each.bounds[1]:.3f}" if each.bounds else ""
-        left, above = each.point["relative"], adjusted_share(each.point)
+        left, above = relative_share(each.point), adjusted_share(each.point)
         rows.append(
             (
                 each.words,

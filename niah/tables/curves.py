@@ -171,6 +171,14 @@ def points(cells: "pd.DataFrame") -> list[Point]:
     ]
 
 
+def relative_share(point: Point) -> float | None:
+    """Return a cell's mAP as a share of the 10 s mAP.
+
+    None where it is unknown, and of natural crops: a crop is no longer version of the clip cut out.
+    """
+    return None if point["haystack"] == OWN else point["relative"]
+
+
 def lengths(curves: Iterable[LengthCurve]) -> list[float]:
     """Return every length in seconds on any of the curves, ascending."""
     return sorted({length_s for curve in curves for length_s in curve.by_length})

@@ -18,7 +18,6 @@ from niah.tables.table import CHANCE, Table
 if TYPE_CHECKING:
     import pandas as pd
 
-
 IN_NOISE = f"{length_name(BASE_LENGTH_S)} in noise"  # the needle alone with the noise under it: what masking costs
 
 

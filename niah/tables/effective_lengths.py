@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 
 from niah.metrics.drop import detectable_drop, smallest_drop
 from niah.metrics.effective_length import LEVELS, EffectiveLength, Reached, effective_length
-from niah.records.axes import OWN
 from niah.records.naming import length_name
 from niah.records.schema import BASE_LENGTH_S
-from niah.tables.curves import LengthCurve, distinct_curves, length_curves
+from niah.tables.curves import LengthCurve, distinct_curves, length_curves, relative_share
 from niah.tables.drop import scene_columns, scene_texts
 from niah.tables.positions import MOVED, MOVED_NOTE, is_moved
 from niah.tables.table import CHANCE, Table
@@ -117,8 +116,9 @@ def length_of(curve: LengthCurve, share: float) -> EffectiveLength | None:
     Returns:
         None without the 10 s score or without a longer one, and of natural crops.
     """
-    shares = [(s, p) for s, p in curve.scored() if p["relative"] is not None and s >= BASE_LENGTH_S]
-    if curve.base is None or len(shares) < FEWEST_LENGTHS or curve.haystack == OWN:
+    scored = [(s, p) for s, p in curve.scored() if s >= BASE_LENGTH_S]
+    shares = [(s, p) for s, p in scored if relative_share(p) is not None]
+    if curve.base is None or len(shares) < FEWEST_LENGTHS:
         return None
     if curve.noise_base is not None and curve.noise_base["relative"] is not None:
         longer = [each for each in shares if each[0] != BASE_LENGTH_S]

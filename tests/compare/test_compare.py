@@ -12,6 +12,7 @@ from niah.compare.paired import Comparison, compare
 from niah.errors import NiahError
 from niah.metrics.average_precision import average_precision, chance_mAP, mean_average_precision
 from niah.records.run_directory import RunDirectory
+from niah.records.schema import Row
 from niah.records.summarise import summarise
 from tests.helpers import examples
 from tests.helpers.command_line import Niah
@@ -93,6 +94,34 @@ def test_a_model_that_guesses_does_not_lose_less(tmp_path: Path) -> None:
     assert "does not differ from chance at 10 s" in said
     relative = found.table("relative")
     assert {row[-1] for row in relative.rows} == {""}
+
+
+def test_natural_crops_are_compared_by_the_labels_that_count(tmp_path: Path) -> None:
+    """Other events of a crop count neither way, as in cells.csv; a crop is no longer version of the clip cut out."""
+    others = [[name for name in examples.CLASSES if name not in own][:2] for own in examples.LABELS]
+    runs = []
+    for name, gain in (("one", 2.5), ("other", 0.6)):
+        with RunDirectory.create_or_open(tmp_path / name, examples.IDENTITY) as run:
+            weights: Row = {"checkpoint_sha256": name[0] * 64}
+            examples.add(run, 3.0, haystack="none", position=None, **weights)
+            crop = examples.row(haystack="own", length_s=60.0, **weights)
+            run.write_scores(
+                str(crop["cell"]),
+                examples.IDS,
+                examples.LABELS,
+                examples.logits(gain, seed=3),
+                classes=examples.CLASSES,
+                distractors=others,
+            )
+            run.write_rows([(crop, None)])
+            summarise(run)
+        runs.append(RunDirectory(tmp_path / name))
+    found = {(e.haystack, e.quantity): e for e in compare(*(run.path for run in runs)).differences}
+    assert set(found) == {("none", "mAP"), ("own", "mAP")}
+    stored = [run.cells().query("haystack == 'own'")["mAP"].item() for run in runs]
+    assert [found["own", "mAP"].a, found["own", "mAP"].b] == pytest.approx(stored)
+    (gate,) = [row for row in check(*(run.path for run in runs)).rows if "own" in row.cell]
+    assert [gate.measured, gate.reference] == pytest.approx(stored)
 
 
 def test_clips_of_one_recording_are_not_tested(tmp_path: Path) -> None:

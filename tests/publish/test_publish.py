@@ -278,6 +278,18 @@ def test_models_whose_names_make_one_folder_have_their_own(tmp_path: Path) -> No
         assert plain(name) in (tmp_path / "out" / folder / "model-card.md").read_text()
 
 
+def test_natural_crops_have_no_share_of_a_clip_cut_out() -> None:
+    """A crop is no longer version of the clip, which is not the same as a 10 s score at chance."""
+    own = CELLS[(CELLS["model"] == "dass-nano") & (CELLS["length_s"] != 10)]
+    crops = own.assign(haystack="own", snr_db=None).drop_duplicates("length_s")
+    alone = CELLS[(CELLS["model"] == "dass-nano") & CELLS["haystack"].isin(["none"])]
+    results = headlines(pd.concat([alone, crops]))
+    assert badge_svg(results) is None
+    rows = [row for row in card_table(results).rows if "own" in row[0]]
+    assert rows
+    assert {row[-2:] for row in rows} == {("", "")}
+
+
 def test_one_that_guesses_has_no_share_to_show() -> None:
     own = CELLS[CELLS["model"] == "dass-nano"]
     at_chance = own.assign(adjusted=None)

@@ -21,7 +21,7 @@ from niah.records.schema import BASE_LENGTH_S
 from niah.records.score_files import ScoreFiles
 from niah.records.scores import ClipScores, Logits, Mask
 from niah.system.side_processes import shared_out
-from niah.tables.curves import LengthCurve, at_one_position, length_curves
+from niah.tables.curves import LengthCurve, at_one_position, length_curves, relative_share
 from niah.tables.drop import scene_columns, scene_texts
 from niah.tables.table import Table
 
@@ -105,7 +105,7 @@ def calibration_table(run: "RunDirectory", cells: "pd.DataFrame") -> Table | Non
 
 def _compared(curve: LengthCurve) -> list[tuple[float, Point]]:
     """Return the (length, cell) pairs of a curve that are compared with its 10 s cell."""
-    known = [(s, p) for s, p in curve.scored() if p["relative"] is not None]
+    known = [(s, p) for s, p in curve.scored() if relative_share(p) is not None]
     return [(length, point) for length, point in known if point is not curve.base]
 
 

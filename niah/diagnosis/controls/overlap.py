@@ -30,7 +30,7 @@ from niah.metrics.average_precision import (
     average_precision,
     mean_average_precision,
 )
-from niah.records.axes import MASKING_AXES
+from niah.records.axes import MASKING_AXES, OWN
 from niah.records.measured_cells import MeasuredCells, OfScores
 from niah.records.naming import Point, length_name
 from niah.records.schema import BASE_LENGTH_S
@@ -184,8 +184,8 @@ def _curve_rows(
             return  # no cell of the curve has scores of such a class
         overlap = row.scores
         base = overlap if length == BASE_LENGTH_S else base
-        is_alike = base is not overlap and not any(point.get(name) for name in MASKING_AXES)
-        yield length_name(length), *_texts(overlap, base if is_alike else None)
+        masks = curve.haystack == OWN or any(point.get(name) for name in MASKING_AXES)
+        yield length_name(length), *_texts(overlap, None if masks or base is overlap else base)
 
 
 def _of_cell(
