@@ -69,12 +69,12 @@ def measured(folder: Path, limit: int | None, lengths: str) -> list[list[str | i
 
     from niah.cli.options import numbers
     from niah.pages.run_report import write
-    from niah.plots.medium import draws_columns
     from niah.records.summarise import summarise
     from niah.sweep import inference, loop
     from niah.sweep.options import RunOptions
     from niah.sweep.setup import EvalSetup
     from niah.sweep.share import Share
+    from niah.system.figure_files import wants_columns
     from niah.system.memory import keep_freed_memory
 
     cpu_s, wall_s = {"imports": _cpu_s()}, {"imports": time.perf_counter() - began}
@@ -105,7 +105,7 @@ def measured(folder: Path, limit: int | None, lengths: str) -> list[list[str | i
         lap("cells")
         summarise(directory)
         lap("statistics")
-    write(options.out, columns=draws_columns())
+    write(options.out, columns=wants_columns())
     lap("report")
     cpu_s["forwards"] = sum(passes)
     cpu_s["scenes"] = cpu_s.pop("cells") - cpu_s["forwards"]

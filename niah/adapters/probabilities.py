@@ -4,6 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from niah.probabilities import log_odds
+
 LEAST_PROBABILITY = 1e-7
 
 
@@ -16,8 +18,7 @@ def logits_of(p: NDArray[np.generic]) -> NDArray[np.float32]:
     Returns:
         float32 of the same shape, from float64.
     """
-    inner = np.clip(p.astype(np.float64), LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
-    return (np.log(inner) - np.log1p(-inner)).astype(np.float32)
+    return log_odds(p, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY).astype(np.float32)
 
 
 def are_probabilities(answers: Tensor) -> bool:

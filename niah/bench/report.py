@@ -95,15 +95,15 @@ def draw(rows: Rows, folder: Path) -> Path | None:
     Returns:
         The PNG; None with fewer than two lengths.
     """
-    from niah.plots.medium import draws_columns
     from niah.plots.style import draw_all
+    from niah.system.figure_files import wants_columns
 
     measured = [row for row in rows if row["status"] == "ok"]
     if len({row["length_s"] for row in measured}) < 2:
         return None
     with atomic.one_line_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    return draw_all(lambda: _draw(rows, measured, folder), columns=draws_columns())
+    return draw_all(lambda: _draw(rows, measured, folder), columns=wants_columns())
 
 
 def _draw(rows: Rows, measured: Rows, folder: Path) -> Path:

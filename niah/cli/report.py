@@ -29,12 +29,12 @@ def report(
 
 def _print_report(directory: Path, rates: Sequence[float]) -> None:
     from niah.pages.run_report import write
-    from niah.plots.medium import draws_columns
     from niah.records.random_weights import table_without_accuracy
     from niah.records.run_directory import RunDirectory
+    from niah.system.figure_files import wants_columns
     from niah.tables.curves import points
 
-    page = write(directory, note, columns=draws_columns(), rates=rates)
+    page = write(directory, note, columns=wants_columns(), rates=rates)
     run = RunDirectory(directory)
     cells = points(table_without_accuracy(run.cells(), run.run_json()))
     print_json(
@@ -50,9 +50,9 @@ def _print_report(directory: Path, rates: Sequence[float]) -> None:
 def report_again(directory: Path) -> None:
     """Write the report of a run whose diagnoses are new: they are in its tables and figures."""
     from niah.pages.run_report import write
-    from niah.plots.medium import draws_columns
+    from niah.system.figure_files import wants_columns
 
-    print(f"report   {write(directory, columns=draws_columns())}")
+    print(f"report   {write(directory, columns=wants_columns())}")
 
 
 def show_report(
@@ -75,12 +75,12 @@ def show_report(
     from niah.diagnosis.false_alarms.rows import read
     from niah.diagnosis.false_alarms.table import recall_table
     from niah.pages.run_report import write
-    from niah.plots.medium import draws_columns
     from niah.records.run_directory import RunDirectory
+    from niah.system.figure_files import wants_columns
     from niah.tables.drop import results_table
     from niah.tables.effective_lengths import lengths_table
 
-    columns = draws_columns()
+    columns = wants_columns()
     page = write(directory, warn, columns=columns, rates=rates, unless_made=unless_made)
     cells = RunDirectory(directory).cells()
     recalls = recall_table(read(directory))

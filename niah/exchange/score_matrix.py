@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from niah.errors import NiahError, nearest
 from niah.exchange.predictions import Predictions
-from niah.metrics.probabilities import log_odds
+from niah.probabilities import log_odds
 from niah.records.scores import SATURATED
 from niah.system.plurals import plural
 from niah.vocabularies import Vocabulary

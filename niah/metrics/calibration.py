@@ -18,7 +18,7 @@ import numpy as np
 
 from niah.errors import NiahError
 from niah.metrics.average_precision import Float64, Scores, Targets, validate
-from niah.metrics.probabilities import clipped, log_odds, sigmoid
+from niah.probabilities import clipped, log_odds, sigmoid
 
 BINS = 15
 LEAST_NATS = 1e-6  # a score

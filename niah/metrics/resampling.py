@@ -96,14 +96,14 @@ class Resampled:
     jackknife_share: float = JACKKNIFE_SHARE
 
     @property
-    def groups(self) -> int:
+    def n_groups(self) -> int:
         """Return the number n of groups."""
         return self.units or self.left_out.size
 
     @property
     def missed_at_most(self) -> float:
         """Return the share of recordings that may be missed though none of these was: 1 - 0.025^(1/n)."""
-        return 1.0 - proportion_interval(self.groups, self.groups, CONFIDENCE)[0]
+        return 1.0 - proportion_interval(self.n_groups, self.n_groups, CONFIDENCE)[0]
 
     @property
     def standard_error(self) -> float:
@@ -169,7 +169,7 @@ class Resampled:
         if np.isnan(error) or np.isnan(self.estimate):
             return nan
         if not error > 0.0:
-            return min(1.0, 2.0 * max(0.0, 1.0 - abs(self.estimate)) ** self.groups)
+            return min(1.0, 2.0 * max(0.0, 1.0 - abs(self.estimate)) ** self.n_groups)
         t, freedom = abs(self.estimate) / error, self.freedom
         return erfc((t if freedom == inf else z_of_t(t, freedom)) / sqrt(2.0))
 

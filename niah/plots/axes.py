@@ -10,10 +10,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _CLOSE = 0.08  # share of the axis within which two lengths' ticks would overlap
-_NARROW, _WIDE = (
-    0.7,
-    3.0,
-)  # decades: below the first, round steps; above the second, powers of ten alone
+_NARROW = 0.7  # decades below which ticks are round steps
+_WIDE = 3.0  # decades from which on they are powers of ten alone
 
 
 def length_axis(axes: "Axes", ticks: Sequence[float]) -> None:

@@ -9,8 +9,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
-from niah.system.figure_files import wants_columns
-
 COLUMN_IN = 3.35  # width of one column of the usual two-column styles (IEEE, ACL, Interspeech)
 
 
@@ -64,11 +62,6 @@ _medium: ContextVar[Medium] = ContextVar("medium", default=PAGE)
 def medium() -> Medium:
     """Return the medium that figures are drawn for now."""
     return _medium.get()
-
-
-def draws_columns() -> bool:
-    """Return whether figures are drawn for a column too (`niah.system.figure_files`)."""
-    return wants_columns()
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from niah.placement import (
     start_frame,
     total_frames,
 )
-from niah.plots.medium import COLUMN, PAGE, drawn_for, draws_columns
+from niah.plots.medium import COLUMN, PAGE, drawn_for
 from niah.plots.style import write_as
 from niah.preview.heard import evidence_in
 from niah.preview.picture import draw
@@ -37,6 +37,7 @@ from niah.scenes.builder import SceneBuilder
 from niah.scenes.levels import LEVELS
 from niah.system import spreadsheet
 from niah.system.atomic import atomic_write, one_line_os_errors
+from niah.system.figure_files import wants_columns
 
 if TYPE_CHECKING:
     from niah.adapters.model_source import ModelSource
@@ -145,7 +146,7 @@ def preview(
         if out.exists() and not out.is_dir():
             raise NiahError(f"{out}: is a file; --out must be a folder")
         out.mkdir(parents=True, exist_ok=True)
-    media = (PAGE, COLUMN) if draws_columns() else (PAGE,)
+    media = (PAGE, COLUMN) if wants_columns() else (PAGE,)
     names = [FEATURES, PICTURE, SOUND, *([CURVE] if evidence else [])]
     paths = [out / name for name in names]
     with ExitStack() as stack:

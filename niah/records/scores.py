@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from niah.errors import NiahError
 from niah.metrics.average_precision import average_precision, mean_average_precision
-from niah.metrics.probabilities import log_odds, sigmoid
+from niah.probabilities import log_odds, sigmoid
 from niah.system import atomic
 from niah.system.parquet_tables import read_parquet
 from niah.system.shortage import is_shortage

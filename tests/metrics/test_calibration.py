@@ -8,8 +8,8 @@ from sklearn.metrics import log_loss
 from niah.errors import NiahError
 from niah.metrics.average_precision import Float64, Scores, Targets
 from niah.metrics.calibration import MANY, calibration, calibration_of_logits
-from niah.metrics.probabilities import HIGHEST, LOWEST
-from niah.metrics.probabilities import sigmoid as probabilities
+from niah.probabilities import HIGHEST, LOWEST
+from niah.probabilities import sigmoid as probabilities
 
 
 def sigmoid(logits: Float64) -> Float64:

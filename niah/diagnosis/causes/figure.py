@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from niah.diagnosis.causes.table import CauseRow
+from niah.plots.axes import length_axis
 from niah.plots.medium import PAGE, medium
 from niah.plots.style import (
     CHANCE,
@@ -108,10 +109,8 @@ def _curves(axes: "Axes", rows: Sequence[CauseRow], colours: dict[str, str]) -> 
     share = 100 * base.chance_mAP / base.base_mAP
     axes.axhline(share, color=CHANCE_COLOUR, linestyle="--", label=CHANCE)
     ticks = [BASE_LENGTH_S, *sorted({row.length_s for row in rows})]
-    axes.set_xscale("log")
-    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    axes.minorticks_off()
-    axes.set(xlabel="length (s)", ylabel="per cent of the own 10 s mAP")
+    length_axis(axes, ticks)
+    axes.set_ylabel("per cent of the own 10 s mAP")
     axes.set_ylim(bottom=0)
     if medium() is PAGE:  # in a column, the bars below have the same colours and the names
         axes.legend(fontsize=7.5, loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2)

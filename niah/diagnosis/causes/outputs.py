@@ -11,10 +11,10 @@ from niah.diagnosis.causes.table import (
     csv_text,
     markdown,
 )
-from niah.plots.medium import draws_columns
 from niah.plots.style import draw_all
 from niah.records.run_directory import RunDirectory
 from niah.system import atomic
+from niah.system.figure_files import wants_columns
 
 
 def write(run: RunDirectory) -> list[Path]:
@@ -28,5 +28,5 @@ def write(run: RunDirectory) -> list[Path]:
     for name, text in texts.items():
         with atomic.atomic_write(run.path / name) as stream:
             stream.write(text.encode())
-    figure = draw_all(lambda: draw(rows, run.path / FIGURE_FILE), columns=draws_columns())
+    figure = draw_all(lambda: draw(rows, run.path / FIGURE_FILE), columns=wants_columns())
     return [*(run.path / name for name in texts), figure.file]

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from niah.errors import NiahError
 from niah.metrics.average_precision import Float64, Scores, Targets, validate
-from niah.metrics.probabilities import log_odds
+from niah.probabilities import log_odds
 
 RECALL = 0.8
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from niah.diagnosis.events.rows import EventScores
+from niah.plots.axes import length_axis
 from niah.plots.curves import curve_of, draw_curve
 from niah.plots.small_multiples import label_numbers, split
 from niah.plots.style import PANEL_IN, Figure, in_style, legend, look, new_grid, save, slugs
@@ -60,11 +61,9 @@ def _figure(scene: str, rows: Sequence[EventScores], file: Path) -> Figure:
             )
             texts.append(f"{', '.join(filter(None, parts[index]))}: {values}.")
         for axes, score in ((left, "PSDS1"), (right, "Onset F")):
-            axes.set_xscale("log")
-            axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-            axes.minorticks_off()
+            length_axis(axes, ticks)
             axes.set_title(", ".join(filter(None, (panel.title, score))))
-            axes.set(xlabel="length (s)", ylim=(0, 1.02))
+            axes.set_ylim(0, 1.02)
     legend(canvas, *(row[0] for row in grid))
     title = f"Sound events in time. Haystack: {scene}"
     alt = " ".join([f"{title}. PSDS1 and onset F against length.", *texts])

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from niah.diagnosis.false_alarms.rows import RecallAtRate
+from niah.plots.axes import length_axis
 from niah.plots.curves import curve_of, draw_curve
 from niah.plots.small_multiples import label_numbers, split
 from niah.plots.style import PANEL_IN, Figure, in_style, legend, look, new_grid, save, slugs
@@ -49,10 +50,8 @@ def _figure(scene: str, rows: Sequence[RecallAtRate], folder: Path, name: str) -
                 points = curve_of([(row.length_s, _value(row)) for row in own])
                 draw_curve(axes, points, label, {**look(numbers[label]), "linestyle": "-"})
             axes.set_title(", ".join(filter(None, (panel.title, f"{rate:g} false alarms/h"))))
-            axes.set_xscale("log")
-            axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-            axes.minorticks_off()
-            axes.set(xlabel="length (s)", ylim=(0, 1.02), xlim=(ticks[0] / 1.2, ticks[-1] * 1.2))
+            length_axis(axes, ticks)
+            axes.set(ylim=(0, 1.02), xlim=(ticks[0] / 1.2, ticks[-1] * 1.2))
         axes_row[0].set_ylabel("recall")
     legend(canvas, *(row[0] for row in grid))
     title = f"Recall at false alarms an hour and class. Haystack: {scene}"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from niah.diagnosis.localisation.curves import LocatedCurve, located_curves
 from niah.diagnosis.localisation.rows import Located
+from niah.plots.axes import length_axis
 from niah.plots.medium import medium
 from niah.plots.small_multiples import label_numbers, split
 from niah.plots.style import (
@@ -70,10 +71,7 @@ def _describe(left: "Axes", right: "Axes", rows: Sequence[Located], part: str) -
     """Name the axes of a row of panels."""
     lengths = sorted({row.length_s for row in rows})
     for axes in (left, right):
-        axes.set_xscale("log")
-        axes.set_xticks(lengths, [f"{length:g}" for length in lengths])
-        axes.minorticks_off()
-        axes.set_xlabel("length (s)")
+        length_axis(axes, lengths)
     left.set(ylabel="peak near the needle (%)", ylim=(0, 102))
     left.set_title(", ".join(filter(None, (part, "hit rate"))))
     right.set(ylabel="median error (s)")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _MARKED = 5  # points of a line with its marker
-_NO_THRESHOLDS = "too few hours without a needle:\nno thresholds at this rate"
+_NO_THRESHOLDS = "no thresholds at this rate of false alarms:\nthe table says why"
 _TEXT_S = (-2.0, 1.0, 5.0, 10.0, 20.0)  # times in a line's text
 
 
@@ -55,9 +55,7 @@ def _figure(scene: str, points: Sequence[CurvePoint], file: Path) -> Figure:
             own = drawn[index]
             style: dict[str, Any] = {**look(numbers[label]), "linestyle": "-"}
             style["markevery"] = max(1, len(own) // _MARKED)
-            scores = (
-                own if own[0].stream not in fed else []
-            )  # the same at all rates of false alarms
+            scores = [] if own[0].stream in fed else own  # the same at all rates of false alarms
             fed.add(own[0].stream)
             draw_curve(left, curve_of([(p.since, _score(p)) for p in scores]), label, style)
             draw_curve(right, curve_of([(p.since, _above(p)) for p in own]), label, style)

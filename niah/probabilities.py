@@ -5,8 +5,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from niah.metrics.average_precision import Float64, Scores
-
 LOWEST, HIGHEST = 2.0**-25, 1.0 - 2.0**-12  # probabilities that float16 rounds to 0 and to 1
 
 
@@ -16,12 +14,16 @@ def sigmoid(logits: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     return (np.where(logits < 0, small, 1.0) / (1.0 + small)).astype(np.float32)
 
 
-def clipped(p: Scores, lowest: float = LOWEST, highest: float = HIGHEST) -> Float64:
+def clipped(
+    p: NDArray[Any], lowest: float = LOWEST, highest: float = HIGHEST
+) -> NDArray[np.float64]:
     """Return probabilities of any shape between two bounds off 0 and 1, so that they have log odds; float64."""
     return np.clip(p.astype(np.float64), lowest, highest)
 
 
-def log_odds(p: Scores, lowest: float = LOWEST, highest: float = HIGHEST) -> Float64:
+def log_odds(
+    p: NDArray[Any], lowest: float = LOWEST, highest: float = HIGHEST
+) -> NDArray[np.float64]:
     """Return the logits ln p - ln(1 - p) of probabilities of any shape, clipped to two bounds; float64."""
     inner = clipped(p, lowest, highest)
     return np.asarray(np.log(inner) - np.log1p(-inner))
