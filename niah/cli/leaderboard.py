@@ -42,8 +42,7 @@ def leaderboard(
         note(each)
     page, boards = write_collection(collection, out)
     for board in boards:
-        clips, rows = plural(board.n_clips, "clip"), plural(len(board.entries), "row")
-        print(f"board    {board.needles}, {board.rules}, {clips}: {rows}")
+        print(f"board    {board.title}: {plural(len(board.entries), 'row')}")
         for each in board.notes:
             print(f"note     {each}")
     print(f"page     {page}")

@@ -15,6 +15,27 @@ from tests.helpers.boards import DASS_NANO, a_run, bare, boards_of, scored, shar
 # --- what is ranked together
 
 
+def test_boards_of_equal_clips_are_titled_by_what_differs(tmp_path: Path) -> None:
+    rows = [scored(10, 1), scored(50, 0.5)]
+    plain = a_run(tmp_path / "a", rows)
+    runs = [
+        plain,
+        a_run(tmp_path / "b", rows, level="mix"),
+        a_run(tmp_path / "c", rows, labels="esc-10"),
+        a_run(tmp_path / "d", rows, labels="esc-10", ids_sha256="1" * 64),
+    ]
+    (alone,) = boards_of(plain)
+    assert alone.title == f"{alone.protocol} on {alone.n_clips} clips of {alone.needles}"
+    titles = {board.title for board in boards_of(*runs)}
+    assert titles == {
+        alone.title.replace(" on ", ", level mix on "),
+        f"{alone.title}, labels not stated",
+        f"{alone.title}, labels esc-10, clip list {'0' * 12}",
+        f"{alone.title}, labels esc-10, clip list {'1' * 12}",
+    }
+    assert all(title in markdown.text(boards_of(*runs)) for title in titles)
+
+
 @pytest.mark.parametrize(
     ("rows", "identity"),
     [

@@ -228,7 +228,7 @@ def test_the_command_needs_no_torch(tmp_path: Path) -> None:
         [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert "synthetic, niah-v2.1, level mix, 100 clips: 9 rows" in done.stdout
+    assert "niah-v2.1, level mix on 100 clips of synthetic: 9 rows" in done.stdout
     assert (tmp_path / "site" / "index.html").is_file()
 
 

@@ -9,7 +9,7 @@ On a board, an *entry* is one system (`niah.pages.leaderboard.systems`) in one k
 twice counts once, the first time.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isclose
 from typing import Any
@@ -27,6 +27,7 @@ from niah.pages.leaderboard.systems import (
 from niah.records.axes import is_noise_base
 from niah.records.cell_table import table
 from niah.records.naming import Point
+from niah.system.plurals import plural
 from niah.tables.curves import LengthCurve, chance, length_curves, lengths
 
 DISAGREES = 1e-3  # of mAP: more than the rounding of float16 scores and of other machines
@@ -62,6 +63,7 @@ class Board:
         cells: (name of the submission, row) of each cell, once.
         notes: for the reader, shown first.
         origin: the submission of each cell, by the cell's name.
+        apart: what sets it apart from boards that `rules`, clips and needles leave equal, each with a comma before it.
     """
 
     protocol: str
@@ -74,13 +76,14 @@ class Board:
     cells: tuple[tuple[str, Point], ...]
     notes: tuple[str, ...]
     origin: Mapping[str, Submission] = field(default_factory=dict, compare=False, repr=False)
+    apart: str = ""
 
     @property
-    def rules(self) -> str:
-        """Return the protocol, with the level where it is not the plain one: "niah-v2.1, level mix"."""
-        return self.protocol + (
-            f", level {self.level}" if self.level not in (None, "surround") else ""
-        )
+    def title(self) -> str:
+        """Return "niah-v2.1, level mix on 344 clips of esc50": the level where it is not the plain one; and `apart`."""
+        level = f", level {self.level}" if self.level not in (None, "surround") else ""
+        clips = plural(self.n_clips, "clip")
+        return f"{self.protocol}{level} on {clips} of {self.needles}{self.apart}"
 
     @property
     def lengths(self) -> list[float]:
@@ -127,7 +130,32 @@ def boards(submissions: Sequence[Submission]) -> list[Board]:
             grouped.setdefault(key, []).append((submission, as_own_pooling(cell)))
     unsorted = [_board(submitted) for submitted in grouped.values()]
     # the more clips, the more a board can tell apart
-    return sorted(unsorted, key=lambda b: (-b.n_clips, -len(b.cells), b.protocol, b.needles))
+    largest_first = sorted(
+        unsorted, key=lambda b: (-b.n_clips, -len(b.cells), b.protocol, b.needles)
+    )
+    return _set_apart(largest_first)
+
+
+def _set_apart(boards: Sequence[Board]) -> list[Board]:
+    """Give boards of one title what differs in them: level, labels, then clip list."""
+    apart = list(boards)
+    for name, value_of in _DIFFERENCES.items():
+        titles = [board.title for board in apart]
+        for title in {each for each in titles if titles.count(each) > 1}:
+            alike = [index for index, each in enumerate(titles) if each == title]
+            values = {index: value_of(apart[index]) for index in alike}
+            if len(set(values.values())) > 1:
+                for index, value in values.items():
+                    words = f"{apart[index].apart}, {name} {value or 'not stated'}"
+                    apart[index] = replace(apart[index], apart=words)
+    return apart
+
+
+_DIFFERENCES: dict[str, Callable[[Board], str | None]] = {
+    "level": lambda board: board.level,
+    "labels": lambda board: board.labels,
+    "clip list": lambda board: board.ids_sha256 and board.ids_sha256[:12],
+}
 
 
 def _stated_by_cell(submissions: Iterable[Submission]) -> dict[str, Submission]:

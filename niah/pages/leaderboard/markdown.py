@@ -15,7 +15,6 @@ from niah.records.naming import Point, length_name
 from niah.records.schema import BASE_LENGTH_S
 from niah.system.markdown_text import plain
 from niah.system.number_text import number_text
-from niah.system.plurals import plural
 from niah.tables.effective_lengths import effective_lengths, level_name
 from niah.tables.positions import MOVED, MOVED_NOTE, is_moved
 from niah.tables.table import CHANCE, Table
@@ -134,7 +133,7 @@ def millions(parameters: int | None) -> str:
 def _caption(board: Board, rankings: Sequence[Ranking]) -> str:
     ranked_at = " or ".join(length_name(s) for s in sorted({r.length_s for r in rankings}))
     return (
-        f"mAP of {board.rules} on {plural(board.n_clips, 'clip')} of {board.needles}, ranked at {ranked_at}: "
+        f"mAP of {board.title}, ranked at {ranked_at}: "
         "models without a significant difference share a rank (in brackets, per cent that is left of the 10 s mAP / of "
         "its part above chance); L85 and L50, the length at which 85 % and 50 % of the 10 s mAP are left; "
         "seconds of audio processed in a second"
