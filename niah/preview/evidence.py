@@ -73,14 +73,7 @@ def draw_evidence(axes: "Axes", evidence: Evidence, needle_s: Sequence[float]) -
         axes.axhline(0, color="0.6", linewidth=0.8)
         axes.set_ylabel("logit lost when hidden")
     axes.set_title(
-        f"where {evidence.model} heard its top classes ({curve.method}); in brackets the scene's score",
+        f"where {evidence.model} heard its top classes ({curve.method}); in brackets, a class's score in the scene",
         fontsize=medium().title_pt * 0.75,
-    )
-    axes.legend(
-        fontsize=medium().title_pt * 0.65,
-        frameon=True,
-        framealpha=0.9,
-        edgecolor="none",
-        loc="best",
     )
     axes.grid(color="0.9")

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from niah.plots.layout import fit
+from niah.plots.layout import LINE_IN, LINES_HAD, fit
 from niah.plots.medium import PAGE, medium
-from niah.plots.style import in_style
+from niah.plots.style import in_style, legend
 from niah.preview.scene import PreviewScene, drawn_as, drawn_features
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ def _figure(
     panels = pictures + (evidence is not None)
     width_in = medium().width_in
     size = (11, 1.2 + 2.6 * panels) if width_in is None else (width_in, 0.5 + 1.6 * panels)
-    figure = Figure(figsize=size, dpi=120)
+    legend_in = 0.0 if evidence is None else LINES_HAD * LINE_IN * medium().scale
+    figure = Figure(figsize=(size[0], size[1] + legend_in), dpi=120)
     FigureCanvasAgg(figure)
     axes = figure.subplots(panels, 1, squeeze=False)[:, 0]
     whole = (0, scene.total)
@@ -70,6 +71,7 @@ def _figure(
     )
     if evidence is not None:
         _below(axes[-1], scene, evidence)
+        legend(figure, axes[-1])
     axes[-1].set_xlabel("time in the scene (s)")
     fit(figure, scene.title)
     return figure

@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from math import nan
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
+from niah.diagnosis.causes import figure
 from niah.diagnosis.causes.measuring import CauseOptions, causes
 from niah.diagnosis.causes.outputs import write
 from niah.diagnosis.causes.table import (
@@ -26,6 +28,8 @@ from niah.diagnosis.causes.table import (
 )
 from niah.errors import NiahError
 from niah.metrics.average_precision import Scores
+from niah.plots.medium import COLUMN, drawn_for
+from niah.plots.style import Figure, save
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import cell_key
 from tests.helpers import tiny
@@ -193,6 +197,27 @@ def test_everything_is_written_and_nothing_is_made_up(
     assert "network: x \\| y" in text
     assert all((run.path / f"causes.{kind}").stat().st_size > 5000 for kind in ("svg", "pdf"))
     assert (run.path / FIGURE_FILE).read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_the_legend_names_chance_and_covers_no_curve(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    canvases: list[Any] = []
+
+    def write(canvas: Any, *rest: Any) -> Figure:
+        canvases.append(canvas)
+        return save(canvas, *rest)
+
+    monkeypatch.setattr(figure, "save", write)
+    run = planted(tmp_path / "run", {(RELEASED, 10.0): HEARS, (RELEASED, 50.0): DEAF})
+    figure.draw([*rows_of(run).values()], tmp_path / FIGURE_FILE)
+    with drawn_for(COLUMN):
+        figure.draw([*rows_of(run).values()], tmp_path / FIGURE_FILE)
+    left = canvases[0].axes[0]
+    assert [text.get_text() for text in left.get_legend().get_texts()] == ["released", "chance"]
+    below, panel = left.get_legend().get_window_extent(), left.get_window_extent()
+    assert 0 <= below.y0 < below.y1 < panel.y0
+    assert "chance" in [text.get_text() for text in canvases[1].axes[0].texts]
 
 
 # --- the command

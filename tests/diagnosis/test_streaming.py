@@ -13,6 +13,7 @@ from torch import Tensor
 
 from niah import run as run_sweep
 from niah.diagnosis.run_scenes import WantedScenes, open_scenes
+from niah.diagnosis.streaming import figure
 from niah.diagnosis.streaming.figure import draw
 from niah.diagnosis.streaming.listening import listen
 from niah.diagnosis.streaming.measure import StreamOptions, stream
@@ -197,11 +198,30 @@ def test_other_rates_and_fewer_clips_beside_what_is_stored(run: Path, tmp_path: 
     sounds = {row[5] for row in answers.rows if row[:2] == ("fair", "1 s, state")}
     assert sounds == {f"10.0 s, {fair[0].scenes} scenes", "10.0 s, 2 scenes"}
     points = [p for p in read_curves(copy) if p.model == "fair" and p.method == "state"]
-    (figure,) = draw(points, tmp_path)
-    assert len({point.stream for point in points}) == 2  # whose rates share one curve of scores
-    draw([replace(point, above=None) for point in points], tmp_path / "too few hours")
-    assert "2 scenes: " in figure.alt
+    (drawn,) = draw(points, tmp_path)
+    assert "2 scenes, at 10 false alarms/h: " in drawn.alt
     assert len({point.curve for point in points}) == 3
+
+
+def test_a_score_is_drawn_once_and_a_decision_for_each_rate(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    canvases: list[Any] = []
+    monkeypatch.setattr(figure, "save", lambda canvas, *_: canvases.append(canvas))
+    fair = [p for p in read_curves(run) if p.model == "fair" and p.method == "state"]
+    draw([*fair, *(replace(point, per_hour=100.0, above=0.5) for point in fair)], tmp_path)
+    draw([replace(point, above=None) for point in fair], tmp_path)
+
+    def curves(panel: Any) -> list[Any]:
+        return [line for line in panel.lines if len(line.get_xdata()) > 2]
+
+    score, decision = canvases[0].axes
+    assert len(curves(score)) == 1
+    assert len({line.get_linestyle() for line in curves(decision)}) == 2
+    assert len({line.get_color() for line in curves(decision)}) == 1
+    entries = [text.get_text() for text in canvases[0].legends[0].get_texts()]
+    assert entries[1:] == ["at 10 false alarms/h", "at 100 false alarms/h"]
+    assert [text.get_text() for text in canvases[1].axes[1].texts] == [figure.NO_THRESHOLDS]
 
 
 def test_tables_figure_and_csv(run: Path, tmp_path: Path) -> None:
@@ -210,9 +230,9 @@ def test_tables_figure_and_csv(run: Path, tmp_path: Path) -> None:
     assert len(answers.rows) == len(stored)
     assert {row[0] for row in cost.rows} == set(FAULTS)
     two = [point for point in read_curves(run) if point.model in ("fair", "late")]
-    (figure,) = draw(two, tmp_path)
-    assert figure.file.name == "stream-silence.png"
-    assert "late" in figure.alt
+    (drawn,) = draw(two, tmp_path)
+    assert drawn.file.name == "stream-silence.png"
+    assert "late" in drawn.alt
     for name in ("streams.csv", "stream_curves.csv"):
         (tmp_path / name).write_bytes((run / name).read_bytes())
     assert read(tmp_path) == stored  # as a published run has them

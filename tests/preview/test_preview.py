@@ -4,7 +4,7 @@ import csv
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
@@ -20,6 +20,7 @@ from niah.errors import NiahError
 from niah.frontends.kaldi import KaldiFrontend
 from niah.haystacks import load_haystack
 from niah.plots.medium import COLUMN_IN
+from niah.plots.style import write_as
 from niah.preview.files import frontend_of, preview, weights_at_hand
 from niah.preview.picture import draw
 from niah.preview.scene import PreviewScene, drawn_as, drawn_features
@@ -292,7 +293,16 @@ def test_a_model_adds_its_curve(needle: Path, tmp_path: Path) -> None:
     assert np.allclose(means, torch.sort(logits, descending=True).values[:4], atol=1e-3)
 
 
-def test_occlusion_is_drawn_for_any_model(needle: Path, tmp_path: Path) -> None:
+def test_occlusion_is_drawn_for_any_model(
+    needle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures: list[Figure] = []
+
+    def write(figure: Figure, stream: BinaryIO, kind: str) -> None:
+        figures.append(figure)
+        write_as(figure, stream, kind)
+
+    monkeypatch.setattr("niah.preview.files.write_as", write)
     paths = preview(
         needle,
         "gaussian",
@@ -306,6 +316,10 @@ def test_occlusion_is_drawn_for_any_model(needle: Path, tmp_path: Path) -> None:
     with paths[-1].open() as file:
         rows = list(csv.reader(file))
     assert [float(row[0]) for row in rows[1:]] == pytest.approx([k + 0.5 for k in range(12)])
+    evidence, (legend,) = figures[0].axes[1], figures[0].legends
+    assert "in brackets, a class's score" in " ".join(evidence.get_title().split())
+    assert legend.get_texts()[0].get_text() == "needle"
+    assert legend.get_window_extent().y1 < evidence.get_window_extent().y0  # covers no curve
     with pytest.raises(NiahError, match="--method 'ear'"):
         preview(
             needle,

@@ -1,6 +1,7 @@
 """Each model's drop split into its causes: share of the 10 s score against length, and bars at the longest length."""
 
 from collections.abc import Mapping, Sequence
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
 
+_LEGEND_COLUMNS, _LEGEND_LINE_IN, _LEGEND_BELOW_IN = 2, 0.19, 0.5
 _TOTAL, _REST = "#4d4d4d", "#b0b0b0"  # the drop, and what no single cause explains
 
 
@@ -42,7 +44,8 @@ def draw(rows: Sequence[CauseRow], file: Path) -> Figure:
     by_model = [[r for r in rows if (r.model, r.checkpoint_sha256) == each] for each in models]
     names = system_names(models)
     with in_style():
-        canvas, pairs = _panels([len(_longest(mine)) for mine in by_model])
+        curves = [len({r.variant for r in mine if r.kind != "remainder"}) for mine in by_model]
+        canvas, pairs = _panels([len(_longest(mine)) for mine in by_model], curves)
         for (left, right), mine in zip(pairs, by_model, strict=True):
             colours = _colours(mine)
             _curves(left, mine, colours)
@@ -54,14 +57,17 @@ def draw(rows: Sequence[CauseRow], file: Path) -> Figure:
         return save(canvas, file, title, _alt(title, by_model, names))
 
 
-def _panels(bars: Sequence[int]) -> "tuple[Canvas, list[tuple[Axes, Axes]]]":
-    """Make two panels a model, the second as high as its number of bars needs."""
+def _panels(bars: Sequence[int], curves: Sequence[int]) -> "tuple[Canvas, list[tuple[Axes, Axes]]]":
+    """Make two panels a model, as high as the second's bars need, and the legend of the first's curves and chance."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Canvas
 
     width_in = medium().width_in
     if width_in is None:
-        heights = [max(3.6, 1.4 + 0.3 * count) for count in bars]
+        heights = [
+            max(3.6, 1.4 + 0.3 * count) + _LEGEND_LINE_IN * ceil((entries + 1) / _LEGEND_COLUMNS)
+            for count, entries in zip(bars, curves, strict=True)
+        ]
         canvas = Canvas(figsize=(11.5, sum(heights) + 0.5))
         shape = (len(bars), 2)
         ratios: dict[str, Any] = {"width_ratios": (1, 1.15), "height_ratios": heights}
@@ -89,6 +95,8 @@ def _colours(rows: Sequence[CauseRow]) -> dict[str, str]:
 
 
 def _curves(axes: "Axes", rows: Sequence[CauseRow], colours: dict[str, str]) -> None:
+    from matplotlib.transforms import ScaledTranslation
+
     variants = dict.fromkeys(row.variant for row in rows if row.kind != "remainder")
     for index, variant in enumerate(variants):
         mine = [row for row in rows if row.variant == variant]
@@ -112,8 +120,18 @@ def _curves(axes: "Axes", rows: Sequence[CauseRow], colours: dict[str, str]) -> 
     length_axis(axes, ticks)
     axes.set_ylabel("per cent of the own 10 s mAP")
     axes.set_ylim(bottom=0)
-    if medium() is PAGE:  # in a column, the bars below have the same colours and the names
-        axes.legend(fontsize=7.5, loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2)
+    if medium() is PAGE:
+        below = ScaledTranslation(0, -_LEGEND_BELOW_IN, axes.figure.dpi_scale_trans)
+        axes.legend(
+            fontsize=7.5,
+            loc="upper center",
+            bbox_to_anchor=(0.5, 0),
+            bbox_transform=axes.transAxes + below,
+            ncols=_LEGEND_COLUMNS,
+        )
+    else:  # the bars below have the same colours and the names
+        place: Any = {"va": "bottom", "ha": "right", "fontsize": 7, "color": CHANCE_COLOUR}
+        axes.text(ticks[-1], share, CHANCE, **place)
 
 
 def _bars(axes: "Axes", rows: Sequence[CauseRow], colours: dict[str, str]) -> None:

@@ -1,13 +1,14 @@
 """Score and decision against the time since the sound began: one figure a kind of scene, a line a model."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from niah.diagnosis.streaming.rows import CurvePoint
 from niah.plots.curves import curve_of, draw_curve
 from niah.plots.small_multiples import label_numbers, split
-from niah.plots.style import PANEL_IN, Figure, in_style, legend, look, new_grid, save, slugs
+from niah.plots.style import DASHES, PANEL_IN, Figure, in_style, legend, look, new_grid, save, slugs
 from niah.plots.text import short_name
 from niah.records.naming import length_name, system_names
 from niah.system import atomic
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _MARKED = 5  # points of a line with its marker
-_NO_THRESHOLDS = "no thresholds at this rate of false alarms:\nthe table says why"
+NO_THRESHOLDS = "no thresholds at this rate of false alarms:\nthe table says why"
 _TEXT_S = (-2.0, 1.0, 5.0, 10.0, 20.0)  # times in a line's text
 
 
@@ -35,44 +36,73 @@ def draw(points: Sequence[CurvePoint], folder: Path) -> list[Figure]:
 def _figure(scene: str, points: Sequence[CurvePoint], file: Path) -> Figure:
     names = system_names((point.model, point.checkpoint_sha256) for point in points)
     many = len({point.scenes for point in points}) > 1
-    curves: dict[tuple[object, ...], list[CurvePoint]] = {}
-    for point in points:
-        curves.setdefault(point.curve, []).append(point)
-    drawn = list(curves.values())
+    dashes = dict(zip(sorted({point.per_hour for point in points}), cycle(DASHES), strict=False))
+    streams = _by_rate(points)
     parts = [
         (
-            *_parts(own[0], names[own[0].model, own[0].checkpoint_sha256]),
-            plural(own[0].scenes, "scene") if many else "",
+            *_parts(first, names[first.model, first.checkpoint_sha256]),
+            plural(first.scenes, "scene") if many else "",
         )
-        for own in drawn
+        for first in (next(iter(rates.values()))[0] for rates in streams)
     ]
     panels = split(parts)
     numbers = label_numbers(panels)
     canvas, grid = new_grid(len(panels), 2, PANEL_IN)
     for (left, right), panel in zip(grid, panels, strict=True):
-        fed: set[tuple[object, ...]] = set()
         for index, label in panel.labels.items():
-            own = drawn[index]
             style: dict[str, Any] = {**look(numbers[label]), "linestyle": "-"}
-            style["markevery"] = max(1, len(own) // _MARKED)
-            scores = [] if own[0].stream in fed else own  # the same at all rates of false alarms
-            fed.add(own[0].stream)
-            draw_curve(left, curve_of([(p.since, _score(p)) for p in scores]), label, style)
-            draw_curve(right, curve_of([(p.since, _above(p)) for p in own]), label, style)
+            _draw_stream((left, right), streams[index], label, style, dashes)
         _describe(left, panel.title, "score", "mean score")
-        _describe(right, panel.title, "decision", "share above threshold")
-        if not any(p.above is not None for i in panel.labels for p in drawn[i]):
+        at = _rate_name(next(iter(dashes))) if len(dashes) == 1 else ""
+        _describe(right, panel.title, f"decision {at}".strip(), "share above threshold")
+        if not any(
+            p.above is not None for i in panel.labels for own in streams[i].values() for p in own
+        ):
             right.set_xlim(left.get_xlim())
             place: dict[str, Any] = {"transform": right.transAxes, "ha": "center", "va": "center"}
-            right.text(0.5, 0.5, _NO_THRESHOLDS, **place)
-    legend(canvas, *(row[0] for row in grid))
+            right.text(0.5, 0.5, NO_THRESHOLDS, **place)
+    if len(dashes) > 1:
+        for per_hour, dash in dashes.items():
+            grid[0][1].plot([], [], color="black", linestyle=dash, label=_rate_name(per_hour))
+    legend(canvas, *(row[0] for row in grid), grid[0][1])
     title = f"Heard as it comes. Haystack: {scene}"
     alt = f"{title}. Mean score and share above threshold, by seconds since the sound began."
     texts = [
-        f"{', '.join(filter(None, p))}: {_values(own)}."
-        for p, own in zip(parts, drawn, strict=True)
+        f"{', '.join(filter(None, (*part, _rate_name(per_hour))))}: {_values(own)}."
+        for part, rates in zip(parts, streams, strict=True)
+        for per_hour, own in rates.items()
     ]
     return save(canvas, file, title, " ".join([alt, *texts]))
+
+
+def _by_rate(points: Sequence[CurvePoint]) -> list[dict[float, list[CurvePoint]]]:
+    """Return the points of each stream, by the rate of false alarms of its thresholds."""
+    streams: dict[tuple[object, ...], dict[float, list[CurvePoint]]] = {}
+    for point in points:
+        rates = streams.setdefault(point.stream, {})
+        rates.setdefault(point.per_hour, []).append(point)
+    return list(streams.values())
+
+
+def _rate_name(per_hour: float) -> str:
+    return f"at {per_hour:g} false alarms/h"
+
+
+def _draw_stream(
+    panels: "tuple[Axes, Axes]",
+    rates: Mapping[float, Sequence[CurvePoint]],
+    label: str,
+    style: dict[str, Any],
+    dashes: Mapping[float, Any],
+) -> None:
+    """Draw a stream's score once, which no threshold changes, and its decisions with a dash for each rate."""
+    score, decision = panels
+    for number, (per_hour, points) in enumerate(rates.items()):
+        drawn = {**style, "markevery": max(1, len(points) // _MARKED)}
+        if number == 0:
+            draw_curve(score, curve_of([(p.since, _score(p)) for p in points]), label, drawn)
+        shares = curve_of([(p.since, _above(p)) for p in points])
+        draw_curve(decision, shares, label, {**drawn, "linestyle": dashes[per_hour]})
 
 
 def _describe(axes: "Axes", panel: str, kind: str, what: str) -> None:
@@ -88,7 +118,6 @@ def _parts(point: CurvePoint, model: str) -> tuple[str, ...]:
         f"{window}, every {point.hop_s:g} s",
         f"at {point.position:g} of {length_name(point.length_s)}",
         f"{point.repeats} times" if point.repeats > 1 else "",
-        f"{point.per_hour:g} false alarms/h",
     )
 
 
