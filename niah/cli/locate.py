@@ -103,7 +103,7 @@ def locate(
         written = run_locate(options)
         table = stored_table(directory)
     else:
-        written = locate_events(open_scenes(options), wanted)
+        written = locate_events(open_scenes(options), wanted, note)
         table = events_table(event_rows.read(directory))
     Console().print(table)
     for path in written:

@@ -136,7 +136,7 @@ def _stream(wanted: "WantedScenes", options: "StreamOptions") -> None:
 
     for text in scene_notes(wanted.run):
         note(text)
-    _show(wanted.run, run_stream(open_scenes(wanted), options))
+    _show(wanted.run, run_stream(open_scenes(wanted), options, note))
 
 
 def _show(directory: Path, written: list[Path]) -> None:

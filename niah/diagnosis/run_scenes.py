@@ -1,6 +1,6 @@
 """The scenes of a finished run, set up again for further questions: `niah locate`, its events, `niah stream`."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from niah.adapters.importing import code_sha256
 from niah.cards import RANDOM
 from niah.errors import NiahError
 from niah.records.axes import AXES
+from niah.records.naming import length_name
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import BASE_LENGTH_S
 from niah.sweep.options import RunOptions, check_limit
@@ -107,6 +108,21 @@ def _check_code(setup: EvalSetup, run_json: Mapping[str, Any]) -> None:
                 f"the code of model '{model.name}' is another than when its cells were scored in {setup.options.out}: "
                 "`niah run` it in a new folder first"
             )
+
+
+def too_short_note(option: str, lengths_s: Mapping[int, Collection[float]]) -> str:
+    """Return a sentence on scenes that are left out as too short; "" without any.
+
+    Args:
+        option: that asks for several clips in a scene.
+        lengths_s: the lengths that are left out, by the option's value.
+    """
+    parts = [
+        f"{option} {count}: scenes of {', '.join(map(length_name, sorted(lengths)))}"
+        for count, lengths in sorted(lengths_s.items())
+        if lengths
+    ]
+    return f"left out as too short: {'; '.join(parts)}" if parts else ""
 
 
 def scene_notes(run: Path) -> list[str]:

@@ -88,6 +88,10 @@ def test_one_that_fires_at_every_event_is_unmasked_by_precision(run: Path) -> No
 
 def test_the_report_has_table_and_csv_and_a_second_call_measures_nothing(run: Path) -> None:
     before = {file.name: file.stat().st_mtime_ns for file in (run / "events").iterdir()}
+    notes: list[str] = []
+    options = EventOptions(collar_s=6.0, needle_counts=(1, 4))
+    locate_events(open_scenes(WantedScenes(run)), options, notes.append)
+    assert notes == ["left out as too short: --needle-count 4: scenes of 40 s"]
     table = events_table(read(run))
     assert table is not None
     assert len(table.rows) == 6

@@ -156,7 +156,9 @@ def test_windows_of_any_model_and_a_long_sound(run: Path) -> None:
         hop_s=2.0, method="windows", window_s=4.0, per_hour=(1.0, 10.0), repeats=(1, 3)
     )
     scenes = open_scenes(WantedScenes(run, models=(str(run.parent / "fair" / "fair.toml"),)))
-    stream(scenes, options)
+    notes: list[str] = []
+    stream(scenes, replace(options, repeats=(1, 3, 4)), notes.append)
+    assert notes == ["model 'fair': left out as too short: --repeat 4: scenes of 40 s"]
     own = {(row.repeats, row.per_hour): row for row in read(run) if row.method == "windows"}
     assert set(own) == {(1, 1.0), (1, 10.0), (3, 1.0), (3, 10.0)}
     long = own[3, 1.0]

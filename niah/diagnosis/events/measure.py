@@ -27,7 +27,7 @@ from niah.diagnosis.events.rows import (
 )
 from niah.diagnosis.events.scores import position_scores, window_scores
 from niah.diagnosis.localisation.evidence import has_positions
-from niah.diagnosis.run_scenes import RunScenes
+from niah.diagnosis.run_scenes import RunScenes, too_short_note
 from niah.errors import NiahError
 from niah.metrics.sound_events import ScoredScene
 from niah.needles.readers.events import Annotated
@@ -46,6 +46,7 @@ METHODS = ("positions", "windows")
 COLLAR_S = 1.0
 LONGEST_COLLAR_S = 1000.0
 KEY_VERSION = 2
+_LONGEST_PIECE_S = BASE_LENGTH_S + 0.24  # 1024 frames
 
 
 @dataclass(frozen=True)
@@ -81,12 +82,15 @@ class EventOptions:
             raise NiahError("--needle-count must be 1 or more")
 
 
-def locate_events(scenes: RunScenes, options: EventOptions) -> list[Path]:
+def locate_events(
+    scenes: RunScenes, options: EventOptions, note: Callable[[str], None] = lambda _: None
+) -> list[Path]:
     """Score the events of every model in every scene of a run, and write the table.
 
     Args:
         scenes: from `niah.diagnosis.run_scenes.open_scenes`.
         options: of the events.
+        note: gets sentences for the user.
 
     Returns:
         The files.
@@ -95,6 +99,10 @@ def locate_events(scenes: RunScenes, options: EventOptions) -> list[Path]:
         NiahError: a model without scores by position where these are wanted, or no scene that holds so many needles.
     """
     setup, run = scenes.setup, scenes.setup.options.out
+    counts = dict.fromkeys(options.needle_counts)
+    short = {n: set(scenes.lengths_s) - set(_lengths_with(n, scenes)) for n in counts}
+    if text := too_short_note("--needle-count", short):
+        note(text)
     with progress_bar() as bar:
         for model in setup.loaded():
             cells = _cells(scenes, model.name, options.needle_counts)
@@ -117,6 +125,11 @@ def _advance(bar: "Progress", task: "TaskID", length_s: float, scenes: int) -> N
     bar.advance(task, length_s * scenes)
 
 
+def _lengths_with(count: int, scenes: RunScenes) -> list[float]:
+    """List the lengths of scenes that hold so many needles."""
+    return [length_s for length_s in scenes.lengths_s if length_s > count * _LONGEST_PIECE_S]
+
+
 def _cells(scenes: RunScenes, model: str, needle_counts: Sequence[int]) -> list[Cell]:
     """List the scenes, the shortest of a kind first; those that do not hold the needles are left out."""
     haystacks = scenes.setup.haystacks
@@ -124,17 +137,15 @@ def _cells(scenes: RunScenes, model: str, needle_counts: Sequence[int]) -> list[
         raise NiahError(
             "crops of the recordings themselves hold their own events: leave out --needle-count"
         )
-    longest_piece_s = BASE_LENGTH_S + 0.24  # 1024 frames
     cells = []
     for haystack, each in haystacks.items():
         for snr_db in scenes.snrs_db if each.needs_snr else (None,):
             for position in dict.fromkeys(scenes.positions):
                 for count in dict.fromkeys((1,) if each.fill == OWN else needle_counts):
-                    for length_s in scenes.lengths_s:
-                        if length_s > count * longest_piece_s:
-                            copies = None if count == 1 else count
-                            cell = Cell(model, haystack, length_s, snr_db, position)
-                            cells.append(replace(cell, needle_count=copies))
+                    for length_s in _lengths_with(count, scenes):
+                        cell = Cell(model, haystack, length_s, snr_db, position)
+                        copies = None if count == 1 else count
+                        cells.append(replace(cell, needle_count=copies))
     if not cells:
         raise NiahError("no scene is long enough for so many needles: give longer --lengths")
     return cells

@@ -15,7 +15,7 @@ from niah.adapters.streaming import STATE, WINDOWS, Streams, WindowStream, carri
 from niah.adapters.waveform import window_s as longest_window_s
 from niah.adapters.wrappers.sliding_window import window_frames
 from niah.diagnosis.controls.overlap import contained_classes, labels_in
-from niah.diagnosis.run_scenes import RunScenes
+from niah.diagnosis.run_scenes import RunScenes, too_short_note
 from niah.diagnosis.streaming import rows
 from niah.diagnosis.streaming.listening import Heard, listen
 from niah.diagnosis.streaming.rows import CurvePoint, Place, StreamScores
@@ -79,12 +79,15 @@ class StreamOptions:
         return round(self.hop_s * FRAMES_PER_SECOND)
 
 
-def stream(scenes: RunScenes, options: StreamOptions) -> list[Path]:
+def stream(
+    scenes: RunScenes, options: StreamOptions, note: Callable[[str], None] = lambda _: None
+) -> list[Path]:
     """Feed the scenes of a run to its models, hop by hop, and write the tables.
 
     Args:
         scenes: from `niah.diagnosis.run_scenes.open_scenes`.
         options: of the streams.
+        note: gets sentences for the user.
 
     Returns:
         The files.
@@ -95,7 +98,7 @@ def stream(scenes: RunScenes, options: StreamOptions) -> list[Path]:
     run = scenes.setup.options.out
     with progress_bar() as bar:
         for model in scenes.setup.loaded():
-            cells = _cells(scenes, model, options)
+            cells = _cells(scenes, model, options, note)
             total = sum(cell.length_s for cell, _ in cells) * len(model.prepared)
             task = bar.add_task("stream", total=total, detail=model.name)
             fed = _FedModel.of(model, options)
@@ -111,28 +114,38 @@ def stream(scenes: RunScenes, options: StreamOptions) -> list[Path]:
     return rows.write(run)
 
 
-def _cells(scenes: RunScenes, model: LoadedModel, options: StreamOptions) -> list[tuple[Cell, int]]:
+def _cells(
+    scenes: RunScenes, model: LoadedModel, options: StreamOptions, note: Callable[[str], None]
+) -> list[tuple[Cell, int]]:
     """List the scenes and the times that the clip sounds in them.
 
-    Scenes that do not hold it so often, or no more than a hop, are left out.
+    Scenes that do not hold it so often, or no more than a hop, are left out, the former with a note.
     """
     needle_frames = model.adapter.frontend.needle_frames
     cells = []
+    lengths_s = [each for each in scenes.lengths_s if each > options.hop_s]
+    places = {
+        repeats: [s for s in lengths_s if repeats * needle_frames <= total_frames(s, needle_frames)]
+        for repeats in dict.fromkeys(options.repeats)
+    }
     for haystack, made in scenes.setup.haystacks.items():
         if made.fill == OWN or not model.scenes.can_play(haystack) or model.scenes.has_no(haystack):
             continue
         for snr_db in scenes.snrs_db if made.needs_snr else (None,):
-            for length_s in (each for each in scenes.lengths_s if each > options.hop_s):
+            for length_s in lengths_s:
                 for position in dict.fromkeys(scenes.positions):
-                    for repeats in dict.fromkeys(options.repeats):
-                        if repeats * needle_frames <= total_frames(length_s, needle_frames):
-                            cell = Cell(model.name, haystack, length_s, snr_db, position)
-                            cells.append((cell, repeats))
+                    cell = Cell(model.name, haystack, length_s, snr_db, position)
+                    cells += [
+                        (cell, each) for each, fitting in places.items() if length_s in fitting
+                    ]
     if not cells:
         raise NiahError(
             f"model '{model.name}': no scene of the run can be streamed: crops of the needles' own recordings are not, "
             "and a scene must be long enough for --repeat and longer than --hop"
         )
+    short = {each: set(lengths_s) - set(fitting) for each, fitting in places.items()}
+    if text := too_short_note("--repeat", short):
+        note(f"model '{model.name}': {text}")
     return cells
 
 
