@@ -43,6 +43,23 @@ def test_names_written_as_fsd50k_does_are_guessed_and_said_so() -> None:
     assert missing.endswith(" and 519 more")
 
 
+def test_names_cut_at_the_comma_are_guessed_and_all_of_them_in_order_are_sure() -> None:
+    cut = [name.partition(",")[0] for name in AUDIOSET.names]
+    mapping = map_labels(cut, AUDIOSET)
+    assert mapping.columns == tuple(range(527))
+    assert mapping.notes("m") == []
+    mapping = map_labels(cut[::-1], AUDIOSET)
+    named = {
+        id_: cut[::-1][column]
+        for id_, column in zip(mapping.classes.ids, mapping.columns, strict=True)
+    }
+    assert all(
+        AUDIOSET.names[AUDIOSET.ids.index(id_)].startswith(name) for id_, name in named.items()
+    )
+    assert mapping.unmapped == 2 * ("Outside",) + 3 * ("Inside",)
+    assert mapping.guessed["Male speech"] == "Male speech, man speaking"
+
+
 def test_an_exact_label_goes_before_a_guess_and_shared_names_are_nobodys() -> None:
     classes = Vocabulary("v", ("a", "b", "c"), ("Drum roll", "drum-roll", "Bell"))
     assert map_labels(["bell", "Bell", "c"], classes).columns == (1,)

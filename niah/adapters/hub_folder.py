@@ -1,8 +1,7 @@
 """Folders as `save_pretrained` and the hub have them: weights, and a config.json that names the outputs in their order.
 
 `id2label` of that file counts: a head whose rows are in another order than the vocabulary's would give every score to
-another class. Names may be cut at their first comma, as CED's authors cut them (mispeech/ced-*): AudioSet's 527 are 524
-names then, so that only the vocabulary's own order is known by them.
+another class. Names that are cut at their first comma (mispeech/ced-*) are known in the vocabulary's own order alone.
 """
 
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from typing import Any
 from niah.errors import NiahError
 from niah.system.text_files import read_json
 from niah.vocabularies import Vocabulary
+from niah.vocabularies.names import are_all_cut
 
 WEIGHTS_FILES = ("model.safetensors", "pytorch_model.bin", "weights.safetensors")
 CONFIG = "config.json"
@@ -65,9 +65,7 @@ def label_order(weights: Path, labels: Vocabulary) -> list[int] | None:
         )
     if _nobody_named(of_row):
         return None
-    if [of_row[row].strip().casefold() for row in range(len(labels))] == [
-        name.partition(",")[0].casefold() for name in labels.names
-    ]:
+    if are_all_cut([of_row[row] for row in range(len(labels))], labels):
         return None
     by_name = {name.casefold(): id_ for id_, name in zip(labels.ids, labels.names, strict=True)}
     row_of: dict[str, int] = {}

@@ -1,11 +1,11 @@
-"""A model's own labels as classes of a vocabulary: by id, by display name, then by a name written in another way."""
+"""A model's own labels as classes of a vocabulary: by id, by display name, by a name written in another way, or cut."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from niah.vocabularies import Vocabulary
-from niah.vocabularies.names import alike_names, normalised
+from niah.vocabularies.names import alike_names, are_all_cut, cut_names, normalised
 
 _SHOWN = 5  # labels that a sentence lists
 
@@ -17,7 +17,7 @@ class LabelMapping:
     Attributes:
         classes: those that a label was found for, in the vocabulary's order; the vocabulary itself if it is all.
         columns: the model's output of each of them.
-        guessed: label -> display name, of labels whose name is only alike (case, signs, "and").
+        guessed: label -> display name, of labels whose name is only alike (case, signs, "and") or is cut at a comma.
         unmapped: labels without a class; their outputs are not scored.
         missing: display names of the vocabulary's classes that no label is of.
     """
@@ -69,26 +69,29 @@ def map_labels(labels: Sequence[str], vocabulary: Vocabulary) -> LabelMapping:
     """Map a model's labels to a vocabulary's classes.
 
     A label is a class's id, its display name, or a name that is the same without case, signs and the word "and"
-    (FSD50K's `Male_speech_and_man_speaking` is AudioSet's "Male speech, man speaking"). A name that two classes share
-    is none's. Where two labels are of one class, the exact one takes it, then the first.
+    (FSD50K's `Male_speech_and_man_speaking` is AudioSet's "Male speech, man speaking"), or that name up to its first
+    comma ("Male speech"). A name that two classes share is none's, except where all labels are the vocabulary's names
+    in its order, each cut so. Where two labels are of one class, the exact one takes it, then the first.
 
     Args:
         labels: of the model's outputs, in their order.
         vocabulary: the classes.
     """
     display = dict(zip(vocabulary.ids, vocabulary.names, strict=True))
-    alike = alike_names(vocabulary)
     columns: dict[str, int] = {}
+    guessed: dict[str, str] = {}
+    if are_all_cut(labels, vocabulary):
+        columns = {id_: column for column, id_ in enumerate(vocabulary.ids)}
     for column, label in enumerate(labels):
         id_ = vocabulary.id_of(label.strip())
         if id_ is not None:
             columns.setdefault(id_, column)
-    guessed: dict[str, str] = {}
-    for column, label in enumerate(labels):
-        id_ = None if column in columns.values() else alike.get(normalised(label))
-        if id_ is not None and id_ not in columns:
-            columns[id_] = column
-            guessed[label] = display[id_]
+    for names in (alike_names(vocabulary), cut_names(vocabulary)):
+        for column, label in enumerate(labels):
+            id_ = None if column in columns.values() else names.get(normalised(label))
+            if id_ is not None and id_ not in columns:
+                columns[id_] = column
+                guessed[label] = display[id_]
     scored = tuple(id_ for id_ in vocabulary.ids if id_ in columns)
     mapped = set(columns.values())
     return LabelMapping(
