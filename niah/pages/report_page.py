@@ -10,7 +10,7 @@ from niah.pages import html
 from niah.plots import Figure
 from niah.plots.curves import adjusted_of
 from niah.plots.text import short_name
-from niah.records.naming import Point, length_name
+from niah.records.naming import Point, length_name, with_windows
 from niah.records.schema import BASE_LENGTH_S, COLUMNS, METRIC_COLUMNS, OPTIONAL_METRICS
 from niah.system.number_text import number_text
 from niah.tables.curves import LengthCurve, length_curves, points, relative_share
@@ -103,8 +103,7 @@ def _sum_up(model: str, window: str, curves: Sequence[LengthCurve]) -> str | Non
     base = curves[0].base
     if base is None or base["mAP"] is None:
         return None
-    name = short_name(model) if window == "whole" else f"{short_name(model)} ({window} windows)"
-    text = f"{name}: mAP {base['mAP']:.3f} on the clips alone"
+    text = f"{with_windows(short_name(model), window)}: mAP {base['mAP']:.3f} on the clips alone"
     scored = [(s, point, c) for c in curves for s, point in c.scored() if s != BASE_LENGTH_S]
     if not scored:
         return f"{text}."

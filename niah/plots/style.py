@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 from niah.plots.layout import fit
 from niah.plots.medium import COLUMN, PAGE, drawn_for, medium
 from niah.plots.text import short_name
+from niah.records.naming import with_windows
 from niah.system import atomic, folders
 from niah.tables.curves import LengthCurve, chance
 
@@ -91,11 +92,7 @@ def look(index: int) -> dict[str, Any]:
 
 def who(curve: LengthCurve) -> str:
     """Return the label of a curve: the model, and the pooling of its windows or positions."""
-    model = short_name(curve.model)
-    if curve.window_s is None:
-        return f"{model}, {curve.pool}" if curve.pool else model
-    pool = "" if curve.pool in ("", "max") else f" ({curve.pool})"
-    return f"{model}, {curve.window_s:g} s windows{pool}"
+    return with_windows(short_name(curve.model), curve.window)
 
 
 def scene_label(curve: LengthCurve) -> str:

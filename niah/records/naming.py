@@ -7,6 +7,7 @@ from niah.records.axes import AXES
 
 Point = dict[str, Any]  # a row of cells.csv; None where nothing is known
 NO_HAYSTACK = "none"
+WHOLE = "whole"  # a model that takes scenes as one input
 
 
 def scene_name(haystack: str, snr_db: float | None) -> str:
@@ -38,8 +39,21 @@ def window_name(window_s: float | None, pool: str) -> str:
         pool: see `pool_of`.
     """
     if window_s is None:
-        return f"whole, {pool}" if pool else "whole"
+        return f"{WHOLE}, {pool}" if pool else WHOLE
     return f"{length_name(window_s)}, {pool}" if pool not in ("", "max") else length_name(window_s)
+
+
+def with_windows(model: str, window: str) -> str:
+    """Name a model with its windows: "yamnet", "yamnet, max" (pooled positions), "ast, 10 s windows (mean)".
+
+    Args:
+        model: its name.
+        window: from `window_name`.
+    """
+    length, _, pool = window.partition(", ")
+    if length == WHOLE:
+        return f"{model}, {pool}" if pool else model
+    return f"{model}, {length} windows" + (f" ({pool})" if pool else "")
 
 
 def length_name(length_s: float) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from niah.records.axes import OWN, is_noise_base
-from niah.records.naming import Point, length_name
+from niah.records.naming import WHOLE, Point, length_name
 from niah.records.schema import BASE_LENGTH_S
 from niah.system.number_text import number_text
 from niah.tables.curves import LengthCurve, chance, distinct_curves, length_curves, lengths
@@ -92,7 +92,7 @@ def _marked(text: str, point: Point | None) -> str:
 
 def scene_columns(curves: Iterable[LengthCurve]) -> tuple[str, ...]:
     """Return the first columns of a table of curves, with "window" if a curve is of sliding windows."""
-    windows = any(curve.window != "whole" for curve in curves)
+    windows = any(curve.window != WHOLE for curve in curves)
     return ("model", "haystack", "position", *(["window"] if windows else []))
 
 

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -101,6 +102,21 @@ def test_the_summary_has_each_model_with_what_is_left(run: RunDirectory) -> None
     assert f"at 300 s in zero, needle at 0.5: {cell['mAP']:.3f}" in texts[1]
     assert f"{100 * cell['relative']:.0f} % left" in texts[1]
     assert f"{100 * above:.0f} % of what is above chance" in texts[1]
+
+
+@pytest.mark.parametrize(
+    ("how", "name"),
+    [
+        ({"pooling": "max"}, "dass-nano, max"),
+        ({"window_s": 10.0, "window_pool": "max"}, "dass-nano, 10 s windows"),
+        ({"window_s": 10.0, "window_pool": "mean"}, "dass-nano, 10 s windows (mean)"),
+    ],
+)
+def test_the_summary_names_windows_and_pooled_positions(
+    run: RunDirectory, how: dict[str, Any], name: str
+) -> None:
+    cells = run.cells().query("model == 'dass-nano'").assign(**how)
+    assert [text.partition(":")[0] for text in report_page.summary(cells)] == [name]
 
 
 def test_all_from_outside_is_escaped(run: RunDirectory) -> None:

@@ -9,7 +9,7 @@ from niah.plots.curves import curve_of, draw_curve
 from niah.plots.small_multiples import label_numbers, split
 from niah.plots.style import PANEL_IN, Figure, in_style, legend, look, new_grid, save, slugs
 from niah.plots.text import short_name
-from niah.records.naming import length_name
+from niah.records.naming import length_name, with_windows
 from niah.system import atomic
 
 ROW_IN, THREE_IN = 2.6, 3.7  # height of one of several rows, width of one of three panels
@@ -60,7 +60,7 @@ def _figure(scene: str, rows: Sequence[RecallAtRate], folder: Path, name: str) -
 
 def _who(curve: CurveKey) -> str:
     model, _, _, _, window = curve
-    return short_name(model) if window == "whole" else f"{short_name(model)}, {window}"
+    return with_windows(short_name(model), window)
 
 
 def _value(row: RecallAtRate) -> tuple[float, float, float] | None:

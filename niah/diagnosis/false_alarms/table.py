@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from niah.diagnosis.false_alarms.rows import EVERY_SCENE, FEW_HOURS, ONE_SCENE, RecallAtRate
-from niah.records.naming import length_name
+from niah.records.naming import WHOLE, length_name
 from niah.tables.table import Table
 
 CAPTION = (
@@ -27,7 +27,7 @@ def recall_table(rows: Sequence[RecallAtRate]) -> Table | None:
     if not rows:
         return None
     lengths_s = sorted({row.length_s for row in rows})
-    windows = any(row.window != "whole" for row in rows)
+    windows = any(row.window != WHOLE for row in rows)
     lines: dict[tuple[object, ...], dict[float, RecallAtRate]] = {}
     for row in rows:
         lines.setdefault((*row.curve, row.per_hour), {})[row.length_s] = row

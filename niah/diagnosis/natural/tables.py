@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from niah.diagnosis.natural.measure import Agreement, NaturalScore, agreements, natural_scores
-from niah.records.naming import length_name
+from niah.records.naming import WHOLE, length_name
 from niah.records.run_directory import RunDirectory
 from niah.system.number_text import number_text
 from niah.tables.table import Table
@@ -38,7 +38,7 @@ def natural_table(scores: Sequence[NaturalScore]) -> Table | None:
     """Return a row a model, position and length; None without any."""
     if not scores:
         return None
-    windows = any(score.curve.window != "whole" for score in scores)
+    windows = any(score.curve.window != WHOLE for score in scores)
     rows = []
     for score in scores:
         curve = score.curve

@@ -21,7 +21,7 @@ from niah.plots.style import (
     slugs,
 )
 from niah.plots.text import short_name
-from niah.records.naming import length_name
+from niah.records.naming import length_name, with_windows
 from niah.system import atomic
 
 if TYPE_CHECKING:
@@ -53,7 +53,10 @@ def _figure(scene: str, position: float, rows: Sequence[SeveralNeedles], file: P
     models = list(dict.fromkeys((model, window) for model, window, _ in curves))
     lengths = list(dict.fromkeys(length for _, _, length in curves))
     drawn = list(curves.items())
-    names = [(_who(model, window), length_name(length_s)) for (model, window, length_s), _ in drawn]
+    names = [
+        (with_windows(short_name(model), window), length_name(length_s))
+        for (model, window, length_s), _ in drawn
+    ]
     panels = split(names)
     numbers = label_numbers(panels)
     canvas, grid = new_grid(len(panels), 2, PANEL_IN)
@@ -78,10 +81,6 @@ def _figure(scene: str, position: float, rows: Sequence[SeveralNeedles], file: P
         f"Several different needles. Haystack: {scene}, needles at {position:g} of their section"
     )
     return save(canvas, file, title, " ".join([f"{title}.", *texts]))
-
-
-def _who(model: str, window: str) -> str:
-    return short_name(model) if window == "whole" else f"{short_name(model)}, {window}"
 
 
 def _describe(left: "Axes", right: "Axes", rows: Sequence[SeveralNeedles], part: str) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from niah.diagnosis.several_needles.rows import PLACES, SeveralNeedles
-from niah.records.naming import length_name
+from niah.records.naming import WHOLE, length_name
 from niah.tables.table import Table
 
 CAPTION = (
@@ -17,7 +17,7 @@ def several_table(rows: Sequence[SeveralNeedles]) -> Table | None:
     """Return the table; None without rows."""
     if not rows:
         return None
-    windows = any(row.window != "whole" for row in rows)
+    windows = any(row.window != WHOLE for row in rows)
     body = []
     for row in rows:
         position = "" if row.position is None else f"{row.position:g}"
