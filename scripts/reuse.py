@@ -77,12 +77,12 @@ def scored(case: Case, clips: int, *, reuse: bool) -> tuple[list[np.ndarray], in
         Cell(case.model, case.haystack, case.length_s, case.snr_db, position)
         for position in case.positions
     ]
-    assert model.windows is not None
+    assert model.scorer.windows is not None
     warm_up = [Cell(case.model, case.haystack, 20.0, case.snr_db, 0.5)]
     model.score(warm_up, range(1), lambda _: None)
-    before, begin = model.windows.windows_scored, time.perf_counter()
+    before, begin = model.scorer.windows.windows_scored, time.perf_counter()
     logits = [model.score([cell], range(clips), lambda _: None).logits for cell in cells]
-    return logits, model.windows.windows_scored - before, time.perf_counter() - begin
+    return logits, model.scorer.windows.windows_scored - before, time.perf_counter() - begin
 
 
 def measure() -> list[dict[str, object]]:

@@ -1,4 +1,4 @@
-"""One model in a sweep: keys of its cells, batches, rows and scores."""
+"""One model in a sweep: keys of its cells, their rows and scores (`niah.sweep.scorer` has how scenes are scored)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -9,14 +9,7 @@ import numpy as np
 import torch
 
 from niah.adapters.importing import code_sha256
-from niah.adapters.loading import adapter_info
-from niah.adapters.protocol import Adapter, ReusesAnswers
-from niah.adapters.wrappers.lazy_features import InBlocks, ReadsBlocks
-from niah.adapters.wrappers.padded import Padded
-from niah.adapters.wrappers.pooled import Pooled
-from niah.adapters.wrappers.sliding_window import SlidingWindow, window_starts
 from niah.errors import NiahError, is_interrupt
-from niah.placement import scene_frames
 from niah.records.axes import AXES
 from niah.records.parts import Part, Slicing
 from niah.records.run_directory import RunDirectory
@@ -33,15 +26,13 @@ from niah.sweep.forecast import Forecasts
 from niah.sweep.inference import (
     ALONE,
     infer,
-    is_large,
-    probe_batch_size,
     runs_in_threads,
 )
 from niah.sweep.loaded_model import LoadedModel
 from niah.sweep.model_record import describe, failure, write_description
 from niah.sweep.options import RunOptions
 from niah.sweep.plan import Cell
-from niah.system.memory import is_out_of_memory
+from niah.sweep.scorer import Scorer, windowed
 from niah.version import __version__
 
 Advance = Callable[[int], None]
@@ -56,26 +47,13 @@ class ModelEvaluator:
     options: RunOptions
     model: LoadedModel
     device: torch.device
-    batch_size: int | None = None  # probed when the first cell is run
 
     def __post_init__(self) -> None:
         self.card, self.adapter = self.model.spec.card, self.model.adapter
         self.options = options = windowed(self.options, self.adapter)
         self.scenes, self.prepared = self.model.scenes, self.model.prepared
         self.forecasts = Forecasts(self.scenes.haystacks, options.snrs_db)
-        self.batch_size = options.batch_size
-        self.windows: SlidingWindow | None = None
-        self._padded: set[float] = set()  # lengths below 10 s without a native mode
-        if options.window_s is not None:
-            self.windows = SlidingWindow(
-                self.adapter,
-                options.window_s,
-                options.hop_s,
-                options.window_pool,
-                reuse=options.reuse,
-            )
-        if not options.reuse and isinstance(self.adapter, ReusesAnswers):
-            self.adapter.forget_answers()
+        self.scorer = Scorer(self.adapter, options, len(self.prepared), self.device)
 
     def key(self, cell: Cell) -> str:
         """Return the hash of everything that a cell's scores depend on; the base depends on no haystack."""
@@ -87,8 +65,8 @@ class ModelEvaluator:
             "dtype": self.options.dtype,
             **self.model.class_determinants,
         }
-        if self.windows is not None:
-            determinants["window_hop_frames"] = self.windows.hop
+        if self.scorer.windows is not None:
+            determinants["window_hop_frames"] = self.scorer.windows.hop
             determinants["window_pool"] = self.options.window_pool
         if code := self.code_sha256:
             determinants["adapter_code"] = code
@@ -147,14 +125,10 @@ class ModelEvaluator:
         """
         cell = cells[0]
         scenes = self.scenes.of_cell(cell, self.prepared, clips)
-        adapter, size = self._scorer(cells, self._probed_batch_size())
-        if cell.is_short and not self._takes(adapter, cell.length_s):
-            adapter = Padded(adapter)
-            self._padded.add(cell.length_s)
+        adapter, size = self.scorer.of(cells)
         if self.is_one_scene(cell):
             scenes = islice(scenes, 1)  # scored once, a row a clip
-        batch_size = batch_size or size
-        result = infer(adapter, scenes, batch_size, self.device, advance, alone=alone)
+        result = infer(adapter, scenes, batch_size or size, self.device, advance, alone=alone)
         logits = result.logits.numpy()
         if reason := refusal(logits):
             raise NiahError(reason)
@@ -164,11 +138,9 @@ class ModelEvaluator:
                 cell.length_s, result.clip_s, result.process_peak_bytes
             )
         advance(len(clips) - len(logits))
-        latency_s = result.latency_s
-        if self.windows is not None:  # those of windows that were scored before count too
-            frames = self._frames(cell.length_s)
-            latency_s = self.windows.scene_latency_s(frames) or latency_s
-        return Part(logits, latency_s, result.peak_memory_bytes, cell.length_s in self._padded)
+        latency_s = self.scorer.latency_s(cell) or result.latency_s
+        is_padded = cell.length_s in self.scorer.padded
+        return Part(logits, latency_s, result.peak_memory_bytes, is_padded)
 
     def store(self, cells: Sequence[Cell], part: Part, directory: RunDirectory) -> list[Row]:
         """Write the logits of all clips of cells of the same scenes, and return the cells' rows, without metrics.
@@ -182,7 +154,7 @@ class ModelEvaluator:
             NiahError: the scores cannot be written.
         """
         if part.is_padded:
-            self._padded.add(cells[0].length_s)
+            self.scorer.padded.add(cells[0].length_s)
         needles = self.prepared.needles.needles
         distractors = self.scenes.distractor_labels(cells[0], self.prepared)
         logits = np.broadcast_to(part.logits, (len(needles), part.logits.shape[1]))
@@ -225,7 +197,7 @@ class ModelEvaluator:
         if most_s is not None and clips * most_s <= slice_s:  # short at any pace: none is measured
             return None
         try:
-            batch_size = self._scorer(cells, self._probed_batch_size())[1]
+            batch_size = self.scorer.scenes_at_once(cells)
         except (Exception, SystemExit):  # the cell itself records the reason
             return None
         clip_s = self.seconds_a_clip(cell)
@@ -248,11 +220,6 @@ class ModelEvaluator:
         """Return whether all clips have the same scene, which is scored once."""
         return not cell.is_base and self.scenes.same_for_all(cell)
 
-    def _probed_batch_size(self) -> int:
-        if self.batch_size is None:
-            self.batch_size = self._probed()
-        return self.batch_size or 1
-
     @property
     def code_sha256(self) -> str:
         """Hash of the user's own code of the model; "" where it has none."""
@@ -270,51 +237,9 @@ class ModelEvaluator:
         """
         write_description(self.model.name, self.described(), directory)
 
-    def _probed(self) -> int:
-        """Return the batch size: clips, or windows."""
-        if self.windows is not None:
-            many = len(self.prepared) * self._windows_of(max(self.options.lengths_s))
-            return probe_batch_size(self.adapter, [self.windows.frames], many, self.device)
-        lengths = [self._frames(length_s) for length_s in self.options.lengths_s]
-        return probe_batch_size(self.adapter, lengths, len(self.prepared), self.device)
-
-    def _scorer(self, cells: Sequence[Cell], batch_size: int) -> tuple[Adapter, int]:
-        """Return the adapter that scores the scenes, and scenes a batch: few long scenes fill a batch of windows."""
-        poolings = [cell.pooling for cell in cells if cell.pooling is not None]
-        if poolings:
-            return Pooled(self.adapter, *poolings), batch_size
-        if self.windows is None:
-            size = self._frames(cells[0].length_s), self.adapter.frontend.mels
-            if isinstance(self.adapter, ReadsBlocks) and is_large(batch_size, *size):
-                return InBlocks(self.adapter), batch_size
-            return self.adapter, batch_size
-        self.windows.windows_at_once = batch_size
-        if self.options.reuse:  # each may have few new windows
-            return self.windows, batch_size
-        return self.windows, max(1, batch_size // self._windows_of(cells[0].length_s))
-
-    def _takes(self, adapter: Adapter, length_s: float) -> bool:
-        """Return whether a scene shorter than the needle has a native mode: some networks need more frames."""
-        frontend = adapter.frontend
-        try:
-            adapter.logits(torch.zeros(1, self._frames(length_s), frontend.mels))
-        except (Exception, SystemExit) as error:  # a user's network may raise anything
-            if is_out_of_memory(error):
-                raise
-            return False
-        return True
-
-    def _windows_of(self, length_s: float) -> int:
-        assert self.windows is not None
-        return len(window_starts(self._frames(length_s), self.windows.frames, self.windows.hop))
-
-    def _frames(self, length_s: float) -> int:
-        return scene_frames(length_s, self.adapter.frontend.needle_frames)
-
     def _blank_row(self, cell: Cell, key: str) -> Row:
         options = self.options
         haystacks = self.scenes.haystacks
-        scorer, _ = self._scorer([cell], self.batch_size or 1)
         known: Row = {
             "cell": key,
             "model": cell.model,
@@ -325,20 +250,20 @@ class ModelEvaluator:
             "haystack": cell.haystack if cell.is_base else haystacks[cell.haystack].name,
             "snr_db": cell.snr_db,
             "length_s": cell.length_s,
-            "frames": self._frames(cell.length_s),
+            "frames": self.scorer.frames(cell),
             "position": cell.position,
             "window_s": options.window_s,
             "seed": options.seed,
-            "batch_size": self.batch_size,
+            "batch_size": self.scorer.batch_size,
             "device": _device_name(self.device),
             "dtype": options.dtype,
-            "kernel": (scorer if isinstance(scorer, InBlocks) else self.adapter).kernel,
+            "kernel": self.scorer.kernel(cell),
             "niah_version": __version__,
         }
         known |= {name: getattr(cell, name) for name in AXES}
         if options.seed_of_noise != options.seed:
             known["noise_seed"] = options.seed_of_noise
-        if cell.length_s in self._padded:
+        if cell.length_s in self.scorer.padded:
             known["padded_to"] = self.adapter.frontend.needle_frames
         if options.window_s is not None:
             known["window_pool"] = window_pool_name(
@@ -351,14 +276,6 @@ class ModelEvaluator:
 
 def _ignore(_: int) -> None:
     pass
-
-
-def windowed(options: RunOptions, adapter: Adapter) -> RunOptions:
-    """Return the options of a model's cells: one that pads and crops to a fixed length is run over windows of it."""
-    fixed_s = adapter_info(adapter).fixed_seconds
-    if fixed_s is None or options.window_s is not None:
-        return options
-    return replace(options, window_s=fixed_s)
 
 
 def _device_name(device: torch.device) -> str:

@@ -145,7 +145,7 @@ def test_large_scenes_of_a_model_that_can_go_in_blocks(
     changes = {**options(tmp_path / "whole", tmp_path), **clips}
     whole = niah.run(**changes)
     assert set(whole["kernel"]) == {"scan-cpu"}
-    monkeypatch.setattr("niah.sweep.evaluator.is_large", lambda clips, frames, mels: frames > 1024)  # noqa: ARG005
+    monkeypatch.setattr("niah.sweep.scorer.is_large", lambda clips, frames, mels: frames > 1024)  # noqa: ARG005
     blocks = niah.run(**{**changes, "out": tmp_path / "blocks"})
     assert dict(blocks.groupby("kernel").size()) == {"scan-cpu": 2, "scan-cpu+blocks": 2}
     assert set(blocks["status"]) == {"ok"}
