@@ -1,4 +1,4 @@
-"""The one exception that reaches the user as a sentence.
+"""The one exception that reaches the user as a sentence, and what ends a command from outside.
 
 The command line prints a `NiahError` as a single line and exits with status 2. Its message says what is
 wrong, where (file, key, value), and what to do about it. Anything else that escapes is a bug.
@@ -12,6 +12,10 @@ _LISTED = 30  # names in a message
 
 class NiahError(Exception):
     """Wrong input, in one line: what, where, and the fix."""
+
+
+class Terminated(KeyboardInterrupt):
+    """The process was asked to end at once (SIGTERM): a batch system kills it soon."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

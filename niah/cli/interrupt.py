@@ -1,10 +1,14 @@
 """Ctrl-C in one line, also while the commands are still being imported."""
 
-import _thread
+import signal
 import sys
+import threading
+from contextlib import suppress
 from types import TracebackType
 
-from niah.errors import is_interrupt
+from niah.errors import Terminated, is_interrupt
+
+_SOON_S = 0.02  # until the hook is over
 
 MESSAGE = "interrupted; the same command goes on from what is finished"
 
@@ -20,11 +24,25 @@ def print_interrupt(
 
 
 def raise_again(unraisable: "sys.UnraisableHookArgs") -> None:
-    """Raise Ctrl-C again that came in a callback of Python's own, which swallows exceptions; print any other."""
-    if isinstance(unraisable.exc_value, KeyboardInterrupt):
-        _thread.interrupt_main()
-    else:
+    """Send a signal again whose exception came in a callback of Python's own, which swallows it; print any other.
+
+    A hook's own exceptions are swallowed too, so a thread sends it when the hook is over.
+    """
+    if not isinstance(unraisable.exc_value, KeyboardInterrupt):
         _print_unraisable(unraisable)
+        return
+    ended = isinstance(unraisable.exc_value, Terminated)
+    again = threading.Timer(_SOON_S, _send, [signal.SIGTERM if ended else signal.SIGINT])
+    again.daemon = True
+    with suppress(RuntimeError):  # the interpreter is ending anyway
+        again.start()
+
+
+def _send(number: signal.Signals) -> None:
+    """Send a signal to the main thread, which wakes from a wait in C too."""
+    main = threading.main_thread().ident
+    assert main is not None
+    signal.pthread_kill(main, number)
 
 
 _print_unraisable = sys.unraisablehook

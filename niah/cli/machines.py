@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from niah.cli.messages import fail
-from niah.errors import NiahError
+from niah.errors import NiahError, Terminated
 
 if TYPE_CHECKING:
     from niah.cluster.spec import ClusterSpec
@@ -36,7 +36,6 @@ def cluster_spec(text: str, options: Path | None, share: "Share") -> "ClusterSpe
 @contextmanager
 def end_on_sigterm() -> Iterator[None]:
     """Have SIGTERM, which batch systems send before they kill, end the block: claims are given back at once."""
-    from niah.sweep.loop import Terminated
 
     def end(*_: object) -> None:
         raise Terminated

@@ -20,6 +20,7 @@ from niah.records.summarise import summarise
 Note = Callable[[str], None]
 _SHOWN = 3
 _OF_THE_RUN = ("niah_version", "arguments", "needles", "hardware", "versions", "git")
+_OF_THE_BEGINNING = {"schema_version", "identity"}
 _OF_THE_MACHINE = ("niah_version", "hardware", "versions", "git")
 
 
@@ -161,9 +162,14 @@ def _same_scores(cell: str, run: RunDirectory, other: RunDirectory) -> bool:
 
 
 def _record(runs: Sequence[RunDirectory]) -> dict[str, Any]:
-    """Return run.json's content: the first run's, with the models and haystacks of all, and where each was made."""
+    """Return run.json's content: what the first run has of it, the models and haystacks of all, where each was made."""
     contents = [_content(run) for run in runs]
-    record = {name: contents[0][name] for name in _OF_THE_RUN if name in contents[0]}
+    record = {
+        name: content[name]
+        for content in reversed(contents)
+        for name in _OF_THE_RUN
+        if name in content
+    }
     for name in ("models", "haystacks"):
         record[name] = {
             key: each for c in reversed(contents) for key, each in c.get(name, {}).items()
@@ -180,5 +186,9 @@ def _record(runs: Sequence[RunDirectory]) -> dict[str, Any]:
 def _content(run: RunDirectory) -> dict[str, Any]:
     """Return a run's run.json with `merged`: where and by what it was made, or its parts were."""
     content = run.run_json()
+    if (
+        set(content) <= _OF_THE_BEGINNING
+    ):  # a merge that was stopped at once: nothing was made there
+        return content
     made = {"run": run.path.name, **{n: content[n] for n in _OF_THE_MACHINE if n in content}}
     return {"merged": [made], **content}

@@ -13,6 +13,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from niah.errors import Terminated
 from niah.records.axes import OWN
 from niah.records.run_directory import RunDirectory
 from niah.records.run_parts import refuse_foreign
@@ -40,10 +41,6 @@ Group = tuple[Cell, ...]  # cells of the same scenes
 _WAIT_S = 0.25, 5.0  # between two looks at the work of other processes: at first, at most
 _SHOWN = 3  # processes in a note
 _REPORT_EVERY_S = 5.0
-
-
-class Terminated(KeyboardInterrupt):
-    """The process was asked to end at once (SIGTERM): a batch system kills it soon."""
 
 
 @dataclass(frozen=True)

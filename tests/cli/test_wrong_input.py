@@ -1,13 +1,14 @@
 """Wrong input: one clear line, exit status 2, nothing written."""
 
 import signal
+import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from niah.cli import interrupt
+from niah.errors import Terminated
 from tests.helpers.command_line import Material, Niah
 
 
@@ -148,13 +149,34 @@ def test_ctrl_c_is_one_line_wherever_it_comes(
     assert (answer.status, answer.stderr) == (130, f"niah: {interrupt.MESSAGE}\n")
     interrupt.print_interrupt(KeyboardInterrupt, KeyboardInterrupt(), None)
     assert capfd.readouterr().err == f"niah: {interrupt.MESSAGE}\n"
-    swallowed = SimpleNamespace(exc_value=KeyboardInterrupt())  # in a weak reference's callback
-    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job ignores it
-    try:
-        with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - it is raised by the next statement
-            interrupt.raise_again(swallowed)
-            time.sleep(1)
-    finally:
-        signal.signal(signal.SIGINT, handler)
     interrupt.print_interrupt(ValueError, ValueError("a bug"), None)
     assert "ValueError: a bug" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)]
+)
+def test_a_signal_that_comes_in_a_destructor_is_not_lost(
+    number: signal.Signals,
+    kind: type[BaseException],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Python swallows its exception there, and in any callback of a weak reference."""
+
+    class Dying:
+        def __del__(self) -> None:
+            signal.raise_signal(number)
+
+    def end(*_: object) -> None:
+        raise kind
+
+    monkeypatch.setattr(sys, "unraisablehook", interrupt.raise_again)
+    handler = signal.signal(number, end)
+    try:
+        with pytest.raises(kind):  # noqa: PT012 - it is raised by the next statement
+            Dying()
+            time.sleep(5)
+    finally:
+        signal.signal(number, handler)
+    assert capfd.readouterr().err == ""

@@ -58,6 +58,22 @@ def test_shards_become_the_run_they_are_of(made: RunDirectory, tmp_path: Path) -
     assert verify(tmp_path / "all").is_good
 
 
+def test_a_merge_that_was_stopped_at_once_is_gone_on_with(
+    made: RunDirectory, tmp_path: Path
+) -> None:
+    """Its folder has an identity alone, and is the first of the runs: what the others say of themselves counts."""
+    first, second = split(made, tmp_path, 2)
+    for number, path in enumerate((first, second)):
+        with RunDirectory(path).join() as run:
+            run.write_run_json({"arguments": {"limit": number}, "hardware": {"cores": number}})
+    merge([first, second], tmp_path / "quiet")
+    RunDirectory.create_or_open(tmp_path / "cut", examples.IDENTITY).close()
+    merge([first, second], tmp_path / "cut")
+    quiet, cut = (RunDirectory(tmp_path / name).run_json() for name in ("quiet", "cut"))
+    assert cut == quiet
+    assert cut["arguments"] == {"limit": 0}
+
+
 def test_a_cell_of_two_contents_is_named_and_refused(made: RunDirectory, tmp_path: Path) -> None:
     other = copied(made, tmp_path)
     cell = str(other.cells().query("status == 'ok'")["cell"].iloc[0])
