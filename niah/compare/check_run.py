@@ -133,7 +133,8 @@ def corrected(rows: Sequence[CheckRow]) -> tuple[CheckRow, ...]:
 def _refuse_bare(run: StoredRun) -> None:
     if run.directory is None:
         raise NiahError(
-            f"{run.path} has no run.json beside it: its clips, level and seed are unknown, and it has no scores "
+            run.lost
+            or f"{run.path} has no run.json beside it: its clips, level and seed are unknown, and it has no scores "
             "to pair; give the run's directory, or --unpaired to compare the numbers alone"
         )
 

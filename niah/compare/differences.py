@@ -77,7 +77,8 @@ def one_sided_p(delta: Resampled) -> float:
 def _read(run: StoredRun, point: Point) -> ClipScores:
     if run.directory is None or not run.has_scores(point):
         raise NiahError(
-            f"the scores of cell {point['cell']} are not stored in {run.path}: a paired comparison needs them"
+            run.lost
+            or f"the scores of cell {point['cell']} are not stored in {run.path}: a paired comparison needs them"
         )
     return run.directory.read_scores(point["cell"])
 

@@ -23,6 +23,7 @@ from niah.records.naming import (
     window_name,
 )
 from niah.records.run_directory import RunDirectory
+from niah.records.run_json import lost_run_json
 from niah.records.schema import BASE_LENGTH_S
 from niah.tables.curves import points
 from niah.tables.positions import needle_position, position_text
@@ -79,6 +80,11 @@ class StoredRun:
             raise NiahError(f"{path} is neither a run directory nor a cells.csv")
         self.run_json = {} if self.directory is None else self.directory.run_json()
         self.identity: dict[str, Any] = self.run_json.get("identity", {})
+
+    @property
+    def lost(self) -> str | None:
+        """Return the reason why the scores of a run directory cannot be compared: it has lost its run.json."""
+        return lost_run_json(self.path)
 
     def systems(self, names: Iterable[str] = ()) -> dict[System, Cells]:
         """Return the cells of every system by key; cells of equal scenes once.

@@ -99,7 +99,7 @@ def write(
     cells = table_without_accuracy(run.cells(), provenance)
     if cells.empty:
         raise NiahError(f"{run.path} {why_no_cells(provenance)}")
-    recalls = _recalls(run, cells, rates)
+    recalls = _recalls(run, cells, rates, note)
     several = _several(run, cells)
     content = FigureContent(run.path, cells, recalls, several, provenance.get("presets", []))
     with drawn_beside(content, columns=columns) as drawn:
@@ -134,11 +134,17 @@ def _warnings(cells: "pd.DataFrame", provenance: Mapping[str, Any]) -> list[str]
 
 
 def _recalls(
-    run: RunDirectory, cells: "pd.DataFrame", rates: Sequence[float]
+    run: RunDirectory, cells: "pd.DataFrame", rates: Sequence[float], note: Callable[[str], None]
 ) -> list[RecallAtRate]:
     """Compute recall at false alarms, and store it; a run without scores keeps the stored rows."""
-    stored = recall_rows.read(run.path)
     own_rates = run.run_json().get("arguments", {}).get("false_alarms") or ()
+    stored = []
+    try:
+        stored = recall_rows.read(run.path)
+    except NiahError as error:
+        if not (rates or own_rates) or not (run.path / "scores").is_dir():
+            raise
+        note(f"{error}; it is made again")
     wanted = rates or dict.fromkeys((*own_rates, *(row.per_hour for row in stored)))
     if not wanted:
         return []

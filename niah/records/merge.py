@@ -13,6 +13,7 @@ from niah.errors import NiahError
 from niah.records.identity import identity_differences
 from niah.records.row_files import DamagedRowError, read_row, row_files
 from niah.records.run_directory import RunDirectory
+from niah.records.run_json import lost_run_json
 from niah.records.run_parts import DIAGNOSES
 from niah.records.schema import Row
 from niah.records.summarise import summarise
@@ -109,6 +110,8 @@ def merge(directories: Sequence[Path | str], out: Path, note: Note = lambda _: N
 
 def _readable(directory: Path | str) -> RunDirectory:
     run = RunDirectory(directory)
+    if reason := lost_run_json(run.path):
+        raise NiahError(reason)
     if not (run.path / "cells").is_dir() or not run.run_json():
         raise NiahError(
             f"{run.path} is a published table without rows and scores: only whole run directories can be merged"

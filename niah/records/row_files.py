@@ -1,11 +1,9 @@
 """One file a cell: its row, the fingerprint of the scores that its metrics come from, and the checksum of both."""
 
-import hashlib
-import json
-from collections.abc import Mapping
 from pathlib import Path
 
 from niah.errors import NiahError
+from niah.records.checksums import is_intact, with_checksum
 from niah.records.schema import Row, check_cell, is_cell, validate_row
 from niah.system import atomic
 
@@ -41,9 +39,7 @@ def write_row(file: Path, row: Row, scored_from: str | None) -> None:
         row: A row as `niah.records.schema.validate_row` returns it.
         scored_from: Fingerprint of the scores that the row's metrics come from; None where it has no metrics yet.
     """
-    content: dict[str, object] = {"row": row, "scored_from": scored_from}
-    content["sha256"] = _checksum(content)
-    atomic.write_json(file, content)
+    atomic.write_json(file, with_checksum({"row": row, "scored_from": scored_from}))
 
 
 def read_row(file: Path) -> tuple[Row, str | None]:
@@ -69,7 +65,7 @@ def read_row(file: Path) -> tuple[Row, str | None]:
                 f"{file} is another cell's row, or was renamed (its cell is {cell}, not its file's name): run the same "
                 "command again, which makes it again"
             )
-        if "sha256" in content and content["sha256"] != _checksum(content):
+        if not is_intact(content):
             raise DamagedRowError(
                 f"{file} was edited or damaged (its checksum is not its content's): run the same command again, which "
                 "makes it again"
@@ -83,10 +79,3 @@ def read_row(file: Path) -> tuple[Row, str | None]:
         raise
     except (KeyError, TypeError, AttributeError, NiahError) as error:
         raise NiahError(f"{file} is not a cell's row: delete it and run again ({error})") from error
-
-
-def _checksum(content: Mapping[str, object]) -> str:
-    """SHA-256 of a row's file without its checksum, whatever its white space and order."""
-    parts = {name: value for name, value in content.items() if name != "sha256"}
-    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -50,6 +50,20 @@ def read_run_json(file: Path) -> dict[str, Any]:
     return checked_run_json(content, file)
 
 
+def lost_run_json(run: Path) -> str | None:
+    """Return the sentence on a run whose run.json is lost; None where it is there, or there are no rows that it is of.
+
+    Args:
+        run: a folder; a published table has a cells.csv alone.
+    """
+    if (run / "run.json").exists() or not any((run / "cells").glob("*.json")):
+        return None
+    return (
+        f"{run / 'run.json'} is missing, and without it nothing says which clips and scenes the scores beside it are "
+        f"of. {_FIX}"
+    )
+
+
 def _read(file: Path) -> dict[str, Any]:
     """Return the content; of a file that ends too early, after a while, if other processes are at work.
 

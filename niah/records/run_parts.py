@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from niah.errors import NiahError
+from niah.records.run_json import lost_run_json
 from niah.system.atomic import is_leftover
 
 LOCK = ".lock"
@@ -80,6 +81,8 @@ def refuse_foreign(path: Path) -> None:
         raise NiahError(f"{path} is a file: give a folder to write the run to")
     if not path.is_dir() or (path / "run.json").is_file():
         return
+    if reason := lost_run_json(path):
+        raise NiahError(reason)
     begun = {LOCK, "cells", "scores", *SHARED}  # left by a kill before the first run.json
     names = sorted(entry.name for entry in path.iterdir())
     foreign = [name for name in names if name not in begun and not is_leftover(name)]

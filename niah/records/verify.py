@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from niah.errors import NiahError
-from niah.records import workers
+from niah.records import diagnosis_files, workers
 from niah.records.claims import GIVEN_UP, WORKING, read_attempts
 from niah.records.row_files import DamagedRowError, read_row, row_files
 from niah.records.run_directory import RunDirectory
-from niah.records.run_parts import FILES, FOLDERS
+from niah.records.run_json import lost_run_json
+from niah.records.run_parts import DIAGNOSES, FILES, FOLDERS
 from niah.records.schema import METRIC_COLUMNS, OPTIONAL_METRICS, Row, is_cell
 from niah.records.summarise import recomputed
 from niah.system import spreadsheet
@@ -58,13 +59,11 @@ def verify(directory: Path | str) -> Verdict:
             f"{run.path} is a published table without rows and scores: nothing to verify"
         )
     verdict = Verdict()
-    if not (run.path / "run.json").is_file():
-        verdict.damaged.append(
-            f"{run.path / 'run.json'} is missing, and no command goes on without it: take it from a copy of the run, "
-            "or run again in a new folder"
-        )
+    if reason := lost_run_json(run.path):
+        verdict.damaged.append(reason)
     rows = list(_checked_rows(run, verdict))
     _check_clips(run, rows, verdict)
+    _check_diagnoses(run, verdict)
     _foreign_files(run, {str(row["cell"]) for row in rows}, verdict)
     _unfinished(run, verdict)
     _versions(rows, verdict)
@@ -116,6 +115,15 @@ def _check_clips(run: RunDirectory, rows: list[Row], verdict: Verdict) -> None:
                 f"{run.path / 'scores' / cell}.parquet is of other clips than the run"
             )
             verdict.whole -= 1
+
+
+def _check_diagnoses(run: RunDirectory, verdict: Verdict) -> None:
+    for folder in DIAGNOSES:
+        for file in diagnosis_files.files(run.path, folder):
+            try:
+                diagnosis_files.read(file)
+            except NiahError as error:
+                verdict.damaged.append(str(error))
 
 
 def _foreign_files(run: RunDirectory, cells: set[str], verdict: Verdict) -> None:

@@ -172,3 +172,9 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     file.write_text(file.read_text().replace("300.0", "x", 1))
     with pytest.raises(NiahError, match=r"false_alarms\.csv cannot be read"):
         read(run.path)
+    with pytest.raises(NiahError, match="run `niah report --false-alarms RATES` again"):
+        write(run.path)  # at which rates it does not know
+    notes: list[str] = []
+    write(run.path, notes.append, rates=[4.0])  # as the message says
+    assert any(text.endswith("it is made again") for text in notes)
+    assert read(run.path) == measure(run, run.cells(), [4.0])

@@ -326,6 +326,19 @@ def test_a_tagger_that_hears_is_found_to(run: Path) -> None:
         assert len(list(csv.DictReader(file))) == len(rows)
 
 
+def test_a_damaged_measurement_is_made_again(run: Path) -> None:
+    locate(LocateOptions(run, method="both"))
+    rows = read(run)
+    file = sorted((run / "localisation").glob("*.json"))[0]
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(NiahError, match="the same `niah locate` again measures it again"):
+        read(run)
+    locate(LocateOptions(run, method="both"))
+    assert read(run) == rows
+    assert file.read_bytes() == whole
+
+
 def test_what_was_located_is_not_done_again_and_is_in_the_report(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from niah.compare.check import check
+from niah.compare.paired import compare
 from niah.errors import NiahError
 from niah.pages import run_report
-from niah.records import scores
+from niah.records import diagnosis_files, scores
+from niah.records.merge import merge
 from niah.records.run_directory import RunDirectory
+from niah.records.run_parts import DIAGNOSES
 from niah.records.summarise import summarise
 from niah.records.verify import verify
 from niah.system import shortage
@@ -265,6 +270,22 @@ def test_a_run_without_its_run_json_is_told(run: RunDirectory) -> None:
     verdict = verify(run.path)
     assert any("run.json is missing" in each for each in verdict.damaged)
     assert verdict.metrics == []
+    other = examples.make(run.path.with_name("other"))
+    refused: list[Callable[[], object]] = [
+        lambda: merge([run.path, other.path], run.path.with_name("all")),
+        lambda: merge([other.path], run.path),
+        lambda: RunDirectory.create_or_open(run.path, examples.IDENTITY),
+        lambda: compare(run.path, other.path, models=("dass-nano",)),
+        lambda: check(run.path, other.path),
+        lambda: check(other.path, run.path),
+    ]
+    for command in refused:
+        with pytest.raises(NiahError, match=r"run\.json is missing.*Take it from a copy"):
+            command()
+    for name in ("cells.csv", "tables.md"):  # rows and scores alone are no new folder either
+        (run.path / name).unlink(missing_ok=True)
+    with pytest.raises(NiahError, match=r"run\.json is missing"):
+        RunDirectory.create_or_open(run.path, examples.IDENTITY)
 
 
 @pytest.mark.parametrize(
@@ -288,3 +309,23 @@ def test_what_a_sync_tool_leaves_in_the_cells_is_foreign(run: RunDirectory) -> N
     assert verdict.foreign == ["cells/x (conflicted copy).json: no part of a run"]
     (run.path / "cells" / f"{'0' * 20}.json").mkdir()
     assert any("delete it and run again" in each for each in verify(run.path).damaged)
+
+
+@pytest.mark.parametrize("folder", DIAGNOSES)
+def test_an_edited_measurement_is_named_and_made_again(run: RunDirectory, folder: str) -> None:
+    content = {"row": {"hit_rate": 0.875}, "pairs": [1.5]}
+    diagnosis_files.write(run.path, folder, "a", content)
+    diagnosis_files.write(run.path, folder, "b", content)
+    assert diagnosis_files.keys(run.path, folder) == {"a", "b"}
+    assert verify(run.path).is_good
+    file = run.path / folder / "a.json"
+    for text in (file.read_text().replace("0.875", "0.975"), file.read_text()[:20], ""):
+        file.write_text(text)
+        command = diagnosis_files.COMMANDS[folder]
+        with pytest.raises(NiahError, match=rf"a\.json is damaged .*: the same `{command}` again"):
+            diagnosis_files.read(file)
+        assert diagnosis_files.keys(run.path, folder) == {"b"}
+        (damage,) = verify(run.path).damaged
+        assert str(file) in damage
+    file.write_text(json.dumps(content))  # of a version without checksums
+    assert diagnosis_files.read(file) == content

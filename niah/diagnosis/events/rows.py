@@ -5,10 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from niah.errors import NiahError
-from niah.records import stored_row
+from niah.records import diagnosis_files, stored_row
 from niah.records.naming import scene_name
-from niah.system import atomic
 
 FOLDER, CSV_FILE = "events", "events.csv"
 
@@ -81,8 +79,8 @@ class EventScores:
 
 
 def stored(run: Path) -> set[str]:
-    """Return the keys of the stored cells."""
-    return {file.stem for file in (run / FOLDER).glob("*.json")}
+    """Return the keys of the stored cells that are whole."""
+    return diagnosis_files.keys(run, FOLDER)
 
 
 def write_cell(
@@ -96,11 +94,8 @@ def write_cell(
         row: its scores.
         thresholds: those fitted on its scenes, by class, for each fold.
     """
-    folder = run / FOLDER
-    with atomic.one_line_os_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
     content = {"row": vars(row), "thresholds": [dict(own) for own in thresholds]}
-    atomic.write_json(folder / f"{key}.json", content)
+    diagnosis_files.write(run, FOLDER, key, content)
 
 
 def read_thresholds(run: Path, key: str) -> list[dict[str, float]]:
@@ -116,7 +111,7 @@ def read_thresholds(run: Path, key: str) -> list[dict[str, float]]:
             for own in _checked(file)["thresholds"]
         ]
     except (TypeError, ValueError, AttributeError) as error:
-        raise _damaged(file, error) from error
+        raise diagnosis_files.damaged(file, error) from error
 
 
 def read(run: Path) -> list[EventScores]:
@@ -128,14 +123,14 @@ def read(run: Path) -> list[EventScores]:
     if not (run / FOLDER).is_dir():
         return stored_row.read_csv(EventScores, run / CSV_FILE, "`niah locate --events`")
     rows = []
-    for file in sorted((run / FOLDER).glob("*.json")):
+    for file in diagnosis_files.files(run, FOLDER):
         content = _checked(file)
         if isinstance(content["thresholds"], dict):
             continue  # of an earlier version, whose thresholds were fitted on the scenes that they judged
         try:
             rows.append(EventScores(**stored_row.checked(EventScores, content["row"])))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise _damaged(file, error) from error
+            raise diagnosis_files.damaged(file, error) from error
     return sorted(rows, key=_order)
 
 
@@ -146,14 +141,10 @@ def write(run: Path) -> list[Path]:
 
 
 def _checked(file: Path) -> dict[str, Any]:
-    content = atomic.read_json(file)
-    if not isinstance(content, dict) or not {"row", "thresholds"} <= set(content):
-        raise _damaged(file, "it has no row and thresholds")
+    content = diagnosis_files.read(file)
+    if not {"row", "thresholds"} <= set(content):
+        raise diagnosis_files.damaged(file, "it has no row and thresholds")
     return content
-
-
-def _damaged(file: Path, reason: object) -> NiahError:
-    return NiahError(f"{file} is damaged: delete it and run again ({reason})")
 
 
 def _order(row: EventScores) -> tuple[Any, ...]:

@@ -83,7 +83,7 @@ def read(run: Path) -> list[RecallAtRate]:
     Raises:
         NiahError: the file is damaged.
     """
-    return stored_row.read_csv(RecallAtRate, run / CSV_FILE, "`niah report --false-alarms`")
+    return stored_row.read_csv(RecallAtRate, run / CSV_FILE, "`niah report --false-alarms RATES`")
 
 
 def write(run: Path, rows: Sequence[RecallAtRate]) -> None:

@@ -15,12 +15,10 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
-from niah.errors import NiahError
 from niah.metrics.hit_rate import hit_rate
-from niah.records import stored_row
+from niah.records import diagnosis_files, stored_row
 from niah.records.naming import scene_name
-from niah.records.row_files import files_below
-from niah.system import atomic, spreadsheet
+from niah.system import spreadsheet
 
 FOLDER, CSV_FILE = "localisation", "localisation.csv"
 PAIR_FIELDS = ("clip", "label", "peak_s", "hit", "error_s", "chance_hit", "chance_error_s")
@@ -72,19 +70,14 @@ def write_cell(
         pairs: peaks with `PAIR_FIELDS`.
         recordings: of the clips that were cut from one, by the clips' ids.
     """
-    folder = run / FOLDER
-    with atomic.one_line_os_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
     rows = [[pair[name] for name in PAIR_FIELDS] for pair in pairs]
-    atomic.write_json(
-        folder / f"{key}.json",
-        {"about": dict(about), "pairs": rows, "recordings": dict(recordings)},
-    )
+    content = {"about": dict(about), "pairs": rows, "recordings": dict(recordings)}
+    diagnosis_files.write(run, FOLDER, key, content)
 
 
 def stored(run: Path) -> set[str]:
-    """Return the keys of the stored cells."""
-    return {file.stem for file in files_below(run / FOLDER)}
+    """Return the keys of the stored cells that are whole."""
+    return diagnosis_files.keys(run, FOLDER)
 
 
 def read(run: Path) -> list[Located]:
@@ -98,7 +91,7 @@ def read(run: Path) -> list[Located]:
     if not (run / FOLDER).is_dir():
         file = run / CSV_FILE
         return stored_row.read_csv(Located, file, "`niah locate`") if file.is_file() else []
-    rows = [_summarised(file) for file in files_below(run / FOLDER)]
+    rows = [_summarised(file) for file in diagnosis_files.files(run, FOLDER)]
     return sorted(rows, key=_order)
 
 
@@ -108,7 +101,7 @@ def csv_text(rows: Sequence[Located]) -> str:
 
 
 def _summarised(file: Path) -> Located:
-    content = atomic.read_json(file)
+    content = diagnosis_files.read(file)
     try:
         pairs = [_pair(row) for row in content["pairs"]]
         if not pairs:
@@ -131,7 +124,7 @@ def _summarised(file: Path) -> Located:
             chance_error_s=fmean(pair["chance_error_s"] for pair in pairs),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise NiahError(f"{file} is damaged: delete it and run again ({error})") from error
+        raise diagnosis_files.damaged(file, error) from error
 
 
 def _pair(row: Sequence[Any]) -> dict[str, Any]:

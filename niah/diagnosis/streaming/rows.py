@@ -5,11 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from niah.errors import NiahError
-from niah.records import stored_row
+from niah.records import diagnosis_files, stored_row
 from niah.records.naming import scene_name
-from niah.records.row_files import files_below
-from niah.system import atomic
 
 FOLDER, CSV_FILE, CURVES_FILE = "streams", "streams.csv", "stream_curves.csv"
 _COMMAND = "`niah stream`"
@@ -191,8 +188,8 @@ Row = TypeVar("Row", bound=Place)
 
 
 def stored(run: Path) -> set[str]:
-    """Return the keys of the stored cells."""
-    return {file.stem for file in files_below(run / FOLDER)}
+    """Return the keys of the stored cells that are whole."""
+    return diagnosis_files.keys(run, FOLDER)
 
 
 def write_cell(
@@ -206,11 +203,8 @@ def write_cell(
         scores: a row a rate.
         curves: their curves.
     """
-    folder = run / FOLDER
-    with atomic.one_line_os_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
     content = {"scores": [vars(row) for row in scores], "curves": [vars(row) for row in curves]}
-    atomic.write_json(folder / f"{key}.json", content)
+    diagnosis_files.write(run, FOLDER, key, content)
 
 
 def read(run: Path) -> list[StreamScores]:
@@ -242,8 +236,8 @@ def _read(run: Path, kind: type[Row], name: str, csv_file: str) -> list[Row]:
     if not (run / FOLDER).is_dir():
         return stored_row.read_csv(kind, run / csv_file, _COMMAND)
     rows: dict[tuple[Any, ...], Row] = {}
-    for file in files_below(run / FOLDER):
-        content = atomic.read_json(file)
+    for file in diagnosis_files.files(run, FOLDER):
+        content = diagnosis_files.read(file)
         try:
             of_all = {"scenes": content["scores"][0]["scenes"]}  # not in curves of early versions
             for stored_values in content[name]:
@@ -252,7 +246,7 @@ def _read(run: Path, kind: type[Row], name: str, csv_file: str) -> list[Row]:
                     (row.scene, *row.curve, _since(row)), row
                 )  # once, if asked for with several rates
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise NiahError(f"{file} is damaged: delete it and run again ({error})") from error
+            raise diagnosis_files.damaged(file, error) from error
     return sorted(rows.values(), key=_order)
 
 
