@@ -1,6 +1,5 @@
 """A run for a repository of results: its files without figures, and the workflow that checks and shows all of them."""
 
-import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -67,8 +66,10 @@ def copy_run(run: Path, folder: Path) -> Iterator[Path]:
         What was written.
 
     Raises:
-        NiahError: another run of that name lies there, or one with cells that this one lacks; or it cannot be written.
+        NiahError: the run is damaged; another run of that name lies there, or one with cells that this one lacks; it
+            cannot be written.
     """
+    _refuse_damaged(RunDirectory(run))
     name = run.resolve().name
     target = folder / "runs" / name
     _refuse_other(run, target)
@@ -77,13 +78,25 @@ def copy_run(run: Path, folder: Path) -> Iterator[Path]:
         for file in _files(run):
             place = target / file.relative_to(run)
             place.parent.mkdir(exist_ok=True)
-            shutil.copyfile(file, place)
+            with atomic.atomic_write(place) as stream:
+                stream.write(file.read_bytes())
         yield target
         workflow = folder / WORKFLOW_FILE
         workflow.parent.mkdir(parents=True, exist_ok=True)
         with atomic.atomic_write(workflow) as stream:
             stream.write(WORKFLOW.encode())
         yield workflow
+
+
+def _refuse_damaged(run: RunDirectory) -> None:
+    """Check that the scores are those of the rows: the check of the repository refuses others; a run may have none."""
+    if not (run.path / "scores").is_dir():
+        return
+    for row, _ in run.rows():
+        if row["status"] == "ok" and (reason := run.scores_problem(row)):
+            raise NiahError(
+                f"{reason}, so it is not published: the same `niah run` makes it again (`niah verify {run.path}`)"
+            )
 
 
 def _refuse_other(run: Path, target: Path) -> None:

@@ -2,6 +2,8 @@
 
 import json
 import re
+import resource
+import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -135,6 +137,36 @@ def test_card_and_badge_show_what_is_left(options: PublishOptions) -> None:
     assert str(texts[1]).startswith(f"{100 * least:.0f} % at 100 s in ")
     alone = headlines(cell_table.table([examples.row(mAP=0.5, haystack="none")]))
     assert badge_svg(alone) is None
+
+
+def test_damaged_scores_are_not_published(tmp_path: Path) -> None:
+    run = examples.make(tmp_path / "run")
+    options = PublishOptions(run.path, tmp_path / "out", ("results",))
+    file = sorted((run.path / "scores").iterdir())[0]
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(NiahError, match=rf"{file.name} is damaged .*, so it is not published"):
+        publish(options)
+    assert not options.out.exists()
+    shutil.rmtree(run.path / "scores")  # a run that is published without them
+    assert publish(options)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="RLIMIT_FSIZE is POSIX")
+def test_a_file_of_results_is_whole_or_not_there(tmp_path: Path) -> None:
+    """On a disk that takes 4 KiB a file."""
+    run = examples.make(tmp_path / "run", {"notes": ["x" * 5000]})
+    publish(options := PublishOptions(run.path, tmp_path / "out", ("results",)))
+    target = tmp_path / "out" / "results" / "runs" / "run"
+    before = {file: file.read_bytes() for file in target.rglob("*") if file.is_file()}
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(NiahError, match="too large"):
+            publish(options)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert {file: file.read_bytes() for file in target.rglob("*") if file.is_file()} == before
+    publish(options)
 
 
 def test_the_results_folder_is_read_as_the_run_is(options: PublishOptions, tmp_path: Path) -> None:

@@ -1,14 +1,18 @@
 """Work that is shared out to processes: the same results in order, errors and ends of processes included."""
 
 import os
+import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
 from niah.errors import NiahError
 from niah.system import side_processes
 from niah.system.side_processes import beside, shared_out
+from tests.conftest import REPOSITORY
 
 
 def squares(shared: dict[str, int], items: Sequence[int]) -> Iterator[tuple[int, int]]:
@@ -20,6 +24,15 @@ def squares(shared: dict[str, int], items: Sequence[int]) -> Iterator[tuple[int,
         if item == shared.get("deadly") and os.getpid() != shared["parent"]:
             os._exit(1)
         yield item * item, os.getpid()
+
+
+def asleep(file: str, items: Sequence[int]) -> Iterator[int]:
+    """Write the process to a file, and yield each item after a minute."""
+    with Path(file).open("a") as pids:
+        pids.write(f"{os.getpid()}\n")
+    for item in items:
+        time.sleep(60)
+        yield item
 
 
 @pytest.fixture(autouse=True)
@@ -78,3 +91,35 @@ def test_a_block_that_ends_early_ends_its_processes() -> None:
         results = wait(advanced.append)
     assert counts(results) == [2, 2]
     assert sum(advanced) == 4
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
+def test_processes_end_with_the_one_that_was_killed(tmp_path: Path) -> None:
+    """A batch system kills the process that it started; those beside it would keep the cores of the next job."""
+    program = (
+        "import sys; from niah.system.side_processes import beside\n"
+        "from tests.system.test_side_processes import asleep\n"
+        "with beside(asleep, sys.argv[1], range(4), 2) as wait: wait(lambda _: None)"
+    )
+    pids = tmp_path / "pids"
+    parent = subprocess.Popen([sys.executable, "-c", program, str(pids)], cwd=REPOSITORY)
+    deadline = time.monotonic() + 60
+    while not (pids.exists() and len(pids.read_text().splitlines()) == 2):
+        assert parent.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    parent.kill()
+    parent.wait()
+    folders = [Path("/proc") / pid for pid in pids.read_text().split()]
+    deadline = time.monotonic() + 20
+    while any(map(is_running, folders)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def is_running(process: Path) -> bool:
+    """Return whether a process is there, and no zombie that nobody waits for."""
+    try:
+        return (process / "stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
