@@ -12,7 +12,8 @@ import pytest
 from niah.errors import NiahError
 from niah.system import side_processes
 from niah.system.side_processes import beside, shared_out
-from tests.conftest import REPOSITORY
+
+REPOSITORY = Path(__file__).parents[2]  # that of tests.conftest, which imports torch
 
 
 def squares(shared: dict[str, int], items: Sequence[int]) -> Iterator[tuple[int, int]]:
