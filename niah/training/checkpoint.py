@@ -92,6 +92,7 @@ def content_of(
     moving: State | None = None,
     clips_sha256: str = "",
     validation_sha256: str = "",
+    teacher_sha256: str = "",
 ) -> dict[str, Any]:
     """Return the content of a checkpoint; its tensors are the training's own.
 
@@ -104,11 +105,14 @@ def content_of(
         moving: state of the moving average, if any.
         clips_sha256: hash of the training clips.
         validation_sha256: hash of the validation clips.
+        teacher_sha256: hash of the teachers' weights.
     """
     return {
         "recipe": recipe.fingerprint,
+        "fields": recipe.fingerprints,
         "clips": clips_sha256,
         "validation": validation_sha256,
+        "teacher": teacher_sha256,
         "standing": dict(vars(train_state)),  # the key's name is that of the first checkpoints
         "model": network.state_dict(),
         "optimiser": optimiser.state_dict(),
@@ -146,6 +150,7 @@ def resume(
     moving: nn.Module | None = None,
     clips_sha256: str = "",
     validation_sha256: str = "",
+    teacher_sha256: str = "",
 ) -> TrainState:
     """Load a checkpoint into the objects.
 
@@ -158,6 +163,7 @@ def resume(
         moving: network of the moving average, changed in place, if any.
         clips_sha256: of the training clips; must be the checkpoint's, where both are known.
         validation_sha256: of the validation clips, likewise; other scores would go on in the same log.
+        teacher_sha256: of the teachers' weights, likewise; the student would learn from two.
 
     Returns:
         The checkpoint's progress, or a fresh one where there is no file.
@@ -170,13 +176,16 @@ def resume(
     saved = _read(path)
     if saved.get("recipe") not in (recipe.fingerprint, recipe.fingerprint_text):
         raise NiahError(
-            f"{path} is a checkpoint of another recipe: give another --out, or remove it"
+            f"{path} is a checkpoint of another recipe{_differing(saved, recipe)}: give another --out, or remove it"
         )
-    for what, now in (("clips", clips_sha256), ("validation", validation_sha256)):
-        if now and not now.startswith(str(saved.get(what, ""))):  # earlier ones: of ids, or none
-            name = "training" if what == "clips" else what
+    for key, name, now in (
+        ("clips", "training clips", clips_sha256),
+        ("validation", "validation clips", validation_sha256),
+        ("teacher", "weights of the teacher", teacher_sha256),
+    ):
+        if now and not now.startswith(str(saved.get(key, ""))):  # earlier ones: of ids, or none
             raise NiahError(
-                f"{path} is a checkpoint of other {name} clips: give the same clips, another --out, or remove it"
+                f"{path} is a checkpoint of other {name}: give the same, another --out, or remove it"
             )
     try:
         network.load_state_dict(saved["model"])
@@ -192,6 +201,15 @@ def resume(
     except Exception as error:  # torch raises KeyError to AttributeError, by what does not fit
         raise NiahError(f"{path} does not fit this model ({one_line(error)}): {_ADVICE}") from None
     return TrainState(**values)
+
+
+def _differing(saved: Mapping[str, Any], recipe: Recipe) -> str:
+    """Return ", which differs in epochs, seed"; "" for an earlier checkpoint, which has no hashes of its fields."""
+    stored, own = saved.get("fields"), recipe.fingerprints
+    if not isinstance(stored, Mapping):
+        return ""
+    names = sorted(name for name in {*stored, *own} if stored.get(name) != own.get(name))
+    return f", which differs in {', '.join(names)}"
 
 
 def _check_moments(optimiser: Any) -> None:

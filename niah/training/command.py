@@ -38,7 +38,13 @@ from niah.training.log import EVENTS, LOG
 from niah.training.loop import train as run_loop
 from niah.training.processes import Processes
 from niah.training.recipes import EMA, Recipe, read_recipe, with_settings
-from niah.training.teachers import LiveTeachers, PrecomputedTeacher, Teacher, precompute
+from niah.training.teachers import (
+    LiveTeachers,
+    PrecomputedTeacher,
+    Teacher,
+    precompute,
+    weights_sha256,
+)
 from niah.training.trained_model import CARD, WEIGHTS, write_card, write_weights
 from niah.vocabularies import SUFFIXES, Vocabulary, vocabulary
 
@@ -131,6 +137,7 @@ def train_recipe(
             workers=_workers(recipe, workers),
             clips_sha256=content_checksum(needles),
             validation_sha256=content_checksum(checked),
+            teacher_sha256=weights_sha256(teachers),
         )
         parameters = sum(parameter.numel() for parameter in network.parameters())
         if processes.is_first:

@@ -75,6 +75,7 @@ def train(
     workers: int = 0,
     clips_sha256: str = "",
     validation_sha256: str = "",
+    teacher_sha256: str = "",
 ) -> Trained:
     """Train `network` in place; a checkpoint and a log line an epoch in `out`, resumed from there.
 
@@ -90,6 +91,7 @@ def train(
         workers: processes that read clips ahead; 0 reads in this one.
         clips_sha256: checksum of the training clips; a checkpoint of other clips is not resumed.
         validation_sha256: likewise of the validation clips.
+        teacher_sha256: likewise of the teachers' weights.
 
     Raises:
         NiahError: a NaN loss (the last checkpoint stays), a clip that cannot be read, a checkpoint of another recipe
@@ -111,8 +113,7 @@ def train(
         out,
         processes,
         teacher,
-        clips_sha256,
-        validation_sha256,
+        (clips_sha256, validation_sha256, teacher_sha256),
     ).fit(workers)
 
 
@@ -129,8 +130,7 @@ class Trainer:
         out: Path,
         processes: Processes,
         teacher: Teacher | None,
-        clips_sha256: str = "",
-        validation_sha256: str = "",
+        checksums: tuple[str, str, str],
     ) -> None:
         self.recipe, self.frontend, self.out = recipe, frontend, out
         self.clips, self.validation = clips, validation
@@ -140,7 +140,7 @@ class Trainer:
             recompute_blocks(self.network)
         self.moving = MovingAverage(self.network, recipe.ema_momentum) if _has_ema(recipe) else None
         self.teacher = SelfTeacher(self.moving) if self.moving else teacher
-        self.checksums = clips_sha256, validation_sha256
+        self.checksums = checksums  # of clips, validation and teachers
         self.optimiser = make_optimiser(recipe, self.network)
         self.replayed = replayed_network(recipe, self.network, processes)
         self.state = resume(

@@ -186,10 +186,19 @@ class Recipe:
     @property
     def fingerprint_text(self) -> str:
         """Text that is hashed; the first checkpoints hold it in the fingerprint's place."""
+        return repr(sorted(self._versioned_parts().items()))
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """SHA-256 of each field, which name those that another recipe has otherwise."""
+        parts = self._versioned_parts().items()
+        return {name: hashlib.sha256(repr(value).encode()).hexdigest() for name, value in parts}
+
+    def _versioned_parts(self) -> dict[str, Any]:
         parts = self.parts()
         if self.distillation in _LOSS_VERSIONS:
             parts["distillation_version"] = _LOSS_VERSIONS[self.distillation]
-        return repr(sorted(parts.items()))
+        return parts
 
 
 def _are_betas(betas: tuple[float, ...]) -> bool:

@@ -89,6 +89,12 @@ class PrecomputedTeacher:
         return torch.from_numpy(mean).double()
 
 
+def weights_sha256(teachers: Sequence[Adapter]) -> str:
+    """Return the SHA-256 of all teachers' weights, in order; "" without teachers."""
+    each = [adapter_info(teacher).weights_sha256 for teacher in teachers]
+    return hashlib.sha256("\n".join(each).encode()).hexdigest() if each else ""
+
+
 def precompute(
     teachers: Sequence[Adapter], needles: "NeedleSet", cache: Path, share: Share = ALONE
 ) -> list[NDArray[np.float32]]:

@@ -1,6 +1,7 @@
 """A training that was interrupted or killed goes on as if nothing had happened."""
 
 import dataclasses
+import shutil
 import subprocess
 import sys
 import time
@@ -75,8 +76,31 @@ def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
     data, small_recipe = clips(), recipe(epochs=1, batch_size=4)
     train(small_recipe, network(), FRONTEND, data, data, tmp_path)
     other = dataclasses.replace(small_recipe, learning_rate=0.5)
+    reason = "checkpoint of another recipe, which differs in learning_rate: give another --out"
+    with pytest.raises(NiahError, match=reason):
+        train(other, network(), FRONTEND, data, data, tmp_path)
+    saved = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    del saved["fields"], saved["sha256"]  # of an earlier version
+    torch.save(saved, tmp_path / "checkpoint.pt")
     with pytest.raises(NiahError, match="checkpoint of another recipe: give another --out"):
         train(other, network(), FRONTEND, data, data, tmp_path)
+    train(small_recipe, network(), FRONTEND, data, data, tmp_path)
+
+
+def test_a_training_whose_teacher_changed_is_not_resumed(
+    material: Material, tmp_path: Path
+) -> None:
+    """The student would learn from two: the file's name, which the recipe has, says nothing of its weights."""
+    weights = [tiny.checkpoint(tmp_path, seed=seed) for seed in (0, 1)]
+    taught = tmp_path / "teacher.safetensors"
+    shutil.copyfile(weights[0], taught)
+    teacher = {"teacher": str(material.card), "teacher_file": str(taught)}
+    small_recipe = str(material.recipe("taught", **teacher))
+    train_recipe(small_recipe, tmp_path / "out", device="cpu")
+    train_recipe(small_recipe, tmp_path / "out", device="cpu")
+    shutil.copyfile(weights[1], taught)
+    with pytest.raises(NiahError, match="checkpoint of other weights of the teacher"):
+        train_recipe(small_recipe, tmp_path / "out", device="cpu")
 
 
 def test_a_loss_that_is_nan_stops_and_keeps_the_checkpoint(tmp_path: Path) -> None:
