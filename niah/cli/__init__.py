@@ -40,10 +40,11 @@ from niah.cli import (
 )
 from niah.cli.messages import fail
 from niah.cli.panels import grouped
-from niah.errors import NiahError, is_interrupt
+from niah.errors import NiahError, is_interrupt, one_line
 from niah.system.figure_files import wants_columns
 from niah.system.openmp import spin_briefly
 from niah.system.printable import PLAIN_SIGNS
+from niah.system.shortage import is_shortage
 from niah.system.verbosity import is_verbose, set_verbosity
 from niah.version import __version__
 
@@ -138,6 +139,13 @@ def main() -> None:
     except Exception as error:
         if is_interrupt(error):
             status = INTERRUPTED
+        elif is_shortage(error):
+            if is_verbose():
+                traceback.print_exception(error)
+            fail(
+                f"memory, threads or open files do not suffice ({one_line(error)}): raise the limit (of the job, or by "
+                "`ulimit`), or end what else is running"
+            )
         else:
             _fail_usage(error)
     if status == INTERRUPTED:  # typer turns Ctrl-C into this status without a message

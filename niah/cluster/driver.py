@@ -6,6 +6,7 @@ so a driver that is killed is replaced by the same command.
 """
 
 import heapq
+import math
 import time
 import uuid
 from collections import deque
@@ -30,6 +31,7 @@ from niah.sweep.planned import announce, settle
 from niah.sweep.setup import EvalSetup
 from niah.sweep.share import Share
 from niah.system.progress import progress_bar
+from niah.version import __version__
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -40,6 +42,7 @@ MOST_TRIES = 8  # of a task whose worker died, or that could not write
 PAUSE_S = 2.0  # before such a task, or one that another process works on, is tried again; doubled each time
 LONGEST_PAUSE_S = 60.0
 LOST_S = 120.0  # without a scheduler after which the driver gives up
+ALONE_S = 30.0  # without a worker after which the driver says so
 _LOOK_S = 0.05
 _PUBLISH_S = 10.0
 
@@ -104,6 +107,8 @@ class _Driver:
     slices_left: dict[Group, int] = field(default_factory=dict)
     failures: int = 0
     clips: int = 0
+    alone_since: float = field(default_factory=time.monotonic)
+    versions: set[str] = field(default_factory=lambda: {__version__})  # of niah, seen so far
     name: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def run(self) -> None:
@@ -192,6 +197,7 @@ class _Driver:
 
     def _answered(self, task: Task, answer: Answer) -> None:
         self.tries.pop(str(task), None)
+        self._note_version(answer)
         self.clips += answer.clips
         if answer.slices:
             self.slices_left[task.cells] = answer.slices
@@ -254,8 +260,26 @@ class _Driver:
         Raises:
             NiahError: there is none, and the batch system takes no job.
         """
-        if (problem := refused_job(self.client)) and not self._workers():
+        workers = self._workers()
+        if (problem := refused_job(self.client)) and not workers:
             raise NiahError(problem)
+        now = time.monotonic()
+        if workers:
+            self.alone_since = now
+        elif now - self.alone_since > ALONE_S:
+            self.note(
+                "the cluster has no worker: waiting for one (the log of a worker, or of its job, says why)"
+            )
+            self.alone_since = math.inf  # once, until one has been there
+
+    def _note_version(self, answer: Answer) -> None:
+        """Note a worker with another niah than this: its rows stand beside others, and their keys may differ."""
+        version = getattr(answer, "version", "an earlier version")
+        if version not in self.versions:
+            self.versions.add(version)
+            self.note(
+                f"a worker has niah {version}, this is {__version__}: install the same everywhere"
+            )
 
     def _show(self, bar: Progress, began: float) -> None:
         rate = self.clips / max(1e-9, time.monotonic() - began)

@@ -17,6 +17,7 @@ from niah.sweep.plan import Cell
 from niah.sweep.setup import EvalSetup
 from niah.sweep.work import CellWork
 from niah.system.memory import keep_freed_memory
+from niah.version import __version__
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Answer:
     slices: int = 0
     waits_for: tuple[str, ...] = ()
     clips: int = 0
+    version: str = field(default_factory=lambda: __version__)  # of niah on the worker
 
 
 @dataclass

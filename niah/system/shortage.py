@@ -12,6 +12,7 @@ _TEXTS = (
     "malloc of size",
     "realloc of size",
     "out of memory",
+    "failed to map segment",  # of a library, under `ulimit -v` or a batch system's limit
 )
 
 

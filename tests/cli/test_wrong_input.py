@@ -180,3 +180,27 @@ def test_a_signal_that_comes_in_a_destructor_is_not_lost(
     finally:
         signal.signal(number, handler)
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 3 GiB"),
+        ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+        RuntimeError("can't start new thread"),
+    ],
+)
+def test_want_of_memory_is_one_line(
+    niah: Niah, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch system's limit on memory or processes is met in any library, while it is imported above all."""
+
+    def short(*_: object, **__: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr("niah.cli.app", short)
+        line = niah("models").refusal()
+    assert line.startswith(
+        f"memory, threads or open files do not suffice ({error}): raise the limit"
+    )

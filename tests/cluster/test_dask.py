@@ -20,6 +20,7 @@ from niah.errors import NiahError
 from niah.records.workers import list_workers
 from niah.sweep.options import RunOptions
 from niah.sweep.share import Share
+from niah.version import __version__
 from tests.helpers import tiny
 from tests.helpers.dask_processes import DaskProcesses
 from tests.helpers.preloaded import Preloaded, Process
@@ -223,6 +224,7 @@ from tests.cluster.test_dask import options_of
 from niah.cluster.driver import sweep_on_cluster
 from niah.cluster.spec import ClusterSpec
 from niah.sweep.share import Share
+from niah.version import __version__
 from tests.helpers.tiny_sweep import Material
 folder, card, weights, clips, out = map(Path, sys.argv[1:6])
 material = Material(folder, card, weights, clips)
@@ -298,6 +300,27 @@ def test_a_scheduler_with_settings_that_lose_cells_is_noted(
         run = Driven(options_of(material, slow, tmp_path / "out", lengths_s=(10.0,)), dask.address)
         run.finish()
     assert any("allowed-failures: 0; 3 suits" in note for note in run.notes)
+
+
+def test_a_cluster_without_workers_and_one_of_another_version_are_noted(
+    material: Material, slow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("niah.cluster.driver.ALONE_S", 0.5)
+    monkeypatch.setattr("niah.cluster.driver.__version__", "0.0.9")
+    with DaskProcesses(tmp_path, {}) as dask:
+        dask.scheduler()
+        run = Driven(options_of(material, slow, tmp_path / "out", lengths_s=(10.0,)), dask.address)
+        deadline = time.monotonic() + 120
+        while not any("has no worker: waiting" in note for note in run.notes):
+            assert run.is_alive(), run.error
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        dask.worker()
+        run.finish()
+    assert sum("has no worker" in note for note in run.notes) == 1
+    assert (
+        f"a worker has niah {__version__}, this is 0.0.9: install the same everywhere" in run.notes
+    )
 
 
 def test_an_address_where_nobody_answers_is_one_line(
