@@ -62,14 +62,10 @@ def files(run: Path, folder: str) -> list[Path]:
     return files_below(run / folder)
 
 
-def keys(run: Path, folder: str) -> set[str]:
-    """Return the keys of the measured cells that are whole: any other is measured again."""
-    return {file.stem for file in files(run, folder) if _is_whole(file)}
-
-
-def _is_whole(file: Path) -> bool:
+def is_whole(run: Path, folder: str, key: str) -> bool:
+    """Return whether a cell is measured, and its file as it was written: any other is measured again."""
+    file = run / folder / f"{key}.json"
     try:
-        read(file)
+        return file.is_file() and bool(read(file))
     except NiahError:
         return False
-    return True

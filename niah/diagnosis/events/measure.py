@@ -20,8 +20,8 @@ from niah.adapters.wrappers.sliding_window import over_windows
 from niah.diagnosis.events.evaluation import event_scores, fitted_thresholds, fold_of_scenes
 from niah.diagnosis.events.rows import (
     EventScores,
+    is_stored,
     read_thresholds,
-    stored,
     write,
     write_cell,
 )
@@ -114,7 +114,7 @@ def locate_events(
                 key = _key(model, cell, options)
                 reference = first.setdefault(place, key)
                 step = partial(_advance, bar, task, cell.length_s)
-                if key in stored(run):
+                if is_stored(run, key):
                     step(len(model.prepared))
                 else:
                     _score(model, cell, setup, options, key, reference, step)

@@ -19,7 +19,7 @@ from niah.diagnosis.localisation.evidence import (
     occlusion_curve,
     position_curve,
 )
-from niah.diagnosis.localisation.rows import read, stored, write_cell
+from niah.diagnosis.localisation.rows import is_stored, read, write_cell
 from niah.diagnosis.localisation.table import write
 from niah.diagnosis.run_scenes import WantedScenes, open_scenes
 from niah.errors import NiahError
@@ -140,7 +140,7 @@ def _do(
         tolerance_s=TOLERANCE_S,
         **({"grid": OCCLUSION_GRID} if cell.method == "occlusion" else {}),
     )
-    if key in stored(options.run):
+    if is_stored(options.run, key):
         advance(len(cell.model.prepared))
         return
     pairs: list[dict[str, Any]] = []

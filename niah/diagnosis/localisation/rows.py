@@ -75,9 +75,9 @@ def write_cell(
     diagnosis_files.write(run, FOLDER, key, content)
 
 
-def stored(run: Path) -> set[str]:
-    """Return the keys of the stored cells that are whole."""
-    return diagnosis_files.keys(run, FOLDER)
+def is_stored(run: Path, key: str) -> bool:
+    """Return whether a cell is stored, and its file is whole."""
+    return diagnosis_files.is_whole(run, FOLDER, key)
 
 
 def read(run: Path) -> list[Located]:

@@ -105,7 +105,7 @@ def stream(
             for cell, repeats in cells:
                 step = partial(bar.advance, task, cell.length_s)
                 key = fed.key(cell, repeats)
-                if key in rows.stored(run):
+                if rows.is_stored(run, key):
                     bar.advance(task, cell.length_s * len(model.prepared))
                     continue
                 name = scenes.setup.haystacks[cell.haystack].name

@@ -187,9 +187,9 @@ class CurvePoint(Place):
 Row = TypeVar("Row", bound=Place)
 
 
-def stored(run: Path) -> set[str]:
-    """Return the keys of the stored cells that are whole."""
-    return diagnosis_files.keys(run, FOLDER)
+def is_stored(run: Path, key: str) -> bool:
+    """Return whether a cell is stored, and its file is whole."""
+    return diagnosis_files.is_whole(run, FOLDER, key)
 
 
 def write_cell(
