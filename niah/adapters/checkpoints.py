@@ -279,8 +279,19 @@ def state_sha256(network: nn.Module) -> str:
     digest = hashlib.sha256()
     for key, value in sorted(network.state_dict().items()):
         digest.update(key.encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        digest.update(_content(value))
     return digest.hexdigest()
+
+
+def _content(value: Any) -> bytes:
+    """Return the bytes of a tensor, or of what a quantised network keeps in a tensor's place."""
+    if isinstance(value, Tensor):
+        plain = value.detach().dequantize() if value.is_quantized else value.detach().to_dense()
+        content: bytes = plain.cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+        return content  # by their bytes: numpy has no bfloat16
+    if isinstance(value, tuple | list):
+        return b"".join(map(_content, value))
+    return repr(value).encode()
 
 
 def _wrong_type(value: Tensor, own: Tensor) -> str:

@@ -4,6 +4,7 @@
 on the path: a card and a Python file beside it are all that a user's model needs (docs/your-model.md).
 """
 
+import hashlib
 import importlib
 import inspect
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 
 import torch
 
+from niah.adapters.identity import in_training_mode, weights_in_use
 from niah.adapters.waveform import FunctionModel
 from niah.cards import ModelCard
 from niah.errors import NiahError, one_line
@@ -84,6 +86,10 @@ def make(target: Any, card: ModelCard, *, device: torch.device, dtype: torch.dty
             f"card {card.path}: '{card.adapter}' is a function of waveforms: the card must say its rate, "
             "[config] sample_rate = 16000"
         )
+    if used := in_training_mode(target):
+        raise NiahError(
+            f"card {card.path}: network '{used}' is in training mode: call .eval() on it first"
+        )
     limits = {name: card.config.get(name) for name in ("max_seconds", "fixed_seconds")}
     return FunctionModel(target, card.name, rate, vocabulary(card.labels_source), **limits)
 
@@ -108,12 +114,20 @@ def is_factory(target: Any) -> bool:
 
 
 def code_sha256(card: ModelCard) -> str:
-    """Return the SHA-256 of a user's adapter file, for cell keys; "" for this package's own, which have a version."""
-    module_name = card.adapter.partition(":")[0]
-    file = getattr(sys.modules.get(module_name), "__file__", None)
+    """Return the SHA-256 of a user's adapter file, for cell keys; "" for this package's own, which have a version.
+
+    Networks and arrays of the file that a function uses, which the card cannot name, count as well.
+    """
+    module_name, _, attribute = card.adapter.partition(":")
+    module = sys.modules.get(module_name)
+    file = getattr(module, "__file__", None)
     if module_name.startswith(OWN_PACKAGE) or file is None:
         return ""
-    return sha256_of(Path(file))
+    code = sha256_of(Path(file))
+    target = getattr(module, attribute, None)
+    is_model = inspect.isroutine(target) and not is_factory(target)
+    weights = weights_in_use(target) if is_model else []
+    return hashlib.sha256("\n".join([code, *weights]).encode()).hexdigest() if weights else code
 
 
 def _beside(folder: Path, module_name: str) -> Path | None:

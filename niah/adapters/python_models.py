@@ -8,16 +8,12 @@ import hashlib
 import inspect
 import numbers
 import os
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
-from types import CodeType
 from typing import Any
 
-import numpy as np
 import torch
 
-from niah.adapters.checkpoints import state_sha256
+from niah.adapters.identity import identity_of, in_training_mode, is_training, source_file
 from niah.adapters.importing import import_adapter, is_factory
 from niah.adapters.model_source import ModelRequest, ModelSource
 from niah.adapters.network_adapter import NetworkAdapter
@@ -25,7 +21,6 @@ from niah.adapters.protocol import network_of
 from niah.adapters.waveform import FunctionModel
 from niah.cards import ModelCard
 from niah.errors import NiahError
-from niah.system.download import sha256_of
 from niah.vocabularies import NAMES, Vocabulary, vocabulary
 
 
@@ -63,8 +58,12 @@ def source_of(model: object, request: ModelRequest, name: str | None = None) -> 
             f"not {type(model).__name__} (docs/your-model.md)"
         )
     network = network_of(model) or getattr(model, "__self__", None) or model
-    if getattr(network, "training", False) is True:
+    if is_training(network):
         raise NiahError(f"model '{name}' is in training mode: call .eval() on it first")
+    if used := in_training_mode(model):
+        raise NiahError(
+            f"model '{name}': its network '{used}' is in training mode: call .eval() on it first"
+        )
     labels = getattr(made, "labels", None)
     if not isinstance(labels, Vocabulary):
         raise NiahError(f"model '{name}': labels must be a niah.vocabularies.Vocabulary")
@@ -100,89 +99,11 @@ def source_of_file(spec: str, request: ModelRequest) -> ModelSource:
     return ModelSource(card, "", vocabulary(card.labels_source))
 
 
-def identity_of(model: object) -> str:
-    """Hash what decides a Python object's logits, as far as it shows: its code, its arguments, its network's weights.
-
-    The code is the source file that defines it, as long as there is one, else the bytecode and the default values. Of
-    what a `functools.partial` was given, of what a function closes over and of the object of a method, plain values,
-    arrays, networks and functions show. What the code imports, and an object's other attributes, do not.
-    """
-    plain = model.func if isinstance(model, functools.partial) else model
-    defining = plain if inspect.isroutine(plain) else type(plain)
-    parts = list(_code(defining))
-    parts += filter(None, _made_with(model))
-    network = model if isinstance(model, torch.nn.Module) else network_of(model)
-    if network is not None and not getattr(model, "weights_sha256", ""):
-        parts.append(state_sha256(network))
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def _made_with(model: Any) -> Iterator[str]:
-    """Yield the values that a callable was made with, as far as they show."""
-    if isinstance(model, functools.partial):
-        yield from map(_value, model.args)
-        yield from (f"{name}={_value(value)}" for name, value in sorted(model.keywords.items()))
-        yield from _made_with(model.func)
-        return
-    if inspect.ismethod(model) and isinstance(model.__self__, torch.nn.Module):
-        yield _value(model.__self__)
-    function = inspect.unwrap(getattr(model, "__func__", model))
-    for cell in getattr(function, "__closure__", None) or ():
-        with suppress(ValueError):  # not filled yet
-            yield _value(cell.cell_contents)
-    if inspect.isfunction(function) and _file(function) is None:
-        yield _value((function.__defaults__, function.__kwdefaults__))
-
-
-def _value(value: Any) -> str:
-    """Return a text that is another for another value; "" where it does not show."""
-    if isinstance(value, torch.nn.Module):
-        return state_sha256(value)
-    if isinstance(value, torch.Tensor):
-        value = value.detach().float().cpu().numpy()
-    if isinstance(value, np.ndarray):
-        content = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
-        return f"{value.dtype} {value.shape} {content}"
-    if isinstance(value, tuple | list):
-        return f"[{', '.join(map(_value, value))}]" if any(map(_value, value)) else ""
-    if isinstance(value, dict):
-        items = sorted((repr(key), _value(each)) for key, each in value.items())
-        return repr(items) if any(text for _, text in items) else ""
-    if inspect.isfunction(value):
-        return "\n".join([_bytecode(value.__code__), *filter(None, _made_with(value))])
-    is_plain = isinstance(value, bool | int | float | complex | str | bytes | np.generic)
-    return repr(value) if is_plain else ""
-
-
-def _code(defining: Any) -> Iterator[str]:
-    if file := _file(defining):
-        yield sha256_of(file)
-        return
-    functions = [defining] if inspect.isroutine(defining) else vars(defining).values()
-    codes = (getattr(inspect.unwrap(each), "__code__", None) for each in functions)
-    yield from (_bytecode(code) for code in codes if code is not None)
-
-
-def _file(defining: Any) -> Path | None:
-    """The source file of a function or class; None for one that is built in or was made at a prompt."""
-    try:
-        name = inspect.getsourcefile(defining)
-    except TypeError:
-        return None
-    return Path(name) if name is not None and Path(name).is_file() else None
-
-
 def _module(defining: Any) -> str:
     """The module's name; of a script that is being run, the name that importing it would give."""
     name: str = getattr(defining, "__module__", "") or ""
-    file = _file(defining)
+    file = source_file(defining)
     return file.stem if name == "__main__" and file else name
-
-
-def _bytecode(code: CodeType) -> str:
-    constants = [_bytecode(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
-    text = repr((code.co_code, constants, code.co_names, code.co_varnames))
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _of_function(function: Any, name: str, request: ModelRequest) -> FunctionModel:

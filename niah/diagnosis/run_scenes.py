@@ -105,8 +105,8 @@ def _check_code(setup: EvalSetup, run_json: Mapping[str, Any]) -> None:
         stored = run_json.get("models", {}).get(model.name, {}).get("adapter_code")
         if stored and stored != (model.source.code_sha256 or code_sha256(model.card)):
             raise NiahError(
-                f"the code of model '{model.name}' is another than when its cells were scored in {setup.options.out}: "
-                "`niah run` it in a new folder first"
+                f"the code or the weights of model '{model.name}' are not those that scored its cells in "
+                f"{setup.options.out}: `niah run` it in a new folder first"
             )
 
 

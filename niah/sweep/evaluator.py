@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -220,7 +221,7 @@ class ModelEvaluator:
         """Return whether all clips have the same scene, which is scored once."""
         return not cell.is_base and self.scenes.same_for_all(cell)
 
-    @property
+    @cached_property  # hashing a function's networks for each cell would take longer than short cells
     def code_sha256(self) -> str:
         """Hash of the user's own code of the model; "" where it has none."""
         return self.model.spec.source.code_sha256 or code_sha256(self.card)

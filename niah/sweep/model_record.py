@@ -53,7 +53,7 @@ def write_description(name: str, entry: dict[str, Any], directory: RunDirectory)
         mine = (row for row, _ in directory.rows() if row["model"] == name)
         if any(row["status"] == "ok" for row in mine):
             raise NiahError(
-                f"the code of model '{name}' is another than when cells of it were scored in {directory.path}: give "
+                f"the code or the weights of model '{name}' are not those that scored cells in {directory.path}: give "
                 "another --out"
             )
     directory.write_run_json({"models": {name: entry}})

@@ -16,9 +16,10 @@ from torch import Tensor
 
 import niah
 from niah.adapters.contract import part_problems
+from niah.adapters.identity import identity_of
 from niah.adapters.loading import adapter_info, as_adapter, load_model
 from niah.adapters.model_source import ModelRequest
-from niah.adapters.python_models import identity_of, name_of, source_of
+from niah.adapters.python_models import name_of, source_of
 from niah.adapters.sources import find_source
 from niah.adapters.verify import verify
 from niah.adapters.waveform import FunctionModel, WaveformAdapter, WaveformModel, window_s
@@ -119,9 +120,11 @@ def test_a_run_is_resumed_but_not_by_other_code(
     pd_again = material.run("again", second, lengths=[10, 20, 30])
     assert {samples for _, samples in second.inputs} == {480_000}  # the new length alone
     assert len(pd_again) == len(before) + 2
-    monkeypatch.setattr("niah.adapters.python_models.sha256_of", lambda _: "edited")
+    monkeypatch.setattr("niah.adapters.identity.sha256_of", lambda _: "edited")
     third = PitchTagger()
-    with pytest.raises(NiahError, match="the code of model 'pitch' is another than when cells"):
+    with pytest.raises(
+        NiahError, match="the code or the weights of model 'pitch' are not those that scored cells"
+    ):
         material.run("again", third)
     assert not third.inputs
     for row in (material.folder / "again" / "cells").glob("*.json"):
@@ -247,7 +250,7 @@ def test_an_edited_file_is_not_located_with(material: Material, tmp_path: Path) 
     file.write_text(text.replace("return ", "return -"))
     for name in [name for name in sys.modules if name == "edited"]:
         del sys.modules[name]
-    with pytest.raises(NiahError, match="the code of model 'f' is another than when"):
+    with pytest.raises(NiahError, match="the code or the weights of model 'f' are not those"):
         locate(LocateOptions(material.folder / "edited", limit=2))
 
 

@@ -1,0 +1,94 @@
+"""The identity of models from Python: what they use beside their own code decides their scores too."""
+
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from niah.adapters.identity import identity_of
+from niah.adapters.importing import code_sha256
+from niah.adapters.model_source import ModelRequest
+from niah.adapters.python_models import source_of
+from niah.adapters.sources import find_source
+from niah.cards import ModelCard
+from niah.errors import NiahError
+from tests.helpers.waveform_tagger import PitchTagger
+
+
+def _module(folder: Path, name: str, body: str) -> Path:
+    """Write a module with a network beside a function of waveforms."""
+    path = folder / f"{name}.py"
+    path.write_text(
+        "import torch\n"
+        "class Wrapped:\n    def __init__(self, net):\n        self.inner = net\n"
+        "def layer(seed):\n    torch.manual_seed(seed)\n    return torch.nn.Linear(3, 3)\n"
+        f"{body}"
+    )
+    return path
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "net = layer({seed}).eval()\ndef tagger(x):\n    return net(x)\n",
+        "nets = {{'a': [layer({seed}).eval()]}}\ndef tagger(x):\n    return nets['a'][0](x)\n",
+        "w = layer({seed}).weight.detach().numpy()\ndef tagger(x):\n    return x.numpy() @ w\n",
+        "net = Wrapped(layer({seed}).eval())\ndef tagger(x):\n    return net.inner(x)\n",
+        "net = layer({seed}).eval()\ndef deep(x):\n    return net(x)\ndef tagger(x):\n    return deep(x)\n",
+        "net = layer({seed}).eval()\ndef tagger(x):\n    return [net(each) for each in x]\n",
+    ],
+)
+def test_weights_that_a_function_uses_are_part_of_its_identity(tmp_path: Path, body: str) -> None:
+    """The file stays as it is, and what it loaded does not: a second training is another model."""
+    space: dict[str, Any] = {}
+    identities = []
+    for number, seed in enumerate((0, 0, 1)):
+        path = _module(tmp_path, f"weights_{number}", body.format(seed="SEED"))
+        space = {"SEED": seed, "__name__": path.stem}
+        exec(compile(path.read_text(), tmp_path / "weights_0.py", "exec"), space)
+        identities.append(identity_of(space["tagger"]))
+    assert identities[0] == identities[1] != identities[2]
+
+
+def test_an_objects_networks_are_part_of_its_identity() -> None:
+    class Tagger(PitchTagger):
+        def __init__(self, seed: int) -> None:
+            super().__init__()
+            torch.manual_seed(seed)
+            self.backbone = torch.nn.Linear(2, 2).eval()
+
+    assert identity_of(Tagger(0)) == identity_of(Tagger(0)) != identity_of(Tagger(1))
+    assert identity_of(Tagger(0).waveform_logits) != identity_of(Tagger(1).waveform_logits)
+
+
+def test_weights_of_any_type_have_an_identity() -> None:
+    linear = torch.nn.Linear(2, 2).eval()
+    assert identity_of(linear.bfloat16()) != identity_of(linear.half())
+
+
+def test_a_network_in_training_mode_is_refused_wherever_a_function_has_it(tmp_path: Path) -> None:
+    request = ModelRequest("synthetic", 16000)
+    path = _module(tmp_path, "at_work", "net = layer(0)\ndef tagger(x):\n    return net(x)\n")
+    with pytest.raises(NiahError, match="network 'net' is in training mode"):
+        find_source(f"{path}:tagger", request)
+    body = "to_db = torch.nn.Hardtanh()\ndef tagger(x):\n    return to_db(x)\n"
+    assert find_source(f"{_module(tmp_path, 'no_weights', body)}:tagger", request)
+    program = torch.export.export(torch.nn.Linear(2, 2).eval(), (torch.zeros(1, 2),))
+    assert source_of(program.module(), request)
+
+
+def test_a_card_of_a_function_counts_the_weights_of_its_file(tmp_path: Path) -> None:
+    body = "net = layer({seed}).eval()\ndef tagger(x):\n    return net(x)\n"
+    hashes = []
+    for seed in (0, 1):
+        path = _module(tmp_path, "of_card", body.format(seed=seed))
+        module = types.ModuleType("of_card")
+        module.__file__ = str(_module(tmp_path, "same", ""))
+        exec(path.read_text(), vars(module))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(sys.modules, "of_card", module)
+            hashes.append(code_sha256(ModelCard("of", "of_card:tagger", "synthetic")))
+    assert hashes[0] != hashes[1]
