@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from niah.errors import NiahError, nearest
 from niah.system.text_files import read_text
-from niah.system.text_tables import read_table
+from niah.system.text_tables import TextTable, read_table
 
 HEADER = ("index", "mid", "display_name")
 COLUMNS = (
@@ -161,12 +161,30 @@ def _tabulated(path: Path) -> Iterator[tuple[str, str, str]]:
     columns = [table.header.index(each) for each in COLUMNS if each in table.header]
     if not columns:
         raise NiahError(f"{path}: the first line must be '{','.join(HEADER)}'")
+    _check_order(table)
     index = table.header.index("index") if "index" in table.header else None
     for number, row in enumerate(table.rows):
         if index is not None and row[index] != str(number):
             raise NiahError(f"{table.where(number)}: its index must be {number}")
         ids = [row[column] for column in columns]
         yield table.where(number), ids[0], ids[1] if len(ids) > 1 else ids[0]
+
+
+def _check_order(table: TextTable) -> None:
+    """Check that no column numbers the classes in another order than that of the rows.
+
+    Raises:
+        NiahError: one does (`target`, `id`, the row numbers of a table that was sorted later).
+    """
+    for column, name in enumerate(table.header):
+        cells = [row[column] for row in table.rows]
+        counts = [[str(first + n) for n in range(len(cells))] for first in (0, 1)]
+        is_count = any(sorted(cells) == sorted(count) for count in counts)
+        if name != "index" and is_count and cells not in counts:
+            raise NiahError(
+                f"{table.path}: column '{name}' numbers the classes in another order than that of the rows, which "
+                "is the order of the network's outputs: sort the rows by it, or remove it"
+            )
 
 
 @dataclass(frozen=True)
