@@ -182,12 +182,51 @@ def test_a_vocabulary_needs_no_more_than_its_labels(
     assert labels.ids == labels.names == ("Guitar, acoustic", "rain")
 
 
-@pytest.mark.parametrize("text", ["dog|cat", "['dog', 'cat']", "dog\ncat", '["dog"]'])
-def test_labels_joined_otherwise_are_told_how(text: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "text",
+    ["dog|cat", "['dog', 'cat']", '["dog", "cat"]', "['dog' 'cat']", "[dog, cat]", "dog | cat;dog"],
+)
+def test_lists_of_labels_are_read_as_other_tools_write_them(text: str, tmp_path: Path) -> None:
     file, quoted = tmp_path / "list.csv", '"' + text.replace('"', '""') + '"'
-    file.write_text(f"path,labels\na.wav,{quoted}\nb.wav,dog\n")
+    file.write_text(f"path,labels\na.wav,{quoted}\n")
+    loaded = load_needles(file, vocabulary=ESC50)
+    assert loaded.needles[0].labels == ("dog", "cat")
+    assert not loaded.notes
+
+
+def test_a_listed_label_with_commas_stays_whole(tmp_path: Path) -> None:
+    classes = tmp_path / "classes.txt"
+    classes.write_text("Male speech, man speaking\nChild's | voice\n[x]\n")
+    file = tmp_path / "list.csv"
+    rows = """a.wav,"['Male speech, man speaking', ""Child's | voice""]"\nb.wav,[x]\nc.wav,[]\n"""
+    file.write_text(f"path,labels\n{rows}")
+    loaded = load_needles(file, vocabulary=vocabulary(classes))
+    labels = {needle.id: needle.labels for needle in loaded.needles}
+    assert labels == {"a": ("Male speech, man speaking", "Child's | voice"), "b": ("[x]",)}
+
+
+@pytest.mark.parametrize("text", ["dog\ncat", "dog/cat"])
+def test_labels_joined_otherwise_get_a_hint(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "list.csv"
+    file.write_text(f'path,labels\na.wav,"{text}"\nb.wav,dog\n')
     notes = load_needles(file, vocabulary=ESC50).notes
     assert any("between labels stands ; or ," in note for note in notes)
-    file.write_text(f"path,labels\na.wav,{quoted}\n")
+    file.write_text(f'path,labels\na.wav,"{text}"\n')
     with pytest.raises(NiahError, match=r"between labels stands ; or ,.*No clip is left"):
         load_needles(file, vocabulary=ESC50)
+
+
+@pytest.mark.parametrize("column", ["target", "id", ""])
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_vocabulary_in_another_order_than_its_numbers_is_refused(
+    tmp_path: Path, column: str, first: int
+) -> None:
+    """Rows are the network's outputs: of a table that was sorted by name, each would be another class."""
+    file = tmp_path / "classes.csv"
+    rows = [("dog", 0), ("cat", 2), ("hen", 1)]
+    file.write_text(f"label,{column}\n" + "".join(f"{name},{n + first}\n" for name, n in rows))
+    with pytest.raises(NiahError, match=f"column '{column}' numbers the classes in another order"):
+        vocabulary(file)
+    rows.sort(key=lambda row: row[1])
+    file.write_text(f"label,{column}\n" + "".join(f"{name},{n + first}\n" for name, n in rows))
+    assert vocabulary(file).ids == ("dog", "hen", "cat")

@@ -4,17 +4,21 @@ One rule for every layout: a label that the vocabulary lacks is left out and not
 left out and noted, and under `strict` either is refused with its line.
 """
 
+import json
 import re
 import sys
 from collections import Counter
 from collections.abc import Sized
+from contextlib import suppress
 
 from niah.errors import NiahError
 from niah.needles.readers.rows import Request, counted
 from niah.vocabularies.names import alike_names, normalised
 
 _MOST_COMMAS = 8  # in one label
-_OTHERS = re.compile(r"[|\n\[\]'\"]+")  # between labels, of tools that join them otherwise
+_LIST = re.compile(r"\s*\[.*\]\s*", re.DOTALL)
+_QUOTED = re.compile(r"""'([^']*)'|"([^"]*)\"""")  # labels of such a list
+_OTHERS = re.compile(r"[/\n\t]+")  # between labels, of tools that join them otherwise
 _OWN = (
     "For labels of your own, name their file: --labels FILE here, or 'labels' on the model's card"
 )
@@ -33,9 +37,15 @@ class LabelReader:
         self._first_problem = ""
 
     def split(self, text: str) -> list[str]:
-        """Split labels that semicolons or commas part; a label of the vocabulary with commas in it stays whole."""
-        if ";" in text and not self._is_known(text):
-            return [label for part in text.split(";") for label in self.split(part)]
+        """Split labels that semicolons, bars or commas part, or a list as JSON, Python and numpy write it.
+
+        A label of the vocabulary with such signs in it stays whole.
+        """
+        if _LIST.fullmatch(text) and not self._is_known(text):
+            return [label for part in _listed(text) for label in self.split(part)]
+        for sign in ";|":
+            if sign in text and not self._is_known(text):
+                return [label for part in text.split(sign) for label in self.split(part)]
         labels, parts = [], text.split(",")
         while parts:
             size = next(
@@ -129,6 +139,14 @@ class LabelReader:
         if self._strict:
             raise NiahError(f"{message} (refused under --strict)")
         self._first_problem = self._first_problem or message
+
+
+def _listed(text: str) -> list[str]:
+    """Return the labels of a list: of JSON, or else what stands in quotes, or else all between the brackets."""
+    with suppress(ValueError):
+        return [str(label) for label in json.loads(text)]
+    quoted = [one or other for one, other in _QUOTED.findall(text)]
+    return quoted or [text.strip()[1:-1]]
 
 
 def _bare(text: str) -> str:

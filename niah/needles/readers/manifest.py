@@ -20,7 +20,7 @@ from niah.errors import NiahError, nearest
 from niah.needles.needle import FileSource
 from niah.needles.readers.arrow_columns import encoded, is_list, is_text, one_piece, plain_text
 from niah.needles.readers.labels import LabelReader
-from niah.needles.readers.path_label_csv import LICENCE_COLUMNS, needles_of_rows
+from niah.needles.readers.path_label_csv import LICENCE_COLUMNS, NOT_STATED, needles_of_rows
 from niah.needles.readers.rows import NeedleRows, Request, Row, counted, no_row_passes
 from niah.needles.table import NeedleTable, taken_rows
 from niah.system.lfs_pointer import refuse_lfs_pointer
@@ -345,7 +345,7 @@ def _licence(table: Any) -> str:
             licences = Counter({str(value): count for value, count in counts if value})
             if licences:
                 return counted(licences.elements())
-    return "not stated by the table"
+    return NOT_STATED
 
 
 def _where(path: Path, row: int) -> str:

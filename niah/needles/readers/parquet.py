@@ -19,14 +19,16 @@ from niah.audio import AudioError, Waveform, load
 from niah.errors import NiahError
 from niah.needles.needle import LONGEST_CLIP_S
 from niah.needles.readers import esc50, parquet_splits
-from niah.needles.readers.audioset_csv import LICENCE
+from niah.needles.readers.audioset_csv import LICENCE as AUDIOSET_LICENCE
 from niah.needles.readers.labels import LabelReader
 from niah.needles.readers.parquet_columns import Columns, find_columns
+from niah.needles.readers.path_label_csv import LICENCE_COLUMNS, NOT_STATED
 from niah.needles.readers.rows import (
     NeedleRow,
     NeedleRows,
     Request,
     Row,
+    counted,
     esc50_recording,
     needles_of,
     no_row_passes,
@@ -112,6 +114,8 @@ class ShardReader:
         self._entries: list[NeedleRow] = []
         self._esc_clips: list[esc50.EscClip] = []
         self._n_rows = self._n_passed = 0
+        self._stated: Counter[str] = Counter()  # licences in the rows
+        self._is_audioset = False
 
     def add(self, shard: Path, prefix: str) -> int:
         """Read a shard; return the number of clips with a label so far.
@@ -158,7 +162,12 @@ class ShardReader:
             return esc50.labelled(self._esc_clips, self._request, Path(self._name))
         self._labels.check_any(self._entries)
         notes = self._labels.notes(self._n_passed, len(self._entries))
-        return NeedleRows(needles_of(self._entries), LICENCE, notes)
+        return NeedleRows(needles_of(self._entries), self._licence(), notes)
+
+    def _licence(self) -> str:
+        if self._stated:
+            return counted(self._stated.elements())
+        return AUDIOSET_LICENCE if self._is_audioset else NOT_STATED
 
     def _add_esc_clip(self, row: Row, source: "ParquetSource") -> None:
         is_esc10 = row.get("esc10").casefold() == "true"
@@ -175,6 +184,9 @@ class ShardReader:
         full = f"{prefix}:{source.row_group}:{source.row}"
         recording = row.get("group") or row.get("video_id") or esc50_recording(source.id)
         if ids:
+            self._is_audioset = self._is_audioset or "video_id" in row.cells
+            stated = [row.get(column) for column in LICENCE_COLUMNS if row.get(column)]
+            self._stated.update(stated[:1])
             self._entries.append(
                 NeedleRow(source.id or full, full, ids, source, row.where, recording)
             )

@@ -1,10 +1,10 @@
 """A CSV of paths and labels, and manifests that also say how well an AudioSet label fits.
 
-Either `path,labels` (or `path,label`), labels joined by `;` or `,` or in a row each; or a manifest with `path,
-audioset_mid, also_true_mids, match`, whose rows carry the MID and the further labels true by definition. Of a
-manifest, rows whose match is not exact are left out unless broader labels are wanted, and counted in the notes.
-Where the manifest's own `label` column is in the vocabulary (ESC-50's categories, say), that is used instead. A
-column `group` names the recording that a clip was cut from.
+Either `path,labels` (or `path,label`), labels joined by `;`, `|` or `,`, as a list's text or in a row each; or a
+manifest with `path, audioset_mid, also_true_mids, match`, whose rows carry the MID and the further labels true by
+definition. Of a manifest, rows whose match is not exact are left out unless broader labels are wanted, and counted in
+the notes. Where the manifest's own `label` column is in the vocabulary (ESC-50's categories, say), that is used
+instead. A column `group` names the recording that a clip was cut from.
 """
 
 import os
@@ -28,6 +28,8 @@ from niah.needles.readers.rows import (
 )
 
 LICENCE_COLUMNS = ("dataset_licence", "licence", "clip_licence")
+
+NOT_STATED = "not stated by the table"
 
 _MOST_SHARED = 100_000  # different cells
 
@@ -183,4 +185,4 @@ def _licence(rows: list[Row]) -> str:
         licences = [row.get(column) for row in rows if row.get(column)]
         if licences:
             return counted(licences)
-    return "not stated by the table"
+    return NOT_STATED

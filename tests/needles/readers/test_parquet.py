@@ -87,6 +87,20 @@ def test_parquet_names_recordings(tmp_path: Path) -> None:
     assert groups(load_needles(tmp_path / "c.parquet", vocabulary=AUDIOSET)) == {"v": "v", "w": "w"}
 
 
+def test_the_licence_of_parquet_is_its_own(tmp_path: Path) -> None:
+    """Parquet of AudioSet's layout is AudioSet's; a set of one's own states its licence, or none."""
+    audio = [{"bytes": b"", "path": None}] * 2
+    columns: dict[str, Sequence[object]] = {"audio": audio, "labels": [["/m/09x0r"]] * 2}
+    for name, further, licence in (
+        ("own", {}, "not stated by the table"),
+        ("stated", {"licence": ["CC0", "CC BY"]}, "CC0 (1), CC BY (1)"),
+        ("audioset", {"video_id": ["v", "w"]}, "labels CC BY 4.0 (AudioSet)"),
+    ):
+        write_parquet(tmp_path / f"{name}.parquet", {**columns, **further})
+        loaded = load_needles(tmp_path / f"{name}.parquet", vocabulary=AUDIOSET)
+        assert loaded.licence.startswith(licence)
+
+
 def test_broken_parquet(tmp_path: Path) -> None:
     file = tmp_path / "x.parquet"
     file.write_bytes(b"not parquet")
