@@ -14,6 +14,11 @@ def sigmoid(logits: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     return (np.where(logits < 0, small, 1.0) / (1.0 + small)).astype(np.float32)
 
 
+def are_probabilities(outputs: NDArray[Any]) -> bool:
+    """Return whether each output of a model lies in [0, 1]; NaN does not."""
+    return bool(((outputs >= 0) & (outputs <= 1)).all())
+
+
 def clipped(
     p: NDArray[Any], lowest: float = LOWEST, highest: float = HIGHEST
 ) -> NDArray[np.float64]:

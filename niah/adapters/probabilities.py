@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from niah.probabilities import log_odds
 
@@ -19,8 +18,3 @@ def logits_of(p: NDArray[np.generic]) -> NDArray[np.float32]:
         float32 of the same shape, from float64.
     """
     return log_odds(p, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY).astype(np.float32)
-
-
-def are_probabilities(answers: Tensor) -> bool:
-    """Return whether each answer lies in [0, 1]; NaN does not."""
-    return bool(((answers >= 0) & (answers <= 1)).all())

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from niah.adapters.checkpoints import FLOAT_TYPES, stored_types
 from niah.adapters.hub_repository import CONFIG
-from niah.adapters.probabilities import are_probabilities, logits_of
+from niah.adapters.probabilities import logits_of
 from niah.adapters.transformers_files import (
     EXTRACTORS,
     TransformersFiles,
@@ -40,6 +40,7 @@ from niah.adapters.transformers_length import (
 )
 from niah.errors import NiahError
 from niah.frontends.waveform import NEEDLE_S
+from niah.probabilities import are_probabilities
 from niah.system.download import why_no_binary
 from niah.system.memory import is_out_of_memory
 from niah.vocabularies import Vocabulary
@@ -185,7 +186,9 @@ class TransformersModel(TransformersBase):
         self.network.eval().to(device, dtype)
         describe(self, files)
         self._limit_length(files)
-        self._gives_probabilities = self._runs_own_code and are_probabilities(self._of_probes())
+        self._gives_probabilities = self._runs_own_code and are_probabilities(
+            self._of_probes().cpu().numpy()
+        )
         if self._gives_probabilities:
             self.weights_source += " (its outputs are probabilities, scored by their log odds)"
 

@@ -22,6 +22,7 @@ from niah.adapters.waveform import WaveformAdapter, window_s
 from niah.adapters.wrappers.sliding_window import SlidingWindow
 from niah.errors import NiahError
 from niah.placement import FRAMES_PER_SECOND, total_frames
+from niah.probabilities import are_probabilities
 from niah.system.memory import PeakMemory, free_cached, is_out_of_memory
 
 _GIB = 2**30
@@ -182,7 +183,9 @@ def _time_forward(scorer: Any, length_s: float, device: torch.device) -> str:
         raise ValueError(f"logits are {tuple(logits.shape)}")
     if not bool(torch.isfinite(logits).all()):
         raise ValueError("logits hold NaN or infinity")
+    doubt = ": are they probabilities?" if are_probabilities(logits.numpy()) else ""
+    low, high = float(logits.min()), float(logits.max())
     return (
         f"({frames} frames): {seconds:.2f} s, {length_s / seconds:.0f} x real time, "
-        f"{memory.bytes() / _GIB:.2f} GiB at the peak; logits {float(logits.min()):.2f} to {float(logits.max()):.2f}"
+        f"{memory.bytes() / _GIB:.2f} GiB at the peak; logits {low:.2f} to {high:.2f}{doubt}"
     )

@@ -162,10 +162,12 @@ class WaveformAdapter:
     def _checked(self, waveforms: Tensor) -> Tensor:
         answer = self.model.waveform_logits(waveforms)
         try:
-            stated = torch.as_tensor(answer)
+            stated = torch.as_tensor(_native(answer))
         except (TypeError, ValueError, RuntimeError):
+            kind = type(answer).__name__
+            kind += f" of {getattr(answer, 'dtype', '')}".removesuffix(" of ")
             raise NiahError(
-                f"{self.name}: logits must be a tensor or an array, not {type(answer).__name__}"
+                f"{self.name}: logits must be a tensor or an array of numbers, not {kind}"
             ) from None
         if stated.layout is not torch.strided:
             raise NiahError(f"{self.name}: logits must be dense, not {stated.layout}")
@@ -179,6 +181,14 @@ class WaveformAdapter:
                 f"one column a label of '{self.labels.name}'"
             )
         return logits
+
+
+def _native(answer: Any) -> Any:
+    """Return an array as torch takes it: of a native type, in memory order; anything else as it is."""
+    if not isinstance(answer, np.ndarray) or answer.dtype.kind not in "biuf":
+        return answer
+    native = np.float64 if answer.dtype.itemsize > 8 else answer.dtype.newbyteorder("=")
+    return np.ascontiguousarray(answer, dtype=native)
 
 
 def seconds_of(model: object, name: str) -> float | None:

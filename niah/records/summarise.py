@@ -26,6 +26,7 @@ from niah.metrics import average_precision as metrics
 from niah.metrics.average_precision import Mask, Scores, Targets
 from niah.metrics.drop import intervals
 from niah.metrics.resampling import DRAWS, SEED, Resampled, resample
+from niah.probabilities import are_probabilities
 from niah.records.axes import AXES, NEEDLE_FREE, OWN, is_noise_base
 from niah.records.naming import pool_of
 from niah.records.random_weights import random_models
@@ -46,6 +47,7 @@ SAME_MODEL = (
 )
 _Compared = tuple[Row, Row | None, Row | None, Row | None]
 """A cell's row with those of its base, its noise base and its needle-free cell."""
+_FEWEST = 20  # scores of a cell that do not lie in [0, 1] by chance
 NO_METRICS: Row = dict.fromkeys((*METRIC_COLUMNS, *OPTIONAL_METRICS))
 
 
@@ -101,7 +103,11 @@ def _summarise(run: "RunDirectory") -> list[str]:
         for (compared, fingerprint), of_cell in zip(unknown, values, strict=True)
     ]
     run.write_rows(changed, instead_of={str(row["cell"]): row for row, _ in stored})
-    return [*warnings, *_saturated(run, [str(row["cell"]) for row, _ in scored])]
+    warnings += _saturated(run, [str(row["cell"]) for row, _ in scored])
+    return [
+        *warnings,
+        *_probabilities(run, [row for row, _ in scored if row["model"] not in random]),
+    ]
 
 
 def recomputed(run: "RunDirectory") -> list[tuple[Row, dict[str, float]]]:
@@ -127,6 +133,20 @@ def _metrics(files: ScoreFiles, cells: Sequence[_Compared]) -> Iterator[dict[str
     computed = _Computed(files)
     for row, *others in cells:
         yield computed.metrics(row, *others)
+
+
+def _probabilities(run: "RunDirectory", scored: Iterable[Row]) -> Iterator[str]:
+    """Warn of models whose logits look like probabilities, by one cell of each."""
+    by_length = sorted(scored, key=lambda row: float(row["length_s"] or 0), reverse=True)
+    one_of_each = {str(row["model"]): row for row in by_length}  # the shortest scene: one window
+    for name, row in one_of_each.items():
+        logits = run.read_scores(str(row["cell"])).logits
+        if logits.size >= _FEWEST and logits.min() < logits.max() and are_probabilities(logits):
+            yield (
+                f"model '{name}': all of its scores lie in [0, 1], as probabilities p do, and are taken as logits: "
+                "their order is right, their calibration and what windows or a pooling average are not. Give "
+                "log(p / (1 - p))"
+            )
 
 
 def _saturated(run: "RunDirectory", cells: Iterable[str]) -> list[str]:

@@ -297,8 +297,12 @@ def test_rows_are_the_waveform_and_large_batches_are_taken_in_parts() -> None:
     [
         (lambda x: by_pitch(x).numpy().astype(np.float64), None),
         (lambda x: by_pitch(x).half(), None),
+        (lambda x: by_pitch(x).numpy()[:, ::-1], None),
+        (lambda x: by_pitch(x).numpy().astype(">f4"), None),
+        (lambda x: by_pitch(x).numpy().astype(np.longdouble), None),
+        (lambda x: by_pitch(x).numpy().astype(str), "must be a tensor or an array of numbers"),
         (lambda x: by_pitch(x)[0], r"logits of 1 waveforms are \(3,\), must be \(1, 3\)"),
-        (lambda _: None, "must be a tensor or an array, not NoneType"),
+        (lambda _: None, "must be a tensor or an array of numbers, not NoneType"),
         (lambda x: by_pitch(x) + 1j, r"must be real numbers, not torch\.complex64"),
     ],
 )

@@ -8,6 +8,7 @@ import pytest
 
 from niah.errors import NiahError
 from niah.metrics.resampling import resample as true_resample
+from niah.probabilities import sigmoid
 from niah.records import summarise as summary
 from niah.records.run_directory import RunDirectory
 from niah.records.summarise import summarise
@@ -42,6 +43,24 @@ def test_a_cell_and_its_base_are_of_one_window_pool_and_precision(tmp_path: Path
         assert own["relative"][50] == pytest.approx(own["mAP"][50] / own["mAP"][10])
     assert table["base_mAP"].nunique() == 4
     assert set(table["kernel"]) == {"sdpa"}  # the pooling that older rows have there got its column
+
+
+@pytest.mark.parametrize(("makes_probabilities", "is_doubted"), [(True, True), (False, False)])
+def test_scores_that_look_like_probabilities_are_doubted(
+    tmp_path: Path, makes_probabilities: bool, is_doubted: bool
+) -> None:
+    with RunDirectory.create_or_open(tmp_path / "run", examples.IDENTITY) as run:
+        for length_s in (10.0, 50.0):
+            row = examples.row(length_s=length_s)
+            scores = examples.logits(2.0)
+            if makes_probabilities:
+                scores = sigmoid(scores)
+            run.write_scores(
+                str(row["cell"]), examples.IDS, examples.LABELS, scores, classes=examples.CLASSES
+            )
+            run.write_rows([(row, None)])
+        warnings = summarise(run)
+    assert sum("all of its scores lie in [0, 1]" in text for text in warnings) == is_doubted
 
 
 def test_a_base_is_resampled_once_for_all_cells(
