@@ -34,7 +34,7 @@ class WaveformFrontend:
     def __post_init__(self) -> None:
         if self.sample_rate < ROWS_PER_SECOND or self.sample_rate % ROWS_PER_SECOND:
             raise NiahError(
-                f"sample_rate {self.sample_rate}: must be a multiple of {ROWS_PER_SECOND} Hz (11025 is not); "
+                f"sample_rate {self.sample_rate}: must be a multiple of {ROWS_PER_SECOND} Hz; "
                 "take 16000, 32000 or 44100 and resample in the model's own function"
             )
         if self.sample_rate > MOST_HZ:
