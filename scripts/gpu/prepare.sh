@@ -26,8 +26,12 @@ fi
 if [ -n "${WARM:-}" ]; then # where run.sh unpacks it: the cache names its files absolutely
     cache=/tmp/niah-triton
     rm -rf $cache && mkdir -p $cache
-    TRITON_CACHE_DIR=$cache $WARM -W ignore scripts/gpu/warm.py forward:dass-small:bfloat16 step:dass-small:bfloat16 \
-        forward:dass-small:float32 forward:dass-small:float16 forward:ssamba-tiny:bfloat16 forward:aum-base:bfloat16
+    mamba=()
+    for model in aum-base aum-small ssamba-tiny ssamba-small ssamba-base; do
+        for dtype in float32 bfloat16 float16; do mamba+=("forward:$model:$dtype"); done
+    done
+    TRITON_CACHE_DIR=$cache $WARM -W ignore scripts/gpu/warm.py tests "${mamba[@]}" \
+        forward:dass-small:{bfloat16,float32,float16} step:dass-small:{bfloat16,float16}
     (cd $cache && find . \( -name "*.json" -o -name "*.cubin" -o -name "*.ptx" \) | sort | tar -cJf - -T -) >"$folder/triton.tar.xz"
 fi
 size_kb=$(du -sk "$folder" | cut -f1)

@@ -31,13 +31,13 @@ first_s=3000          # seconds: longer scenes come last
 limit=(${CLIPS:+--limit "$CLIPS"})
 epochs=()
 [ -n "${EPOCHS:-}" ] && epochs=(--set "epochs=$EPOCHS" --set "average_last=$((EPOCHS < 10 ? EPOCHS : 10))")
-goldens=()
-dtypes="float32 bfloat16 float16" snrs="10 20 0" haystacks="babble gaussian"
+families="mamba dass transformers others" # of goldens.py
+dtypes=float32,bfloat16,float16 snrs="10 20 0" haystacks="babble gaussian"
 if [ "${DRY:-0}" = 1 ]; then
     device=cpu name=${NAME:-dry} models="dass-nano ast-sin-nano" lengths=10,20 dtype=float32
     sweep_lengths=10,20 first_s=10 positions=0,1 position_lengths=20
     limit=(--limit 10) epochs=(--set epochs=1 --set average_last=1 --set precision=float32)
-    goldens=(--only dass-small-strong)
+    families=dass-small-strong
     dtypes=float32 snrs=10 haystacks=gaussian
 fi
 work=runs/gpu
@@ -76,7 +76,8 @@ step() { # NAME COMMAND..: once, within the limit, its output in logs/NAME.log
         fi
     fi
     say "$step"
-    timeout -s INT -k 10 "$most_s" "$@" >"$logs/$step.log" 2>&1 || status=$? # pytest then says what had failed
+    # pytest then says what had failed, if its workers end in time; outcomes-NAME.csv has it in any case
+    timeout -s INT -k 10 "$most_s" "$@" >"$logs/$step.log" 2>&1 || status=$?
     if [ $status = 0 ]; then
         touch "$results/done/$step"
         return
@@ -101,22 +102,31 @@ carried_packages() { # those wheels of prepare.sh that this Python lacks, by nam
     done
 }
 
-correctness() {
-    local each
-    for each in $dtypes; do
-        aside "goldens-$each" $python scripts/gpu/goldens.py "$results/goldens-$each.csv" --dtypes "$each" \
-            --device "$device" ${goldens[@]+"${goldens[@]}"}
+tested() { # NAME ARGUMENT..: pytest on the device; a row of outcomes-NAME.csv for each test as it ends
+    local tests=$1 workers=() # most of their time is compilation
+    shift
+    [ "$(nproc)" -ge 8 ] && $python -c "import xdist" 2>"$logs/import.log" && workers=(-n 4)
+    [ "$tests" = large ] && workers=() # some 35 GB of tensors: alone
+    step "$tests" $python -m pytest -v --tb=short --continue-on-collection-errors -p tests.helpers.outcomes \
+        --outcomes "$results/outcomes-$tests.csv" ${workers[@]+"${workers[@]}"} "$@"
+}
+
+correctness() { # in order of what was never seen on a card
+    # of the scans' tests those that run on a device; the others, of torch and numba, need none
+    local scans=(tests/scan/test_triton.py tests/scan/test_known_answer.py) each marked
+    local default="not slow and not fuzz and not network and not bench"
+    [ "$device" = cpu ] || tested gradients "${scans[@]}" -m "$default" -k mixed_precision # float64 ones: some 8 GB a process
+    for each in $families; do
+        aside "goldens-$each" $python scripts/gpu/goldens.py "$results/goldens-$each.csv" --dtypes "$dtypes" \
+            --device "$device" --only "$each"
     done
     wait
     [ "$device" = cpu ] && return
-    # on a device the default tests of the scans run there too: forward, backward, maps and sequences
-    local workers=() # most of their time is compilation; float64 gradients are some 8 GB each
-    [ "$(nproc)" -ge 8 ] && $python -c "import xdist" 2>"$logs/import.log" && workers=(-n 4)
-    step scans $python -m pytest tests/scan -v --tb=short -m "not slow and not fuzz and not network and not bench" \
-        -k "not past_2_to_the_31" ${workers[@]+"${workers[@]}"}
-    step large $python -m pytest tests/scan -v --tb=short -m gpu -k past_2_to_the_31 # some 35 GB of tensors: alone
-    step gpu-tests $python -m pytest tests/frontends tests/adapters tests/networks tests/training -v --tb=short -m gpu \
-        ${workers[@]+"${workers[@]}"}
+    tested large tests/scan/test_triton.py -m gpu -k past_2_to_the_31
+    mapfile -t marked < <(grep -rlE --include="test_*.py" "pytest\.mark\.gpu" tests | grep -v "^tests/scan/" | sort)
+    tested gpu-tests "${marked[@]}" -m gpu
+    tested scans "${scans[@]}" tests/networks/test_dass_fused.py -m "$default" \
+        -k "not past_2_to_the_31 and not mixed_precision and not a_graph_gives"
     step precision bash -c "$python scripts/precision.py && cp results/benchmarks/precision.csv '$results'"
 }
 

@@ -1,7 +1,7 @@
 """Compile the Triton kernels of forward passes and training steps for another card, without a GPU, into a cache.
 
     TRITON_CACHE_DIR=/tmp/niah-triton python scripts/gpu/warm.py JOB..
-    JOB: forward:MODEL:DTYPE, or step:MODEL:DTYPE, a training step under autocast
+    JOB: forward:MODEL:DTYPE; step:MODEL:DTYPE, a training step under autocast; tests, of the map scan on a device
 
 The first pass on a card compiles for minutes, which a machine lent for fifteen cannot spare. The networks run here on
 CPU tensors, with every launch replaced by its compilation; what they compute is garbage. Triton must be the version of
@@ -26,7 +26,9 @@ sys.path.insert(0, str(ROOT))
 
 from niah.adapters.loading import load_model  # noqa: E402
 from niah.adapters.scan_choice import use_scan  # noqa: E402
+from niah.scan import cross_scan  # noqa: E402
 from niah.scan.triton import steps  # noqa: E402
+from tests.helpers.scan_inputs import DEVICE_MAPS, DTYPES, HALVES, TRAINING_MAPS, arguments  # noqa: E402
 
 H100 = types.SimpleNamespace(
     name="NVIDIA H100 80GB HBM3",
@@ -37,6 +39,10 @@ H100 = types.SimpleNamespace(
     total_memory=80 << 30,
     shared_memory_per_block_optin=232448,
 )
+
+
+# columns of a map: an odd and an even number, each for a short and a long carry
+ALIGNMENTS_AND_CARRIES = (1, 2, 1000, 4097)
 
 
 class NoDevice:
@@ -94,6 +100,20 @@ def compile_job(kind: str, model: str, dtype: str) -> None:
     logits.float().sum().backward()
 
 
+def compile_tests() -> None:
+    """Scan what `tests/scan/test_triton.py` scans on a device: gradients in mixed precision, then the grid."""
+    for dtype in HALVES:
+        for _, *training_map in TRAINING_MAPS:
+            u, p, *rest = arguments((1, 1, *training_map))
+            inputs = [x.requires_grad_() for x in (u.to(dtype), p.to(dtype), *rest)]
+            torch.autograd.backward(cross_scan(*inputs, backend="triton").sum())
+    for dtype in DTYPES:
+        for device_map in DEVICE_MAPS:
+            for columns in ALIGNMENTS_AND_CARRIES:
+                inputs = [x.to(dtype) for x in arguments((2, columns, *device_map))]
+                cross_scan(*inputs, backend="triton")
+
+
 def main() -> None:
     """Compile the jobs of the command line; one that fails is printed, and the next follows."""
     assert os.environ.get("TRITON_CACHE_DIR"), "TRITON_CACHE_DIR names the cache"
@@ -101,7 +121,7 @@ def main() -> None:
     for job in sys.argv[1:]:
         before, begin = len(kernels), time.monotonic()
         try:
-            compile_job(*job.split(":"))
+            compile_tests() if job == "tests" else compile_job(*job.split(":"))
         except Exception:
             traceback.print_exc()
         seconds = time.monotonic() - begin

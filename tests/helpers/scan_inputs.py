@@ -16,6 +16,12 @@ TOLERANCES = {
 }
 TOLERANCE = {"output": 1e-6, "gradient": TOLERANCES[torch.float32][1]}
 CHANNELS = 50  # beside a block of 48
+HALVES = torch.bfloat16, torch.float16
+DTYPES = (torch.float32, *HALVES)
+# of tests on a device, whose kernels `scripts/gpu/warm.py` compiles elsewhere: DASS's first and last stage, and odd
+# sizes, (rows, channels, rank); and stages of a training step, (columns, rows, channels, rank)
+DEVICE_MAPS = (32, 96, 6), (4, 768, 48), (3, 50, 4)
+TRAINING_MAPS = (256, 32, 96, 6), (64, 8, 384, 24), (32, 4, 768, 48)
 
 
 def arguments(
