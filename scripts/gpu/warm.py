@@ -28,7 +28,14 @@ from niah.adapters.loading import load_model  # noqa: E402
 from niah.adapters.scan_choice import use_scan  # noqa: E402
 from niah.scan import cross_scan  # noqa: E402
 from niah.scan.triton import steps  # noqa: E402
-from tests.helpers.scan_inputs import DEVICE_MAPS, DTYPES, HALVES, TRAINING_MAPS, arguments  # noqa: E402
+from tests.helpers.scan_inputs import (  # noqa: E402
+    DEVICE_COLUMNS,
+    DEVICE_MAPS,
+    DTYPES,
+    HALVES,
+    TRAINING_MAPS,
+    arguments,
+)
 
 H100 = types.SimpleNamespace(
     name="NVIDIA H100 80GB HBM3",
@@ -39,10 +46,6 @@ H100 = types.SimpleNamespace(
     total_memory=80 << 30,
     shared_memory_per_block_optin=232448,
 )
-
-
-# columns of a map: an odd and an even number, each for a short and a long carry
-ALIGNMENTS_AND_CARRIES = (1, 2, 1000, 4097)
 
 
 class NoDevice:
@@ -109,7 +112,7 @@ def compile_tests() -> None:
             torch.autograd.backward(cross_scan(*inputs, backend="triton").sum())
     for dtype in DTYPES:
         for device_map in DEVICE_MAPS:
-            for columns in ALIGNMENTS_AND_CARRIES:
+            for columns in DEVICE_COLUMNS:
                 inputs = [x.to(dtype) for x in arguments((2, columns, *device_map))]
                 cross_scan(*inputs, backend="triton")
 

@@ -21,6 +21,7 @@ DTYPES = (torch.float32, *HALVES)
 # of tests on a device, whose kernels `scripts/gpu/warm.py` compiles elsewhere: DASS's first and last stage, and odd
 # sizes, (rows, channels, rank); and stages of a training step, (columns, rows, channels, rank)
 DEVICE_MAPS = (32, 96, 6), (4, 768, 48), (3, 50, 4)
+DEVICE_COLUMNS = 1, 2, 31, 32, 33, 1000, 4097
 TRAINING_MAPS = (256, 32, 96, 6), (64, 8, 384, 24), (32, 4, 768, 48)
 
 
