@@ -52,10 +52,10 @@ BABBLE_HELP = (
     "[default: synthetic talkers]"
 )
 NEEDLES_HELP = (
-    "Labelled clips: 'synthetic' (embedded), an AST/DASS .json, a .csv (path,labels; Google segments; ESC-50's), "
-    ".parquet or tar shards, an .arrow manifest, annotated events (Raven, Audacity, DCASE), "
-    "or the folder of ESC-50, FSD50K or AudioSet parquet. Columns filter: 'meta.csv?fold=4'. "
-    "Or a set of the Hugging Face hub: hf:OWNER/NAME[@REVISION][:CONFIG][/SPLIT]."
+    "Labelled clips: 'synthetic' (embedded), an AST/DASS .json, a .csv or .jsonl (path,labels; Google segments; "
+    "ESC-50's), .parquet or tar shards, an .arrow manifest, annotated events (Raven, Audacity, DCASE), a folder a "
+    "class or with metadata.csv, or the folder of ESC-50, FSD50K or AudioSet parquet. Columns "
+    "filter: 'meta.csv?fold=4'. Or a set of the Hugging Face hub: hf:OWNER/NAME[@REVISION][:CONFIG][/SPLIT]."
 )
 NEEDLES_DEFAULT = (
     "[default: by the model's labels: synthetic, or 200 clips of hf:mteb/audioset for AudioSet's]"

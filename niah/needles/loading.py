@@ -12,8 +12,10 @@ from niah.needles.needle_set import NeedleSet
 from niah.needles.readers import (
     annotations,
     ast_json,
+    class_folders,
     esc50,
     fsd50k,
+    json_lines,
     large_csv,
     manifest,
     parquet,
@@ -22,13 +24,16 @@ from niah.needles.readers import (
 from niah.needles.readers import audioset_csv as google_csv
 from niah.needles.readers import path_label_csv as table_csv
 from niah.needles.readers import synthetic as embedded
-from niah.needles.readers.rows import NeedleRows, Request, described
+from niah.needles.readers.rows import SHOWN, NeedleRows, Request, described
+from niah.needles.readers.splits import split_of, wanted_of, without_split
 from niah.needles.selection import select
 from niah.system.folder_walk import files_below
 from niah.system.printable import printable
 from niah.system.text_tables import read_table
 from niah.vocabularies import Vocabulary
 
+_TABLES = (".csv", json_lines.SUFFIX)
+_METADATA = ("metadata.csv", "metadata.jsonl")  # of Hugging Face's `audiofolder`
 MOST_NAMES = 10_000  # of a folder that are compared with a misspelt one
 
 
@@ -47,10 +52,11 @@ def load_needles(
 
     Args:
         spec: `synthetic` (the evaluation clips), `synthetic:validation`, `synthetic:train`; or a
-            .json (AST, DASS), a .csv (path and labels; AudioSet segments; ESC-50; FSD50K; a
+            .json (AST, DASS), a .csv or .jsonl (path and labels; AudioSet segments; ESC-50; FSD50K; a
             manifest; annotated events), a .txt or .tsv of annotated events (Raven, Audacity, DCASE), an
             .arrow, .feather or .parquet manifest of paths and labels, a .parquet or .tar file of sounds, or a
-            folder (ESC-50, FSD50K, Parquet or tar shards, one with a manifest or with tables of events).
+            folder (ESC-50, FSD50K, Parquet or tar shards, one with a manifest, with metadata as Hugging Face's
+            `audiofolder`, with tables of events, or a folder a class).
             `?column=value,value&column=value` after a table's path keeps those rows. Or a Parquet set of the
             Hugging Face hub, `hf:OWNER/NAME` (`niah.needles.hub`).
         vocabulary: the classes that the model scores.
@@ -147,10 +153,12 @@ def _read(path: Path, request: Request) -> NeedleRows:
         return parquet.read(path, request)
     if suffix == tar_shards.SUFFIX:
         return tar_shards.read(path, request)
+    if suffix == json_lines.SUFFIX:
+        return json_lines.read(path, request)
     if suffix in (".csv", ".tsv", ".txt"):
         return _read_csv(path, request)
     raise NiahError(
-        f"needles {path}: must be a .json, .csv, .arrow, .parquet or .tar file, or a folder"
+        f"needles {path}: must be a .json, .jsonl, .csv, .arrow, .parquet or .tar file, or a folder"
     )
 
 
@@ -188,8 +196,25 @@ def _read_folder(folder: Path, request: Request) -> NeedleRows:
     ]
     if tables:
         return annotations.read(tables, request)
+    if metadata := [file for file in files_below(folder, _TABLES) if file.name in _METADATA]:
+        return _read_metadata(folder, metadata, request)
+    if sounds := class_folders.sounds_of(folder):
+        return class_folders.read(folder, sounds, request)
     raise NiahError(
         f"needles {folder}: is none of the folders known (ESC-50 with meta/esc50.csv, FSD50K with "
-        "FSD50K.ground_truth/eval.csv, *.parquet or *.tar shards, a manifest.csv, tables of annotated events); name a "
-        ".csv or .json"
+        "FSD50K.ground_truth/eval.csv, *.parquet or *.tar shards, a manifest.csv, tables of annotated events, "
+        "a metadata.csv or metadata.jsonl, a folder a class); name a .csv or .json"
     )
+
+
+def _read_metadata(folder: Path, tables: list[Path], request: Request) -> NeedleRows:
+    """Read a folder as Hugging Face's `audiofolder` has them: a table of the whole, or one in each split's folder."""
+    if len(tables) > 1:
+        tables = wanted_of(
+            {table: split_of(table, folder) for table in tables}, folder, request, "table"
+        )
+        request = without_split(request)
+    if len(tables) > 1:
+        names = ", ".join(table.relative_to(folder).as_posix() for table in tables[:SHOWN])
+        raise NiahError(f"needles {folder}: has several tables ({names}, ..): name one of them")
+    return _read(tables[0], request)

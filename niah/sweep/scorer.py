@@ -1,4 +1,4 @@
-"""How a model scores scenes of a length: whole, at pooled positions, by windows, block by block, or padded."""
+"""Scoring of scenes of one length: whole, at pooled positions, by windows, block by block, or padded."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

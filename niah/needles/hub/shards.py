@@ -13,7 +13,7 @@ from typing import Any
 from niah.errors import NiahError, nearest
 from niah.needles.hub.listing import Listing, Shard
 from niah.needles.hub.spec import HubSpec
-from niah.needles.readers.parquet_splits import NO_SPLIT, split_in
+from niah.needles.readers.splits import NO_SPLIT, split_in
 
 DEFAULT = "default"
 FOR_EVALUATION = ("test", "eval", "evaluation", "validation", "valid", "val", "dev")

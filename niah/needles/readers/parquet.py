@@ -10,7 +10,7 @@ read on demand, a few rows at a time.
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 from niah.audio import AudioError, Waveform, load
 from niah.errors import NiahError
 from niah.needles.needle import LONGEST_CLIP_S
-from niah.needles.readers import esc50, parquet_splits
+from niah.needles.readers import esc50, splits
 from niah.needles.readers.audioset_csv import LICENCE as AUDIOSET_LICENCE
 from niah.needles.readers.labels import LabelReader
 from niah.needles.readers.parquet_columns import Columns, find_columns
@@ -95,9 +95,8 @@ def read(path: Path, request: Request) -> NeedleRows:
     """
     shards = files_below(path, (".parquet",)) if path.is_dir() else [path]
     if path.is_dir() and not _has_split_column(shards[0]):
-        shards = parquet_splits.of_one_split(shards, path, request)
-        filters = {c: v for c, v in request.filters.items() if c != parquet_splits.COLUMN}
-        request = replace(request, filters=filters)
+        shards = splits.of_one_split(shards, path, request)
+        request = splits.without_split(request)
     prefixes = _prefixes(shards, path)
     reader = ShardReader(request, str(path))
     for shard in shards:
@@ -259,7 +258,7 @@ def _cells(file: Any, shard: Path, group: int, names: list[str]) -> Iterator[dic
 
 
 def _has_split_column(shard: Path) -> bool:
-    return parquet_splits.COLUMN in opened(shard).schema_arrow.names
+    return splits.COLUMN in opened(shard).schema_arrow.names
 
 
 def _prefixes(shards: list[Path], path: Path) -> dict[Path, str]:

@@ -1,10 +1,10 @@
 """A CSV of paths and labels, and manifests that also say how well an AudioSet label fits.
 
-Either `path,labels` (or `path,label`), labels joined by `;`, `|` or `,`, as a list's text or in a row each; or a
-manifest with `path, audioset_mid, also_true_mids, match`, whose rows carry the MID and the further labels true by
-definition. Of a manifest, rows whose match is not exact are left out unless broader labels are wanted, and counted in
-the notes. Where the manifest's own `label` column is in the vocabulary (ESC-50's categories, say), that is used
-instead. A column `group` names the recording that a clip was cut from.
+Either `path,labels` (or `path,label`; `file_name` and `filename` stand for `path`), labels joined by `;`, `|` or
+`,`, as a list's text or in a row each; or a manifest with `path, audioset_mid, also_true_mids, match`, whose rows carry
+the MID and the further labels true by definition. Of a manifest, rows whose match is not exact are left out unless
+broader labels are wanted, and counted in the notes. Where the manifest's own `label` column is in the vocabulary
+(ESC-50's categories, say), that is used instead. A column `group` names the recording that a clip was cut from.
 """
 
 import os
@@ -27,6 +27,7 @@ from niah.needles.readers.rows import (
     read_rows,
 )
 
+PATH_NAMES = ("path", "file_name", "filename")
 LICENCE_COLUMNS = ("dataset_licence", "licence", "clip_licence")
 
 NOT_STATED = "not stated by the table"
@@ -44,7 +45,7 @@ def read(path: Path, request: Request) -> NeedleRows:
     Raises:
         NiahError: it is malformed (file and line are named), or no clip has a label.
     """
-    every, table_notes = read_rows(path, ("path",))
+    every, table_notes = read_rows(path, ("path",), PATH_NAMES)
     return needles_of_rows(every, path, request, table_notes)
 
 

@@ -14,7 +14,7 @@ import json
 import tarfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -22,7 +22,6 @@ from niah.audio import AUDIO_SUFFIXES, AudioError, Waveform, load
 from niah.errors import NiahError
 from niah.needles.needle import LONGEST_CLIP_S
 from niah.needles.readers.labels import LabelReader
-from niah.needles.readers.parquet_splits import COLUMN, NO_SPLIT, of_one_split, split_of
 from niah.needles.readers.rows import (
     NeedleRow,
     NeedleRows,
@@ -32,6 +31,7 @@ from niah.needles.readers.rows import (
     no_row_passes,
     passing,
 )
+from niah.needles.readers.splits import NO_SPLIT, of_one_split, split_of, without_split
 from niah.system.folder_walk import files_below
 from niah.system.lfs_pointer import refuse_lfs_pointer
 
@@ -105,9 +105,7 @@ def read(path: Path, request: Request) -> NeedleRows:
     shards = files_below(path, (SUFFIX,)) if path.is_dir() else [path]
     if path.is_dir() and any(split_of(shard, path) != NO_SPLIT for shard in shards):
         shards = of_one_split(shards, path, request)
-        request = replace(
-            request, filters={c: v for c, v in request.filters.items() if c != COLUMN}
-        )
+        request = without_split(request)
     stems = Counter(shard.stem for shard in shards)
     labels = LabelReader(request)
     entries: list[NeedleRow] = []
