@@ -11,12 +11,8 @@ from torch import Tensor
 
 from niah.adapters.transformers_files import TransformersFiles
 from niah.adapters.transformers_length import extracted, to_device
-from niah.adapters.transformers_model import (
-    TransformersBase,
-    describe,
-    load_network,
-    quiet,
-)
+from niah.adapters.transformers_loading import load_network, quiet
+from niah.adapters.transformers_model import TransformersBase, describe
 from niah.errors import NiahError
 from niah.vocabularies import Vocabulary
 
