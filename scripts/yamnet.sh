@@ -22,7 +22,7 @@ sweep() { # DIRECTORY MODEL, then what differs
 }
 
 v2() { sweep niah-v2.1 "$@"; }
-v1() { sweep dass-v1 yamnet --protocol dass-v1 --haystack zero --haystack babble --snr 10 "$@"; }
+v1() { sweep dass-v1 yamnet --protocol dass-v1 --snr 10 "$@"; }
 noises=(--haystack babble --haystack "$recording")
 
 for lengths in 10,50,300,1000 10,9000; do
@@ -32,7 +32,9 @@ done
 v2 yamnet --haystack silence --haystack zero "${noises[@]}" --haystack gaussian --snr 10 --lengths 10,50,300 \
     --control needle-free --control sham
 v2 yamnet --haystack silence "${noises[@]}" --snr 10 --lengths 10,300 --positions 0,0.25,0.75,1
-v1 --lengths 10,50,300,1000
+v2 yamnet --haystack silence --haystack zero --haystack babble --snr 10 --lengths 10,1000 --control needle-free
+v1 --haystack zero --haystack babble --lengths 10,50,300,1000
+v1 --haystack zero --lengths 10,9000
 v2 yamnet-float --haystack silence --haystack zero --haystack babble --snr 10 --lengths 10,50,300
 v2 yamnet-float "${noises[@]}" --haystack gaussian --snr 20,10,0 --lengths 10,50
 python3 scripts/yamnet_length.py
