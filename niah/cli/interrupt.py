@@ -1,5 +1,6 @@
 """Ctrl-C in one line, also while the commands are still being imported."""
 
+import _thread
 import signal
 import sys
 import threading
@@ -39,10 +40,12 @@ def raise_again(unraisable: "sys.UnraisableHookArgs") -> None:
 
 
 def _send(number: signal.Signals) -> None:
-    """Send a signal to the main thread, which wakes from a wait in C too."""
+    """Send a signal to the main thread, which wakes from a wait in C too where the system has threads' signals."""
     main = threading.main_thread().ident
-    assert main is not None
-    signal.pthread_kill(main, number)
+    if hasattr(signal, "pthread_kill") and main is not None:
+        signal.pthread_kill(main, number)
+    else:  # Windows
+        _thread.interrupt_main(number)
 
 
 _print_unraisable = sys.unraisablehook

@@ -208,7 +208,7 @@ def _read_folder(folder: Path, request: Request) -> NeedleRows:
 
 
 def _read_metadata(folder: Path, tables: list[Path], request: Request) -> NeedleRows:
-    """Read a folder as Hugging Face's `audiofolder` has them: a table of the whole, or one in each split's folder."""
+    """Read a folder of Hugging Face's `audiofolder` layout: a table of the whole, or one in each split's folder."""
     if len(tables) > 1:
         tables = wanted_of(
             {table: split_of(table, folder) for table in tables}, folder, request, "table"

@@ -189,9 +189,7 @@ def _record(runs: Sequence[RunDirectory]) -> dict[str, Any]:
 def _content(run: RunDirectory) -> dict[str, Any]:
     """Return a run's run.json with `merged`: where and by what it was made, or its parts were."""
     content = run.run_json()
-    if (
-        set(content) <= _OF_THE_BEGINNING
-    ):  # a merge that was stopped at once: nothing was made there
+    if set(content) <= _OF_THE_BEGINNING:  # of a merge that was stopped at once
         return content
     made = {"run": run.path.name, **{n: content[n] for n in _OF_THE_MACHINE if n in content}}
     return {"merged": [made], **content}

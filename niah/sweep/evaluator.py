@@ -24,11 +24,7 @@ from niah.records.schema import (
 from niah.records.scores import refusal
 from niah.scan.availability import other_than_auto
 from niah.sweep.forecast import Forecasts
-from niah.sweep.inference import (
-    ALONE,
-    infer,
-    runs_in_threads,
-)
+from niah.sweep.inference import ALONE, infer, runs_in_threads
 from niah.sweep.loaded_model import LoadedModel
 from niah.sweep.model_record import describe, failure, write_description
 from niah.sweep.options import RunOptions

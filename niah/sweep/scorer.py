@@ -33,7 +33,7 @@ class Scorer:
     Attributes:
         adapter: of the model.
         options: of its cells (`windowed`).
-        clips: their number.
+        n_clips: number of clips, which bounds a batch.
         device: that computes.
         batch_size: scenes, or windows, in a forward pass; None until it is probed.
         windows: the model over windows; None where it takes scenes whole.
@@ -42,7 +42,7 @@ class Scorer:
 
     adapter: Adapter
     options: RunOptions
-    clips: int
+    n_clips: int
     device: torch.device
 
     def __post_init__(self) -> None:
@@ -128,10 +128,10 @@ class Scorer:
     def _probed(self) -> int:
         """Return the batch size: clips, or windows."""
         if self.windows is not None:
-            many = self.clips * self._windows_of(max(self.options.lengths_s))
+            many = self.n_clips * self._windows_of(max(self.options.lengths_s))
             return probe_batch_size(self.adapter, [self.windows.frames], many, self.device)
         lengths = [self._frames(length_s) for length_s in self.options.lengths_s]
-        return probe_batch_size(self.adapter, lengths, self.clips, self.device)
+        return probe_batch_size(self.adapter, lengths, self.n_clips, self.device)
 
     def _windows_of(self, length_s: float) -> int:
         assert self.windows is not None

@@ -2,9 +2,10 @@
 
 import csv
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from niah.errors import NiahError
 from niah.system.text_files import MOST_BYTES, read_text
@@ -58,12 +59,15 @@ def read_own_table(path: Path, known: Collection[str]) -> TextTable:
     return read_table(path)
 
 
-def read_table(path: Path, columns: Sequence[str] = ()) -> TextTable:
+def read_table(
+    path: Path, columns: Sequence[str] = (), other_names: Mapping[str, str] = MappingProxyType({})
+) -> TextTable:
     """Read a table with a header.
 
     Args:
         path: the file: UTF-8, with or without a byte order mark.
         columns: columns that it must have.
+        other_names: names that stand for a column where the header lacks its own: {other: own}.
 
     Raises:
         NiahError: not text, a column missing or twice, or a row of another length than the header.
@@ -73,6 +77,9 @@ def read_table(path: Path, columns: Sequence[str] = ()) -> TextTable:
     header = tuple(next(lines, (0, []))[1])
     if not header:
         raise NiahError(f"{path}: has no header")
+    for other, own in other_names.items():
+        if own not in header:
+            header = tuple(own if name == other else name for name in header)
     missing = [column for column in columns if column not in header]
     if missing:
         raise NiahError(

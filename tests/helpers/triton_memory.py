@@ -1,4 +1,4 @@
-"""What Triton's kernels read and write, in its interpreter: nothing beside their tensors, nothing of another program.
+"""A check of Triton's kernels in its interpreter: no access beside their tensors, none to another program's places.
 
 A GPU mostly says nothing about either, and answers wrongly once in a while. Memory that nothing wrote is NaN here, so
 that a result without NaN read none.

@@ -12,9 +12,11 @@ from niah.cards import find_model
 from niah.errors import NiahError
 from niah.haystacks import load_haystack
 from niah.needles import load_needles
+from niah.needles.readers.labels import LabelReader
+from niah.needles.readers.rows import Request
 from niah.system.text_files import read_json, read_text
 from niah.system.text_tables import read_table
-from niah.vocabularies import vocabulary
+from niah.vocabularies import Vocabulary, vocabulary
 
 ESC50 = vocabulary("esc-50")
 AUDIOSET = vocabulary("audioset-527")
@@ -192,6 +194,13 @@ def test_lists_of_labels_are_read_as_other_tools_write_them(text: str, tmp_path:
     loaded = load_needles(file, vocabulary=ESC50)
     assert loaded.needles[0].labels == ("dog", "cat")
     assert not loaded.notes
+
+
+@pytest.mark.parametrize("depth", [3, 2_000, 100_000])
+def test_a_list_in_lists_is_read_however_deep(depth: int) -> None:
+    labels = LabelReader(Request(Vocabulary("own", ("dog", "cat"), ("dog", "cat"))))
+    assert labels.split(f"{depth * '['}'dog', 'cat'{depth * ']'}") == ["dog", "cat"]
+    assert not any(labels.split(depth * "[" + depth * "]"))
 
 
 def test_a_listed_label_with_commas_stays_whole(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def test_containers_and_objects_of_this_package_are_searched() -> None:
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_graph_replayed_after_another_length_gives_the_bits_of_the_pass(name: str) -> None:
-    """Each length is recorded while its positions are the network's last, and replayed when they are not."""
+    """A length is recorded while its positions are the network's last, and replayed when they are not."""
     adapter: Any = niah.load_model(name, "random", device="cuda")
     inputs = [torch.randn(1, frames, adapter.frontend.mels) for frames in (1088, 2048, 4096)]
     plain = [adapter._forward(x) for x in inputs]

@@ -167,7 +167,7 @@ def test_map_gradients_equal_the_reference_and_themselves(
 
 
 def errors_in_mixed_precision(args: list[Tensor], dtype: torch.dtype, **how: Any) -> list[float]:
-    """Of the gradients of u, p, dt_weight, dt_bias, A and D, with maps of 16 bits and parameters of 32."""
+    """Relative errors of the gradients of u, p, dt_weight, dt_bias, A and D: maps of 16 bits, parameters of 32."""
     scan: Any = cross_scan if "backend" in how else map_scan
     inputs = [(x.to(dtype) if i < 2 else x).requires_grad_() for i, x in enumerate(args)]
     y = scan(*inputs, **how)
@@ -423,7 +423,7 @@ def test_on_a_device_the_whole_grid_equals_the_reference(
 def test_on_a_device_gradients_in_mixed_precision_equal_the_reference(
     columns: int, rows: int, channels: int, rank: int, dtype: torch.dtype
 ) -> None:
-    """As under autocast, at the sizes of a training step: one clip, and twelve."""
+    """Maps of 16 bits and parameters of 32, as under autocast, at the sizes of a training step: one clip, twelve."""
     errors = {}
     for batch in (1, 12):
         args = [x.cuda() for x in arguments((batch, columns, rows, channels, rank))]

@@ -126,7 +126,7 @@ def _advance(bar: "Progress", task: "TaskID", length_s: float, scenes: int) -> N
 
 
 def _lengths_with(count: int, scenes: RunScenes) -> list[float]:
-    """List the lengths of scenes that hold so many needles."""
+    """Return the lengths in seconds of the scenes that hold `count` needles."""
     return [length_s for length_s in scenes.lengths_s if length_s > count * _LONGEST_PIECE_S]
 
 

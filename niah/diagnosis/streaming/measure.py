@@ -124,7 +124,7 @@ def _cells(
     needle_frames = model.adapter.frontend.needle_frames
     cells = []
     lengths_s = [each for each in scenes.lengths_s if each > options.hop_s]
-    places = {
+    long_enough = {
         repeats: [s for s in lengths_s if repeats * needle_frames <= total_frames(s, needle_frames)]
         for repeats in dict.fromkeys(options.repeats)
     }
@@ -136,14 +136,14 @@ def _cells(
                 for position in dict.fromkeys(scenes.positions):
                     cell = Cell(model.name, haystack, length_s, snr_db, position)
                     cells += [
-                        (cell, each) for each, fitting in places.items() if length_s in fitting
+                        (cell, each) for each, fitting in long_enough.items() if length_s in fitting
                     ]
     if not cells:
         raise NiahError(
             f"model '{model.name}': no scene of the run can be streamed: crops of the needles' own recordings are not, "
             "and a scene must be long enough for --repeat and longer than --hop"
         )
-    short = {each: set(lengths_s) - set(fitting) for each, fitting in places.items()}
+    short = {each: set(lengths_s) - set(fitting) for each, fitting in long_enough.items()}
     if text := too_short_note("--repeat", short):
         note(f"model '{model.name}': {text}")
     return cells

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from niah.errors import NiahError
-from niah.needles.readers.path_label_csv import PATH_NAMES, needles_of_rows
+from niah.needles.readers.path_label_csv import OTHER_NAMES, needles_of_rows
 from niah.needles.readers.rows import NeedleRows, Request, Row
 from niah.system.text_files import read_text
 
 SUFFIX = ".jsonl"
+_PATHS = ("path", *OTHER_NAMES)
 
 
 def read(path: Path, request: Request) -> NeedleRows:
@@ -25,7 +26,8 @@ def read(path: Path, request: Request) -> NeedleRows:
     Raises:
         NiahError: a line is no object or has no path (file and line are named), or no clip has a label.
     """
-    lines = enumerate(read_text(path).splitlines(), start=1)
+    # not `splitlines`: a text in JSON may hold other signs that end a line (U+2028)
+    lines = enumerate(read_text(path).split("\n"), start=1)
     objects = {f"{path}, line {number}": line for number, line in lines if line.strip()}
     cells = {where: _cells(line, where) for where, line in objects.items()}
     columns = dict.fromkeys(name for each in cells.values() for name in each)
@@ -44,9 +46,9 @@ def _cells(line: str, where: str) -> dict[str, str]:
     if not isinstance(content, dict):
         raise NiahError(f"{where}: is not a JSON object")
     cells = {str(name): _text(value) for name, value in content.items()}
-    name = next((each for each in PATH_NAMES if cells.get(each)), None)
+    name = next((each for each in _PATHS if cells.get(each)), None)
     if name is None:
-        raise NiahError(f"{where}: has no path (one of {', '.join(PATH_NAMES)})")
+        raise NiahError(f"{where}: has no path (one of {', '.join(_PATHS)})")
     return {**cells, "path": cells[name]}
 
 

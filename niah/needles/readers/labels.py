@@ -143,10 +143,10 @@ class LabelReader:
 
 def _listed(text: str) -> list[str]:
     """Return the labels of a list: of JSON, or else what stands in quotes, or else all between the brackets."""
-    with suppress(ValueError):
+    with suppress(ValueError, RecursionError):
         return [str(label) for label in json.loads(text)]
     quoted = [one or other for one, other in _QUOTED.findall(text)]
-    return quoted or [text.strip()[1:-1]]
+    return quoted or [text.strip("[] \t\r\n")]  # all brackets at once: a list in lists may be deep
 
 
 def _bare(text: str) -> str:

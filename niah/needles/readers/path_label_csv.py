@@ -27,7 +27,7 @@ from niah.needles.readers.rows import (
     read_rows,
 )
 
-PATH_NAMES = ("path", "file_name", "filename")
+OTHER_NAMES = {"file_name": "path", "filename": "path"}
 LICENCE_COLUMNS = ("dataset_licence", "licence", "clip_licence")
 
 NOT_STATED = "not stated by the table"
@@ -45,7 +45,7 @@ def read(path: Path, request: Request) -> NeedleRows:
     Raises:
         NiahError: it is malformed (file and line are named), or no clip has a label.
     """
-    every, table_notes = read_rows(path, ("path",), PATH_NAMES)
+    every, table_notes = read_rows(path, ("path",), OTHER_NAMES)
     return needles_of_rows(every, path, request, table_notes)
 
 

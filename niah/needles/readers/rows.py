@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
+from types import MappingProxyType
 from typing import Any
 
 from niah.errors import NiahError, nearest
@@ -124,29 +125,22 @@ class NeedleRow:
 
 
 def read_rows(
-    path: Path, columns: Sequence[str] = (), names_of_first: Sequence[str] = ()
+    path: Path, columns: Sequence[str] = (), other_names: Mapping[str, str] = MappingProxyType({})
 ) -> tuple[list[Row], tuple[str, ...]]:
     """Read a table with a header; return its rows, and notes on how it was read.
 
     Args:
         path: CSV.
         columns: names that the header must have.
-        names_of_first: other names that the first of them may have.
+        other_names: names that stand for a column where the header lacks its own: {other: own}.
 
     Raises:
         NiahError: missing columns, no rows, or a row of another length.
     """
-    table = read_table(path)
-    index_of = {name: index for index, name in enumerate(table.header)}
-    if other := next((name for name in names_of_first if name in index_of), None):
-        index_of.setdefault(columns[0], index_of[other])
-    for column in columns:
-        if column not in index_of:
-            raise NiahError(
-                f"{path}: lacks the column '{column}'; its header is '{','.join(table.header)}'"
-            )
+    table = read_table(path, columns, other_names)
     if not table.rows:
         raise NiahError(f"{path}: has a header but no rows")
+    index_of = {name: index for index, name in enumerate(table.header)}
     rows = [
         Row(table.where(index), TableCells(index_of, cells))
         for index, cells in enumerate(table.rows)

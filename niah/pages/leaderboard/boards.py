@@ -63,7 +63,7 @@ class Board:
         cells: (name of the submission, row) of each cell, once.
         notes: for the reader, shown first.
         origin: the submission of each cell, by the cell's name.
-        apart: what sets it apart from boards that `rules`, clips and needles leave equal, each with a comma before it.
+        apart: what sets it apart from boards of the same protocol, level and clips by name: ", labels esc-10".
     """
 
     protocol: str

@@ -60,13 +60,14 @@ def test_a_table_of_metadata_names_files_and_labels(tmp_path: Path) -> None:
     assert labels_of(load(folder)) == {"1": ("/m/b",), "2": ("/m/a",)}
     assert labels_of(load(f"{folder}?fold=2")) == {"2": ("/m/a",)}
     lines = [
-        {"file_name": "x.wav", "labels": ["/m/a", "Rain, light"], "text": None},
+        {"file_name": "x.wav", "labels": ["/m/a", "Rain, light"], "text": "two\u2028lines"},
         {"file_name": "y.wav", "labels": ["/m/b"]},
     ]
     for split in ("train", "validation"):
         sounds(tmp_path / "jsonl" / split, "x.wav", "y.wav")
         table = tmp_path / "jsonl" / split / "metadata.jsonl"
-        table.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+        texts = [json.dumps(line, ensure_ascii=False) for line in lines]
+        table.write_text("\r\n".join(texts), encoding="utf-8", newline="")
     with pytest.raises(NiahError, match=r"its tables are of several splits \(train, validation\)"):
         load(tmp_path / "jsonl")
     needles = load(f"{tmp_path / 'jsonl'}?split=validation")
