@@ -1,20 +1,17 @@
-"""Time the sizes that kernels were given, beside others: the map scan's tiles, the MLP's, its slabs, Mamba's scan.
+"""Time the sizes that kernels were given, beside others: of the map scan, the depthwise convolution, the MLP, Mamba.
 
-    python scripts/gpu/choices.py OUT.csv [--seconds 9000] [--repeats 3] [--only scan,mlp,gradients,sequence]
+    python scripts/gpu/choices.py OUT.csv [--seconds 9000] [--repeats 3] [--only scan,depthwise,mlp,gradients,sequence]
         [--channels 96,384]
 
 Milliseconds of all blocks of dass-medium at that length, in bfloat16, by stage: medians between CUDA events, inputs
 random. `gradients` is the backward pass of the scans of a training step, of 12 clips of 10.24 s whatever the length;
 `sequence` one scan of SSAMBA-tiny's and of AuM-base's mixer (384 and 1536 channels) of 300 s.
-Each way is a process of its own, since Triton compiles what its sizes were at first. A way that fails is a row that
-says why.
+A way that fails is a row that says so.
 """
 
 import argparse
 import csv
-import json
 import math
-import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -24,29 +21,36 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from triton.language import constexpr
 from where import milliseconds  # type: ignore[import-not-found]  # beside this script
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from niah.networks.dass import linear_gelu
-from niah.scan.triton import cross_backward, cross_forward, cross_kernels, sequence_forward
+from niah.networks.dass import fused, fused_kernels, linear_gelu
+from niah.scan.triton import cross_backward, cross_forward, sequence_forward
 from niah.scan.triton.sequence import scan_sequence
 
 STAGES = ((2, 32, 96), (2, 16, 192), (20, 8, 384), (2, 4, 768))  # blocks, rows, channels
 DEVICE = "cuda"
-# lanes, channels of a tile, warps, registers, programs a processor, contiguous 16-bit elements a thread loads
+# lanes, channels of a tile, warps; registers of the first and the third phase, programs a processor of the third
 SCANS = {
-    "32x32 w4 r168 v4": (32, 32, 4, 168, 3, 4),
-    "32x32 w4 r168 v8": (32, 32, 4, 168, 3, 8),
-    "32x32 w4 r128 v4": (32, 32, 4, 128, 4, 4),
-    "32x16 w4 r128 v4": (32, 16, 4, 128, 4, 4),
-    "32x16 w4 r96 v4": (32, 16, 4, 96, 5, 4),
-    "16x32 w2 r168 v4": (16, 32, 2, 168, 6, 4),
-    "16x32 w4 r96 v4": (16, 32, 4, 96, 5, 4),
-    "16x16 w1 r168 v4": (16, 16, 1, 168, 12, 4),
-    "16x16 w2 r128 v4": (16, 16, 2, 128, 8, 4),
-    "32x32 w8 r128 v4": (32, 32, 8, 128, 2, 4),
+    "16x32 w2 r168 r255 p4": (16, 32, 2, 168, 255, 4),
+    "16x32 w2 r168 r255 p3": (16, 32, 2, 168, 255, 3),
+    "16x32 w2 r168 r200 p5": (16, 32, 2, 168, 200, 5),
+    "16x32 w2 r168 r168 p6": (16, 32, 2, 168, 168, 6),
+    "16x32 w4 r128 r128 p4": (16, 32, 4, 128, 128, 4),
+    "16x32 w4 r96 r96 p5": (16, 32, 4, 96, 96, 5),
+    "16x16 w1 r168 r200 p10": (16, 16, 1, 168, 200, 10),
+    "32x32 w4 r168 r255 p2": (32, 32, 4, 168, 255, 2),
+}
+# elements of a map's column in a program, warps, columns
+DEPTHWISE = {
+    "512 w8 l8": (512, 8, 8),
+    "512 w8 l4": (512, 8, 4),
+    "512 w8 l16": (512, 8, 16),
+    "512 w4 l16": (512, 4, 16),
+    "1024 w8 l8": (1024, 8, 8),
+    "1024 w4 l8": (1024, 4, 8),
+    "2048 w8 l8": (2048, 8, 8),
 }
 # channels of a tile, warps, programs a processor, megabytes of scratch
 GRADIENTS = {
@@ -98,10 +102,10 @@ def normal(*shape: int, scale: float = 1.0) -> torch.Tensor:
 
 def scan_rows(way: str, stages: Stages, seconds: float, repeats: int) -> Iterator[Row]:
     """Time phases 1 and 2, and all three, of each stage."""
-    lanes, channels, warps, registers, programs, contiguous = SCANS[way]
+    lanes, channels, warps, registers, output_registers, programs = SCANS[way]
     cross_forward.LANES, cross_forward.CHANNELS, cross_forward.WARPS = lanes, channels, warps
-    cross_forward.REGISTERS, cross_forward.PROGRAMS_PER_PROCESSOR = registers, programs
-    cross_kernels.CONTIGUOUS = constexpr(contiguous)
+    cross_forward.REGISTERS, cross_forward.OUTPUT_REGISTERS = registers, output_registers
+    cross_forward.PROGRAMS_PER_PROCESSOR = programs
     for blocks, rows, C in stages:
         columns, rank = math.ceil(seconds * 100 / 128 * rows), math.ceil(C / 16)
         u = normal(1, columns, rows, C)
@@ -119,6 +123,27 @@ def scan_rows(way: str, stages: Stages, seconds: float, repeats: int) -> Iterato
         for part, time in (("states", states), ("outputs", whole - states)):
             yield {"what": "scan", "way": way, "channels": C, "part": part, "ms": time * blocks}
         del u, p, y, inputs
+
+
+def depthwise_rows(way: str, stages: Stages, seconds: float, repeats: int) -> Iterator[Row]:
+    """Time the depthwise convolution of each stage, slab by slab as a block does."""
+    column, fused_kernels.WARPS, fused_kernels.LENGTH = DEPTHWISE[way]
+    fused_kernels.MAP_COLUMN = column
+    for blocks, rows, C in stages:
+        columns = math.ceil(seconds * 100 / 128 * rows)
+        slab = min(columns, fused.HIDDEN // (4 * C) // rows)
+        v, taps = normal(1, columns + 2, rows, C), normal(9, C)
+        u = torch.empty_like(v)
+
+        def work(v: torch.Tensor, taps: torch.Tensor, u: torch.Tensor, slab: int) -> None:
+            for begin in range(1, v.shape[1] - 1, slab):
+                last = min(begin + slab, v.shape[1] - 1)
+                around = v[:, begin - 1 : last + 1]
+                fused_kernels.depthwise_silu(around, taps, u[:, begin:last], 1)
+
+        time = median_ms(partial(work, v, taps, u, slab), repeats) * blocks
+        yield {"what": "depthwise", "way": way, "channels": C, "part": str(C), "ms": time}
+        del v, u
 
 
 def gradient_rows(way: str, stages: Stages, _: float, repeats: int) -> Iterator[Row]:
@@ -205,23 +230,13 @@ def mlp_rows(way: str, stages: Stages, seconds: float, repeats: int) -> Iterator
             yield {"what": "mlp", "way": way, "channels": C, "part": part, "ms": time * blocks}
 
 
-def in_a_process(task: Callable[..., Iterator[Row]], way: str, *rest: Any) -> list[Row]:
-    """Run a task in a child, which has CUDA and Triton's compiled kernels to itself."""
-    reading, writing = os.pipe()
-    if (child := os.fork()) == 0:
-        status = 0
-        with os.fdopen(writing, "w") as stream:
-            try:
-                for row in task(way, *rest):
-                    stream.write(json.dumps(row) + "\n")
-            except Exception:
-                traceback.print_exc()
-                status = 1
-        os._exit(status)
-    os.close(writing)
-    with os.fdopen(reading) as stream:
-        rows = [json.loads(line) for line in stream]
-    if os.waitpid(child, 0)[1] != 0:
+def rows_of(task: Callable[..., Iterator[Row]], way: str, *rest: Any) -> list[Row]:
+    """Run a task; one that fails ends in a row that says so. Kernels take their sizes when they are launched."""
+    rows: list[Row] = []
+    try:
+        rows.extend(task(way, *rest))
+    except Exception:
+        traceback.print_exc()
         rows.append({"what": task.__name__, "way": way, "error": "failed: see the log"})
     return rows
 
@@ -242,6 +257,8 @@ def main() -> None:
     jobs: list[tuple[Callable[..., Iterator[Row]], str]] = []
     if "scan" in options.only:
         jobs += [(scan_rows, way) for way in SCANS]
+    if "depthwise" in options.only:
+        jobs += [(depthwise_rows, way) for way in DEPTHWISE]
     if "gradients" in options.only:
         jobs += [(gradient_rows, way) for way in GRADIENTS]
     if "sequence" in options.only:
@@ -254,7 +271,7 @@ def main() -> None:
         )
         writer.writeheader()
         for task, way in jobs:
-            rows = in_a_process(task, way, stages, options.seconds, options.repeats)
+            rows = rows_of(task, way, stages, options.seconds, options.repeats)
             sums: dict[str, float] = {}
             for row in rows:
                 writer.writerow({**row, "ms": f"{row['ms']:.4g}"} if "ms" in row else row)

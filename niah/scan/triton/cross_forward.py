@@ -15,16 +15,17 @@ from niah.scan.triton.carry import map_states
 from niah.scan.triton.cross_kernels import _line_pairs, _outputs
 from niah.scan.triton.steps import has_ptx, interpreted
 
-# lines side by side in a program: with two warps, six programs wait for each other's memory less than three of four
-LANES = 16
+LANES = 16  # lines side by side in a program
 CHANNELS = 32  # channels of a program's tile
 BACKWARD_CHANNELS = 16  # of the backward pass, whose programs have one warp
 BACKWARD_PROGRAMS = 4  # a processor; registers allow eight, which share the cache worse
 # columns of a line along time: short ones where a map has too few programs for the device
 LINES = (16, 8, 4)
-PROGRAMS_PER_PROCESSOR = 6  # whose registers fit
-REGISTERS = 168  # of a thread, for six programs
 WARPS = 2  # of a program
+REGISTERS = 168  # of a thread of the first phase: six programs fit a processor, and wait less for memory than fewer
+# of the third, which has the loads of four steps under way: fewer programs then wait less, and share the cache better
+OUTPUT_REGISTERS = 255
+PROGRAMS_PER_PROCESSOR = 4  # of the third phase
 SCRATCH_BYTES = 25_000_000  # of all programs: half the L2 cache of an H100
 
 
@@ -106,8 +107,16 @@ class CrossScanPlan:
 
     @property
     def options(self) -> dict[str, Any]:
-        """Return how the kernels of the forward pass are compiled."""
-        limit = {"maxnreg": REGISTERS} if has_ptx() else {}
+        """Return how the kernel of the first phase is compiled."""
+        return self._options(REGISTERS)
+
+    @property
+    def output_options(self) -> dict[str, Any]:
+        """Return how the kernel of the third phase is compiled."""
+        return self._options(OUTPUT_REGISTERS)
+
+    def _options(self, registers: int) -> dict[str, Any]:
+        limit = {"maxnreg": registers} if has_ptx() else {}
         return {"PRECISION": self.precision, "PTX": has_ptx(), "num_warps": WARPS, **limit}
 
 
@@ -162,7 +171,7 @@ def plan_of(u: Tensor, p: Tensor, dt_weight: Tensor, line: int | None = None) ->
     for wanted in (line,) if line else LINES:
         row = p.stride(3)
         sizes = (batch, T, F, C, rank, row, min(T, wanted), processors, precision)
-        plan = CrossScanPlan(*sizes, lanes=LANES)
+        plan = CrossScanPlan(*sizes, lanes=LANES, width=CHANNELS)
         if plan.items >= processors:
             break
     return plan
@@ -188,7 +197,7 @@ def outputs(
         y = torch.empty_like(u, dtype=torch.float32 if u.dtype == torch.float16 else u.dtype)
     scratch = torch.empty(plan.programs * plan.slab_size, device=u.device)
     _outputs[(plan.programs,)](
-        *inputs, states, scratch, y, plan.items, *plan.extent, **plan.tile, **plan.options
+        *inputs, states, scratch, y, plan.items, *plan.extent, **plan.tile, **plan.output_options
     )
     return y, states
 

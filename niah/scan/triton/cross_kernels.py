@@ -107,37 +107,67 @@ def _lead(h, d, a, pushed, ADJOINT: tl.constexpr, PTX: tl.constexpr):
 
 
 @triton.jit
-def _put(
-    h, d, a, skip, x, p, scratch, y, own, c, start, low, high, stride, j, k,
-    C: tl.constexpr, P: tl.constexpr, R: tl.constexpr, WIDTH: tl.constexpr, PTX: tl.constexpr,
-    MASKED: tl.constexpr, DIRECTION: tl.constexpr,
+def _position(
+    c, own, start, low, high, stride, j, C: tl.constexpr, WIDTH: tl.constexpr
 ):  # fmt: skip
-    """Add the output of turn j to the sum over directions, whose last one writes it; return the state after it."""
+    """Return turn j of each lane: its step (M,), whether there is one, and its places in a map and in the scratch."""
     step = start + j * stride
     inside = _is_step(j, low, high)
-    full = inside[:, None] & (c < C)[None, :]
     here = tl.max_contiguous(step[:, None] * C + c[None, :], (1, CONTIGUOUS))
-    stored = scratch + step[:, None] * WIDTH + own[None, :]
-    value = widened(_load(x + here, full, MASKED), PTX)
+    return step, inside, here, step[:, None] * WIDTH + own[None, :]
+
+
+@triton.jit
+def _read(
+    x, p, scratch, c, own, start, low, high, stride, j, k,
+    C: tl.constexpr, P: tl.constexpr, R: tl.constexpr, WIDTH: tl.constexpr,
+    MASKED: tl.constexpr, DIRECTION: tl.constexpr,
+):  # fmt: skip
+    """Load what the output of turn j needs: x (M, WIDTH), B and C (M,), and the sum over the directions before."""
+    step, inside, here, place = _position(c, own, start, low, high, stride, j, C, WIDTH)
+    full = inside[:, None] & (c < C)[None, :]
+    value = _load(x + here, full, MASKED)
+    b = _load(p + step * (4 * P) + R, inside, MASKED).to(tl.float32)
+    readout = _load(p + step * (4 * P) + R + 1, inside, MASKED).to(tl.float32)
     if MASKED:
-        total = tl.load(stored, mask=full & (k > 0), other=0.0)
+        total = tl.load(scratch + place, mask=full & (k > 0), other=0.0)
+    elif DIRECTION == 0:
+        total = tl.zeros_like(place).to(tl.float32)
+    else:
+        total = tl.load(scratch + place)
+    return value, b, readout, total
+
+
+@triton.jit
+def _step(
+    h, d, a, skip, value, b, readout, total, k,
+    PTX: tl.constexpr, MASKED: tl.constexpr, DIRECTION: tl.constexpr,
+):  # fmt: skip
+    """Take one step; return the state after it, and the sum with its output."""
+    value = widened(value, PTX)
+    if MASKED:
         total += tl.where(k == 0, skip, 0.0)[None, :] * value
     elif DIRECTION == 0:
         total = skip[None, :] * value
-    else:
-        total = tl.load(stored)
-    b = _load(p + step * (4 * P) + R, inside, MASKED).to(tl.float32)
-    readout = _load(p + step * (4 * P) + R + 1, inside, MASKED).to(tl.float32)
     h = power_of_2(d * a[None, :], PTX) * h + d * ((b * LN_2)[:, None] * value)
-    total += readout[:, None] * h
+    return h, total + readout[:, None] * h
+
+
+@triton.jit
+def _write(
+    total, y, scratch, c, own, start, low, high, stride, j, k,
+    C: tl.constexpr, WIDTH: tl.constexpr, MASKED: tl.constexpr, DIRECTION: tl.constexpr,
+):  # fmt: skip
+    """Store the sum at turn j of each lane: to the scratch, and after the last direction to y."""
+    _step, inside, here, place = _position(c, own, start, low, high, stride, j, C, WIDTH)
+    full = inside[:, None] & (c < C)[None, :]
     if MASKED:
-        tl.store(stored, total, mask=full & (k < 3))
+        tl.store(scratch + place, total, mask=full & (k < 3))
         tl.store(y + here, total, mask=full & (k == 3))
     elif DIRECTION == 3:
         tl.store(y + here, total)
     else:
-        tl.store(stored, total)
-    return h
+        tl.store(scratch + place, total)
 
 
 @triton.jit(do_not_specialize=["T", "line", "pieces", "chunks", "slabs"])
@@ -295,19 +325,40 @@ def _rerun(
             p, starts, lows, highs, stride, j, weight, bias,
             P, LOADED, RANK, M, WIDTH, PRECISION, PTX, MASKED,
         )  # fmt: skip
-        h = _put(
-            h, d0, a, skip, x, p, scratch, y, own, c, start, low, high, stride, j, k,
-            C, P, R, WIDTH, PTX, MASKED, DIRECTION,
+        # all loads come before the first store, which they may not pass
+        x0, b0, r0, y0 = _read(
+            x, p, scratch, c, own, start, low, high, stride, j, k,
+            C, P, R, WIDTH, MASKED, DIRECTION,
         )  # fmt: skip
-        h = _put(
-            h, d1, a, skip, x, p, scratch, y, own, c, start, low, high, stride, j + 1, k,
-            C, P, R, WIDTH, PTX, MASKED, DIRECTION,
+        x1, b1, r1, y1 = _read(
+            x, p, scratch, c, own, start, low, high, stride, j + 1, k,
+            C, P, R, WIDTH, MASKED, DIRECTION,
         )  # fmt: skip
-        h = _put(
-            h, d2, a, skip, x, p, scratch, y, own, c, start, low, high, stride, j + 2, k,
-            C, P, R, WIDTH, PTX, MASKED, DIRECTION,
+        x2, b2, r2, y2 = _read(
+            x, p, scratch, c, own, start, low, high, stride, j + 2, k,
+            C, P, R, WIDTH, MASKED, DIRECTION,
         )  # fmt: skip
-        h = _put(
-            h, d3, a, skip, x, p, scratch, y, own, c, start, low, high, stride, j + 3, k,
-            C, P, R, WIDTH, PTX, MASKED, DIRECTION,
+        x3, b3, r3, y3 = _read(
+            x, p, scratch, c, own, start, low, high, stride, j + 3, k,
+            C, P, R, WIDTH, MASKED, DIRECTION,
+        )  # fmt: skip
+        h, y0 = _step(h, d0, a, skip, x0, b0, r0, y0, k, PTX, MASKED, DIRECTION)
+        h, y1 = _step(h, d1, a, skip, x1, b1, r1, y1, k, PTX, MASKED, DIRECTION)
+        h, y2 = _step(h, d2, a, skip, x2, b2, r2, y2, k, PTX, MASKED, DIRECTION)
+        h, y3 = _step(h, d3, a, skip, x3, b3, r3, y3, k, PTX, MASKED, DIRECTION)
+        _write(
+            y0, y, scratch, c, own, start, low, high, stride, j, k,
+            C, WIDTH, MASKED, DIRECTION,
+        )  # fmt: skip
+        _write(
+            y1, y, scratch, c, own, start, low, high, stride, j + 1, k,
+            C, WIDTH, MASKED, DIRECTION,
+        )  # fmt: skip
+        _write(
+            y2, y, scratch, c, own, start, low, high, stride, j + 2, k,
+            C, WIDTH, MASKED, DIRECTION,
+        )  # fmt: skip
+        _write(
+            y3, y, scratch, c, own, start, low, high, stride, j + 3, k,
+            C, WIDTH, MASKED, DIRECTION,
         )  # fmt: skip
