@@ -61,13 +61,42 @@ def gradients(plan: CrossScanPlan, saved: tuple[Tensor, ...], gy: Tensor) -> tup
 
 
 @triton.jit
-def _coordinates(p, step, inside, R: tl.constexpr, P: tl.constexpr, RANK: tl.constexpr):
-    """Return the coordinates (M, RANK) of one step a lane, and the offset (M,) of its B, from a direction's `p`."""
+def _turn(start, count, stride, steps, j, backwards):
+    """Return the step (M,) of each line at turn j of a run over its steps, and whether there is one."""
+    i = tl.where(backwards, steps - 1 - j, j)
+    return start + i * stride, i < tl.where(j < steps, count, -1)
+
+
+@triton.jit
+def _passed(
+    u, p, c, start, count, stride, steps, j, backwards,
+    C: tl.constexpr, R: tl.constexpr, P: tl.constexpr, RANK: tl.constexpr,
+):  # fmt: skip
+    """Load what the state of turn j is made from: u (M, WIDTH), coordinates (M, RANK) and B (M,)."""
+    step, inside = _turn(start, count, stride, steps, j, backwards)
+    full = inside[:, None] & (c < C)[None, :]
+    x = tl.load(u + step[:, None] * C + c[None, :], mask=full, other=0.0)
     r = tl.arange(0, RANK)
-    offset = step * (4 * P)
-    mask = inside[:, None] & (r < R)[None, :]
-    value = tl.load(p + offset[:, None] + r[None, :], mask=mask, other=0.0)
-    return value.to(tl.float32), offset + R
+    row = p + step * (4 * P)
+    coordinates = tl.load(
+        row[:, None] + r[None, :], mask=inside[:, None] & (r < R)[None, :], other=0.0
+    )
+    return x, coordinates, tl.load(row + R, mask=inside, other=0.0)
+
+
+@triton.jit
+def _pulled(
+    gy, saved_states, saved_sums, p, c, own, start, count, stride, steps, j, backwards, k,
+    C: tl.constexpr, R: tl.constexpr, P: tl.constexpr, WIDTH: tl.constexpr,
+):  # fmt: skip
+    """Load what else its gradients need: gy, the state before, C (M,), and the sum over the directions before."""
+    step, inside = _turn(start, count, stride, steps, j, backwards)
+    full = inside[:, None] & (c < C)[None, :]
+    local = step[:, None] * WIDTH + own[None, :]
+    pull = tl.load(gy + step[:, None] * C + c[None, :], mask=full, other=0.0)
+    before = tl.load(saved_states + local, mask=full, other=0.0)
+    readout = tl.load(p + step * (4 * P) + R + 1, mask=inside, other=0.0)
+    return pull, before, readout, tl.load(saved_sums + local, mask=full & (k > 0), other=0.0)
 
 
 @triton.jit(do_not_specialize=["items", "T", "line", "pieces", "chunks", "slabs"])
@@ -106,6 +135,7 @@ def _gradients(
             weight, bias, a = _weights(k, c, dt_weight, dt_bias, A, C, R, RANK)
             weight = weight.to(tl.float32)
             once = tl.where(k == 0, skip, 0.0)
+            own_u, own_gy = u + first * C, gy + first * C
             part = p + first * (4 * P) + k * P
             gpart = gp + block * p_size + first * (4 * (R + 2)) + k * (R + 2)
             sum_weight = tl.zeros((RANK, WIDTH), tl.float32)
@@ -116,42 +146,59 @@ def _gradients(
                     states, c, k, group, item, slab, reverse,
                     columns, line, pieces, chunks, lines, rows_size, F, C, M,
                 )  # fmt: skip
+                x, coordinates, b = _passed(
+                    own_u, part, c, start, count, stride, steps, 0, reverse, C, R, P, RANK
+                )  # fmt: skip
                 for j in range(0, steps):
+                    # loads may not pass stores: those of the next step come first
+                    next_x, next_coordinates, next_b = _passed(
+                        own_u, part, c, start, count, stride, steps, j + 1, reverse, C, R, P, RANK
+                    )  # fmt: skip
                     i = tl.where(reverse, steps - 1 - j, j)
                     inside = i < count
-                    full = inside[:, None] & (c < C)[None, :]
                     step = start + i * stride
+                    full = inside[:, None] & (c < C)[None, :]
                     tl.store(saved_states + step[:, None] * WIDTH + own[None, :], h, mask=full)
-                    here = step[:, None] * C + c[None, :]
-                    x = tl.load(u + first * C + here, mask=full, other=0.0).to(tl.float32)
-                    coordinates, column = _coordinates(part, step, inside, R, P, RANK)
-                    z = tl.dot(coordinates, weight, input_precision=PRECISION)
+                    z = tl.dot(coordinates.to(tl.float32), weight, input_precision=PRECISION)
                     d = step_size(z, bias[None, :], EXACT, PTX)
                     d = tl.where(inside[:, None], d, 0.0)
-                    b = tl.load(part + column, mask=inside, other=0.0).to(tl.float32) * LN_2
-                    h = power_of_2(d * a[None, :], PTX) * h + d * (b[:, None] * x)
+                    pushed = (b.to(tl.float32) * LN_2)[:, None] * x.to(tl.float32)
+                    h = power_of_2(d * a[None, :], PTX) * h + d * pushed
+                    x, coordinates, b = next_x, next_coordinates, next_b
                 tl.debug_barrier()
                 # the far end's order of lines is the other way round
                 _, _, later = _entering(
                     adjoints, c, k, group, item, slab, not reverse,
                     columns, line, pieces, chunks, lines, rows_size, F, C, M,
                 )  # fmt: skip
+                x, coordinates, b = _passed(
+                    own_u, part, c, start, count, stride, steps, 0, not reverse, C, R, P, RANK
+                )  # fmt: skip
+                pull, before, readout, total = _pulled(
+                    own_gy, saved_states, saved_sums, part, c, own, start, count, stride, steps, 0,
+                    not reverse, k, C, R, P, WIDTH,
+                )  # fmt: skip
                 for j in range(0, steps):
+                    next_x, next_coordinates, next_b = _passed(
+                        own_u, part, c, start, count, stride, steps, j + 1, not reverse,
+                        C, R, P, RANK,
+                    )  # fmt: skip
+                    next_pull, next_before, next_readout, next_total = _pulled(
+                        own_gy, saved_states, saved_sums, part, c, own, start, count, stride, steps,
+                        j + 1, not reverse, k, C, R, P, WIDTH,
+                    )  # fmt: skip
                     i = tl.where(reverse, j, steps - 1 - j)
                     inside = i < count
                     full = inside[:, None] & (c < C)[None, :]
                     step = start + i * stride
                     local = step[:, None] * WIDTH + own[None, :]
                     here = step[:, None] * C + c[None, :]
-                    x = tl.load(u + first * C + here, mask=full, other=0.0).to(tl.float32)
-                    pull = tl.load(gy + first * C + here, mask=full, other=0.0).to(tl.float32)
-                    before = tl.load(saved_states + local, mask=full, other=0.0)
-                    coordinates, column = _coordinates(part, step, inside, R, P, RANK)
+                    x, pull = x.to(tl.float32), pull.to(tl.float32)
+                    coordinates = coordinates.to(tl.float32)
+                    b, readout = b.to(tl.float32), readout.to(tl.float32)
                     z = tl.dot(coordinates, weight, input_precision=PRECISION)
                     d, slope = step_size_and_slope(z, bias[None, :], EXACT, PTX)
                     d = tl.where(full, d, 0.0)
-                    b = tl.load(part + column, mask=inside, other=0.0).to(tl.float32)
-                    readout = tl.load(part + column + 1, mask=inside, other=0.0).to(tl.float32)
                     decay = power_of_2(d * a[None, :], PTX)
                     remembered = decay * before
                     pushed = b[:, None] * x
@@ -175,10 +222,11 @@ def _gradients(
                     if k == 0:
                         sum_d += pull * x
                     # sums over directions
-                    total = tl.load(saved_sums + local, mask=full & (k > 0), other=0.0)
                     total += g * b[:, None] + once[None, :] * pull
                     tl.store(saved_sums + local, total, mask=full & (k < 3))
                     tl.store(gu + first * C + here, total, mask=full & (k == 3))
+                    x, coordinates, b = next_x, next_coordinates, next_b
+                    pull, before, readout, total = next_pull, next_before, next_readout, next_total
             tl.debug_barrier()  # the next direction reads the scratch by other lanes
             at = sums + ((worker * 4 + k) * (RANK + EXTRA_ROWS)) * C
             mask = (r <= R)[:, None] & (c < C)[None, :]
