@@ -8,7 +8,8 @@
 # DASS_SOURCE  src/models of the authors' repository, to time their network; default: $PEERS/dass
 # LIMIT_S   540             longest step                BUDGET_S   stop all after so many seconds
 # JOBS      1               processes at a time where nothing is timed: goldens, training, sweeps
-# MODELS, LENGTHS, REPEATS   of the speed stage      EPOCHS, CLIPS (held-out ones), SWEEP_LENGTHS   of the sweep: to fit less time
+# FAMILIES  of goldens.py, in the correctness stage     MODELS, LENGTHS, REPEATS   of the speed stage
+# EPOCHS, CLIPS (held-out ones), SWEEP_LENGTHS   of the sweep: to fit less time
 # A cache of compiled kernels that prepare.sh made (triton.tar.xz) is taken: the first passes compile for minutes.
 # TRAININGS runs/gpu/NAME/train  weights and checkpoints, half a gigabyte an epoch: on a lent machine /dev/shm/train is faster
 # DEVICE    cuda            DRY=1: on a CPU with tiny settings, to try the scripts themselves
@@ -31,7 +32,7 @@ first_s=3000          # seconds: longer scenes come last
 limit=(${CLIPS:+--limit "$CLIPS"})
 epochs=()
 [ -n "${EPOCHS:-}" ] && epochs=(--set "epochs=$EPOCHS" --set "average_last=$((EPOCHS < 10 ? EPOCHS : 10))")
-families="mamba dass transformers others" # of goldens.py
+families=${FAMILIES:-mamba dass transformers others} # of goldens.py
 dtypes=float32,bfloat16,float16 snrs="10 20 0" haystacks="babble gaussian"
 if [ "${DRY:-0}" = 1 ]; then
     device=cpu name=${NAME:-dry} models="dass-nano ast-sin-nano" lengths=10,20 dtype=float32

@@ -19,7 +19,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from niah.networks.dass import fused_kernels, linear_gelu
+from niah.networks.dass import first_halving, fused_kernels, linear_gelu
 from niah.networks.layers import mixer_kernels
 from niah.scan.triton import carry as triton_carry
 from niah.scan.triton import cross_backward as triton_cross_backward
@@ -40,10 +40,10 @@ WIDE = {
     "row",
 }  # int64
 MAPS = {"x", "u", "p", "y", "z", "B", "C", "gy", "gu", "gz", "dt_weight", "dt_bias", "v", "out"}
-MAPS |= {"kernel", "weight", "bias", "add", "before"}
+MAPS |= {"kernel", "weight", "bias", "add", "before", "scale", "shift"}
 LENGTHS = {"T", "L", "line", "lines", "pieces", "chunks", "slabs", "items", "blocks", "scans"}
 LENGTHS |= {"row_lines", "column_lines", "rows", "columns", "window", "first", "tokens", "length"}
-LENGTHS |= {"zero"}
+LENGTHS |= {"zero", "padding"}
 FLOATS = {triton_sequence._line_pairs: {"B", "C"}, triton_sequence._outputs: {"B", "C"}}
 NUMBERS = {"eps"}
 TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
@@ -59,6 +59,8 @@ def compiled(
         elif name in LENGTHS | WIDE:
             signature[name] = "i64" if name in WIDE else "i32"
             check_length(kernel, index, name)
+            if name in WIDE:  # which are multiples of it in all our networks
+                aligned[(index,)] = [["tt.divisibility", 16]]
         elif name in NUMBERS:
             signature[name] = "fp32"
         else:
@@ -125,6 +127,7 @@ def jobs(which: str) -> list[Job]:
     stages = {"first": (32, 96, 6, 8), "third": (8, 384, 24, 32), "last": (4, 768, 48, 64)}
     found: list[Job] = []
     limit = {"num_warps": triton_cross.WARPS, "maxnreg": triton_cross.REGISTERS}
+    more = {**limit, "maxnreg": triton_cross.OUTPUT_REGISTERS}
     for stage, (F, C, R, P) in stages.items():
         sizes = {
             "F": F,
@@ -142,7 +145,7 @@ def jobs(which: str) -> list[Job]:
             name = f"{stage} {kind} {precision}"
             pairs = triton_kernels._line_pairs
             found.append((f"pairs {name}", pairs, {**tile, "ADJOINT": False}, kind, limit))
-            found.append((f"outputs {name}", triton_kernels._outputs, tile, kind, limit))
+            found.append((f"outputs {name}", triton_kernels._outputs, tile, kind, more))
             if which == "all" and precision != "half":
                 found.append((f"adjoints {name}", pairs, {**tile, "ADJOINT": True}, kind, limit))
                 backward = triton_cross_backward._gradients
@@ -153,8 +156,14 @@ def jobs(which: str) -> list[Job]:
     plain = {"num_warps": 4}
     norm = {"C": 96, "PADDED": 128, "M": 32, "BEFORE": False, "ADD": True}
     found.append(("layer norm", fused_kernels._layer_norm, norm, "bf16", plain))
-    depthwise, wide = {"F": 32, "C": 96, "M": 16, "WIDTH": 128}, {"num_warps": 8}
+    depthwise = {"F": 8, "C": 384, "PADDED": 8, "WIDTH": 64, "COLUMNS": fused_kernels.LENGTH}
+    depthwise |= {"PTX": True}
+    wide = {"num_warps": fused_kernels.WARPS}
     found.append(("depthwise", fused_kernels._depthwise_silu, depthwise, "bf16", wide))
+    halving = {"MELS": 128, "F": 64, "C": 48, "PADDED": 64, "M": first_halving.POSITIONS}
+    halving |= {"EXACT": False, "PTX": True, "WIDEN": False}
+    wide = {"num_warps": first_halving.WARPS}
+    found.append(("first halving", first_halving._first_halving, halving, "bf16", wide))
     product = {
         "K": 384,
         "N": 1536,

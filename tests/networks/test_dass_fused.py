@@ -9,10 +9,13 @@ from torch import Tensor, nn
 pytest.importorskip("triton")
 
 from niah.networks.dass import fused, fused_kernels
-from niah.networks.dass.blocks import SS2D
+from niah.networks.dass.blocks import SS2D, convolve
+from niah.networks.dass.first_halving import fits
 from niah.networks.dass.linear_gelu import linear_gelu
 from niah.networks.dass.network import DassConfig
 from niah.networks.dass.tiled import TiledDass
+from niah.networks.dass.windows import Windowed
+from niah.networks.layers.mlp import Mlp
 from niah.scan.triton.steps import interpreted
 
 if not interpreted() and not torch.cuda.is_available():
@@ -116,6 +119,71 @@ def test_depthwise_convolution_is_torchs(first: int) -> None:
     taps = kernel.flatten(1).t().contiguous().to(DEVICE)
     fused_kernels.depthwise_silu(v.to(DEVICE), taps, u, first)
     torch.testing.assert_close(u.cpu(), truth, atol=1e-5, rtol=1e-5)
+
+
+def first_layers(channels: int) -> list[nn.Module]:
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        conv = nn.Conv2d(1, channels, 3, stride=2, padding=1)
+        norm = nn.LayerNorm(channels)
+    norm.weight.data.normal_(), norm.bias.data.normal_()
+    return [conv, norm, nn.GELU()]
+
+
+def as_written(layers: list[nn.Module], x: Tensor) -> Tensor:
+    conv, norm, activation = layers
+    assert isinstance(conv, nn.Conv2d)
+    out: Tensor = activation(norm(convolve(x, conv)))
+    return out
+
+
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float32, 2e-6), (torch.bfloat16, 2e-2), (torch.float16, 2e-3)]
+)
+@pytest.mark.parametrize(("columns", "mels", "channels"), [(11, 7, 5), (12, 8, 48), (1, 1, 1)])
+def test_the_first_halving_is_torchs(
+    columns: int, mels: int, channels: int, dtype: torch.dtype, tolerance: float
+) -> None:
+    """A whole map and each window of it: zeros precede the first column, and the last one reads past the map's end."""
+    layers = first_layers(channels)
+    assert fits([*layers, nn.Identity()])
+    x = torch.randn(2, columns, mels, 1, generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        truth = as_written(layers, x.to(dtype).float())
+    on_device = [layer.to(DEVICE, dtype).requires_grad_(False) for layer in layers]
+    stack = Windowed(on_device, fused=True)
+    whole = truth.shape[1]
+    for first in range(whole):
+        for last in range(first + 1, whole + 1):
+            low, high = stack.needs(first, last, columns)
+            made = stack.window(x[:, low:high].to(DEVICE, dtype), first, last, columns)
+            close(made.float(), truth[:, first:last], tolerance)
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [nn.Conv2d(1, 8, 8, stride=8), nn.LayerNorm(8), nn.GELU()],
+        [nn.Conv2d(2, 8, 3, stride=2, padding=1), nn.LayerNorm(8), nn.GELU()],
+        [nn.Conv2d(1, 8, 3, stride=2, padding=1), nn.LayerNorm(8), nn.GELU("tanh")],
+        [nn.Conv2d(1, 8, 3, stride=2, padding=1), nn.LayerNorm(8)],
+    ],
+)
+def test_other_layers_are_left_to_torch(layers: list[nn.Module]) -> None:
+    assert not fits(layers)
+
+
+def test_biases_wait_for_the_last_block_of_a_stage() -> None:
+    """The map behind a stage has them all, however large they are."""
+    made = TiledDass(DassConfig(depths=(3, 1), dims=(8, 16), stem=(4, 8), classes=5)).eval()
+    for module in made.modules():
+        if isinstance(module, Mlp):
+            nn.init.normal_(module.fc2.bias, std=3.0)
+    x = features(1)
+    with torch.no_grad():
+        truth = made.whole(x)
+        made.to(DEVICE).set_scan_backend("triton")
+        close(made(x.to(DEVICE)), truth, TOLERANCE[torch.float32])
 
 
 RTOL, ATOL = 2**-11 + 2.5e-4, 3.4e-5  # float16's rounding, and GELU's polynomial

@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 pytest.importorskip("triton")
 
 import triton
 import triton.language as tl
 
+from niah.networks.dass.first_halving import first_halving
 from niah.networks.dass.fused_kernels import depthwise_silu, layer_norm
 from niah.networks.dass.linear_gelu import linear_gelu
 from niah.networks.layers.mixer_kernels import convolve_silu
@@ -137,6 +138,20 @@ def test_depthwise_convolution(
         depthwise_silu(v, torch.randn(9, channels), room[:, 1:-1], first)
     check_finite([room[:, 1:-1]])
     assert bool(room[:, [0, -1]].isnan().all())
+
+
+@pytest.mark.parametrize(
+    ("window", "mels", "channels", "padding", "columns"),
+    [(1, 1, 1, 1, 1), (7, 5, 3, 0, 3), (9, 30, 48, 1, 5)],
+)
+def test_first_halving(window: int, mels: int, channels: int, padding: int, columns: int) -> None:
+    """Of items that lie apart."""
+    room = torch.full((2, window + 3, mels, 1), torch.nan)
+    x = room[:, :window].normal_()
+    with watched():
+        kernel, bias = torch.randn(channels, 1, 3, 3), torch.randn(channels)
+        made = first_halving(x, kernel, bias, nn.LayerNorm(channels), padding, columns)
+        check_finite([made])
 
 
 @pytest.mark.parametrize(("rows", "inner", "columns"), [(1, 8, 5), (130, 40, 136), (3, 64, 130)])

@@ -9,10 +9,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from niah.scan.triton.steps import device_of, sigmoid
+from niah.scan.triton.steps import LOG2_E, device_of, has_ptx, power_of_2, reciprocal, widened
 
-TILE = 4096  # elements of a program
-WARPS = 8  # of a convolution's program, which has nine loads an element under way
+TILE = 4096  # elements of a LayerNorm's program
+MAP_COLUMN = 512  # elements of a column of a convolution's program, all rows of some channels
+LENGTH = 8  # columns that it makes: each is loaded three times, where single elements would be nine times
+WARPS = 8
 
 
 def layer_norm(
@@ -24,8 +26,11 @@ def layer_norm(
     *,
     before: Tensor | None = None,
     add: Tensor | None = None,
+    out: Tensor | None = None,
 ) -> Tensor:
     """Compute LayerNorm over the last axis, and optionally add vectors in the same pass: to what is normalised, to x.
+
+        out = (x + before - mean) / sqrt(variance + eps) weight + bias;   with `add`, x <- x + before + add
 
     Args:
         x: (.., C), contiguous; is changed if `add` is given.
@@ -33,14 +38,16 @@ def layer_norm(
         bias: (C,).
         eps: is added to the variance.
         dtype: of the result; None is that of `x`.
-        before: (C,) is added to each row before it is normalised, and x stays; None for nothing.
-        add: (C,) to add to each row of `x` after it was normalised; None for nothing.
+        before: (C,); None for zeros.
+        add: (C,); None leaves x as it is.
+        out: (.., C), contiguous, to write to; None makes it.
 
     Returns:
         (.., C).
     """
     channels = x.shape[-1]
-    out = torch.empty_like(x, dtype=dtype or x.dtype)
+    if out is None:
+        out = torch.empty_like(x, dtype=dtype or x.dtype)
     rows = x.numel() // channels
     padded = triton.next_power_of_2(channels)
     block = max(1, TILE // padded)
@@ -67,13 +74,13 @@ def depthwise_silu(v: Tensor, kernel: Tensor, u: Tensor, first: int) -> None:
         first: the column of v under the first one of u.
     """
     batch, columns, rows, channels = u.shape
-    width = min(128, triton.next_power_of_2(channels))
-    block = TILE // 2 // width
-    blocks = triton.cdiv(columns * rows, block)
+    padded = triton.next_power_of_2(rows)
+    width = min(max(1, MAP_COLUMN // padded), triton.next_power_of_2(channels))
+    blocks = triton.cdiv(columns, LENGTH)
     with device_of(u):
         _depthwise_silu[(batch * blocks * triton.cdiv(channels, width),)](
             v, kernel, u, v.stride(0), u.stride(0), blocks, columns, v.shape[1], first,
-            F=rows, C=channels, M=block, WIDTH=width, num_warps=WARPS,
+            F=rows, C=channels, PADDED=padded, WIDTH=width, COLUMNS=LENGTH, PTX=has_ptx(), num_warps=WARPS,
         )  # fmt: skip
 
 
@@ -105,28 +112,53 @@ def _layer_norm(
 @triton.jit(do_not_specialize=["blocks", "columns", "window", "first"])
 def _depthwise_silu(
     v, kernel, u, v_stride: tl.int64, u_stride: tl.int64, blocks, columns, window, first,
-    F: tl.constexpr, C: tl.constexpr, M: tl.constexpr, WIDTH: tl.constexpr,
+    F: tl.constexpr, C: tl.constexpr, PADDED: tl.constexpr, WIDTH: tl.constexpr,
+    COLUMNS: tl.constexpr, PTX: tl.constexpr,
 ):  # fmt: skip
+    """Make some columns of u: each column of v is added to the sums of the three that it lies beside."""
     channel_blocks: tl.constexpr = (C + WIDTH - 1) // WIDTH
     program = tl.program_id(0).to(tl.int64)
     c = (program % channel_blocks).to(tl.int32) * WIDTH + tl.arange(0, WIDTH)
-    block = (program // channel_blocks % blocks).to(tl.int32)
+    begin = (program // channel_blocks % blocks).to(tl.int32) * COLUMNS
     item = program // channel_blocks // blocks
+    f = tl.arange(0, PADDED)
+    inside = (f < F)[:, None] & (c < C)[None, :]
+    under = ((f >= 1) & (f < F))[:, None] & (c < C)[None, :]
+    over = (f < F - 1)[:, None] & (c < C)[None, :]
+    here = f[:, None] * C + c[None, :]
     v += item * v_stride
     u += item * u_stride
-    position = block * M + tl.arange(0, M)
-    column = position // F + first
-    row = position % F
-    real = position < columns * F
-    total = tl.zeros((M, WIDTH), tl.float32)
-    for i in tl.static_range(3):
-        for j in tl.static_range(3):
-            t = column + i - 1
-            f = row + j - 1
-            here = real & (t >= 0) & (t < window) & (f >= 0) & (f < F)
-            offset = (t * F + f)[:, None] * C + c[None, :]
-            value = tl.load(v + offset, mask=here[:, None] & (c < C)[None, :], other=0.0)
-            tap = tl.load(kernel + (3 * i + j) * C + c, mask=c < C, other=0.0)
-            total += value.to(tl.float32) * tap.to(tl.float32)[None, :]
-    inside = real[:, None] & (c < C)[None, :]
-    tl.store(u + position[:, None] * C + c[None, :], total * sigmoid(total), mask=inside)
+    taps = (
+        kernel + f[:, None] * 0 + c[None, :]
+    )  # of the map's layout: nothing is exchanged between threads
+    k00, k01, k02 = _taps(taps, inside, C)
+    k10, k11, k12 = _taps(taps + 3 * C, inside, C)
+    k20, k21, k22 = _taps(taps + 6 * C, inside, C)
+    second = tl.zeros((PADDED, WIDTH), tl.float32)  # of the column after the one that is made
+    third = tl.zeros((PADDED, WIDTH), tl.float32)
+    for step in tl.static_range(COLUMNS + 2):
+        t = first + begin + step - 1
+        every = t + tl.zeros(
+            (PADDED, 1), tl.int32
+        )  # the interpreter makes numbers of a mask and a scalar
+        real = (every >= 0) & (every < window)
+        column = v + t * (F * C)
+        low = widened(tl.load(column + here - C, mask=under & real, other=0.0), PTX)
+        middle = widened(tl.load(column + here, mask=inside & real, other=0.0), PTX)
+        high = widened(tl.load(column + here + C, mask=over & real, other=0.0), PTX)
+        if step >= 2:
+            total = second + k20 * low + k21 * middle + k22 * high
+            silu = total * reciprocal(1.0 + power_of_2(total * -LOG2_E, PTX), PTX)
+            made = u + (begin + step - 2) * (F * C) + here
+            tl.store(made, silu, mask=inside & (every <= first + columns))
+        second = third + k10 * low + k11 * middle + k12 * high
+        third = k00 * low + k01 * middle + k02 * high
+
+
+@triton.jit
+def _taps(taps, inside, C: tl.constexpr):
+    """Load three taps of each channel, as (PADDED, WIDTH)."""
+    low = tl.load(taps, mask=inside, other=0.0).to(tl.float32)
+    middle = tl.load(taps + C, mask=inside, other=0.0).to(tl.float32)
+    high = tl.load(taps + 2 * C, mask=inside, other=0.0).to(tl.float32)
+    return low, middle, high

@@ -89,11 +89,12 @@ def feature_map(network: Dass, features: Tensor, tiling: Tiling = DEFAULT) -> Te
     with single_threaded_torch() if threaded else nullcontext():
         tiled_pass = _TiledPass(network, features, tiling, threaded=threaded, fused=fused)
         for stage in tiled_pass.begin(network):
-            for block in stage.blocks:
-                assert isinstance(block, Block)
-                if fused:
-                    prepared(block).advance(tiled_pass.x, tiled_pass.buffers.room)
-                else:
+            if fused:
+                for work in prepared(stage.blocks):
+                    work.advance(tiled_pass.x, tiled_pass.buffers.room)
+            else:
+                for block in stage.blocks:
+                    assert isinstance(block, Block)
                     tiled_pass.advance(block)
             tiled_pass.convolve(Windowed(stage.downsample.children(), fused=fused))
             if threaded and tiled_pass.x.numel() > tiling.second // 2:
@@ -179,7 +180,7 @@ class _TiledPass:
             low, high = needs(first, last)
             for item in range(start, stop):  # one item's window is contiguous
                 needed = x[item : item + 1, low:high].to(self.like)
-                out[item : item + 1, first:last] = layers.window(needed, first, last, columns)
+                layers.window(needed, first, last, columns, out[item : item + 1, first:last])
 
         chunks = self._chunks(out.shape)
         is_long = self.buffers.holds(x) and x.numel() > self.tiling.second

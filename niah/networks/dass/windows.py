@@ -28,7 +28,8 @@ class Windowed:
 
         Args:
             layers: convolutions, LayerNorms, pointwise layers.
-            fused: whether LayerNorms are Triton kernels, which also add the bias of the convolution before them.
+            fused: whether LayerNorms are Triton kernels, which also add the bias of the convolution before them, and
+                the stem's first convolution, LayerNorm and GELU are one.
         """
         self.layers = [layer for layer in layers if not isinstance(layer, nn.Identity)]
         self.fused = fused
@@ -37,6 +38,11 @@ class Windowed:
             for layer in self.layers
             if isinstance(layer, nn.Conv2d)
         }
+        self.halves_features = False
+        if fused:
+            from niah.networks.dass.first_halving import fits
+
+            self.halves_features = fits(self.layers)
 
     def size(self, columns: int) -> int:
         """Return the output columns of `columns` input columns; kernels are square, so also rows of rows."""
@@ -56,7 +62,9 @@ class Windowed:
             first, last = max(first, 0), min(last, length)
         return first, last
 
-    def window(self, x: Tensor, first: int, last: int, columns: int) -> Tensor:
+    def window(
+        self, x: Tensor, first: int, last: int, columns: int, out: Tensor | None = None
+    ) -> Tensor:
         """Compute a window of output columns.
 
         Args:
@@ -64,6 +72,7 @@ class Windowed:
             first: output column.
             last: the output column after the last.
             columns: input columns of the whole map.
+            out: (B, last - first, F', C'), contiguous, to write to; None makes it.
 
         Returns:
             (B, last - first, F', C').
@@ -73,7 +82,11 @@ class Windowed:
         for conv in reversed(self.kernels):
             spans[conv] = first, last = self._span(conv, first, last)
             first, last = max(first, 0), min(last, lengths[conv])
-        for i, layer in enumerate(self.layers):
+        layers = self.layers
+        if self.halves_features:
+            conv = next(iter(self.kernels))
+            x, layers = self._halve_features(x, conv, *spans[conv]), layers[3:]
+        for last_layer, layer in zip((None, *layers), layers, strict=False):
             if isinstance(layer, nn.Conv2d):
                 before, after = -spans[layer][0], spans[layer][1] - lengths[layer]
                 if self.fused and x.shape[1] == lengths[layer]:  # the convolution pads by itself
@@ -83,16 +96,30 @@ class Windowed:
                     padding = 0
                 x = self._convolve(x, layer, max(before, 0), max(after, 0), padding)
             elif self.fused and isinstance(layer, nn.LayerNorm):
-                x = self._normalise(x, layer, self.layers[i - 1])
+                x = self._normalise(x, layer, last_layer, out if layer is layers[-1] else None)
             else:
                 x = layer(x)
-        return x
+        return x if out is None or x is out else out.copy_(x)
 
-    def _normalise(self, x: Tensor, norm: nn.LayerNorm, last: nn.Module) -> Tensor:
+    def _halve_features(self, x: Tensor, conv: nn.Conv2d, first: int, last: int) -> Tensor:
+        """Run the first three layers, whose convolution reads columns first..last - 1 of the features."""
+        from niah.networks.dass.first_halving import first_halving
+
+        norm = self.layers[1]
+        assert isinstance(norm, nn.LayerNorm)
+        assert conv.bias is not None
+        columns = (last - first - 1) // 2  # three features for one, two more for each further one
+        return first_halving(
+            x.contiguous(), self.kernels[conv], conv.bias, norm, max(-first, 0), columns
+        )
+
+    def _normalise(
+        self, x: Tensor, norm: nn.LayerNorm, last: nn.Module | None, out: Tensor | None
+    ) -> Tensor:
         from niah.networks.dass.fused_kernels import layer_norm
 
         bias = last.bias if isinstance(last, nn.Conv2d) else None
-        return layer_norm(x.contiguous(), norm.weight, norm.bias, norm.eps, before=bias)
+        return layer_norm(x.contiguous(), norm.weight, norm.bias, norm.eps, before=bias, out=out)
 
     def _lengths(self, columns: int) -> list[tuple[nn.Conv2d, int]]:
         """Return each convolution with its number of input columns."""
