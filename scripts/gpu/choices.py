@@ -85,6 +85,7 @@ PRODUCTS = {
     "64x128 w4 s4": (64, 128, 4, 4),
 }
 HIDDENS = (1 << 23, 1 << 24, 1 << 25, 1 << 26)
+SIZED = (cross_forward, cross_backward, sequence_forward, fused_kernels, linear_gelu)
 Row = dict[str, Any]
 Stages = list[tuple[int, int, int]]
 
@@ -231,13 +232,20 @@ def mlp_rows(way: str, stages: Stages, seconds: float, repeats: int) -> Iterator
 
 
 def rows_of(task: Callable[..., Iterator[Row]], way: str, *rest: Any) -> list[Row]:
-    """Run a task; one that fails ends in a row that says so. Kernels take their sizes when they are launched."""
+    """Run a task, which changes sizes that kernels take at their launch, and change them back.
+
+    A task that fails ends in a row that says so.
+    """
     rows: list[Row] = []
+    before = [dict(vars(module)) for module in SIZED]
     try:
         rows.extend(task(way, *rest))
     except Exception:
         traceback.print_exc()
         rows.append({"what": task.__name__, "way": way, "error": "failed: see the log"})
+    finally:
+        for module, values in zip(SIZED, before, strict=True):
+            vars(module).update(values)
     return rows
 
 

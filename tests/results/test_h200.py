@@ -88,3 +88,19 @@ def test_sizes_that_were_chosen() -> None:
     tables = re.findall(r"^\| .*[a-z)] \| ([\d.]+) \| ([\d.]+) \|$", PAGE, re.MULTILINE)
     found = [[float(x) for x in pair] for pair in tables]
     assert found == [*scan, *mlp]
+
+
+def test_loads_come_before_stores() -> None:
+    sums: dict[tuple[str, str], float] = defaultdict(float)
+    for row in rows("third-phase.csv"):
+        tile = [row[key] for key in ("lanes", "width", "warps", "scratch_mb", "line")]
+        if tile == ["16", "32", "2", "25", "16"]:
+            way = f"{row['registers']}, {row['programs_a_processor']}"
+            sums[f"loads {row['loads']}", way] += float(row["outputs_ms"])
+            assert float(row["difference"]) == 0
+    table = re.findall(
+        r"^\| (loads [\w ]+)(?:, as committed)? \| (\d+, \d) \| ([\d.]+) \|$", PAGE, re.MULTILINE
+    )
+    assert len(table) == 4
+    for loads, way, milliseconds in table:
+        assert f"{sums[loads, way]:.1f}" == milliseconds
