@@ -9,7 +9,7 @@
 # LIMIT_S   540             longest step                BUDGET_S   stop all after so many seconds
 # JOBS      1               processes at a time where nothing is timed: goldens, training, sweeps
 # FAMILIES  of goldens.py, in the correctness stage     MODELS, LENGTHS, REPEATS   of the speed stage
-# EPOCHS, CLIPS (held-out ones), SWEEP_LENGTHS   of the sweep: to fit less time
+# TRAINED, EPOCHS, CLIPS (held-out ones), SWEEP_LENGTHS   of the sweep: to fit less time
 # A cache of compiled kernels that prepare.sh made (triton.tar.xz) is taken: the first passes compile for minutes.
 # TRAININGS runs/gpu/NAME/train  weights and checkpoints, half a gigabyte an epoch: on a lent machine /dev/shm/train is faster
 # DEVICE    cuda            DRY=1: on a CPU with tiny settings, to try the scripts themselves
@@ -26,7 +26,7 @@ lengths=${LENGTHS:-10,50,300,1000,3600,9000,86400}
 repeats=${REPEATS:-5}
 sweep_lengths=${SWEEP_LENGTHS:-10,50,100,300,1000,3000,9000}
 positions=0,0.25,0.75,1 position_lengths=10,300
-trained="dass-small ast-sin-small"
+trained=${TRAINED:-dass-small ast-sin-small}
 longest_attention=300 # seconds of the sweep of a transformer, whose cost grows with the square
 first_s=3000          # seconds: longer scenes come last
 limit=(${CLIPS:+--limit "$CLIPS"})
@@ -164,33 +164,31 @@ peers() {
 sweep() {
     step clips $python scripts/gpu/clips.py "$data" "$results/clips"
     local model name recipe most longest snr haystack
+    spare_s=45
     for model in $trained; do
         name=$(basename "$model" .toml)
         recipe=$results/$name-recipe.toml
         sed "s|^model = .*|model = \"$model\"|" "scripts/gpu/$name.toml" >"$recipe"
-        aside "train-$name" $niah train "$recipe" --out "$trainings/$name" --train "$results/clips/train.csv" \
+        # one training at a time, which has the card to itself but for sweeps of the model before
+        step "train-$name" $niah train "$recipe" --out "$trainings/$name" --train "$results/clips/train.csv" \
             --eval "$results/clips/heldout.csv" --device "$device" ${epochs[@]+"${epochs[@]}"}
-    done
-    wait
-    # a folder and a process for each haystack and SNR, in order of worth: what is done stays, whenever the time is over
-    spare_s=45
-    for model in $trained; do
-        name=$(basename "$model" .toml)
         [ -e "$results/done/train-$name" ] || continue
+        # a folder and a process for each haystack and SNR: what is done stays, whenever the time is over
         most=$(lengths_where "\$1 <= $first_s") longest=$(lengths_where "\$1 > $first_s")
         [[ $name = ast* ]] && most=$(lengths_where "\$1 <= $longest_attention") longest=
         scored zero "$most" 0.5 --haystack zero
+        scored positions $position_lengths $positions --haystack babble --snr 10
+        scored dass-v1 "$most" 0.5 --protocol dass-v1 --haystack zero --haystack babble --snr 10
+        if [ -n "$longest" ]; then # which take as long as all others
+            scored zero-longest "$longest" 0.5 --haystack zero
+            for haystack in $haystacks; do
+                scored "$haystack-${snrs%% *}-longest" "$longest" 0.5 --haystack "$haystack" --snr "${snrs%% *}"
+            done
+        fi
         for snr in $snrs; do
             for haystack in $haystacks; do
                 scored "$haystack-$snr" "$most" 0.5 --haystack "$haystack" --snr "$snr"
             done
-        done
-        scored positions $position_lengths $positions --haystack babble --snr 10
-        scored dass-v1 "$most" 0.5 --protocol dass-v1 --haystack zero --haystack babble --snr 10
-        [ -n "$longest" ] || continue # which take as long as all others
-        scored zero-longest "$longest" 0.5 --haystack zero
-        for haystack in $haystacks; do
-            scored "$haystack-${snrs%% *}-longest" "$longest" 0.5 --haystack "$haystack" --snr "${snrs%% *}"
         done
     done
     wait
