@@ -26,6 +26,7 @@ from niah.training.recipes import read_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 RUN = ROOT / "results" / "embedded"
+H100 = ROOT / "results" / "h100"
 YAMNET = ROOT / "results" / "yamnet-esc50" / "niah-v2.1"
 LENGTHS_S = (10.0, 50.0, 300.0, 9000.0)
 SCENES = (  # haystack, SNR in dB, and both in words
@@ -115,6 +116,7 @@ def speed() -> str:
         "| DASS-small, 24 h in one pass, 2026-11-26, beside other work | "
         f"{float(day['wall_s']) / 60:.0f} min | {day['peak_gib']} GiB at the peak, 4.1 of them the features |"
     )
+    rows += _on_a_card()
     peers = {
         "first_stage_against_the_official_reference": "mamba-ssm's `selective_scan_ref`",
         "first_stage_against_mambapy": "mambapy's pscan",
@@ -131,6 +133,31 @@ def speed() -> str:
             f"| {title}, two layers, 300 s | | {own['times faster']:.1f} x the same through mambapy's pscan |"
         )
     return "\n".join(["| what | time | beside |", "| --- | --- | --- |", *rows])
+
+
+def _on_a_card() -> list[str]:
+    """Render what DASS-medium takes on an H100, beside its authors' code in another lease."""
+    with (H100 / "bench.csv").open(newline="", encoding="utf-8") as stream:
+        passes = {(row["model"], float(row["length_s"])): row for row in csv.DictReader(stream)}
+    with (H100 / "official_dass.csv").open(newline="", encoding="utf-8") as stream:
+        (official,) = (
+            row
+            for row in csv.DictReader(stream)
+            if (row["what"], row["model"], row["length_s"]) == ("forward", "dass-medium", "9000.0")
+        )
+    theirs = (
+        f"; its authors' code, in another lease: {float(official['official_s']):.2f} s, "
+        f"{int(official['official_peak_bytes']) / 2**30:.1f} GiB"
+    )
+    return [
+        f"| DASS-medium, {length} in one pass, on an H100 in bfloat16 | "
+        f"{float(row['latency_s']):.{digits}f} s | "
+        f"{int(row['peak_memory_bytes']) / 2**30:.1f} GiB at the peak{beside} |"
+        for length, digits, row, beside in (
+            ("2.5 h", 3, passes["dass-medium", 9000.0], theirs),
+            ("24 h", 2, passes["dass-medium", 86400.0], ""),
+        )
+    ]
 
 
 def models() -> str:
