@@ -3,16 +3,19 @@
 import functools
 import hashlib
 import inspect
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import CodeType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 
 from niah.adapters.checkpoints import state_sha256
+from niah.adapters.in_use import DEEPEST, PLAIN, closure, values_of_closure, weights_of_code
 from niah.adapters.protocol import network_of
 from niah.system.download import sha256_of
 
@@ -23,11 +26,12 @@ def identity_of(model: object) -> str:
     The code is the source file that defines it, as long as there is one, else the bytecode and the default values. Of
     what a `functools.partial` was given, of what a function closes over and of the object of a method, plain values,
     arrays, networks and functions show; of the module that a function or class lies in, the networks and arrays that
-    its code names, and of an object its networks. What the code imports does not.
+    its code names, and of an object its networks. What the code imports does not, nor what the model's own calls have
+    left there (`remembering`).
     """
     defining = _defining(model)
     parts = list(_code(defining))
-    parts += filter(None, _made_with(model))
+    parts += filter(None, _made_with(model, _Place("", _left_by(model))))
     if not getattr(model, "weights_sha256", ""):
         network = model if isinstance(model, torch.nn.Module) else network_of(model)
         if network is not None:
@@ -43,29 +47,33 @@ def weights_in_use(model: object, but: torch.nn.Module | None = None) -> list[st
         model: a function, a method, a `functools.partial` of one, or an object.
         but: a network that is counted already.
     """
-    used = _in_use(model)
-    return [f"{name}={_value(value)}" for name, value in sorted(used.items()) if value is not but]
+    left = _left_by(model)
+    used = sorted(weights_of_code(model).items())
+    texts = {name: _value(value, _Place(name, left)) for name, value in used if value is not but}
+    return [f"{name}={text}" for name, text in texts.items() if text]
 
 
-def in_training_mode(model: object) -> str:
-    """Return the name of a network with parameters that a model uses in training mode; "" without any.
+@contextmanager
+def remembering(model: object) -> Iterator[None]:
+    """Keep out of a model's identity what changes while it is called: its memo, or a network that is loaded then.
 
-    Transforms without parameters (a spectrogram) are in training mode everywhere, and do the same in both.
+    As long as it stays as a call left it, what was there before counts in its place. A network or array that the user
+    puts there afterwards counts.
+
+    Args:
+        model: a function, a method, a `functools.partial` of one, or an object.
     """
-    for name, value in sorted(_in_use(model).items()):
-        if (
-            isinstance(value, torch.nn.Module)
-            and is_training(value)
-            and any(True for _ in value.parameters())
-        ):
-            return name
-    return ""
-
-
-def is_training(network: object) -> bool:
-    """Return whether a network is in training mode; one of `torch.export` always says so, and refuses `eval`."""
-    is_exported = isinstance(network, torch.fx.GraphModule) and "eval" in vars(network)
-    return getattr(network, "training", False) is True and not is_exported
+    before = _places(model)
+    try:
+        yield
+    finally:
+        after = _places(model)
+        names = before.keys() | after.keys()
+        changed = [name for name in names if before.get(name) is not after.get(name)]
+        if changed and (left := _left_by(model, make=True)) is not None:
+            for name in changed:
+                counted = _value(before.get(name), _Place(name, left))
+                left[name] = _value(after.get(name)), counted
 
 
 def source_file(defining: Any) -> Path | None:
@@ -77,87 +85,95 @@ def source_file(defining: Any) -> Path | None:
     return Path(name) if name is not None and Path(name).is_file() else None
 
 
+_Left = dict[str, tuple[str, str]]
+"""By the name of a value: its text as a call left it, and the text that counts in its place."""
+
+_LEFT: WeakKeyDictionary[Any, _Left] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a value lies: its name, what calls have left in the model, and ids of the containers around it."""
+
+    name: str = ""
+    left: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    around: frozenset[int] = frozenset()
+
+    def inside(self, container: object, key: object) -> "_Place":
+        return replace(self, name=f"{self.name}[{key!r}]", around=self.around | {id(container)})
+
+    def counts(self, text: str) -> str:
+        """Return the text that counts for a value of this text."""
+        as_left, before = self.left.get(self.name, (None, ""))
+        return before if text == as_left else text
+
+
+def _left_by(model: Any, make: bool = False) -> _Left:
+    """Return what a model's calls have left; of an object that cannot be a key nothing is known."""
+    if isinstance(model, functools.partial):
+        return _left_by(model.func, make)
+    owner = model.__self__ if inspect.ismethod(model) else model
+    try:
+        return _LEFT.setdefault(owner, {}) if make else _LEFT.get(owner, {})
+    except TypeError:  # no hash or no weak reference
+        return {}
+
+
+def _places(model: object) -> dict[str, Any]:
+    """Return {name: value} of all in a model that its calls may change."""
+    return weights_of_code(model) | values_of_closure(model)
+
+
 def _defining(model: object) -> Any:
     plain = model.func if isinstance(model, functools.partial) else model
     return plain if inspect.isroutine(plain) else type(plain)
 
 
-def _in_use(model: Any) -> dict[str, Any]:
-    """Return {name: network or array} of what a model's code names in its module, and the networks of an object."""
-    if isinstance(model, functools.partial):
-        return _in_use(model.func)
-    used: dict[str, Any] = {}
-    owner = getattr(model, "__self__", None) if inspect.ismethod(model) else model
-    if not inspect.isroutine(owner) and not isinstance(owner, torch.nn.Module | type | None):
-        used |= dict(_networks_of("self", owner))
-    functions = [model] if inspect.isroutine(model) else list(vars(type(model)).values())
-    _collect(functions, used, set())
-    return used
-
-
-def _collect(functions: list[Any], used: dict[str, Any], seen: set[int]) -> None:
-    """Add what functions, and those of the same module that they name, use of their module."""
-    for function in functions:
-        plain = inspect.unwrap(getattr(function, "__func__", function))
-        if not inspect.isfunction(plain) or id(plain) in seen:
-            continue
-        seen.add(id(plain))
-        named = {
-            name: plain.__globals__[name]
-            for name in _names(plain.__code__) & set(plain.__globals__)
-        }
-        for name, value in named.items():
-            used |= dict(_weights(name, value))
-        near = [each for each in named.values() if inspect.isfunction(each)]
-        _collect([each for each in near if each.__globals__ is plain.__globals__], used, seen)
-
-
-def _weights(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield a value, those in it, or the networks of an object, that are networks or arrays."""
-    if isinstance(value, torch.nn.Module | torch.Tensor | np.ndarray):
-        yield name, value
-    elif isinstance(value, tuple | list):
-        for index, each in enumerate(value):
-            yield from _weights(f"{name}[{index}]", each)
-    elif isinstance(value, dict):
-        for key, each in value.items():
-            yield from _weights(f"{name}[{key!r}]", each)
-    elif not inspect.isroutine(value) and not isinstance(value, type | ModuleType):
-        yield from _networks_of(name, value)
-
-
-def _networks_of(name: str, value: object) -> Iterator[tuple[str, torch.nn.Module]]:
-    """Yield the networks among an object's attributes; its arrays may be what it remembers of its last input."""
-    for attribute, each in getattr(value, "__dict__", {}).items():
-        if isinstance(each, torch.nn.Module):
-            yield f"{name}.{attribute}", each
-
-
-def _names(code: CodeType) -> set[str]:
-    """Return the names in a function's code, also in functions inside it, that may be of its module."""
-    inner = [each for each in code.co_consts if isinstance(each, CodeType)]
-    return set(code.co_names).union(*map(_names, inner))
-
-
-def _made_with(model: Any) -> Iterator[str]:
+def _made_with(model: Any, place: _Place) -> Iterator[str]:
     """Yield the values that a callable was made with, as far as they show."""
     if isinstance(model, functools.partial):
-        yield from map(_value, model.args)
-        yield from (f"{name}={_value(value)}" for name, value in sorted(model.keywords.items()))
-        yield from _made_with(model.func)
+        yield from (_value(each, place) for each in model.args)
+        keywords = sorted(model.keywords.items())
+        yield from (f"{name}={_value(value, place)}" for name, value in keywords)
+        yield from _made_with(model.func, place)
         return
     if inspect.ismethod(model) and isinstance(model.__self__, torch.nn.Module):
         yield _value(model.__self__)
     function = inspect.unwrap(getattr(model, "__func__", model))
-    for cell in getattr(function, "__closure__", None) or ():
-        with suppress(ValueError):  # not filled yet
-            yield _value(cell.cell_contents)
+    for name, contents in closure(model):
+        yield _value(contents, replace(place, name=name))
     if inspect.isfunction(function) and source_file(function) is None:
-        yield _value((function.__defaults__, function.__kwdefaults__))
+        yield _value((function.__defaults__, function.__kwdefaults__), place)
 
 
-def _value(value: Any) -> str:
+def _value(value: Any, place: _Place = _Place()) -> str:
     """Return a text that is another for another value; "" where it does not show."""
+    if isinstance(value, tuple | list | dict) or inspect.isfunction(value):
+        if id(value) in place.around or len(place.around) == DEEPEST:
+            return ""
+        return _of_function(value, place) if inspect.isfunction(value) else _of_items(value, place)
+    return place.counts(_of_one(value))
+
+
+def _of_items(value: Any, place: _Place) -> str:
+    """Return the text of a list or dict, without entries at a list's end, and of a dict, that do not show."""
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    texts = [(key, _value(each, place.inside(value, key))) for key, each in list(items)]
+    if isinstance(value, dict):
+        shown = sorted((repr(key), text) for key, text in texts if text)
+        return repr(shown) if shown else ""
+    while texts and not texts[-1][1]:
+        texts.pop()
+    return f"[{', '.join(text for _, text in texts)}]" if texts else ""
+
+
+def _of_function(value: Any, place: _Place) -> str:
+    inner = place.inside(value, "")
+    return "\n".join([_bytecode(value.__code__), *filter(None, _made_with(value, inner))])
+
+
+def _of_one(value: Any) -> str:
+    """Return the text of a network, an array or a plain value."""
     if isinstance(value, torch.nn.Module):
         return state_sha256(value)
     if isinstance(value, torch.Tensor):
@@ -165,15 +181,7 @@ def _value(value: Any) -> str:
     if isinstance(value, np.ndarray):
         content = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
         return f"{value.dtype} {value.shape} {content}"
-    if isinstance(value, tuple | list):
-        return f"[{', '.join(map(_value, value))}]" if any(map(_value, value)) else ""
-    if isinstance(value, dict):
-        items = sorted((repr(key), _value(each)) for key, each in value.items())
-        return repr(items) if any(text for _, text in items) else ""
-    if inspect.isfunction(value):
-        return "\n".join([_bytecode(value.__code__), *filter(None, _made_with(value))])
-    is_plain = isinstance(value, bool | int | float | complex | str | bytes | np.generic)
-    return repr(value) if is_plain else ""
+    return repr(value) if isinstance(value, PLAIN) else ""
 
 
 def _code(defining: Any) -> Iterator[str]:

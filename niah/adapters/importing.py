@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 
-from niah.adapters.identity import in_training_mode, weights_in_use
+from niah.adapters.identity import weights_in_use
+from niah.adapters.in_use import in_training_mode
 from niah.adapters.waveform import FunctionModel
 from niah.cards import ModelCard
 from niah.errors import NiahError, one_line

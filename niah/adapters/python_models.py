@@ -13,8 +13,9 @@ from typing import Any
 
 import torch
 
-from niah.adapters.identity import identity_of, in_training_mode, is_training, source_file
+from niah.adapters.identity import identity_of, source_file
 from niah.adapters.importing import import_adapter, is_factory
+from niah.adapters.in_use import in_training_mode, is_training
 from niah.adapters.model_source import ModelRequest, ModelSource
 from niah.adapters.network_adapter import NetworkAdapter
 from niah.adapters.protocol import network_of

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from niah.adapters.identity import remembering
 from niah.adapters.protocol import INDEXED_BY_32_BITS, ReusesAnswers
 from niah.errors import NiahError
 from niah.frontends.waveform import NEEDLE_S, WaveformFrontend
@@ -84,6 +85,7 @@ class WaveformAdapter:
 
     def __init__(self, model: WaveformModel) -> None:
         self.model = model
+        self._counted = model.function if isinstance(model, FunctionModel) else model
         self.name = model.name
         self.labels = model.labels
         self.frontend = WaveformFrontend(model.sample_rate)
@@ -134,7 +136,8 @@ class WaveformAdapter:
     def _position_logits(self, features: Tensor) -> Tensor:
         """Compute (B, T, classes) of scenes given as rows of samples, as `logits` does."""
         model: Any = self.model
-        answers = [model.waveform_positions(part) for part in self._parts(features)]
+        with remembering(self._counted):
+            answers = [model.waveform_positions(part) for part in self._parts(features)]
         return torch.cat([torch.as_tensor(answer).float() for answer in answers])
 
     def _parts(self, features: Tensor) -> tuple[Tensor, ...]:
@@ -160,7 +163,8 @@ class WaveformAdapter:
             )
 
     def _checked(self, waveforms: Tensor) -> Tensor:
-        answer = self.model.waveform_logits(waveforms)
+        with remembering(self._counted):
+            answer = self.model.waveform_logits(waveforms)
         try:
             stated = torch.as_tensor(_native(answer))
         except (TypeError, ValueError, RuntimeError):

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import torch
 
-from niah.adapters.identity import identity_of
+from niah.adapters.identity import identity_of, remembering
 from niah.adapters.importing import code_sha256
 from niah.adapters.model_source import ModelRequest
 from niah.adapters.python_models import source_of
 from niah.adapters.sources import find_source
+from niah.adapters.waveform import WaveformAdapter
 from niah.cards import ModelCard
 from niah.errors import NiahError
 from tests.helpers.waveform_tagger import PitchTagger
@@ -92,3 +93,87 @@ def test_a_card_of_a_function_counts_the_weights_of_its_file(tmp_path: Path) -> 
             patch.setitem(sys.modules, "of_card", module)
             hashes.append(code_sha256(ModelCard("of", "of_card:tagger", "synthetic")))
     assert hashes[0] != hashes[1]
+
+
+_MEMO = "MEMO = {}\ndef tagger(x):\n    return MEMO.setdefault(len(x), x + 1)\n"
+_LAST = "LAST = []\ndef tagger(x):\n    LAST[:] = [x + 1]\n    return LAST[0]\n"
+_LATE = """net = None
+def tagger(x):
+    global net
+    net = net or layer(0).eval()
+    return net(x)
+"""
+_CLOSURE = """def made():
+    memo = {}
+    calls = [0]
+    def tagger(x):
+        calls[0] += 1
+        return memo.setdefault(len(x), (x + 1, [x]))
+    return tagger
+tagger = made()
+"""
+_OBJECT = """class Tagger:
+    net = None
+    def waveform_logits(self, x):
+        self.net = self.net or layer(0).eval()
+        return self.net(x)
+tagger = Tagger()
+"""
+
+
+def _loaded(folder: Path, body: str) -> dict[str, Any]:
+    path = _module(folder, "remembers", body)
+    space: dict[str, Any] = {"__name__": "remembers"}
+    exec(compile(path.read_text(), path, "exec"), space)
+    return space
+
+
+@pytest.mark.parametrize("body", [_MEMO, _LAST, _LATE, _CLOSURE, _OBJECT])
+def test_what_a_models_calls_leave_is_not_part_of_its_identity(tmp_path: Path, body: str) -> None:
+    """A second run in the same process was refused as one of another model, and a card's cells had new keys."""
+    tagger = _loaded(tmp_path, body)["tagger"]
+    before = identity_of(tagger)
+    for length in (2, 3, 2):
+        with remembering(tagger), torch.inference_mode():
+            getattr(tagger, "waveform_logits", tagger)(torch.ones(length, 3))
+        assert identity_of(tagger) == before
+
+
+def test_a_run_calls_a_model_so_that_it_may_remember(tmp_path: Path) -> None:
+    tagger = _loaded(tmp_path, _MEMO.replace("x + 1", "x[:, :25]"))["tagger"]
+    source = source_of(tagger, ModelRequest("synthetic", 16000))
+    assert source.make is not None
+    adapter = WaveformAdapter(source.make(torch.device("cpu"), torch.float32))
+    adapter.logits(torch.ones(2, 10, adapter.frontend.mels))
+    again = source_of(tagger, ModelRequest("synthetic", 16000))
+    assert source.code_sha256 == again.code_sha256
+
+
+def test_weights_that_a_user_puts_in_after_a_call_count(tmp_path: Path) -> None:
+    space = _loaded(tmp_path, _LATE)
+    before = identity_of(space["tagger"])
+    with remembering(space["tagger"]):
+        space["tagger"](torch.ones(1, 3))
+    space["net"] = space["layer"](1).eval()
+    assert identity_of(space["tagger"]) != before
+    space = _loaded(tmp_path, _MEMO)
+    before = identity_of(space["tagger"])
+    space["MEMO"]["weights"] = torch.ones(2)
+    assert identity_of(space["tagger"]) != before
+
+
+def test_containers_and_functions_that_hold_themselves_are_followed_once(tmp_path: Path) -> None:
+    space = _loaded(tmp_path, "TREE = [1]\ndef tagger(x):\n    return TREE[0](x)\n")
+    space["TREE"] += [space["TREE"], space["layer"](0).weight.detach()]
+    before = identity_of(space["tagger"])
+    space["TREE"][2] = space["layer"](1).weight.detach()
+    assert identity_of(space["tagger"]) != before
+
+    def recursive(depth: int) -> int:
+        return recursive(depth - 1) if depth else len(holds)
+
+    holds: list[Any] = [torch.ones(2)]
+    holds += [holds, recursive]
+    before = identity_of(recursive)
+    holds[0] = torch.zeros(2)
+    assert identity_of(recursive) != before

@@ -1,0 +1,133 @@
+"""Networks and arrays that a Python model uses: by its module's names, its closure, its object's attributes."""
+
+import functools
+import inspect
+from collections.abc import Iterator
+from types import CodeType, ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+
+DEEPEST = 50
+"""Lists in lists and dicts in dicts are followed so far: what lies deeper is data, not weights."""
+
+ARRAYS: tuple[type, ...] = (torch.nn.Module, torch.Tensor, np.ndarray)
+PLAIN: tuple[type, ...] = (bool, int, float, complex, str, bytes, np.generic)
+
+
+def weights_of_code(model: Any) -> dict[str, Any]:
+    """Return {name: network or array} of what a model's code names in its module, and the networks of an object.
+
+    Args:
+        model: a function, a method, a `functools.partial` of one, or an object.
+    """
+    if isinstance(model, functools.partial):
+        return weights_of_code(model.func)
+    used: dict[str, Any] = {}
+    owner = getattr(model, "__self__", None) if inspect.ismethod(model) else model
+    if not inspect.isroutine(owner) and not isinstance(owner, torch.nn.Module | type | None):
+        used |= dict(_networks_of("self", owner))
+    functions = [model] if inspect.isroutine(model) else list(vars(type(model)).values())
+    _collect(functions, used, set())
+    return used
+
+
+def values_of_closure(model: Any) -> dict[str, Any]:
+    """Return {name: network, array or plain value} of what a function, or that of a `partial`, closes over."""
+    if isinstance(model, functools.partial):
+        return values_of_closure(model.func)
+    used: dict[str, Any] = {}
+    for name, contents in closure(model):
+        used |= dict(_weights(name, contents, ARRAYS + PLAIN))
+    return used
+
+
+def closure(model: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the name and content of each variable that a function closes over, if it is filled."""
+    function = inspect.unwrap(getattr(model, "__func__", model))
+    cells = getattr(function, "__closure__", None) or ()
+    for name, cell in zip(getattr(function, "__code__", _NO_CODE).co_freevars, cells, strict=False):
+        try:
+            yield f"closure {name}", cell.cell_contents
+        except ValueError:  # not filled yet
+            continue
+
+
+def in_training_mode(model: object) -> str:
+    """Return the name of a network with parameters that a model uses in training mode; "" without any.
+
+    Transforms without parameters (a spectrogram) are in training mode everywhere, and do the same in both.
+    """
+    for name, value in sorted(weights_of_code(model).items()):
+        if (
+            isinstance(value, torch.nn.Module)
+            and is_training(value)
+            and any(True for _ in value.parameters())
+        ):
+            return name
+    return ""
+
+
+def is_training(network: object) -> bool:
+    """Return whether a network is in training mode; one of `torch.export` always says so, and refuses `eval`."""
+    is_exported = isinstance(network, torch.fx.GraphModule) and "eval" in vars(network)
+    return getattr(network, "training", False) is True and not is_exported
+
+
+_NO_CODE = compile("", "", "exec")
+
+
+def _collect(functions: list[Any], used: dict[str, Any], seen: set[int]) -> None:
+    """Add what functions, and those of the same module that they name, use of their module."""
+    for function in functions:
+        plain = inspect.unwrap(getattr(function, "__func__", function))
+        if not inspect.isfunction(plain) or id(plain) in seen:
+            continue
+        seen.add(id(plain))
+        named = {
+            name: plain.__globals__[name]
+            for name in _names(plain.__code__) & set(plain.__globals__)
+        }
+        for name, value in named.items():
+            used |= dict(_weights(name, value))
+        near = [each for each in named.values() if inspect.isfunction(each)]
+        _collect([each for each in near if each.__globals__ is plain.__globals__], used, seen)
+
+
+def _weights(
+    name: str, value: Any, wanted: tuple[type, ...] = ARRAYS, around: frozenset[int] = frozenset()
+) -> Iterator[tuple[str, Any]]:
+    """Yield a value, those in it, or the networks of an object, that are networks or arrays.
+
+    Args:
+        name: of the value.
+        value: any.
+        wanted: the types.
+        around: ids of the lists and dicts that it lies in; one that holds itself is followed once.
+    """
+    if isinstance(value, wanted):
+        yield name, value
+    elif isinstance(value, tuple | list | dict):
+        if id(value) in around or len(around) == DEEPEST:
+            return
+        around |= {id(value)}
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, each in list(items):  # a thread of the model's may add to it
+            if not isinstance(each, PLAIN) or isinstance(each, wanted):
+                yield from _weights(f"{name}[{key!r}]", each, wanted, around)
+    elif not inspect.isroutine(value) and not isinstance(value, type | ModuleType):
+        yield from _networks_of(name, value)
+
+
+def _networks_of(name: str, value: object) -> Iterator[tuple[str, torch.nn.Module]]:
+    """Yield the networks among an object's attributes; its arrays may be what it remembers of its last input."""
+    for attribute, each in list(getattr(value, "__dict__", {}).items()):
+        if isinstance(each, torch.nn.Module):
+            yield f"{name}.{attribute}", each
+
+
+def _names(code: CodeType) -> set[str]:
+    """Return the names in a function's code, also in functions inside it, that may be of its module."""
+    inner = [each for each in code.co_consts if isinstance(each, CodeType)]
+    return set(code.co_names).union(*map(_names, inner))
