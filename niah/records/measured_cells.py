@@ -2,6 +2,7 @@
 
 Each row has the fingerprint of what it was computed from: a report computes one again only where scores or formula have
 changed, since a run of a thousand cells has gigabytes of scores. A published run without scores has its stored rows.
+A checksum of all rows lies in the file: one that was edited is computed again, or refused where there are no scores.
 """
 
 import hashlib
@@ -45,7 +46,7 @@ class MeasuredCells(Generic[Row]):
             version: of the formulas; another one's rows are computed again.
 
         Raises:
-            NiahError: the file is damaged, and the run has no scores to compute it from again.
+            NiahError: the file is damaged or was edited, and the run has no scores to compute it from again.
         """
         self.run, self.kind, self.version = run, kind, version
         self.file = run.path / file
@@ -107,4 +108,4 @@ class MeasuredCells(Generic[Row]):
         """
         if self._shown.keys() - self._stored.keys():
             rows = sorted(self._shown.values(), key=lambda row: (row.cell, row.scored_from))
-            stored_row.write_csv(self.kind, self.file, rows)
+            stored_row.write_csv(self.kind, self.file, rows, checksum=True)

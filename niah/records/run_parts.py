@@ -18,10 +18,11 @@ RUN_FILES = ("run.json", "cells.csv")  # a folder with either is a run
 SHARED = ("workers", "claims", "parts")  # while a run is being made: `niah.records.claims`
 DIAGNOSES = ("localisation", "events", "streams")
 FOLDERS = ("cells", "scores", "figures", *DIAGNOSES, *SHARED)
+MEASURED = ("calibration.csv", "overlap.csv")  # of the cells' scores: `niah.records.measured_cells`
 FILES = (
     *("run.json", "cells.csv", "tables.md", "tables.csv", "tables.tex", "report.html", LOCK),
     *("false_alarms.csv", "several_needles.csv", "localisation.csv", "localisation.md"),
-    *("calibration.csv", "overlap.csv"),
+    *MEASURED,
     *("events.csv", "streams.csv", "stream_curves.csv", "causes.csv", "causes.md"),
     *("causes.png", "causes.svg", "causes.pdf"),
 )

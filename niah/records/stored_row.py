@@ -3,12 +3,14 @@
 import math
 import types
 from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from niah.errors import NiahError
+from niah.records.checksums import ROWS_COLUMN, rows_sha256
 from niah.system import atomic, spreadsheet
-from niah.system.text_tables import read_own_table
+from niah.system.text_tables import TextTable, read_own_table
 
 LARGEST = 1e9  # of any number: seconds, clips, decibels
 Stored = TypeVar("Stored")
@@ -23,7 +25,7 @@ def read_csv(kind: type[Stored], file: Path, command: str) -> list[Stored]:
         command: that makes the file again, for the message.
 
     Raises:
-        NiahError: the file cannot be read, or a value is not what its field may be.
+        NiahError: the file cannot be read, was edited since it was written, or a value is not what its field may be.
     """
     if not file.is_file():
         return []
@@ -35,7 +37,7 @@ def read_csv(kind: type[Stored], file: Path, command: str) -> list[Stored]:
         return (int(text) if hints.get(name) is int else float(text)) if text else None
 
     try:
-        table = read_own_table(file, hints)
+        table = _intact(read_own_table(file, (*hints, ROWS_COLUMN)))
         named = [dict(zip(table.header, row, strict=True)) for row in table.rows]
         read = [{name: value(name, row[name]) for name in row if name} for row in named]
         return [kind(**checked(kind, row)) for row in read]
@@ -43,19 +45,55 @@ def read_csv(kind: type[Stored], file: Path, command: str) -> list[Stored]:
         raise NiahError(f"{file} cannot be read: {error}; run {command} again") from error
 
 
-def write_csv(kind: type[Any], file: Path, rows: Sequence[Any]) -> None:
+def write_csv(kind: type[Any], file: Path, rows: Sequence[Any], checksum: bool = False) -> None:
     """Write rows of a dataclass as CSV, whole or not at all.
 
     Args:
         kind: the dataclass.
         file: the CSV.
         rows: of that class.
+        checksum: of all rows, as a last column.
 
     Raises:
         NiahError: the file cannot be written.
     """
     with atomic.atomic_write(file) as stream:
-        stream.write(spreadsheet.rows_text(kind, rows).encode())
+        stream.write((_checked_text if checksum else spreadsheet.rows_text)(kind, rows).encode())
+
+
+def edited(file: Path) -> str:
+    """Return why the rows of a CSV with checksums cannot be believed; "" where they can, or there is no such file."""
+    try:
+        if file.is_file():
+            _intact(read_own_table(file, ()))
+    except (ValueError, NiahError) as error:
+        return f"{file} is damaged or was edited ({error})"
+    return ""
+
+
+def _intact(table: TextTable) -> TextTable:
+    """Return a table without its column of checksums; one of an earlier version has none.
+
+    Raises:
+        ValueError: they are not those of its rows.
+    """
+    if ROWS_COLUMN not in table.header:
+        return table
+    at = table.header.index(ROWS_COLUMN)
+    header = (*table.header[:at], *table.header[at + 1 :])
+    rows = tuple((*row[:at], *row[at + 1 :]) for row in table.rows)
+    texts = [[spreadsheet.unguarded(field) for field in row] for row in rows]
+    if {row[at] for row in table.rows} - {rows_sha256(header, texts)}:
+        raise ValueError("its checksum is not its rows'")
+    return replace(table, header=header, rows=rows)
+
+
+def _checked_text(kind: type[Any], rows: Sequence[Any]) -> str:
+    header = [each.name for each in fields(kind)]
+    values = [[getattr(row, name) for name in header] for row in rows]
+    texts = [[str(v) if v is not None and v == v else "" for v in row] for row in values]
+    checksum = rows_sha256(header, texts)
+    return spreadsheet.text((*header, ROWS_COLUMN), [(*row, checksum) for row in values])
 
 
 def checked(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from niah.errors import NiahError
-from niah.records import diagnosis_files, workers
+from niah.records import diagnosis_files, stored_row, workers
 from niah.records.claims import GIVEN_UP, WORKING, read_attempts
 from niah.records.row_files import DamagedRowError, read_row, row_files
 from niah.records.run_directory import RunDirectory
 from niah.records.run_json import lost_run_json
-from niah.records.run_parts import DIAGNOSES, FILES, FOLDERS
+from niah.records.run_parts import DIAGNOSES, FILES, FOLDERS, MEASURED
 from niah.records.schema import METRIC_COLUMNS, OPTIONAL_METRICS, Row, is_cell
 from niah.records.summarise import recomputed
 from niah.system import spreadsheet
@@ -124,6 +124,9 @@ def _check_diagnoses(run: RunDirectory, verdict: Verdict) -> None:
                 diagnosis_files.read(file)
             except NiahError as error:
                 verdict.damaged.append(str(error))
+    for name in MEASURED:
+        if reason := stored_row.edited(run.path / name):
+            verdict.damaged.append(f"{reason}: `niah report` computes it again from the scores")
 
 
 def _foreign_files(run: RunDirectory, cells: set[str], verdict: Verdict) -> None:

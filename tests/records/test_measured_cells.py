@@ -1,18 +1,22 @@
 """Measures stored beside scores: computed once, again where what they depend on changes, and read without scores."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from niah.diagnosis.controls import calibration, overlap
 from niah.diagnosis.controls.calibration import calibration_table
 from niah.errors import NiahError
+from niah.records.checksums import ROWS_COLUMN
 from niah.records.row_files import read_row, write_row
 from niah.records.run_directory import RunDirectory
 from niah.records.score_files import ScoreFiles
 from niah.records.scores import ClipScores
 from niah.records.summarise import NO_METRICS, summarise
+from niah.records.verify import verify
 from niah.system import side_processes
 from niah.tables.table import Table
 from tests.helpers import examples
@@ -176,4 +180,55 @@ def test_overlap_is_stored_with_the_labels_of_the_haystack(
     assert later != first
     stored = (run.path / overlap.CSV_FILE).read_text().splitlines()
     assert len(stored) == len(reads) + 1
-    assert all(np.isfinite([*map(float, line.split(",")[2:])]).all() for line in stored[1:])
+    assert all(np.isfinite([*map(float, line.split(",")[2:-1])]).all() for line in stored[1:])
+
+
+def _without_scores(run: Path) -> None:
+    for file in (run / "scores").iterdir():
+        file.unlink()
+    (run / "scores").rmdir()
+
+
+def _edited(text: str) -> str:
+    return text.replace(",0.", ",7.", 1)
+
+
+def _cut(text: str) -> str:
+    return "".join(text.splitlines(keepends=True)[:-1])
+
+
+@pytest.mark.parametrize("change", [_edited, _cut])
+def test_an_edited_file_is_noticed(run: Path, change: Callable[[str], str]) -> None:
+    """A number that was changed, or a row that was deleted, went into tables and `niah verify` was content."""
+    first = table_of(run)
+    file = run / calibration.CSV_FILE
+    whole = file.read_text()
+    file.write_text(change(whole))
+    found = verify(run)
+    assert not found.is_good
+    assert "calibration.csv is damaged or was edited" in found.damaged[0]
+    assert "niah report" in found.damaged[0]
+    assert table_of(run) == first
+    assert file.read_text() == whole
+    file.write_text(change(whole))
+    _without_scores(run)
+    with pytest.raises(NiahError, match=r"calibration\.csv cannot be read: its checksum"):
+        table_of(run)
+
+
+def test_a_file_that_a_spreadsheet_saved_again_is_whole(run: Path) -> None:
+    first = table_of(run)
+    file = run / calibration.CSV_FILE
+    frame = pd.read_csv(file, dtype={"cell": str, "scored_from": str})[::-1]
+    frame.to_csv(file, index=False, sep=";", float_format="%.16g")
+    _without_scores(run)
+    assert table_of(run) == first
+
+
+def test_a_file_of_an_earlier_version_has_no_checksums(run: Path) -> None:
+    first = table_of(run)
+    file = run / calibration.CSV_FILE
+    pd.read_csv(file, dtype=str).drop(columns=ROWS_COLUMN).to_csv(file, index=False)
+    assert verify(run).is_good
+    _without_scores(run)
+    assert table_of(run) == first
