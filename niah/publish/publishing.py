@@ -4,10 +4,10 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from niah.errors import NiahError, nearest
-from niah.publish import badge, eval_results, every_eval_ever, model_card, results_folder
+from niah.publish import badge, eval_results, every_eval_ever, model_card, ownership, results_folder
 from niah.publish.headlines import Headline, by_model, folder_names, headlines
 from niah.records.random_weights import random_models, table_without_accuracy
 from niah.records.run_directory import RunDirectory
@@ -60,7 +60,7 @@ def publish(options: PublishOptions, now: Callable[[], float] = time.time) -> li
 
     Raises:
         NiahError: a form is unknown or lacks an option, a model has random weights or no scored cell, the folder
-            cannot be written to.
+            has files of another run or cannot be written to.
     """
     _check(options)
     run = RunDirectory(options.run)
@@ -72,23 +72,25 @@ def publish(options: PublishOptions, now: Callable[[], float] = time.time) -> li
     if cells.empty:
         raise NiahError(f"{run.path} {why_no_cells(provenance)}")
     results = headlines(cells, options.models)
-    written: list[Path] = []
-    for form in options.forms:
-        if form == "results":
-            written += results_folder.copy_run(run.path, results_folder.folder_in(options.out))
-        elif form == "bibtex":
-            text = f"{method_paragraph(cells, provenance)}\n"
-            written.append(_write(options.out / "method.txt", text))
-            entries = bibtex(provenance, run_version(cells))
-            written.append(_write(options.out / "audio-niah.bib", entries))
-        elif form == "eval-results":
-            text = eval_results.benchmark_yaml(results)
-            written.append(_write(options.out / "benchmark" / "eval.yaml", text))
-    folders = _folders(cells)
+    texts: dict[str, str] = {}
+    if "bibtex" in options.forms:
+        texts["method.txt"] = f"{method_paragraph(cells, provenance)}\n"
+        texts["audio-niah.bib"] = bibtex(provenance, run_version(cells))
+    if "eval-results" in options.forms:
+        texts["benchmark/eval.yaml"] = eval_results.benchmark_yaml(results)
+    folders, records = _folders(cells), dict[str, str]()
     for model, own in by_model(results).items():
-        folder = options.out / folders[model]
-        written += _of_model(own, folder, provenance, options, int(now()))
-    return written
+        texts |= {f"{folders[model]}/{name}": text for name, text in _of_model(own, options)}
+        if "every-eval-ever" in options.forms:
+            evaluator = every_eval_ever.Evaluator(options.organization, options.relationship)
+            name, text = every_eval_ever.record(own, provenance, evaluator, int(now()))
+            records[f"every-eval-ever/{name}"] = text  # a name of its own
+    if texts:
+        ownership.take(options.out, texts, ownership.owner_of(run.path, provenance))
+    written: list[Path] = []
+    if "results" in options.forms:
+        written += results_folder.copy_run(run.path, results_folder.folder_in(options.out))
+    return written + [_write(options.out / name, text) for name, text in (texts | records).items()]
 
 
 def results_file(options: PublishOptions) -> Path:
@@ -126,26 +128,17 @@ def _check(options: PublishOptions) -> None:
         raise NiahError(f"--relationship must be one of {known} but is '{options.relationship}'")
 
 
-def _of_model(
-    own: list[Headline],
-    folder: Path,
-    provenance: dict[str, Any],
-    options: PublishOptions,
-    now: int,
-) -> Iterator[Path]:
+def _of_model(own: list[Headline], options: PublishOptions) -> Iterator[tuple[str, str]]:
+    """Yield names of files in the model's folder, and their texts."""
     if "eval-results" in options.forms:
         text = eval_results.eval_results_yaml(own, options.benchmark, options.source)
-        yield _write(folder / eval_results.FOLDER / eval_results.FILE, text)
+        yield f"{eval_results.FOLDER}/{eval_results.FILE}", text
     if "card" in options.forms:
         table = model_card.card_table(own)
         text = f"## Long audio\n\n{replace(table, caption=f'{table.caption}:').markdown()}"
-        yield _write(folder / "model-card.md", text)
+        yield "model-card.md", text
     if "badge" in options.forms and (svg := badge.badge_svg(own)) is not None:
-        yield _write(folder / "audio-niah.svg", svg)
-    if "every-eval-ever" in options.forms:
-        evaluator = every_eval_ever.Evaluator(options.organization, options.relationship)
-        name, text = every_eval_ever.record(own, provenance, evaluator, now)
-        yield _write(options.out / "every-eval-ever" / name, text)
+        yield "audio-niah.svg", svg
 
 
 def _write(file: Path, text: str) -> Path:

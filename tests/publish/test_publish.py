@@ -208,7 +208,8 @@ def test_random_weights_are_not_published(tmp_path: Path) -> None:
     with pytest.raises(NiahError, match="dass-nano has random weights"):
         publish(PublishOptions(made.path, tmp_path / "out", ("card",), models=("dass-nano",)))
     publish(PublishOptions(made.path, tmp_path / "out", ("card",)))
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["ast-sin-nano"]
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"ast-sin-nano", "published.json"}
 
 
 class Hub(BaseHTTPRequestHandler):
@@ -371,3 +372,23 @@ def test_two_weights_of_one_name_are_published_side_by_side(tmp_path: Path) -> N
     assert len(folders) == 2
     with pytest.raises(NiahError, match=r"for one model, not for dass-nano \(aaaaaaaa\), dass"):
         results_file(replace(options, models=("dass-nano",)))
+
+
+def test_a_publication_of_another_run_is_not_written_over(tmp_path: Path) -> None:
+    """The method paragraph of the first run, and its models' cards, had become the second's."""
+    mine = PublishOptions(RUN, tmp_path, ("bibtex", "card"))
+    publish(mine)
+    publish(mine)
+    other = REPOSITORY / "results" / "gate"
+    before = (tmp_path / "method.txt").read_text()
+    for forms_ in (("bibtex",), ("card", "badge", "results")):
+        with pytest.raises(
+            NiahError, match=r"publication of another run, 'embedded': give another --out"
+        ):
+            publish(PublishOptions(other, tmp_path, forms_))
+    assert (tmp_path / "method.txt").read_text() == before
+    assert not (tmp_path / "results").exists()
+    publish(PublishOptions(other, tmp_path, ("results",)))
+    (tmp_path / "method.txt").unlink()
+    (tmp_path / "audio-niah.bib").unlink()
+    publish(PublishOptions(other, tmp_path, ("bibtex",)))
