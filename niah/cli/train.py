@@ -84,10 +84,7 @@ def train(
             features_gb=features_gb,
         )
     except KeyboardInterrupt:
-        fail(
-            "interrupted; the same command goes on from the last finished epoch",
-            status=_INTERRUPTED,
-        )
+        fail("interrupted; the same command goes on from the last checkpoint", status=_INTERRUPTED)
     if os.environ.get("RANK", "0") == "0":  # the first of several processes
         _print_result(weights)
 

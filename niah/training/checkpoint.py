@@ -24,6 +24,23 @@ _MOMENTS = {"step", "exp_avg", "exp_avg_sq"}  # of Adam and AdamW
 _ADVICE = "remove it to begin anew"
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Hashes of what a training is made of beside its recipe; where one differs it is not gone on with.
+
+    Attributes:
+        clips: the training clips; "" where they are not known, as for the others.
+        validation: the validation clips; other scores would go on in the same log.
+        teacher: the teachers' weights; the student would learn from two.
+        card: the adapter and each entry of [config], by its name; the network would be another.
+    """
+
+    clips: str = ""
+    validation: str = ""
+    teacher: str = ""
+    card: Mapping[str, str] = field(default_factory=dict)
+
+
 @dataclass
 class TrainState:
     """Progress of a training beside its weights; `step` is the next one, counted over all epochs."""
@@ -90,9 +107,7 @@ def content_of(
     optimiser: Any,
     scaler: Any = None,
     moving: State | None = None,
-    clips_sha256: str = "",
-    validation_sha256: str = "",
-    teacher_sha256: str = "",
+    origin: Origin = Origin(),
 ) -> dict[str, Any]:
     """Return the content of a checkpoint; its tensors are the training's own.
 
@@ -103,16 +118,15 @@ def content_of(
         optimiser: its state.
         scaler: loss scaler of float16, if any.
         moving: state of the moving average, if any.
-        clips_sha256: hash of the training clips.
-        validation_sha256: hash of the validation clips.
-        teacher_sha256: hash of the teachers' weights.
+        origin: clips, teachers and card of the training.
     """
     return {
         "recipe": recipe.fingerprint,
         "fields": recipe.fingerprints,
-        "clips": clips_sha256,
-        "validation": validation_sha256,
-        "teacher": teacher_sha256,
+        "clips": origin.clips,
+        "validation": origin.validation,
+        "teacher": origin.teacher,
+        "card": dict(origin.card),
         "standing": dict(vars(train_state)),  # the key's name is that of the first checkpoints
         "model": network.state_dict(),
         "optimiser": optimiser.state_dict(),
@@ -148,9 +162,7 @@ def resume(
     optimiser: Any,
     scaler: Any = None,
     moving: nn.Module | None = None,
-    clips_sha256: str = "",
-    validation_sha256: str = "",
-    teacher_sha256: str = "",
+    origin: Origin = Origin(),
 ) -> TrainState:
     """Load a checkpoint into the objects.
 
@@ -161,32 +173,23 @@ def resume(
         optimiser: changed in place.
         scaler: changed in place, if any.
         moving: network of the moving average, changed in place, if any.
-        clips_sha256: of the training clips; must be the checkpoint's, where both are known.
-        validation_sha256: of the validation clips, likewise; other scores would go on in the same log.
-        teacher_sha256: of the teachers' weights, likewise; the student would learn from two.
+        origin: must be the checkpoint's, where both are known.
 
     Returns:
         The checkpoint's progress, or a fresh one where there is no file.
 
     Raises:
-        NiahError: a checkpoint of another recipe or other clips, a damaged one, or a file that is no checkpoint.
+        NiahError: a checkpoint of another recipe, card or other clips, a damaged one, or a file that is no checkpoint.
     """
     if not path.is_file():
         return TrainState()
     saved = _read(path)
     if saved.get("recipe") not in (recipe.fingerprint, recipe.fingerprint_text):
         raise NiahError(
-            f"{path} is a checkpoint of another recipe{_differing(saved, recipe)}: give another --out, or remove it"
+            f"{path} is a checkpoint of another recipe{_differing(saved.get('fields'), recipe.fingerprints)}: give "
+            "another --out, or remove it"
         )
-    for key, name, now in (
-        ("clips", "training clips", clips_sha256),
-        ("validation", "validation clips", validation_sha256),
-        ("teacher", "weights of the teacher", teacher_sha256),
-    ):
-        if now and not now.startswith(str(saved.get(key, ""))):  # earlier ones: of ids, or none
-            raise NiahError(
-                f"{path} is a checkpoint of other {name}: give the same, another --out, or remove it"
-            )
+    _check_origin(path, saved, origin)
     try:
         network.load_state_dict(saved["model"])
         optimiser.load_state_dict(saved["optimiser"])
@@ -203,13 +206,28 @@ def resume(
     return TrainState(**values)
 
 
-def _differing(saved: Mapping[str, Any], recipe: Recipe) -> str:
+def _check_origin(path: Path, saved: Mapping[str, Any], origin: Origin) -> None:
+    for key, name, now in (
+        ("clips", "training clips", origin.clips),
+        ("validation", "validation clips", origin.validation),
+        ("teacher", "weights of the teacher", origin.teacher),
+    ):
+        if now and not now.startswith(str(saved.get(key, ""))):  # earlier ones: of ids, or none
+            raise NiahError(
+                f"{path} is a checkpoint of other {name}: give the same, another --out, or remove it"
+            )
+    if origin.card and (differing := _differing(saved.get("card"), origin.card)):
+        raise NiahError(
+            f"{path} is a checkpoint of another model card{differing}: give the same, another --out, or remove it"
+        )
+
+
+def _differing(stored: object, own: Mapping[str, str]) -> str:
     """Return ", which differs in epochs, seed"; "" for an earlier checkpoint, which has no hashes of its fields."""
-    stored, own = saved.get("fields"), recipe.fingerprints
-    if not isinstance(stored, Mapping):
+    if not stored or not isinstance(stored, Mapping):
         return ""
-    names = sorted(name for name in {*stored, *own} if stored.get(name) != own.get(name))
-    return f", which differs in {', '.join(names)}"
+    names = sorted(str(n) for n in {*stored, *own} if stored.get(n) != own.get(n))
+    return f", which differs in {', '.join(names)}" if names else ""
 
 
 def _check_moments(optimiser: Any) -> None:

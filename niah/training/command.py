@@ -1,6 +1,7 @@
 """`niah train`: a recipe with its clips, its network and its teacher, to a weights file."""
 
 import dataclasses
+import hashlib
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -24,7 +25,7 @@ from niah.records.lock import acquire_lock
 from niah.records.run_parts import LOCK, refuse_links
 from niah.system.atomic import one_line_os_errors, remove_leftovers
 from niah.system.download import cache_folder
-from niah.training.checkpoint import CHECKPOINT
+from niah.training.checkpoint import CHECKPOINT, Origin
 from niah.training.data.batch import Clips
 from niah.training.data.clips import SoundClips
 from niah.training.data.labels import SparseLabels
@@ -135,9 +136,12 @@ def train_recipe(
             processes=processes,
             teacher=teacher,
             workers=_workers(recipe, workers),
-            clips_sha256=content_checksum(needles),
-            validation_sha256=content_checksum(checked),
-            teacher_sha256=weights_sha256(teachers),
+            origin=Origin(
+                content_checksum(needles),
+                content_checksum(checked),
+                weights_sha256(teachers),
+                card_sha256(card),
+            ),
         )
         parameters = sum(parameter.numel() for parameter in network.parameters())
         if processes.is_first:
@@ -177,6 +181,12 @@ def trained_card(recipe: Recipe) -> ModelCard:
         published={},
         aliases=(),
     )
+
+
+def card_sha256(card: ModelCard) -> dict[str, str]:
+    """Return a hash of the adapter and of each entry of [config], by its name."""
+    parts = {"adapter": card.adapter, **{f"config.{key}": v for key, v in card.config.items()}}
+    return {name: hashlib.sha256(repr(value).encode()).hexdigest() for name, value in parts.items()}
 
 
 def _initial_network(

@@ -27,6 +27,7 @@ from niah.training.averaging import MovingAverage, State, add_to_mean
 from niah.training.checkpoint import (
     CHECKPOINT,
     CheckpointWriter,
+    Origin,
     TrainState,
     content_of,
     resume,
@@ -73,9 +74,7 @@ def train(
     processes: Processes | None = None,
     teacher: Teacher | None = None,
     workers: int = 0,
-    clips_sha256: str = "",
-    validation_sha256: str = "",
-    teacher_sha256: str = "",
+    origin: Origin | None = None,
 ) -> Trained:
     """Train `network` in place; a checkpoint and a log line an epoch in `out`, resumed from there.
 
@@ -89,9 +88,7 @@ def train(
         processes: this process and its device; by default alone on the CPU.
         teacher: the student's targets beside the labels; `recipe.teacher = ["ema"]` needs none.
         workers: processes that read clips ahead; 0 reads in this one.
-        clips_sha256: checksum of the training clips; a checkpoint of other clips is not resumed.
-        validation_sha256: likewise of the validation clips.
-        teacher_sha256: likewise of the teachers' weights.
+        origin: hashes of clips, teachers and card; a checkpoint of others is not resumed.
 
     Raises:
         NiahError: a NaN loss (the last checkpoint stays), a clip that cannot be read, a checkpoint of another recipe
@@ -113,7 +110,7 @@ def train(
         out,
         processes,
         teacher,
-        (clips_sha256, validation_sha256, teacher_sha256),
+        origin or Origin(),
     ).fit(workers)
 
 
@@ -130,7 +127,7 @@ class Trainer:
         out: Path,
         processes: Processes,
         teacher: Teacher | None,
-        checksums: tuple[str, str, str],
+        origin: Origin,
     ) -> None:
         self.recipe, self.frontend, self.out = recipe, frontend, out
         self.clips, self.validation = clips, validation
@@ -140,7 +137,7 @@ class Trainer:
             recompute_blocks(self.network)
         self.moving = MovingAverage(self.network, recipe.ema_momentum) if _has_ema(recipe) else None
         self.teacher = SelfTeacher(self.moving) if self.moving else teacher
-        self.checksums = checksums  # of clips, validation and teachers
+        self.origin = origin
         self.optimiser = make_optimiser(recipe, self.network)
         self.replayed = replayed_network(recipe, self.network, processes)
         self.state = resume(
@@ -150,7 +147,7 @@ class Trainer:
             self.optimiser,
             processes.scaler,
             self.moving.network if self.moving else None,
-            *self.checksums,
+            self.origin,
         )
         if processes.is_first:
             state = self.state
@@ -335,7 +332,7 @@ class Trainer:
                 self.optimiser,
                 self.processes.scaler,
                 moving,
-                *self.checksums,
+                self.origin,
             )
             self.checkpoints.write(content)
         self.processes.wait()

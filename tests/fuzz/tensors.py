@@ -362,7 +362,7 @@ def _checkpoint() -> bytes:
     """A training's checkpoint after one step, by this package's own writer."""
     import tempfile
 
-    from niah.training.checkpoint import CheckpointWriter, TrainState, content_of
+    from niah.training.checkpoint import CheckpointWriter, Origin, TrainState, content_of
 
     trained = network()
     optimiser = torch.optim.AdamW(trained.parameters())
@@ -373,7 +373,7 @@ def _checkpoint() -> bytes:
     )
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "checkpoint.pt"
-        content = content_of(RECIPE, state, trained, optimiser, clips_sha256="c" * 64)
+        content = content_of(RECIPE, state, trained, optimiser, origin=Origin("c" * 64))
         CheckpointWriter(path, beside=False).write(content)
         return path.read_bytes()
 

@@ -93,7 +93,7 @@ def test_ctrl_c_speaks_of_epochs(
     with pytest.raises(SystemExit) as ended:
         train("dass-nano", tmp_path)
     assert ended.value.code == 130
-    message = "niah: interrupted; the same command goes on from the last finished epoch\n"
+    message = "niah: interrupted; the same command goes on from the last checkpoint\n"
     assert capsys.readouterr().err == message
 
 

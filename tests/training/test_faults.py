@@ -15,7 +15,7 @@ from niah.errors import NiahError
 from niah.frontends.kaldi import KaldiFrontend
 from niah.needles import NeedleSet, load_needles
 from niah.needles.needle import FileSource, Needle
-from niah.training.checkpoint import CheckpointWriter, TrainState, content_of, resume
+from niah.training.checkpoint import CheckpointWriter, Origin, TrainState, content_of, resume
 from niah.training.command import train_recipe
 from niah.training.data import stored_features
 from niah.training.data.clips import FeatureClips
@@ -223,24 +223,24 @@ def test_what_is_no_checkpoint_is_one_line(tmp_path: Path, content: bytes | None
 
 def test_a_checkpoint_of_other_clips_is_refused(tmp_path: Path) -> None:
     data, small_recipe = clips(), recipe(epochs=1, batch_size=4)
-    train(small_recipe, network(), FRONTEND, data, data, tmp_path, clips_sha256="a")
-    train(small_recipe, network(), FRONTEND, data, data, tmp_path, clips_sha256="a")
+    train(small_recipe, network(), FRONTEND, data, data, tmp_path, origin=Origin("a"))
+    train(small_recipe, network(), FRONTEND, data, data, tmp_path, origin=Origin("a"))
     with pytest.raises(NiahError, match="checkpoint of other training clips"):
-        train(small_recipe, network(), FRONTEND, data, data, tmp_path, clips_sha256="b")
-    train(small_recipe, network(), FRONTEND, data, data, tmp_path, clips_sha256="a content")
+        train(small_recipe, network(), FRONTEND, data, data, tmp_path, origin=Origin("b"))
+    train(small_recipe, network(), FRONTEND, data, data, tmp_path, origin=Origin("a content"))
     later, other = recipe(epochs=1, batch_size=4), tmp_path / "other"
-    train(later, network(), FRONTEND, data, data, other, clips_sha256="a content")
+    train(later, network(), FRONTEND, data, data, other, origin=Origin("a content"))
     with pytest.raises(NiahError, match="checkpoint of other training clips"):
-        train(later, network(), FRONTEND, data, data, other, clips_sha256="a other content")
+        train(later, network(), FRONTEND, data, data, other, origin=Origin("a other content"))
 
 
 def test_a_training_whose_validation_clips_changed_is_not_resumed(tmp_path: Path) -> None:
     data, small_recipe = clips(), recipe(epochs=1)
     common = (small_recipe, network(), FRONTEND, data, data, tmp_path)
-    train(*common, clips_sha256="a", validation_sha256="b")
-    train(*common, clips_sha256="a", validation_sha256="b")
+    train(*common, origin=Origin("a", "b"))
+    train(*common, origin=Origin("a", "b"))
     with pytest.raises(NiahError, match="checkpoint of other validation clips"):
-        train(*common, clips_sha256="a", validation_sha256="c")
+        train(*common, origin=Origin("a", "c"))
 
 
 def test_labels_and_sounds_are_a_part_of_the_clips(tmp_path: Path) -> None:

@@ -103,6 +103,21 @@ def test_a_training_whose_teacher_changed_is_not_resumed(
         train_recipe(small_recipe, tmp_path / "out", device="cpu")
 
 
+def test_a_training_whose_card_changed_is_not_resumed(material: Material, tmp_path: Path) -> None:
+    """What leaves the weights' shapes alone, as DASS's drop_path and initial_A do, was taken over in silence."""
+    card = material.card.with_name("changed.toml")  # beside its labels
+    text = material.card.read_text()
+    assert "[config]" in text
+    card.write_text(text.replace("[config]", "[config]\ndelay_s = 0.0"))
+    small_recipe = str(material.recipe("carded", model=str(card)))
+    train_recipe(small_recipe, tmp_path / "out", device="cpu")
+    train_recipe(small_recipe, tmp_path / "out", device="cpu")
+    card.write_text(text.replace("[config]", "[config]\ndelay_s = 0.001\nlongest = 9000"))
+    reason = r"another model card, which differs in config\.delay_s, config\.longest: give the same"
+    with pytest.raises(NiahError, match=reason):
+        train_recipe(small_recipe, tmp_path / "out", device="cpu")
+
+
 def test_a_loss_that_is_nan_stops_and_keeps_the_checkpoint(tmp_path: Path) -> None:
     data, small_recipe = clips(), recipe(epochs=3, batch_size=4)
     with pytest.raises(NiahError, match=r"the loss is nan at step 4.*; the last good .*checkpoint"):
