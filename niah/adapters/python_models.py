@@ -84,20 +84,33 @@ def source_of_file(spec: str, request: ModelRequest) -> ModelSource:
     Raises:
         NiahError: no such file or name, or what `source_of` refuses.
     """
+    card = _card_of_file(spec, request.labels)
+    target = import_adapter(card)
+    if not is_factory(target):
+        return source_of(target, request, card.name)
+    if not card.labels:
+        raise NiahError(f"model {spec} is a class: say its classes with --labels NAME or FILE")
+    return ModelSource(card, "", vocabulary(card.labels_source))
+
+
+def is_adapter_in_file(spec: str) -> bool:
+    """Return whether `FILE.py:NAME` is an object that is an adapter already, neither a function nor a class.
+
+    Raises:
+        NiahError: no such file or name.
+    """
+    target = import_adapter(_card_of_file(spec))
+    return not isinstance(target, type) and hasattr(target, "logits")
+
+
+def _card_of_file(spec: str, labels: str = "") -> ModelCard:
     text, _, name = spec.rpartition(":")
     file = Path(text).expanduser()
     if not file.is_file():
         raise NiahError(f"model {spec}: {text} not found")
-    labels = request.labels
     if Path(labels).is_file():
         labels = os.path.relpath(labels, file.parent)  # as on a card beside it
-    card = ModelCard(name, f"{file.stem}:{name}", labels, path=file)
-    target = import_adapter(card)
-    if not is_factory(target):
-        return source_of(target, request, name)
-    if not labels:
-        raise NiahError(f"model {spec} is a class: say its classes with --labels NAME or FILE")
-    return ModelSource(card, "", vocabulary(card.labels_source))
+    return ModelCard(name, f"{file.stem}:{name}", labels, path=file)
 
 
 def _module(defining: Any) -> str:

@@ -58,6 +58,19 @@ def find_source(
     return ModelSource(card, weights, vocabulary(card.labels_source))
 
 
+def may_be_own_network(spec: str) -> bool:
+    """Return whether a spec is a card's, or an adapter's in a Python file: no other is a network of this package.
+
+    Raises:
+        NiahError: a Python file that is not there, or has no such name.
+    """
+    if _PYTHON_FILE.fullmatch(spec):
+        from niah.adapters.python_models import is_adapter_in_file
+
+        return is_adapter_in_file(spec)
+    return not any(takes(spec) for takes, _ in SOURCES)
+
+
 def _not_a_card(spec: str) -> str:
     """Return what a spec should be that is near one of another kind; "" for what may be a card."""
     if spec.startswith(("http://", "https://")):

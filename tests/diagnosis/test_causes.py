@@ -269,3 +269,15 @@ def test_a_folder_of_other_scenes_is_refused(tmp_path: Path) -> None:
     run = planted(tmp_path / "run", {(RELEASED, 10.0): HEARS, (RELEASED, 50.0): DEAF})
     with pytest.raises(NiahError, match="holds another run"):
         causes(options(run.path, "dass-nano"))
+
+
+@pytest.mark.parametrize("spec", ["{file}:tagger", "{file}:Tagger", "hf:owner/name"])
+def test_models_without_known_parts_are_not_asked_for_options(tmp_path: Path, spec: str) -> None:
+    """They were asked for --labels and --sample-rate, which `niah causes` does not have, or fetched."""
+    file = (
+        tmp_path / f"own_{spec.rpartition(':')[2].replace('/', '_')}.py"
+    )  # a module of each name is loaded once
+    file.write_text("def tagger(x):\n    return x\nclass Tagger:\n    logits = 0\n")
+    model = spec.format(file=file)
+    with pytest.raises(NiahError, match=rf"no causes are defined for model '{model}'"):
+        causes(CauseOptions((model,), (20.0,), tmp_path / "out"))

@@ -11,10 +11,11 @@ import torch
 from numpy.typing import NDArray
 
 from niah.adapters.network_adapter import NetworkAdapter
+from niah.adapters.sources import may_be_own_network
 from niah.cards import RANDOM
 from niah.diagnosis.causes import interventions as change
 from niah.diagnosis.causes.outputs import write
-from niah.diagnosis.causes.passes import Pass, passes_of
+from niah.diagnosis.causes.passes import Pass, no_causes, passes_of
 from niah.errors import NiahError
 from niah.placement import CURRENT_NIAH, check_position, start_frame, total_frames
 from niah.records.run_directory import RunDirectory
@@ -80,6 +81,9 @@ def causes(options: CauseOptions) -> list[Path]:
     Raises:
         NiahError: a model of a family without such changes, or a wrong option.
     """
+    for spec in options.models:  # before they ask for labels and rates, which do not help here
+        if not may_be_own_network(spec):
+            raise no_causes(spec)
     setup = EvalSetup(options.run_options())
     haystack = setup.haystacks[options.haystack]
     snr_db = options.snr_db if haystack.needs_snr else None

@@ -76,8 +76,13 @@ def passes_of(model: LoadedModel) -> list[Pass]:
         return [Pass(pooling), *_of_memory(network)]
     if isinstance(network, torch.nn.Module) and change.has_memory(network):
         return [Pass({"": RELEASED}), *_of_memory(network)]
-    raise NiahError(
-        f"no causes are defined for model '{model.name}': give an AST with positions beyond 10 s, or a state-space "
+    raise no_causes(model.name)
+
+
+def no_causes(model: str) -> NiahError:
+    """Return the error on a model whose parts are not known."""
+    return NiahError(
+        f"no causes are defined for model '{model}': give an AST with positions beyond 10 s, or a state-space "
         "model of this package"
     )
 
