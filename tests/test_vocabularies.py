@@ -125,3 +125,13 @@ def test_the_synthetic_vocabulary_names_the_classes_that_are_made() -> None:
     shipped = vocabulary("synthetic")
     assert shipped.ids == tuple(each.id for each in CLASSES)
     assert shipped.names == tuple(each.name for each in CLASSES)
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_labels_in_json_are_refused_as_that(tmp_path: Path, kind: type) -> None:
+    """A first line `index,mid,display_name` was demanded of them, or the file called an unknown vocabulary."""
+    (tmp_path / "labels.json").write_text('["Speech", "Dog"]')
+    with pytest.raises(
+        NiahError, match=r"labels are not read from JSON: write a CSV with the header index"
+    ):
+        vocabulary(kind(tmp_path / "labels.json"))

@@ -7,16 +7,25 @@ mpeg         MPEG audio frames, counted: an MP3 has no length of its own
 foreign      what a file is that libsndfile cannot read
 """
 
-from niah.audio.loading import AUDIO_SUFFIXES, LONGEST_S, digest, load
+from niah.audio.loading import (
+    AUDIO_SUFFIXES,
+    BACKSLASHES,
+    LONGEST_S,
+    digest,
+    has_backslashes,
+    load,
+)
 from niah.audio.waveform import AudioError, Reason, Waveform, rms
 
 __all__ = [
     "AUDIO_SUFFIXES",
+    "BACKSLASHES",
     "LONGEST_S",
     "AudioError",
     "Reason",
     "Waveform",
     "digest",
+    "has_backslashes",
     "load",
     "rms",
 ]

@@ -7,6 +7,7 @@ length allocates nothing.
 
 import hashlib
 import io
+import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +39,7 @@ LOUD, TOO_LOUD = 1.5, 8.0  # x full scale: noted, refused (integers that were st
 _FLAC = b"fLaC"
 _CONTAINERS = (b"RIFF", b"RIFX", b"RF64", b"OggS", _FLAC, b"FORM", b"caff", b".snd")  # no MP3
 _CUT = "is truncated: its header promises more samples than the file holds"
+BACKSLASHES = "write / in place of backslashes, which part no folders here (paths of Windows)"
 _UNKNOWN = 1 << 40  # frames; libsndfile's word for a length that is not known is larger
 _BLOCK = 1 << 16  # frames
 _VORBIS_SLACK_S = 0.05  # that a whole stream may lack at its end
@@ -84,7 +86,7 @@ def load(
         notes.append(f"resampled from {rate} Hz")
         mono = _resample(mono, rate, sample_rate)
         if len(mono) == 0:
-            raise AudioError(name, "empty", f"is too short to resample to {sample_rate} Hz")
+            raise AudioError(name, "too-short", f"is too short to resample to {sample_rate} Hz")
     return Waveform(mono, sample_rate, tuple(notes))
 
 
@@ -290,6 +292,11 @@ def _read(source: Path | bytes, name: str) -> bytes:
         return file.read()
 
 
+def has_backslashes(path: str) -> bool:
+    """Return whether a path has backslashes, which belong to the file's name on this system."""
+    return os.sep == "/" and "\\" in path
+
+
 @contextmanager
 def _opened(path: Path, name: str) -> Iterator[io.BufferedReader]:
     """Open a regular file: a pipe would be waited for, and /dev/zero never ends."""
@@ -302,7 +309,8 @@ def _opened(path: Path, name: str) -> Iterator[io.BufferedReader]:
         with path.open("rb") as file:
             yield file
     except FileNotFoundError as error:
-        raise AudioError(name, "missing", "no such file") from error
+        hint = f": {BACKSLASHES}" if has_backslashes(str(path)) else ""
+        raise AudioError(name, "missing", f"no such file{hint}") from error
     except OSError as error:
         raise AudioError(name, "missing", f"cannot be read ({error.strerror})") from error
     except ValueError as error:  # a NUL in the path

@@ -8,7 +8,17 @@ from numpy.typing import NDArray
 
 from niah.errors import NiahError
 
-Reason = Literal["missing", "not-audio", "truncated", "empty", "silent", "nan", "level", "too-long"]
+Reason = Literal[
+    "missing",
+    "not-audio",
+    "truncated",
+    "empty",
+    "too-short",
+    "silent",
+    "nan",
+    "level",
+    "too-long",
+]
 
 
 class AudioError(NiahError):

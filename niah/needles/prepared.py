@@ -210,7 +210,7 @@ def usable_waveform(needle: Needle, frontend: Frontend) -> Waveform:
     sound = waveform(needle, frontend.sample_rate)
     if frontend.frames(len(sound.samples)) == 0:
         shortest = f"shorter than one frame ({shortest_ms(frontend):g} ms)"
-        raise AudioError(needle.source.name, "empty", shortest)
+        raise AudioError(needle.source.name, "too-short", shortest)
     if np.ptp(sound.samples[: _hidden_samples(frontend)]) == 0:
         raise AudioError(needle.source.name, "silent", "is silent for the 10 s that are hidden")
     return sound

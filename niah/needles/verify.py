@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from niah.audio import AudioError, Waveform
+from niah.audio import BACKSLASHES, AudioError, Waveform, has_backslashes
 from niah.needles.needle import Needle, waveform
 from niah.needles.needle_set import NeedleSet
 from niah.system.markdown_text import plain
@@ -133,6 +133,8 @@ def verify(
             sound = _read(needle, sample_rate, frontend)
         except AudioError as error:
             unreadable[error.reason].append(needle.id)
+            if error.reason == "missing" and has_backslashes(needle.source.name):
+                notes[BACKSLASHES] += 1
             continue
         by_content[digest].append(needle.id)
         readable.append(needle.id)

@@ -108,6 +108,11 @@ def vocabulary(name_or_csv: str | Path) -> Vocabulary:
     name = str(name_or_csv)
     if name in NAMES:
         return _shipped(name)
+    if Path(name).suffix.lower() in (".json", ".jsonl") and Path(name).is_file():
+        raise NiahError(
+            f"vocabulary {name}: labels are not read from JSON: write a CSV with the header {','.join(HEADER)}, or a "
+            ".txt of one label a line, in the order of the outputs"
+        )
     if isinstance(name_or_csv, str) and not name.lower().endswith(SUFFIXES):
         raise NiahError(
             f"vocabulary '{name}' is unknown.{nearest(name, NAMES)} A CSV path works too."

@@ -9,6 +9,7 @@ import soundfile
 import typer
 from numpy.typing import NDArray
 
+from niah.audio import AudioError
 from niah.cli.data import data_verify
 from niah.errors import NiahError
 from niah.frontends.kaldi import KaldiFrontend
@@ -131,7 +132,7 @@ def test_clips_count_as_they_do_in_a_run(tmp_path: Path) -> None:
     report = verify(needles, 16_000, frontend)
     run = prepare(needles, frontend, FeatureCache(tmp_path / "cache"))
     assert report.readable_ids == {needle.id for needle in run.needles.needles}
-    assert report.unreadable == {"empty": ("tick",), "silent": ("late",)}
+    assert report.unreadable == {"too-short": ("tick",), "silent": ("late",)}
     assert report.notes == {
         "longer than 10 s; the first 10 s are hidden": 1,
         "shorter than 10 s; padded to it": 1,
@@ -271,3 +272,14 @@ def test_real_audio(shared: Path) -> None:
     assert (report.n_readable, report.unreadable) == (6, {})
     assert report.features is not None
     assert report.features.frames == pytest.approx(6 * 998, rel=0.01)
+
+
+def test_paths_of_windows_are_told_how_to_be_written(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("path,labels\nsub\\a.wav,Speech\nb.wav,Speech\n")
+    needles = load_needles(tmp_path / "list.csv", vocabulary=vocabulary("audioset-527"))
+    report = verify(needles, 16000)
+    assert sorted(report.unreadable["missing"]) == ["b", "sub\\a"]
+    assert "write / in place of backslashes" in " ".join(report.markdown().split())
+    assert list(report.notes.values()) == [1]
+    with pytest.raises(AudioError, match=r"sub\\a\.wav: no such file: write / in place"):
+        needles.needles[[each.id for each in needles.needles].index("sub\\a")].source.digest()

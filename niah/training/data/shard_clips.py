@@ -229,7 +229,7 @@ class ShardClips:
             else read_samples(content, rate)
         )
         if self.frontend.frames(len(samples)) == 0:
-            raise AudioError(name, "empty", "is shorter than one frame")
+            raise AudioError(name, "too-short", "is shorter than one frame")
         return samples
 
 
