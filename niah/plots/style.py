@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from niah.plots.layout import fit
+from niah.plots.matplotlib_folder import find_matplotlib_folder
 from niah.plots.medium import COLUMN, PAGE, drawn_for, medium
 from niah.plots.text import short_name
 from niah.records.naming import with_windows
@@ -249,6 +250,7 @@ def draw_all(draw: Callable[[], Drawn], *, columns: bool) -> Drawn:
 
 def in_style() -> AbstractContextManager[None]:
     """Set matplotlib to the common style, as the medium has it."""
+    find_matplotlib_folder()
     import matplotlib as mpl
 
     settings: Any = {**dict(STYLE), **medium().style}
