@@ -59,16 +59,24 @@ def find_source(
 
 
 def may_be_own_network(spec: str) -> bool:
-    """Return whether a spec is a card's, or an adapter's in a Python file: no other is a network of this package.
+    """Return whether a spec is a card's with a `NetworkAdapter`, or an adapter's in a Python file.
+
+    No other is a network of this package.
 
     Raises:
-        NiahError: a Python file that is not there, or has no such name.
+        NiahError: an unknown model, or a Python file that is not there or has no such name.
     """
     if _PYTHON_FILE.fullmatch(spec):
         from niah.adapters.python_models import is_adapter_in_file
 
         return is_adapter_in_file(spec)
-    return not any(takes(spec) for takes, _ in SOURCES)
+    if any(takes(spec) for takes, _ in SOURCES):
+        return False
+    from niah.adapters.importing import import_adapter
+    from niah.adapters.network_adapter import NetworkAdapter
+
+    adapter = import_adapter(find_source(spec).card)
+    return isinstance(adapter, type) and issubclass(adapter, NetworkAdapter)
 
 
 def _not_a_card(spec: str) -> str:

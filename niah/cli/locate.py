@@ -100,7 +100,7 @@ def locate(
     for text in scene_notes(directory):
         note(text)
     if wanted is None:
-        written = run_locate(options)
+        written = run_locate(options, note)
         table = stored_table(directory)
     else:
         written = locate_events(open_scenes(options), wanted, note)

@@ -1,17 +1,19 @@
 """The scenes of a finished run, set up again for further questions: `niah locate`, its events, `niah stream`."""
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from niah.adapters.importing import code_sha256
-from niah.cards import RANDOM
+from niah.cards import RANDOM, haystack_cards
 from niah.errors import NiahError
 from niah.records.axes import AXES
 from niah.records.naming import length_name
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import BASE_LENGTH_S
+from niah.sweep.haystacks import named_haystacks
+from niah.sweep.models import models_of
 from niah.sweep.options import RunOptions, check_limit
 from niah.sweep.setup import EvalSetup
 from niah.system.folders import recalled
@@ -49,12 +51,21 @@ class WantedScenes:
 
 @dataclass(frozen=True)
 class RunScenes:
-    """The scenes, set up: their parts, and the values of their axes."""
+    """The scenes, set up: their parts, and the values of their axes.
+
+    Attributes:
+        setup: models, clips and haystacks.
+        snrs_db: needle over noise, in dB.
+        positions: of the needle, 0 to 1.
+        lengths_s: beyond the needle alone, in seconds, ascending.
+        notes: sentences for the user on what of the run is left out.
+    """
 
     setup: EvalSetup
     snrs_db: tuple[float, ...]
     positions: tuple[float, ...]
-    lengths_s: tuple[float, ...]  # beyond the needle alone, ascending
+    lengths_s: tuple[float, ...]
+    notes: tuple[str, ...] = ()
 
 
 def open_scenes(wanted: WantedScenes) -> RunScenes:
@@ -77,26 +88,60 @@ def open_scenes(wanted: WantedScenes) -> RunScenes:
         raise NiahError("random weights have no accuracy: give a run of trained ones")
     of_run = run_json.get("needles", {}).get("clips") or wanted.limit
     clips = wanted.limit if wanted.limit < of_run else arguments.get("limit")  # all of the run's
-    axes = {
-        name: tuple(getattr(wanted, name) or arguments[name])
-        for name in ("snrs_db", "positions", "lengths_s")
-    }
+    snrs_db = wanted.snrs_db or tuple(arguments["snrs_db"])
+    positions = wanted.positions or tuple(arguments["positions"])
+    lengths_s = wanted.lengths_s or tuple(arguments["lengths_s"])
+    last = RunOptions.of_scenes(arguments, out=wanted.run)  # the run's haystacks keep their names
     setup = EvalSetup(
-        RunOptions.of_scenes(
-            arguments,
-            models=wanted.models or None,
-            haystacks=wanted.haystacks or None,
-            device=wanted.device,
+        replace(
+            last,
+            models=_models(wanted.models, last, run_json) or last.models,
+            haystacks=_haystacks(wanted.haystacks, last, run_json) or last.haystacks,
+            device=wanted.device or last.device,
             limit=clips,
-            out=wanted.run,  # the run's haystacks keep their names
-            **axes,
+            snrs_db=snrs_db,
+            positions=positions,
+            lengths_s=lengths_s,
         )
     )
     _check_code(setup, run_json)
-    lengths_s = tuple(s for s in sorted(set(axes["lengths_s"])) if s > BASE_LENGTH_S)
-    if not lengths_s:
+    _check_sounds(setup, last, run_json)
+    beyond_s = tuple(s for s in sorted(set(lengths_s)) if s > BASE_LENGTH_S)
+    if not beyond_s:
         raise NiahError("the needle alone has no place in time: give --lengths beyond 10")
-    return RunScenes(setup, axes["snrs_db"], axes["positions"], lengths_s)
+    scenes = RunScenes(setup, snrs_db, positions, beyond_s)
+    return replace(scenes, notes=(*setup.unplayable, *_earlier_notes(scenes, wanted)))
+
+
+def _models(
+    wanted: Sequence[str], last: RunOptions, run_json: Mapping[str, Any]
+) -> tuple[str, ...]:
+    """Return models as the user typed them for the run, where they are named as its tables name them."""
+    if not {*wanted} - {*last.models} & {*run_json.get("models", {})}:
+        return tuple(wanted)
+    typed = {model.name: model.spec for model in models_of(last)}
+    return tuple(typed.get(name, name) for name in wanted)
+
+
+def _haystacks(
+    wanted: Sequence[str], last: RunOptions, run_json: Mapping[str, Any]
+) -> tuple[str, ...]:
+    """Return haystacks as the user typed them for the run, where they are named as its tables name them.
+
+    Raises:
+        NiahError: a name of the tables whose recording only an earlier call knew.
+    """
+    named = {*wanted} - {*last.haystacks} & {*run_json.get("haystacks", {})}
+    if not named:
+        return tuple(wanted)
+    typed = {haystack.name: spec for spec, haystack in named_haystacks(last)[0].items()}
+    known = {*typed, *(card.name for card in haystack_cards())}
+    for name in sorted(named - known):
+        raise NiahError(
+            f"haystack '{name}' of {last.out} is of an earlier `niah run` than the last: give --haystack its file, "
+            "folder or card"
+        )
+    return tuple(typed.get(name, name) for name in wanted)
 
 
 def _check_code(setup: EvalSetup, run_json: Mapping[str, Any]) -> None:
@@ -108,6 +153,74 @@ def _check_code(setup: EvalSetup, run_json: Mapping[str, Any]) -> None:
                 f"the code or the weights of model '{model.name}' are not those that scored its cells in "
                 f"{setup.options.out}: `niah run` it in a new folder first"
             )
+
+
+def _check_sounds(setup: EvalSetup, last: RunOptions, run_json: Mapping[str, Any]) -> None:
+    """Check that recordings and clips are those of the run's cells; of a part of the clips it is not known.
+
+    Args:
+        setup: of the scenes.
+        last: options of the run's last call.
+        run_json: of the run.
+    """
+    stored = run_json.get("haystacks") or {}
+    for spec, haystack in setup.haystacks.items():
+        if stored and spec in last.haystacks and haystack.name not in stored:
+            raise NiahError(
+                f"the sound of haystack {spec} is not that of its cells in {last.out}: `niah run` it first, or give "
+                "--haystack"
+            )
+    identity, now = run_json["identity"], setup.identity()
+    of_the_same = all(identity.get(name) == now[name] for name in ("ids_sha256", "labels"))
+    if (
+        of_the_same
+        and identity.get("content_sha256", now["content_sha256"]) != now["content_sha256"]
+    ):
+        raise NiahError(
+            f"the sound or the labels of the clips of {last.out} have changed since: `niah run` them in a new folder "
+            "first"
+        )
+
+
+def _earlier_notes(scenes: RunScenes, wanted: WantedScenes) -> list[str]:
+    """Return a sentence on models and scenes of the run's earlier calls, which its options no longer name."""
+    cells = RunDirectory(wanted.run).cells()
+    cells = cells[cells["length_s"] > BASE_LENGTH_S]
+    models = [model.name for model in scenes.setup.models]
+    haystacks = [each.name for each in scenes.setup.haystacks.values()]
+    further = [
+        f"{option} {', '.join(others)}"
+        for option, column, ours, chosen in (
+            ("--model", "model", models, wanted.models),
+            ("--haystack", "haystack", haystacks, wanted.haystacks),
+            ("--snr", "snr_db", scenes.snrs_db, wanted.snrs_db),
+            ("--positions", "position", scenes.positions, wanted.positions),
+            ("--lengths", "length_s", scenes.lengths_s, wanted.lengths_s),
+        )
+        if not chosen
+        and (others := list(dict.fromkeys(_others(cells[column].dropna().tolist(), ours))))
+    ]
+    if not further:
+        return []
+    return [
+        f"asked about are models and scenes of the last `niah run`; the run also has {'; '.join(further)}"
+    ]
+
+
+def _others(stored: Iterable[object], ours: Iterable[object]) -> list[str]:
+    """Return the values that are not asked about, as options are typed; numbers in their order."""
+    known = {_typed(value) for value in ours}
+    return [
+        text for value in sorted(set(stored), key=_order) if (text := _typed(value)) not in known
+    ]
+
+
+def _typed(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _order(value: object) -> tuple[float, str]:
+    return (value, "") if isinstance(value, float) else (0.0, str(value))
 
 
 def too_short_note(option: str, lengths_s: Mapping[int, Collection[float]]) -> str:

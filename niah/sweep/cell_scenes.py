@@ -86,6 +86,10 @@ class Scenes:
         """Return whether the front end has this haystack: zeros are a mean log-mel, which not every one defines."""
         return self.haystacks[haystack].fill != "zero" or bool(self.frontend.zero_row)
 
+    def plays(self, haystack: str) -> bool:
+        """Return whether a run has scenes of this haystack for this front end."""
+        return self.can_play(haystack) and not self.has_no(haystack)
+
     def of_cell(
         self, cell: Cell, prepared: PreparedNeedles, clips: range | None = None
     ) -> Iterator[Scene]:

@@ -9,6 +9,7 @@ from niah.adapters.model_source import OWN_LABELS, ModelRequest, ModelSource
 from niah.adapters.sources import find_source
 from niah.cards import RANDOM, ModelCard, known_models
 from niah.errors import NiahError
+from niah.sweep.options import RunOptions
 from niah.vocabularies import Vocabulary, vocabulary
 from niah.vocabularies.mapping import part_of
 
@@ -70,6 +71,14 @@ def resolve_models(
             raise NiahError(f"model '{model.name}' was given twice")
         models[model.name] = model
     return tuple(models.values())
+
+
+def models_of(options: RunOptions) -> tuple[ModelSpec, ...]:
+    """Resolve the models of a run; see `resolve_models`."""
+    said = (options.labels, options.sample_rate, options.prompt, options.trust_remote_code)
+    return resolve_models(
+        options.models, options.checkpoint, request=ModelRequest(*said), objects=options.objects
+    )
 
 
 def shared_labels(models: Sequence[ModelSpec], named: str = "") -> Vocabulary:

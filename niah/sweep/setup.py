@@ -12,7 +12,6 @@ from typing import Any
 
 from niah.adapters.importing import import_adapter
 from niah.adapters.loading import adapter_info, choose_device, load_source, make_adapter
-from niah.adapters.model_source import ModelRequest
 from niah.adapters.network_adapter import NetworkAdapter
 from niah.adapters.protocol import Adapter
 from niah.adapters.scan_choice import use_scan
@@ -21,21 +20,20 @@ from niah.adapters.wrappers.pooled import position_logits_of
 from niah.cards import RANDOM
 from niah.errors import NiahError
 from niah.frontends import Frontend
-from niah.haystacks import Haystack, distinct_names, load_haystack
 from niah.needles import NeedleSet, load_needles
 from niah.needles.defaults import EMBEDDED, WHAT_TO_GIVE, default_needles, how_to_fetch
 from niah.needles.feature_cache import FeatureCache
 from niah.needles.needle_part import FIRST, with_part
 from niah.needles.prepared import prepare_alike
 from niah.placement import CURRENT_NIAH
-from niah.records.run_directory import RunDirectory
 from niah.records.schema import BASE_LENGTH_S
 from niah.scan.availability import check_available, other_than_auto
 from niah.scenes.levels import check_playable, needs_waveforms
 from niah.scenes.own import OwnRecordings
 from niah.sweep.cell_scenes import Scenes
+from niah.sweep.haystacks import named_haystacks
 from niah.sweep.loaded_model import LoadedModel
-from niah.sweep.models import ModelSpec, notes_on_labels, resolve_models, shared_labels
+from niah.sweep.models import ModelSpec, models_of, notes_on_labels, shared_labels
 from niah.sweep.options import RunOptions
 from niah.sweep.plan import Cell, left_out, long_windows
 from niah.sweep.provenance import git, hardware, versions
@@ -61,14 +59,7 @@ class EvalSetup:
         """Check and prepare everything; without `fetch`, weights that are not on this machine are not loaded."""
         self.options = options
         self.fetch = fetch
-        self.models = resolve_models(
-            options.models,
-            options.checkpoint,
-            request=ModelRequest(
-                options.labels, options.sample_rate, options.prompt, options.trust_remote_code
-            ),
-            objects=options.objects,
-        )
+        self.models = models_of(options)
         if options.prompt and not any("prompt" in model.source.record for model in self.models):
             raise NiahError("--prompt is of text models, and there is none")
         self.labels = shared_labels(self.models, options.labels)
@@ -76,7 +67,7 @@ class EvalSetup:
         spec = options.needles or default_needles(self.labels, random=self._is_random)
         self.options = replace(options, needles=spec)
         needles = self._needles(is_default=not options.needles)
-        self.haystacks = self._named_haystacks()
+        self.haystacks, self._renamed = named_haystacks(self.options)
         if any(haystack.fill == "own" for haystack in self.haystacks.values()):
             longest_s = max(BASE_LENGTH_S, *self.options.lengths_s)
             needles = OwnRecordings(needles).long_enough(longest_s)
@@ -115,7 +106,7 @@ class EvalSetup:
         of_cells = [*left_out(self.options), *long_windows(self.options)]
         described = (note for model in self.models for note in model.source.notes)
         of_labels = notes_on_labels(self.models, self.labels)
-        of_models = [*described, *of_labels, *self._unplayable, *self._windowed, *absent]
+        of_models = [*described, *of_labels, *self.unplayable, *self._windowed, *absent]
         of_set = [*self.clips.notes, *self._cache_notes()]
         return list(dict.fromkeys([*of_set, *of_clips, *self._renamed, *of_cells, *of_models]))
 
@@ -233,21 +224,6 @@ class EvalSetup:
             if is_absent and self.fetch:
                 resolve(model.card, model.weights)
 
-    def _named_haystacks(self) -> dict[str, Haystack]:
-        """Load the haystacks, with names that are not those of other haystacks in the run directory."""
-        options = self.options
-        loaded = {
-            spec: load_haystack(spec, babble=options.babble, seed=options.seed_of_noise)
-            for spec in options.haystacks
-        }
-        named = distinct_names(loaded, _stored_haystacks(options.out))
-        self._renamed = [
-            f"haystack {spec} is called '{named[spec].name}' in tables: another one is '{haystack.name}'"
-            for spec, haystack in loaded.items()
-            if named[spec].name != haystack.name
-        ]
-        return named
-
     def _load(self, model: ModelSpec) -> Adapter:
         options = self.options
         is_absent = self._is_absent(model)
@@ -307,9 +283,9 @@ class EvalSetup:
                     if mine.can_play(haystack):  # wrong for every model: no use to go on
                         raise
                     problems[model.name, haystack] = f"model '{model.name}': {error}"
-        self._unplayable = list(problems.values())
+        self.unplayable = list(problems.values())
         if len(problems) == len(self.models) * len(self.haystacks):
-            raise NiahError(self._unplayable[0])
+            raise NiahError(self.unplayable[0])
         return scenes
 
 
@@ -329,11 +305,3 @@ def identity_of_options(options: RunOptions) -> dict[str, object]:
 
 def _is_cut(note: str) -> bool:
     return "the first 10 s are hidden" in note
-
-
-def _stored_haystacks(out: Path) -> dict[str, str]:
-    """Return {name: fingerprint} of the haystacks in a run directory; "" for those of runs that did not store it."""
-    if not (out / "run.json").is_file():
-        return {}
-    stored = RunDirectory(out).run_json().get("haystacks", {})
-    return {name: str(entry.get("sha256", "")) for name, entry in stored.items()}

@@ -271,9 +271,9 @@ def test_a_folder_of_other_scenes_is_refused(tmp_path: Path) -> None:
         causes(options(run.path, "dass-nano"))
 
 
-@pytest.mark.parametrize("spec", ["{file}:tagger", "{file}:Tagger", "hf:owner/name"])
+@pytest.mark.parametrize("spec", ["{file}:tagger", "{file}:Tagger", "hf:owner/name", "yamnet"])
 def test_models_without_known_parts_are_not_asked_for_options(tmp_path: Path, spec: str) -> None:
-    """They were asked for --labels and --sample-rate, which `niah causes` does not have, or fetched."""
+    """They were asked for --labels and --sample-rate, which `niah causes` does not have, or clips were fetched."""
     file = (
         tmp_path / f"own_{spec.rpartition(':')[2].replace('/', '_')}.py"
     )  # a module of each name is loaded once

@@ -81,7 +81,7 @@ def causes(options: CauseOptions) -> list[Path]:
     Raises:
         NiahError: a model of a family without such changes, or a wrong option.
     """
-    for spec in options.models:  # before they ask for labels and rates, which do not help here
+    for spec in options.models:  # before they ask for labels and rates, or clips are fetched
         if not may_be_own_network(spec):
             raise no_causes(spec)
     setup = EvalSetup(options.run_options())

@@ -101,11 +101,16 @@ def locate_events(
     setup, run = scenes.setup, scenes.setup.options.out
     counts = dict.fromkeys(options.needle_counts)
     short = {n: set(scenes.lengths_s) - set(_lengths_with(n, scenes)) for n in counts}
-    if text := too_short_note("--needle-count", short):
-        note(text)
+    for text in (*scenes.notes, too_short_note("--needle-count", short)):
+        if text:
+            note(text)
     with progress_bar() as bar:
         for model in setup.loaded():
-            cells = _cells(scenes, model.name, options.needle_counts)
+            cells = [
+                cell
+                for cell in _cells(scenes, model.name, options.needle_counts)
+                if model.scenes.plays(cell.haystack)
+            ]
             total = sum(cell.length_s for cell in cells) * len(model.prepared)
             task = bar.add_task("events", total=total, detail=model.name)
             first: dict[tuple[object, ...], str] = {}

@@ -62,8 +62,12 @@ class _Cell:
     position: float
 
 
-def locate(options: LocateOptions) -> list[Path]:
+def locate(options: LocateOptions, note: Callable[[str], None] = lambda _: None) -> list[Path]:
     """Find every needle's peak in the requested scenes; write the tables and the figures.
+
+    Args:
+        options: which scenes, and how.
+        note: gets sentences for the user.
 
     Returns:
         The files.
@@ -78,6 +82,8 @@ def locate(options: LocateOptions) -> list[Path]:
         )
     scenes = open_scenes(options)
     setup = scenes.setup
+    for text in scenes.notes:
+        note(text)
     plan = [
         (haystack, snr_db, length_s, position)
         for length_s in scenes.lengths_s
@@ -93,7 +99,7 @@ def locate(options: LocateOptions) -> list[Path]:
         task = bar.add_task("locate", total=work * len(setup.models), detail="")
         for model in setup.loaded():
             methods = _methods(options.method, model)
-            for scene in plan:
+            for scene in (each for each in plan if model.scenes.plays(each[0])):
                 for method in methods:
                     cell = _Cell(model, method, *scene)
                     bar.update(task, detail=f"{model.name}, {method}, {scene[2]:g} s")

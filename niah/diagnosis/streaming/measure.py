@@ -96,6 +96,8 @@ def stream(
         NiahError: a model without a state where it is wanted, or no scene that holds the clip so often.
     """
     run = scenes.setup.options.out
+    for text in scenes.notes:
+        note(text)
     with progress_bar() as bar:
         for model in scenes.setup.loaded():
             cells = _cells(scenes, model, options, note)
@@ -129,7 +131,7 @@ def _cells(
         for repeats in dict.fromkeys(options.repeats)
     }
     for haystack, made in scenes.setup.haystacks.items():
-        if made.fill == OWN or not model.scenes.can_play(haystack) or model.scenes.has_no(haystack):
+        if made.fill == OWN or not model.scenes.plays(haystack):
             continue
         for snr_db in scenes.snrs_db if made.needs_snr else (None,):
             for length_s in lengths_s:
