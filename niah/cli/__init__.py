@@ -9,7 +9,7 @@ from niah.cli import interrupt  # first: Ctrl-C may come while the rest is impor
 import io
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -127,6 +127,7 @@ def main() -> None:
     set_verbosity("normal")
     status: int | None = None
     try:
+        _check_not_empty(sys.argv[1:])
         status = app(prog_name="niah", standalone_mode=False)
     except NiahError as error:
         if is_verbose():
@@ -151,6 +152,22 @@ def main() -> None:
     if status == INTERRUPTED:  # typer turns Ctrl-C into this status without a message
         fail(interrupt.MESSAGE, status=status)
     sys.exit(status or 0)
+
+
+def _check_not_empty(arguments: Sequence[str]) -> None:
+    """Refuse an empty text, a shell's variable without a value: it would be the current folder, or no option at all.
+
+    Raises:
+        NiahError: there is one; names its option.
+    """
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        option, sign, value = argument.partition("=")
+        if not argument:
+            option = before if before.startswith("-") else "an argument"
+        if not argument or (option.startswith("--") and sign and not value):
+            raise NiahError(
+                f"{option} is an empty text, as of a variable that is not set: write a value, or leave it out"
+            )
 
 
 def _check_current_folder() -> None:

@@ -77,6 +77,9 @@ def test_wrong_options_of_run(
     [
         (["rnu"], "No such command 'rnu'. Did you mean 'run'?"),
         (["report"], "Missing argument"),
+        (["report", ""], "an argument is an empty text"),
+        (["run", "--needles", "", "--out", "x"], "--needles is an empty text, as of a variable"),
+        (["run", "-m", ""], "-m is an empty text"),
         (["report", "nowhere"], "nowhere is not a run directory"),
         (["check", "nowhere"], "nowhere is neither a run directory nor a cells.csv"),
         (["models", "show", "dass-smal"], "unknown model 'dass-smal'. Did you mean 'dass-small'"),
