@@ -24,6 +24,23 @@ _LATEX = {
     **{"≥": r"$\geq$", "≤": r"$\leq$", "<": r"$<$", ">": r"$>$", "±": r"$\pm$", "|": r"$|$"},
     **{"†": r"\dag{}", "–": "--", "—": "---", "−": "$-$", "×": r"$\times$", "…": r"\ldots{}"},
     **{"·": r"$\cdot$", "²": "$^2$", "°": r"$^\circ$", "µ": r"$\mu$", "'": "'", '"': "''"},
+    **{"ß": r"\ss{}", "æ": r"\ae{}", "Æ": r"\AE{}", "œ": r"\oe{}", "Œ": r"\OE{}", "ø": r"\o{}"},
+    **{
+        "Ø": r"\O{}",
+        "ł": r"\l{}",
+        "Ł": r"\L{}",
+        "ı": r"\i{}",
+        "đ": "d",
+        "Đ": "D",
+        "ð": "d",
+        "Ð": "D",
+    },
+    **{"þ": "th", "Þ": "Th"},
+}
+_LATEX_ACCENTS = {  # by the combining character
+    **{"\u0300": r"\`", "\u0301": r"\'", "\u0302": r"\^", "\u0303": r"\~", "\u0304": r"\="},
+    **{"\u0306": r"\u", "\u0307": r"\.", "\u0308": r"\"", "\u030a": r"\r", "\u030b": r"\H"},
+    **{"\u030c": r"\v", "\u0323": r"\d", "\u0327": r"\c", "\u0331": r"\b"},
 }
 
 
@@ -169,9 +186,20 @@ class Table:
 
 
 def latex_text(text: str) -> str:
-    """Escape `text` for a LaTeX cell; a sign that pdfLaTeX does not know becomes its plain letters, or "?"."""
-    signs = "".join(_LATEX.get(sign) or _plain_letters(sign) for sign in " ".join(text.split()))
+    """Escape `text` for a LaTeX cell, in ASCII; a sign that pdfLaTeX does not know becomes plain letters, or "?"."""
+    composed = unicodedata.normalize("NFC", " ".join(text.split()))  # macOS names files in parts
+    signs = "".join(_LATEX.get(sign) or _accented(sign) for sign in composed)
     return re.sub(r"(?<![\w.$])([+-])(?=\d)", r"$\1$", signs)
+
+
+def _accented(sign: str) -> str:
+    letter, *marks = list(unicodedata.normalize("NFD", sign))
+    if not letter.isascii() or not {*marks} <= {*_LATEX_ACCENTS}:
+        return _plain_letters(sign)
+    text = _plain_letters(letter)
+    for mark in marks:
+        text = f"{_LATEX_ACCENTS[mark]}{{{text}}}"
+    return text
 
 
 def _plain_letters(sign: str) -> str:

@@ -15,7 +15,15 @@ from niah.tables.files import csv_file, latex_file
 from niah.tables.table import Table
 from tests.helpers.needed import missing
 
-NAMES = ("a_b & 50 %", "[x] #1", "* star", "naïve 歌 $x^2$", r"\input{passwd}", "~{<>|}\"'")
+NAMES = (
+    "a_b & 50 %",
+    "[x] #1",
+    "* star",
+    "naïve Straße 歌 $x^2$",
+    "ÀéîõüÅçñŠăēż Łódź ŐØþ ḥǖ",
+    r"\input{passwd}",
+    "~{<>|}\"'",
+)
 TABLES = [
     Table(
         "Share left: of 3 clips",

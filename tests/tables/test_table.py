@@ -54,6 +54,10 @@ def test_latex_is_a_tabular_of_escaped_cells() -> None:
         ("≥ 300 s", r"$\geq$ 300 s"),
         ("ast-sin_nano", r"ast-sin\_nano"),
         (r"\input{x}", r"\textbackslash{}input\{x\}"),
+        ("Straße, Vögel", r"Stra\ss{}e, V\"{o}gel"),
+        ("niño, Łódź, cœur", r"ni\~{n}o, \L{}\'{o}d\'{z}, c\oe{}ur"),
+        ("o\u0308", r"\"{o}"),  # as macOS writes file names
+        ("Thủy, þing, 歌", r"Thuy, thing, ?"),
     ],
 )
 def test_latex_text(text: str, latex: str) -> None:
