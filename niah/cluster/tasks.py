@@ -4,7 +4,6 @@ What a worker has loaded, it keeps: the run's clips and haystacks, and every mod
 """
 
 import os
-import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,7 +77,7 @@ def score(task: Task) -> Answer:
     run.directory.me.report(cell=str(task))
     work = CellWork(run.model(task.cells[0].model), task.cells, run.directory, task.slice_s)
     if "began_s" not in run.directory.me.progress:  # the first model is loaded
-        run.directory.me.report(began_s=time.time())
+        run.directory.me.report(**run.directory.me.times())
     scored = 0
 
     def advance(clips: int) -> None:
@@ -142,5 +141,5 @@ def _count(run: _Loaded, clips: int, audio_s: float) -> None:
     run.directory.me.report(
         scored_clips=before.get("scored_clips", 0) + clips,
         scored_audio_s=before.get("scored_audio_s", 0.0) + audio_s,
-        reported_s=time.time(),
+        **run.directory.me.times(),
     )

@@ -75,6 +75,7 @@ class Membership:
             "started_s": time.time(),
             "progress": dict(progress or {}),
         }
+        self._began: float | None = None  # by a clock that is never set
         self._suspects: dict[str, tuple[float, float]] = {}
         self._child: subprocess.Popen[bytes] | None = None
         self._register()
@@ -129,6 +130,16 @@ class Membership:
         self._content["progress"] = {**self._content["progress"], **progress}
         with suppress(NiahError):
             self._write()
+
+    def times(self) -> dict[str, float]:
+        """Return when this worker began its cells, at the first call, and the present, both by the clock of now.
+
+        Their distance is what has passed, also where the machine's clock was set in between.
+        """
+        now = time.monotonic()
+        self._began = now if self._began is None else self._began
+        reported_s = time.time()
+        return {"began_s": reported_s - (now - self._began), "reported_s": reported_s}
 
     def clock(self) -> float:
         """Return the file system's time: that of a touch of the worker's own file."""

@@ -311,14 +311,12 @@ class _Sweep:
 
     def _report(self, cell: str | None, *, force: bool = False) -> None:
         """Tell `niah status` how far this process is, now and then."""
+        assert self.directory.me is not None
         now = time.monotonic()
-        if "began_s" not in self._scored:  # the first model is loaded
-            self._scored["began_s"] = time.time()
+        self._scored |= self.directory.me.times()  # from here on: the first model is loaded
         if not force and now - self._reported < _REPORT_EVERY_S:
             return
         self._reported = now
-        self._scored["reported_s"] = time.time()
-        assert self.directory.me is not None
         self.directory.me.report(**self._scored, **({} if cell is None else {"cell": cell}))
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -208,6 +209,21 @@ def test_verify_names_other_versions_runs_and_stale_tables(
     assert any(each.startswith("cells.csv is not the table") for each in verdict.unfinished)
 
 
+def test_a_clock_that_is_set_back_does_not_change_the_pace(
+    made: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = copied(made, tmp_path).path
+    with RunDirectory.create_or_open(path, examples.IDENTITY) as run:
+        assert run.me is not None
+        run.me.times()
+        set_back, passed = time.time() - 3600.0, time.monotonic() + 100.0
+        monkeypatch.setattr(time, "time", lambda: set_back)
+        monkeypatch.setattr(time, "monotonic", lambda: passed)
+        run.me.report(**run.me.times(), scored_clips=200)
+        assert status(path).clips_per_s == pytest.approx(2.0, rel=0.01)
+        monkeypatch.undo()
+
+
 def test_status_tells_cells_processes_and_pace(made: RunDirectory, tmp_path: Path) -> None:
     path = copied(made, tmp_path).path
     idle = status(path)
@@ -219,8 +235,6 @@ def test_status_tells_cells_processes_and_pace(made: RunDirectory, tmp_path: Pat
         assert run.claims is not None
         stored_s = idle.stored_audio_s
         run.me.report(planned_cells=100, planned_audio_s=stored_s + 500.0, began_s=0.0)
-        import time
-
         assert status(path).left_s is None  # it has scored nothing yet
         now = time.time()
         run.me.report(began_s=now - 70, reported_s=now - 20, scored_clips=100)
