@@ -35,6 +35,8 @@ from niah.system.printable import one_line
 
 OFFICIAL_BABBLE_SHA256 = "4a3a4fb731c3bb6618af0374afeaeecc6adfb0331e67bd53f5a60fb62e423c85"
 N_TALKERS = 30  # as in the babble of MuAViC, from which DASS takes the idea
+_SYNTHETIC, _VOICES = "-synthetic", "-voices"
+BABBLE_NAMES = (f"babble{_SYNTHETIC}", f"babble{_VOICES}")
 _CHECK_RATE = 16000  # Hz; files are decoded once when a haystack is made, so that bad ones are refused at once
 
 
@@ -67,9 +69,9 @@ def babble(card: HaystackCard, *, babble: Path | None, seed: int) -> Haystack:
     that tables do not mix them.
     """
     if babble is None:
-        return _talkers(f"{card.name}-synthetic", card.contains, seed)
+        return _talkers(card.name + _SYNTHETIC, card.contains, seed)
     if babble.is_dir():
-        return _voices(babble, f"{card.name}-voices", card.contains, seed)
+        return _voices(babble, card.name + _VOICES, card.contains, seed)
     official = babble.is_file() and sha256_of(babble) == OFFICIAL_BABBLE_SHA256
     return of_recording(
         babble, card.name if official else f"{card.name}-{babble.stem}", card.contains

@@ -1,12 +1,14 @@
 """Load a haystack by a card's name or file, a recording, or a folder of recordings."""
 
 import importlib
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 from niah.audio import AUDIO_SUFFIXES
 from niah.cards import HaystackCard, find_haystack, haystack_cards, read_haystack_card
 from niah.errors import NiahError, one_line
-from niah.haystacks.builders import of_recording
+from niah.haystacks.builders import BABBLE_NAMES, of_recording
 from niah.haystacks.haystack import Haystack
 
 
@@ -26,13 +28,34 @@ def load_haystack(spec: str | Path, *, babble: Path | None = None, seed: int = 0
     """
     path = Path(spec)
     if path.suffix == ".toml":
-        return _build(read_haystack_card(path), babble, seed)
-    is_name = str(spec) in {card.name for card in haystack_cards()}
+        return _build(_own_card(path), babble, seed)
+    names = {card.name for card in haystack_cards()}
+    is_name = str(spec) in names
     if not is_name and path.exists():
-        return of_recording(path, path.stem or path.resolve().stem)
+        return _not_called(
+            {*names, *BABBLE_NAMES}, of_recording(path, path.stem or path.resolve().stem)
+        )
     if not is_name and (path.suffix.lower() in AUDIO_SUFFIXES or len(path.parts) > 1):
         raise NiahError(f"haystack {spec}: no such file or folder")
     return _build(find_haystack(str(spec)), babble, seed)
+
+
+def _own_card(path: Path) -> HaystackCard:
+    card = read_haystack_card(path)
+    for each in haystack_cards():
+        if each.name == card.name and not each.path.samefile(path):
+            raise NiahError(
+                f"haystack card {path}: '{card.name}' in tables is the package's haystack of that name: "
+                "call yours otherwise"
+            )
+    return card
+
+
+def _not_called(names: Collection[str], recording: Haystack) -> Haystack:
+    """Return a recording, with its folder in its name if a haystack of the package has the name: tables mean that."""
+    if recording.name not in names:
+        return recording
+    return replace(recording, name=recording.longer_name or f"./{recording.name}", longer_name="")
 
 
 def _build(card: HaystackCard, babble: Path | None, seed: int) -> Haystack:

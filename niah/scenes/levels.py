@@ -68,7 +68,8 @@ def level_of(protocol: str, haystack: Haystack, frontend: Frontend, level: str |
     if haystack.fill == "zero" and not frontend.zero_row:
         raise NiahError(
             f"haystack '{haystack.name}' is the data set's mean log-mel, which this model's front end does not know: "
-            "its adapter must give one (frontend.with_zero_row), or use silence with --protocol niah-v2"
+            "its adapter must give one (frontend.with_zero_row; mean_log_mel in a card), or use silence with "
+            "--protocol niah-v2"
         )
     if protocol == "dass-v1" and haystack.fill == "silence":
         raise NiahError(

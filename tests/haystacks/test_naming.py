@@ -1,11 +1,14 @@
 """Names of haystacks: no two different ones share a row, and a name that is taken stays with its haystack."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
+from niah.cards import find_haystack
+from niah.errors import NiahError
 from niah.haystacks import distinct_names, load_haystack
 from niah.haystacks.haystack import Haystack
 from niah.system.printable import one_line
@@ -93,3 +96,21 @@ def test_a_file_name_that_is_not_utf8_gives_a_name_that_can_be_written(tmp_path:
     haystack = load_haystack(path)
     assert haystack.name == r"caf\udce9"
     assert haystack.longer_name.endswith(r"/caf\udce9")
+
+
+@pytest.mark.parametrize("name", ["own", "zero", "gaussian", "babble", "babble-synthetic"])
+def test_a_recording_is_not_called_as_a_haystack_of_the_package(tmp_path: Path, name: str) -> None:
+    """`own` was refused, and a row "babble" is the official recording's."""
+    file = tmp_path / "field" / f"{name}.wav"
+    file.parent.mkdir()
+    soundfile.write(file, np.sin(np.arange(1600.0)) / 2, 16000)
+    assert load_haystack(file).name == f"field/{name}"
+    assert load_haystack(file.parent).name == "field"
+
+
+def test_a_card_is_not_called_as_a_haystack_of_the_package(tmp_path: Path) -> None:
+    card = find_haystack("silence").path
+    assert load_haystack(card).name == "silence"
+    shutil.copy(card, tmp_path / "mine.toml")
+    with pytest.raises(NiahError, match=r"mine\.toml: 'silence' in tables is the package's"):
+        load_haystack(tmp_path / "mine.toml")
