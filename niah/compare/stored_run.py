@@ -147,7 +147,8 @@ class StoredRun:
             key = self.key(point)
             first = cells.setdefault(key, point)
             alone = is_alone(point) or None in (first["mAP"], point["mAP"])
-            if not alone and first["position"] == point["position"] and first is not point:
+            again = first == point  # tables that were put together have rows twice
+            if not (alone or again) and first["position"] == point["position"]:
                 raise NiahError(
                     f"{self.path} has two cells of {cell_name(point)} ({first['cell']}, {point['cell']}): "
                     "their difference has no column in the table; run them in two folders"

@@ -277,6 +277,17 @@ def test_a_run_without_scores_is_refused_unless_unpaired(reference: Path, tmp_pa
     assert all(np.isnan(row.p) for row in result.rows)
 
 
+def test_a_row_that_is_in_a_table_twice_counts_once(reference: Path, tmp_path: Path) -> None:
+    table = bare(tmp_path / "bare", reference)
+    cells = pd.read_csv(table / "cells.csv")
+    pd.concat([cells, cells]).to_csv(table / "cells.csv", index=False)
+    assert len(check(reference, table, unpaired=True).rows) == len(cells)
+    other = cells.assign(mAP=cells["mAP"] / 2)
+    pd.concat([cells, other]).to_csv(table / "cells.csv", index=False)
+    with pytest.raises(NiahError, match="has two cells of dass-nano"):
+        check(reference, table, unpaired=True)
+
+
 def test_unpaired_fails_beyond_the_tolerance_alone(reference: Path, tmp_path: Path) -> None:
     table = bare(tmp_path / "bare", reference)
     cells = pd.read_csv(table / "cells.csv")
