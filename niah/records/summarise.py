@@ -26,8 +26,8 @@ from niah.metrics import average_precision as metrics
 from niah.metrics.average_precision import Mask, Scores, Targets
 from niah.metrics.drop import intervals
 from niah.metrics.resampling import DRAWS, SEED, Resampled, resample
-from niah.probabilities import are_probabilities
 from niah.records.axes import AXES, NEEDLE_FREE, OWN, is_noise_base
+from niah.records.doubted_scores import probability_warnings
 from niah.records.naming import pool_of
 from niah.records.random_weights import random_models
 from niah.records.schema import BASE_LENGTH_S, METRIC_COLUMNS, OPTIONAL_METRICS, Row
@@ -47,7 +47,6 @@ SAME_MODEL = (
 )
 _Compared = tuple[Row, Row | None, Row | None, Row | None]
 """A cell's row with those of its base, its noise base and its needle-free cell."""
-_FEWEST = 20  # scores of a cell that do not lie in [0, 1] by chance
 NO_METRICS: Row = dict.fromkeys((*METRIC_COLUMNS, *OPTIONAL_METRICS))
 
 
@@ -106,7 +105,7 @@ def _summarise(run: "RunDirectory") -> list[str]:
     warnings += _saturated(run, [str(row["cell"]) for row, _ in scored])
     return [
         *warnings,
-        *_probabilities(run, [row for row, _ in scored if row["model"] not in random]),
+        *probability_warnings(run, [row for row, _ in scored if row["model"] not in random]),
     ]
 
 
@@ -133,20 +132,6 @@ def _metrics(files: ScoreFiles, cells: Sequence[_Compared]) -> Iterator[dict[str
     computed = _Computed(files)
     for row, *others in cells:
         yield computed.metrics(row, *others)
-
-
-def _probabilities(run: "RunDirectory", scored: Iterable[Row]) -> Iterator[str]:
-    """Warn of models whose logits look like probabilities, by one cell of each."""
-    by_length = sorted(scored, key=lambda row: float(row["length_s"] or 0), reverse=True)
-    one_of_each = {str(row["model"]): row for row in by_length}  # the shortest scene: one window
-    for name, row in one_of_each.items():
-        logits = run.read_scores(str(row["cell"])).logits
-        if logits.size >= _FEWEST and logits.min() < logits.max() and are_probabilities(logits):
-            yield (
-                f"model '{name}': all of its scores lie in [0, 1], as probabilities p do, and are taken as logits: "
-                "their order is right, their calibration and what windows or a pooling average are not. Give "
-                "log(p / (1 - p))"
-            )
 
 
 def _saturated(run: "RunDirectory", cells: Iterable[str]) -> list[str]:

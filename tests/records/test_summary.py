@@ -5,12 +5,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from niah.adapters.wrappers.sliding_window import POOLS, window_starts
 from niah.errors import NiahError
 from niah.metrics.resampling import resample as true_resample
 from niah.probabilities import sigmoid
 from niah.records import summarise as summary
 from niah.records.run_directory import RunDirectory
+from niah.records.schema import window_pool_name
 from niah.records.summarise import summarise
 from tests.helpers import examples
 
@@ -61,6 +64,33 @@ def test_scores_that_look_like_probabilities_are_doubted(
             run.write_rows([(row, None)])
         warnings = summarise(run)
     assert sum("all of its scores lie in [0, 1]" in text for text in warnings) == is_doubted
+
+
+@pytest.mark.parametrize("hop_s", [None, 2.0])
+@pytest.mark.parametrize(("makes_probabilities", "is_doubted"), [(True, True), (False, False)])
+def test_probabilities_that_noisy_or_pools_are_doubted(
+    tmp_path: Path, makes_probabilities: bool, is_doubted: bool, hop_s: float | None
+) -> None:
+    """A 10 s clip in windows of 2 s has scores above 1, which were believed."""
+    draw = np.random.default_rng(0)
+    shape = (len(examples.IDS), len(examples.CLASSES))
+    with RunDirectory.create_or_open(tmp_path / "run", examples.IDENTITY) as run:
+        for length_s in (10.0, 50.0):
+            hop = 100 if hop_s is None else round(100 * hop_s)
+            of_windows = window_starts(round(100 * length_s), 200, hop)
+            logits = torch.from_numpy(3.0 * draw.standard_normal((len(of_windows), *shape)))
+            logits = logits.sigmoid() if makes_probabilities else logits
+            pooled = POOLS["noisy-or"](iter([logits])).float().numpy()
+            pool = window_pool_name("noisy-or", 2.0, hop_s)
+            row = examples.row(
+                length_s=length_s, frames=round(100 * length_s), window_s=2.0, window_pool=pool
+            )
+            run.write_scores(
+                str(row["cell"]), examples.IDS, examples.LABELS, pooled, classes=examples.CLASSES
+            )
+            run.write_rows([(row, None)])
+        warnings = summarise(run)
+    assert sum("lie in [0, 1] in each window" in text for text in warnings) == is_doubted
 
 
 def test_a_base_is_resampled_once_for_all_cells(
