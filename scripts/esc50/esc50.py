@@ -37,6 +37,8 @@ def main() -> None:
         if len(options.tables) != 2:
             parser.error("folds needs the tables of ESC-50 and of the instruments")
         folds.write(options.work, *options.tables)
+    elif not (options.work / "labels.txt").is_file():
+        parser.error(f"{options.work} has no folds yet: first folds ESC50 INSTRUMENTS")
     elif options.step == "train":
         fold_trainings.train(options.work, options.only)
     elif options.step == "sweep":

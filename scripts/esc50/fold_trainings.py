@@ -81,7 +81,8 @@ def sweep(work: Path, only: Sequence[str]) -> None:
 
 
 def niah(*arguments: str | Path) -> None:
-    """Run a command of the package; it finds the modules of this folder."""
+    """Run a command of the package, which finds the modules of this folder; end as it does where it fails."""
     path = os.pathsep.join(filter(None, (str(Path(__file__).parent), os.environ.get("PYTHONPATH"))))
     command = [sys.executable, "-m", "niah", *map(str, arguments)]
-    subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": path})
+    if status := subprocess.run(command, env=os.environ | {"PYTHONPATH": path}).returncode:
+        sys.exit(status)

@@ -89,6 +89,8 @@ def main() -> None:
     out = ROOT / "results" / "esc50-folds" / "taught"
     parser.add_argument("--out", type=Path, default=out, metavar="DIR")
     options = parser.parse_args()
+    if not (options.work / "labels.txt").is_file():
+        parser.error(f"{options.work} has no folds yet: first esc50.py folds ESC50 INSTRUMENTS")
     work = options.work / "taught"
     if options.step == "train":
         prepare(options.work, work)

@@ -119,3 +119,18 @@ def test_students_of_yamnet_learn_the_classes_that_it_has(
     scripts["taught"].prepare(folds, out)
     assert (out / "labels.txt").read_text() == "dog\n"
     assert [row["path"] for row in read(out / "fold-1" / "train.csv")] == ["a.ogg"]
+
+
+def test_steps_before_the_folds_are_one_line(
+    scripts: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("sys.argv", ["taught.py", "train", "--work", str(tmp_path)])
+    with pytest.raises(SystemExit):
+        scripts["taught"].main()
+    assert "has no folds yet: first esc50.py folds" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as ended:  # of a command that fails, whose message is enough
+        scripts["fold_trainings"].niah("train", "no-such-recipe", "--out", tmp_path / "out")
+    assert ended.value.code == 2
