@@ -1,9 +1,12 @@
 """Batches ahead of time: steps are planned here, their clips read by workers, in order."""
 
-from collections.abc import Iterable, Iterator
+import pickle
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -15,6 +18,9 @@ from niah.training.data.shard_clips import ShardClips, interleaved
 
 T = TypeVar("T")
 
+SHARED_MEMORY = Path("/dev/shm")
+LEAST_SHARED_BYTES = 1 << 30  # a container has 64 MB by default
+
 
 def ahead(items: Iterable[T]) -> Iterator[T]:
     """Yield items in their order, each made in a thread while the one before it is used."""
@@ -25,6 +31,41 @@ def ahead(items: Iterable[T]) -> Iterator[T]:
         while (item := coming.result()) is not done:
             coming = thread.submit(next, source, done)
             yield item  # type: ignore[misc]  # all but `done` are items
+
+
+@dataclass(frozen=True)
+class _Packed(Dataset[bytes]):
+    """Items as bytes, which a worker sends through a pipe, where torch puts tensors into shared memory."""
+
+    items: Dataset[Any]
+
+    def __getitem__(self, index: int) -> bytes:
+        return pickle.dumps(self.items[index])
+
+
+def _loaded(
+    items: Dataset[T], indices: Sequence[int], workers: int, device: torch.device
+) -> Iterable[T]:
+    """Return items in the order of their indices, read ahead by workers.
+
+    Where shared memory is small they come through pipes: a tensor that has no room there is waited for without end.
+    """
+    packed = workers > 0 and not _has_shared_memory()
+    loader: DataLoader[Any] = DataLoader(
+        _Packed(items) if packed else items,
+        batch_size=None,
+        sampler=indices,
+        num_workers=workers,
+        pin_memory=device.type == "cuda" and not packed,
+    )
+    return map(pickle.loads, loader) if packed else loader
+
+
+def _has_shared_memory() -> bool:
+    """Return whether there is room for batches; True on systems that keep shared memory elsewhere."""
+    if not SHARED_MEMORY.is_dir():
+        return True
+    return shutil.disk_usage(SHARED_MEMORY).free >= LEAST_SHARED_BYTES
 
 
 @dataclass(frozen=True)
@@ -65,13 +106,8 @@ def batches(
     Raises:
         NiahError: a clip that cannot be read.
     """
-    loader = DataLoader(
-        _PlannedClips(clips, planner, share),
-        batch_size=None,
-        sampler=range(first, len(planner)),
-        num_workers=workers,
-        pin_memory=device.type == "cuda",
-    )
+    planned = _PlannedClips(clips, planner, share)
+    loader = _loaded(planned, range(first, len(planner)), workers, device)
     steps = ahead(loader) if device.type == "cuda" and workers == 0 else loader
     for plan, batch in steps:
         if isinstance(batch, str):
@@ -113,13 +149,9 @@ def shard_batches(
     """
     own = len(range(clips.planner.n_streams)[share])
     parts = max(1, min(workers, own))
-    loader = DataLoader(
-        _ShardParts(clips, share, parts),
-        batch_size=None,
-        sampler=range(first * parts, len(clips.planner) * parts),
-        num_workers=parts if workers else 0,  # each in turn is given the next item
-        pin_memory=device.type == "cuda",
-    )
+    indices = range(first * parts, len(clips.planner) * parts)
+    # each worker in turn is given the next item
+    loader = _loaded(_ShardParts(clips, share, parts), indices, parts if workers else 0, device)
     begun: list[Batch] = []
     for part in loader:
         if isinstance(part, str):
