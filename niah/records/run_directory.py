@@ -225,17 +225,27 @@ class RunDirectory(ScoreFiles):
         me, claims, self.me, self.claims = self.me, self.claims, None, None
         assert me is not None
         with suppress(OSError, NiahError):
-            # listed first: what comes later is of a process that joins meanwhile
-            now, files = me.clock(), list(me.folder.glob("*"))
-            if claims is not None and not me.others():
-                self._merge_amendments()
-                atomic.remove_leftovers(self.path, before=now)
-                claims.clear(at_end=True)
-                for file in files:
-                    file.unlink(missing_ok=True)
+            if claims is not None:
+                with claims.coordinating(
+                    wait=True
+                ):  # two that end at once see that the first has left
+                    self._clear_if_last(me, claims)
+                    me.leave()
                 claims.leave()
         with suppress(OSError):
             me.leave()
+
+    def _clear_if_last(self, me: Membership, claims: Claims) -> None:
+        """Remove what the processes of this run have left for each other, where no other one is alive."""
+        # listed first: what comes later is of a process that joins meanwhile
+        now, files = me.clock(), list(me.folder.glob("*"))
+        if me.others():
+            return
+        self._merge_amendments()
+        atomic.remove_leftovers(self.path, before=now)
+        claims.clear(at_end=True)
+        for file in files:
+            file.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         return self

@@ -4,6 +4,7 @@ import json
 import os
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -134,6 +135,7 @@ def test_the_clocks_of_machines_need_not_agree(
 
 DIES = """
 import os, sys
+from contextlib import suppress
 from pathlib import Path
 from niah.records.claims import Claims
 from niah.records.workers import Membership
@@ -159,6 +161,7 @@ def test_a_unit_that_kills_its_process_is_given_up_after_three(
 
 BEATS = """
 import ctypes, sys, time
+from contextlib import suppress
 from pathlib import Path
 from niah.records import workers
 workers._DELAY_S, workers.HEARTBEAT_S = 0.05, 0.1
@@ -293,3 +296,32 @@ def test_leftovers_of_a_living_writer_stay(tmp_path: Path) -> None:
     os.utime(old, (0, 0))
     with RunDirectory.create_or_open(path, examples.IDENTITY):
         assert not old.exists()
+
+
+def test_two_that_leave_at_once_leave_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each looks for others while the other one does: one of them is the last all the same."""
+    path = tmp_path / "run"
+    runs = [RunDirectory.create_or_open(path, examples.IDENTITY) for _ in range(2)]
+    for run in runs:
+        assert run.claims is not None
+        claim = run.claims.claim(run.me.name if run.me else "")
+        assert isinstance(claim, Claim)
+        claim.done()
+    looked = threading.Barrier(2)
+    others = Membership.others
+
+    def look(me: Membership) -> list[workers.Worker]:
+        seen = others(me)
+        with suppress(threading.BrokenBarrierError):
+            looked.wait(0.5)
+        return seen
+
+    monkeypatch.setattr(Membership, "others", look)
+    threads = [threading.Thread(target=run.close) for run in runs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not {file.name for file in path.iterdir()} & {"workers", "claims"}
