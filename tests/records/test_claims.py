@@ -135,7 +135,6 @@ def test_the_clocks_of_machines_need_not_agree(
 
 DIES = """
 import os, sys
-from contextlib import suppress
 from pathlib import Path
 from niah.records.claims import Claims
 from niah.records.workers import Membership
@@ -161,7 +160,6 @@ def test_a_unit_that_kills_its_process_is_given_up_after_three(
 
 BEATS = """
 import ctypes, sys, time
-from contextlib import suppress
 from pathlib import Path
 from niah.records import workers
 workers._DELAY_S, workers.HEARTBEAT_S = 0.05, 0.1
