@@ -380,6 +380,20 @@ def test_what_the_head_bias_does_is_in_its_table() -> None:
     assert f"now in both recipes) {odds}." in text
 
 
+def scores_in(noise: str, cells: list[dict[str, str]]) -> list[str]:
+    """Return a training's scores in one noise by length, as the page writes them: first that of the clips alone."""
+    haystack, snr = SWEPT[noise.replace(" at ", ", ")]
+    level = "" if snr is None else f"{snr:.1f}"
+    own = {
+        float(row["length_s"]): f"{float(row['mAP']):.3f}"
+        for row in cells
+        if (row["haystack"], row["snr_db"]) == (haystack, level)
+    }
+    (alone,) = (row for row in cells if row["haystack"] == "none")
+    own.setdefault(10.0, f"{float(alone['mAP']):.3f}")
+    return [own[length] for length in sorted(own)]
+
+
 def test_the_second_training_is_that_of_its_cells() -> None:
     cells = rows("second/cells.csv")
     assert len(cells) == 42
@@ -393,14 +407,7 @@ def test_the_second_training_is_that_of_its_cells() -> None:
     found = re.findall(r"^\| in ([\w ]+?) \| (0\.\d.*) \|$", PAGE, re.MULTILINE)
     assert len(found) == len(SWEPT)
     for noise, values in found:
-        haystack, snr = SWEPT[noise.replace(" at ", ", ")]
-        own = {
-            float(row["length_s"]): f"{float(row['mAP']):.3f}"
-            for row in cells
-            if (row["haystack"], row["snr_db"]) == (haystack, "" if snr is None else f"{snr:.1f}")
-        }
-        own.setdefault(10.0, f"{float(base['mAP']):.3f}")
-        assert values.split(" | ") == [own[length] for length in sorted(own)]
+        assert values.split(" | ") == scores_in(noise, cells)
     far = [row for row in cells if row["haystack"] == "babble" and float(row["length_s"]) >= 1000]
     assert all(float(row["mAP_lo"]) < float(row["chance_mAP"]) for row in far)
     (last,) = (r for r in cells if r["haystack"] == "zero" and r["length_s"] == "3000.0")
@@ -418,14 +425,7 @@ def test_the_third_training_is_that_of_its_cells() -> None:
     found = re.findall(r"^\| ([\w ]+?), 90 epochs \| (0\.\d.*) \|$", PAGE, re.MULTILINE)
     assert len(found) == len(SWEPT)
     for noise, values in found:
-        haystack, snr = SWEPT[noise.replace(" at ", ", ")]
-        own = {
-            float(row["length_s"]): f"{float(row['mAP']):.3f}"
-            for row in cells
-            if (row["haystack"], row["snr_db"]) == (haystack, "" if snr is None else f"{snr:.1f}")
-        }
-        own.setdefault(10.0, f"{float(base['mAP']):.3f}")
-        assert values.split(" | ") == [own[length] for length in sorted(own)]
+        assert values.split(" | ") == scores_in(noise, cells)
     noisy = [r for r in cells if r["snr_db"] and float(r["length_s"]) == 1000]
     assert len(noisy) == 6
     assert all(float(row["mAP_lo"]) < float(row["chance_mAP"]) for row in noisy)
