@@ -70,7 +70,8 @@ def remembering(model: object) -> Iterator[None]:
         after = _places(model)
         names = before.keys() | after.keys()
         changed = [name for name in names if before.get(name) is not after.get(name)]
-        if changed and (left := _left_by(model, make=True)) is not None:
+        if changed:
+            left = _left_by(model, make=True)
             for name in changed:
                 counted = _value(before.get(name), _Place(name, left))
                 left[name] = _value(after.get(name)), counted
@@ -156,7 +157,7 @@ def _value(value: Any, place: _Place = _Place()) -> str:
 
 
 def _of_items(value: Any, place: _Place) -> str:
-    """Return the text of a list or dict, without entries at a list's end, and of a dict, that do not show."""
+    """Return the text of a list or dict: without a dict's entries, and those at a list's end, that do not show."""
     items = value.items() if isinstance(value, dict) else enumerate(value)
     texts = [(key, _value(each, place.inside(value, key))) for key, each in list(items)]
     if isinstance(value, dict):

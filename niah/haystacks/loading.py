@@ -32,7 +32,7 @@ def load_haystack(spec: str | Path, *, babble: Path | None = None, seed: int = 0
     names = {card.name for card in haystack_cards()}
     is_name = str(spec) in names
     if not is_name and path.exists():
-        return _not_called(
+        return _named_apart(
             {*names, *BABBLE_NAMES}, of_recording(path, path.stem or path.resolve().stem)
         )
     if not is_name and (path.suffix.lower() in AUDIO_SUFFIXES or len(path.parts) > 1):
@@ -51,7 +51,7 @@ def _own_card(path: Path) -> HaystackCard:
     return card
 
 
-def _not_called(names: Collection[str], recording: Haystack) -> Haystack:
+def _named_apart(names: Collection[str], recording: Haystack) -> Haystack:
     """Return a recording, with its folder in its name if a haystack of the package has the name: tables mean that."""
     if recording.name not in names:
         return recording

@@ -7,7 +7,7 @@ from typing import Any
 
 _NAME = "sha256"
 ROWS_COLUMN = "rows_sha256"
-"""Of a CSV: the same in every row, so that a row that is missing is noticed as well."""
+"""The column of a CSV with the checksum of all rows: the same in each, so that a missing row is noticed as well."""
 
 
 def with_checksum(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from niah.system import atomic
 FOLDER = "claims"
 MOST_DEATHS = 3
 WORKING, DONE, RELEASED, GIVEN_UP = "working", "done", "released", "given up"
-COORDINATOR = "coordinator"
+COORDINATOR, LEAVING = "coordinator", "leaving"
 _TRIES = 5
 
 
@@ -181,37 +181,48 @@ class Claims:
         Args:
             wait: wait while another worker is; else yield False.
         """
-        while not (mine := self._begin_coordinating()) and wait:
+        with self._alone(COORDINATOR, wait=wait) as mine:
+            yield mine
+
+    @contextmanager
+    def leaving(self) -> Iterator[None]:
+        """Leave as the only worker: of two that do so at once, each would see the other, and neither be the last.
+
+        It is not `coordinating`, which lasts as long as the metrics of a whole run are computed.
+        """
+        with self._alone(LEAVING, wait=True):
+            yield
+
+    @contextmanager
+    def _alone(self, what: str, *, wait: bool) -> Iterator[bool]:
+        file = self.folder / f"{what}.json"
+        while not (mine := self._begin(what, file)) and wait:
             time.sleep(0.05)
         try:
             yield mine
         finally:
             if mine:
                 with suppress(OSError):
-                    self._coordinator.unlink(missing_ok=True)
+                    file.unlink(missing_ok=True)
 
-    @property
-    def _coordinator(self) -> Path:
-        return self.folder / f"{COORDINATOR}.json"
-
-    def _begin_coordinating(self) -> bool:
-        mine = Attempt(COORDINATOR, 0, self.me.name, self.me.where)
-        if self._create(self._coordinator, mine):
+    def _begin(self, what: str, file: Path) -> bool:
+        mine = Attempt(what, 0, self.me.name, self.me.where)
+        if self._create(file, mine):
             return True
-        last = read_attempt(self._coordinator)
+        last = read_attempt(file)
         if last is None or self._is_alive(last):
             return False
         # it is dead: set its file aside, unless another worker has done so and begun meanwhile
-        aside = self.folder / f".{COORDINATOR}.{self.me.name}{atomic.SUFFIX}"
+        aside = self.folder / f".{what}.{self.me.name}{atomic.SUFFIX}"
         try:
-            self._coordinator.rename(aside)
+            file.rename(aside)
             if (moved := read_attempt(aside)) is not None and moved.worker != last.worker:
-                aside.rename(self._coordinator)
+                aside.rename(file)
                 return False
             aside.unlink(missing_ok=True)
         except OSError:
             return False
-        return self._create(self._coordinator, mine)
+        return self._create(file, mine)
 
     def attempts(self) -> dict[str, list[Attempt]]:
         """Return every unit's attempts, the first one first."""

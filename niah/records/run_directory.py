@@ -226,9 +226,7 @@ class RunDirectory(ScoreFiles):
         assert me is not None
         with suppress(OSError, NiahError):
             if claims is not None:
-                with claims.coordinating(
-                    wait=True
-                ):  # two that end at once see that the first has left
+                with claims.leaving():
                     self._clear_if_last(me, claims)
                     me.leave()
                 claims.leave()

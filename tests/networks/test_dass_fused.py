@@ -140,7 +140,9 @@ def as_written(layers: list[nn.Module], x: Tensor) -> Tensor:
 @pytest.mark.parametrize(
     ("dtype", "tolerance"), [(torch.float32, 2e-6), (torch.bfloat16, 2e-2), (torch.float16, 2e-3)]
 )
-@pytest.mark.parametrize(("columns", "mels", "channels"), [(11, 7, 5), (12, 8, 48), (1, 1, 1)])
+@pytest.mark.parametrize(
+    ("columns", "mels", "channels"), [(11, 7, 5), (12, 8, 48), (1, 1, 1), (5, 8, 300)]
+)
 def test_the_first_halving_is_torchs(
     columns: int, mels: int, channels: int, dtype: torch.dtype, tolerance: float
 ) -> None:

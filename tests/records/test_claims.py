@@ -299,7 +299,7 @@ def test_leftovers_of_a_living_writer_stay(tmp_path: Path) -> None:
 def test_two_that_leave_at_once_leave_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each looks for others while the other one does: one of them is the last all the same."""
+    """Both look for others at the same time: one of them is the last all the same."""
     path = tmp_path / "run"
     runs = [RunDirectory.create_or_open(path, examples.IDENTITY) for _ in range(2)]
     for run in runs:

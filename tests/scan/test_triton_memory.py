@@ -145,7 +145,7 @@ def test_depthwise_convolution(
     [(1, 1, 1, 1, 1), (7, 5, 3, 0, 3), (9, 30, 48, 1, 5)],
 )
 def test_first_halving(window: int, mels: int, channels: int, padding: int, columns: int) -> None:
-    """Of items that lie apart."""
+    """Check items that lie apart in memory."""
     room = torch.full((2, window + 3, mels, 1), torch.nan)
     x = room[:, :window].normal_()
     with watched():

@@ -104,7 +104,7 @@ def test_a_training_whose_teacher_changed_is_not_resumed(
 
 
 def test_a_training_whose_card_changed_is_not_resumed(material: Material, tmp_path: Path) -> None:
-    """What leaves the weights' shapes alone, as DASS's drop_path and initial_A do, was taken over in silence."""
+    """Entries that leave the weights' shapes alone (DASS's drop_path, initial_A) had changed in silence."""
     card = material.card.with_name("changed.toml")  # beside its labels
     text = material.card.read_text()
     assert "[config]" in text

@@ -2,9 +2,9 @@
 
     out[t, f] = GELU(LayerNorm(conv(x)[t, f])),   conv of one channel, 3 x 3, stride 2, padding 1
 
-As operations of their own these write the longest map of the network three times, and cuDNN widens the one channel to
-eight. Here the nine features of a position are a row of a matrix product, and what follows happens in its float32 sums
-before they are rounded for the first time.
+As operations of their own these write the longest map of the network three times, and cuDNN converts layouts. Here
+the nine features of a position are a row of a matrix product, and what follows happens in its float32 sums before they
+are rounded for the first time.
 """
 
 import triton
@@ -14,19 +14,21 @@ from torch import Tensor, nn
 from niah.networks.dass.linear_gelu import gelu
 from niah.scan.triton.steps import device_of, has_ptx, interpreted
 
-POSITIONS = 128  # of a program
+POSITIONS = 128  # of a program, fewer where channels are many
+TILE = 8192  # elements of a program's sums at most
 WARPS = 4
 
 
 def fits(layers: list[nn.Module]) -> bool:
-    """Return whether layers begin with such a convolution, LayerNorm and exact GELU."""
-    if len(layers) < 3 or not isinstance(layers[0], nn.Conv2d):
+    """Return whether layers begin with such a convolution with a bias, LayerNorm and exact GELU."""
+    if len(layers) < 3:
         return False
-    conv, norm, activation = layers[0], *layers[1:3]
-    if (conv.in_channels, conv.kernel_size, conv.stride) != (1, (3, 3), (2, 2)):
-        return False
+    conv, norm, activation = layers[:3]
     return (
-        conv.padding == (1, 1)
+        isinstance(conv, nn.Conv2d)
+        and (conv.in_channels, conv.kernel_size, conv.stride) == (1, (3, 3), (2, 2))
+        and conv.padding == (1, 1)
+        and conv.bias is not None
         and isinstance(norm, nn.LayerNorm)
         and isinstance(activation, nn.GELU)
         and activation.approximate == "none"
@@ -52,11 +54,13 @@ def first_halving(
     batch, window, mels, _ = x.shape
     rows, channels = (mels + 1) // 2, len(kernel)
     out = x.new_empty(batch, columns, rows, channels)
-    blocks = triton.cdiv(columns * rows, POSITIONS)
+    padded = max(16, triton.next_power_of_2(channels))
+    positions = max(16, min(POSITIONS, TILE // padded))
+    blocks = triton.cdiv(columns * rows, positions)
     with device_of(x):
         _first_halving[(batch * blocks,)](
             x, kernel, bias, norm.weight, norm.bias, out, x.stride(0), blocks, columns, window, padding, norm.eps,
-            MELS=mels, F=rows, C=channels, PADDED=max(16, triton.next_power_of_2(channels)), M=POSITIONS,
+            MELS=mels, F=rows, C=channels, PADDED=padded, M=positions,
             EXACT=x.element_size() > 2, PTX=has_ptx(), WIDEN=interpreted(), num_warps=WARPS,
         )  # fmt: skip
     return out

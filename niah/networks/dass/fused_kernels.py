@@ -128,9 +128,8 @@ def _depthwise_silu(
     here = f[:, None] * C + c[None, :]
     v += item * v_stride
     u += item * u_stride
-    taps = (
-        kernel + f[:, None] * 0 + c[None, :]
-    )  # of the map's layout: nothing is exchanged between threads
+    # of the map's layout: nothing is exchanged between threads
+    taps = kernel + f[:, None] * 0 + c[None, :]
     k00, k01, k02 = _taps(taps, inside, C)
     k10, k11, k12 = _taps(taps + 3 * C, inside, C)
     k20, k21, k22 = _taps(taps + 6 * C, inside, C)
@@ -138,9 +137,8 @@ def _depthwise_silu(
     third = tl.zeros((PADDED, WIDTH), tl.float32)
     for step in tl.static_range(COLUMNS + 2):
         t = first + begin + step - 1
-        every = t + tl.zeros(
-            (PADDED, 1), tl.int32
-        )  # the interpreter makes numbers of a mask and a scalar
+        # a block of t's: of a mask and a scalar the interpreter makes numbers
+        every = t + tl.zeros((PADDED, 1), tl.int32)
         real = (every >= 0) & (every < window)
         column = v + t * (F * C)
         low = widened(tl.load(column + here - C, mask=under & real, other=0.0), PTX)

@@ -23,7 +23,7 @@ BACKWARD_PROGRAMS = 4  # a processor; registers allow eight, which share the cac
 LINES = (16, 8, 4)
 WARPS = 2  # of a program
 REGISTERS = 168  # of a thread of the first phase: six programs fit a processor, and wait less for memory than fewer
-# of the third, which has the loads of four steps under way: fewer programs then wait less, and share the cache better
+# of the third, which has the loads of four steps under way; four programs then take less time than six (results/h100)
 OUTPUT_REGISTERS = 255
 PROGRAMS_PER_PROCESSOR = 4  # of the third phase
 SCRATCH_BYTES = 25_000_000  # of all programs: half the L2 cache of an H100
