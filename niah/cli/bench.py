@@ -11,8 +11,10 @@ from niah.cli.options import (
     OWN_LABELS_HELP,
     PROMPT_HELP,
     SAMPLE_RATE_HELP,
+    SEVERAL,
     TRUST_HELP,
     numbers,
+    separated,
 )
 from niah.errors import NiahError
 from niah.system.plurals import plural
@@ -29,7 +31,7 @@ def bench(
         typer.Option(
             "--model",
             "-m",
-            help=f"{MODEL_HELP}; repeat for several. [default: dass-nano, ast-sin-nano, aum-nano]",
+            help=f"{MODEL_HELP}; {SEVERAL}. [default: dass-nano, ast-sin-nano, aum-nano]",
         ),
     ] = None,
     lengths: Annotated[
@@ -89,7 +91,7 @@ def bench(
     claims = papers.claims(_is_cpu(device)) if preset else ()
     points = papers.points_of(claims, device, dtype, repeats)
     if not preset:
-        names = model or DEFAULT_MODELS
+        names = separated(model) or DEFAULT_MODELS
         request = ModelRequest(labels, sample_rate, prompt, trust_remote_code)
         weights = {name: _weights(name, checkpoint, request) for name in names}
         points = [

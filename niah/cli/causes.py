@@ -5,7 +5,14 @@ from typing import Annotated
 
 import typer
 
-from niah.cli.options import NEEDLES_DEFAULT, NEEDLES_HELP, PROTOCOL_HELP, numbers
+from niah.cli.options import (
+    NEEDLES_DEFAULT,
+    NEEDLES_HELP,
+    PROTOCOL_HELP,
+    SEVERAL,
+    numbers,
+    separated,
+)
 
 
 def causes(
@@ -14,7 +21,7 @@ def causes(
         typer.Option(
             "--model",
             "-m",
-            help="An AST with positions beyond 10 s, DASS, or another state-space model; repeat for several. "
+            help=f"An AST with positions beyond 10 s, DASS, or another state-space model; {SEVERAL}. "
             "[default: dass-nano, ast-sin-nano, aum-nano]",
         ),
     ] = None,
@@ -48,7 +55,7 @@ def causes(
 
     written = run_causes(
         CauseOptions(
-            models=tuple(model or DEFAULT_MODELS),
+            models=separated(model) or DEFAULT_MODELS,
             lengths_s=numbers(lengths, "--lengths"),
             out=out,
             needles=needles,

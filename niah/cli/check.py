@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from niah.cli.messages import print_tables
+from niah.cli.options import SEVERAL, separated_models
 
 
 def check(
@@ -48,7 +49,7 @@ def check(
         typer.Option(
             "--model",
             "-m",
-            help="Check only this model (NAME or NAME@SHA256 of its weights); repeat for several.",
+            help=f"Check only this model (NAME or NAME@SHA256 of its weights); {SEVERAL}.",
         ),
     ] = None,
     form: Annotated[
@@ -84,7 +85,7 @@ def check(
         one_sided=one_sided,
         allow_missing=allow_missing,
         unpaired=unpaired,
-        models=tuple(model or ()),
+        models=separated_models(model, directory),
     )
     text = formatted(result, "json" if as_json else form)
     if out is None and form == "markdown" and not as_json and result.rows:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from niah.cli.messages import print_tables
+from niah.cli.options import separated_models
 
 
 def compare(
@@ -19,7 +20,9 @@ def compare(
     model: Annotated[
         list[str] | None,
         typer.Option(
-            "--model", "-m", help="Model to compare (NAME or NAME@SHA256); repeat: A's, then B's."
+            "--model",
+            "-m",
+            help="Model to compare (NAME or NAME@SHA256); several by commas, or repeat: A's, then B's.",
         ),
     ] = None,
     correction: Annotated[
@@ -37,7 +40,7 @@ def compare(
     from niah.compare.paired import compare as run_compare
     from niah.system import atomic
 
-    comparison = run_compare(a, b, models=tuple(model or ()), correction=correction)
+    comparison = run_compare(a, b, models=separated_models(model, a, b), correction=correction)
     print_tables(comparison.tables(), comparison.notes, comparison.markdown())
     if out is not None:
         with atomic.one_line_os_errors(out):

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from niah.cli.messages import note
-from niah.cli.options import listed, numbers
+from niah.cli.options import SEVERAL, listed, numbers, separated, separated_models
 from niah.cli.report import report_again
 from niah.errors import NiahError
 
@@ -17,7 +17,7 @@ def locate(
     directory: Annotated[Path, typer.Argument(help="A run directory of `niah run`.")],
     model: Annotated[
         list[str] | None,
-        typer.Option("--model", "-m", help="Repeat for several. [default: the run's]"),
+        typer.Option("--model", "-m", help=f"{SEVERAL.capitalize()}. [default: the run's]"),
     ] = None,
     method: Annotated[
         str,
@@ -87,10 +87,10 @@ def locate(
     )
     options = LocateOptions(
         run=directory,
-        models=tuple(model or ()),
+        models=separated_models(model, directory),
         method="auto" if events else method,
         limit=limit,
-        haystacks=tuple(haystack or ()),
+        haystacks=separated(haystack),
         snrs_db=numbers(snr, "--snr"),
         positions=numbers(positions, "--positions"),
         lengths_s=numbers(lengths, "--lengths"),

@@ -1,6 +1,7 @@
 """Parsers and help texts that several commands share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
+from pathlib import Path
 from typing import Any
 
 from niah.errors import NiahError
@@ -38,6 +39,35 @@ def listed(text: str, kind: Callable[[str], Any], option: str) -> tuple[Any, ...
         raise NiahError(f"{option}: '{text}' must be {numbers}, separated by commas") from None
 
 
+def separated(texts: Iterable[str] | None, known: Collection[str] = ()) -> tuple[str, ...]:
+    """Return the models or haystacks of an option that is repeated or has several, separated by commas.
+
+    Args:
+        texts: what the user typed, one for each time.
+        known: names that may have commas of their own; so may a path that exists, or that of a FILE.py:NAME.
+    """
+
+    def parts(text: str) -> list[str]:
+        whole = "," not in text or text.partition("@")[0] in known
+        if whole or any(Path(path).exists() for path in (text, text.rpartition(":")[0] or text)):
+            return [text]
+        return [part.strip() for part in text.split(",") if part.strip()] or [text]
+
+    return tuple(part for text in texts or () for part in parts(text))
+
+
+def separated_models(texts: Iterable[str] | None, *runs: Path | None) -> tuple[str, ...]:
+    """Return the models of runs that are meant, NAME or NAME@SHA256; a name that stands in a run.json is whole."""
+    from niah.records.run_json import read_run_json
+
+    typed = list(texts or ())
+    if not any("," in text for text in typed):
+        return tuple(typed)
+    files = [run / "run.json" for run in runs if run is not None]
+    stored = [read_run_json(file).get("models", {}) for file in files if file.is_file()]
+    return separated(typed, [name for models in stored for name in models])
+
+
 def numbers(text: str, option: str) -> tuple[float, ...]:
     """Return the numbers of a comma-separated list.
 
@@ -47,6 +77,7 @@ def numbers(text: str, option: str) -> tuple[float, ...]:
     return listed(text, float, option)
 
 
+SEVERAL = "several by commas, or repeat"
 BABBLE_HELP = (
     "Source of babble: a file (repeated as it is) or a folder of voices (30 are mixed). "
     "[default: synthetic talkers]"

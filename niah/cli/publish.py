@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from niah.cli.options import SEVERAL, listed, separated_models
+
 REQUEST = "A pull request on the Hugging Face hub"
 
 
@@ -21,7 +23,7 @@ def publish(
     out: Annotated[Path, typer.Option(help="Folder for what is written.")] = Path("runs/publish"),
     model: Annotated[
         list[str] | None,
-        typer.Option("--model", "-m", help="Publish only this model; repeat for several."),
+        typer.Option("--model", "-m", help=f"Publish only this model; {SEVERAL}."),
     ] = None,
     benchmark: Annotated[
         str,
@@ -55,7 +57,6 @@ def publish(
     ] = "",
 ) -> None:
     """Write a run's results in the forms that others read; nothing leaves this machine without --create-pr."""
-    from niah.cli.options import listed
     from niah.errors import NiahError
     from niah.publish.publishing import PublishOptions, results_file
     from niah.publish.publishing import publish as write_forms
@@ -68,7 +69,7 @@ def publish(
         run=directory,
         out=out,
         forms=forms,
-        models=tuple(model or ()),
+        models=separated_models(model, directory),
         benchmark=benchmark,
         source=source,
         organization=organization,

@@ -17,10 +17,12 @@ from niah.cli.options import (
     PROMPT_HELP,
     PROTOCOL_HELP,
     SAMPLE_RATE_HELP,
+    SEVERAL,
     TRUST_HELP,
     complete_haystack,
     complete_model,
     numbers,
+    separated,
 )
 from niah.cli.report import show_report
 from niah.cli.scene_options import (
@@ -61,7 +63,7 @@ def run(
         typer.Option(
             "--model",
             "-m",
-            help=f"{MODEL_HELP}; repeat for several. NAME:v2 selects other weights. "
+            help=f"{MODEL_HELP}; {SEVERAL}. NAME:v2 selects other weights. "
             "[default: dass-nano, ast-sin-nano, aum-nano]",
             autocompletion=complete_model,
         ),
@@ -79,7 +81,7 @@ def run(
         typer.Option(
             "--haystack",
             help="zero, silence, gaussian, babble, babble-official, a card, a recording or a folder; "
-            "repeat for several. [default: zero, gaussian, babble]",
+            f"{SEVERAL}. [default: zero, gaussian, babble]",
             autocompletion=complete_haystack,
         ),
     ] = None,
@@ -243,8 +245,8 @@ def run(
     from niah.sweep.share import Share
 
     typed = {
-        "models": tuple(model or ()),
-        "haystacks": tuple(haystack or ()),
+        "models": separated(model),
+        "haystacks": separated(haystack),
         "snrs_db": numbers(snr, "--snr"),
         "positions": numbers(positions, "--positions"),
         "lengths_s": numbers(lengths, "--lengths"),

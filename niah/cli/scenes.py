@@ -8,7 +8,7 @@ import typer
 
 from niah.cli.axes import with_axes
 from niah.cli.messages import note
-from niah.cli.options import NEEDLES_HELP, numbers
+from niah.cli.options import NEEDLES_HELP, SEVERAL, numbers, separated
 from niah.cli.scene_options import (
     CLIPS,
     SCENES,
@@ -44,7 +44,7 @@ def scenes(
         list[str] | None,
         typer.Option(
             "--haystack",
-            help="silence, gaussian, babble, babble-official, a card, a recording or a folder; repeat for several. "
+            help=f"silence, gaussian, babble, babble-official, a card, a recording or a folder; {SEVERAL}. "
             "[default: silence, gaussian, babble]",
         ),
     ] = None,
@@ -120,7 +120,7 @@ def scenes(
     from niah.exchange.writing import write_scenes
 
     stated = {
-        "haystacks": tuple(haystack or ()),
+        "haystacks": separated(haystack),
         "snrs_db": numbers(snr, "--snr"),
         "positions": numbers(positions, "--positions"),
         "lengths_s": numbers(lengths, "--lengths"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from niah.cli.messages import note
-from niah.cli.options import listed, numbers
+from niah.cli.options import SEVERAL, listed, numbers, separated, separated_models
 from niah.cli.report import report_again
 from niah.errors import NiahError
 
@@ -49,7 +49,7 @@ def stream(
     ] = "",
     model: Annotated[
         list[str] | None,
-        typer.Option("--model", "-m", help="Repeat for several. [default: the run's]"),
+        typer.Option("--model", "-m", help=f"{SEVERAL.capitalize()}. [default: the run's]"),
     ] = None,
     limit: Annotated[int, typer.Option(help="Use the first N clips of the run.")] = CLIPS,
     haystack: Annotated[
@@ -78,9 +78,9 @@ def stream(
     )
     wanted = WantedScenes(
         run=directory,
-        models=tuple(model or ()),
+        models=separated_models(model, directory),
         limit=limit,
-        haystacks=tuple(haystack or ()),
+        haystacks=separated(haystack),
         snrs_db=numbers(snr, "--snr"),
         positions=numbers(positions, "--positions"),
         lengths_s=numbers(lengths, "--lengths"),
