@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from niah.plots.style import COLOURS, DASHES, MARKERS, STYLE, legend, mark_chance, new_panels, save
+from niah.plots.looks import COLOURS, DASHES, MARKERS
+from niah.plots.style import STYLE, legend, mark_chance, new_panels, save
 from niah.records.run_directory import RunDirectory
 from niah.tables.curves import LengthCurve, length_curves
 from niah.tables.table import Table

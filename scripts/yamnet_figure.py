@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from niah.plots.curves import adjusted_of, curve_of, draw_curve, mAP_of
-from niah.plots.style import STYLE, legend, look, mark_chance, new_panels, save
+from niah.plots.looks import look
+from niah.plots.style import STYLE, legend, mark_chance, new_panels, save
 from niah.records.axes import is_noise_base
 from niah.records.naming import Point, length_name
 from niah.records.run_directory import RunDirectory

@@ -109,8 +109,9 @@ def draw(rows: Rows, folder: Path) -> Path | None:
 def _draw(rows: Rows, measured: Rows, folder: Path) -> Path:
     """Draw the figure for the medium of the moment."""
     from niah.plots.axes import length_axis, log_value_axis
+    from niah.plots.looks import COLOURS, DASHES, MARKERS
     from niah.plots.medium import medium
-    from niah.plots.style import COLOURS, DASHES, MARKERS, in_style, legend, new_panels, save
+    from niah.plots.style import in_style, legend, new_panels, save
 
     names = list(dict.fromkeys(series(row) for row in measured))
     with in_style():

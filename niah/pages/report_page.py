@@ -26,6 +26,7 @@ SHOWN_APART = ("excluded_clips", "notes")
 SHOWN_FIRST = ("model", "haystack", "snr_db", "position", "length_s", "status", *METRIC_COLUMNS)
 MOST_SUMMED_UP = 8  # models in the summary
 OPEN = "Effective length"  # the further table that is not folded
+CSS_PX_PER_IN = 96
 
 
 @dataclass(frozen=True)
@@ -148,8 +149,10 @@ def _section(table: Table) -> Section:
     return Section(heading, text, table, heading.startswith(OPEN))
 
 
-def _figure(figure: Figure) -> dict[str, str]:
-    return {"data": base64.b64encode(figure.file.read_bytes()).decode(), "alt": figure.alt}
+def _figure(figure: Figure) -> dict[str, str | int]:
+    """Return a figure at its own size, so that the letters of all have the same."""
+    data = base64.b64encode(figure.file.read_bytes()).decode()
+    return {"data": data, "alt": figure.alt, "width": round(CSS_PX_PER_IN * figure.width_in)}
 
 
 def _cells(cells: "pd.DataFrame") -> dict[str, Any]:

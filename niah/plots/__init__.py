@@ -8,7 +8,7 @@ from niah.plots.against_axis import axis_figures
 from niah.plots.against_length import length_figure
 from niah.plots.against_snr import snr_figures
 from niah.plots.heat_map import position_figure
-from niah.plots.style import Figure, Looks, draw_all, in_style
+from niah.plots.style import Figure, RunFigures, draw_all, in_style
 from niah.system import atomic
 from niah.tables.curves import LengthCurve, length_curves
 
@@ -39,23 +39,23 @@ def draw(cells: "pd.DataFrame", folder: Path) -> list[Figure]:
     with atomic.one_line_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     curves = length_curves(cells)
-    looks = Looks(curves)
+    run = RunFigures(curves)
     plain = [curve for curve in curves if not curve.axes] or curves
     with in_style():
         return [
-            *_each_scene(plain, looks, folder, length_figure),
-            *_each_scene(plain, looks, folder, position_figure),
-            *snr_figures(plain, looks, folder),
-            *axis_figures(curves, looks, folder),
+            *_each_scene(plain, run, folder, length_figure),
+            *_each_scene(plain, run, folder, position_figure),
+            *snr_figures(plain, run, folder),
+            *axis_figures(curves, run, folder),
         ]
 
 
 def _each_scene(
     curves: Sequence[LengthCurve],
-    looks: Looks,
+    run: RunFigures,
     folder: Path,
-    figure: Callable[[str, list[LengthCurve], Looks, Path], Figure | None],
+    figure: Callable[[str, list[LengthCurve], RunFigures, Path], Figure | None],
 ) -> list[Figure]:
     scenes = dict.fromkeys(curve.scene for curve in curves)
-    drawn = [figure(s, [c for c in curves if c.scene == s], looks, folder) for s in scenes]
+    drawn = [figure(s, [c for c in curves if c.scene == s], run, folder) for s in scenes]
     return [each for each in drawn if each is not None]

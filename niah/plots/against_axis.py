@@ -4,14 +4,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from niah.plots.curves import curve_of, draw_curve, relative_of
-from niah.plots.small_multiples import label_numbers, split
+from niah.plots.looks import curve_looks
+from niah.plots.small_multiples import split
 from niah.plots.style import (
-    DASHES,
     PANEL_IN,
     Figure,
-    Looks,
+    RunFigures,
     legend,
-    look,
     new_grid,
     save,
     scene_label,
@@ -25,12 +24,12 @@ from niah.tables.curves import LengthCurve
 WIDTH_IN, ROW_IN = 6.5, 2.8
 
 
-def axis_figures(curves: Sequence[LengthCurve], looks: Looks, folder: Path) -> list[Figure]:
+def axis_figures(curves: Sequence[LengthCurve], run: RunFigures, folder: Path) -> list[Figure]:
     """Draw `axis-<axis>-<scene>-<position>.png` for each axis with two values or more, the other axes plain.
 
     Args:
         curves: all curves of the run.
-        looks: colours and file names of the run.
+        run: models and file names of the run.
         folder: where to write them.
     """
     drawn = []
@@ -40,11 +39,11 @@ def axis_figures(curves: Sequence[LengthCurve], looks: Looks, folder: Path) -> l
         for kind in kinds:
             here = [c for c in alone if (c.haystack, c.snr_db, c.position) == kind]
             if len({_value(curve, axis) for curve in here}) >= 2:
-                drawn.append(_figure(axis, here, looks, folder))
+                drawn.append(_figure(axis, here, run, folder))
     return drawn
 
 
-def _figure(axis: str, here: Sequence[LengthCurve], looks: Looks, folder: Path) -> Figure:
+def _figure(axis: str, here: Sequence[LengthCurve], run: RunFigures, folder: Path) -> Figure:
     values = list(dict.fromkeys(_value(curve, axis) for curve in here))
     values = values if axis == "level" else sorted(values, key=float)
     at = {
@@ -54,8 +53,9 @@ def _figure(axis: str, here: Sequence[LengthCurve], looks: Looks, folder: Path) 
     lengths = sorted({s for curve in here for s in curve.by_length if s != BASE_LENGTH_S})
     models = list(dict.fromkeys(who(curve) for curve in here))
     kinds = [(model, length) for model in models for length in lengths]
-    panels = split([(model, length_name(length)) for model, length in kinds])
-    numbers = label_numbers(panels)
+    names = [(model, length_name(length)) for model, length in kinds]
+    panels = split(names)
+    looks = curve_looks(names, panels, run.models, [(length_name(s),) for s in lengths])
     size = (WIDTH_IN, PANEL_IN[1] if len(panels) == 1 else ROW_IN)
     canvas, grid = new_grid(len(panels), 1, size)
     texts = []
@@ -65,9 +65,7 @@ def _figure(axis: str, here: Sequence[LengthCurve], looks: Looks, folder: Path) 
             own = [curve for curve in here if who(curve) == model]
             scored = [(at[_value(c, axis)], p) for c in own if (p := c.by_length.get(length))]
             curve = curve_of([(x, relative_of(p)) for x, p in sorted(scored, key=lambda e: e[0])])
-            dash = DASHES[lengths.index(length) % len(DASHES)]
-            style = looks.of(own[0]) if len(panels) == 1 else look(numbers[label])
-            draw_curve(axes, curve, label, {**style, "linestyle": dash})
+            draw_curve(axes, curve, label, looks[index])
             pairs = ", ".join(f"{y:.2f} at {x:g}" for x, y in zip(*curve[:2], strict=True))
             texts.append(f"{model}, {length_name(length)}: {pairs}.")
         axes.set(xlabel=AXES[axis].label, ylabel="mAP / mAP at 10 s", ylim=(0, None))
@@ -80,7 +78,7 @@ def _figure(axis: str, here: Sequence[LengthCurve], looks: Looks, folder: Path) 
     where = "" if here[0].position is None else f", needle at {here[0].position:g}"
     shown = scene_label(here[0]).removesuffix(f", {here[0].axes}")
     title = f"{AXES[axis].label.capitalize()}, haystack: {shown}{where}"
-    file = folder / f"axis-{axis}-{looks.slug(scene)}-{here[0].position or 0:g}.png"
+    file = folder / f"axis-{axis}-{run.slug(scene)}-{here[0].position or 0:g}.png"
     alt = f"Share of the 10 s score by {axis}, {scene}{where}. {' '.join(texts)}"
     return save(canvas, file, title, alt)
 

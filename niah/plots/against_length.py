@@ -4,21 +4,20 @@ In noise a curve begins with the 10 s clip in that noise, so that it shows what 
 10 s score. A row of panels has at most eight curves; more become a row for each position, or for each model.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from niah.metrics.effective_length import LEVELS
 from niah.plots.axes import length_axis
 from niah.plots.curves import Value, adjusted_of, curve_of, draw_curve, mAP_of, relative_of
-from niah.plots.small_multiples import Panel, split
+from niah.plots.looks import CHANCE_COLOUR, Look, curve_looks
+from niah.plots.small_multiples import split
 from niah.plots.style import (
-    CHANCE_COLOUR,
     PANEL_IN,
     Figure,
-    Looks,
+    RunFigures,
     legend,
-    look,
     mark_chance,
     new_grid,
     save,
@@ -43,14 +42,14 @@ COLUMNS: tuple[tuple[str, str, Value], ...] = (
 
 
 def length_figure(
-    scene: str, curves: list[LengthCurve], looks: Looks, folder: Path
+    scene: str, curves: list[LengthCurve], run: RunFigures, folder: Path
 ) -> Figure | None:
     """Draw `length-<scene>.png`, or return None where no curve has two lengths.
 
     Args:
         scene: the kind of scene of all `curves`.
         curves: a model at a position each.
-        looks: colours and file names of the run.
+        run: models and file names of the run.
         folder: where to write it.
     """
     most = max(len(curve.scored()) for curve in curves)
@@ -59,14 +58,15 @@ def length_figure(
     curves = at_one_position(curves, MOST_CURVES)
     # a position measured at one length only is a point of the heat map, not a curve
     curves = [curve for curve in curves if len(curve.scored()) >= min(most, 3)]
-    panels = split([(who(curve), _place(curve)) for curve in curves])
+    names = [(who(curve), _place(curve)) for curve in curves]
+    panels = split(names)
+    looks = curve_looks(names, panels, run.models, [(_at(p),) for p in run.positions])
     columns = [each for each in COLUMNS if _has(curves, each[2])]
     height = PANEL_IN[1] if len(panels) == 1 else ROW_IN
     width = PANEL_IN[0] if len(columns) < 3 else THREE_IN
     canvas, grid = new_grid(len(panels), len(columns), (width, height))
-    styles = _looks_by_label(curves, panels, looks)
     for axes_row, panel in zip(grid, panels, strict=True):
-        here = {curves[i]: (label, styles[label]) for i, label in panel.labels.items()}
+        here = {curves[i]: (label, looks[i]) for i, label in panel.labels.items()}
         for axes, (title, label, value) in zip(axes_row, columns, strict=True):
             _draw_panel(axes, here, value)
             axes.set(ylabel=label)
@@ -82,7 +82,7 @@ def length_figure(
     positions = {curve.position for curve in curves}
     where = f", {_place(curves[0])}" if len(positions) == 1 and _place(curves[0]) else ""
     title = f"Haystack: {scene_label(curves[0])}{where}"
-    file = folder / f"length-{looks.slug(scene)}.png"
+    file = folder / f"length-{run.slug(scene)}.png"
     return save(canvas, file, title, _length_alt(scene, curves))
 
 
@@ -91,33 +91,19 @@ def _below_zero(axes: "Axes") -> bool:
     return any(min(map(float, line.get_ydata()), default=0.0) < 0 for line in axes.lines)  # type: ignore[arg-type]
 
 
-Drawn = dict[LengthCurve, tuple[str, dict[str, Any]]]  # label and look
+Drawn = dict[LengthCurve, tuple[str, Look]]  # label and look
 
 
 def _place(curve: LengthCurve) -> str:
-    return "" if curve.position is None else f"needle at {curve.position:g}"
+    return "" if curve.position is None else _at(curve.position)
+
+
+def _at(position: float) -> str:
+    return f"needle at {position:g}"
 
 
 def _has(curves: Iterable[LengthCurve], value: Value) -> bool:
     return any(value(point) for curve in curves for s, point in curve.scored() if s != 10.0)
-
-
-def _looks_by_label(
-    curves: Sequence[LengthCurve], panels: Sequence[Panel], looks: Looks
-) -> dict[str, dict[str, Any]]:
-    """Return the model's look for a label of one model; else, with a panel a model, a look by number."""
-    by_label: dict[str, list[LengthCurve]] = {}
-    for panel in panels:
-        for index, label in panel.labels.items():
-            by_label.setdefault(label, []).append(curves[index])
-    styles = {}
-    for number, (label, own) in enumerate(by_label.items()):
-        if len({who(curve) for curve in own}) > 1:
-            styles[label] = look(number)
-        else:
-            solid = {"linestyle": "-"} if len(own) > 1 else {}
-            styles[label] = {**looks.of(own[0]), **solid}
-    return styles
 
 
 def _draw_panel(axes: "Axes", here: Drawn, value: Value) -> None:

@@ -4,14 +4,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from niah.plots.curves import Curve, curve_of, draw_curve, mAP_of
-from niah.plots.small_multiples import label_numbers, split
+from niah.plots.looks import curve_looks
+from niah.plots.small_multiples import split
 from niah.plots.style import (
-    DASHES,
     PANEL_IN,
     Figure,
-    Looks,
+    RunFigures,
     legend,
-    look,
     mark_chance,
     new_grid,
     save,
@@ -27,25 +26,25 @@ ROW_IN = 2.6  # height of a row of panels where there are several
 WIDE_IN, NARROW_IN = 4.2, 3.0  # width of one of two panels, and of one of more
 
 
-def snr_figures(curves: Sequence[LengthCurve], looks: Looks, folder: Path) -> list[Figure]:
+def snr_figures(curves: Sequence[LengthCurve], run: RunFigures, folder: Path) -> list[Figure]:
     """Draw `snr-<position>.png` for each position at which a haystack has two levels or more.
 
     Args:
         curves: all plain curves of the run.
-        looks: colours and file names of the run.
+        run: models and file names of the run.
         folder: where to write them.
     """
     drawn = []
     curves = at_one_position(curves, MOST_CURVES)
     shown = {curve.position for curve in curves}
-    positions: list[float | None] = [p for p in looks.positions if p in shown] or [None]
+    positions: list[float | None] = [p for p in run.positions if p in shown] or [None]
     for position in positions:
         here = [curve for curve in curves if curve.position == position and not curve.axes]
         noisy = [curve for curve in here if curve.snr_db is not None]
         kinds = [(who(curve), curve.haystack) for curve in noisy]
         noisy = [curve for curve in noisy if kinds.count((who(curve), curve.haystack)) >= 2]
         if noisy:
-            drawn.append(_snr_figure(position, here, noisy, looks, folder))
+            drawn.append(_snr_figure(position, here, noisy, run, folder))
     return drawn
 
 
@@ -53,14 +52,14 @@ def _snr_figure(
     position: float | None,
     here: list[LengthCurve],
     noisy: list[LengthCurve],
-    looks: Looks,
+    run: RunFigures,
     folder: Path,
 ) -> Figure:
     lengths_s = sorted({s for curve in noisy for s, _ in curve.scored() if s != BASE_LENGTH_S})
-    haystacks = list(dict.fromkeys(curve.haystack for curve in noisy))
     kinds = list(dict.fromkeys((who(curve), curve.haystack) for curve in noisy))
-    rows = split([(name, short_name(haystack)) for name, haystack in kinds])
-    numbers = label_numbers(rows)
+    names = [(name, short_name(haystack)) for name, haystack in kinds]
+    rows = split(names)
+    looks = curve_looks(names, rows, run.models)
     columns = max(1, len(lengths_s))
     height = PANEL_IN[1] if len(rows) == 1 else ROW_IN
     canvas, grid = new_grid(len(rows), columns, (NARROW_IN if columns > 2 else WIDE_IN, height))
@@ -70,10 +69,8 @@ def _snr_figure(
             for index, label in panel.labels.items():
                 name, haystack = kinds[index]
                 group = [c for c in noisy if (who(c), c.haystack) == (name, haystack)]
-                dash = DASHES[haystacks.index(haystack) % len(DASHES)]
                 curve = _against_snr(group, length)
-                style = looks.of(group[0]) if len(rows) == 1 else look(numbers[label])
-                draw_curve(axes, curve, label, {**style, "linestyle": dash})
+                draw_curve(axes, curve, label, looks[index])
                 values = ", ".join(f"{y:.3f} at {x:g} dB" for x, y in zip(*curve[:2], strict=True))
                 texts.append(f"{name}, {haystack}, {length_name(length)}: {values}.")
             mark_chance(axes, here)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from niah.plots.medium import medium
-from niah.plots.style import PANEL_IN, Figure, Looks, new_grid, save, scene_label, who
+from niah.plots.style import PANEL_IN, Figure, RunFigures, new_grid, save, scene_label, who
 from niah.records.naming import length_name
 from niah.records.schema import BASE_LENGTH_S
 from niah.tables.curves import LengthCurve, relative_share
@@ -21,17 +21,17 @@ FIELD_IN, LABELS_IN = 0.6, 1.4  # width of one field, and of the labels beside t
 
 
 def position_figure(
-    scene: str, curves: list[LengthCurve], looks: Looks, folder: Path
+    scene: str, curves: list[LengthCurve], run: RunFigures, folder: Path
 ) -> Figure | None:
     """Draw `positions-<scene>.png`, or return None where no length has two positions.
 
     Args:
         scene: the kind of scene of all `curves`.
         curves: a model at a position each.
-        looks: colours and file names of the run.
+        run: models and file names of the run.
         folder: where to write it.
     """
-    shares = {name: _shares([c for c in curves if who(c) == name]) for name in looks.models}
+    shares = {name: _shares([c for c in curves if who(c) == name]) for name in run.models}
     shares = {name: share for name, share in shares.items() if share}
     columns = sorted({length for share in shares.values() for length in _compared(share)})
     rows = sorted({p for share in shares.values() for p, length in share if length in columns})
@@ -65,7 +65,7 @@ def position_figure(
     title = f"Length and position, haystack: {scene_label(curves[0])}"
     alt = f"Length and position, haystack: {scene}. Per cent of the 10 s mAP."
     alt = " ".join([alt, *map(_shares_alt, shares.items())])
-    return save(canvas, folder / f"positions-{looks.slug(scene)}.png", title, alt)
+    return save(canvas, folder / f"positions-{run.slug(scene)}.png", title, alt)
 
 
 def _number_fields(

@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from niah.plots.curves import curve_of, draw_curve, relative_of
+from niah.plots.looks import COLOURS, Look, curve_looks
 from niah.plots.small_multiples import split
 from niah.plots.style import (
-    COLOURS,
     Figure,
-    Looks,
     in_style,
     legend,
     new_grid,
@@ -69,13 +68,15 @@ def _figure(
         if (curve.haystack, curve.snr_db) in haystacks and not curve.axes
     ]
     curves: list[Either] = [*published, *measured]
-    panels = split([_names(curve) for curve in curves])
+    names = [_names(curve) for curve in curves]
+    panels = split(names)
+    models = [*sorted(map(who, measured)), *(name for name, *_ in names)]
+    looks = curve_looks(names, panels, list(dict.fromkeys(models)))
     canvas, grid = new_grid(len(panels), 1, (WIDTH_IN, HEIGHT_IN))
-    looks = Looks(measured)
     texts = []
     for (axes,), panel in zip(grid, panels, strict=True):
         for index, label in panel.labels.items():
-            texts.append(_draw(axes, curves[index], label, index, looks))
+            texts.append(_draw(axes, curves[index], label, index, looks[index]))
         axes.set_xscale("log")
         axes.set_title(panel.title)
         axes.set(xlabel="length", ylabel="mAP / mAP at 10 s", ylim=(0, None))
@@ -95,12 +96,12 @@ def _names(curve: Either) -> tuple[str, ...]:
     return f"published: {curve.model}", scene_name(curve.haystack, curve.snr_db), place
 
 
-def _draw(axes: "Axes", curve: Either, label: str, index: int, looks: Looks) -> str:
+def _draw(axes: "Axes", curve: Either, label: str, index: int, look: Look) -> str:
     """Draw a curve; return it in words."""
     name = ", ".join(filter(None, _names(curve)))
     if isinstance(curve, LengthCurve):
         points = curve_of([(s, relative_of(p)) for s, p in curve.scored()])
-        draw_curve(axes, points, label, looks.of(curve))
+        draw_curve(axes, points, label, look)
         return _in_words(f"measured: {name}", zip(*points[:2], strict=True))
     x, y = list(curve.shares), list(curve.shares.values())
     axes.errorbar(

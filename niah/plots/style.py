@@ -1,7 +1,6 @@
-"""The common style of all figures: colours, markers, panels, the legend, the chance line, and writing to disk.
+"""The common style of all figures: panels, the legend, the chance line, file names, and writing to disk.
 
-A model has the same colour (Okabe and Ito's palette, distinguishable without colour vision) and marker in every figure
-of a run; bands are 95 % intervals; grey dashes are chance.
+Bands are 95 % intervals; grey dashes are chance. Colours, markers and dashes are in `niah.plots.looks`.
 """
 
 import warnings
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from niah.plots.layout import fit
+from niah.plots.looks import CHANCE_COLOUR, middle_first
 from niah.plots.matplotlib_folder import find_matplotlib_folder
 from niah.plots.medium import COLUMN, PAGE, drawn_for, medium
 from niah.plots.text import short_name
@@ -25,10 +25,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
 Drawn = TypeVar("Drawn")
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = "osD^vPX"
-DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1, 1, 1)), (0, (8, 2)))
-CHANCE_COLOUR = "#767676"
 CHANCE = "chance"
 STYLE: Any = {  # matplotlib types its keys one by one
     "font.size": 10.0,
@@ -54,41 +50,32 @@ class Figure:
         file: the PNG, or the SVG of one that is drawn for a column.
         title: its heading.
         alt: its content in words and numbers.
+        width_in: its width in inches.
     """
 
     file: Path
     title: str
     alt: str
+    width_in: float
 
 
-class Looks:
-    """Colour and marker by model, dashes by position, file names by scene: the same in every figure of a run."""
+class RunFigures:
+    """Models and positions in the order of their looks, and file names by scene, the same for all figures of a run.
+
+    Attributes:
+        models: labels of the models, in the order of their colours.
+        positions: of needles, the middle first.
+    """
 
     def __init__(self, curves: Iterable[LengthCurve]) -> None:
         curves = list(curves)
-        self.models = list(dict.fromkeys(who(curve) for curve in curves))
-        self.positions = sorted({c.position for c in curves if c.position is not None})
-        # most curves have the needle in the middle: these are drawn solid
-        self.positions.sort(key=lambda position: (position != 0.5, position))
+        self.models = sorted({who(curve) for curve in curves})
+        self.positions = middle_first(c.position for c in curves if c.position is not None)
         self._slugs = slugs(curve.scene for curve in curves)
-
-    def of(self, curve: LengthCurve) -> dict[str, Any]:
-        """Return matplotlib's keywords for a curve."""
-        dash = self.positions.index(curve.position) if curve.position in self.positions else 0
-        return {**look(self.models.index(who(curve))), "linestyle": DASHES[dash % len(DASHES)]}
 
     def slug(self, scene: str) -> str:
         """Return the scene's part of a file name, different for each scene of the run."""
         return self._slugs.get(scene) or slug(scene)
-
-
-def look(index: int) -> dict[str, Any]:
-    """Return colour and marker of the curve with that number; 49 pairs differ."""
-    turn = index // len(COLOURS)
-    return {
-        "color": COLOURS[index % len(COLOURS)],
-        "marker": MARKERS[(index + turn) % len(MARKERS)],
-    }
 
 
 def who(curve: LengthCurve) -> str:
@@ -199,7 +186,7 @@ def save(canvas: "Canvas", file: Path, title: str, alt: str) -> Figure:
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
         fit(canvas, title)
         files = [_write(canvas, file, kind) for kind in medium().formats]
-    return Figure(files[0], title, alt)
+    return Figure(files[0], title, alt, float(canvas.get_figwidth()))
 
 
 _METADATA: dict[str, dict[str, Any]] = {  # without dates: the same run gives the same bytes

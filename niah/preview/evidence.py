@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from niah.plots.looks import COLOURS
 from niah.plots.medium import medium
-from niah.plots.style import COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -25,7 +25,8 @@ from trainings import LENGTHS
 
 from niah.metrics.multiple_testing import adjusted as corrected
 from niah.metrics.resampling import Resampled, paired, resample
-from niah.plots.style import CHANCE_COLOUR, COLOURS, STYLE, new_panels, save
+from niah.plots.looks import CHANCE_COLOUR, COLOURS
+from niah.plots.style import STYLE, new_panels, save
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import BASE_LENGTH_S
 from niah.tables.curves import points

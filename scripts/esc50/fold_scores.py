@@ -26,7 +26,8 @@ from folds import FOLDS
 from scipy.stats import t as student_t
 
 from niah.metrics.multiple_testing import adjusted as corrected
-from niah.plots.style import COLOURS, DASHES, MARKERS, STYLE, new_panels, save
+from niah.plots.looks import COLOURS, DASHES, MARKERS
+from niah.plots.style import STYLE, new_panels, save
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import BASE_LENGTH_S
 from niah.tables.curves import points

@@ -8,7 +8,8 @@ from runs import CLIPS, LENGTHS
 from scores import Scored, difference
 from variants import COMPARED, EPOCHS, SEEDS, VARIANTS, Variant
 
-from niah.plots.style import CHANCE_COLOUR, COLOURS, STYLE, new_panels, save
+from niah.plots.looks import CHANCE_COLOUR, COLOURS
+from niah.plots.style import STYLE, new_panels, save
 from niah.records.schema import BASE_LENGTH_S
 from niah.tables.table import Table
 

@@ -37,7 +37,7 @@ def test_a_path_that_exists_is_whole(tmp_path: Path) -> None:
 
 
 def test_a_name_in_a_run_is_whole(tmp_path: Path) -> None:
-    models = {"mine, two heads": {}, "dass-nano": {}}
+    models: dict[str, dict[str, str]] = {"mine, two heads": {}, "dass-nano": {}}
     content = {"schema_version": 2, "identity": {}, "models": models}
     (tmp_path / "run.json").write_text(json.dumps(content))
     for name in ("mine, two heads", "mine, two heads@12345678"):

@@ -48,6 +48,13 @@ def test_it_fits_the_screen_in_light_and_dark(
     assert browser.run(white) == "rgb(255, 255, 255)"  # figures are drawn on white
 
 
+def test_letters_of_all_figures_have_one_size(browser: Browser, page: Path) -> None:
+    browser.look(1400, 900)
+    browser.open(page.as_uri())
+    sizes = browser.run("[...document.images].map((each) => [each.width, each.naturalWidth])")
+    assert {round(100 * shown / drawn) for shown, drawn in sizes} == {64}  # 96 of 150 an inch
+
+
 def test_tables_and_texts_are_copied(browser: Browser, page: Path) -> None:
     browser.look(1280, 900)
     browser.open(page.as_uri())

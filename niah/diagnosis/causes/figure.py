@@ -7,17 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from niah.diagnosis.causes.table import CauseRow
 from niah.plots.axes import length_axis
+from niah.plots.looks import CHANCE_COLOUR, COLOURS, DASHES, MARKERS
 from niah.plots.medium import PAGE, medium
-from niah.plots.style import (
-    CHANCE,
-    CHANCE_COLOUR,
-    COLOURS,
-    DASHES,
-    MARKERS,
-    Figure,
-    in_style,
-    save,
-)
+from niah.plots.style import CHANCE, Figure, in_style, save
 from niah.records.naming import length_name, scene_name, system_names
 from niah.records.schema import BASE_LENGTH_S
 from niah.system.plurals import plural

@@ -1,17 +1,19 @@
 """PSDS1 and onset F against length: one figure a kind of scene."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from niah.diagnosis.events.rows import EventScores
 from niah.plots.axes import length_axis
 from niah.plots.curves import curve_of, draw_curve
-from niah.plots.small_multiples import label_numbers, split
-from niah.plots.style import PANEL_IN, Figure, in_style, legend, look, new_grid, save, slugs
+from niah.plots.looks import curve_looks
+from niah.plots.small_multiples import split
+from niah.plots.style import PANEL_IN, Figure, in_style, legend, new_grid, save, slugs
 from niah.plots.text import short_name
 from niah.records.naming import length_name, system_names
 from niah.system import atomic
 
+System = tuple[str, str | None]  # model and SHA-256 of its weights
 Value = Callable[[EventScores], tuple[float, float, float] | None]
 
 
@@ -20,16 +22,18 @@ def draw(rows: Sequence[EventScores], folder: Path) -> list[Figure]:
     with atomic.one_line_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     figures = []
+    models = system_names((row.model, row.checkpoint_sha256) for row in rows)
     with in_style():
         for scene, name in slugs(row.scene for row in rows).items():
             here = [row for row in rows if row.scene == scene]
             if len({row.length_s for row in here}) > 1:
-                figures.append(_figure(scene, here, folder / f"events-{name}.png"))
+                figures.append(_figure(scene, here, models, folder / f"events-{name}.png"))
     return figures
 
 
-def _figure(scene: str, rows: Sequence[EventScores], file: Path) -> Figure:
-    names = system_names((row.model, row.checkpoint_sha256) for row in rows)
+def _figure(
+    scene: str, rows: Sequence[EventScores], models: Mapping[System, str], file: Path
+) -> Figure:
     curves: dict[tuple[object, ...], list[EventScores]] = {}
     for row in rows:
         kind = (
@@ -43,9 +47,9 @@ def _figure(scene: str, rows: Sequence[EventScores], file: Path) -> Figure:
         )
         curves.setdefault(kind, []).append(row)
     drawn = list(curves.values())
-    parts = [_parts(own[0], names[own[0].model, own[0].checkpoint_sha256]) for own in drawn]
+    parts = [_parts(own[0], models[own[0].model, own[0].checkpoint_sha256]) for own in drawn]
     panels = split(parts)
-    numbers = label_numbers(panels)
+    looks = curve_looks(parts, panels, sorted(map(short_name, models.values())))
     canvas, grid = new_grid(len(panels), 2, PANEL_IN)
     texts = []
     ticks = sorted({row.length_s for row in rows})
@@ -54,7 +58,7 @@ def _figure(scene: str, rows: Sequence[EventScores], file: Path) -> Figure:
             own = drawn[index]
             for axes, value in ((left, _psds), (right, _onset)):
                 points = curve_of([(row.length_s, value(row)) for row in own])
-                draw_curve(axes, points, label, {**look(numbers[label]), "linestyle": "-"})
+                draw_curve(axes, points, label, looks[index])
             values = ", ".join(
                 f"{row.psds1 or 0:.3f} and {row.onset_f or 0:.3f} at {length_name(row.length_s)}"
                 for row in own

@@ -6,8 +6,9 @@ from pathlib import Path
 from niah.diagnosis.false_alarms.rows import RecallAtRate
 from niah.plots.axes import length_axis
 from niah.plots.curves import curve_of, draw_curve
-from niah.plots.small_multiples import label_numbers, split
-from niah.plots.style import PANEL_IN, Figure, in_style, legend, look, new_grid, save, slugs
+from niah.plots.looks import curve_looks, middle_first
+from niah.plots.small_multiples import split
+from niah.plots.style import PANEL_IN, Figure, in_style, legend, new_grid, save, slugs
 from niah.plots.text import short_name
 from niah.records.naming import length_name, with_windows
 from niah.system import atomic
@@ -23,11 +24,15 @@ def draw(rows: Sequence[RecallAtRate], folder: Path) -> list[Figure]:
     with in_style():
         scenes = dict.fromkeys(row.scene for row in rows)
         names = slugs(scenes)
-        drawn = [_figure(s, [r for r in rows if r.scene == s], folder, names[s]) for s in scenes]
+        models = sorted({_who(row.curve) for row in rows})
+        by_scene = {scene: [row for row in rows if row.scene == scene] for scene in scenes}
+        drawn = [_figure(s, own, models, folder, names[s]) for s, own in by_scene.items()]
     return [each for each in drawn if each is not None]
 
 
-def _figure(scene: str, rows: Sequence[RecallAtRate], folder: Path, name: str) -> Figure | None:
+def _figure(
+    scene: str, rows: Sequence[RecallAtRate], models: Sequence[str], folder: Path, name: str
+) -> Figure | None:
     curves: dict[tuple[float, CurveKey], list[RecallAtRate]] = {}
     for row in rows:
         if row.recall is not None:
@@ -37,8 +42,11 @@ def _figure(scene: str, rows: Sequence[RecallAtRate], folder: Path, name: str) -
         return None
     rates = sorted({rate for rate, _ in drawn})
     keys = list(dict.fromkeys(curve for _, curve in drawn))
-    panels = split([(_who(key), f"needle at {key[3]:g}") for key in keys])
-    numbers = label_numbers(panels)
+    names = [(_who(key), _at(key[3])) for key in keys]
+    panels = split(names)
+    looks = curve_looks(
+        names, panels, models, [(_at(p),) for p in middle_first(k[3] for k in keys)]
+    )
     width = PANEL_IN[0] if len(rates) < 3 else THREE_IN
     height = PANEL_IN[1] if len(panels) == 1 else ROW_IN
     canvas, grid = new_grid(len(panels), len(rates), (width, height))
@@ -48,7 +56,7 @@ def _figure(scene: str, rows: Sequence[RecallAtRate], folder: Path, name: str) -
             for index, label in panel.labels.items():
                 own = drawn.get((rate, keys[index]), [])
                 points = curve_of([(row.length_s, _value(row)) for row in own])
-                draw_curve(axes, points, label, {**look(numbers[label]), "linestyle": "-"})
+                draw_curve(axes, points, label, looks[index])
             axes.set_title(", ".join(filter(None, (panel.title, f"{rate:g} false alarms/h"))))
             length_axis(axes, ticks)
             axes.set(ylim=(0, 1.02), xlim=(ticks[0] / 1.2, ticks[-1] * 1.2))
@@ -61,6 +69,10 @@ def _figure(scene: str, rows: Sequence[RecallAtRate], folder: Path, name: str) -
 def _who(curve: CurveKey) -> str:
     model, _, _, _, window = curve
     return with_windows(short_name(model), window)
+
+
+def _at(position: float) -> str:
+    return f"needle at {position:g}"
 
 
 def _value(row: RecallAtRate) -> tuple[float, float, float] | None:

@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, Any
 from niah.diagnosis.localisation.curves import LocatedCurve, located_curves
 from niah.diagnosis.localisation.rows import Located
 from niah.plots.axes import length_axis
+from niah.plots.looks import CHANCE_COLOUR, curve_looks, middle_first
 from niah.plots.medium import medium
-from niah.plots.small_multiples import label_numbers, split
+from niah.plots.small_multiples import split
 from niah.plots.style import (
-    CHANCE_COLOUR,
-    DASHES,
     PANEL_IN,
     Figure,
     in_style,
     legend,
-    look,
     new_grid,
     save,
     slugs,
@@ -36,30 +34,35 @@ def draw(rows: Sequence[Located], folder: Path) -> list[Figure]:
     with atomic.one_line_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     names = slugs(row.scene for row in rows)
+    curves = located_curves(rows)
+    models = sorted({short_name(curve.model) for curve in curves})
     with in_style():
         return [
             _figure(
                 scene,
-                [row for row in rows if row.scene == scene],
+                [curve for curve in curves if curve.scene == scene],
+                models,
                 folder / f"localisation-{name}.png",
             )
             for scene, name in names.items()
         ]
 
 
-def _figure(scene: str, rows: Sequence[Located], file: Path) -> Figure:
-    curves = located_curves(rows)
-    positions = sorted({curve.position for curve in curves}, key=lambda p: (p != 0.5, p))
+def _figure(
+    scene: str, curves: Sequence[LocatedCurve], models: Sequence[str], file: Path
+) -> Figure:
+    rows = [row for curve in curves for row in curve.by_length.values()]
+    positions = {curve.position: curve.position_text for curve in curves}
     at = "needle at {}" if len(positions) > 1 else ""
-    panels = split([(short_name(c.model), c.method, at.format(c.position_text)) for c in curves])
-    numbers = label_numbers(panels)
+    names = [(short_name(c.model), c.method, at.format(c.position_text)) for c in curves]
+    panels = split(names)
+    methods = dict.fromkeys(curve.method for curve in curves)
+    places = [at.format(positions[position]) for position in middle_first(positions)]
+    looks = curve_looks(names, panels, models, [(m, place) for m in methods for place in places])
     canvas, grid = new_grid(len(panels), 2, PANEL_IN)
     for (left, right), panel in zip(grid, panels, strict=True):
         for index, label in panel.labels.items():
-            curve = curves[index]
-            style = look(numbers[label])
-            style["linestyle"] = DASHES[positions.index(curve.position) % len(DASHES)]
-            _draw(left, right, list(curve.by_length.values()), label, style)
+            _draw(left, right, list(curves[index].by_length.values()), label, looks[index])
         _chance(left, right, rows)
         _describe(left, right, rows, panel.title)
     legend(canvas, *(row[0] for row in grid), last=GUESS)

@@ -6,16 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from niah.diagnosis.several_needles.rows import PLACES, SeveralNeedles
 from niah.plots.curves import curve_of, draw_curve
-from niah.plots.small_multiples import label_numbers, split
+from niah.plots.looks import CHANCE_COLOUR, curve_looks
+from niah.plots.small_multiples import split
 from niah.plots.style import (
     CHANCE,
-    CHANCE_COLOUR,
-    DASHES,
     PANEL_IN,
     Figure,
     in_style,
     legend,
-    look,
     new_grid,
     save,
     slugs,
@@ -36,42 +34,37 @@ def draw(rows: Sequence[SeveralNeedles], folder: Path) -> list[Figure]:
         folder.mkdir(parents=True, exist_ok=True)
     kinds = dict.fromkeys((row.scene, row.position or 0.0) for row in rows)
     names = slugs(row.scene for row in rows)
+    models = sorted({_who(row.model, row.window) for row in rows})
     figures = []
     with in_style():
         for scene, position in kinds:
             here = [row for row in rows if (row.scene, row.position or 0.0) == (scene, position)]
             if len({row.needles for row in here}) > 1:
                 file = folder / f"needles-{names[scene]}-{position:g}.png"
-                figures.append(_figure(scene, position, here, file))
+                figures.append(_figure(scene, position, here, models, file))
     return figures
 
 
-def _figure(scene: str, position: float, rows: Sequence[SeveralNeedles], file: Path) -> Figure:
+def _figure(
+    scene: str, position: float, rows: Sequence[SeveralNeedles], models: Sequence[str], file: Path
+) -> Figure:
     curves: dict[CurveKey, list[SeveralNeedles]] = {}
     for row in rows:
         curves.setdefault((row.model, row.window, row.length_s), []).append(row)
-    models = list(dict.fromkeys((model, window) for model, window, _ in curves))
-    lengths = list(dict.fromkeys(length for _, _, length in curves))
     drawn = list(curves.items())
-    names = [
-        (with_windows(short_name(model), window), length_name(length_s))
-        for (model, window, length_s), _ in drawn
-    ]
+    names = [(_who(*own), length_name(length_s)) for (*own, length_s), _ in drawn]
     panels = split(names)
-    numbers = label_numbers(panels)
+    looks = curve_looks(names, panels, models)
     canvas, grid = new_grid(len(panels), 2, PANEL_IN)
     texts = []
     for (left, right), panel in zip(grid, panels, strict=True):
         for index, label in panel.labels.items():
-            (model, window, length_s), own = drawn[index]
-            dash = DASHES[lengths.index(length_s) % len(DASHES)]
-            number = models.index((model, window)) if len(panels) == 1 else numbers[label]
-            style = {**look(number), "linestyle": dash}
+            _, own = drawn[index]
             points = [(row.needles, (row.set_recall, row.set_lo, row.set_hi)) for row in own]
-            draw_curve(left, curve_of(points), label, style)
+            draw_curve(left, curve_of(points), label, looks[index])
             most = max(own, key=lambda row: row.needles)
             places = [(float(number), most.at(place)) for number, place in enumerate(PLACES)]
-            draw_curve(right, curve_of(places), label, style)
+            draw_curve(right, curve_of(places), label, looks[index])
             values = ", ".join(f"{row.set_recall:.3f} of {row.needles}" for row in own)
             order = ", ".join(f"{place} {v[0]:.3f}" for place in PLACES if (v := most.at(place)))
             texts.append(f"{', '.join(names[index])}: {values}; of {most.needles}: {order}.")
@@ -81,6 +74,10 @@ def _figure(scene: str, position: float, rows: Sequence[SeveralNeedles], file: P
         f"Several different needles. Haystack: {scene}, needles at {position:g} of their section"
     )
     return save(canvas, file, title, " ".join([f"{title}.", *texts]))
+
+
+def _who(model: str, window: str) -> str:
+    return with_windows(short_name(model), window)
 
 
 def _describe(left: "Axes", right: "Axes", rows: Sequence[SeveralNeedles], part: str) -> None:

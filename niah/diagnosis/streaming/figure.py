@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from niah.diagnosis.streaming.rows import CurvePoint
 from niah.plots.curves import curve_of, draw_curve
-from niah.plots.small_multiples import label_numbers, split
-from niah.plots.style import DASHES, PANEL_IN, Figure, in_style, legend, look, new_grid, save, slugs
+from niah.plots.looks import DASHES, Look, curve_looks
+from niah.plots.small_multiples import split
+from niah.plots.style import PANEL_IN, Figure, in_style, legend, new_grid, save, slugs
 from niah.plots.text import short_name
 from niah.records.naming import length_name, system_names
 from niah.system import atomic
@@ -26,32 +27,42 @@ def draw(points: Sequence[CurvePoint], folder: Path) -> list[Figure]:
     """Draw `stream-<scene>.png` for every kind of scene."""
     with atomic.one_line_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
+    models = system_names((point.model, point.checkpoint_sha256) for point in points)
     with in_style():
         return [
-            _figure(scene, [p for p in points if p.scene == scene], folder / f"stream-{name}.png")
+            _figure(
+                scene,
+                [p for p in points if p.scene == scene],
+                models,
+                folder / f"stream-{name}.png",
+            )
             for scene, name in slugs(point.scene for point in points).items()
         ]
 
 
-def _figure(scene: str, points: Sequence[CurvePoint], file: Path) -> Figure:
-    names = system_names((point.model, point.checkpoint_sha256) for point in points)
+def _figure(
+    scene: str,
+    points: Sequence[CurvePoint],
+    models: Mapping[tuple[str, str | None], str],
+    file: Path,
+) -> Figure:
     many = len({point.scenes for point in points}) > 1
     dashes = dict(zip(sorted({point.per_hour for point in points}), cycle(DASHES), strict=False))
     streams = _by_rate(points)
     parts = [
         (
-            *_parts(first, names[first.model, first.checkpoint_sha256]),
+            *_parts(first, models[first.model, first.checkpoint_sha256]),
             plural(first.scenes, "scene") if many else "",
         )
         for first in (next(iter(rates.values()))[0] for rates in streams)
     ]
     panels = split(parts)
-    numbers = label_numbers(panels)
+    names = sorted(map(short_name, models.values()))
+    looks = curve_looks(parts, panels, names, dashes=DASHES[:1])  # dashes are the rates'
     canvas, grid = new_grid(len(panels), 2, PANEL_IN)
     for (left, right), panel in zip(grid, panels, strict=True):
         for index, label in panel.labels.items():
-            style: dict[str, Any] = {**look(numbers[label]), "linestyle": "-"}
-            _draw_stream((left, right), streams[index], label, style, dashes)
+            _draw_stream((left, right), streams[index], label, looks[index], dashes)
         _describe(left, panel.title, "score", "mean score")
         at = _rate_name(next(iter(dashes))) if len(dashes) == 1 else ""
         _describe(right, panel.title, f"decision {at}".strip(), "share above threshold")
@@ -92,7 +103,7 @@ def _draw_stream(
     panels: "tuple[Axes, Axes]",
     rates: Mapping[float, Sequence[CurvePoint]],
     label: str,
-    style: dict[str, Any],
+    style: Look,
     dashes: Mapping[float, Any],
 ) -> None:
     """Draw a stream's score once, which no threshold changes, and its decisions with a dash for each rate."""
