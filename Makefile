@@ -50,6 +50,15 @@ gate: $(DEV_ENV) ## the embedded models against their committed run, as `niah ch
 	$(BIN)/python -m niah run --protocol dass-v1 --lengths 10,20 --haystack zero --out runs/gate
 	$(BIN)/python -m niah check runs/gate --against results/gate $(ARGS)
 
+# Not in CI: what the world releases tomorrow must not fail today's work.
+.PHONY: test-versions
+test-versions: OTHER := .venv-$(or $(VERSIONS),newest)
+test-versions: uv ## the tests with the newest versions that pyproject.toml allows, or VERSIONS=lowest; PYTHON=3.13 takes another
+	$(UV) venv --quiet --clear $(if $(PYTHON),--python $(PYTHON)) $(OTHER)
+	$(UV) pip install --quiet --python $(OTHER)/bin/python $(if $(filter lowest,$(VERSIONS)),--resolution lowest-direct) \
+		--group build --editable '.[dev,hf]'
+	OMP_NUM_THREADS=1 $(OTHER)/bin/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+
 .PHONY: test-slow test-gpu test-network fuzz
 test-slow: $(DEV_ENV) ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow $(ARGS)

@@ -33,6 +33,14 @@ def docstrings(path: Path) -> Iterator[tuple[int, str]]:
             yield node.body[0].lineno, text
 
 
+def test_docstrings_can_be_encoded() -> None:
+    """Python 3.13 and later compile no module that has half of a surrogate pair in a docstring."""
+    files = sources("niah", "tests", "scripts", "benchmarks")
+    texts = [each for path in files if path.suffix == ".py" for each in docstrings(path)]
+    assert len(texts) > 1000
+    assert not [text for _, text in texts if re.search("[\ud800-\udfff]", text)]
+
+
 def test_nothing_cites_what_a_reader_cannot_have() -> None:
     """Papers by section, official code by file and function."""
     files = sources(

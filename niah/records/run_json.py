@@ -130,7 +130,7 @@ def checked_run_json(content: Mapping[str, Any], file: Path) -> dict[str, Any]:
         file: its path, for messages.
 
     Returns:
-        The content, with half surrogates, which no file can be written with, spelt out ("\udcff").
+        The content, with half surrogates, which no file can be written with, spelt out as escapes.
 
     Raises:
         NiahError: something is not as it must be; names the file and the key.

@@ -42,7 +42,8 @@ def atomic_write(file: Path, *, sync: bool = True) -> Iterator[IO[bytes]]:
         if _is_special(file):
             content = io.BytesIO()
             yield content
-            _pass_through(file, content.getbuffer())
+            with content.getbuffer() as whole:  # released on an error too
+                _pass_through(file, whole)
             return
         target = Path(os.path.realpath(file)) if file.is_symlink() else file
         with _beside(target, sync) as stream:

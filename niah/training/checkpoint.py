@@ -151,8 +151,8 @@ def _write(path: Path, content: dict[str, Any]) -> None:
     content = {**content, _CHECKSUM: content_sha256(content)}
     stored = io.BytesIO()  # torch words a full disk in its own way, and not in one line
     torch.save(content, stored)
-    with atomic_write(path) as stream:
-        stream.write(stored.getbuffer())
+    with atomic_write(path) as stream, stored.getbuffer() as whole:  # released on an error too
+        stream.write(whole)
 
 
 def resume(
