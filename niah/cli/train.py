@@ -67,8 +67,9 @@ def train(
         return
     if recipe is None or out is None:
         raise NiahError("give RECIPE and --out DIR (`niah train --list` lists the recipes)")
-    if isnan(features_gb):
-        raise NiahError("--features-gb must be a number of gigabytes, got nan")
+    for option, value in (("--max-excluded", max_excluded), ("--features-gb", features_gb)):
+        if isnan(value):  # within every range, for typer before 0.29
+            raise NiahError(f"{option} must be a number, got nan")
     from niah.training.command import train_recipe
 
     try:
