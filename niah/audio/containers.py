@@ -15,7 +15,9 @@ from niah.audio import ogg
 from niah.audio.ogg import LEAST_LEFT_OVER
 
 PLACEHOLDER = 0x7FFF0000  # and more; also 0 where sound follows
+SMALLER = "its header states a smaller size than the file has: read to its end"
 WITHOUT_LENGTH = ("PAF", "PVF", "IRCAM", "XI")  # as libsndfile calls them
+_MP3_TAG = b"\x55\0"  # of WAVE_FORMAT_MPEGLAYER3
 _FLAC_TOTAL = (1 << 36) - 1
 _W64_DATA = b"data\xf3\xac\xd3\x11\x8c\xd1\x00\xc0O\x8e\xdb\x8a"
 _W64_RIFF = b"riff.\x91\xcf\x11\xa5\xd6(\xdb\x04\xc1\x00\x00"
@@ -60,7 +62,7 @@ def mended(content: bytes) -> Mended:
     if is_placeholder:
         note = "its header states no size: read to its end"
     elif sound.size and sound.start + sound.size < len(content) and _wrapped(content, sound):
-        note = "its header states a smaller size than the file has: read to its end"
+        note = SMALLER
     elif content.startswith(_W64_RIFF) and sound.size < _placeholder(sound):
         return Mended(content[: sound.start + sound.size])  # libsndfile plays the chunks behind it
     else:
@@ -68,6 +70,19 @@ def mended(content: bytes) -> Mended:
     size = struct.pack(sound.form, min(there, _largest(sound)))
     filled = content[: sound.field] + size + content[sound.field + len(size) :]
     return Mended(filled, (note,))
+
+
+def mp3_in_wave(content: bytes) -> bytes:
+    """Return the MP3 in a WAV's data chunk (format tag 0x0055); b"" of any other file.
+
+    libsndfile guesses how long it is, as of an MP3 without a header.
+    """
+    sound = _sound(content) if content[:4] in (b"RIFF", b"RF64") else None
+    kinds = {kind: start for kind, start, _ in _chunks(content, 12, "<")} if sound else {}
+    at = kinds.get(b"fmt ", len(content))
+    if sound is None or content[at : at + 2] != _MP3_TAG:
+        return b""
+    return content[sound.start : sound.start + sound.size if sound.size else None]
 
 
 def states_length(head: bytes, file_bytes: int) -> bool:

@@ -26,6 +26,14 @@ def description(content: bytes, name: str) -> str:
         ("AMR", content.startswith(b"#!AMR")),
         ("Monkey's Audio", content.startswith(b"MAC ")),
         ("WavPack", content.startswith(b"wvpk")),
+        ("True Audio (TTA)", content.startswith(b"TTA1")),
+        ("AC-3", content.startswith(b"\x0bw")),
+        ("FLAC in Ogg", content[28:33] == b"\x7fFLAC"),
+        ("Speex", content[28:36] == b"Speex   "),
+        (
+            "ALAC or Opus in CAF",
+            content.startswith(b"caff") and content[28:32] in (b"alac", b"opus"),
+        ),
     ):
         if is_kind:
             return f"is {kind}, {_CONVERT.format(name=name)}"

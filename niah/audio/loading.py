@@ -141,7 +141,7 @@ def _decode(
     """Return (frames, channels) float32, the file's sample rate, and what was changed."""
     if not content:
         raise AudioError(name, "empty", "is an empty file (0 bytes)")
-    links, notes, is_cut = _streams(content)
+    links, notes, is_cut = _streams(_untagged(content))
     stated = [containers.flac_frames(link) if _is_flac(link) else 0 for link in links]
     parts = [
         _decode_stream(link, name, longest_s, frames)
@@ -159,7 +159,7 @@ def _decode(
     for part, frames in zip(parts, stated, strict=True):
         is_cut |= len(part.samples) < frames
         if 0 < frames < len(part.samples):
-            notes.append("its header states a smaller size than the file has: read to its end")
+            notes.append(containers.SMALLER)
     if is_cut:
         raise AudioError(name, "truncated", _CUT)
     if len(samples) == 0:
@@ -173,21 +173,31 @@ def _decode(
 
 def _streams(content: bytes) -> tuple[list[bytes], list[str], bool]:
     """Return the streams of a file as a decoder should get them, what was changed, and whether one is cut short."""
+    inner = containers.mp3_in_wave(content)
+    is_container = content[:4] in _CONTAINERS and not inner
     if _is_flac(content):
         links, notes = containers.flac_links(content), []
         is_cut, kind = False, "FLAC"
-    elif content[:4] in _CONTAINERS or not (mp3 := mpeg.streams(content)):
+    elif is_container or not (mp3 := mpeg.streams(inner or content)):
         mended = containers.mended(content)
         links, notes = ogg.links(mended.content), list(mended.notes)
         if left := ogg.left_over(links[-1]):
             notes.append(f"{left} bytes after the sound are of another kind, and not read")
         is_cut, kind = containers.promises_more(mended.content), "chained Ogg"
     else:
-        links, notes = [stream.with_length() for stream in mp3], []
-        is_cut, kind = any(stream.is_cut for stream in mp3), "MP3"
+        links = [stream.with_length() for stream in mp3]
+        notes = [containers.SMALLER] if any(stream.is_longer for stream in mp3) else []
+        is_cut = any(stream.is_cut for stream in mp3) or containers.promises_more(content)
+        kind = "MP3"
     if len(links) > 1:
         notes.append(f"{len(links)} {kind} streams in one file, read one after another")
     return links, notes, is_cut
+
+
+def _untagged(content: bytes) -> bytes:
+    """Return a file without ID3v2 tags before its container, for which libsndfile drops as many bytes at the end."""
+    start = mpeg.after_tags(content, 0)
+    return content[start:] if content[start : start + 4] in _CONTAINERS else content
 
 
 def _is_flac(content: bytes) -> bool:

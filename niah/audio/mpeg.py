@@ -3,7 +3,8 @@
 A decoder takes the length from the Xing or Info header that an encoder may put into the first frame, and else guesses
 it from the first frame's bit rate: with a variable bit rate half a file is lost, or more promised than there is. So the
 frames are counted here (ISO 11172-3 and 13818-3, section 2.4.2.3): where the header is missing, one that tells the
-count is put before them, and a file of several streams is parted, since a decoder ends with the first.
+count is put before them, one that counts fewer frames is corrected, and a file of several streams is parted, since a
+decoder ends with the first.
 """
 
 from collections.abc import Iterator
@@ -66,8 +67,15 @@ class Stream:
         """True where frames are missing that the header counts."""
         return self.promised is not None and self.frames < self.promised - 1
 
+    @property
+    def is_longer(self) -> bool:
+        """True where there are more frames than the header counts, as where a stream without one was appended."""
+        return self.promised is not None and self.frames > self.promised + 1
+
     def with_length(self) -> bytes:
-        """Return the stream with a first frame that tells how many frames follow, if it has none."""
+        """Return the stream with a first frame that tells how many frames follow."""
+        if self.is_longer:
+            return self._recounted()
         if self.promised is not None:
             return self.content
         head = bytearray(self.content[:4])
@@ -80,6 +88,15 @@ class Stream:
         body[:4] = head
         body[own.tag_start : own.tag_start + len(tag)] = tag
         return bytes(body) + self.content
+
+    def _recounted(self) -> bytes:
+        """Return the stream with its header's counts of frames and bytes replaced by what is there."""
+        body = bytearray(self.content)
+        at = self.first.tag_start - self.first.start + 8
+        body[at : at + 4] = self.frames.to_bytes(4, "big")
+        if body[at - 1] & 2:
+            body[at + 4 : at + 8] = len(body).to_bytes(4, "big")
+        return bytes(body)
 
 
 def streams(content: bytes) -> list[Stream]:
@@ -108,7 +125,7 @@ def streams(content: bytes) -> list[Stream]:
 
 def _first(content: bytes) -> Frame | None:
     """Find the first frame that is followed by one like it, or by the end."""
-    start = _after_tags(content, 0)
+    start = after_tags(content, 0)
     for at in range(start, min(start + _WITHIN, len(content) - 4)):
         if content[at] != 0xFF:
             continue
@@ -132,13 +149,13 @@ def _frames(content: bytes, first: Frame) -> Iterator[Frame]:
             yield frame
             at += frame.size
             continue
-        after = _after_tags(content, at)
+        after = after_tags(content, at)
         at = after if after > at else content.find(b"\xff", at + 1)
         if at < 0:
             return
 
 
-def _after_tags(content: bytes, at: int) -> int:
+def after_tags(content: bytes, at: int) -> int:
     """Skip ID3v2 tags: ten bytes and as many as their syncsafe size says."""
     while content[at : at + 3] == b"ID3" and at + 10 <= len(content):
         size = 0

@@ -137,6 +137,44 @@ def without_header(content: bytes) -> bytes:
     return content[stream.first.start + stream.first.size :]
 
 
+def test_an_mp3_whose_header_counts_too_few_frames_is_read_to_its_end() -> None:
+    """As where one without a header was appended: all behind the first was lost without a word."""
+    whole, more = load(mp3(), 16000).samples, load(without_header(mp3()), 16000).samples
+    joined = load(mp3() + without_header(mp3()), 16000)
+    assert joined.notes == (containers.SMALLER,)
+    assert abs(len(joined.samples) - len(whole) - len(more)) <= 1152
+    np.testing.assert_allclose(joined.samples[: len(whole)], whole, atol=1e-6)
+
+
+def in_wave(content: bytes) -> bytes:
+    """Put an MP3 into a WAV (format tag 0x0055), as ffmpeg does."""
+    fmt = struct.pack("<HHIIHHHHIHHH", 0x55, 1, 16000, 8000, 1, 0, 12, 1, 2, 576, 1, 1393)
+    chunks = b"fmt " + struct.pack("<I", len(fmt)) + fmt
+    chunks += b"data" + struct.pack("<I", len(content)) + content
+    return b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WAVE" + chunks
+
+
+def test_an_mp3_in_a_wav_is_read_as_one() -> None:
+    """libsndfile guesses its length, which counted as a promise: a whole one was refused as truncated."""
+    for content in (mp3(bitrate_mode="VARIABLE", compression_level=0.3), without_header(mp3())):
+        read = load(in_wave(content), 16000)
+        np.testing.assert_array_equal(read.samples, load(content, 16000).samples)
+        with pytest.raises(AudioError) as caught:
+            load(in_wave(content)[:-1000], 16000)
+        assert caught.value.reason == "truncated"
+
+
+@pytest.mark.parametrize("container", ["WAV", "AIFF", "FLAC", "OGG"])
+def test_a_tag_before_the_container_costs_no_sound(container: str) -> None:
+    """libsndfile drops as many bytes at the end, and half of such a file was taken for a whole one."""
+    content, tag = encoded(16000, container), b"ID3\3\0\0\0\0\x0f\0" + bytes(15 << 7)
+    tagged = load(tag + content, 16000).samples
+    np.testing.assert_array_equal(tagged, load(content, 16000).samples)
+    with pytest.raises(AudioError) as caught:
+        load(tag + content[: len(content) // 2], 16000)
+    assert caught.value.reason == "truncated"
+
+
 @pytest.mark.parametrize("rate", [8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000])
 @pytest.mark.parametrize("mode", ["CONSTANT", "VARIABLE", "AVERAGE"])
 def test_an_mp3_without_a_length_is_read_whole(rate: int, mode: str) -> None:

@@ -130,6 +130,8 @@ def test_every_shared_clip_loads(shared: Path) -> None:
         (b"\xff\xf1\x50\x80" + bytes(60), "is AAC, which"),
         (bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c") + bytes(50), "is WMA (ASF), which"),
         (b"\x1aE\xdf\xa3" + bytes(60), "is WebM or Matroska, which"),
+        (b"OggS" + bytes(24) + b"\x7fFLAC\1\0" + bytes(60), "is FLAC in Ogg, which"),
+        (b"\x0bw" + bytes(60), "is AC-3, which"),
         (b"<!DOCTYPE html><title>unavailable</title>", "is a web page"),
         (b"version https://git-lfs.github.com/spec/v1", "is a Git LFS pointer"),
         (b"PK\x03\x04" + bytes(60), "is a ZIP archive"),
