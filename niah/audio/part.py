@@ -92,8 +92,9 @@ def _part_of_whole(path: Path, name: str, start_s: float, stop_s: float) -> _Dec
     samples, rate = _decoded(path)
     start, stop = round(start_s * rate), round(stop_s * rate)
     if stop > len(samples) + _SLACK_S * rate or start >= len(samples):
+        what = "begins" if start >= len(samples) else "ends"
         end_s = len(samples) / rate
-        raise AudioError(name, "empty", f"lies behind the recording's end at {end_s:g} s")
+        raise AudioError(name, "past-end", f"{what} behind the recording's end at {end_s:g} s")
     return samples[start:stop], rate
 
 

@@ -13,6 +13,7 @@ Reason = Literal[
     "not-audio",
     "truncated",
     "empty",
+    "past-end",
     "too-short",
     "silent",
     "nan",

@@ -67,8 +67,10 @@ def test_events_behind_a_length_that_is_wrong_are_found(tmp_path: Path, content:
         read = load_part(path, 16000, start_s, start_s + 0.2).samples
         at = round(start_s * 16000)
         np.testing.assert_allclose(read, whole[at : at + 3200], atol=1e-6)
-    with pytest.raises(AudioError, match="lies behind the recording's end"):
-        load_part(path, 16000, end_s + 1, end_s + 2)
+    for start_s, what in ((end_s + 1, "begins"), (end_s - 0.5, "ends")):
+        with pytest.raises(AudioError, match=f"{what} behind the recording's end at") as caught:
+            load_part(path, 16000, start_s, end_s + 2)
+        assert caught.value.reason == "past-end"  # the recording is not empty
 
 
 @pytest.mark.parametrize("container", ["WAV", "AIFF", "AU", "W64", "RF64", "FLAC", "OGG"])

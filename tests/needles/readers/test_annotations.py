@@ -110,7 +110,7 @@ def test_a_part_of_a_recording_has_the_errors_of_a_sound(folder: Path) -> None:
     (folder / "bad.wav").write_bytes(b"no sound at all")
     needles = by_id(load(folder, "a.csv", text))
     for id_, reason in {
-        "rec_29.000-31.000": "29 to 31 s: lies behind the recording's end at 30 s",
+        "rec_29.000-31.000": "29 to 31 s: ends behind the recording's end at 30 s",
         "none_0.000-1.000": "none.wav: no such file",
         "bad_0.000-1.000": "is not a sound file",
     }.items():
