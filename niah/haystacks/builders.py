@@ -141,7 +141,7 @@ def of_recording(path: Path, name: str, contains: tuple[str, ...] = ()) -> Hayst
         return Tiled(np.concatenate(loaded) if len(loaded) > 1 else loaded[0])
 
     make_sound(_CHECK_RATE)
-    fingerprint = _fingerprint("recording-1", *(sha256_of(file) for file in files))
+    fingerprint = _fingerprint("recording-1", *(audio.digest(file) for file in files))
     stem = path.stem or path.resolve().stem
     folder = path.resolve().parent.name
     is_of_file = bool(folder) and name.endswith(stem)
@@ -165,7 +165,9 @@ def _voices(folder: Path, name: str, contains: tuple[str, ...], seed: int) -> Ha
     def load(sample_rate: int) -> list[NDArray[np.float32]]:
         return [audio.load(file, sample_rate).samples for file in chosen]
 
-    fingerprint = _fingerprint("voices-1", seed, N_TALKERS, *(sha256_of(file) for file in chosen))
+    fingerprint = _fingerprint(
+        "voices-1", seed, N_TALKERS, *(audio.digest(file) for file in chosen)
+    )
     mixed = _mixed(load, name, contains, seed, fingerprint)
     return replace(mixed, longer_name=one_line(f"{name}-{folder.resolve().name}"))
 

@@ -7,9 +7,10 @@ from collections.abc import Collection
 from pathlib import Path
 
 from niah.errors import NiahError
-from niah.needles.needle import FileSource
+from niah.needles.needle import FileSource, Needle
 from niah.needles.needle_set import NeedleSet
 from niah.system.atomic import atomic_write, check_target
+from niah.system.printable import printable
 from niah.system.spreadsheet import guarded
 
 _HEADER = ("path", "labels", "group")
@@ -36,11 +37,23 @@ def check_clean_list(path: Path, needles: NeedleSet) -> None:
         needles: the set.
 
     Raises:
-        NiahError: clips that are no files of their own (Parquet, the embedded ones), or no place to write.
+        NiahError: clips that are no files of their own (Parquet, the embedded ones), a name that no CSV takes, or no
+            place to write.
     """
-    if not all(isinstance(needle.source, FileSource) for needle in needles.needles):
-        raise NiahError(f"{needles.name}: {_NO_FILES}")
+    for needle in needles.needles:
+        _file_of(needle, needles)
     check_target(path)
+
+
+def _file_of(needle: Needle, needles: NeedleSet) -> Path:
+    if not isinstance(needle.source, FileSource):
+        raise NiahError(f"{needles.name}: {_NO_FILES}")
+    path = needle.source.path
+    if printable(str(path)) != str(path):
+        raise NiahError(
+            f"{printable(str(path))}: its name is no UTF-8, so that no list can name it: rename it"
+        )
+    return path
 
 
 def write_clean_list(path: Path, needles: NeedleSet, ids: Collection[str]) -> None:
@@ -52,7 +65,7 @@ def write_clean_list(path: Path, needles: NeedleSet, ids: Collection[str]) -> No
         ids: clip ids to list.
 
     Raises:
-        NiahError: clips that are no files of their own (Parquet, the embedded ones), none, or no place to write.
+        NiahError: as `check_clean_list`, or none of these clips is there.
     """
     folder = path.absolute().parent
     text = io.StringIO()
@@ -62,9 +75,8 @@ def write_clean_list(path: Path, needles: NeedleSet, ids: Collection[str]) -> No
     for needle in needles.needles:
         if needle.id not in ids:
             continue
-        if not isinstance(needle.source, FileSource):
-            raise NiahError(f"{needles.name}: {_NO_FILES}")
-        relative = Path(os.path.relpath(needle.source.path.absolute(), folder)).as_posix()
+        file = _file_of(needle, needles).absolute()
+        relative = Path(os.path.relpath(file, folder)).as_posix()
         relative = f"./{relative}" if relative.startswith(_FORMULA) else relative
         group = "" if needle.group == needle.id else guarded(needle.group)
         writer.writerow((relative, ";".join(needle.labels), group))

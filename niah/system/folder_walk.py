@@ -9,7 +9,8 @@ def files_below(folder: Path, suffixes: Collection[str]) -> list[Path]:
     """List the regular files with certain suffixes, in the order of their relative paths.
 
     Names that begin with a dot are left out (macOS writes `._x.wav` beside `x.wav`, downloaders make `.cache`), and so
-    is `__MACOSX` of ZIP archives. Linked folders are not entered.
+    is `__MACOSX` of ZIP archives. Linked folders are not entered. A link that leads nowhere is listed, so that a reader
+    names it: of a set that git-annex has fetched in part, that part would be taken for the whole.
 
     Args:
         folder: folder to walk.
@@ -20,7 +21,9 @@ def files_below(folder: Path, suffixes: Collection[str]) -> list[Path]:
         folders[:] = [name for name in folders if not _is_passed_over(name)]
         for name in names:
             path = Path(parent, name)
-            if path.suffix.lower() in suffixes and not _is_passed_over(name) and path.is_file():
+            if path.suffix.lower() not in suffixes or _is_passed_over(name):
+                continue
+            if path.is_file() or not path.exists():
                 files.append(path)
     return sorted(files, key=lambda path: path.relative_to(folder).as_posix())
 

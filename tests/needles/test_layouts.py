@@ -14,6 +14,7 @@ from niah.audio import AudioError
 from niah.errors import NiahError
 from niah.haystacks import load_haystack
 from niah.needles import load_needles, waveform
+from niah.needles.verify import verify
 from niah.system.folder_walk import files_below
 from niah.vocabularies import vocabulary
 
@@ -70,6 +71,21 @@ def test_hidden_files_are_passed_over_in_every_folder(tmp_path: Path) -> None:
     with_hidden_files(tmp_path / "set", ["eval00.parquet"])
     with_hidden_files(tmp_path / "set" / "data", ["eval00.parquet"])
     assert ids_of(tmp_path / "set") == {"a", "b"}
+
+
+def test_a_link_that_leads_nowhere_is_no_smaller_set(tmp_path: Path) -> None:
+    """Files that git-annex has not fetched, or a link to itself: the clips that are there were taken for all."""
+    for index in range(3):
+        (tmp_path / "Speech").mkdir(exist_ok=True)
+        (tmp_path / "Speech" / f"{index}.wav").write_bytes(sound(index))
+    (tmp_path / "Speech" / "3.wav").symlink_to("../.git/annex/objects/3.wav")
+    (tmp_path / "Speech" / "4.wav").symlink_to("4.wav")
+    needles = load_needles(tmp_path, vocabulary=AUDIOSET)
+    assert len(needles) == 5
+    unreadable = verify(needles, RATE).unreadable
+    assert {reason: set(ids) for reason, ids in unreadable.items()} == {"missing": {"3", "4"}}
+    with pytest.raises(NiahError, match=r"3\.wav: no such file"):
+        load_haystack("babble", babble=tmp_path / "Speech")
 
 
 def test_of_two_containers_that_which_can_be_decoded_is_taken(tmp_path: Path) -> None:

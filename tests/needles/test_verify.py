@@ -14,8 +14,9 @@ from niah.cli.data import data_verify
 from niah.errors import NiahError
 from niah.frontends.kaldi import KaldiFrontend
 from niah.needles import NeedleSet, load_needles
-from niah.needles.clean_list import write_clean_list
+from niah.needles.clean_list import check_clean_list, write_clean_list
 from niah.needles.feature_cache import FeatureCache
+from niah.needles.needle import FileSource, Needle
 from niah.needles.prepared import prepare
 from niah.needles.verify import verify
 from niah.vocabularies import vocabulary
@@ -157,6 +158,9 @@ def test_the_cleaned_list_is_the_same_needle_set(tmp_path: Path, mixed: NeedleSe
     formula = replace(mixed, needles=[replace(n, group="=1+1") for n in mixed.needles])
     write_clean_list(tmp_path / "lists" / "clean.csv", formula, report.readable_ids)
     assert ",'=1+1\n" in (tmp_path / "lists" / "clean.csv").read_text()
+    latin = Needle("latin", ("/m/09x0r",), FileSource(Path("caf\udce9.wav")), "")
+    with pytest.raises(NiahError, match=r"caf\\udce9\.wav: its name is no UTF-8"):
+        check_clean_list(tmp_path / "x.csv", replace(mixed, needles=[*mixed.needles, latin]))
     synthetic = load_needles("synthetic", vocabulary=vocabulary("synthetic"), limit=2)
     with pytest.raises(NiahError, match="no files"):
         write_clean_list(tmp_path / "x.csv", synthetic, {n.id for n in synthetic.needles})
