@@ -55,7 +55,7 @@ def transfer(url: str, part: Path, *, verified: bool, shown: str) -> bool:
         return transfer(url, part, verified=verified, shown=shown)
     with response:
         is_partial = response.status == _PARTIAL
-        if is_partial and _range(response)[0] != had:
+        if is_partial and (_range(response)[0] != had or _is_another(response, tag)):
             if not had:
                 raise ValueError("the server gives a part that was not requested")
             discard(part)
@@ -136,6 +136,11 @@ def _begun(part: Path, verified: bool) -> tuple[int, str]:
         discard(part)
         return 0, ""
     return part.stat().st_size, tag
+
+
+def _is_another(response: HTTPResponse, tag: str) -> bool:
+    """Return whether a partial answer is of another file than the part's: not every server heeds If-Range."""
+    return bool(tag) and response.headers.get("ETag", tag) != tag
 
 
 def _note_tag(part: Path, response: HTTPResponse, verified: bool) -> None:

@@ -55,10 +55,13 @@ def test_a_download_that_was_cut_is_gone_on_from(
     assert parts() == []
 
 
-def test_another_file_under_the_same_address_is_not_mixed_in(site: Content, target: Path) -> None:
-    refused(f"{site.url}/tagged", "", target)
+@pytest.mark.parametrize("path", ["tagged", "heedless"])
+def test_another_file_under_the_same_address_is_not_mixed_in(
+    site: Content, target: Path, path: str
+) -> None:
+    refused(f"{site.url}/{path}", "", target)
     site.content, site.etag = CONTENT[::-1], '"second"'
-    assert fetch(f"{site.url}/tagged", "", target).read_bytes() == CONTENT[::-1]
+    assert fetch(f"{site.url}/{path}", "", target).read_bytes() == CONTENT[::-1]
 
 
 @pytest.mark.parametrize("path", ["cut", "elsewhere"])
