@@ -3,10 +3,12 @@
 Archives are unpacked beside themselves; a ZIP in parts (`a.z01`, `a.z02`, .., `a.zip`) when all of them are there.
 """
 
+import lzma
 import re
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
@@ -18,6 +20,15 @@ from niah.system.download import cache_folder, fetch, sha256_of
 from niah.toml_tables import build, read_toml
 
 SETS_FILE = Path(__file__).with_name("sets.toml")
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    NotImplementedError,
+    EOFError,
+    RuntimeError,
+    OSError,
+)
 LARGEST_RATIO = 200  # of an archive's unpacked size to its own: sound and text stay far below
 
 
@@ -91,17 +102,22 @@ def fetch_set(name: str, note: Callable[[str], None], file: Path | None = None) 
     places = [chosen.folder / _file_name(url) for url in chosen.files]
     for number, url in enumerate(chosen.files):
         _fetch_file(chosen, number, url, places[number], note)
+    kept = {each.name for place in places for each in (place, _checksum_of(place))}
     for place in places:
         if place.suffix == ".zip":
-            _unpack([*_parts(place, places), place], chosen.folder)
+            _unpack([*_parts(place, places), place], chosen.folder, kept)
     return chosen
+
+
+def _checksum_of(place: Path) -> Path:
+    return place.with_name(f"{place.name}.sha256")
 
 
 def _fetch_file(
     chosen: FetchableSet, number: int, url: str, place: Path, note: Callable[[str], None]
 ) -> None:
     """Fetch one file of a set; its SHA-256 is stored beside it, and the next time held against it."""
-    stored = place.with_name(f"{place.name}.sha256")
+    stored = _checksum_of(place)
     stated = chosen.sha256[number] if chosen.sha256 else _read(stored)
     md5 = chosen.md5[number] if chosen.md5 else ""
     try:
@@ -128,11 +144,17 @@ def _parts(archive: Path, places: Sequence[Path]) -> list[Path]:
     return sorted(parts, key=lambda part: int(part.suffix[2:]))
 
 
-def _unpack(parts: Sequence[Path], folder: Path) -> None:
-    """Unpack files below `folder`; names that lead out of it are refused, and so is what cannot be so large."""
+def _unpack(parts: Sequence[Path], folder: Path, kept: Collection[str]) -> None:
+    """Unpack files below `folder`; names that lead out of it are refused, and so is what cannot be so large.
+
+    Args:
+        parts: of the archive, the last one its `.zip`.
+        folder: of the set.
+        kept: names in it that no file of the archive may have.
+    """
     archive = parts[-1]
     try:
-        with open_split(parts) if len(parts) > 1 else zipfile.ZipFile(archive) as packed:
+        with _opened(parts) as packed:
             members = [each for each in packed.infolist() if not each.is_dir()]
             size = sum(each.file_size for each in members)
             if size > LARGEST_RATIO * max(sum(part.stat().st_size for part in parts), 2**20):
@@ -140,20 +162,49 @@ def _unpack(parts: Sequence[Path], folder: Path) -> None:
                     f"{archive} unpacks to {size / 2**30:.0f} GiB: that is no set of sounds"
                 )
             for member in members:
-                _check_name(member.filename, archive)
-                place = folder / member.filename
-                if place.is_file() and place.stat().st_size == member.file_size:
-                    continue
-                with atomic.one_line_os_errors(folder):
-                    place.parent.mkdir(parents=True, exist_ok=True)
-                with packed.open(member) as source, atomic.atomic_write(place) as stream:
-                    while part := source.read(2**20):
-                        stream.write(part)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, RuntimeError) as error:
+                _check_name(member.filename, archive, kept)
+                _unpack_member(packed, member, folder)
+    except zipfile.BadZipFile as error:
+        for part in parts:  # by its checksum a whole one would be refused
+            _checksum_of(part).unlink(missing_ok=True)
         raise NiahError(f"{archive} is damaged ({error}): remove it, and fetch again") from error
 
 
-def _check_name(name: str, archive: Path) -> None:
+@contextmanager
+def _opened(parts: Sequence[Path]) -> Iterator[zipfile.ZipFile]:
+    with ExitStack() as stack:
+        try:
+            opened = open_split(parts) if len(parts) > 1 else zipfile.ZipFile(parts[-1])
+            packed = stack.enter_context(opened)
+        except _DAMAGE as error:
+            raise zipfile.BadZipFile(str(error)) from error
+        yield packed
+
+
+def _unpack_member(packed: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) -> None:
+    place = folder / member.filename
+    with atomic.one_line_os_errors(folder):
+        if place.is_file() and place.stat().st_size == member.file_size:
+            return
+        place.parent.mkdir(parents=True, exist_ok=True)
+    with atomic.atomic_write(place) as stream:
+        for part in _content(packed, member):
+            stream.write(part)
+
+
+def _content(packed: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[bytes]:
+    """Yield a file's content in parts; what its decompressor raises is no error of the disk that is written to."""
+    try:
+        with packed.open(member) as source:
+            while part := source.read(2**20):
+                yield part
+    except _DAMAGE as error:
+        raise zipfile.BadZipFile(str(error)) from error
+
+
+def _check_name(name: str, archive: Path, kept: Collection[str]) -> None:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name:
         raise NiahError(f"{archive} has a file whose name leads out of its folder: {name!r:.80}")
+    if str(path) in kept:
+        raise NiahError(f"{archive} has a file that would take the place of {name}")

@@ -155,7 +155,7 @@ def _fetch(
         discard(part)
         kind = "sha256" if check.sha256 else "md5"
         raise NiahError(
-            f"{url}: has {kind} {actual[:12]}.., not the expected {check.value[:12]}..; {instead}"
+            f"{url}: has {kind} {actual[:12]}.., not the expected {check.value[:12]}. {instead}".rstrip()
         )
     reason = "" if stated else why_no_binary(part)
     if reason and not (text and reason == TEXT):

@@ -202,9 +202,42 @@ def test_another_file_under_the_same_name_is_not_taken(
     assert (fetched.folder / "x").read_bytes() == b"1"
 
 
+def damaged(coding: int) -> bytes:
+    """An archive of noise in which a byte of the packed content is another."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", coding) as file:
+        file.writestr("x", np.random.default_rng(0).bytes(5000))
+    content = bytearray(packed.getvalue())
+    content[300] ^= 255
+    return bytes(content)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(damaged(coding) for coding in (zipfile.ZIP_STORED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)),
+        archive(x=bytes(range(256)))[10:],
+    ],
+    ids=["stored", "bzip2", "lzma", "without its beginning"],
+)
+def test_a_damaged_archive_is_fetched_again_once_it_is_removed(
+    server: Callable[..., type[Server]], content: bytes
+) -> None:
+    """The checksum of the damaged one was stored: a whole one was refused by it."""
+    site = server(**{"a.zip": content})
+    with pytest.raises(NiahError, match=r"a\.zip is damaged .*: remove it, and fetch again"):
+        fetch_set("esc50", lambda _: None)
+    site.files["a.zip"] = archive(x=b"1")
+    (fetchable_sets()[0].folder / "a.zip").unlink()
+    assert (fetch_set("esc50", lambda _: None).folder / "x").read_bytes() == b"1"
+
+
 @pytest.mark.parametrize(
     ("files", "reason"),
     [
+        ({"a.zip": archive(**{"a.zip": b"1"})}, "would take the place of a.zip"),
+        ({"a.zip": archive(**{"a.zip.sha256": b"1"})}, "would take the place of a.zip.sha256"),
+        ({"a.zip": archive(**{"x" * 300: b"1"})}, "File name too long"),
         ({"a.zip": archive(**{"../out": b"1"})}, "leads out of its folder"),
         ({"a.zip": archive(**{"/etc/x": b"1"})}, "leads out of its folder"),
         ({"a.zip": archive(x=bytes(300 * 2**20))}, "is no set of sounds"),
