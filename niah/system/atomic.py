@@ -269,7 +269,7 @@ def one_line_os_errors(folder: Path) -> Iterator[None]:
         if error.errno in _FULL:
             raise NiahError(
                 f"no space left for {folder}: free some and run the same command again "
-                "(finished cells are kept)"
+                "(what is finished is kept)"
             ) from error
         raise NiahError(f"cannot write to {folder}: {error.strerror or error}") from error
 

@@ -33,7 +33,12 @@ from niah.training.data.row_store import remove_former_leftovers
 from niah.training.data.shard_clips import BadClips, ShardClips
 from niah.training.data.shard_plan import ShardLayout, ShardPlanner
 from niah.training.data.stored_features import LARGEST_FEATURES_GB, load_features
-from niah.training.data.usable_clips import LARGEST_EXCLUDED_SHARE, content_checksum, usable_clips
+from niah.training.data.usable_clips import (
+    LARGEST_EXCLUDED_SHARE,
+    content_checksum,
+    sounds_checksum,
+    usable_clips,
+)
 from niah.training.initial_weights import start_from, start_from_imagenet
 from niah.training.log import EVENTS, LOG
 from niah.training.loop import train as run_loop
@@ -112,13 +117,16 @@ def train_recipe(
 
     bad = BadClips(largest_excluded, _note)
 
-    def usable(needles: NeedleSet) -> NeedleSet:
-        return usable_clips(needles, frontend, cache, largest_share=largest_excluded, note=note)
+    def usable(needles: NeedleSet) -> tuple[NeedleSet, str]:
+        clips = usable_clips(needles, frontend, cache, largest_share=largest_excluded, note=note)
+        return clips, content_checksum(clips, sounds_checksum(needles, frontend, cache))
 
     needles = load_needles(recipe.train, vocabulary=labels, limit=recipe.clips or None)
-    if not recipe.shuffle_buffer:
-        needles = usable(needles)
-    checked = usable(
+    if recipe.shuffle_buffer:  # no first pass over millions of clips
+        trained_on = content_checksum(needles)
+    else:
+        needles, trained_on = usable(needles)
+    checked, validated_on = usable(
         load_needles(recipe.validation, vocabulary=labels, limit=recipe.validation_clips or None)
     )
     network = _initial_network(recipe, card, family, len(labels))
@@ -137,8 +145,8 @@ def train_recipe(
             teacher=teacher,
             workers=_workers(recipe, workers),
             origin=Origin(
-                content_checksum(needles),
-                content_checksum(checked),
+                trained_on,
+                validated_on,
                 weights_sha256(teachers),
                 card_sha256(card),
             ),

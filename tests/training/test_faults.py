@@ -11,6 +11,7 @@ import pytest
 import soundfile
 import torch
 
+from niah.audio import AudioError
 from niah.errors import NiahError
 from niah.frontends.kaldi import KaldiFrontend
 from niah.needles import NeedleSet, load_needles
@@ -19,9 +20,10 @@ from niah.training.checkpoint import CheckpointWriter, Origin, TrainState, conte
 from niah.training.command import train_recipe
 from niah.training.data import stored_features
 from niah.training.data.clips import FeatureClips
+from niah.training.data.reading import read_samples
 from niah.training.data.row_store import BLOCK_ROWS, RowStore
 from niah.training.data.stored_features import load_features
-from niah.training.data.usable_clips import content_checksum, usable_clips
+from niah.training.data.usable_clips import content_checksum, sounds_checksum, usable_clips
 from niah.training.log import read_log, restored_log
 from niah.training.loop import train
 from niah.vocabularies import vocabulary
@@ -111,6 +113,27 @@ def test_a_second_start_reads_no_clip_again_until_one_changes(
     (tmp_path / "clip00.wav").write_text("no sound")
     with pytest.raises(NiahError, match="1 of 2"):
         usable_clips(needles, FRONTEND, tmp_path / "c", note=print)
+
+
+def test_a_clip_that_could_not_be_opened_once_is_not_left_out_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that did not answer changes neither size nor time of the file, by which verdicts are stored."""
+    needles, cache = tiny_needles(tiny.manifest(tmp_path, 3)), tmp_path / "cache"
+
+    def unanswered(source: Any, rate: int) -> Any:
+        if source.path.name == "clip01.wav":
+            raise AudioError(source.name, "missing", "cannot be read (Input/output error)")
+        return read_samples(source, rate)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("niah.training.data.usable_clips.read_samples", unanswered)
+        options: dict[str, Any] = {"largest_share": 0.5, "note": print}
+        assert len(usable_clips(needles, FRONTEND, cache, **options)) == 2
+        assert len(usable_clips(needles, FRONTEND, cache, **options)) == 2
+        before = sounds_checksum(needles, FRONTEND, cache)
+    assert len(usable_clips(needles, FRONTEND, cache, note=print)) == 3
+    assert sounds_checksum(needles, FRONTEND, cache) != before
 
 
 # --- stored features

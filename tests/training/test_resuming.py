@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -101,6 +102,23 @@ def test_a_training_whose_teacher_changed_is_not_resumed(
     shutil.copyfile(weights[1], taught)
     with pytest.raises(NiahError, match="checkpoint of other weights of the teacher"):
         train_recipe(small_recipe, tmp_path / "out", device="cpu")
+
+
+@pytest.mark.parametrize("pipeline", ["features", "waveform"])
+@pytest.mark.parametrize("part", ["train", "validation"])
+def test_a_training_whose_sounds_changed_is_not_resumed(
+    material: Material, tmp_path: Path, pipeline: str, part: str
+) -> None:
+    """A WAV that is made again has the size that it had: the training went on with other sounds in silence."""
+    clips = tiny.manifest(tmp_path / "clips", 6)
+    small_recipe = str(material.recipe("sounds", pipeline=pipeline, epochs=2))
+    options: dict[str, Any] = {part: str(clips), "device": "cpu", "workers": 0}
+    train_recipe(small_recipe, tmp_path / "out", **options)
+    train_recipe(small_recipe, tmp_path / "out", **options)
+    shutil.copyfile(clips.with_name("clip03.wav"), clips.with_name("clip00.wav"))
+    name = {"train": "training", "validation": "validation"}[part]
+    with pytest.raises(NiahError, match=f"checkpoint of other {name} clips"):
+        train_recipe(small_recipe, tmp_path / "out", **options)
 
 
 def test_a_training_whose_card_changed_is_not_resumed(material: Material, tmp_path: Path) -> None:

@@ -2,13 +2,14 @@
 
 Silent clips stay: they are sound to train on, as in the official loaders. Clips that are longer than the network's
 input are counted, since only their beginning is trained on. The verdicts are cached under the files' names, sizes and
-times, so that a second start with the same clips reads none of them.
+times, so that a second start with the same clips reads none of them, but those that could not be read.
 """
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from niah.audio import AudioError
@@ -46,7 +47,8 @@ def usable_clips(
     Raises:
         NiahError: too many unreadable clips, or none left.
     """
-    reasons, cut = _verdicts(needles, frontend, cache)
+    verdicts = _verdicts(needles, frontend, cache)
+    reasons, cut = verdicts.reasons, verdicts.longer
     if cut:
         heard_s = frontend.samples(frontend.needle_frames) / frontend.sample_rate
         names = _named([needles.needles[index].source.name for index in cut])
@@ -71,66 +73,111 @@ def _named(names: Sequence[str], most: int = 3) -> str:
     return "; ".join(names[:most]) + more
 
 
-def content_checksum(needles: NeedleSet) -> str:
-    """Return a checksum of the clips' ids, a blank, and one of their labels and the sizes of their files.
+def content_checksum(needles: NeedleSet, sounds: str = "") -> str:
+    """Return checksums of the clips' ids, of their labels and the sizes of their files, and of their sounds.
 
-    A training is not taken up with other clips; its first checkpoints know only the ids.
+    A training is not taken up with other clips; its first checkpoints know only the ids, later ones not the sounds.
 
     Args:
         needles: training clips.
+        sounds: from `sounds_checksum`; "" where the clips are not read before they are trained on.
     """
     content = hashlib.sha256()
     for needle in needles.needles:
         size = _state(needle).partition(" ")[0]
         content.update(f"{needle.id}\n{','.join(needle.labels)}\n{size}\n".encode())
-    return f"{needles.ids_sha256} {content.hexdigest()}"
+    return f"{needles.ids_sha256} {content.hexdigest()} {sounds}".rstrip()
 
 
-def _verdicts(
-    needles: NeedleSet, frontend: Frontend, cache: Path
-) -> tuple[dict[int, str], list[int]]:
-    """Return the reasons why clips cannot be used, by index in the set, and the indices of those that are cut."""
+def sounds_checksum(needles: NeedleSet, frontend: Frontend, cache: Path) -> str:
+    """Return a checksum of the clips' sounds; a WAV that was made again has another one, and often the size it had.
+
+    Args:
+        needles: as for `usable_clips`, which has read them.
+        frontend: the same.
+        cache: the same.
+    """
+    return _verdicts(needles, frontend, cache).sounds
+
+
+@dataclass(frozen=True)
+class _Verdict:
+    """Why a clip cannot be used ("" where it can), the kind of reason, whether it is cut, and its sound's digest."""
+
+    reason: str = ""
+    kind: str = ""
+    is_cut: bool = False
+    digest: str = ""
+
+
+@dataclass(frozen=True)
+class _Verdicts:
+    """Verdicts on a set, by index in it.
+
+    Attributes:
+        reasons: why clips cannot be used.
+        longer: those that are cut.
+        unread: those that could not be opened, as of a server that does not answer: they may be there the next time.
+        sounds: SHA-256 over all digests.
+    """
+
+    reasons: Mapping[int, str]
+    longer: Sequence[int]
+    unread: Sequence[int]
+    sounds: str
+
+
+def _verdicts(needles: NeedleSet, frontend: Frontend, cache: Path) -> _Verdicts:
+    """Look at every clip, or take what is stored of it."""
     path = cache / f"checked-{_key(needles, frontend)}.json"
-    if path.is_file():
-        try:
-            stored = read_json(path)
-            reasons = {int(index): str(reason) for index, reason in stored["unusable"].items()}
-            return reasons, [int(index) for index in stored["longer"]]
-        except (NiahError, ValueError, LookupError, TypeError, AttributeError):
-            # damaged, or of an earlier version
-            path.unlink(missing_ok=True)
-    to_read = [
-        (index, needle)
-        for index, needle in enumerate(needles.needles)
-        if not isinstance(needle.source, SyntheticSource)
-    ]
-    reasons, cut = {}, []
+    stored = _stored(path)
+    if stored is not None and all(
+        _verdict(needles.needles[index], frontend).reason for index in stored.unread
+    ):
+        return stored
     with ThreadPoolExecutor(cores()) as pool:  # decoding releases the interpreter lock
-        verdicts = pool.map(lambda each: _verdict(each[1], frontend), to_read)
-        for (index, _), (reason, is_cut) in track(
-            zip(to_read, verdicts, strict=True), f"reading {needles.name}", total=len(to_read)
-        ):
-            if reason:
-                reasons[index] = reason
-            elif is_cut:
-                cut.append(index)
+        results = pool.map(lambda each: _verdict(each, frontend), needles.needles)
+        found = list(track(results, f"reading {needles.name}", total=len(needles)))
+    sounds = hashlib.sha256("\n".join(each.digest for each in found).encode())
+    verdicts = _Verdicts(
+        {index: each.reason for index, each in enumerate(found) if each.reason},
+        [index for index, each in enumerate(found) if each.is_cut],
+        [index for index, each in enumerate(found) if each.kind == "missing"],
+        sounds.hexdigest(),
+    )
     with one_line_os_errors(cache):
         cache.mkdir(parents=True, exist_ok=True)
-    unusable = {str(index): reason for index, reason in reasons.items()}
-    write_json(path, {"unusable": unusable, "longer": cut})
-    return reasons, cut
+    unusable = {str(index): reason for index, reason in verdicts.reasons.items()}
+    write_json(path, {**vars(verdicts), "reasons": unusable})
+    return verdicts
 
 
-def _verdict(needle: Needle, frontend: Frontend) -> tuple[str, bool]:
-    """Return the reason why a clip cannot be used, and whether it is longer than the network's input."""
+def _stored(path: Path) -> _Verdicts | None:
+    """Return the verdicts of a file; None where there is none, or it is damaged or of an earlier version."""
+    if not path.is_file():
+        return None
+    try:
+        stored = read_json(path)
+        reasons = {int(index): str(reason) for index, reason in stored["reasons"].items()}
+        longer, unread = ([int(index) for index in stored[name]] for name in ("longer", "unread"))
+        return _Verdicts(reasons, longer, unread, str(stored["sounds"]))
+    except (NiahError, ValueError, LookupError, TypeError, AttributeError):
+        path.unlink(missing_ok=True)
+        return None
+
+
+def _verdict(needle: Needle, frontend: Frontend) -> _Verdict:
+    if isinstance(needle.source, SyntheticSource):
+        return _Verdict(digest=needle.source.digest())
     try:
         samples = read_samples(needle.source, frontend.sample_rate)
+        digest = needle.source.digest()
     except AudioError as error:
-        return str(error), False
+        return _Verdict(str(error), error.reason)
     if frontend.frames(len(samples)) == 0:
-        return f"{needle.source.name}: is shorter than one frame", False
+        return _Verdict(f"{needle.source.name}: is shorter than one frame", "too-short")
     surplus = len(samples) - frontend.samples(frontend.needle_frames)
-    return "", surplus > CUT_S * frontend.sample_rate
+    return _Verdict(is_cut=surplus > CUT_S * frontend.sample_rate, digest=digest)
 
 
 def _key(needles: NeedleSet, frontend: Frontend) -> str:
