@@ -37,7 +37,7 @@ from niah.training.data.augmentation import spec_augment
 from niah.training.data.batch import Batch, Clips, log_mel_of, normalised
 from niah.training.data.batch_plan import BatchPlan, BatchPlanner
 from niah.training.data.clips import FeatureClips
-from niah.training.data.loading import batches, shard_batches
+from niah.training.data.loading import batches, ended_workers_in_one_line, shard_batches
 from niah.training.data.shard_clips import ShardClips
 from niah.training.graphs import replayed_network
 from niah.training.log import EVENTS, LOG, Events, ProgressLines, restored_log, write_log
@@ -93,7 +93,7 @@ def train(
     Raises:
         NiahError: a NaN loss (the last checkpoint stays), a clip that cannot be read, a checkpoint of another recipe
             or of other clips in `out`, a damaged checkpoint or log, a batch that the processes cannot share evenly,
-            float16 without a GPU.
+            float16 without a GPU, a worker that was killed.
     """
     keep_freed_memory()
     processes = processes or Processes(recipe, torch.device("cpu"))
@@ -176,7 +176,8 @@ class Trainer:
                     self.recipe.name, self.recipe.epochs, len(self.planner), silent=silent
                 )
                 try:
-                    self._all_steps(workers, bar, task, events, lines)
+                    with ended_workers_in_one_line():
+                        self._all_steps(workers, bar, task, events, lines)
                 finally:
                     self.checkpoints.wait()
             if events is not None:

@@ -1,7 +1,10 @@
 """Training among broken clips, damaged files and kills: named in one line, left out or made again."""
 
+import multiprocessing
+import os
 import random
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,9 +22,11 @@ from niah.needles.needle import FileSource, Needle
 from niah.training.checkpoint import CheckpointWriter, Origin, TrainState, content_of, resume
 from niah.training.command import train_recipe
 from niah.training.data import stored_features
+from niah.training.data.batch import Batch
+from niah.training.data.batch_plan import BatchPlan
 from niah.training.data.clips import FeatureClips
 from niah.training.data.reading import read_samples
-from niah.training.data.row_store import BLOCK_ROWS, RowStore
+from niah.training.data.row_store import BLOCK_ROWS, RowStore, Share
 from niah.training.data.stored_features import load_features
 from niah.training.data.usable_clips import content_checksum, sounds_checksum, usable_clips
 from niah.training.log import read_log, restored_log
@@ -162,6 +167,18 @@ def test_features_that_were_half_made_are_gone_on_with(tmp_path: Path) -> None:
     assert np.array_equal(store.load_or_make(make(0), "rows"), rows)  # nothing is left to make
 
 
+def test_blocks_of_a_process_that_died_are_made_by_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On another machine nobody ends those that wait: they waited without end."""
+    monkeypatch.setattr("niah.training.data.row_store.STALE_S", 0.3)
+    rows = np.arange(5 * BLOCK_ROWS // 2).astype(np.float32)[:, None]
+    store = RowStore(tmp_path / "rows.npy", rows.shape, rows.dtype)
+    made = store.load_or_make(lambda first, last: rows[first:last], "rows", Share(0, 2))
+    assert np.array_equal(made, rows)
+    assert "nobody makes 1 block, made here" in capsys.readouterr().err
+
+
 def test_any_flipped_bit_of_stored_features_is_mended(tmp_path: Path) -> None:
     needles = tiny_needles(tiny.manifest(tmp_path, 3))
     expected = np.array(load_features(needles, FRONTEND, tmp_path / "cache").log_mel)
@@ -190,6 +207,23 @@ def test_features_past_a_size_are_refused_with_the_size(
     with pytest.raises(NiahError, match=r"of 3 clips would take 0 GB .* pipeline = .waveform."):
         load_features(needles, FRONTEND, tmp_path / "cache", largest_gb=1e-4)
     assert not list(tmp_path.glob("cache/*"))
+
+
+class DeadlyClips(FeatureClips):
+    """Clips that end the process which reads them, as a system without memory does."""
+
+    def batch(self, plan: BatchPlan) -> Batch:  # noqa: ARG002
+        assert multiprocessing.parent_process() is not None
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError("unreachable")
+
+
+def test_a_worker_that_is_killed_is_one_line(tmp_path: Path) -> None:
+    data, small_recipe = clips(), recipe(epochs=2, batch_size=4)
+    deadly = DeadlyClips(data.log_mel, data.targets)
+    with pytest.raises(NiahError, match=r"that reads clips has ended .*fewer --workers") as error:
+        train(small_recipe, network(), FRONTEND, deadly, data, tmp_path, workers=1)
+    assert "\n" not in str(error.value)
 
 
 # --- checkpoint, log, leftovers

@@ -4,6 +4,7 @@ import pickle
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,7 +12,7 @@ from typing import Any, TypeVar
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from niah.errors import NiahError
+from niah.errors import NiahError, one_line
 from niah.training.data.batch import Batch, Clips
 from niah.training.data.batch_plan import BatchPlan, BatchPlanner
 from niah.training.data.shard_clips import ShardClips, interleaved
@@ -59,6 +60,24 @@ def _loaded(
         pin_memory=device.type == "cuda" and not packed,
     )
     return map(pickle.loads, loader) if packed else loader
+
+
+@contextmanager
+def ended_workers_in_one_line() -> Iterator[None]:
+    """Turn the end of a worker, which torch raises wherever the training is at that moment, into one line.
+
+    Raises:
+        NiahError: a worker was killed, as by a system that is out of memory.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise NiahError(
+            f"a process that reads clips has ended ({one_line(error)}): for want of memory, perhaps, give fewer "
+            "--workers; the same command goes on from the last checkpoint"
+        ) from error
 
 
 def _has_shared_memory() -> bool:

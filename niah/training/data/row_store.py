@@ -20,10 +20,12 @@ from numpy.typing import NDArray
 
 from niah.errors import NiahError
 from niah.system.atomic import one_line_os_errors
+from niah.system.plurals import plural
 from niah.system.progress import track
 
 BLOCK_ROWS = 64
 _SUM_BYTES = 32
+STALE_S = 600.0  # without a new block, after which the blocks of the other processes are made here
 _WAIT_S = 0.2  # between two looks at what other processes have made
 MakeRows = Callable[[int, int], NDArray[Any]]
 
@@ -58,7 +60,8 @@ class RowStore:
         Args:
             make: (first, last) -> rows first to last - 1, (last - first, ...).
             what: name of the progress bar.
-            share: the blocks that this process makes; it waits until the others have made theirs.
+            share: the blocks that this process makes; it waits until the others have made theirs, and makes them where
+                none comes for `STALE_S`.
 
         Raises:
             NiahError: the disk is full or the folder cannot be written to, and what `make` raises; finished
@@ -72,8 +75,7 @@ class RowStore:
                 self._claim()
             with FileLock(self.path.with_suffix(f".{share.index}.lock")):
                 self._make_missing(make, what, share)
-            while self._missing(ALONE):
-                time.sleep(_WAIT_S)
+            self._wait_for_others(make, what)
         rows: NDArray[Any] = np.load(self.path, mmap_mode="r")
         return rows
 
@@ -92,6 +94,20 @@ class RowStore:
             part[...] = make(first, first + len(part))
             rows.flush()
             self._write_sum(block, hashlib.sha256(part.tobytes()).digest())
+
+    def _wait_for_others(self, make: MakeRows, what: str) -> None:
+        """Wait for the other processes' blocks; make those that nobody makes: their process may be dead."""
+        left, since_s = self._missing(ALONE), time.monotonic()
+        while left:
+            time.sleep(_WAIT_S)
+            before, left = left, self._missing(ALONE)
+            if len(left) < len(before):
+                since_s = time.monotonic()
+            elif time.monotonic() - since_s > STALE_S:
+                text = f"nobody makes {plural(len(left), 'block')}, made here"
+                print(f"note: {self.path}: {text}", file=sys.stderr)
+                self._make_missing(make, what, ALONE)
+                left = self._missing(ALONE)
 
     @property
     def _blocks(self) -> int:
