@@ -12,7 +12,7 @@ from niah.adapters.hub_repository import CONFIG, HubFolder, weight_files
 from niah.errors import NiahError
 from niah.system import plain_names
 from niah.system.download import sha256_of
-from niah.system.hub import stored_as
+from niah.system.hub import discard, stored_as
 from niah.system.text_files import read_json
 
 CLAP = "ClapModel"
@@ -156,7 +156,7 @@ def weights_sha256(files: TransformersFiles, paths: Sequence[Path]) -> str:
         named = stored_as(path) if files.hub else ""
         if len(named) == len(sums[-1]) and named != sums[-1]:
             raise NiahError(
-                f"{path}: checksum differs from what the hub names it after; remove the file and try again"
+                f"{path}: checksum differs from what the hub names it after; {discard(path)}"
             )
     return sums[0] if len(sums) == 1 else hashlib.sha256("\n".join(sums).encode()).hexdigest()
 

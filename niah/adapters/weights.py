@@ -15,7 +15,7 @@ from niah.adapters.packaged import package_path, packaged_file
 from niah.cards import ModelCard, Weights, cards_folder
 from niah.errors import NiahError
 from niah.system.download import cache_folder, fetch, sha256_of, why_no_binary
-from niah.system.hub import cached_from_hub, fetch_from_hub, stored_as
+from niah.system.hub import cached_from_hub, discard, fetch_from_hub, stored_as
 from niah.system.plain_names import below, component
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -161,14 +161,16 @@ def _checked(path: Path, card: ModelCard, weights: Weights) -> Path:
     """Return the path if the file has the card's checksum, or the one that the hub's cache named it after."""
     named = stored_as(path) if weights.hub else ""
     expected = weights.sha256 or (named if _SHA256.fullmatch(named) else "")
-    if expected and sha256_of(path) != expected:
+    if expected and (actual := sha256_of(path)) != expected:
         whose = f"the card of '{card.name}'" if weights.sha256 else "what the hub names it after"
         what_now = "remove the file and try again"
+        if _SHA256.fullmatch(named) and actual != named:
+            what_now = discard(path)
         if weights.file:
             what_now = (
                 f"it is damaged or another file: make it again, or change sha256 in {card.path}"
             )
         raise NiahError(f"{path}: checksum differs from {whose}; {what_now}")
     if weights.hub and not expected and (reason := why_no_binary(path)):
-        raise NiahError(f"{path}: holds no weights: {reason}; remove the file and try again")
+        raise NiahError(f"{path}: holds no weights: {reason}; {discard(path)}")
     return path

@@ -2,20 +2,25 @@
 
 First one short request checks that the hub answers (the library would ask six times, with waits between) and that the
 answer is safe: the library names files of its cache after the server's commit and ETag, so values that are no plain
-names are refused.
+names are refused. A busy hub (429, 503 and the like) is asked again twice.
 """
 
 import os
 import re
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from niah.errors import NiahError
+from niah.system import transfer
 from niah.system.deadline import within
 from niah.system.plain_names import below
 
 Kind = Literal["model", "dataset"]
+T = TypeVar("T")
 
 NO_FILE = "it has no such file"
 _PATIENCE_S = 4.0  # for an answer, the look-up of the name included, where HF_HUB_ETAG_TIMEOUT does not say otherwise
@@ -47,7 +52,7 @@ def fetch_from_hub(repository: str, file: str, revision: str, kind: Kind = "mode
     if constants.HF_HUB_OFFLINE:
         raise NiahError("HF_HUB_OFFLINE is set, and the file is not in the cache")
     try:
-        within(ask_timeout_s(), lambda: _ask(repository, file, revision, kind))
+        patiently(lambda: within(ask_timeout_s(), lambda: _ask(repository, file, revision, kind)))
     except NiahError:
         raise
     except Exception as error:  # the library's own differ with its version: requests, httpx, ..
@@ -55,14 +60,16 @@ def fetch_from_hub(repository: str, file: str, revision: str, kind: Kind = "mode
             return _inside(cached, repository, kind)
         raise NiahError(f"{constants.ENDPOINT} does not give it: {one_line(error)}") from error
     try:
-        path = hf_hub_download(
-            repository,
-            file,
-            repo_type=kind,
-            revision=revision or None,
-            endpoint=constants.ENDPOINT,
-            cache_dir=cache,
-            etag_timeout=ask_timeout_s(),
+        path = patiently(
+            lambda: hf_hub_download(
+                repository,
+                file,
+                repo_type=kind,
+                revision=revision or None,
+                endpoint=constants.ENDPOINT,
+                cache_dir=cache,
+                etag_timeout=ask_timeout_s(),
+            )
         )
     except Exception as error:
         raise NiahError(one_line(error)) from error
@@ -91,6 +98,34 @@ def cached_from_hub(repository: str, file: str, revision: str, kind: Kind = "mod
         repo_type=kind,
     )
     return Path(path) if isinstance(path, str) else None
+
+
+def patiently(request: Callable[[], T]) -> T:
+    """Return what a request to the hub returns; it is made again where the hub is busy.
+
+    Args:
+        request: raises the library's errors.
+    """
+    for wait_s in transfer.WAITS_S:
+        try:
+            return request()
+        except Exception as error:
+            if _status(error) not in transfer.BUSY:
+                raise
+            time.sleep(wait_s)
+    return request()
+
+
+def discard(path: Path) -> str:
+    """Remove a damaged file of the library's cache, and return what to do now, in words.
+
+    What it links to is removed too: the library would link to that again, and fetch nothing.
+    """
+    with suppress(OSError):
+        stored = path.resolve()
+        path.unlink()
+        stored.unlink(missing_ok=True)
+    return "it is removed: the same command fetches it again"
 
 
 def ask_timeout_s() -> float:
@@ -163,7 +198,7 @@ def why_refused(error: BaseException, what: str, revision: str = "") -> str:
 
     cause = error.__cause__ if isinstance(error, NiahError) else error
     kinds = {kind.__name__ for kind in type(cause).__mro__}
-    status = getattr(getattr(cause, "response", None), "status_code", None)
+    status = _status(cause)
     if "GatedRepoError" in kinds or status == HTTPStatus.FORBIDDEN:
         return (
             f"it is gated: ask for access at {constants.ENDPOINT}/{what}, then set HF_TOKEN to a token that may "
@@ -176,3 +211,9 @@ def why_refused(error: BaseException, what: str, revision: str = "") -> str:
     if "RemoteEntryNotFoundError" in kinds or status == HTTPStatus.NOT_FOUND:
         return NO_FILE
     return "" if status is None else f"{constants.ENDPOINT} answers with status {status}"
+
+
+def _status(error: BaseException | None) -> int | None:
+    """Return the status of the answer that an error of the library is about; None without one."""
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    return None if status is None else int(status)

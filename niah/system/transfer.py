@@ -26,7 +26,7 @@ MOST_UNSTATED_BYTES = 64 << 30  # of a body whose size no header states: it may 
 _CHUNK_BYTES = 1 << 18
 _RANGE_REFUSED = 416
 _PARTIAL = 206
-_BUSY = (429, 502, 503, 504)
+BUSY = (429, 502, 503, 504)
 
 
 def transfer(url: str, part: Path, *, verified: bool, shown: str) -> bool:
@@ -98,7 +98,7 @@ def _opened(url: str, headers: dict[str, str]) -> HTTPResponse:
             return opened(url, headers, TIMEOUT_S)
         except HTTPError as error:
             stated_s = _retry_after_s(error)
-            if error.code not in _BUSY or stated_s > LONGEST_WAIT_S:
+            if error.code not in BUSY or stated_s > LONGEST_WAIT_S:
                 raise
             error.close()
             time.sleep(max(wait_s, stated_s))

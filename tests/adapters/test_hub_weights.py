@@ -97,8 +97,10 @@ def test_without_a_checksum_on_the_card_the_hubs_own_counts(
     assert fetched.read_bytes() == weights.read_bytes()
     spoilt = fetched.resolve()
     spoilt.write_bytes(b"x" * len(hub.content))
-    with pytest.raises(NiahError, match="checksum differs from what the hub names it after"):
+    told = "checksum differs from what the hub names it after; it is removed"
+    with pytest.raises(NiahError, match=told):
         resolve(mine, "own")
+    assert resolve(mine, "own").read_bytes() == weights.read_bytes()  # fetched again
 
 
 @pytest.mark.parametrize(
@@ -142,7 +144,7 @@ def test_a_page_in_place_of_hub_weights_is_refused(hub: type[Hub], tmp_path: Pat
     hub.content = b"<!doctype html><title>Log in</title>"
     hub.etag, hub.sent = "a" * 40, 1000
     told = refused(card(tmp_path, hub="someone/something"))
-    assert "holds no weights: it is a web page; remove the file" in told
+    assert "holds no weights: it is a web page; it is removed" in told
 
 
 def test_the_hub_out_of_reach_is_told_at_once(

@@ -49,6 +49,10 @@ class _Answers(BaseHTTPRequestHandler):
         kind = "datasets/" if rest.startswith("datasets/") else "models/"
         names = rest.removeprefix("datasets/").removeprefix("models/").split("/")
         owner, name, *parts = names if len(names) > 1 else ("", "")
+        if self.server.busy:
+            self.server.busy -= 1
+            self._refuse(503, "")
+            return
         repository = self.server.repositories.get(f"{kind}{owner}/{name}")
         if repository is None:
             self._refuse(401, "RepoNotFound")
@@ -65,6 +69,8 @@ class _Answers(BaseHTTPRequestHandler):
         else:
             content = repository.files[file]
             etag = hashlib.sha256(content).hexdigest()
+            if self.server.damages:
+                content = content[:100] + bytes([content[100] ^ 1]) + content[101:]
             self._send(content, {"X-Repo-Commit": repository.commit, "ETag": f'"{etag}"'})
 
     def _send(self, content: bytes, headers: Mapping[str, str] | None = None) -> None:
@@ -83,7 +89,10 @@ class _Answers(BaseHTTPRequestHandler):
 
 
 class LoopbackHub(ThreadingHTTPServer):
-    """The server: `repositories` by "datasets/OWNER/NAME" or "models/OWNER/NAME", its requests and their tokens."""
+    """The server: `repositories` by "datasets/OWNER/NAME" or "models/OWNER/NAME", its requests and their tokens.
+
+    It refuses the next `busy` requests, and sends files with a flipped bit while it `damages` them.
+    """
 
     daemon_threads = True
 
@@ -92,6 +101,8 @@ class LoopbackHub(ThreadingHTTPServer):
         self.repositories: dict[str, Repository] = {}
         self.requests: list[str] = []
         self.tokens: set[str] = set()
+        self.busy = 0
+        self.damages = False
 
     def fetched(self) -> list[str]:
         """Return the paths of the files whose content was sent."""

@@ -71,7 +71,9 @@ def list_dataset(repository: str, revision: str) -> Listing:
     reason = "HF_HUB_OFFLINE is set"
     if not constants.HF_HUB_OFFLINE:
         try:
-            listing = within(hub.ask_timeout_s(), lambda: _request(repository, revision))
+            listing = hub.patiently(
+                lambda: within(hub.ask_timeout_s(), lambda: _request(repository, revision))
+            )
         except Exception as error:  # the library's own differ with its version
             if refusal := hub.why_refused(error, f"datasets/{repository}", revision):
                 raise NiahError(f"needles hf:{repository}: {refusal}") from error

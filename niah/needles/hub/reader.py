@@ -85,7 +85,7 @@ def _fetched(listing: Listing, shard: Shard, which: str) -> Path:
         ) from error
     expected = shard.sha256 or hub.sha256_stored_as(path)
     if expected and sha256_of(path) != expected:
-        raise NiahError(f"{path}: checksum differs from the hub's; remove the file and try again")
+        raise NiahError(f"{path}: checksum differs from the hub's; {hub.discard(path)}")
     if not expected and (reason := why_no_binary(path)):
-        raise NiahError(f"{path}: is no Parquet file: {reason}; remove it and try again")
+        raise NiahError(f"{path}: is no Parquet file: {reason}; {hub.discard(path)}")
     return path

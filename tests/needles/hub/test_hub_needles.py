@@ -288,9 +288,29 @@ def test_what_other_programs_downloaded_is_used(
         assert needles.licence.startswith("cc-by-4.0")
 
 
-def test_a_shard_of_another_checksum_is_refused(
-    hub: LoopbackHub, sounds: list[dict[str, object]], monkeypatch: pytest.MonkeyPatch
+def test_a_shard_of_another_checksum_is_refused_and_fetched_again(
+    hub: LoopbackHub, sounds: list[dict[str, object]]
 ) -> None:
+    """It stayed in the cache, and the same command took it."""
+    hub.repositories["datasets/o/n"], hub.damages = audioset(sounds), True
+    said = refused("hf:o/n")
+    assert "checksum differs from the hub's; it is removed: the same command fetches it" in said
+    hub.damages = False
+    assert len(load("hf:o/n")) == 6
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_busy_hub_is_asked_again(
+    hub: LoopbackHub,
+    sounds: list[dict[str, object]],
+    monkeypatch: pytest.MonkeyPatch,
+    begun: bool,
+) -> None:
+    """For the listing, or for the second shard."""
+    monkeypatch.setattr("niah.system.transfer.WAITS_S", (0.01, 0.01))
     hub.repositories["datasets/o/n"] = audioset(sounds)
-    monkeypatch.setattr("niah.needles.hub.reader.sha256_of", lambda _: "0" * 64)
-    assert "checksum differs from the hub's" in refused("hf:o/n")
+    if begun:
+        load("hf:o/n", limit=1)
+    hub.busy = 2
+    assert len(load("hf:o/n")) == 6
+    assert hub.busy == 0
