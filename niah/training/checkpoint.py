@@ -33,12 +33,14 @@ class Origin:
         validation: the validation clips; other scores would go on in the same log.
         teacher: the teachers' weights; the student would learn from two.
         card: the adapter and each entry of [config], by its name; the network would be another.
+        classes: the ids of the classes in order; an output would be another class.
     """
 
     clips: str = ""
     validation: str = ""
     teacher: str = ""
     card: Mapping[str, str] = field(default_factory=dict)
+    classes: str = ""
 
 
 @dataclass
@@ -126,6 +128,7 @@ def content_of(
         "clips": origin.clips,
         "validation": origin.validation,
         "teacher": origin.teacher,
+        "classes": origin.classes,
         "card": dict(origin.card),
         "standing": dict(vars(train_state)),  # the key's name is that of the first checkpoints
         "model": network.state_dict(),
@@ -211,6 +214,7 @@ def _check_origin(path: Path, saved: Mapping[str, Any], origin: Origin) -> None:
         ("clips", "training clips", origin.clips),
         ("validation", "validation clips", origin.validation),
         ("teacher", "weights of the teacher", origin.teacher),
+        ("classes", "classes, or of these in another order", origin.classes),
     ):
         if now and not now.startswith(str(saved.get(key, ""))):  # earlier ones: of ids, or none
             raise NiahError(

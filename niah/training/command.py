@@ -149,6 +149,7 @@ def train_recipe(
                 validated_on,
                 weights_sha256(teachers),
                 card_sha256(card),
+                hashlib.sha256("\n".join(labels.ids).encode()).hexdigest(),
             ),
         )
         parameters = sum(parameter.numel() for parameter in network.parameters())

@@ -136,6 +136,20 @@ def test_a_training_whose_card_changed_is_not_resumed(material: Material, tmp_pa
         train_recipe(small_recipe, tmp_path / "out", device="cpu")
 
 
+def test_a_training_whose_classes_changed_is_not_resumed(tmp_path: Path) -> None:
+    """Weights of a finished one got the names of a label file that was sorted anew."""
+    clips = tiny.manifest(tmp_path, 6)
+    made = Material(tiny.card(tmp_path), clips, tmp_path)
+    small_recipe, labels = str(made.recipe("named", epochs=2)), tmp_path / "labels.csv"
+    train_recipe(small_recipe, tmp_path / "out", device="cpu")
+    low, middle, high = tiny.IDS
+    rows = [f"{index},{id_},{id_[3:]}" for index, id_ in enumerate((high, middle, low))]
+    labels.write_text("\n".join(["index,mid,display_name", *rows]) + "\n")
+    with pytest.raises(NiahError, match="checkpoint of other classes, or of these in another"):
+        train_recipe(small_recipe, tmp_path / "out", device="cpu")
+    assert (tmp_path / "out" / "labels.csv").read_text() != labels.read_text()
+
+
 def test_a_loss_that_is_nan_stops_and_keeps_the_checkpoint(tmp_path: Path) -> None:
     data, small_recipe = clips(), recipe(epochs=3, batch_size=4)
     with pytest.raises(NiahError, match=r"the loss is nan at step 4.*; the last good .*checkpoint"):
