@@ -22,7 +22,8 @@ def identity_differences(
 ) -> list[str]:
     """Return one phrase for each part in which two identities differ; empty where they are one run.
 
-    Runs of versions that did not hash the content of the clips are compared by their clips' ids.
+    Runs of versions that did not hash the content of the clips are compared by their clips' ids; those that did not
+    hash the classes, by the name of their list.
 
     Args:
         stored: Identity in run.json; older runs have whole paths in it.
@@ -33,7 +34,7 @@ def identity_differences(
     there, now = publishable_identity(stored), publishable_identity(requested)
     differences = [
         f"{name} is {_short(there.get(name))} there, {_short(now.get(name))} now"
-        for name in sorted({*there, *now} - {"ids_sha256", "content_sha256"})
+        for name in sorted({*there, *now} - {"ids_sha256", "content_sha256", "classes_sha256"})
         if there.get(name) != now.get(name)
     ]
     content = now.get("content_sha256")
@@ -47,6 +48,11 @@ def identity_differences(
         differences.append(f"{other}: {stored_clips} there, {count} now")
     elif there.get("content_sha256", content) != content:
         differences.append("the sound or the labels of its clips have changed since")
+    classes = [each.get("classes_sha256") for each in (there, now)]
+    if None not in classes and len(set(classes)) > 1 and there.get("labels") == now.get("labels"):
+        differences.append(
+            f"the classes of {now.get('labels')}, or their order, have changed since"
+        )
     return differences
 
 

@@ -24,6 +24,7 @@ from niah.needles import NeedleSet, load_needles
 from niah.needles.defaults import EMBEDDED, WHAT_TO_GIVE, default_needles, how_to_fetch
 from niah.needles.feature_cache import FeatureCache
 from niah.needles.needle_part import FIRST, with_part
+from niah.needles.needle_set import ids_sha256
 from niah.needles.prepared import prepare_alike
 from niah.placement import CURRENT_NIAH
 from niah.records.schema import BASE_LENGTH_S
@@ -138,6 +139,7 @@ class EvalSetup:
             "needles": self.clips.name,
             "ids_sha256": self.clips.ids_sha256,
             "labels": self.labels.name,
+            "classes_sha256": ids_sha256(self.labels.ids),
         }
         identity["content_sha256"] = next(iter(self._prepared.values())).content_sha256
         if kernel := other_than_auto(self.options.kernel, self.device):

@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 from niah.errors import NiahError
+from niah.records.merge import merge
 from niah.records.run_directory import RunDirectory
 from niah.sweep.loop import run_sweep
 from niah.sweep.options import RunOptions
@@ -89,6 +90,30 @@ def test_other_labels_under_the_same_names_are_refused(tmp_path: Path, material:
     with pytest.raises(NiahError, match="other clips: 3 there, 2 now"):
         material.run(tmp_path / "out", **options, limit=2)
     assert state_of(tmp_path / "out") == before
+
+
+def test_classes_in_another_order_are_refused(tmp_path: Path, material: Material) -> None:
+    """A label file that was sorted anew: cells of other outputs went into the folder, which had no report then."""
+    card = tiny.card(tmp_path / "card")
+    options = {"models": str(card), "haystack": "zero", "lengths": [10]}
+    material.run(tmp_path / "out", **options)
+    before, labels = state_of(tmp_path / "out"), card.with_name("labels.csv")
+    low, middle, high = tiny.IDS
+    rows = [f"{index},{id_},{id_[3:]}" for index, id_ in enumerate((high, middle, low))]
+    labels.write_text("\n".join(["index,mid,display_name", *rows]) + "\n")
+    longer: dict[str, Any] = {**options, "lengths": [10, 20]}
+    with pytest.raises(NiahError, match="the classes of labels, or their order, have changed"):
+        material.run(tmp_path / "out", **longer)
+    assert state_of(tmp_path / "out") == before
+    other = material.run(tmp_path / "other", **longer)
+    assert len(other) == 2
+    with pytest.raises(NiahError, match="the classes of labels, or their order, have changed"):
+        merge([tmp_path / "out", tmp_path / "other"], tmp_path / "merged")
+    tiny.card(tmp_path / "card")
+    run_json = json.loads((tmp_path / "out" / "run.json").read_text())
+    del run_json["identity"]["classes_sha256"]  # of before there was a hash
+    (tmp_path / "out" / "run.json").write_text(json.dumps(run_json))
+    assert len(material.run(tmp_path / "out", **longer)) == 2
 
 
 def test_the_part_that_is_hidden_is_of_the_runs_identity(
