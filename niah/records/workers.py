@@ -25,6 +25,7 @@ from typing import Any
 from niah.errors import NiahError
 from niah.records import heartbeat
 from niah.system import atomic
+from niah.system.process_table import process_lives, process_start
 
 FOLDER = "workers"
 HEARTBEAT_S = 20.0
@@ -71,7 +72,7 @@ class Membership:
             "worker": self.name,
             **_place(),
             "pid": os.getpid(),
-            "process_started": _process_start(os.getpid()),
+            "process_started": process_start(os.getpid()),
             "started_s": time.time(),
             "progress": dict(progress or {}),
         }
@@ -226,7 +227,7 @@ def read_worker(file: Path, clock_s: float) -> Worker | None:
         return Worker(file.stem, "?", 0, 0.0, is_alive=True, idle_s=0.0)
     here = _place()
     if all(content.get(name) == here[name] for name in here):
-        lives = _process_lives(pid, content.get("process_started"))
+        lives = process_lives(pid, content.get("process_started"))
         return replace(worker, is_alive=lives, is_local=True)
     return worker
 
@@ -260,30 +261,3 @@ def _place() -> dict[str, str]:
     except OSError:  # macOS
         boot = space = ""
     return {"host": _host(), "boot": boot, "pid_space": space}
-
-
-def _process_start(pid: int) -> str:
-    """Return the kernel's time of a process's start, which tells it from a later one of the same id; "" if unknown."""
-    fields = _process_fields(pid)
-    return fields[19] if len(fields) > 19 else ""
-
-
-def _process_lives(pid: int, started: object) -> bool:
-    if not Path("/proc/self/stat").exists():
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:
-            return True
-        return True
-    fields = _process_fields(pid)
-    return bool(fields) and fields[0] not in ("Z", "X") and started in ("", fields[19])
-
-
-def _process_fields(pid: int) -> list[str]:
-    """Return the fields of /proc/PID/stat after the name: state first, start time the 20th; [] if it is gone."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return []

@@ -8,6 +8,7 @@ import errno
 import io
 import json
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterator, Mapping
@@ -17,10 +18,12 @@ from typing import IO, Any
 
 from niah.errors import NiahError
 from niah.system.lfs_pointer import refuse_lfs_pointer
+from niah.system.process_table import started_s
 
 SUFFIX = ".tmp"
 _MOST_LINKS = 40  # one after another: as many as the system follows
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+_START_SLACK_S = 1.0  # of a process' start, which is known to a clock tick, by the clock of files
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
 
 
@@ -241,7 +244,7 @@ def is_leftover(name: str) -> bool:
 
 
 def remove_leftovers(folder: Path, before: float | None = None) -> None:
-    """Delete the leftovers of killed writers in `folder` and one level below.
+    """Delete the leftovers of killed writers in `folder` and one level below, not what a process here is writing.
 
     Args:
         folder: of the targets.
@@ -250,8 +253,16 @@ def remove_leftovers(folder: Path, before: float | None = None) -> None:
     """
     for file in [*folder.glob(f".*{SUFFIX}"), *folder.glob(f"*/.*{SUFFIX}")]:
         with suppress(FileNotFoundError):
-            if before is None or file.stat().st_mtime < before:
+            written = file.stat().st_mtime
+            if (before is None or written < before) and not _is_being_written(file.name, written):
                 file.unlink()
+
+
+def _is_being_written(name: str, written: float) -> bool:
+    """Return whether the process of a temporary file runs here, and did so when the file was written."""
+    *_, pid, _ = ("", "", *name.removesuffix(SUFFIX).split("."))
+    started = started_s(int(pid)) if re.fullmatch(r"[0-9]{1,9}", pid) else None
+    return started is not None and started <= written + _START_SLACK_S
 
 
 @contextmanager

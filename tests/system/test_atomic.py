@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from niah.errors import NiahError
-from niah.system.atomic import atomic_write, check_writable, is_leftover
+from niah.system.atomic import atomic_write, check_writable, is_leftover, remove_leftovers
 
 WRITE = """
 import sys
@@ -35,6 +35,25 @@ def test_a_file_is_replaced_whole_and_nothing_is_left(tmp_path: Path) -> None:
     write(file)
     assert file.read_bytes() == b"new"
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_what_is_being_written_is_no_leftover(tmp_path: Path) -> None:
+    """A report beside a run took the figure that the run was drawing for a killed writer's, and the run failed."""
+    with atomic_write(tmp_path / "figures.png") as stream:
+        stream.write(b"half")
+        (mine,) = tmp_path.iterdir()
+        earlier = mine.with_name(".a.csv." + ".".join(mine.name.split(".")[-3:]))
+        ended = subprocess.Popen([sys.executable, "-c", ""])
+        ended.wait()
+        of_ended = tmp_path / f".b.csv.{ended.pid}.00000000.tmp"
+        for leftover in (earlier, of_ended):
+            leftover.touch()
+        os.utime(
+            earlier, (0, 0)
+        )  # of an earlier process of this number, as a container's first has it
+        remove_leftovers(tmp_path)
+        assert list(tmp_path.iterdir()) == [mine]
+    assert (tmp_path / "figures.png").read_bytes() == b"half"
 
 
 def test_a_file_is_on_the_disk_before_it_has_its_name_and_its_name_too(

@@ -1,0 +1,60 @@
+"""Processes of this machine by their number: which of them run, and since when."""
+
+import os
+import time
+from pathlib import Path
+
+_STAT = Path("/proc/self/stat")
+_STATE, _START = 0, 19  # of the fields after the name, proc(5)
+_ENDED = ("Z", "X")
+
+
+def process_fields(pid: int) -> list[str]:
+    """Return the fields of /proc/PID/stat after the name: state first, start time the 20th; [] if it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def process_start(pid: int) -> str:
+    """Return the kernel's time of a process's start, which tells it from a later one of the same id; "" if unknown."""
+    fields = process_fields(pid)
+    return fields[_START] if len(fields) > _START else ""
+
+
+def process_lives(pid: int, started: object) -> bool:
+    """Return whether a process runs.
+
+    Args:
+        pid: its number.
+        started: its `process_start`; "" where that is not known.
+    """
+    if not _STAT.exists():  # macOS
+        return _answers(pid)
+    fields = process_fields(pid)
+    return bool(fields) and fields[_STATE] not in _ENDED and started in ("", fields[_START])
+
+
+def started_s(pid: int) -> float | None:
+    """Return when a process that runs was started, in seconds since the epoch; None where none of the number does.
+
+    Where the system does not tell, it is 0: it may be older than anything.
+    """
+    if not process_lives(pid, ""):
+        return None
+    start = process_start(pid)
+    if not start:
+        return 0.0
+    booted_s = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    return booted_s + int(start) / os.sysconf("SC_CLK_TCK")
+
+
+def _answers(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
