@@ -102,10 +102,10 @@ def fetch_set(name: str, note: Callable[[str], None], file: Path | None = None) 
     places = [chosen.folder / _file_name(url) for url in chosen.files]
     for number, url in enumerate(chosen.files):
         _fetch_file(chosen, number, url, places[number], note)
-    kept = {each.name for place in places for each in (place, _checksum_of(place))}
+    reserved = {each.name for place in places for each in (place, _checksum_of(place))}
     for place in places:
         if place.suffix == ".zip":
-            _unpack([*_parts(place, places), place], chosen.folder, kept)
+            _unpack([*_parts(place, places), place], chosen.folder, reserved)
     return chosen
 
 
@@ -144,13 +144,13 @@ def _parts(archive: Path, places: Sequence[Path]) -> list[Path]:
     return sorted(parts, key=lambda part: int(part.suffix[2:]))
 
 
-def _unpack(parts: Sequence[Path], folder: Path, kept: Collection[str]) -> None:
+def _unpack(parts: Sequence[Path], folder: Path, reserved: Collection[str]) -> None:
     """Unpack files below `folder`; names that lead out of it are refused, and so is what cannot be so large.
 
     Args:
         parts: of the archive, the last one its `.zip`.
         folder: of the set.
-        kept: names in it that no file of the archive may have.
+        reserved: names in it that no file of the archive may have.
     """
     archive = parts[-1]
     try:
@@ -162,7 +162,7 @@ def _unpack(parts: Sequence[Path], folder: Path, kept: Collection[str]) -> None:
                     f"{archive} unpacks to {size / 2**30:.0f} GiB: that is no set of sounds"
                 )
             for member in members:
-                _check_name(member.filename, archive, kept)
+                _check_name(member.filename, archive, reserved)
                 _unpack_member(packed, member, folder)
     except zipfile.BadZipFile as error:
         for part in parts:  # by its checksum a whole one would be refused
@@ -202,9 +202,9 @@ def _content(packed: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[bytes
         raise zipfile.BadZipFile(str(error)) from error
 
 
-def _check_name(name: str, archive: Path, kept: Collection[str]) -> None:
+def _check_name(name: str, archive: Path, reserved: Collection[str]) -> None:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name:
         raise NiahError(f"{archive} has a file whose name leads out of its folder: {name!r:.80}")
-    if str(path) in kept:
+    if str(path) in reserved:
         raise NiahError(f"{archive} has a file that would take the place of {name}")

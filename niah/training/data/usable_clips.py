@@ -137,12 +137,12 @@ def _verdicts(needles: NeedleSet, frontend: Frontend, cache: Path) -> _Verdicts:
         return stored
     with ThreadPoolExecutor(cores()) as pool:  # decoding releases the interpreter lock
         results = pool.map(lambda each: _verdict(each, frontend), needles.needles)
-        found = list(track(results, f"reading {needles.name}", total=len(needles)))
-    sounds = hashlib.sha256("\n".join(each.digest for each in found).encode())
+        each_clip = list(track(results, f"reading {needles.name}", total=len(needles)))
+    sounds = hashlib.sha256("\n".join(each.digest for each in each_clip).encode())
     verdicts = _Verdicts(
-        {index: each.reason for index, each in enumerate(found) if each.reason},
-        [index for index, each in enumerate(found) if each.is_cut],
-        [index for index, each in enumerate(found) if each.kind == "missing"],
+        {index: each.reason for index, each in enumerate(each_clip) if each.reason},
+        [index for index, each in enumerate(each_clip) if each.is_cut],
+        [index for index, each in enumerate(each_clip) if each.kind == "missing"],
         sounds.hexdigest(),
     )
     with one_line_os_errors(cache):
