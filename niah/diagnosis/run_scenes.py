@@ -86,8 +86,6 @@ def open_scenes(wanted: WantedScenes) -> RunScenes:
     arguments = recalled(arguments, str(run_json["identity"].get("ids_sha256")))
     if arguments.get("checkpoint") == RANDOM:
         raise NiahError("random weights have no accuracy: give a run of trained ones")
-    of_run = run_json.get("needles", {}).get("clips") or wanted.limit
-    clips = wanted.limit if wanted.limit < of_run else arguments.get("limit")  # all of the run's
     snrs_db = wanted.snrs_db or tuple(arguments["snrs_db"])
     positions = wanted.positions or tuple(arguments["positions"])
     lengths_s = wanted.lengths_s or tuple(arguments["lengths_s"])
@@ -98,11 +96,12 @@ def open_scenes(wanted: WantedScenes) -> RunScenes:
             models=_models(wanted.models, last, run_json) or last.models,
             haystacks=_haystacks(wanted.haystacks, last, run_json) or last.haystacks,
             device=wanted.device or last.device,
-            limit=clips,
             snrs_db=snrs_db,
             positions=positions,
             lengths_s=lengths_s,
-        )
+        ),
+        first=wanted.limit,
+        without={clip["id"] for clip in run_json.get("excluded_clips", [])},
     )
     _check_code(setup, run_json)
     _check_sounds(setup, last, run_json)
@@ -156,7 +155,9 @@ def _check_code(setup: EvalSetup, run_json: Mapping[str, Any]) -> None:
 
 
 def _check_sounds(setup: EvalSetup, last: RunOptions, run_json: Mapping[str, Any]) -> None:
-    """Check that recordings and clips are those of the run's cells; of a part of the clips it is not known.
+    """Check that recordings and clips are those of the run's cells.
+
+    Of a part of the clips it is not known where an earlier version has made the run.
 
     Args:
         setup: of the scenes.
@@ -170,15 +171,25 @@ def _check_sounds(setup: EvalSetup, last: RunOptions, run_json: Mapping[str, Any
                 f"the sound of haystack {spec} is not that of its cells in {last.out}: `niah run` it first, or give "
                 "--haystack"
             )
+    _check_clips(setup, last.out, run_json)
+
+
+def _check_clips(setup: EvalSetup, run: Path, run_json: Mapping[str, Any]) -> None:
     identity, now = run_json["identity"], setup.identity()
-    of_the_same = all(identity.get(name) == now[name] for name in ("ids_sha256", "labels"))
-    if (
-        of_the_same
-        and identity.get("content_sha256", now["content_sha256"]) != now["content_sha256"]
-    ):
+    if identity.get("labels") != now["labels"]:  # other classes of the same clips
+        return
+    first = "`niah run` them in a new folder first"
+    if identity.get("ids_sha256") == now["ids_sha256"]:
+        if identity.get("content_sha256", now["content_sha256"]) != now["content_sha256"]:
+            raise NiahError(
+                f"the sound or the labels of the clips of {run} have changed since: {first}"
+            )
+        return
+    marks = run_json.get("needles", {}).get("marks")
+    if isinstance(marks, str) and (others := setup.unmarked(marks)):
         raise NiahError(
-            f"the sound or the labels of the clips of {last.out} have changed since: `niah run` them in a new folder "
-            "first"
+            f"{len(others)} of the first {len(setup.clips)} clips are not in {run}, or their sound or labels have "
+            f"changed since ({others[0]}{', ..' if len(others) > 1 else ''}): {first}"
         )
 
 

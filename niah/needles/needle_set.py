@@ -12,6 +12,8 @@ from niah.needles.needle import Needle
 from niah.needles.table import NeedleTable
 from niah.vocabularies import Vocabulary
 
+MARK_DIGITS = 8
+
 
 @dataclass(frozen=True)
 class NeedleSet:
@@ -55,9 +57,21 @@ class NeedleSet:
         Args:
             digests: `source.digest()` of each clip, in the set's order.
         """
+        return ids_sha256(sorted(self._lines(digests)))
+
+    def marks(self, digests: Sequence[str]) -> list[str]:
+        """Compute a mark of each clip's id, labels and sound: the first 32 bits of its line's SHA-256, hexadecimal.
+
+        Args:
+            digests: as for `content_sha256`.
+        """
+        lines = self._lines(digests)
+        return [hashlib.sha256(line.encode()).hexdigest()[:MARK_DIGITS] for line in lines]
+
+    def _lines(self, digests: Sequence[str]) -> Iterator[str]:
+        """Yield what is hashed of each clip."""
         pairs = zip(self.needles, digests, strict=True)
-        lines = ("\t".join((n.id, ",".join(sorted(n.labels)), digest)) for n, digest in pairs)
-        return ids_sha256(sorted(lines))
+        return ("\t".join((n.id, ",".join(sorted(n.labels)), digest)) for n, digest in pairs)
 
     def targets(self) -> NDArray[np.bool_]:
         """Return (clips, classes) bool, a row a clip in order."""

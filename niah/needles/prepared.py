@@ -19,6 +19,7 @@ from niah.frontends import Frontend
 from niah.needles import Needle, NeedleSet, waveform
 from niah.needles.feature_cache import Arrays, FeatureCache, content_key
 from niah.needles.features import NeedleFeatures, needle_features, shortest_ms
+from niah.needles.needle_set import MARK_DIGITS
 from niah.system.bounded_store import BoundedStore
 from niah.system.memory_limit import usable_bytes
 from niah.system.progress import track
@@ -28,6 +29,7 @@ _SHOWN = 3
 _LONGER = "longer than 10 s"
 _MEMORY_BYTES = 1 << 28  # of features: 200 clips of AST's with their samples
 _LARGEST_BYTES = 1 << 31  # of decoding the longest clip: 10 min in stereo, resampled from 192 kHz
+MOST_MARKED = 100_000  # clips: 0.8 MB in run.json
 CUT_S = 0.5  # a clip that loses less, or is padded with less, is not worth a note
 
 
@@ -71,6 +73,24 @@ class PreparedNeedles:
     def content_sha256(self) -> str:
         """Hash of the clips' ids, labels and sounds, in any order (`NeedleSet.content_sha256`)."""
         return self.needles.content_sha256(self._digests)
+
+    def marks(self) -> str:
+        """Return the clips' marks (`NeedleSet.marks`), sorted and joined; "" for more than `MOST_MARKED` clips."""
+        return "".join(sorted(self._marks())) if len(self) <= MOST_MARKED else ""
+
+    def unmarked(self, marks: str) -> list[str]:
+        """Return the ids of the clips that are not among those of `marks`, or have changed since.
+
+        Args:
+            marks: of all clips of a run, as `marks` returns them.
+        """
+        starts = range(0, len(marks), MARK_DIGITS)
+        known = {marks[start : start + MARK_DIGITS] for start in starts}
+        clips = zip(self.needles.needles, self._marks(), strict=True)
+        return [needle.id for needle, mark in clips if mark not in known]
+
+    def _marks(self) -> list[str]:
+        return self.needles.marks(self._digests)
 
     def features(self, index: int) -> NeedleFeatures:
         """Return one clip's features, from memory or the cache (computed again if it was cleared meanwhile)."""

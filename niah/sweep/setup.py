@@ -4,9 +4,10 @@
 needles for all models, scene builders by haystack and front end, and the key of all that determines a stored result.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +57,22 @@ class EvalSetup:
             the haystacks is noted instead, as long as there is another haystack to play.
     """
 
-    def __init__(self, options: RunOptions, *, fetch: bool = True) -> None:
-        """Check and prepare everything; without `fetch`, weights that are not on this machine are not loaded."""
+    def __init__(
+        self,
+        options: RunOptions,
+        *,
+        fetch: bool = True,
+        first: int | None = None,
+        without: Collection[str] = (),
+    ) -> None:
+        """Check and prepare everything.
+
+        Args:
+            options: that name it.
+            fetch: load weights that are not on this machine.
+            first: number of clips, the first that `options` take; None for all.
+            without: ids of clips that are left out.
+        """
         self.options = options
         self.fetch = fetch
         self.models = models_of(options)
@@ -72,6 +87,11 @@ class EvalSetup:
         if any(haystack.fill == "own" for haystack in self.haystacks.values()):
             longest_s = max(BASE_LENGTH_S, *self.options.lengths_s)
             needles = OwnRecordings(needles).long_enough(longest_s)
+        if without:
+            wanted = (needle for needle in needles.needles if needle.id not in without)
+            needles = replace(needles, needles=tuple(islice(wanted, first)))
+        elif first is not None:
+            needles = replace(needles, needles=needles.needles[:first])
         self.device = choose_device(options.device)
         check_available(options.kernel, self.device)
         self._scenes = self._checked_scenes()
@@ -88,6 +108,10 @@ class EvalSetup:
     def clips(self) -> NeedleSet:
         """The clips that every front end can use, in the order of all results."""
         return next(iter(self._prepared.values())).needles
+
+    def unmarked(self, marks: str) -> list[str]:
+        """Return the ids of clips that are not those of a run's marks (`niah.needles.prepared`)."""
+        return next(iter(self._prepared.values())).unmarked(marks)
 
     @cached_property
     def notes(self) -> list[str]:
@@ -155,7 +179,7 @@ class EvalSetup:
         }
         arguments["needles"] = self.clips.pinned or arguments["needles"]
         excluded = {clip.id: clip for each in self._prepared.values() for clip in each.excluded}
-        clips = self.clips
+        clips, prepared = self.clips, next(iter(self._prepared.values()))
         recordings = len({needle.group for needle in clips.needles})
         return {
             "niah_version": __version__,
@@ -166,7 +190,8 @@ class EvalSetup:
                 "clips": len(clips),
                 **({"recordings": recordings} if recordings < len(clips) else {}),
                 "clips_sha256": clips.clips_sha256,
-                "content_sha256": next(iter(self._prepared.values())).content_sha256,
+                "content_sha256": prepared.content_sha256,
+                **({"marks": marks} if (marks := prepared.marks()) else {}),
                 **({"pinned": self.clips.pinned} if self.clips.pinned else {}),
             },
             "hardware": hardware(self.device),

@@ -591,6 +591,7 @@ def test_no_clips_beyond_the_run_are_heard(tmp_path: Path) -> None:
     )
     file = tmp_path / "run" / "run.json"
     content = json.loads(file.read_text())
+    del content["needles"]["marks"]  # of 3 clips
     for limit, clips in ((None, 100), (3, 3)):
         content["arguments"]["limit"] = limit
         content["needles"]["clips"] = clips
