@@ -3,19 +3,26 @@
 import functools
 import hashlib
 import inspect
+import weakref
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import CodeType
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 
 from niah.adapters.checkpoints import state_sha256
-from niah.adapters.in_use import DEEPEST, PLAIN, closure, values_of_closure, weights_of_code
+from niah.adapters.in_use import (
+    DEEPEST,
+    PLAIN,
+    closure,
+    settings_of,
+    values_of_closure,
+    weights_of_code,
+)
 from niah.adapters.protocol import network_of
 from niah.system.download import sha256_of
 
@@ -26,12 +33,15 @@ def identity_of(model: object) -> str:
     The code is the source file that defines it, as long as there is one, else the bytecode and the default values. Of
     what a `functools.partial` was given, of what a function closes over and of the object of a method, plain values,
     arrays, networks and functions show; of the module that a function or class lies in, the networks and arrays that
-    its code names, and of an object its networks. What the code imports does not, nor what the model's own calls have
-    left there (`remembering`).
+    its code names, and of an object its networks and settings. What the code imports does not, nor what the model's own
+    calls have left there (`remembering`).
     """
     defining = _defining(model)
     parts = list(_code(defining))
     parts += filter(None, _made_with(model, _Place("", _left_by(model))))
+    left = _left_by(model)
+    removed = {name: None for name in left if name.startswith("self.")}
+    parts += _named(removed | settings_of(model), left)
     if not getattr(model, "weights_sha256", ""):
         network = model if isinstance(model, torch.nn.Module) else network_of(model)
         if network is not None:
@@ -47,10 +57,8 @@ def weights_in_use(model: object, but: torch.nn.Module | None = None) -> list[st
         model: a function, a method, a `functools.partial` of one, or an object.
         but: a network that is counted already.
     """
-    left = _left_by(model)
-    used = sorted(weights_of_code(model).items())
-    texts = {name: _value(value, _Place(name, left)) for name, value in used if value is not but}
-    return [f"{name}={text}" for name, text in texts.items() if text]
+    used = {name: value for name, value in weights_of_code(model).items() if value is not but}
+    return _named(used, _left_by(model))
 
 
 @contextmanager
@@ -89,7 +97,8 @@ def source_file(defining: Any) -> Path | None:
 _Left = dict[str, tuple[str, str]]
 """By the name of a value: its text as a call left it, and the text that counts in its place."""
 
-_LEFT: WeakKeyDictionary[Any, _Left] = WeakKeyDictionary()
+_LEFT: dict[int, _Left] = {}
+"""By the id of a model that is alive: an object with fields that compare (a dataclass) has no hash."""
 
 
 @dataclass(frozen=True)
@@ -110,19 +119,26 @@ class _Place:
 
 
 def _left_by(model: Any, make: bool = False) -> _Left:
-    """Return what a model's calls have left; of an object that cannot be a key nothing is known."""
+    """Return what a model's calls have left; of an object without weak references nothing is known."""
     if isinstance(model, functools.partial):
         return _left_by(model.func, make)
     owner = model.__self__ if inspect.ismethod(model) else model
-    try:
-        return _LEFT.setdefault(owner, {}) if make else _LEFT.get(owner, {})
-    except TypeError:  # no hash or no weak reference
-        return {}
+    if make and id(owner) not in _LEFT:
+        with suppress(TypeError):
+            weakref.finalize(owner, _LEFT.pop, id(owner), None).atexit = False
+            _LEFT[id(owner)] = {}
+    return _LEFT.get(id(owner), {})
 
 
 def _places(model: object) -> dict[str, Any]:
     """Return {name: value} of all in a model that its calls may change."""
-    return weights_of_code(model) | values_of_closure(model)
+    return weights_of_code(model) | values_of_closure(model) | settings_of(model)
+
+
+def _named(used: Mapping[str, Any], left: "_Left") -> list[str]:
+    """Return "name=text" of each value that counts, sorted."""
+    texts = {name: _value(value, _Place(name, left)) for name, value in sorted(used.items())}
+    return [f"{name}={text}" for name, text in texts.items() if text]
 
 
 def _defining(model: object) -> Any:

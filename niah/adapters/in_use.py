@@ -1,5 +1,6 @@
-"""Networks and arrays that a Python model uses: by its module's names, its closure, its object's attributes."""
+"""Parts of a Python model: networks and arrays of its module and closure, attributes of its object."""
 
+import dis
 import functools
 import inspect
 from collections.abc import Iterator
@@ -14,6 +15,14 @@ DEEPEST = 50
 
 ARRAYS: tuple[type, ...] = (torch.nn.Module, torch.Tensor, np.ndarray)
 PLAIN: tuple[type, ...] = (bool, int, float, complex, str, bytes, np.generic)
+
+_MOST_SETTINGS = 1000
+"""Entries of a list or dict: a longer one is data, as of past calls."""
+
+_COUNTED_ELSEWHERE = frozenset(
+    {"name", "labels", "sample_rate", "max_seconds", "fixed_seconds", "device", "dtype"}
+    | {"kernel", "parameters", "random", "weights_sha256", "weights_source"}
+)
 
 
 def weights_of_code(model: Any) -> dict[str, Any]:
@@ -31,6 +40,48 @@ def weights_of_code(model: Any) -> dict[str, Any]:
     functions = [model] if inspect.isroutine(model) else list(vars(type(model)).values())
     _collect(functions, used, set())
     return used
+
+
+def settings_of(model: Any) -> dict[str, Any]:
+    """Return {name: plain value or function} of the attributes of an object, or of a method's, also in its lists.
+
+    Left out is what the protocol asks of an object, which counts elsewhere, what a network of torch has by itself, and
+    what the methods of an adapter assign: `remembering` sees the calls of waveform models alone.
+
+    Args:
+        model: a function, a method, a `functools.partial` of one, or an object.
+    """
+    if isinstance(model, functools.partial):
+        return settings_of(model.func)
+    owner = getattr(model, "__self__", None) if inspect.ismethod(model) else model
+    if inspect.isroutine(owner) or isinstance(owner, type | ModuleType | None):
+        return {}
+    own_of_torch = vars(torch.nn.Module()) if isinstance(owner, torch.nn.Module) else {}
+    assigned = _assigned_later(type(owner)) if hasattr(owner, "logits") else ()
+    used: dict[str, Any] = {}
+    for attribute, value in list(getattr(owner, "__dict__", {}).items()):
+        if any(attribute in names for names in (own_of_torch, _COUNTED_ELSEWHERE, assigned)):
+            continue
+        name = f"self.{attribute}"
+        if inspect.isfunction(value):
+            used[name] = value
+        elif not isinstance(value, tuple | list | dict) or len(value) <= _MOST_SETTINGS:
+            used |= {n: v for n, v in _weights(name, value, PLAIN) if isinstance(v, PLAIN)}
+    return used
+
+
+def _assigned_later(kind: type) -> set[str]:
+    """Return the attributes that methods of a class assign, but for `__init__`."""
+    methods = (each for owner in kind.__mro__ for each in vars(owner).values())
+    plain = (inspect.unwrap(getattr(each, "__func__", each)) for each in methods)
+    codes = (each.__code__ for each in plain if inspect.isfunction(each))
+    return {
+        step.argval
+        for code in codes
+        if code.co_name not in ("__init__", "__post_init__")
+        for step in dis.get_instructions(code)
+        if step.opname in ("STORE_ATTR", "DELETE_ATTR")
+    }
 
 
 def values_of_closure(model: Any) -> dict[str, Any]:

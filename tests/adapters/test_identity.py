@@ -65,6 +65,58 @@ def test_an_objects_networks_are_part_of_its_identity() -> None:
     assert identity_of(Tagger(0).waveform_logits) != identity_of(Tagger(1).waveform_logits)
 
 
+class Scaled(PitchTagger):
+    def __init__(self, gain: Any) -> None:
+        super().__init__()
+        self._gain = gain
+
+    def call(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (1.0, 2.0),
+        ("max", "mean"),
+        ({"bands": [1, 2]}, {"bands": [1, 3]}),
+        (lambda x: x, lambda x: 2 * x),
+    ],
+)
+def test_an_objects_settings_are_part_of_its_identity(one: Any, other: Any) -> None:
+    """Two objects of one class were one model: the second got the first's cells."""
+    assert identity_of(Scaled(one)) == identity_of(Scaled(one)) != identity_of(Scaled(other))
+    assert identity_of(Scaled(one).call) != identity_of(Scaled(other).call)
+    network, same, another = (torch.nn.Identity().eval() for _ in range(3))
+    network.mode, same.mode, another.mode = one, one, other
+    assert identity_of(network) == identity_of(same) != identity_of(another)
+
+
+def test_what_the_protocol_asks_of_an_object_is_no_setting() -> None:
+    tagger, named = PitchTagger(), PitchTagger()
+    named.name, named.device, named.kernel = "other", "cuda", "mine"  # type: ignore[attr-defined]
+    assert identity_of(tagger) == identity_of(named)
+
+
+def test_what_the_methods_of_an_adapter_assign_is_no_setting() -> None:
+    class Counting:
+        def __init__(self, gain: float) -> None:
+            self.gain, self.calls = gain, 0
+
+        def logits(self, features: torch.Tensor) -> torch.Tensor:
+            self.calls += 1
+            return self.gain * features[:, 0]
+
+    adapter = Counting(2.0)
+    before = identity_of(adapter)
+    adapter.logits(torch.ones(1, 2, 3))
+    assert identity_of(adapter) == before != identity_of(Counting(3.0))
+
+
+def test_a_long_list_of_an_object_is_data() -> None:
+    assert identity_of(Scaled([1.0] * 2000)) == identity_of(Scaled([2.0] * 2000))
+
+
 def test_weights_of_any_type_have_an_identity() -> None:
     linear = torch.nn.Linear(2, 2).eval()
     assert identity_of(linear.bfloat16()) != identity_of(linear.half())
@@ -119,6 +171,26 @@ _OBJECT = """class Tagger:
         return self.net(x)
 tagger = Tagger()
 """
+_COUNTER = """class Tagger:
+    def __init__(self):
+        self.calls, self.memo, self.last = 0, {}, ["none"]
+    def waveform_logits(self, x):
+        self.calls += 1
+        self.memo[len(x)] = float(x.sum())
+        self.last.clear()
+        return x
+tagger = Tagger()
+"""
+_DATACLASS = """from dataclasses import dataclass
+@dataclass
+class Tagger:
+    gain: float = 2.0
+    calls: int = 0
+    def waveform_logits(self, x):
+        self.calls += 1
+        return x * self.gain
+tagger = Tagger()
+"""
 
 
 def _loaded(folder: Path, body: str) -> dict[str, Any]:
@@ -128,7 +200,7 @@ def _loaded(folder: Path, body: str) -> dict[str, Any]:
     return space
 
 
-@pytest.mark.parametrize("body", [_MEMO, _LAST, _LATE, _CLOSURE, _OBJECT])
+@pytest.mark.parametrize("body", [_MEMO, _LAST, _LATE, _CLOSURE, _OBJECT, _COUNTER, _DATACLASS])
 def test_what_a_models_calls_leave_is_not_part_of_its_identity(tmp_path: Path, body: str) -> None:
     """A second run in the same process was refused as one of another model, and a card's cells had new keys."""
     tagger = _loaded(tmp_path, body)["tagger"]
