@@ -26,6 +26,7 @@ from torch import Tensor
 
 from niah.adapters.network_adapter import NetworkAdapter
 from niah.adapters.protocol import Adapter, network_of
+from niah.adapters.scoring import scored
 from niah.adapters.waveform import WaveformAdapter
 from niah.errors import NiahError
 
@@ -93,7 +94,7 @@ class WindowStream:
         if not heard.shape[1]:
             return heard, None
         missing = self._padding.expand(1, self.frames - heard.shape[1], -1)
-        return heard, self._adapter.logits(torch.cat([heard, missing], dim=1))
+        return heard, scored(self._adapter, torch.cat([heard, missing], dim=1))
 
 
 def carried_stream(adapter: Adapter) -> Streams | None:

@@ -163,6 +163,7 @@ class WaveformAdapter:
             )
 
     def _checked(self, waveforms: Tensor) -> Tensor:
+        wanted = (len(waveforms), len(self.labels))  # before the model may change their shape
         with remembering(self._counted):
             answer = self.model.waveform_logits(waveforms)
         try:
@@ -178,10 +179,9 @@ class WaveformAdapter:
         if stated.is_complex():
             raise NiahError(f"{self.name}: logits must be real numbers, not {stated.dtype}")
         logits = stated.float()
-        wanted = (len(waveforms), len(self.labels))
         if tuple(logits.shape) != wanted:
             raise NiahError(
-                f"{self.name}: logits of {len(waveforms)} waveforms are {tuple(logits.shape)}, must be {wanted}: "
+                f"{self.name}: logits of {wanted[0]} waveforms are {tuple(logits.shape)}, must be {wanted}: "
                 f"one column a label of '{self.labels.name}'"
             )
         return logits

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from niah.adapters.scoring import scored
 from niah.errors import NiahError
 from niah.preview.scene import PreviewScene
 
@@ -58,7 +59,7 @@ def evidence_in(
         hop_s = max(1.0, round(scene.length_s / _MOST_WINDOWS, 2))
         window_s = max(_HIDDEN_S, hop_s)
         curve = evidence.occlusion_curve(scorer, whole, filling, window_s=window_s, hop_s=hop_s)
-    scores = torch.sigmoid(scorer.logits(whole[None]).float().cpu()[0])
+    scores = torch.sigmoid(scored(scorer, whole[None])[0])
     top = torch.argsort(scores, descending=True, stable=True)[:_TOP_CLASSES].tolist()
     return Evidence(
         adapter.name,

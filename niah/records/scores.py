@@ -104,16 +104,21 @@ class ClipScores:
         return flags
 
 
-def refusal(logits: NDArray[Any]) -> str | None:
-    """The reason why logits (n, c) cannot be scored: NaN or infinity among them; None for good ones."""
+def refusal(logits: NDArray[Any], dtype: str = "") -> str | None:
+    """Return the reason why logits cannot be scored, NaN or infinity among them; None for good ones.
+
+    Args:
+        logits: (n, c).
+        dtype: that the model computes in, where it is known: float32 has hardly overflowed.
+    """
     broken = ~np.isfinite(logits)
     if not broken.any():
         return None
     clips = np.flatnonzero(broken.any(axis=1))
-    return (
-        f"logits of {clips.size} of {len(logits)} clips are NaN or infinite (first: row {clips[0]}): the model "
-        "overflowed; try --dtype float32"
-    )
+    why = "the model overflowed; try --dtype float32"
+    if dtype == "float32":
+        why = "its outputs must be finite, as log(p / (1 - p)) is for 0 < p < 1 alone"
+    return f"logits of {clips.size} of {len(logits)} clips are NaN or infinite (first: row {clips[0]}): {why}"
 
 
 def write(file: Path, scored: ClipScores) -> None:

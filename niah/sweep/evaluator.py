@@ -127,8 +127,8 @@ class ModelEvaluator:
             scenes = islice(scenes, 1)  # scored once, a row a clip
         result = infer(adapter, scenes, batch_size or size, self.device, advance, alone=alone)
         logits = result.logits.numpy()
-        if reason := refusal(logits):
-            raise NiahError(reason)
+        if reason := refusal(logits, self.options.dtype):
+            raise NiahError(f"{self.model.name}: {reason}")
         names = [*self.scenes.haystacks, ""] if cell.is_base else [cell.haystack]
         for haystack in names:
             self.forecasts.pace(haystack).add(

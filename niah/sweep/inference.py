@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from niah.adapters.protocol import Adapter, LimitsBatch, RunsInThreads
+from niah.adapters.scoring import scored
 from niah.adapters.wrappers.lazy_features import InBlocks
 from niah.adapters.wrappers.padded import Padded
 from niah.adapters.wrappers.pooled import Pooled
@@ -166,7 +167,8 @@ def _inner(adapter: Adapter) -> Adapter:
 
 
 def _score(adapter: Adapter, batch: Any) -> Tensor:
-    return adapter.logits(batch).float().cpu()  # the copy waits for the device
+    poolings = len(adapter.poolings) if isinstance(adapter, Pooled) else 1
+    return scored(adapter, batch, poolings * len(adapter.labels))
 
 
 def probe_batch_size(

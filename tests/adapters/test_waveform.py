@@ -316,6 +316,17 @@ def test_answers_are_taken_or_refused(answer: Any, reason: str | None) -> None:
         adapter.logits(rows)
 
 
+def test_a_model_that_drops_rows_of_its_input_is_refused() -> None:
+    """Its answer was measured against what it had left of the input: the run ended in a traceback."""
+
+    def first(waveforms: Tensor) -> Tensor:
+        return by_pitch(waveforms.resize_(1, waveforms.shape[1]))
+
+    adapter = WaveformAdapter(FunctionModel(first, "first", 16000, LABELS))
+    with pytest.raises(NiahError, match=r"logits of 2 waveforms are \(1, 3\), must be \(2, 3\)"):
+        adapter.logits(torch.zeros(2, 100, 160))
+
+
 def test_windows_are_no_longer_than_what_is_taken() -> None:
     assert window_s(WaveformAdapter(PitchTagger(max_seconds=3, fixed_seconds=5))) == 3
     assert window_s(WaveformAdapter(PitchTagger(max_seconds=30))) == 10

@@ -173,6 +173,8 @@ def test_windows_cover_their_places() -> None:
     class Mean:
         """The mean of its window, for two classes."""
 
+        labels = range(2)
+
         def logits(self, features: Any) -> Any:
             return features.mean(dim=(1, 2))[:, None].repeat(1, 2)
 

@@ -174,6 +174,8 @@ adapter = niah.load_model("dass-nano")
 build = SceneBuilder(adapter.frontend, "niah-v2", load_haystack("silence"))
 
 class FirstFrames:
+    labels = range(adapter.frontend.mels)
+
     def logits(self, features):
         return features[:, :8].mean(dim=1)
 

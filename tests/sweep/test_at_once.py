@@ -20,6 +20,8 @@ CLIPS = ALONE + 5
 class Rows:
     """Its logits are the first row; `threads` has the number of torch's threads in each pass."""
 
+    labels = range(3)
+
     def __init__(self, runs_in_threads: bool = True, spoilt: float = 0.0) -> None:
         self.runs_in_threads = runs_in_threads
         self.spoilt = spoilt

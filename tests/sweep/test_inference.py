@@ -26,6 +26,8 @@ SECONDS = (100.0, 1.0, 2.0, 3.0, 50.0, 60.0, 70.0)  # of the passes that `Clocke
 class Clocked:
     """Takes `SECONDS` by a clock that nothing else moves; its logits are the first row."""
 
+    labels = range(3)
+
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
         self.passes = iter(SECONDS)

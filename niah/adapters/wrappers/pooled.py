@@ -31,10 +31,29 @@ class Pooled:
 
     @torch.inference_mode()
     def logits(self, features: Tensor) -> Tensor:
-        """Compute logits: (B, frames, mels) -> (B, poolings x classes) float32."""
+        """Compute logits: (B, frames, mels) -> (B, poolings x classes) float32.
+
+        Raises:
+            NiahError: the positions' logits are of another shape.
+        """
         share = min(1.0, self.frontend.needle_frames / features.shape[1])
-        z = self._positions(features).float()
+        z = self._at_positions(features).float()
         return torch.cat([pool(z, pooling, share) for pooling in self.poolings], dim=1)
+
+    def _at_positions(self, features: Tensor) -> Tensor:
+        batch, classes = len(features), len(self.labels)
+        answer: object = self._positions(features)
+        shape = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
+        if (
+            not isinstance(answer, Tensor)
+            or answer.ndim < 3
+            or (len(answer), answer.shape[-1]) != (batch, classes)
+        ):
+            raise NiahError(
+                f"{self.name}: logits at positions of {batch} inputs are {shape}, must be a tensor of ({batch}, "
+                f"positions, {classes})"
+            )
+        return answer
 
 
 def has_position_logits(adapter: Adapter) -> bool:

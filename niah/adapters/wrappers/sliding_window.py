@@ -30,6 +30,7 @@ from torch.nn.functional import logsigmoid
 from niah.adapters.loading import adapter_info
 from niah.adapters.protocol import Adapter
 from niah.adapters.reuse import AnswerMemory, Array, Item, ReusingScorer, is_steady
+from niah.adapters.scoring import scored
 from niah.placement import FRAMES_PER_SECOND, NEEDLE_ALONE_S
 from niah.scenes.lazy import FeatureBlocks
 
@@ -118,7 +119,7 @@ class SlidingWindow:
     def _window_logits(self, seconds: "deque[float] | list[float]", windows: Array) -> Array:
         """(n, frames, mels) -> (n, classes) float32."""
         begin = time.perf_counter()
-        logits: Array = self.adapter.logits(torch.from_numpy(windows)).float().cpu().numpy()
+        logits: Array = scored(self.adapter, torch.from_numpy(windows)).numpy()
         seconds.append((time.perf_counter() - begin) / len(windows))
         return logits
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from niah.adapters.protocol import Adapter
+from niah.adapters.scoring import scored
 from niah.diagnosis.localisation.evidence import position_curve
 from niah.metrics.average_precision import Float64, Scores
 from niah.placement import FRAMES_PER_SECOND
@@ -55,7 +56,7 @@ def window_scores(
     for first in range(0, len(starts), batch_size):
         some = starts[first : first + batch_size]
         windows = torch.stack([scene[start : start + frames] for start in some])
-        logits.append(adapter.logits(windows).float().cpu().numpy())
+        logits.append(scored(adapter, windows).numpy())
         advance(len(some))
     edges = np.append(np.arange(0, len(scene), hop), len(scene))
     centres = (edges[1:] + edges[:-1]) / 2.0

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from niah.adapters.protocol import Adapter, network_of
+from niah.adapters.scoring import scored
 from niah.adapters.wrappers.pooled import has_position_logits, position_logits_of
 from niah.errors import NiahError
 from niah.networks.dass.network import Dass, Stage
@@ -135,14 +136,14 @@ def occlusion_curve(
     filling = filling.expand_as(scene)
     starts = range(hop - frames, len(scene), hop)
     # a copy: the scene is used below, and a user's model may change its input
-    whole = adapter.logits(scene[None].clone()).float().cpu()[0]
+    whole = scored(adapter, scene[None].clone())[0]
     lost = []
     for some in _chunks(starts, batch_size):
         hidden = scene.repeat(len(some), 1, 1)
         for row, start in zip(hidden, some, strict=True):
             covered = slice(max(0, start), start + frames)
             row[covered] = filling[covered]
-        lost.append(whole - adapter.logits(hidden).float().cpu())
+        lost.append(whole - scored(adapter, hidden))
         advance(len(some))
     edges = np.append(np.arange(0, len(scene), hop), len(scene))
     centres = (edges[:-1] + edges[1:]) / 2
