@@ -85,6 +85,20 @@ def remembering(model: object) -> Iterator[None]:
                 left[name] = _value(after.get(name)), counted
 
 
+def loaded_late(model: object) -> list[str]:
+    """Return the names of networks that a model's own calls have loaded, and whose weights therefore do not count.
+
+    Args:
+        model: a function, a method, a `functools.partial` of one, or an object.
+    """
+    left = _left_by(model)
+    return sorted(
+        name
+        for name, value in _places(model).items()
+        if isinstance(value, torch.nn.Module) and name in left and not left[name][1]
+    )
+
+
 def source_file(defining: Any) -> Path | None:
     """Return the source file of a function or class; None for one that is built in or was made at a prompt."""
     try:

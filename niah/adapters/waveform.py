@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from niah.adapters.identity import remembering
+from niah.adapters.identity import loaded_late, remembering
 from niah.adapters.protocol import INDEXED_BY_32_BITS, ReusesAnswers
 from niah.errors import NiahError
 from niah.frontends.waveform import NEEDLE_S, WaveformFrontend
@@ -116,6 +116,10 @@ class WaveformAdapter:
         """Have the model score every part of its inputs anew from now on."""
         if isinstance(self.model, ReusesAnswers):
             self.model.forget_answers()
+
+    def loaded_late(self) -> list[str]:
+        """Return the names of networks that the model's calls have loaded: their weights are not in its identity."""
+        return [] if getattr(self.model, "weights_sha256", "") else loaded_late(self._counted)
 
     @torch.inference_mode()
     def logits(self, features: Tensor) -> Tensor:

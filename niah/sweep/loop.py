@@ -22,6 +22,7 @@ from niah.records.workers import ENDED, list_workers
 from niah.scenes.own import OwnRecordings
 from niah.sweep import finished
 from niah.sweep.evaluator import ModelEvaluator
+from niah.sweep.model_record import late_networks
 from niah.sweep.models import ModelSpec
 from niah.sweep.options import RunOptions
 from niah.sweep.plan import Cell, plan
@@ -188,6 +189,7 @@ class _Sweep:
     waits_for: dict[Group, Mapping[str, str]] = field(default_factory=dict)
     _model: ModelEvaluator | None = None
     _keys: dict[str, set[str]] = field(default_factory=dict)  # cells by model
+    _late: str = ""  # the note on networks that the model of the last cell loads in its calls
     _reported: float = 0.0
     _scored: dict[str, float] = field(
         default_factory=lambda: {"scored_clips": 0, "scored_audio_s": 0.0, "open_audio_s": 0.0}
@@ -268,6 +270,9 @@ class _Sweep:
         skip = partial(self._skip, per_clip)
         work = CellWork(model, todo, self.directory, self.share.slice_s, skip)
         outcome = work.do(partial(self._advance, per_clip))
+        if (late := late_networks(model.model)) not in ("", self._late):
+            self._late = late
+            self.note(late)
         for row, cell in zip(outcome.rows, todo, strict=False):
             if row["status"] != "ok":
                 self.note(f"{cell}: {row['status']}: {row['error']}")

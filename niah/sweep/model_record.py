@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from niah.adapters.loading import adapter_info
+from niah.adapters.waveform import WaveformAdapter
 from niah.errors import NiahError
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import Row
@@ -57,6 +58,17 @@ def write_description(name: str, entry: dict[str, Any], directory: RunDirectory)
                 "another --out"
             )
     directory.write_run_json({"models": {name: entry}})
+
+
+def late_networks(model: LoadedModel) -> str:
+    """Return a sentence on networks that a Python model has loaded in its calls, which no key knows of; "" without."""
+    late = model.adapter.loaded_late() if isinstance(model.adapter, WaveformAdapter) else []
+    if not late:
+        return ""
+    return (
+        f"model '{model.name}' loads {', '.join(late)} in its first call: another checkpoint there would get the cells "
+        "of this one; load it with the file"
+    )
 
 
 def failure(error: BaseException, options: RunOptions, device: torch.device) -> Row:

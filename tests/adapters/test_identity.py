@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from niah.adapters.identity import identity_of, remembering
+from niah.adapters.identity import identity_of, loaded_late, remembering
 from niah.adapters.importing import code_sha256
 from niah.adapters.model_source import ModelRequest
 from niah.adapters.python_models import source_of
@@ -219,6 +219,17 @@ def test_a_run_calls_a_model_so_that_it_may_remember(tmp_path: Path) -> None:
     adapter.logits(torch.ones(2, 10, adapter.frontend.mels))
     again = source_of(tagger, ModelRequest("synthetic", 16000))
     assert source.code_sha256 == again.code_sha256
+
+
+@pytest.mark.parametrize(
+    ("body", "names"), [(_LATE, ["net"]), (_OBJECT, ["self.net"]), (_MEMO, []), (_COUNTER, [])]
+)
+def test_networks_that_a_call_loads_are_named(tmp_path: Path, body: str, names: list[str]) -> None:
+    tagger = _loaded(tmp_path, body)["tagger"]
+    for _ in range(2):
+        with remembering(tagger), torch.inference_mode():
+            getattr(tagger, "waveform_logits", tagger)(torch.ones(2, 3))
+        assert loaded_late(tagger) == names
 
 
 def test_weights_that_a_user_puts_in_after_a_call_count(tmp_path: Path) -> None:

@@ -28,6 +28,8 @@ from niah.diagnosis.localisation.locate import LocateOptions, locate
 from niah.diagnosis.localisation.rows import read
 from niah.errors import NiahError
 from niah.records.run_directory import RunDirectory
+from niah.sweep.loop import run_sweep
+from niah.sweep.options import RunOptions
 from tests.helpers import tiny
 from tests.helpers.waveform_tagger import LABELS, PitchTagger, by_pitch
 
@@ -256,7 +258,6 @@ def test_an_edited_file_is_not_located_with(material: Material, tmp_path: Path) 
 
 def test_a_model_of_waveforms_is_not_taken_apart(material: Material) -> None:
     from niah.diagnosis.causes.passes import passes_of
-    from niah.sweep.options import RunOptions
     from niah.sweep.setup import EvalSetup
 
     path = card(material.folder, "tests.helpers.waveform_tagger:CardTagger")
@@ -603,3 +604,25 @@ def test_verify_goes_over_to_windows_where_there_is_no_native_mode(tmp_path: Pat
     assert found[1].startswith("protocol: met")
     assert "wave takes at most 5 s, got 10 s" in found[2]
     assert found[3].startswith("waveform+window-max-hop2.5s, 10 s")
+
+
+def test_a_network_that_the_first_call_loads_is_noted(material: Material, tmp_path: Path) -> None:
+    """Its checkpoint does not count: another one got these cells without a word."""
+    file = tmp_path / "late.py"
+    file.write_text(
+        "import torch\nnet = None\ndef late(x):\n    global net\n"
+        "    net = net or torch.nn.Linear(400, 3).eval()\n    return net(x[:, :400])\n"
+    )
+    options = RunOptions(
+        models=(f"{file}:late",),
+        labels=str(material.labels),
+        sample_rate=16000,
+        needles=str(material.clips),
+        haystacks=("silence",),
+        lengths_s=(10.0, 20.0),
+        device="cpu",
+        out=tmp_path / "run",
+    )
+    notes: list[str] = []
+    run_sweep(options, notes.append)
+    assert len([note for note in notes if "'late' loads net in its first call" in note]) == 1
