@@ -107,6 +107,7 @@ def _measure(point: BenchPoint) -> dict[str, Any]:
     from niah.adapters.loading import adapter_info, choose_device, load_source
     from niah.adapters.network_adapter import NetworkAdapter
     from niah.adapters.scan_choice import use_scan
+    from niah.adapters.scoring import scored
     from niah.adapters.sources import find_source
     from niah.adapters.wrappers.sliding_window import SlidingWindow, over_windows
     from niah.placement import FRAMES_PER_SECOND, total_frames
@@ -141,7 +142,7 @@ def _measure(point: BenchPoint) -> dict[str, Any]:
             if not isinstance(adapter, NetworkAdapter):
                 features.normal_(generator=generator)  # it may know an input that it had before
             begin = time.perf_counter()
-            scores = scorer.logits(features).float().cpu()  # the copy waits for the device
+            scores = scored(scorer, features)
             seconds.append(time.perf_counter() - begin)
     if not bool(torch.isfinite(scores).all()):
         raise NiahError(f"{point.name}: the scores are not finite")

@@ -12,6 +12,7 @@ import niah
 from niah.adapters.scoring import scored
 from niah.adapters.wrappers.pooled import Pooled
 from niah.adapters.wrappers.sliding_window import SlidingWindow
+from niah.diagnosis.localisation.evidence import position_curve
 from niah.errors import NiahError
 from niah.frontends.kaldi import AST
 from niah.vocabularies import vocabulary
@@ -68,6 +69,15 @@ def test_logits_at_positions_of_another_shape_are_refused(answer: Any) -> None:
         pooled.logits(torch.zeros(2, 30, AST.mels))
     good = Pooled(Answers("tagger", lambda x: x[:, :, :25]), "max", "average")
     assert scored(good, torch.zeros(2, 30, AST.mels), columns=50).shape == (2, 50)
+
+
+def test_a_curve_of_positions_of_another_shape_is_refused() -> None:
+    """It ended `niah locate` and `niah preview` in a traceback."""
+    adapter: Any = Answers("tagger", lambda x: x[:, :, :24])
+    with pytest.raises(
+        NiahError, match=r"tagger: logits at positions of 1 inputs are \(1, 30, 24\)"
+    ):
+        position_curve(adapter, torch.zeros(30, AST.mels))
 
 
 def test_a_model_of_wrong_answers_does_not_end_the_run_of_others(tmp_path: Path) -> None:

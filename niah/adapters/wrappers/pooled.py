@@ -1,6 +1,7 @@
 """Another pooling of the same network: an adapter's per-position logits, pooled by `niah.networks.layers.pooling`."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -34,26 +35,11 @@ class Pooled:
         """Compute logits: (B, frames, mels) -> (B, poolings x classes) float32.
 
         Raises:
-            NiahError: the positions' logits are of another shape.
+            NiahError: the logits at positions are of another shape.
         """
         share = min(1.0, self.frontend.needle_frames / features.shape[1])
-        z = self._at_positions(features).float()
+        z = self._positions(features).float()
         return torch.cat([pool(z, pooling, share) for pooling in self.poolings], dim=1)
-
-    def _at_positions(self, features: Tensor) -> Tensor:
-        batch, classes = len(features), len(self.labels)
-        answer: object = self._positions(features)
-        shape = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
-        if (
-            not isinstance(answer, Tensor)
-            or answer.ndim < 3
-            or (len(answer), answer.shape[-1]) != (batch, classes)
-        ):
-            raise NiahError(
-                f"{self.name}: logits at positions of {batch} inputs are {shape}, must be a tensor of ({batch}, "
-                f"positions, {classes})"
-            )
-        return answer
 
 
 def has_position_logits(adapter: Adapter) -> bool:
@@ -62,7 +48,7 @@ def has_position_logits(adapter: Adapter) -> bool:
 
 
 def position_logits_of(adapter: Adapter) -> Callable[[Tensor], Tensor]:
-    """Return the adapter's `position_logits`, or its network's.
+    """Return the adapter's `position_logits`, or its network's; what it answers is checked.
 
     Raises:
         NiahError: neither has it.
@@ -70,8 +56,25 @@ def position_logits_of(adapter: Adapter) -> Callable[[Tensor], Tensor]:
     owners: list[object] = [adapter, network_of(adapter)]
     for owner in owners:
         if isinstance(owner, PositionLogits):
-            return owner.position_logits
+            return partial(_checked, adapter, owner.position_logits)
     raise NiahError(
         f"model '{adapter.name}' has no per-position logits, which --pooling needs: "
         "only a linear head after average pooling (the DASS family) has them"
     )
+
+
+def _checked(adapter: Adapter, positions: Callable[[Tensor], object], features: Tensor) -> Tensor:
+    """Return the logits at positions (B, T, .., classes), checked: a user's class may answer with anything."""
+    batch, classes = len(features), len(adapter.labels)
+    answer = positions(features)
+    shape = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
+    if (
+        not isinstance(answer, Tensor)
+        or answer.ndim < 3
+        or (len(answer), answer.shape[-1]) != (batch, classes)
+    ):
+        raise NiahError(
+            f"{adapter.name}: logits at positions of {batch} inputs are {shape}, must be a tensor of ({batch}, "
+            f"positions, {classes})"
+        )
+    return answer
