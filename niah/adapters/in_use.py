@@ -20,7 +20,7 @@ _MOST_SETTINGS = 1000
 """Entries of a list or dict: a longer one is data, as of past calls."""
 
 _COUNTED_ELSEWHERE = frozenset(
-    {"name", "labels", "sample_rate", "max_seconds", "fixed_seconds", "device", "dtype"}
+    {"name", "labels", "sample_rate", "max_seconds", "fixed_seconds", "device", "dtype", "training"}
     | {"kernel", "parameters", "random", "weights_sha256", "weights_source"}
 )
 
@@ -45,8 +45,8 @@ def weights_of_code(model: Any) -> dict[str, Any]:
 def settings_of(model: Any) -> dict[str, Any]:
     """Return {name: plain value or function} of the attributes of an object, or of a method's, also in its lists.
 
-    Left out is what the protocol asks of an object, which counts elsewhere, what a network of torch has by itself, and
-    what the methods of an adapter assign: `remembering` sees the calls of waveform models alone.
+    Left out is what the protocol asks of an object, which counts elsewhere, what torch leaves in a network, and what
+    the methods of an adapter assign: `remembering` sees the calls of waveform models alone.
 
     Args:
         model: a function, a method, a `functools.partial` of one, or an object.
@@ -56,12 +56,15 @@ def settings_of(model: Any) -> dict[str, Any]:
     owner = getattr(model, "__self__", None) if inspect.ismethod(model) else model
     if inspect.isroutine(owner) or isinstance(owner, type | ModuleType | None):
         return {}
-    own_of_torch = vars(torch.nn.Module()) if isinstance(owner, torch.nn.Module) else {}
+    is_network = isinstance(owner, torch.nn.Module)
+    owner = getattr(owner, "_orig_mod", owner) if is_network else owner  # of torch.compile
     assigned = _assigned_later(type(owner)) if hasattr(owner, "logits") else ()
     used: dict[str, Any] = {}
     for attribute, value in list(getattr(owner, "__dict__", {}).items()):
-        if any(attribute in names for names in (own_of_torch, _COUNTED_ELSEWHERE, assigned)):
+        if attribute in _COUNTED_ELSEWHERE or attribute in assigned:
             continue
+        if is_network and (attribute.startswith("_") or inspect.isfunction(value)):
+            continue  # torch's own, such as the id of a compiled one
         name = f"self.{attribute}"
         if inspect.isfunction(value):
             used[name] = value

@@ -87,9 +87,35 @@ def test_an_objects_settings_are_part_of_its_identity(one: Any, other: Any) -> N
     """Two objects of one class were one model: the second got the first's cells."""
     assert identity_of(Scaled(one)) == identity_of(Scaled(one)) != identity_of(Scaled(other))
     assert identity_of(Scaled(one).call) != identity_of(Scaled(other).call)
-    network, same, another = (torch.nn.Identity().eval() for _ in range(3))
-    network.mode, same.mode, another.mode = one, one, other
-    assert identity_of(network) == identity_of(same) != identity_of(another)
+
+
+@pytest.mark.parametrize(
+    "torchs_own",
+    [
+        lambda network: network,
+        lambda network: torch.compile(network, backend="eager"),
+        lambda network: torch.export.export(network, (torch.ones(1, 2),)).module(),
+        torch.nn.DataParallel,
+    ],
+)
+def test_torch_leaves_no_settings_in_a_network(torchs_own: Any) -> None:
+    """The id of a compiled network is another in each process."""
+    network = torch.nn.Linear(2, 2).eval()
+    assert identity_of(torchs_own(network)) == identity_of(torchs_own(network))
+
+
+def test_a_networks_settings_are_part_of_its_identity() -> None:
+    class Pooling(torch.nn.Linear):
+        def __init__(self, mode: str) -> None:
+            torch.manual_seed(0)
+            super().__init__(2, 2)
+            self.mode = mode
+
+    most, same, mean = (Pooling(mode).eval() for mode in ("max", "max", "mean"))
+    assert identity_of(most) == identity_of(same) != identity_of(mean)
+    compiled = (torch.compile(each, backend="eager") for each in (most, same, mean))
+    one, again, other = map(identity_of, compiled)
+    assert one == again != other
 
 
 def test_what_the_protocol_asks_of_an_object_is_no_setting() -> None:
