@@ -26,7 +26,6 @@ from niah.records.summarise import summarise
 from niah.sweep.evaluator import ModelEvaluator
 from niah.sweep.loop import Group, SweepResult, open_run, together
 from niah.sweep.options import RunOptions
-from niah.sweep.plan import plan
 from niah.sweep.planned import announce, settle
 from niah.sweep.setup import EvalSetup
 from niah.sweep.share import Share
@@ -144,7 +143,7 @@ class _Driver:
         """Return the groups with cells that are not stored, the longest first; bases lead among equals."""
         done = self.directory.completed()
         options = self.setup.options
-        cells = plan(options, [model.name for model in self.setup.models])
+        cells = self.setup.cells()
         todo: list[Group] = []
         for loaded in self.setup.loaded():
             model = ModelEvaluator(options, loaded, self.setup.device)

@@ -16,7 +16,7 @@ from niah.records.axes import AXES
 from niah.records.schema import cell_key
 from niah.scenes.lazy import Scene
 from niah.sweep.options import RunOptions
-from niah.sweep.plan import Cell, plan
+from niah.sweep.plan import Cell
 from niah.sweep.presets import options_of
 from niah.sweep.setup import EvalSetup
 from niah.vocabularies import vocabulary
@@ -85,7 +85,7 @@ class ScenePlan:
         self.sample_rate = loaded.adapter.sample_rate
         self.cells = [
             (cell, self._described(cell))
-            for cell in plan(setup.options, [STAND_IN])
+            for cell in setup.cells()
             if cell.is_base or not self.scenes.has_no(cell.haystack)
         ]
 

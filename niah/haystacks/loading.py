@@ -28,7 +28,7 @@ def load_haystack(spec: str | Path, *, babble: Path | None = None, seed: int = 0
     """
     path = Path(spec)
     if path.suffix == ".toml":
-        return _build(_own_card(path), babble, seed)
+        return _build_own(_own_card(path), babble, seed)
     names = {card.name for card in haystack_cards()}
     is_name = str(spec) in names
     if not is_name and path.exists():
@@ -38,6 +38,15 @@ def load_haystack(spec: str | Path, *, babble: Path | None = None, seed: int = 0
     if not is_name and (path.suffix.lower() in AUDIO_SUFFIXES or len(path.parts) > 1):
         raise NiahError(f"haystack {spec}: no such file or folder")
     return _build(find_haystack(str(spec)), babble, seed)
+
+
+def _build_own(card: HaystackCard, babble: Path | None, seed: int) -> Haystack:
+    built = _build(card, babble, seed)
+    if built.fill == "own":  # which the sweep, tables and comparisons know by its name
+        raise NiahError(
+            f"haystack card {card.path}: the needles' own recordings are --haystack own; they need no card"
+        )
+    return built
 
 
 def _own_card(path: Path) -> HaystackCard:

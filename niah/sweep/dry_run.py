@@ -10,7 +10,7 @@ from niah.sweep.evaluator import ModelEvaluator
 from niah.sweep.finished import ended
 from niah.sweep.loop import together
 from niah.sweep.options import RunOptions
-from niah.sweep.plan import Cell, plan
+from niah.sweep.plan import Cell
 from niah.sweep.setup import EvalSetup
 from niah.sweep.share import Share
 from niah.system.atomic import check_writable
@@ -122,7 +122,7 @@ def planned_cells(
         directory = RunDirectory(options.out)
         directory.check_identity(setup.identity(), len(setup.clips))
         completed, out_of_memory = directory.completed(), directory.out_of_memory()
-    groups = list(together(plan(options, [model.name for model in setup.models])))
+    groups = list(together(setup.cells()))
     cells = [cell for group in (share or Share()).own(groups) for cell in group]
     planned = []
     for loaded in setup.loaded():

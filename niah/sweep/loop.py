@@ -25,7 +25,7 @@ from niah.sweep.evaluator import ModelEvaluator
 from niah.sweep.model_record import late_networks
 from niah.sweep.models import ModelSpec
 from niah.sweep.options import RunOptions
-from niah.sweep.plan import Cell, plan
+from niah.sweep.plan import Cell
 from niah.sweep.planned import announce, settle
 from niah.sweep.setup import KNOWN_EARLY, EvalSetup, identity_of_options
 from niah.sweep.share import Share
@@ -202,7 +202,7 @@ class _Sweep:
 
     def all_cells(self) -> None:
         """Score the process's own cells, then help or wait."""
-        groups = list(together(plan(self.setup.options, [m.name for m in self.setup.models])))
+        groups = list(together(self.setup.cells()))
         own = self.share.own(groups)
         self.done = self.directory.completed()
         self.out_of_memory = self.directory.out_of_memory()

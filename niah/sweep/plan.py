@@ -23,7 +23,7 @@ such axes. The base stays the whole clip alone, so their relative scores give th
 of the haystack together.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from typing import Any
@@ -35,6 +35,7 @@ from niah.records.naming import NO_HAYSTACK, axes_name
 from niah.records.schema import BASE_LENGTH_S
 from niah.sweep.options import CONSTANT_HAYSTACKS, RunOptions
 
+WITHOUT_SNR = (*CONSTANT_HAYSTACKS, OWN)
 LONGEST_NEEDLE_FRAMES = 1024  # of a 10 s clip: AST's and DASS's front end
 
 
@@ -79,7 +80,9 @@ class Cell(Axes):
         return ", ".join([*parts, *filter(None, (self.control, axes_name(asdict(self))))])
 
 
-def plan(options: RunOptions, models: Sequence[str]) -> list[Cell]:
+def plan(
+    options: RunOptions, models: Sequence[str], without_snr: Collection[str] = WITHOUT_SNR
+) -> list[Cell]:
     """List the cells, the shortest first within a model, each once; poolings of the same scenes side by side.
 
     Scenes whose pieces do not fit are left out.
@@ -87,12 +90,14 @@ def plan(options: RunOptions, models: Sequence[str]) -> list[Cell]:
     Args:
         options: grid of the run.
         models: names of the models, in order.
+        without_snr: those of the run's haystacks that have no level of their own: constants, and the needles' own
+            recordings.
     """
     poolings = dict.fromkeys(options.poolings) or (None,)
     return [
         replace(cell, pooling=pooling)
         for model in models
-        for cell in _cells_of(options, model)
+        for cell in _cells_of(options, model, without_snr)
         for pooling in poolings
     ]
 
@@ -123,33 +128,35 @@ def long_windows(options: RunOptions) -> list[str]:
     ]
 
 
-def _cells_of(options: RunOptions, model: str) -> Iterator[Cell]:
+def _cells_of(options: RunOptions, model: str, without_snr: Collection[str]) -> Iterator[Cell]:
     yield Cell(model, NO_HAYSTACK, BASE_LENGTH_S)
     if OWN in options.haystacks:
         yield Cell(model, OWN, BASE_LENGTH_S)
     if (
         options.protocol == CURRENT_NIAH
     ):  # the same in each noise, so that masking and length are apart
-        for place in _places(options, model, BASE_LENGTH_S):
+        for place in _places(options, model, BASE_LENGTH_S, without_snr):
             if place.snr_db is not None and (place.level or options.own_level) == "mix":
                 yield place
     for length in sorted(set(options.lengths_s)):
-        for plain in _places(options, model, length):
+        for plain in _places(options, model, length, without_snr):
             if length != BASE_LENGTH_S:
                 for position in dict.fromkeys(options.positions):
                     cells = _arranged(options, replace(plain, position=position))
                     if plain.haystack == OWN:  # its events lie where they lie
                         cells = iter([replace(plain, position=position)])
                     yield from (cell for cell in cells if _fits(cell, options.protocol))
-            yield from _controls(options, plain)
+            yield from _controls(options, plain, without_snr)
 
 
-def _places(options: RunOptions, model: str, length_s: float) -> Iterator[Cell]:
+def _places(
+    options: RunOptions, model: str, length_s: float, without_snr: Collection[str]
+) -> Iterator[Cell]:
     """Iterate over haystack x SNR x level of one length."""
     for haystack in dict.fromkeys(options.haystacks):
-        constant = haystack in (*CONSTANT_HAYSTACKS, OWN)
-        snrs: Sequence[float | None] = (None,) if constant else options.snrs_db
-        levels = (options.own_level,) if constant else options.levels
+        has_snr = haystack not in without_snr
+        snrs: Sequence[float | None] = options.snrs_db if has_snr else (None,)
+        levels = options.levels if has_snr else (options.own_level,)
         for snr in dict.fromkeys(snrs):
             for level in levels:
                 other = None if level == options.own_level else level
@@ -166,12 +173,12 @@ def _arranged(options: RunOptions, plain: Cell) -> Iterator[Cell]:
         yield replace(plain, **further)
 
 
-def _controls(options: RunOptions, place: Cell) -> Iterator[Cell]:
+def _controls(options: RunOptions, place: Cell, without_snr: Collection[str]) -> Iterator[Cell]:
     """Yield the controls of a place: needle-free, one cell, since the haystack goes on and no position matters; sham,
     a cell a position, with another part of the haystack in the needle's place; a constant has no seam, so no sham."""
     if options.has_needle_free:
         yield replace(place, control=NEEDLE_FREE)
-    seams = place.haystack not in (*CONSTANT_HAYSTACKS, OWN) and place.length_s > BASE_LENGTH_S
+    seams = place.haystack not in without_snr and place.length_s > BASE_LENGTH_S
     if SHAM in options.controls and seams:
         for position in dict.fromkeys(options.positions):
             yield replace(place, position=position, control=SHAM)

@@ -37,7 +37,7 @@ from niah.sweep.haystacks import named_haystacks
 from niah.sweep.loaded_model import LoadedModel
 from niah.sweep.models import ModelSpec, models_of, notes_on_labels, shared_labels
 from niah.sweep.options import RunOptions
-from niah.sweep.plan import Cell, left_out, long_windows
+from niah.sweep.plan import Cell, left_out, long_windows, plan
 from niah.sweep.provenance import git, hardware, versions
 from niah.system.download import cache_folder
 from niah.version import __version__
@@ -139,6 +139,11 @@ class EvalSetup:
         if not self._cache.problem:
             return []
         return [f"{self._cache.problem}: clips are read again for every cell, which is slower"]
+
+    def cells(self) -> list[Cell]:
+        """List the run's cells, model by model; what a haystack is follows from its card, not from its name."""
+        without_snr = [spec for spec, made in self.haystacks.items() if not made.needs_snr]
+        return plan(self.options, [model.name for model in self.models], without_snr)
 
     def loaded(self) -> Iterator[LoadedModel]:
         """Load one model after another, so that only one is in memory."""

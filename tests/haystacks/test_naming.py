@@ -114,3 +114,11 @@ def test_a_card_is_not_called_as_a_haystack_of_the_package(tmp_path: Path) -> No
     shutil.copy(card, tmp_path / "mine.toml")
     with pytest.raises(NiahError, match=r"mine\.toml: 'silence' in tables is the package's"):
         load_haystack(tmp_path / "mine.toml")
+
+
+def test_the_needles_own_recordings_are_named_not_carded(tmp_path: Path) -> None:
+    """What the sweep and tables do with them hangs on the name."""
+    text = find_haystack("own").path.read_text().replace('name = "own"', 'name = "field"')
+    (tmp_path / "field.toml").write_text(text)
+    with pytest.raises(NiahError, match=r"field\.toml: .* are --haystack own"):
+        load_haystack(tmp_path / "field.toml")

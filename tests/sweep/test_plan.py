@@ -11,6 +11,7 @@ from niah.sweep.models import resolve_models, shared_labels
 from niah.sweep.options import RunOptions
 from niah.sweep.plan import Cell, plan
 from niah.sweep.presets import options_of
+from niah.sweep.setup import EvalSetup
 
 
 def cells(**changes: Any) -> list[Cell]:
@@ -211,3 +212,29 @@ def test_cards_are_read_once_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     resolve_models(("dass-nano", "ast-sin-nano", "aum-nano"))
     assert read
     assert len(read) == len(set(read))
+
+
+def test_a_constant_of_a_card_of_ones_own_has_no_snr_either(tmp_path: Path) -> None:
+    """One row, whatever its name, as the package's: nothing is mixed into zeros."""
+    card = tmp_path / "zeros.toml"
+    lines = (
+        'name = "flat"',
+        'description = ""',
+        'builder = "niah.haystacks:zero"',
+        "contains = []",
+    )
+    card.write_text("\n".join((*lines, 'licence = ""', 'origin = ""')))
+    options = RunOptions(
+        models=("dass-nano",),
+        haystacks=(str(card), "zero", "gaussian"),
+        snrs_db=(0.0, 10.0),
+        lengths_s=(20.0,),
+        controls=("sham",),
+        limit=1,
+        out=tmp_path / "out",
+    )
+    planned = EvalSetup(options).cells()
+    of = {spec: [c for c in planned if c.haystack == spec] for spec in options.haystacks}
+    assert [(c.snr_db, c.control) for c in of[str(card)]] == [(None, None)]
+    assert len(of["zero"]) == 1
+    assert len(of["gaussian"]) == 6  # 10 s in it, 20 s and its sham, at each SNR
