@@ -48,6 +48,7 @@ def check(
     if not 0.0 <= tolerance < 1.0:
         raise NiahError(f"tolerance must be in [0, 1) but is {tolerance}: did you give per cent?")
     run = StoredRun(run_dir)
+    run.refuse_unscored()
     if str(against) == PUBLISHED:
         return check_published(run, tolerance, models)
     if not Path(against).exists():
@@ -55,4 +56,6 @@ def check(
             f"{against} is neither a run directory nor a cells.csv: give one of them, or 'published'"
         )
     gate = Gate(tolerance, one_sided, allow_missing, unpaired)
-    return check_run(run, StoredRun(against), gate, models)
+    reference = StoredRun(against)
+    reference.refuse_unscored()
+    return check_run(run, reference, gate, models)

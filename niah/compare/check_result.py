@@ -76,7 +76,8 @@ class CheckRow:
     @property
     def measured_text(self) -> str:
         """Return the measured value, or the status of a cell without one."""
-        return self.status if isnan(self.measured) else f"{self.measured:.4f}"
+        status = "not scored" if self.status == "ok" else self.status
+        return status if isnan(self.measured) else f"{self.measured:.4f}"
 
 
 @dataclass(frozen=True)

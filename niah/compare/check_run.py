@@ -24,6 +24,7 @@ from niah.errors import NiahError
 from niah.metrics.average_precision import average_precision, mean_average_precision
 from niah.metrics.multiple_testing import adjusted
 from niah.records.naming import Point
+from niah.system.plurals import plural
 
 HOW_PAIRED = (
     "Paired over the clips: a cell is off when its difference is larger than the tolerance and p, corrected for "
@@ -87,6 +88,9 @@ def check_run(
     for other, cells in others.items():
         if other not in compared:
             rows += [_missing(point, other.short_name, gate) for point in _scored(cells)]
+    if unscored := sum(p["mAP"] is None for cells in others.values() for p in cells.values()):
+        has = "has" if unscored == 1 else "have"
+        notes.append(f"{plural(unscored, 'cell')} of the reference {has} no mAP: not compared.")
     if seeds := seeds_note(run, reference):
         notes.append(seeds)
     if gate.unpaired:

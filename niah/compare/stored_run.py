@@ -112,6 +112,18 @@ class StoredRun:
             if not wanted or any(map(system.is_meant_by, wanted))
         }
 
+    def refuse_unscored(self) -> None:
+        """Refuse a run or table without any score.
+
+        Raises:
+            NiahError: no cell has an mAP, and none failed.
+        """
+        if not any(p["mAP"] is not None or p["status"] != "ok" for p in self.points):
+            raise NiahError(
+                f"{self.path} has no mAP in any cell, so that there is nothing to compare: random weights and controls "
+                "have none; a run whose scores are stored gets it by `niah report`"
+            )
+
     def has_scores(self, point: Point) -> bool:
         """Return whether the scores of a cell are stored."""
         return self.directory is not None and self.directory.has_scores(point["cell"])

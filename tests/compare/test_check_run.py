@@ -277,6 +277,25 @@ def test_a_run_without_scores_is_refused_unless_unpaired(reference: Path, tmp_pa
     assert all(np.isnan(row.p) for row in result.rows)
 
 
+def test_cells_without_a_score_are_called_that(reference: Path, tmp_path: Path) -> None:
+    """Of a table without mAP it was said that no cell has a counterpart; an unscored cell was "ok" and OFF."""
+    table = bare(tmp_path / "bare", reference) / "cells.csv"
+    cells = pd.read_csv(table)
+    cells.assign(mAP=None).to_csv(table, index=False)
+    for one, other in ((reference, table), (table, reference)):
+        with pytest.raises(NiahError, match=r"cells\.csv has no mAP in any cell"):
+            check(one, other, unpaired=True)
+    cells.loc[cells["length_s"] > 50, "mAP"] = None
+    cells.to_csv(table, index=False)
+    result = check(reference, table, unpaired=True)
+    assert result.ok
+    assert len(result.rows) == 2
+    assert "2 cells of the reference have no mAP: not compared." in result.notes
+    result = check(table, reference, unpaired=True)
+    unscored = [row for row in result.rows if not row.ok]
+    assert [row.measured_text for row in unscored] == ["not scored"] * 2
+
+
 def test_a_row_that_is_in_a_table_twice_counts_once(reference: Path, tmp_path: Path) -> None:
     table = bare(tmp_path / "bare", reference)
     cells = pd.read_csv(table / "cells.csv")
