@@ -18,6 +18,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import numpy as np
 from contrast_tables import differences_table, plus_minus, read_csv, write_csv
 from scipy.stats import t as student_t
 from students import CONTRASTS, SEEDS, STUDENTS, TEACHER
@@ -122,7 +123,8 @@ def _scores(run: RunDirectory) -> tuple[dict[str, Scores], float, float]:
     quantities: dict[str, Scores] = {QUANTITIES[0]: base}
 
     def adjusted(own: Any, at_base: Any) -> Any:
-        return (own - chance) / (at_base - chance)
+        kept = (own - chance) / (at_base - chance)
+        return np.where(at_base > chance, kept, np.nan)  # at chance there is nothing to keep
 
     for length_s, name in zip(LENGTHS[1:], QUANTITIES[1:], strict=True):
         longer = resampled(float(length_s))

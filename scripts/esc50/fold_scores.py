@@ -6,14 +6,15 @@ independent; the variance is that of Nadeau and Bengio (2003) for repeated split
     mean d = sum_f d_f / 5,   SE^2 = (1 / 5 + n_heldout / n_trained) var(d_f),   t = mean d / SE,   4 degrees of freedom
 
 A network's own mean and interval are made alike. Quantities are mAP at 10 s and, for each haystack and longer length,
-the chance-adjusted retention (mAP - chance) / (mAP at 10 s - chance) of the cells.
+the chance-adjusted retention (mAP - chance) / (mAP at 10 s - chance) of the cells; NaN, and in no test, where a
+network does not differ from chance at 10 s in one of the folds.
 """
 
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from math import sqrt
+from math import nan, sqrt
 from pathlib import Path
 from statistics import mean, variance
 from typing import Any
@@ -30,6 +31,7 @@ from niah.plots.looks import COLOURS, DASHES, MARKERS
 from niah.plots.style import STYLE, new_panels, save
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import BASE_LENGTH_S
+from niah.tables.above_chance import adjusted_share
 from niah.tables.curves import points
 from niah.tables.table import Table
 
@@ -107,6 +109,8 @@ class OverFolds:
     @property
     def p(self) -> float:
         """p-value of a mean of zero, two-sided."""
+        if not self.standard_error:  # the same difference in every fold
+            return 0.0 if self.mean else 1.0
         t = abs(self.mean) / self.standard_error
         return 2 * float(student_t.sf(t, len(self.values) - 1))
 
@@ -161,8 +165,8 @@ def _cells(folder: Path) -> dict[tuple[str, str], float]:
         if point["haystack"] == "none":
             found[model, BASE] = float(point["mAP"])
         elif length_s > BASE_LENGTH_S:
-            base, chance = float(point["base_mAP"]), float(point["chance_mAP"])
-            kept = (float(point["mAP"]) - chance) / (base - chance)
+            share = adjusted_share(point)
+            kept = nan if share is None else share
             found[model, _kept(str(point["haystack"]), length_s)] = kept
     return found
 

@@ -11,17 +11,22 @@ Reads cells.csv and scores.csv, which are committed, so it needs neither weights
 """
 
 import csv
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import isnan, nan, sqrt
 from pathlib import Path
 from statistics import mean, variance
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from contrast_tables import AT_CHANCE, p_text, with_half
 from scipy.stats import t as student_t
 from variants import COMPARED, SEEDS, VARIANTS
 
 from niah.metrics.multiple_testing import adjusted as corrected
 from niah.records.schema import BASE_LENGTH_S
+from niah.tables.above_chance import adjusted_share
 from niah.tables.table import Table
 
 T = 4.303  # Student's 97.5 % point with two degrees of freedom, as in scores.csv
@@ -91,7 +96,8 @@ def retention_table(results: Path) -> Table:
             own = _quantity(variant.name, length_s, cells, scores)
             half = sqrt(T**2 * own.seeds_variance + (Z * own.clips_se) ** 2)
             seeds = ", ".join(f"{value:.2f}" for value in own.values)
-            texts.append(f"{mean(own.values):.2f} ± {half:.2f} ({seeds})")
+            kept = mean(own.values)
+            texts.append(AT_CHANCE if isnan(kept) else f"{kept:.2f} ± {half:.2f} ({seeds})")
         body.append((variant.title, *texts))
     caption = (
         "Chance-adjusted retention, (mAP - chance) / (mAP at 10 s - chance): mean over "
@@ -107,14 +113,15 @@ def claim_table(tested: Sequence[Claim]) -> Table:
         (
             f"{titles[claim.changed]} against {titles[claim.reference]}",
             claim.quantity,
-            f"{claim.difference:+.3f} ± {claim.half:.3f}",
-            _p_text(claim.p),
-            _p_text(claim.p_holm),
+            with_half(claim.difference, claim.half, "+"),
+            p_text(claim.p),
+            p_text(claim.p_holm),
             "yes" if claim.holds else "",
         )
-        for claim in sorted(tested, key=lambda claim: claim.p_holm)
+        for claim in sorted(tested, key=lambda claim: (isnan(claim.p), claim.p_holm))
     ]
-    caption = f"Differences ± half the 95 % interval (not corrected), Welch's p and Holm's over all {len(tested)}"
+    count = sum(not isnan(claim.p) for claim in tested)
+    caption = f"Differences ± half the 95 % interval (not corrected), Welch's p and Holm's over all {count}"
     head = ("comparison", "quantity", "difference", "p", "p (Holm)", f"holds at {LEVEL:g}")
     return Table(caption, head, tuple(body))
 
@@ -123,10 +130,6 @@ def write(results: Path) -> None:
     """Write claims.md beside the tables."""
     parts = (retention_table(results), claim_table(claims(results)))
     (results / "claims.md").write_text("\n".join(part.markdown() for part in parts))
-
-
-def _p_text(p: float) -> str:
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _quantity(
@@ -142,12 +145,14 @@ def _quantity(
     if length_s == BASE_LENGTH_S:
         return Quantity(tuple(maps(length_s)), _clips_se(row, "mAP"))
     chance = float(cells[f"{variant}-{SEEDS[0]}", length_s]["chance_mAP"])
-    values = tuple(
-        (own - chance) / (base - chance)
-        for own, base in zip(maps(length_s), maps(BASE_LENGTH_S), strict=True)
-    )
+    shares = []
+    for own, base in zip(maps(length_s), maps(BASE_LENGTH_S), strict=True):
+        share = adjusted_share({"mAP": own, "base_mAP": base, "chance_mAP": chance})
+        if share is None:  # at chance there is nothing to keep
+            return Quantity((nan,) * len(SEEDS), nan)
+        shares.append(share)
     floor = chance / mean(maps(BASE_LENGTH_S))
-    return Quantity(values, _clips_se(row, "share") / (1 - floor))
+    return Quantity(tuple(shares), _clips_se(row, "share") / (1 - floor))
 
 
 def _clips_se(row: dict[str, str], kind: str) -> float:

@@ -1,10 +1,14 @@
 """The page of results/esc50-folds says what its tables say, and these follow from the cells of the folds."""
 
 import re
+import shutil
 import tomllib
 from collections.abc import Iterator
+from math import isnan
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from tests.conftest import REPOSITORY
@@ -126,3 +130,41 @@ def test_the_starts_are_as_good_as_it_says() -> None:
     for name, score in zip(("dass", "aum", "ast-sin", "ast-sin2d"), said.groups(), strict=True):
         card = tomllib.loads((REPOSITORY / "models" / f"{name}-nano.toml").read_text("utf-8"))
         assert card["training"]["last_log_line"].endswith(score)
+
+
+def test_a_network_at_chance_in_one_fold_keeps_nothing_that_could_be_compared(
+    scores: Any, tmp_path: Path
+) -> None:
+    """It was a division by zero, after hours of training: the other networks' tables are made all the same."""
+    for fold in range(1, 6):
+        shutil.copytree(FOLDER / f"fold-{fold}", tmp_path / f"fold-{fold}")
+    file = tmp_path / "fold-3" / "cells.csv"
+    cells = pd.read_csv(file)
+    own = cells["model"].str.startswith("aum-nano")
+    cells.loc[own, "base_mAP"] = cells["chance_mAP"]
+    cells.loc[own, ["adjusted", "adjusted_lo", "adjusted_hi"]] = None
+    cells.to_csv(file, index=False)
+    by_network = scores.read_scores(tmp_path, scores.FAMILIES)
+    rows = scores.contrast_rows(by_network, scores.FAMILIES)
+    undefined = [row for row in rows if isnan(row["p"])]
+    assert len(undefined) == 6  # AuM less the AST and DASS less AuM, at three lengths
+    assert {"aum-nano"} == {n for row in undefined for n in (row["network"], row["less"])} - {
+        "dass-nano",
+        "ast-sin-nano",
+    }
+    known = {(row["network"], row["less"], row["quantity"]): row for row in rows}
+    kept = ("dass-nano", "ast-sin-nano", "kept at 50 s of zeros")
+    assert known[kept]["difference"] == float(contrasts(scores)[kept]["difference"])
+    assert known[kept]["p_holm"] == pytest.approx(14 * known[kept]["p"], rel=1e-3)
+    scores.write_csv(tmp_path / "scores.csv", list(scores._score_rows(by_network)))
+    scores.write_csv(tmp_path / "contrasts.csv", rows)
+    assert scores.score_table(tmp_path, scores.FAMILIES).markdown().count("| at chance ") == 3
+    table = scores.contrast_table(tmp_path, scores.FAMILIES)
+    assert "Holm's over all 14" in table.caption
+    assert table.markdown().count("| at chance |  |  |  |") == 6
+    scores._draw(tmp_path, by_network, scores.FAMILIES)
+
+
+def test_two_trainings_that_are_one_do_not_differ(scores: Any) -> None:
+    one = scores.OverFolds((0.5, 0.6, 0.55, 0.7, 0.6))
+    assert (one.less(one).p, one.less(one).half) == (1.0, 0.0)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -93,3 +94,20 @@ def test_what_holds_is_said_with_its_p_after_correction_and_nothing_else_is(clai
         p = "p < 0.001" if each.p_holm < 0.001 else f"p = {each.p_holm:.3f}"
         assert p in held, each
     assert held.count("±") == len(holding)
+
+
+def test_a_training_at_chance_keeps_nothing_that_could_be_compared(
+    claims: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "scores.csv").write_bytes((RESULTS / "scores.csv").read_bytes())
+    cells = pd.read_csv(RESULTS / "cells.csv")
+    cells.loc[(cells["model"] == "aum-1") & (cells["length_s"] == 10), "mAP"] = cells["chance_mAP"]
+    cells.to_csv(tmp_path / "cells.csv", index=False)
+    tested = claims.claims(tmp_path)
+    undefined = [each for each in tested if np.isnan(each.p)]
+    assert {each.quantity for each in undefined} == {"adjusted at 50 s", "adjusted at 300 s"}
+    assert all(each.reference == "aum" for each in undefined)
+    table = claims.claim_table(tested)
+    assert "over all 25" in table.caption
+    assert [row[2:5] for row in table.rows[-2:]] == [("at chance", "", "")] * 2
+    assert claims.retention_table(tmp_path).markdown().count("at chance") == 2
