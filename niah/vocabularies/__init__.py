@@ -187,8 +187,9 @@ def _check_order(table: TextTable) -> None:
         is_count = any(sorted(cells) == sorted(count) for count in counts)
         if name != "index" and is_count and cells not in counts:
             raise NiahError(
-                f"{table.path}: column '{name}' numbers the classes in another order than that of the rows, which "
-                "is the order of the network's outputs: sort the rows by it, or remove it"
+                f"{table.path}: column '{name}' reads like numbers of the classes, in another order than that of the "
+                "rows, which is the order of the network's outputs: sort the rows by it if that is what it is, else "
+                "remove the column"
             )
 
 

@@ -234,7 +234,9 @@ def test_a_vocabulary_in_another_order_than_its_numbers_is_refused(
     file = tmp_path / "classes.csv"
     rows = [("dog", 0), ("cat", 2), ("hen", 1)]
     file.write_text(f"label,{column}\n" + "".join(f"{name},{n + first}\n" for name, n in rows))
-    with pytest.raises(NiahError, match=f"column '{column}' numbers the classes in another order"):
+    with pytest.raises(
+        NiahError, match=f"column '{column}' reads like numbers of the classes, in another order"
+    ):
         vocabulary(file)
     rows.sort(key=lambda row: row[1])
     file.write_text(f"label,{column}\n" + "".join(f"{name},{n + first}\n" for name, n in rows))
