@@ -24,11 +24,11 @@ SE itself is uncertain where few clips decide: the clips of rare classes, or tho
 therefore the quantile of Student's distribution. Its degrees of freedom v follow from the kurtosis k of the n values
 theta_i without group i:
 
-    v = 1.5 n / (k - 1)        k = n sum d_i^4 / (sum d_i^2)^2,  d_i = theta_i - mean theta
+    v = min(1.5 n / (k - 1), n - 1)        k = n sum d_i^4 / (sum d_i^2)^2,  d_i = theta_i - mean theta
 
 The relative error of a variance of n values is sqrt((k - 1) / n), which corresponds to v = 2 n / (k - 1); the factor is
 smaller because a sample understates the kurtosis of rare events. If c of n clips differ, by the same amount, v is about
-1.5 c.
+1.5 c. Few values hardly have a kurtosis (two have 1, whatever they are): v is at most that of a mean of n values.
 
 mAP's interval is computed on a scale that removes most of its skewness near 0 and 1, and limits it to 0..1:
 
@@ -121,14 +121,15 @@ class Resampled:
 
     @property
     def freedom(self) -> float:
-        """Degrees of freedom of the standard error, from the kurtosis of the values without each group."""
+        """Degrees of freedom of the standard error, from the kurtosis and number of the values without each group."""
         left_out = self.left_out[~np.isnan(self.left_out)]
         squares = (left_out - left_out.mean()) ** 2 if left_out.size else left_out
         total = float(squares.sum())
         if not total > 0.0:
             return inf
+        most = left_out.size - 1.0
         kurtosis = left_out.size * float((squares / total) @ (squares / total))
-        return FREEDOM * left_out.size / (kurtosis - 1.0) if kurtosis > 1.0 else inf
+        return min(FREEDOM * left_out.size / (kurtosis - 1.0), most) if kurtosis > 1.0 else most
 
     def half_width(self, confidence: float = CONFIDENCE) -> float:
         """Return t SE."""

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from niah.records.run_directory import RunDirectory
     from niah.records.scores import ClipScores
 
-METRICS_VERSION = 5  # raise it when a formula changes: stored metrics are then recomputed
+METRICS_VERSION = 6  # raise it when a formula changes: stored metrics are then recomputed
 SAME_MODEL = (
     *("model", "checkpoint_sha256", "protocol", "needles", "n_clips", "window_s", "seed", "dtype"),
     "noise_seed",
