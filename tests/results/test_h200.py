@@ -66,6 +66,10 @@ def test_logits_are_near_the_official_ones_in_every_dtype() -> None:
     for row in rows("goldens.csv"):
         worst[row["dtype"]][row["name"]] = float(row["error"])
     assert [len(names) for names in worst.values()] == [19, 19, 19]
+    against = {row["model"]: row["against"] for row in rows("goldens.csv")}
+    official = sum(each == "golden" for each in against.values())
+    assert (len(against), official, len(against) - official) == (17, 13, 4)
+    assert re.search(r"All 17 networks, .*: 13 against the\s+official code", PAGE)
     assert max(worst["float32"].values()) == worst["float32"]["aum-base"] == 1.84e-5
     assert max(worst["float16"].values()) == pytest.approx(0.009, abs=5e-4)
     bfloat16 = worst["bfloat16"]
