@@ -1,6 +1,7 @@
 """Recall at false alarms an hour: planted behaviours over length, from stored scores to tables, figure and board."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from niah.diagnosis.events.rows import EventScores
 from niah.diagnosis.false_alarms.measure import Allowance, measure
 from niah.diagnosis.false_alarms.rows import CSV_FILE, read
 from niah.diagnosis.false_alarms.rows import write as store
-from niah.diagnosis.false_alarms.table import recall_table
+from niah.diagnosis.false_alarms.table import recall_table, recall_text
 from niah.errors import NiahError
 from niah.metrics.average_precision import Scores
 from niah.pages import leaderboard
@@ -88,6 +89,8 @@ def test_one_that_loses_the_needle_with_length_loses_recall(tmp_path: Path) -> N
     assert lost.recall_hi is not None
     assert lost.recall < 0.7  # a third of all scenes may be alarms
     assert lost.recall_hi < 1.0
+    nan = float("nan")
+    assert recall_text(replace(lost, recall=0.5, recall_lo=nan, recall_hi=nan)) == "0.500"
 
 
 def test_one_whose_scores_drift_with_length_is_told_from_one_that_loses_needles(

@@ -11,12 +11,12 @@ import torch
 import niah
 from niah.diagnosis.events.measure import EventOptions, locate_events
 from niah.diagnosis.false_alarms.measure import measure
-from niah.diagnosis.natural.measure import agreements, natural_scores
-from niah.diagnosis.natural.tables import natural_tables
+from niah.diagnosis.natural.measure import Agreement, agreements, natural_scores
+from niah.diagnosis.natural.tables import agreement_table, natural_tables
 from niah.diagnosis.run_scenes import WantedScenes, open_scenes
 from niah.errors import NiahError
 from niah.frontends.kaldi import AST
-from niah.metrics.rank_correlation import rank_correlation, spearman
+from niah.metrics.rank_correlation import RankCorrelation, rank_correlation, spearman
 from niah.needles import load_needles
 from niah.needles.needle_part import with_part
 from niah.pages import leaderboard
@@ -128,6 +128,8 @@ def test_an_ear_hears_an_event_in_its_own_recording(tmp_path: Path) -> None:
     assert (ten.length_s, twenty.length_s) == (10.0, 20.0)
     assert ten.labels == 1.0 < twenty.labels
     assert ten.event[0] == twenty.event[0] == twenty.every[0] == 1.0
+    (table,) = natural_tables(run, cells)
+    assert "nan" not in table.markdown()  # of one recording there is no interval
     (row,) = cells[cells["length_s"] == 20].to_dict("records")
     assert row["noise_base_mAP"] == row["relative_noise_base"] == 1.0
     (board,) = leaderboard.boards(leaderboard.read([run.path]))
@@ -195,5 +197,19 @@ def test_rank_correlation_is_spearmans_with_an_exact_p_value() -> None:
     assert [same.rho, same.low, same.high] == pytest.approx([1.0, 1.0, 1.0])
     assert same.p == pytest.approx(2 / 720)
     assert np.isnan(rank_correlation(a, np.ones(6), drawn, np.ones((200, 6))).rho)
+    many, none = np.arange(12.0), np.empty((0, 12))
+    assert rank_correlation(many, many, none, none).p == pytest.approx(1 / 20_001)  # its own order
     with pytest.raises(NiahError, match="three models"):
         rank_correlation(a[:2], b[:2], drawn[:, :2], drawn[:, :2])
+
+
+def test_models_whose_lengths_are_equal_have_no_correlation_and_no_p() -> None:
+    nan = float("nan")
+    lengths = dict.fromkeys("abc", (300.0, 300.0))
+    made = [
+        Agreement("zero", 0.5, RankCorrelation(nan, nan, nan, nan, 3), lengths),
+        Agreement("zero", 0.5, RankCorrelation(1.0, nan, nan, 1 / 20_001, 9), lengths),
+    ]
+    table = agreement_table(made)
+    assert table is not None
+    assert [row[3:5] for row in table.rows] == [("all equal", ""), ("+1.00", "< 0.001")]

@@ -1,6 +1,7 @@
 """Several different needles in a scene: how they are chosen, what planted taggers recall, and where it is shown."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -119,6 +120,9 @@ def test_one_that_hears_the_first_needle_alone_is_unmasked_by_place(tmp_path: Pa
     assert ten.last_hi < 0.85
     write(run.path)
     assert read(run.path) == measure(run, run.cells())
+    alone = [replace(r, set_lo=np.nan, set_hi=np.nan) for r in read(run.path)]
+    (table,) = [t for t in [several_table(alone)] if t]
+    assert [row[5] for row in table.rows] == [f"{r.set_recall:.3f}" for r in alone]
     (table,) = [t for t in [several_table(read(run.path))] if t]
     assert [row[4] for row in table.rows] == ["1", "2", "10"] * 2
     text = (run.path / "tables.md").read_text()

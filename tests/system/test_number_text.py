@@ -2,7 +2,7 @@
 
 import pytest
 
-from niah.system.number_text import number_text
+from niah.system.number_text import interval_text, number_text
 
 
 @pytest.mark.parametrize(
@@ -15,3 +15,10 @@ from niah.system.number_text import number_text
 )
 def test_what_rounds_to_zero_has_no_sign(value: float, form: str, text: str) -> None:
     assert number_text(value, form) == text
+
+
+def test_a_value_without_bounds_has_no_brackets() -> None:
+    nan = float("nan")
+    assert interval_text(0.5, 0.25, 0.75, ".2f") == "0.50 [0.25, 0.75]"
+    assert interval_text(0.0, -0.001, 0.5, "+.2f") == "0.00 [0.00, +0.50]"
+    assert interval_text(0.5, nan, nan, ".2f") == "0.50"

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from niah.diagnosis.false_alarms.rows import EVERY_SCENE, FEW_HOURS, ONE_SCENE, RecallAtRate
 from niah.records.naming import WHOLE, length_name
+from niah.system.number_text import interval_text
 from niah.tables.table import Table
 
 CAPTION = (
@@ -53,7 +54,7 @@ def recall_text(row: RecallAtRate | None) -> str:
         return f"at most {3600 / row.length_s:.2g}/h"
     if row.recall is None or row.recall_lo is None or row.recall_hi is None:
         return "no class"
-    return f"{row.recall:.3f} [{row.recall_lo:.3f}, {row.recall_hi:.3f}]"
+    return interval_text(row.recall, row.recall_lo, row.recall_hi, ".3f")
 
 
 def _notes(rows: Sequence[RecallAtRate]) -> tuple[str, ...]:

@@ -1,12 +1,13 @@
 """Tables of natural scenes: mAP by length of the crop, and how synthetic scenes order the models."""
 
 from collections.abc import Sequence
+from math import isnan
 from typing import TYPE_CHECKING
 
 from niah.diagnosis.natural.measure import Agreement, NaturalScore, agreements, natural_scores
 from niah.records.naming import WHOLE, length_name
 from niah.records.run_directory import RunDirectory
-from niah.system.number_text import number_text
+from niah.system.number_text import interval_text
 from niah.tables.table import Table
 
 if TYPE_CHECKING:
@@ -59,16 +60,16 @@ def agreement_table(rows_of_scenes: Sequence[Agreement]) -> Table | None:
     for each in rows_of_scenes:
         c = each.correlation
         position = "" if each.position is None else f"{each.position:g}"
-        rho, low, high = (number_text(value, "+.2f") for value in (c.rho, c.low, c.high))
-        interval = f"{rho} [{low}, {high}]" if c.rho == c.rho else "all equal"
+        rho = "all equal" if isnan(c.rho) else interval_text(c.rho, c.low, c.high, "+.2f")
+        p = "" if isnan(c.p) else "< 0.001" if c.p < 0.001 else f"{c.p:.3f}"
         lengths = "; ".join(
             f"{model} {own_s:.3g} s, {here_s:.3g} s"
             for model, (own_s, here_s) in each.lengths_s.items()
         )
-        rows.append((each.scene, position, f"{c.models}", interval, f"{c.p:.3f}", lengths))
+        rows.append((each.scene, position, f"{c.models}", rho, p, lengths))
     header = ("haystack", "position", "models", "rho", "p", "L85 in crops, here")
     return Table(AGREEMENT_CAPTION, header, tuple(rows))
 
 
 def _text(values: tuple[float, float, float]) -> str:
-    return f"{values[0]:.3f} [{values[1]:.3f}, {values[2]:.3f}]"
+    return interval_text(*values, ".3f")

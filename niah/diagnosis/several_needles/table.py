@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from niah.diagnosis.several_needles.rows import PLACES, SeveralNeedles
 from niah.records.naming import WHOLE, length_name
+from niah.system.number_text import interval_text
 from niah.tables.table import Table
 
 CAPTION = (
@@ -33,4 +34,4 @@ def several_table(rows: Sequence[SeveralNeedles]) -> Table | None:
 
 
 def _text(value: float, low: float, high: float) -> str:
-    return f"{value:.3f} [{low:.3f}, {high:.3f}]"
+    return interval_text(value, low, high, ".3f")
