@@ -106,7 +106,7 @@ def _rows(predictions: Predictions, scenes: Sequence[str]) -> dict[str, int]:
     if unknown:
         raise NiahError(
             f"{_counted(len(unknown), 'scene')} of the predictions and no scene of manifest.csv, the first "
-            f"'{unknown[0]:.60}'{nearest(unknown[0], scenes[:1000])}"
+            f"'{unknown[0]:.60}'.{nearest(unknown[0], scenes[:1000])}"
         )
     return rows
 
