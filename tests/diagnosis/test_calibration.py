@@ -98,6 +98,22 @@ def test_one_that_is_right_of_every_clip_in_a_scene_keeps_its_scale(tmp_path: Pa
     assert [row[-2:] for row in table.rows] == [("0 %", ""), ("0 %", "kept")]
 
 
+def test_one_at_chance_has_no_rank_that_it_could_keep(tmp_path: Path) -> None:
+    """Constant scores keep all of their mAP: that was "kept", where L85 says chance."""
+    with RunDirectory.create_or_open(tmp_path / "run", examples.IDENTITY) as run:
+        for values in ({"haystack": "none", "position": None}, {"length_s": 50.0}):
+            row = examples.row(**values)
+            scores = np.full_like(examples.logits(0.0), -1.0)
+            run.write_scores(
+                str(row["cell"]), examples.IDS, examples.LABELS, scores, classes=examples.CLASSES
+            )
+            run.write_rows([(row, None)])
+        summarise(run)
+    table = calibration_table(run, run.cells())
+    assert table is not None
+    assert [row[-1] for row in table.rows] == ["", "chance"]
+
+
 def test_without_scores_there_is_no_table(tmp_path: Path) -> None:
     run = examples.make(tmp_path / "run")
     (tmp_path / "bare").mkdir()

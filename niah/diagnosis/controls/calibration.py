@@ -23,7 +23,7 @@ from niah.records.scores import ClipScores, Logits, Mask
 from niah.system.side_processes import shared_out
 from niah.tables.curves import LengthCurve, at_one_position, length_curves, relative_share
 from niah.tables.drop import scene_columns, scene_texts
-from niah.tables.table import Table
+from niah.tables.table import CHANCE, Table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,7 +94,8 @@ def calibration_table(run: "RunDirectory", cells: "pd.DataFrame") -> Table | Non
             ten = length_name(BASE_LENGTH_S)
             rows.append((*scene_texts(needle, columns), ten, *_texts(base), ""))
         for length, relative, here in known:
-            judgement = verdict(relative, here)
+            at_chance = (curve.chance_share or 0.0) >= RANK_KEPT  # random scores keep as much
+            judgement = CHANCE if at_chance else verdict(relative, here)
             rows.append(
                 (*scene_texts(curve, columns), length_name(length), *_texts(here), judgement)
             )
