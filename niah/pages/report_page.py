@@ -1,12 +1,12 @@
 """The content of report.html, as values for its template: a summary, figures, tables, cells, provenance."""
 
 import base64
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from niah.pages import html
+from niah.pages.provenance import sections
 from niah.plots import Figure
 from niah.plots.curves import adjusted_of
 from niah.plots.text import short_name
@@ -184,16 +184,5 @@ def _provenance(content: Mapping[str, Any]) -> dict[str, Any]:
         "known": bool(content),
         "clips": count if excluded else "Every clip could be used.",
         "excluded": excluded,
-        "parts": [(k, _flat(k, value)) for k, value in content.items() if k not in SHOWN_APART],
+        "parts": [(name, pairs) for name, pairs in sections(content) if name not in SHOWN_APART],
     }
-
-
-def _flat(name: str, value: object) -> list[tuple[str, str]]:
-    """Flatten nested mappings to (dotted name, text) pairs."""
-    if isinstance(value, Mapping):
-        return [
-            (key if inner == "" else f"{key}.{inner}", text)
-            for key, each in value.items()
-            for inner, text in _flat("", each)
-        ]
-    return [(name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))]

@@ -12,10 +12,10 @@ from typing import Any
 from niah.diagnosis.false_alarms.rows import RecallAtRate
 from niah.pages.leaderboard.boards import Board, Entry
 from niah.pages.leaderboard.markdown import by_intervals_note, moved_notes
-from niah.pages.leaderboard.provenance import hardware, sections
 from niah.pages.leaderboard.ranking import QUANTITIES, Ranker, Ranking, at_chance, common_length
 from niah.pages.leaderboard.submissions import Submission
 from niah.pages.leaderboard.systems import System
+from niah.pages.provenance import hardware, sections
 from niah.plots.curves import adjusted_of
 from niah.records.naming import Point, length_name
 from niah.records.schema import BASE_LENGTH_S

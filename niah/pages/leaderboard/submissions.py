@@ -13,7 +13,7 @@ from typing import Any
 from niah.diagnosis.false_alarms import rows as recall_rows
 from niah.diagnosis.false_alarms.rows import RecallAtRate
 from niah.errors import NiahError
-from niah.pages.leaderboard.provenance import sections
+from niah.pages.provenance import sections
 from niah.records.axes import OWN, SCENE_AXES
 from niah.records.cell_table import read_csv
 from niah.records.naming import Point

@@ -1,4 +1,4 @@
-"""Provenance of a run for the page: run.json in sections of (name, text) pairs.
+"""Provenance of a run for a page: run.json in sections of (name, text) pairs, without the marks of single clips.
 
 A run.json may name folders of its author's machine. As the page is for publication, only the last part of an absolute
 path is shown.
@@ -12,6 +12,7 @@ from niah.system.folders import published_run
 
 Pairs = list[tuple[str, str]]
 MOST_SHOWN = 50  # of a list: excluded clips can be thousands
+_FOR_PROGRAMS = "marks"  # 8 digits a clip
 
 
 def sections(run_json: Mapping[str, Any]) -> list[tuple[str, Pairs]]:
@@ -32,6 +33,8 @@ def hardware(run_json: Mapping[str, Any]) -> str:
 def _flat(name: str, value: object) -> Iterator[tuple[str, str]]:
     if isinstance(value, Mapping):
         for key, inner in value.items():
+            if key == _FOR_PROGRAMS:
+                continue
             yield from _flat(f"{name}.{key}" if name else str(key), inner)
     elif isinstance(value, list) and any(isinstance(each, Mapping | list) for each in value):
         for index, inner in enumerate(value[:MOST_SHOWN], 1):
