@@ -1,4 +1,4 @@
-"""The training loop: planned steps -> clips -> features -> network -> loss -> optimiser, one epoch after another.
+"""The training loop: steps one after another (`niah.training.step`), a log line and a checkpoint after each epoch.
 
 Everything random in a step is drawn from (seed, step) and the learning rate is a function of the step, so a run
 that was killed goes on from its last checkpoint as if nothing had happened, and several processes
@@ -10,20 +10,18 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from niah.errors import NiahError
 from niah.frontends import Frontend
-from niah.randomness import torch_seed
 from niah.system.atomic import one_line_os_errors, remove_leftovers
 from niah.system.memory import keep_freed_memory
 from niah.system.progress import progress_bar
-from niah.training.averaging import MovingAverage, State, add_to_mean
+from niah.training.averaging import State, add_to_mean
 from niah.training.checkpoint import (
     CHECKPOINT,
     CheckpointWriter,
@@ -33,20 +31,18 @@ from niah.training.checkpoint import (
     resume,
     writes_beside,
 )
-from niah.training.data.augmentation import spec_augment
-from niah.training.data.batch import Batch, Clips, log_mel_of, normalised
+from niah.training.data.batch import Batch, Clips
 from niah.training.data.batch_plan import BatchPlan, BatchPlanner
 from niah.training.data.clips import FeatureClips
 from niah.training.data.loading import batches, ended_workers_in_one_line, shard_batches
 from niah.training.data.shard_clips import ShardClips
-from niah.training.graphs import replayed_network
 from niah.training.log import EVENTS, LOG, Events, ProgressLines, restored_log, write_log
-from niah.training.losses import DISTILLATION_LOSSES, tagging_loss
-from niah.training.optimiser import learning_rate, make_optimiser, set_learning_rate
+from niah.training.optimiser import learning_rate
 from niah.training.processes import Processes
-from niah.training.recipes import EMA, Recipe
+from niah.training.recipes import Recipe
 from niah.training.recomputing import recompute_blocks
-from niah.training.teachers import SelfTeacher, Teacher
+from niah.training.step import TrainingStep
+from niah.training.teachers import Teacher
 from niah.training.validation import validate
 
 if TYPE_CHECKING:
@@ -135,18 +131,16 @@ class Trainer:
         self.network = network.to(processes.device)
         if recipe.gradient_checkpointing:
             recompute_blocks(self.network)
-        self.moving = MovingAverage(self.network, recipe.ema_momentum) if _has_ema(recipe) else None
-        self.teacher = SelfTeacher(self.moving) if self.moving else teacher
         self.origin = origin
-        self.optimiser = make_optimiser(recipe, self.network)
-        self.replayed = replayed_network(recipe, self.network, processes)
+        self.step = TrainingStep(recipe, self.network, frontend, processes, teacher)
+        moving = self.step.moving
         self.state = resume(
             out / CHECKPOINT,
             recipe,
             self.network,
-            self.optimiser,
+            self.step.optimiser,
             processes.scaler,
-            self.moving.network if self.moving else None,
+            moving.network if moving else None,
             self.origin,
         )
         if processes.is_first:
@@ -196,8 +190,11 @@ class Trainer:
         model = self.processes.shared(self.network)
         began = time.perf_counter()
         for plan, batch in self._batches(workers):
-            step = state.step
-            loss = self._step(model, step, plan, batch)
+            rate = learning_rate(self.recipe, state.step, per_epoch)
+            loss = self.step.gradients(model, state.step, plan, batch)
+            if not math.isfinite(loss):
+                raise self._diverged(f"the loss is {loss}", state.step)
+            self.step.update(rate)
             state.step += 1
             state.loss_sum += loss
             epoch, within = divmod(state.step, per_epoch)
@@ -205,7 +202,7 @@ class Trainer:
             bar.update(task, completed=state.step, detail=detail)
             lines.step(state.step, detail)
             if events is not None and state.step % EVENTS_EVERY == 0:
-                events.add(state.step, {"loss": loss, "learning_rate": self._rate(step)})
+                events.add(state.step, {"loss": loss, "learning_rate": rate})
             if within == 0:
                 seconds = time.perf_counter() - began
                 self._end_epoch(epoch, seconds, events)
@@ -229,66 +226,10 @@ class Trainer:
             return shard_batches(self.clips, **options)
         return batches(self.clips, self.planner, **options)
 
-    def _step(self, model: nn.Module, step: int, plan: BatchPlan, batch: Batch) -> float:
-        """Update the weights once; return the loss, the mean over all processes."""
-        model.train()
-        set_learning_rate(self.optimiser, self._rate(step))
-        features, targets = self._features(plan, batch)
-        self.optimiser.zero_grad()
-        total = torch.zeros((), device=features.device)
-        parts = _parts(len(features), self.recipe.accumulate)
-        seed = self.recipe.seed * 1_000_003 + step + (self.processes.index << 32)
-        with torch_seed(seed, features.device):  # for drop path
-            for part in parts:
-                with self.processes.accumulating(model, last=part is parts[-1]):
-                    share = (part.stop - part.start) / len(features)
-                    loss = share * self._loss(model, features[part], targets[part], plan.part(part))
-                    self.processes.backward(loss)
-                    total += loss.detach()
-        mean = self.processes.mean(total)
-        if not math.isfinite(mean):
-            raise self._diverged(f"the loss is {mean}", step)
-        self.processes.update(self.optimiser, self.network, self.recipe.clip_gradient)
-        if self.moving is not None:
-            self.moving.update(self.network)
-        return mean
-
-    def _features(self, plan: BatchPlan, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return normalised features (b, frames, mels) and targets (b, classes) on the device."""
-        device = self.processes.device
-        log_mel = log_mel_of(batch, self.frontend, device)
-        masked = spec_augment(
-            log_mel, torch.from_numpy(plan.bands), torch.from_numpy(plan.frame_masks)
-        )
-        return normalised(self.frontend, masked), batch.targets.to(device, non_blocking=True)
-
-    def _loss(self, model: nn.Module, features: Tensor, targets: Tensor, plan: BatchPlan) -> Tensor:
-        """Return (1 - w) BCE + w distillation, as DASS's `traintest.py`."""
-        recipe = self.recipe
-        logits = self._logits(model, features).float()
-        loss = tagging_loss(logits, targets)
-        if self.teacher is None:
-            return loss
-        with torch.no_grad(), self.processes.autocast():
-            teacher_logits = self.teacher(features, plan).float()
-        distance = DISTILLATION_LOSSES[recipe.distillation]
-        distilled = distance(logits, teacher_logits, recipe.temperature)
-        return (1 - recipe.distillation_weight) * loss + recipe.distillation_weight * distilled
-
-    def _logits(self, model: nn.Module, features: Tensor) -> Tensor:
-        if self.replayed is not None:
-            return self.replayed(features)
-        with self.processes.autocast():
-            logits: Tensor = model(features)
-        return logits
-
-    def _rate(self, step: int) -> float:
-        return learning_rate(self.recipe, step, self.planner.per_epoch)
-
     def _end_epoch(self, epoch: int, seconds: float, events: Events | None) -> None:
         recipe, state = self.recipe, self.state
-        if self.replayed is not None:
-            self.replayed.make_room()
+        if self.step.replayed is not None:
+            self.step.replayed.make_room()
         self._check_weights()
         scores = validate(self.network, self.frontend, self.validation, self.processes)
         if epoch > recipe.epochs - recipe.average_last:
@@ -302,7 +243,7 @@ class Trainer:
             "epoch": epoch,
             "step": state.step,
             "loss": state.loss_sum / self.planner.per_epoch,
-            "learning_rate": self.optimiser.param_groups[0]["lr"],
+            "learning_rate": self.step.optimiser.param_groups[0]["lr"],
             **scores,
             "averaged_mAP": math.nan,
         }
@@ -325,12 +266,12 @@ class Trainer:
     def _save(self) -> None:
         self._check_weights()
         if self.processes.is_first:
-            moving = self.moving.network.state_dict() if self.moving else None
+            moving = self.step.moving.network.state_dict() if self.step.moving else None
             content = content_of(
                 self.recipe,
                 self.state,
                 self.network,
-                self.optimiser,
+                self.step.optimiser,
                 self.processes.scaler,
                 moving,
                 self.origin,
@@ -358,19 +299,9 @@ class Trainer:
         )
 
 
-def _has_ema(recipe: Recipe) -> bool:
-    return recipe.teacher == (EMA,)
-
-
 def _note_best(state: TrainState, score: float) -> None:
     """Count averaged epochs without a better score: patience on earlier ones would leave nothing to average."""
     if score > state.best_mAP:
         state.best_mAP, state.epochs_since_best = score, 0
     else:
         state.epochs_since_best += 1
-
-
-def _parts(count: int, parts: int) -> list[slice]:
-    """Part `count` rows into slices of nearly the same length, none empty."""
-    bounds = [round(i * count / parts) for i in range(parts + 1)]
-    return [slice(a, b) for a, b in pairwise(bounds) if b > a]
