@@ -250,7 +250,9 @@ def check_fit(network: nn.Module, state: Mapping[str, Tensor], source: str) -> N
     own = network.state_dict()
     state = _fitting(own, state, source)
     expected = {key: tuple(value.shape) for key, value in own.items()}
-    shapes = {key: tuple(value.shape) for key, value in state.items()}
+    shapes = {  # a nested tensor has none
+        key: () if value.is_nested else tuple(value.shape) for key, value in state.items()
+    }
     problems = []
     if missing := [key for key in expected if key not in shapes]:
         problems.append(f"{len(missing)} missing ({_some(missing)})")
@@ -296,6 +298,8 @@ def _content(value: Any) -> bytes:
 
 def _wrong_type(value: Tensor, own: Tensor) -> str:
     """Return the type of a tensor that cannot be a weight of a floating-point network; "" where it can."""
+    if value.is_nested:
+        return "nested"
     if value.layout != torch.strided or value.is_meta:
         return "meta" if value.is_meta else str(value.layout).removeprefix("torch.")
     if own.is_floating_point() and not value.is_floating_point():

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import niah
-from niah.adapters.checkpoints import load_strictly, read_checkpoint, read_state
+from niah.adapters.checkpoints import check_fit, load_strictly, read_checkpoint, read_state
 from niah.adapters.loading import adapter_info
 from niah.errors import NiahError
 
@@ -295,3 +295,12 @@ def test_tensors_without_plain_values_are_refused(tmp_path: Path, kind: str) -> 
     torch.save(state, tmp_path / "odd.pth")
     with pytest.raises(NiahError, match=f"{key} is {kind}"):
         niah.load_model("dass-nano", tmp_path / "odd.pth")
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_a_nested_tensor_is_refused() -> None:
+    """It has no shape; a damaged pickle may hold one."""
+    network = torch.nn.Linear(2, 1)
+    nested = torch.nested.nested_tensor([torch.zeros(1, 2)])
+    with pytest.raises(NiahError, match="weight is nested"):
+        check_fit(network, {**network.state_dict(), "weight": nested}, "odd.pth")

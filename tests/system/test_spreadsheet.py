@@ -83,7 +83,10 @@ def test_cells_csv_reads_back_exactly(tmp_path: Path, name: str) -> None:
     assert dict(zip(*found, strict=True))["model"] == spreadsheet.guarded(name)
 
 
-@pytest.mark.parametrize("name", [*DANGEROUS[::7], "'=1", "line\nend"])
+NAMES = [name for name in DANGEROUS[::7] if "\0" not in name]  # which no argument can have
+
+
+@pytest.mark.parametrize("name", [*NAMES, "'=1", "line\nend"])
 def test_other_tables_read_back(tmp_path: Path, name: str) -> None:
     row = Located(
         *(name, "f" * 64, "positions", name, -5.0, 20.0, 0.5, None, None, 0.1, 5.0, 3, 4),
