@@ -24,6 +24,7 @@ from niah.errors import NiahError
 from niah.records import cell_table
 from niah.records.claims import Claims
 from niah.records.identity import identity_differences, publishable_identity
+from niah.records.participant import Participant
 from niah.records.row_files import DamagedRowError, read_row, row_files, write_row
 from niah.records.run_json import SCHEMA_VERSION, merged_run_json, read_run_json
 from niah.records.run_parts import RUN_FILES, refuse_foreign, refuse_links
@@ -50,10 +51,8 @@ class RunDirectory(ScoreFiles):
         """
         super().__init__(Path(path))
         self.warnings: list[str] = []  # for the user, about what opening it for writing removed
-        self.me: Membership | None = None
-        self.claims: Claims | None = None
+        self._participant: Participant | None = None
         self._amended: dict[str, Any] = {}  # what this process adds to run.json
-        self._is_coordinator = False
         self._is_unpublished = (
             False  # rows or keys of run.json that are in this process's files alone
         )
@@ -106,25 +105,30 @@ class RunDirectory(ScoreFiles):
         Raises:
             NiahError: the folder cannot be written to.
         """
-        self.me = Membership(self.path)
-        try:
-            self.claims = Claims(self.path, self.me)
-            if not self.me.others():
-                with atomic.one_line_os_errors(self.path):
-                    atomic.remove_leftovers(self.path, before=self.me.joined_s)
-                self.claims.clear(at_end=False)
-            if mend:
+        self._participant = Participant(self.path)
+        if mend:
+            try:
                 self._remove_damaged_rows()
                 self._migrate()
                 self.publish(wait=True)
-        except BaseException:
-            self._leave()
-            raise
+            except BaseException:
+                self._leave()
+                raise
         return self
+
+    @property
+    def me(self) -> Membership | None:
+        """Return this process's membership of the run; None for one that only reads."""
+        return None if self._participant is None else self._participant.me
+
+    @property
+    def claims(self) -> Claims | None:
+        """Return this process's claims; None for one that only reads."""
+        return None if self._participant is None else self._participant.claims
 
     def others(self) -> list[Worker]:
         """Return the other processes that are writing to this run."""
-        return [] if self.me is None else self.me.others()
+        return [] if self._participant is None else self._participant.others()
 
     @contextmanager
     def coordinating(self, *, wait: bool = True) -> Iterator[bool]:
@@ -133,15 +137,11 @@ class RunDirectory(ScoreFiles):
         Args:
             wait: wait while another one is; else yield False then.
         """
-        if self.claims is None or self._is_coordinator:
+        if self._participant is None:
             yield True
             return
-        with self.claims.coordinating(wait=wait) as mine:
-            self._is_coordinator = mine
-            try:
-                yield mine
-            finally:
-                self._is_coordinator = False
+        with self._participant.coordinating(wait=wait) as mine:
+            yield mine
 
     def publish(self, *, wait: bool = False) -> None:
         """Bring run.json and cells.csv up to date from the files of all processes.
@@ -213,7 +213,7 @@ class RunDirectory(ScoreFiles):
 
     def close(self) -> None:
         """Leave the run to other processes. One that dies is noticed by them (`niah.records.workers`)."""
-        if self.me is None:
+        if self._participant is None:
             return
         try:
             if self._is_unpublished:
@@ -222,28 +222,9 @@ class RunDirectory(ScoreFiles):
             self._leave()
 
     def _leave(self) -> None:
-        me, claims, self.me, self.claims = self.me, self.claims, None, None
-        assert me is not None
-        with suppress(OSError, NiahError):
-            if claims is not None:
-                with claims.leaving():
-                    self._clear_if_last(me, claims)
-                    me.leave()
-                claims.leave()
-        with suppress(OSError):
-            me.leave()
-
-    def _clear_if_last(self, me: Membership, claims: Claims) -> None:
-        """Remove what the processes of this run have left for each other, where no other one is alive."""
-        # listed first: what comes later is of a process that joins meanwhile
-        now, files = me.clock(), list(me.folder.glob("*"))
-        if me.others():
-            return
-        self._merge_amendments()
-        atomic.remove_leftovers(self.path, before=now)
-        claims.clear(at_end=True)
-        for file in files:
-            file.unlink(missing_ok=True)
+        participant, self._participant = self._participant, None
+        if participant is not None:
+            participant.leave(self._merge_amendments)
 
     def __enter__(self) -> Self:
         return self
@@ -272,13 +253,14 @@ class RunDirectory(ScoreFiles):
         Absolute paths are cut: a run is made to be published. While another process writes run.json, it takes up what
         this one adds, or the next does.
         """
-        if self.me is None:
+        me = self.me
+        if me is None:
             atomic.write_json(self.path / "run.json", merged_run_json(self.run_json(), content))
             return
         self._amended = merged_run_json({**self._amended, **_NO_IDENTITY}, content)
         for name in _NO_IDENTITY:
             del self._amended[name]
-        atomic.write_json(self.me.folder / f"{self.me.name}.amendment", self._amended)
+        atomic.write_json(me.folder / f"{me.name}.amendment", self._amended)
         with self.coordinating(wait=False) as mine:
             if mine:
                 self._merge_amendments()
@@ -308,7 +290,8 @@ class RunDirectory(ScoreFiles):
                 plain = validate_row({**plain, "scores_sha256": self.scores_sha256(cell)})
             write_row(self.path / "cells" / f"{cell}.json", plain, scored_from)
         self._is_unpublished = True
-        self.publish(wait=self._is_coordinator)
+        is_coordinator = self._participant is not None and self._participant.is_coordinator
+        self.publish(wait=is_coordinator)
 
     def _row_of(self, cell: str) -> Row | None:
         try:
