@@ -87,6 +87,9 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
         (encoded(noise(), "OGG")[:-500], "truncated"),
         (encoded(noise(), "WAV")[:20], "not-audio"),
     ],
+    ids=lambda part: (
+        part if isinstance(part, str) else f"{len(part)}-bytes"
+    ),  # Ogg has a random number
 )
 def test_bad_files_say_why_in_one_line(content: bytes, reason: str) -> None:
     with pytest.raises(AudioError) as caught:
