@@ -87,6 +87,11 @@ def fetch(
             if not _is_there(destination, check):  # by another process, meanwhile
                 _fetch(url, check, part, destination, instead, text)
     except (URLError, HTTPException, OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.filename and not isinstance(error, URLError):
+            raise NiahError(
+                f"cannot write to {error.filename}: {error.strerror}. What is fetched goes to {cache_folder()} "
+                "(NIAH_CACHE=FOLDER names another)"
+            ) from error
         reason = getattr(error, "reason", None) or error
         message = _one_line(status_text(error) if isinstance(error, HTTPError) else reason)
         raise NiahError(f"{url}: cannot be fetched ({message}). {instead}".rstrip()) from error

@@ -55,6 +55,19 @@ def test_a_cache_that_is_itself_a_link_is_taken(
     assert fetch(f"{site.url}/file", SHA256, tmp_path / "cache" / "a" / "b").is_file()
 
 
+def test_a_cache_that_cannot_be_written_is_named_with_the_fix(
+    site: Content, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It had read as if the server did not give the file."""
+    (tmp_path / "file").touch()
+    cache = tmp_path / "file" / "cache"
+    monkeypatch.setenv("NIAH_CACHE", str(cache))
+    with pytest.raises(NiahError) as caught:
+        fetch(f"{site.url}/file", SHA256, cache / "folder" / "name")
+    assert str(caught.value).startswith(f"cannot write to {tmp_path / 'file'}")
+    assert "NIAH_CACHE=FOLDER names another" in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "path", ["length/abc", "length/-5", "length/99999999999999999", "chunked", "noise"]
 )
