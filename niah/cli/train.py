@@ -68,7 +68,7 @@ def train(
     if recipe is None or out is None:
         raise NiahError("give RECIPE and --out DIR (`niah train --list` lists the recipes)")
     for option, value in (("--max-excluded", max_excluded), ("--features-gb", features_gb)):
-        if isnan(value):  # within every range, for typer before 0.29
+        if isnan(value):  # no comparison with a bound tells
             raise NiahError(f"{option} must be a number, got nan")
     from niah.training.command import train_recipe
 
