@@ -1,5 +1,6 @@
 """Parsers and help texts that several commands share."""
 
+import os
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
@@ -47,13 +48,17 @@ def separated(texts: Iterable[str] | None, known: Collection[str] = ()) -> tuple
         known: names that may have commas of their own; so may a path that exists, or that of a FILE.py:NAME.
     """
 
-    def parts(text: str) -> list[str]:
-        whole = "," not in text or text.partition("@")[0] in known
-        if whole or any(Path(path).exists() for path in (text, text.rpartition(":")[0] or text)):
-            return [text]
-        return [part.strip() for part in text.split(",") if part.strip()] or [text]
+    def is_one(text: str) -> bool:
+        if "," not in text or text.partition("@")[0] in known:
+            return True
+        paths = (text, text.rpartition(":")[0])
+        return any("," in path and os.path.exists(path) for path in paths)  # noqa: PTH110 - never raises
 
-    return tuple(part for text in texts or () for part in parts(text))
+    values: list[str] = []
+    for text in texts or ():
+        parts = [text] if is_one(text) else [part.strip() for part in text.split(",")]
+        values += list(filter(None, parts)) or [text]
+    return tuple(values)
 
 
 def separated_models(texts: Iterable[str] | None, *runs: Path | None) -> tuple[str, ...]:

@@ -32,6 +32,11 @@ def test_a_path_that_exists_is_whole(tmp_path: Path) -> None:
     model = tmp_path / "mine,theirs.py"
     model.touch()
     assert separated([str(recording), f"{model}:tagger"]) == (str(recording), f"{model}:tagger")
+    plain = tmp_path / "mine.py"
+    plain.touch()
+    assert separated([f"{plain}:tagger,dass-nano"]) == (f"{plain}:tagger", "dass-nano")
+    assert separated([f"dass-nano,{plain}:tagger"]) == ("dass-nano", f"{plain}:tagger")
+    assert separated(["zero," + 300 * "x"]) == ("zero", 300 * "x")  # no name of a file
     absent = tmp_path / "rain,light.wav"
     assert separated([str(absent)]) == (f"{tmp_path}/rain", "light.wav")
 
