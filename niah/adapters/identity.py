@@ -38,8 +38,8 @@ def identity_of(model: object) -> str:
     """
     defining = _defining(model)
     parts = list(_code(defining))
-    parts += filter(None, _made_with(model, _Place("", _left_by(model))))
     left = _left_by(model)
+    parts += filter(None, _made_with(model, _Place("", left)))
     removed = {name: None for name in left if name.startswith("self.")}
     parts += _named(removed | settings_of(model), left)
     if not getattr(model, "weights_sha256", ""):
