@@ -10,7 +10,7 @@ from niah.pages.provenance import sections
 from niah.plots import Figure
 from niah.plots.curves import adjusted_of
 from niah.plots.text import short_name
-from niah.records.naming import Point, length_name, with_windows
+from niah.records.naming import Point, length_name, position_name, with_windows
 from niah.records.schema import BASE_LENGTH_S, COLUMNS, METRIC_COLUMNS, OPTIONAL_METRICS
 from niah.system.number_text import number_text
 from niah.tables.curves import LengthCurve, length_curves, points, relative_share
@@ -118,7 +118,7 @@ def _sum_up(model: str, window: str, curves: Sequence[LengthCurve]) -> str | Non
 
 
 def _scene_words(point: Point, curve: LengthCurve) -> str:
-    place = "" if curve.position is None else f", needle at {curve.position:g}"
+    place = "" if curve.position is None else f", {position_name(curve.position)}"
     scene = curve.scene.replace(curve.haystack, short_name(curve.haystack), 1)
     parts = []
     if (left := relative_share(point)) is not None:

@@ -17,7 +17,7 @@ from niah.plots.style import (
     who,
 )
 from niah.records.axes import AXES, SCENE_AXES
-from niah.records.naming import Point, length_name, scene_name
+from niah.records.naming import Point, length_name, position_name, scene_name
 from niah.records.schema import BASE_LENGTH_S
 from niah.tables.curves import LengthCurve
 
@@ -75,7 +75,7 @@ def _figure(axis: str, here: Sequence[LengthCurve], run: RunFigures, folder: Pat
         )
     legend(canvas, *(row[0] for row in grid))
     scene = scene_name(here[0].haystack, here[0].snr_db)
-    where = "" if here[0].position is None else f", needle at {here[0].position:g}"
+    where = "" if here[0].position is None else f", {position_name(here[0].position)}"
     shown = scene_label(here[0]).removesuffix(f", {here[0].axes}")
     title = f"{AXES[axis].label.capitalize()}, haystack: {shown}{where}"
     file = folder / f"axis-{axis}-{run.slug(scene)}-{here[0].position or 0:g}.png"

@@ -24,7 +24,7 @@ from niah.plots.style import (
     scene_label,
     who,
 )
-from niah.records.naming import Point, length_name
+from niah.records.naming import Point, length_name, position_name
 from niah.records.schema import BASE_LENGTH_S
 from niah.tables.curves import LengthCurve, at_one_position, chance
 
@@ -60,7 +60,7 @@ def length_figure(
     curves = [curve for curve in curves if len(curve.scored()) >= min(most, 3)]
     names = [(who(curve), _place(curve)) for curve in curves]
     panels = split(names)
-    looks = curve_looks(names, panels, run.models, [(_at(p),) for p in run.positions])
+    looks = curve_looks(names, panels, run.models, [(position_name(p),) for p in run.positions])
     columns = [each for each in COLUMNS if _has(curves, each[2])]
     height = PANEL_IN[1] if len(panels) == 1 else ROW_IN
     width = PANEL_IN[0] if len(columns) < 3 else THREE_IN
@@ -95,11 +95,7 @@ Drawn = dict[LengthCurve, tuple[str, Look]]  # label and look
 
 
 def _place(curve: LengthCurve) -> str:
-    return "" if curve.position is None else _at(curve.position)
-
-
-def _at(position: float) -> str:
-    return f"needle at {position:g}"
+    return "" if curve.position is None else position_name(curve.position)
 
 
 def _has(curves: Iterable[LengthCurve], value: Value) -> bool:
@@ -134,7 +130,7 @@ def _length_alt(scene: str, curves: list[LengthCurve]) -> str:
     for curve in curves:
         scored = _in_one_noise(curve)
         values = ", ".join(f"{p['mAP']:.3f} at {length_name(s)}" for s, p in scored)
-        position = "" if curve.position is None else f" with the needle at {curve.position:g}"
+        position = "" if curve.position is None else f" with the {position_name(curve.position)}"
         texts.append(f"{who(curve)}{position}: {values or 'not scored'}.")
     level = chance(curves)
     return " ".join(texts) + ("" if level is None else f" Chance: {level:.3f}.")

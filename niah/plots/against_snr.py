@@ -17,7 +17,7 @@ from niah.plots.style import (
     who,
 )
 from niah.plots.text import short_name
-from niah.records.naming import length_name
+from niah.records.naming import length_name, position_name
 from niah.records.schema import BASE_LENGTH_S
 from niah.tables.curves import LengthCurve, at_one_position
 
@@ -84,7 +84,7 @@ def _snr_figure(
     for axes in panels:
         axes.set_ylim(0, top)
     legend(canvas, *(row[0] for row in grid))
-    where = "" if position is None else f", needle at {position:g}"
+    where = "" if position is None else f", {position_name(position)}"
     alt = f"mAP against SNR{where}. {' '.join(texts)}"
     name = "snr.png" if position is None else f"snr-{position:g}.png"
     return save(canvas, folder / name, f"Score against level of the needle{where}", alt)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from niah.errors import NiahError, nearest
 from niah.records.axes import is_noise_base
-from niah.records.naming import NO_HAYSTACK, Point, axes_name, length_name, pool_of
+from niah.records.naming import NO_HAYSTACK, Point, axes_name, length_name, pool_of, position_name
 from niah.records.schema import BASE_LENGTH_S
 from niah.tables.curves import LengthCurve, length_curves, points
 
@@ -131,7 +131,7 @@ def _of_curve(curve: LengthCurve) -> Iterator[Headline]:
         if not alone and curve.position not in (None, MIDDLE):
             parts.append(f"at_{curve.position:g}")
         if not alone and curve.position is not None:
-            words += f", needle at {curve.position:g}"
+            words += f", {position_name(curve.position)}"
         if curve.window_s is not None:
             parts.append(f"w{curve.window_s:g}")
             words += f", windows of {curve.window_s:g} s"

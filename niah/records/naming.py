@@ -20,6 +20,11 @@ def scene_name(haystack: str, snr_db: float | None) -> str:
     return haystack if snr_db is None else f"{haystack}, {snr_db:g} dB"
 
 
+def position_name(position: float) -> str:
+    """Return the words for a place of the needle in its scene: "needle at 0.5" (0 its start, 1 its end)."""
+    return f"needle at {position:g}"
+
+
 def axes_name(point: Point) -> str:
     """Return the further axes of a scene: "mix, needle 5 s, 2 needles, 1 distractor"; "" without any."""
     values = ((axis, point.get(name)) for name, axis in AXES.items() if axis.label)

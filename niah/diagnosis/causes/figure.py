@@ -10,7 +10,7 @@ from niah.plots.axes import length_axis
 from niah.plots.looks import CHANCE_COLOUR, COLOURS, DASHES, MARKERS
 from niah.plots.medium import PAGE, medium
 from niah.plots.style import CHANCE, Figure, in_style, save
-from niah.records.naming import length_name, scene_name, system_names
+from niah.records.naming import length_name, position_name, scene_name, system_names
 from niah.records.schema import BASE_LENGTH_S
 from niah.system.plurals import plural
 
@@ -45,7 +45,7 @@ def draw(rows: Sequence[CauseRow], file: Path) -> Figure:
             _bars(right, _longest(mine), colours)
         first = rows[0]
         scene = scene_name(first.haystack, first.snr_db)
-        title = f"Why does it drop? {plural(first.n_clips, 'clip')} in {scene}, needle at {first.position:g}"
+        title = f"Why does it drop? {plural(first.n_clips, 'clip')} in {scene}, {position_name(first.position)}"
         return save(canvas, file, title, _alt(title, by_model, names))
 
 

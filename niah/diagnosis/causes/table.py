@@ -31,7 +31,7 @@ from niah.errors import NiahError
 from niah.metrics.average_precision import chance_mAP
 from niah.metrics.drop import drop_interval
 from niah.metrics.resampling import Resampled, paired, resample
-from niah.records.naming import length_name, scene_name, system_names
+from niah.records.naming import length_name, position_name, scene_name, system_names
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import BASE_LENGTH_S
 from niah.system import spreadsheet
@@ -324,7 +324,7 @@ def _table(rows: Sequence[CauseRow], name: str) -> Table:
         body.append((named, kind, own, *map(_entry, cells)))
     scene = scene_name(first.haystack, first.snr_db)
     caption = (
-        f"{name}: {plural(first.n_clips, 'clip')} in {scene}, needle at {first.position:g}; change "
+        f"{name}: {plural(first.n_clips, 'clip')} in {scene}, {position_name(first.position)}; change "
         "in per cent of the 10 s score: by length (released), by each part of that, and what a remedy gives back "
         f"[95 % interval]; chance is {first.chance_mAP:.3f} mAP"
     )

@@ -32,7 +32,7 @@ from niah.metrics.average_precision import (
 )
 from niah.records.axes import MASKING_AXES, OWN
 from niah.records.measured_cells import MeasuredCells, OfScores
-from niah.records.naming import Point, length_name
+from niah.records.naming import Point, length_name, position_name
 from niah.records.schema import BASE_LENGTH_S
 from niah.tables.curves import LengthCurve, at_one_position, length_curves
 from niah.tables.drop import scene_columns, scene_texts
@@ -169,7 +169,7 @@ def left_out(cells: "pd.DataFrame") -> str:
     if len(shown) == len(curves):
         return ""
     position = next(curve.position for curve in shown if curve.position is not None)
-    return f" Of {len(curves)} curves those with the needle at {position:g}."
+    return f" Of {len(curves)} curves those with the {position_name(position)}."
 
 
 def _curve_rows(

@@ -10,7 +10,7 @@ from niah.plots.looks import curve_looks, middle_first
 from niah.plots.small_multiples import split
 from niah.plots.style import PANEL_IN, Figure, in_style, legend, new_grid, save, slugs
 from niah.plots.text import short_name
-from niah.records.naming import length_name, with_windows
+from niah.records.naming import length_name, position_name, with_windows
 from niah.system import atomic
 
 ROW_IN, THREE_IN = 2.6, 3.7  # height of one of several rows, width of one of three panels
@@ -42,10 +42,10 @@ def _figure(
         return None
     rates = sorted({rate for rate, _ in drawn})
     keys = list(dict.fromkeys(curve for _, curve in drawn))
-    names = [(_who(key), _at(key[3])) for key in keys]
+    names = [(_who(key), position_name(key[3])) for key in keys]
     panels = split(names)
     looks = curve_looks(
-        names, panels, models, [(_at(p),) for p in middle_first(k[3] for k in keys)]
+        names, panels, models, [(position_name(p),) for p in middle_first(k[3] for k in keys)]
     )
     width = PANEL_IN[0] if len(rates) < 3 else THREE_IN
     height = PANEL_IN[1] if len(panels) == 1 else ROW_IN
@@ -71,10 +71,6 @@ def _who(curve: CurveKey) -> str:
     return with_windows(short_name(model), window)
 
 
-def _at(position: float) -> str:
-    return f"needle at {position:g}"
-
-
 def _value(row: RecallAtRate) -> tuple[float, float, float] | None:
     if row.recall is None or row.recall_lo is None or row.recall_hi is None:
         return None
@@ -85,5 +81,5 @@ def _alt(title: str, drawn: dict[tuple[float, CurveKey], list[RecallAtRate]]) ->
     texts = [f"{title}, against length in seconds."]
     for (rate, curve), rows in drawn.items():
         values = ", ".join(f"{row.recall:.3f} at {length_name(row.length_s)}" for row in rows)
-        texts.append(f"{_who(curve)}, needle at {curve[3]:g}, {rate:g} an hour: {values}.")
+        texts.append(f"{_who(curve)}, {position_name(curve[3])}, {rate:g} an hour: {values}.")
     return " ".join(texts)
