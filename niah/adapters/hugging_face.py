@@ -225,8 +225,8 @@ def _check_head(files: TransformersFiles, *, has_code: bool) -> None:
         raise NiahError(f"model {files.name}: {named} is a regression: it scores no classes")
     if files.architectures and not any(name.endswith(_HEADS) for name in files.architectures):
         raise NiahError(
-            f"model {files.name}: {named} has no classification head: fine-tune one, or take a repository of "
-            "*ForAudioClassification or ClapModel"
+            f"model {files.name}: {named} has no classification head: take a repository of *ForAudioClassification "
+            "or ClapModel, fine-tune one, or fit a linear probe on its embeddings (docs/encoders.md)"
         )
 
 
