@@ -1,7 +1,9 @@
 """`niah.run`: the command line's main job, from Python."""
 
+import logging
 from collections.abc import Iterable
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, Unpack
 
@@ -101,6 +103,9 @@ def run(**options: Unpack[RunKeywords]) -> "pd.DataFrame":
             Lengths, windows and hops are in seconds, SNRs in dB. `preset` names a figure of the paper
             (`niah.sweep.presets`); the other keywords override it.
 
+    The notes of the command line (clips and haystacks that are left out, cells that failed, scores that look like
+    probabilities) go to `logging.getLogger("niah")` as warnings, which Python prints unless the program logs elsewhere.
+
     Returns:
         The table of all cells of the run directory, one row a cell (`niah.records.schema.CELL_COLUMNS`).
 
@@ -114,10 +119,13 @@ def run(**options: Unpack[RunKeywords]) -> "pd.DataFrame":
             f"niah.run has no option {', '.join(unknown)}; it has {', '.join(sorted(names))}"
         )
     from niah.sweep.loop import sweep
-    from niah.sweep.presets import options_of
+    from niah.sweep.presets import notes_on_absent, options_of
 
-    parts = options_of({name: _plain(name, value) for name, value in _named(values).items()})
-    tables = [sweep(part) for part in parts]
+    settings = {name: _plain(name, value) for name, value in _named(values).items()}
+    parts, note = options_of(settings), logging.getLogger("niah").warning
+    for text in notes_on_absent(settings):
+        note("%s", text)
+    tables = [sweep(part, partial(note, "%s")) for part in parts]
     return tables[-1]  # of the whole run directory
 
 

@@ -7,7 +7,6 @@ import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from types import CodeType
 from typing import Any
 
@@ -23,6 +22,7 @@ from niah.adapters.in_use import (
     values_of_closure,
     weights_of_code,
 )
+from niah.adapters.prompt_code import source_file, values_at_prompt
 from niah.adapters.protocol import network_of
 from niah.system.download import sha256_of
 
@@ -30,18 +30,19 @@ from niah.system.download import sha256_of
 def identity_of(model: object) -> str:
     """Hash what decides a Python object's logits, as far as it shows.
 
-    The code is the source file that defines it, as long as there is one, else the bytecode and the default values. Of
-    what a `functools.partial` was given, of what a function closes over and of the object of a method, plain values,
-    arrays, networks and functions show; of the module that a function or class lies in, the networks and arrays that
-    its code names, and of an object its networks and settings. What the code imports does not, nor what the model's own
-    calls have left there (`remembering`).
+    The code is the source file that defines it, as long as there is one, else the bytecode and the default values, with
+    those of what it names in the notebook (`niah.adapters.prompt_code`). Of what a `functools.partial` was given, of
+    what a function closes over and of the object of a method, plain values, arrays, networks and functions show; of the
+    module that a function or class lies in, the networks and arrays that its code names, and of an object its networks
+    and settings. What the code imports does not, nor what the model's own calls have left there (`remembering`).
     """
     defining = _defining(model)
-    parts = list(_code(defining))
+    file = source_file(defining)
+    parts = [] if file is None else [sha256_of(file)]
     left = _left_by(model)
     parts += filter(None, _made_with(model, _Place("", left)))
     removed = {name: None for name in left if name.startswith("self.")}
-    parts += _named(removed | settings_of(model), left)
+    parts += _named(removed | settings_of(model) | values_at_prompt(model), left)
     if not getattr(model, "weights_sha256", ""):
         network = model if isinstance(model, torch.nn.Module) else network_of(model)
         if network is not None:
@@ -99,15 +100,6 @@ def loaded_late(model: object) -> list[str]:
     )
 
 
-def source_file(defining: Any) -> Path | None:
-    """Return the source file of a function or class; None for one that is built in or was made at a prompt."""
-    try:
-        name = inspect.getsourcefile(defining)
-    except TypeError:
-        return None
-    return Path(name) if name is not None and Path(name).is_file() else None
-
-
 _Left = dict[str, tuple[str, str]]
 """By the name of a value: its text as a call left it, and the text that counts in its place."""
 
@@ -146,7 +138,8 @@ def _left_by(model: Any, make: bool = False) -> _Left:
 
 def _places(model: object) -> dict[str, Any]:
     """Return {name: value} of all in a model that its calls may change."""
-    return weights_of_code(model) | values_of_closure(model) | settings_of(model)
+    of_code = weights_of_code(model) | values_at_prompt(model)
+    return of_code | values_of_closure(model) | settings_of(model)
 
 
 def _named(used: Mapping[str, Any], left: "_Left") -> list[str]:
@@ -204,7 +197,9 @@ def _of_function(value: Any, place: _Place) -> str:
 
 
 def _of_one(value: Any) -> str:
-    """Return the text of a network, an array or a plain value."""
+    """Return the text of a network, an array, a function's code or a plain value."""
+    if isinstance(value, CodeType):
+        return _bytecode(value)
     if isinstance(value, torch.nn.Module):
         return state_sha256(value)
     if isinstance(value, torch.Tensor):
@@ -215,16 +210,14 @@ def _of_one(value: Any) -> str:
     return repr(value) if isinstance(value, PLAIN) else ""
 
 
-def _code(defining: Any) -> Iterator[str]:
-    if file := source_file(defining):
-        yield sha256_of(file)
-        return
-    functions = [defining] if inspect.isroutine(defining) else vars(defining).values()
-    codes = (getattr(inspect.unwrap(each), "__code__", None) for each in functions)
-    yield from (_bytecode(code) for code in codes if code is not None)
-
-
 def _bytecode(code: CodeType) -> str:
-    constants = [_bytecode(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
+    constants = [_constant(each) for each in code.co_consts]
     text = repr((code.co_code, constants, code.co_names, code.co_varnames))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _constant(value: Any) -> str:
+    """Return the text of a constant in a function's code; that of a set has another order in each process."""
+    if isinstance(value, CodeType):
+        return _bytecode(value)
+    return repr(sorted(map(repr, value)) if isinstance(value, frozenset) else value)

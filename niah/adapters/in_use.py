@@ -16,10 +16,10 @@ DEEPEST = 50
 ARRAYS: tuple[type, ...] = (torch.nn.Module, torch.Tensor, np.ndarray)
 PLAIN: tuple[type, ...] = (bool, int, float, complex, str, bytes, np.generic)
 
-_MOST_SETTINGS = 1000
+MOST_SETTINGS = 1000
 """Entries of a list or dict: a longer one is data, as of past calls."""
 
-_COUNTED_ELSEWHERE = frozenset(
+COUNTED_ELSEWHERE = frozenset(
     {"name", "labels", "sample_rate", "max_seconds", "fixed_seconds", "device", "dtype", "training"}
     | {"kernel", "parameters", "random", "weights_sha256", "weights_source"}
 )
@@ -61,14 +61,14 @@ def settings_of(model: Any) -> dict[str, Any]:
     assigned = _assigned_later(type(owner)) if hasattr(owner, "logits") else ()
     used: dict[str, Any] = {}
     for attribute, value in list(getattr(owner, "__dict__", {}).items()):
-        if attribute in _COUNTED_ELSEWHERE or attribute in assigned:
+        if attribute in COUNTED_ELSEWHERE or attribute in assigned:
             continue
         if is_network and (attribute.startswith("_") or inspect.isfunction(value)):
             continue  # torch's own, such as the id of a compiled one
         name = f"self.{attribute}"
         if inspect.isfunction(value):
             used[name] = value
-        elif not isinstance(value, tuple | list | dict) or len(value) <= _MOST_SETTINGS:
+        elif not isinstance(value, tuple | list | dict) or len(value) <= MOST_SETTINGS:
             used |= {n: v for n, v in _weights(name, value, PLAIN) if isinstance(v, PLAIN)}
     return used
 

@@ -13,11 +13,12 @@ from typing import Any
 
 import torch
 
-from niah.adapters.identity import identity_of, source_file
+from niah.adapters.identity import identity_of
 from niah.adapters.importing import import_adapter, is_factory
 from niah.adapters.in_use import in_training_mode, is_training
 from niah.adapters.model_source import ModelRequest, ModelSource
 from niah.adapters.network_adapter import NetworkAdapter
+from niah.adapters.prompt_code import source_file
 from niah.adapters.protocol import network_of
 from niah.adapters.waveform import FunctionModel
 from niah.cards import ModelCard
@@ -31,7 +32,7 @@ def name_of(model: object) -> str:
     for attribute in ("name", "__name__"):
         name = getattr(plain, attribute, None)
         if isinstance(name, str) and name:
-            return name.strip("<>")  # <lambda>
+            return "lambda" if name == "<lambda>" else name
     return type(plain).__name__
 
 

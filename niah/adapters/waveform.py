@@ -192,11 +192,16 @@ class WaveformAdapter:
 
 
 def _native(answer: Any) -> Any:
-    """Return an array as torch takes it: of a native type, in memory order; anything else as it is."""
+    """Return an array, or a list of arrays, as torch takes it: of a native type, in memory order; else as it is.
+
+    It is a copy: torch warns of arrays that cannot be written to, as JAX's are.
+    """
+    if isinstance(answer, list) and all(isinstance(row, np.ndarray) for row in answer):
+        answer = np.array(answer)  # torch would take the rows one number after another
     if not isinstance(answer, np.ndarray) or answer.dtype.kind not in "biuf":
         return answer
     native = np.float64 if answer.dtype.itemsize > 8 else answer.dtype.newbyteorder("=")
-    return np.ascontiguousarray(answer, dtype=native)
+    return np.array(answer, dtype=native, order="C")
 
 
 def seconds_of(model: object, name: str) -> float | None:

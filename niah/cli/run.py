@@ -241,7 +241,7 @@ def run(
     axes: dict[str, Any],
 ) -> None:
     """Measure models over lengths, haystacks and positions; write tables, figures and report.html into --out."""
-    from niah.sweep.presets import options_of, without_weights
+    from niah.sweep.presets import notes_on_absent, options_of
     from niah.sweep.share import Share
 
     typed = {
@@ -295,10 +295,8 @@ def run(
     if not (dry_run or shard or cluster or len(parts) > 1) and _has_ended(parts[0]):
         stream_it()
         return
-    for absent in without_weights(options):
-        note(
-            f"{absent} is left out: its card has no weights; give --model {absent} --checkpoint FILE"
-        )
+    for text in notes_on_absent(options):
+        note(text)
     if dry_run:
         print_plan(parts, share, 1 if spec is None else spec.workers, stream_words(stream))
         return

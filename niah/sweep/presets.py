@@ -123,3 +123,11 @@ def without_weights(settings: Mapping[str, Any]) -> list[str]:
     models = (m for part in find_preset(str(settings["preset"])).parts for m in part.models)
     cards = known_models()
     return [model for model in dict.fromkeys(models) if not find_model(model, cards)[0].weights]
+
+
+def notes_on_absent(settings: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for the user on each model that `without_weights` names."""
+    return [
+        f"{absent} is left out: its card has no weights; give --model {absent} --checkpoint FILE"
+        for absent in without_weights(settings)
+    ]

@@ -1,5 +1,7 @@
 """The identity of models from Python: what they use beside their own code decides their scores too."""
 
+import os
+import subprocess
 import sys
 import types
 from pathlib import Path
@@ -52,6 +54,93 @@ def test_weights_that_a_function_uses_are_part_of_its_identity(tmp_path: Path, b
         exec(compile(path.read_text(), tmp_path / "weights_0.py", "exec"), space)
         identities.append(identity_of(space["tagger"]))
     assert identities[0] == identities[1] != identities[2]
+
+
+_NOTEBOOK = """
+import torch
+from types import SimpleNamespace
+GAIN = 2.0
+options = SimpleNamespace(offset=1)
+def scale(x, by=3.0): return x * GAIN * by if x.ndim in {1, 2, 3} else x
+class Base:
+    power = 2
+    @property
+    def squared(self): return self.power
+class Net(torch.nn.Module):
+    def __init__(self, slope=1.0):
+        super().__init__()
+        self.slope = slope
+    def forward(self, x): return x * self.slope
+net = Net().eval()
+def tagger(x): return scale(net(x)) + options.offset
+class Tagger(Base):
+    def __init__(self): self.network = net
+    def waveform_logits(self, x): return scale(self.network(x)) ** self.squared
+tagger_object = Tagger()
+calls = 0
+def counting(x):
+    global calls
+    calls += 1
+    return scale(x)
+"""
+
+
+def _notebook(body: str = _NOTEBOOK) -> dict[str, Any]:
+    space: dict[str, Any] = {"__name__": "of_a_notebook"}
+    exec(compile(body, "<cell>", "exec"), space)
+    return space
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "of_object"),
+    [
+        ("GAIN = 2.0", "GAIN = 3.0", True),
+        ("by=3.0", "by=4.0", True),
+        ("GAIN * by", "GAIN + by", True),
+        ("* self.slope", "+ self.slope", True),
+        ("net = Net()", "net = Net(2.0)", True),
+        ("offset=1", "offset=2", False),
+        ("power = 2", "power = 3", None),
+        ("return self.power", "return -self.power", None),
+    ],
+)
+def test_what_a_notebook_names_is_part_of_its_models_identity(
+    old: str, new: str, of_object: bool | None
+) -> None:
+    """No file has it: an edited helper, constant or class got the cells of the one before."""
+    before, same, edited = (
+        _notebook(b) for b in (_NOTEBOOK, _NOTEBOOK, _NOTEBOOK.replace(old, new))
+    )
+    changed = {
+        name: identity_of(before[name]) != identity_of(edited[name])
+        for name in ("tagger", "tagger_object")
+    }
+    assert changed == {"tagger": of_object is not None, "tagger_object": of_object is not False}
+    assert identity_of(before["tagger_object"]) == identity_of(same["tagger_object"])
+
+
+def test_what_a_notebooks_model_counts_itself_is_not_part_of_its_identity() -> None:
+    space = _notebook()
+    before = identity_of(space["counting"])
+    space["counting"](torch.ones(2))
+    assert identity_of(space["counting"]) == before
+
+
+def test_a_notebooks_model_is_the_same_in_another_process() -> None:
+    """The constants of a set have another order in each: a new kernel could not go on with a run."""
+    script = f"ns = {{'__name__': 'cell'}}\nexec(compile({_NOTEBOOK!r}, '<cell>', 'exec'), ns)\n"
+    script += "from niah.adapters.identity import identity_of\nprint(identity_of(ns['tagger']))"
+    texts = {
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+            text=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(texts) == 1
 
 
 def test_an_objects_networks_are_part_of_its_identity() -> None:

@@ -79,6 +79,18 @@ def named(function: Callable[..., Any], **attributes: Any) -> Any:
 # --- runs
 
 
+def test_notes_of_a_run_from_python_are_logged(
+    material: Material, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They were lost: clips and haystacks that are left out, cells that failed."""
+    short = PitchTagger(max_seconds=10)
+    material.run("logged", short, haystacks=["zero", "silence"], lengths=[20])
+    texts = [each.getMessage() for each in caplog.records if each.name == "niah"]
+    assert any("zero" in text and "silence" in text for text in texts)
+    assert any("error: pitch takes at most 10 s" in text for text in texts)
+    assert {each.levelname for each in caplog.records} == {"WARNING"}
+
+
 def test_a_function_an_object_and_a_card_are_one_model(material: Material) -> None:
     """The same logits by three ways in one run: the same scores, keys of their own, real accuracy."""
     tagger = PitchTagger()
@@ -293,6 +305,7 @@ def test_rows_are_the_waveform_and_large_batches_are_taken_in_parts() -> None:
         adapter.logits(torch.zeros(1, 2, 128))
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
@@ -301,6 +314,8 @@ def test_rows_are_the_waveform_and_large_batches_are_taken_in_parts() -> None:
         (lambda x: by_pitch(x).numpy()[:, ::-1], None),
         (lambda x: by_pitch(x).numpy().astype(">f4"), None),
         (lambda x: by_pitch(x).numpy().astype(np.longdouble), None),
+        (lambda x: np.broadcast_to(by_pitch(x).numpy()[0], (len(x), 3)), None),  # read-only
+        (lambda x: list(by_pitch(x).numpy()), None),
         (lambda x: by_pitch(x).numpy().astype(str), "must be a tensor or an array of numbers"),
         (lambda x: by_pitch(x)[0], r"logits of 1 waveforms are \(3,\), must be \(1, 3\)"),
         (lambda _: None, "must be a tensor or an array of numbers, not NoneType"),
@@ -348,6 +363,8 @@ def test_names() -> None:
     assert name_of(by_pitch) == "by_pitch"
     assert name_of(PitchTagger("mine")) == "mine"
     assert name_of(functools.partial(by_pitch)) == "by_pitch"
+    assert name_of(lambda x: x) == "lambda"
+    assert name_of(PitchTagger("<b>loud</b>")) == "<b>loud</b>"
     assert name_of(torch.nn.Linear(1, 1)) == "Linear"
 
 

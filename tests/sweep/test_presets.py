@@ -11,7 +11,14 @@ from niah.pages import run_report as report
 from niah.records.run_directory import RunDirectory
 from niah.sweep.models import resolve_models
 from niah.sweep.plan import plan
-from niah.sweep.presets import find_preset, options_of, presets, read_preset, without_weights
+from niah.sweep.presets import (
+    find_preset,
+    notes_on_absent,
+    options_of,
+    presets,
+    read_preset,
+    without_weights,
+)
 from niah.tables.published import curves_of, statements
 from tests.helpers import examples, planted, tiny
 from tests.helpers.command_line import Niah
@@ -61,6 +68,8 @@ def test_what_is_given_goes_first_in_every_part() -> None:
 
 def test_models_without_weights_are_left_out_and_named() -> None:
     assert without_weights({"preset": "fig1c"}) == ["ast-sin-small"]
+    (note,) = notes_on_absent({"preset": "fig1c"})
+    assert note.startswith("ast-sin-small is left out")
     assert [options.models for options in options_of({"preset": "fig1c"})] == [("dass-small",)]
     arguments = {"preset": "fig1c", "models": ("ast-sin-small",), "checkpoint": "mine.pth"}
     assert without_weights(arguments) == []
