@@ -12,6 +12,9 @@ from niah.system.text_files import MOST_BYTES, read_text
 
 _MOST_SHARED = 10_000
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+_COMMENTS = re.compile(
+    r"(?:[ ]*(?:#(?![,;|])[^\t\n]*)?\n)+"
+)  # before a header; "#" may be a column
 _EXCEL = re.compile(r'\s*"?sep=(.)"?[,;\t|]*\n')  # a first line that tells Excel the delimiter
 
 
@@ -106,21 +109,24 @@ def _shared(cell: str, seen: dict[str, str]) -> str:
 
 
 def table_text(path: Path) -> tuple[str, str]:
-    """Return a table's text and its delimiter; a first line `sep=;`, which is for Excel, is left empty.
+    """Return a table's text and its delimiter; comments (#) before the header and Excel's `sep=;` are left empty.
 
     Args:
         path: the file.
 
     Raises:
-        NiahError: as `read_text`, or it has nothing but that line.
+        NiahError: as `read_text`, or it has nothing but these lines.
     """
     text = read_text(path)
     stated = _EXCEL.match(text)
+    if stated is not None:
+        text = "\n" + text[stated.end() :]
+    if comments := _COMMENTS.match(text):
+        text = "\n" * comments[0].count("\n") + text[comments.end() :]
+    if not text.strip():
+        raise NiahError(f"{path}: has no header")
     if stated is None:
         return text, delimiter_of(text)
-    text = "\n" + text[stated.end() :]
-    if not text.strip():
-        raise NiahError(f"{path}: is empty")
     return text, stated[1] if stated[1] in _DELIMITERS else delimiter_of(text)
 
 

@@ -1,5 +1,6 @@
 """Labels as people write them: typing errors, commas, display names, a row a label; one rule for every layout."""
 
+import csv
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -95,6 +96,19 @@ def test_labels_with_commas_and_display_names(
     assert labels_of(needles) == {"a": ids}
     named = any(name in text for name in ("Guitar", "Door"))
     assert any("display names taken for their ids" in note for note in needles.notes) == named
+
+
+def test_labels_with_any_sign_between_labels_or_with_quotes_are_whole(tmp_path: Path) -> None:
+    """A semicolon in one of several labels parted it, and a quote at a label's end was taken off."""
+    names = ("Dog, barking", 'He said "hi"', "Rain; heavy", "on|off")
+    own = Vocabulary("own", tuple("abcd"), names)
+    cells = ["Dog, barking;Rain; heavy", 'He said "hi"', 'on|off,He said "hi"', '"Rain; heavy"|a']
+    with (tmp_path / "own.csv").open("w", newline="") as file:
+        rows = [[f"{n}.wav", cell] for n, cell in enumerate(cells)]
+        csv.writer(file).writerows([["path", "labels"], *rows])
+    needles = load_needles(tmp_path / "own.csv", vocabulary=own)
+    expected = {"0": ("a", "c"), "1": ("b",), "2": ("d", "b"), "3": ("c", "a")}
+    assert labels_of(needles) == expected
 
 
 def test_a_display_name_of_two_classes_is_none(tmp_path: Path) -> None:

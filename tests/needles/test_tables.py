@@ -64,6 +64,7 @@ SAVED: dict[str, Callable[[Cells], bytes]] = {
     "blanks": lambda cells: joined(cells, pattern=" {} "),
     "quotes": lambda cells: joined(cells, pattern='"{}"'),
     "quotes and blanks": lambda cells: joined(cells, ", ", pattern='"{}" '),
+    "comments": lambda cells: b"# made by us, in 2026; at home\n\n#second\n" + joined(cells),
     "empty lines": lambda cells: joined(cells) + b"\n  \n",
     "all at once": lambda cells: b"\xef\xbb\xbf" + joined(cells, ";", "\r\n", '"{}" '),
 }

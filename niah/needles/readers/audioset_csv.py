@@ -32,6 +32,7 @@ FOREIGN_SUFFIXES = frozenset(
 LICENCE = "labels CC BY 4.0 (AudioSet); audio from YouTube, no open licence"
 _LATEST_S = 1e9  # 30 years into a recording
 _FIELDS = 4
+_MIDS = ("/m/", "/t/", "/g/")
 
 
 @dataclass(frozen=True)
@@ -53,12 +54,13 @@ class Segment:
 
 
 def looks_like(path: Path) -> bool:
-    """Return whether a CSV is a segment list: comments, a YTID header, or two numbers after an id."""
+    """Return whether a CSV is a segment list: a YTID header, or two numbers after an id, or a MID after three cells."""
     first = table_text(path)[0].lstrip("\n").split("\n")[0]
-    if first.startswith("#") or first.upper().startswith("YTID"):
+    if first.upper().startswith("YTID"):
         return True
     cells = _cells(first)
-    return len(cells) == _FIELDS and _is_number(cells[1]) and _is_number(cells[2])
+    has_times = len(cells) == _FIELDS and _is_number(cells[1]) and _is_number(cells[2])
+    return has_times or (len(cells) == _FIELDS and cells[3].startswith(_MIDS))
 
 
 def read(path: Path, request: Request) -> NeedleRows:

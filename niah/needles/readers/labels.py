@@ -15,7 +15,8 @@ from niah.errors import NiahError
 from niah.needles.readers.rows import Request, counted
 from niah.vocabularies.names import alike_names, normalised
 
-_MOST_COMMAS = 8  # in one label
+_SIGNS = re.compile(r"([;|,])")  # between labels
+_MOST_PIECES = 15  # of one label: eight parts
 _LIST = re.compile(r"\s*\[.*\]\s*", re.DOTALL)
 _QUOTED = re.compile(r"""'([^']*)'|"([^"]*)\"""")  # labels of such a list
 _OTHERS = re.compile(r"[/\n\t]+")  # between labels, of tools that join them otherwise
@@ -41,23 +42,16 @@ class LabelReader:
 
         A label of the vocabulary with such signs in it stays whole.
         """
-        if _LIST.fullmatch(text) and not self._is_known(text):
+        if self._is_known(text):
+            return [self._bare(text)]
+        if _LIST.fullmatch(text):
             return [label for part in _listed(text) for label in self.split(part)]
-        for sign in ";|":
-            if sign in text and not self._is_known(text):
-                return [label for part in text.split(sign) for label in self.split(part)]
-        labels, parts = [], text.split(",")
-        while parts:
-            size = next(
-                (
-                    n
-                    for n in range(min(len(parts), _MOST_COMMAS), 1, -1)
-                    if self._is_known(",".join(parts[:n]))
-                ),
-                1,
-            )
-            labels.append(_bare(",".join(parts[:size])))
-            del parts[:size]
+        labels, pieces = [], _SIGNS.split(text)  # parts and the signs between them
+        while pieces:
+            sizes = range(min(len(pieces), _MOST_PIECES), 1, -2)
+            size = next((n for n in sizes if self._is_known("".join(pieces[:n]))), 1)
+            labels.append(self._bare("".join(pieces[:size])))
+            del pieces[: size + 1]
         return [label for label in labels if label]
 
     def ids(self, labels: list[str], where: str, clips: int = 1) -> tuple[str, ...]:
@@ -130,10 +124,15 @@ class LabelReader:
         return ""
 
     def _is_known(self, text: str) -> bool:
-        bare = _bare(text)
+        bare = self._bare(text)
         if self.vocabulary.id_of(bare) is not None:
             return True
         return bool(self._alike) and normalised(bare) in self._alike
+
+    def _bare(self, text: str) -> str:
+        """Return a label without blanks around it, and without quotes that are not its own."""
+        text = text.strip()
+        return text if self.vocabulary.id_of(text) is not None else text.strip('"').strip()
 
     def _problem(self, message: str) -> None:
         if self._strict:
@@ -147,7 +146,3 @@ def _listed(text: str) -> list[str]:
         return [str(label) for label in json.loads(text)]
     quoted = [one or other for one, other in _QUOTED.findall(text)]
     return quoted or [text.strip("[] \t\r\n")]  # all brackets at once: a list in lists may be deep
-
-
-def _bare(text: str) -> str:
-    return text.strip().strip('"').strip()

@@ -52,6 +52,9 @@ def test_segments_without_any_file_or_with_a_bad_line_are_refused(tmp_path: Path
     with pytest.raises(NiahError, match="line 2: must read YTID"):
         load_needles(file, vocabulary=AUDIOSET)
     file.write_text("# x\n")
+    with pytest.raises(NiahError, match="has no header"):
+        load_needles(file, vocabulary=AUDIOSET)
+    file.write_text("# x\nYTID, start_seconds, end_seconds, positive_labels\n")
     with pytest.raises(NiahError, match="no segments"):
         load_needles(file, vocabulary=AUDIOSET)
     with pytest.raises(NiahError, match="no columns to filter"):

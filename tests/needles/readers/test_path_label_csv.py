@@ -22,6 +22,18 @@ def test_csv_of_paths_and_labels(tmp_path: Path) -> None:
     assert moved["c"].source == FileSource(Path("elsewhere/b/c.wav"))
 
 
+def test_what_begins_with_a_hash_is_a_comment_before_the_header_alone(tmp_path: Path) -> None:
+    """Such a table was taken for AudioSet's list, and its header for a broken line of it."""
+    file = tmp_path / "eval.csv"
+    file.write_text("# two clips\npath,labels\n#1.wav,/m/09x0r\n# 2.wav,/m/04rlf\n")
+    assert set(by_id(load_needles(file, vocabulary=AUDIOSET))) == {"#1", "# 2"}
+    file.write_text("#,path,labels\n1,a.wav,/m/09x0r\n")
+    assert set(by_id(load_needles(file, vocabulary=AUDIOSET))) == {"a"}
+    file.write_text("# events\npath,onset,offset,label\na.wav,0,oops,/m/04rlf\n")
+    with pytest.raises(NiahError, match="line 3: 'oops' is no time"):
+        load_needles(file, vocabulary=AUDIOSET)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
