@@ -255,6 +255,11 @@ class OnnxTagger:
                 f"output {graph.output} has {graph.output.shape[-1]} classes, and '{self.labels.name}' has "
                 f"{len(self.labels)}"
             )
+        more = graph.output.shape[1 if "batch" in axes else 0 : -1]  # axes beside the classes
+        if len(more) == 1 and more != (1,) and not self.pools:  # a patch without pooling is refused
+            yield (
+                f"output {graph.output} has {more[0] or 'several'} scores of each class: set config.pooling"
+            )
 
 
 def arranged(

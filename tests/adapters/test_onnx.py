@@ -91,9 +91,28 @@ def test_an_output_of_frames_and_probabilities(tmp_path: Path) -> None:
     assert float(certain.max()) == pytest.approx(
         np.log(1e7), rel=1e-4
     )  # the clamp of probabilities
-    unpooled = loaded(card(tmp_path, config))
-    with pytest.raises(NiahError, match=r"30 scores of each class: set config.pooling"):
-        unpooled.logits(clips)
+
+
+@pytest.mark.parametrize(
+    ("axes", "shape"),
+    [
+        (("batch", "frames", "mels"), (None, None, MELS)),
+        (("batch", "frames", "mels"), (1, None, MELS)),
+        (("frames", "mels"), (None, MELS)),
+    ],
+)
+def test_an_output_of_frames_without_a_pooling_is_refused_at_once(
+    tmp_path: Path, axes: tuple[str, ...], shape: tuple[int | None, ...]
+) -> None:
+    """Every cell of a run failed, after its clips were read."""
+    TinyOnnx(axes, shape, by_frame=True).write(tmp_path / "tiny.onnx")
+    config = f"axes = {list(axes)}"
+    with pytest.raises(NiahError, match=r"has several scores of each class: set config.pooling"):
+        loaded(card(tmp_path, config))
+    assert loaded(card(tmp_path, f'{config}\npooling = "max"')).logits(features(30)).shape == (
+        2,
+        10,
+    )
 
 
 def test_scales_of_the_card_stand_for_the_graphs(tmp_path: Path) -> None:
