@@ -13,7 +13,6 @@ import struct
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -24,6 +23,7 @@ from typing import BinaryIO, Generic, Protocol, TypeVar
 
 from niah.system.memory_limit import usable_bytes
 from niah.system.numpy_threads import cores
+from niah.system.parent import end_with
 from niah.system.progress import progress_bar
 from niah.system.python_command import python_command
 
@@ -31,7 +31,6 @@ PATIENCE_S = 3.0  # of work here, before any is shared out
 WORTH_S = 5.0  # of work left: a process takes one to start
 MEMORY_SHARE = 8  # all processes take at most this part of the memory
 _LOOK_EVERY_S = 0.05
-_LOOK_AT_PARENT_S = 0.5
 _LENGTH = struct.Struct("<Q")  # of a pickle, before it
 
 Shared_contra = TypeVar("Shared_contra", contravariant=True)
@@ -186,17 +185,10 @@ class _Process(Generic[Shared, Item, Result]):
             self._process.wait()
 
 
-def _end_with(parent: int) -> None:
-    """End this process when the one that waits for its results is gone, however that ended."""
-    while os.getppid() == parent:
-        time.sleep(_LOOK_AT_PARENT_S)
-    os._exit(1)
-
-
 def main() -> None:
     """Do the work that the arguments name with what standard input has; write the results to standard output."""
     parent, module, name = sys.argv[1:]
-    threading.Thread(target=_end_with, args=[int(parent)], daemon=True).start()
+    end_with(int(parent))
     work = getattr(importlib.import_module(module), name)
     shared, items = pickle.load(sys.stdin.buffer)
     out, sys.stdout = sys.stdout.buffer, sys.stderr  # what work prints is no result

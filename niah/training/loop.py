@@ -157,6 +157,7 @@ class Trainer:
                 recipe, clips.labels, frames=frontend.needle_frames, mels=frontend.mels
             )
         )
+        processes.check_batch(min(recipe.batch_size, len(clips)))
 
     def fit(self, workers: int) -> Trained:
         """Take the steps that are left, and return the averaged weights."""

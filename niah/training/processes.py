@@ -11,9 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from niah.errors import NiahError
+from niah.system.parent import end_with
 from niah.training.data.row_store import Share
 from niah.training.recipes import Recipe
 
+_LAUNCHED = "TORCHELASTIC_RUN_ID"  # set by torchrun and by accelerate launch, which uses it
 _PRECISIONS = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 
 
@@ -29,13 +31,28 @@ class Processes:
             raise NiahError(
                 f'recipe \'{recipe.name}\': precision float16 needs a GPU: set precision = "float32" or "bfloat16"'
             )
+        if _LAUNCHED in os.environ:  # it ends its processes, unless it is killed
+            end_with(os.getppid())
         self._accelerator = _accelerator(recipe, device)
         self.device: torch.device = self._accelerator.device
         self.count: int = self._accelerator.num_processes
         self.index: int = self._accelerator.process_index
-        if recipe.batch_size % self.count:
+        self._name = recipe.name
+        self.check_batch(recipe.batch_size)
+
+    def check_batch(self, clips: int) -> None:
+        """Check that the processes can share a batch evenly: the mean of uneven shares' gradients is another.
+
+        Args:
+            clips: of the batch.
+
+        Raises:
+            NiahError: they cannot.
+        """
+        if clips % self.count:
             raise NiahError(
-                f"recipe '{recipe.name}': batch_size {recipe.batch_size} cannot be shared by {self.count} processes"
+                f"recipe '{self._name}': a batch of {clips} clips (batch_size, or all clips where these are fewer) "
+                f"cannot be shared evenly by {self.count} processes"
             )
 
     @property

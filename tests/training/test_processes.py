@@ -3,6 +3,7 @@
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -15,9 +16,11 @@ from niah.training.loop import train
 from tests.helpers import tiny
 from tests.helpers.preloaded import Preloaded
 from tests.helpers.tiny_training import FRONTEND, Material, clips, network, own_weights, recipe
+from tests.system.test_side_processes import is_running
 
 SHARED_TRAINING = """
 import sys
+import time
 from pathlib import Path
 import torch
 from niah.frontends.kaldi import KaldiFrontend
@@ -98,3 +101,73 @@ def test_two_processes_train_as_one(
     for key, value in load_file(alone).items():
         shared = load_file(tmp_path / "two" / "distilled" / alone.name)[key]
         torch.testing.assert_close(shared, value, rtol=1e-4, atol=1e-6)
+
+
+SHARED_BATCH = """
+import sys
+import time
+from pathlib import Path
+import torch
+from niah.errors import NiahError
+from niah.training.loop import train
+from niah.training.processes import Processes
+from tests.helpers.tiny_training import FRONTEND, clips, network, recipe
+
+for values in ({"batch_size": 5}, {"batch_size": 16}):
+    try:
+        train(recipe(**values), network(), FRONTEND, clips(5), clips(6), Path(sys.argv[1]))
+    except NiahError as error:
+        Path(sys.argv[1], f"refused-{torch.distributed.get_rank()}-{values['batch_size']}").write_text(str(error))
+"""
+
+
+def test_a_batch_that_cannot_be_shared_evenly_is_refused(
+    preloaded: Preloaded, tmp_path: Path
+) -> None:
+    """Also one of all clips, where these are fewer than a batch: a rank's clips would weigh more than another's."""
+    script = tmp_path / "shared_batch.py"
+    script.write_text(SHARED_BATCH)
+    two_forks(preloaded, script, [str(tmp_path)])
+    texts = [file.read_text() for file in sorted(tmp_path.glob("refused-*"))]
+    assert len(texts) == 4
+    assert all("5 clips" in text and "evenly by 2 processes" in text for text in texts)
+
+
+PROCESS_OF_A_LAUNCHER = """
+import os, sys, time
+from pathlib import Path
+import torch
+from niah.training.processes import Processes
+from tests.helpers.tiny_training import recipe
+
+Processes(recipe(), torch.device("cpu"))
+Path(sys.argv[1]).write_text(str(os.getpid()))
+time.sleep(600)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
+def test_a_process_ends_with_its_launcher(tmp_path: Path) -> None:
+    """One that trained on would keep the folder and the cores from the same command, given again."""
+    script, pid = tmp_path / "script.py", tmp_path / "pid"
+    script.write_text(PROCESS_OF_A_LAUNCHER)
+    launcher = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import subprocess, sys; subprocess.run([sys.executable, *sys.argv[1:]])",
+            *(str(script), str(pid)),
+        ],
+        env={**tiny.environment(tmp_path), "TORCHELASTIC_RUN_ID": "none"},
+    )
+    deadline = time.monotonic() + 120
+    while not (pid.is_file() and pid.read_text()):
+        assert launcher.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    launcher.kill()
+    launcher.wait()
+    deadline = time.monotonic() + 20
+    while is_running(Path("/proc") / pid.read_text()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -4,12 +4,13 @@
 stored, some hundred kB a clip, and a sound is decoded when it is used.
 
 A first pass over all clips would read terabytes, so there is none: a clip that cannot be read is replaced, when it is
-met, by the nearest one before it in the buffer, and named. This too follows from the shards alone, so that a training
-that resumes, and any number of workers, does the same.
+met, by the nearest one before it in the buffer, or after it there, or else of the stream around the buffer, and named.
+This too follows from the shards alone, so that a training that resumes, and any number of workers, does the same.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -32,6 +33,9 @@ from niah.training.data.shard_plan import ShardPlan, ShardPlanner
 
 _LEAST_USED = 100  # clips, before a share of bad ones is judged
 _SHOWN = 20
+_MOST_BESIDE = (
+    50  # clips on each side of a buffer without a readable one that are tried in its place
+)
 
 
 @dataclass(frozen=True)
@@ -72,13 +76,20 @@ class ShuffleBuffer:
             self._waiting.append(self._stored(int(self._rows[self._read])))
             self._read += 1
 
-    def __getitem__(self, place: int) -> _Stored:
-        return self._waiting[place - (self._read - len(self._waiting))]
+    def candidates(self, place: int) -> Iterator[_Stored]:
+        """Yield the clip at a place, and then those to try in its stead, of a buffer that has read as far.
 
-    def replacements(self, place: int) -> list[int]:
-        """Return the places to try for a clip that cannot be read: itself, those before it, those after it."""
+        Args:
+            place: in the buffer.
+        """
         first = self._read - len(self._waiting)
-        return [*range(place, first - 1, -1), *range(place + 1, self._read)]
+        for near in (*range(place, first - 1, -1), *range(place + 1, self._read)):
+            yield self._waiting[near - first]
+        before = range(first - 1, max(-1, first - 1 - _MOST_BESIDE), -1)
+        after = range(self._read, min(self._read + _MOST_BESIDE, len(self._rows)))
+        with closing(ShardCursor()) as cursor:  # the buffer's own stays where it reads
+            for beside in (*before, *after):
+                yield self._read_by(cursor, int(self._rows[beside]))
 
     def close(self) -> None:
         """Close the shard that is open."""
@@ -87,8 +98,11 @@ class ShuffleBuffer:
     def _stored(self, row: int) -> _Stored:
         if self._waiting and self._waiting[-1].row == row:
             return self._waiting[-1]  # drawn more than once
+        return self._read_by(self._cursor, row)
+
+    def _read_by(self, cursor: ShardCursor, row: int) -> _Stored:
         try:
-            return _Stored(row, self._cursor.read(self._needles.needles[row].source))
+            return _Stored(row, cursor.read(self._needles.needles[row].source))
         except AudioError as error:
             return _Stored(row, error)
 
@@ -203,8 +217,7 @@ class ShardClips:
     ) -> tuple[int, Samples]:
         """Return the clip that is used and its samples, shifted and at its level."""
         shift, decibels = float(plan.shifts[index, which]), float(plan.decibels[index, which])
-        for place in buffer.replacements(int(plan.places[index, which])):
-            stored = buffer[place]
+        for stored in buffer.candidates(int(plan.places[index, which])):
             try:
                 samples = self._samples(stored)
             except AudioError as error:

@@ -49,10 +49,12 @@ def needles_of(folder: Path) -> NeedleSet:
     return load_needles(folder, vocabulary=vocabulary(folder.parent / "labels.csv"))
 
 
-def clips_of(needles: NeedleSet, notes: list[str], share: float = 0.05) -> ShardClips:
+def clips_of(
+    needles: NeedleSet, notes: list[str], share: float = 0.05, **options: Any
+) -> ShardClips:
     labels = SparseLabels.from_needles(needles)
     layout = ShardLayout.of_needles(needles)
-    planner = ShardPlanner(recipe(**OPTIONS), labels, layout, frames=1024, mels=128)
+    planner = ShardPlanner(recipe(**OPTIONS | options), labels, layout, frames=1024, mels=128)
     return ShardClips(needles, FRONTEND, labels, planner, BadClips(share, notes.append))
 
 
@@ -109,10 +111,9 @@ def test_a_buffer_holds_the_last_clips_and_is_the_same_after_a_jump(
     for end in (0, 3, 3, 9, 17):
         walked.read_to(end)
     jumped.read_to(17)
-    for place in range(13, 18):
-        assert walked[place] == jumped[place]
-        assert walked[place].row == rows[place]
-    assert walked.replacements(15) == [15, 14, 13, 16, 17]
+    beside = [15, 14, 13, 16, 17, *range(12, -1, -1), *range(18, 24)]  # the buffer's own first
+    assert [each.row for each in walked.candidates(15)] == [rows[place] for place in beside]
+    assert list(walked.candidates(15)) == list(jumped.candidates(15))
 
 
 def test_a_batch_is_the_same_however_it_is_reached_and_shared(folders: dict[str, Path]) -> None:
@@ -143,6 +144,9 @@ def test_a_clip_that_cannot_be_read_is_replaced_named_and_counted(tmp_path: Path
     made = list(steps(clips_of(needles, notes)))
     (bad,) = (row for row, needle in enumerate(needles.needles) if needle.id == "clip05")
     assert all(b.plan is not None and bad not in b.plan.rows for b in made)
+    made_of_small = list(steps(clips_of(needles, [], shuffle_buffer=2)))  # of no clip a stream
+    assert len(made_of_small) == len(made)
+    assert all(b.plan is not None and bad not in b.plan.rows for b in made_of_small)
     assert len(notes) == 1
     assert "clip05" in notes[0]
     assert "another clip is used in its place" in notes[0]
