@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from niah.publish.headlines import Headline, file_name
+from niah.records.model_entries import model_entry
 from niah.version import __version__
 
 SCHEMA_VERSION = "0.3.0"
@@ -73,14 +74,15 @@ def _model_id(first: Headline, provenance: Mapping[str, Any]) -> str:
     name = model.removeprefix("hf:").partition("@")[0]
     if name.count("/") == 1 and model.startswith("hf:"):
         return name
-    adapter = str(provenance.get("models", {}).get(model, {}).get("adapter", ""))
+    weights = first.point["checkpoint_sha256"]
+    adapter = str(model_entry(provenance, model, weights).get("adapter", ""))
     developer = SOURCE if model.endswith("-nano") and adapter.startswith("niah.") else "unknown"
     return f"{developer}/{file_name(first.model)}"
 
 
 def _model_details(first: Headline, provenance: Mapping[str, Any]) -> dict[str, str]:
-    stored = provenance.get("models", {}).get(first.point["model"], {})
     weights = first.point["checkpoint_sha256"]
+    stored = model_entry(provenance, first.point["model"], weights)
     details = {
         "deployment_type": "self_deployed",
         "model_availability": "open_weights" if stored.get("licence") else "unknown",

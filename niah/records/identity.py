@@ -37,7 +37,9 @@ def identity_differences(
         for name in sorted({*there, *now} - {"ids_sha256", "content_sha256", "classes_sha256"})
         if there.get(name) != now.get(name)
     ]
-    content = now.get("content_sha256")
+    content, classes = (
+        [each.get(name) for each in (there, now)] for name in ("content_sha256", "classes_sha256")
+    )
     if there.get("ids_sha256") != now.get("ids_sha256"):
         other = (
             "other clips, or other labels of them"
@@ -46,9 +48,8 @@ def identity_differences(
         )
         count = "?" if requested_clips is None else requested_clips
         differences.append(f"{other}: {stored_clips} there, {count} now")
-    elif there.get("content_sha256", content) != content:
+    elif None not in content and len(set(content)) > 1:
         differences.append("the sound or the labels of its clips have changed since")
-    classes = [each.get("classes_sha256") for each in (there, now)]
     if None not in classes and len(set(classes)) > 1 and there.get("labels") == now.get("labels"):
         differences.append(
             f"the classes of {now.get('labels')}, or their order, have changed since"

@@ -4,13 +4,15 @@ Cells are joined by their keys. A cell that two runs have must be the same in bo
 Damaged cells are left out, with a note; the same `niah run` in the merged directory makes them again.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from niah.errors import NiahError
 from niah.records.identity import identity_differences
+from niah.records.model_entries import merged_models
 from niah.records.row_files import DamagedRowError, read_row, row_files
 from niah.records.run_directory import RunDirectory
 from niah.records.run_json import lost_run_json
@@ -20,7 +22,7 @@ from niah.records.summarise import summarise
 
 Note = Callable[[str], None]
 _SHOWN = 3
-_OF_THE_RUN = ("niah_version", "arguments", "needles", "hardware", "versions", "git")
+_OF_THE_RUN = ("niah_version", "arguments", "hardware", "versions", "git")
 _OF_THE_BEGINNING = {"schema_version", "identity"}
 _OF_THE_MACHINE = ("niah_version", "hardware", "versions", "git")
 
@@ -71,10 +73,10 @@ def merge(directories: Sequence[Path | str], out: Path, note: Note = lambda _: N
     if not directories:
         raise NiahError("give at least one run directory to merge")
     runs = [_readable(directory) for directory in directories]
-    _check_alike(runs)
+    identity = _check_alike(runs)
     if (out / "run.json").is_file():
         there = _readable(out)
-        _check_alike([there, *runs])
+        identity = _check_alike([there, *runs])
         runs = [there, *(run for run in runs if not run.path.samefile(out))]
     merged = _Merge()
     for run in runs:
@@ -95,7 +97,7 @@ def merge(directories: Sequence[Path | str], out: Path, note: Note = lambda _: N
             "pair, or merge only one of the runs"
         )
     taken = {str(run.path): 0 for run in runs}
-    with RunDirectory.create_or_open(out, runs[0].run_json()["identity"]) as result:
+    with RunDirectory.create_or_open(out, identity) as result:
         result.write_run_json(_record(runs))
         new = [(row, run) for row, run in merged.rows.values() if run.path != result.path]
         for row, run in new:
@@ -121,23 +123,29 @@ def _readable(directory: Path | str) -> RunDirectory:
     return run
 
 
-def _check_alike(runs: Sequence[RunDirectory]) -> None:
-    first = runs[0].run_json()
-    for run in runs[1:]:
-        other = run.run_json()
-        clips = (content.get("needles", {}).get("clips") for content in (first, other))
-        differences = identity_differences(first["identity"], other["identity"], *clips)
-        if differences:
+def _check_alike(runs: Sequence[RunDirectory]) -> dict[str, Any]:
+    """Check that all are parts of one run, each with every other, and return what they say of its identity together."""
+    contents = [run.run_json() for run in runs]
+    for (one, first), (other, second) in combinations(zip(runs, contents, strict=True), 2):
+        clips = (content.get("needles", {}).get("clips") for content in (first, second))
+        if differences := identity_differences(_identity(first), _identity(second), *clips):
             raise NiahError(
-                f"{runs[0].path} and {run.path} are different runs, {'; '.join(differences)} (there is the first)"
+                f"{one.path} and {other.path} are different runs, {'; '.join(differences)} (there is the first)"
             )
-        for name, haystack in other.get("haystacks", {}).items():
+        for name, haystack in second.get("haystacks", {}).items():
             before = first.get("haystacks", {}).get(name, haystack)
             if before.get("sha256") != haystack.get("sha256"):
                 raise NiahError(
-                    f"the haystack '{name}' of {runs[0].path} is another sound than that of {run.path}: their cells "
+                    f"the haystack '{name}' of {one.path} is another sound than that of {other.path}: their cells "
                     "would be one row of tables and figures"
                 )
+    return {name: value for each in reversed(contents) for name, value in _identity(each).items()}
+
+
+def _identity(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a run's identity, with the hash of the clips' content where an earlier version had none before a merge."""
+    stated = content.get("needles", {}).get("content_sha256")
+    return {**({"content_sha256": stated} if stated else {}), **content["identity"]}
 
 
 def _whole_rows(run: RunDirectory, note: Note) -> list[Row]:
@@ -173,10 +181,14 @@ def _record(runs: Sequence[RunDirectory]) -> dict[str, Any]:
         for name in _OF_THE_RUN
         if name in content
     }
-    for name in ("models", "haystacks"):
-        record[name] = {
-            key: each for c in reversed(contents) for key, each in c.get(name, {}).items()
-        }
+    needles = [content["needles"] for content in contents if "needles" in content]
+    if needles:  # of the same clips; a run of an earlier version has no marks of them
+        record["needles"] = {k: each for own in reversed(needles) for k, each in own.items()}
+    every = reversed(contents)
+    record["haystacks"] = {k: each for c in every for k, each in c.get("haystacks", {}).items()}
+    record["models"] = {}
+    for content in reversed(contents):
+        record["models"] = merged_models(record["models"], content.get("models", {}))
     record["presets"] = [preset for content in contents for preset in content.get("presets", [])]
     for name in ("notes", "excluded_clips", "merged"):
         entries: list[Any] = []

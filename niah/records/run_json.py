@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from niah.errors import NiahError
+from niah.records.model_entries import OTHERS, merged_models
 from niah.system import atomic, folders
 from niah.system.printable import printable
 
@@ -86,7 +87,7 @@ def merged_run_json(stored: Mapping[str, Any], new: Mapping[str, object]) -> dic
     """Return the content of run.json after an amendment, fit to be published.
 
     Keys of `new` replace those of `stored`, but `schema_version` and `identity` stay, `models`, `haystacks` and
-    `variants` are merged by name, and `presets` are added.
+    `variants` are merged by name, models by their weights too (`niah.records.model_entries`), and `presets` are added.
     Absolute paths are cut to their last part (`niah.system.folders`).
 
     Args:
@@ -98,8 +99,9 @@ def merged_run_json(stored: Mapping[str, Any], new: Mapping[str, object]) -> dic
     by_name = {
         name: {**stored.get(name, {}), **plain.get(name, {})}
         for name in _OF_OBJECTS
-        if name == "models" or name in stored or name in plain
+        if name in stored or name in plain
     }
+    by_name["models"] = merged_models(stored.get("models", {}), plain.get("models", {}))
     merged = {**fixed, **stored, **plain, **by_name, **fixed}
     if "presets" in merged:
         merged["presets"] = [
@@ -140,6 +142,11 @@ def checked_run_json(content: Mapping[str, Any], file: Path) -> dict[str, Any]:
     for name in _OF_OBJECTS:
         for key, value in content.get(name, {}).items():
             _expect(value, dict, f"{name}.{key}", file)
+    for name, entry in content.get("models", {}).items():
+        others = entry.get(OTHERS, {})
+        _expect(others, dict, f"models.{name}.{OTHERS}", file)
+        for sha256, other in others.items():
+            _expect(other, dict, f"models.{name}.{OTHERS}.{sha256}", file)
     for name, kind in _LISTS.items():
         _expect(content.get(name, []), list, name, file)
         for value in content.get(name, []):

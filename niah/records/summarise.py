@@ -109,8 +109,8 @@ def _summarise(run: "RunDirectory") -> list[str]:
     ]
 
 
-def recomputed(run: "RunDirectory") -> list[tuple[Row, dict[str, float]]]:
-    """Return every scored cell's row with its metrics, computed again from the stored scores; nothing is written.
+def recomputed(run: "RunDirectory") -> list[tuple[Row, str | None, dict[str, float]]]:
+    """Return every scored cell's row, what its metrics are of, and these computed again; nothing is written.
 
     Cells without metrics by rule (random weights, controls, damaged scores) are passed over.
 
@@ -118,13 +118,13 @@ def recomputed(run: "RunDirectory") -> list[tuple[Row, dict[str, float]]]:
         NiahError: a row that was edited or damaged.
     """
     random = random_models(run.run_json())
-    rows = [row for row, _ in run.rows() if row["status"] == "ok" and not run.scores_problem(row)]
-    beside = _Beside(rows)
-    scored = [row for row in rows if not row.get("control") and row["model"] not in random]
-    scored.sort(key=lambda each: repr(_model_key(each)))
-    every = [(row, *beside.of(row)) for row in scored]
+    whole = [(r, s) for r, s in run.rows() if r["status"] == "ok" and not run.scores_problem(r)]
+    beside = _Beside(row for row, _ in whole)
+    scored = [(r, s) for r, s in whole if not r.get("control") and r["model"] not in random]
+    scored.sort(key=lambda each: repr(_model_key(each[0])))
+    every = [(row, *beside.of(row)) for row, _ in scored]
     values = shared_out(_metrics, run.score_files(), every, "metrics")
-    return list(zip(scored, values, strict=True))
+    return [(*stored, own) for stored, own in zip(scored, values, strict=True)]
 
 
 def _metrics(files: ScoreFiles, cells: Sequence[_Compared]) -> Iterator[dict[str, float]]:

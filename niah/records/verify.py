@@ -5,7 +5,7 @@ Nothing is written. Damage is a finding, not an error: the same `niah run` makes
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,8 +20,10 @@ from niah.records.schema import METRIC_COLUMNS, OPTIONAL_METRICS, Row, is_cell
 from niah.records.summarise import recomputed
 from niah.system import spreadsheet
 from niah.system.atomic import is_leftover
+from niah.system.plurals import plural
 from niah.version import __version__
 
+METRICS = (*METRIC_COLUMNS, *OPTIONAL_METRICS)
 RELATIVE, ABSOLUTE = 1e-6, 1e-9  # metrics of two machines differ by rounding alone
 
 
@@ -61,15 +63,17 @@ def verify(directory: Path | str) -> Verdict:
     verdict = Verdict()
     if reason := lost_run_json(run.path):
         verdict.damaged.append(reason)
+    alive = {worker.name for worker in workers.list_workers(run.path) if worker.is_alive}
     rows = list(_checked_rows(run, verdict))
     _check_clips(run, rows, verdict)
     _check_diagnoses(run, verdict)
-    _foreign_files(run, {str(row["cell"]) for row in rows}, verdict)
-    _unfinished(run, verdict)
+    _foreign_files(run, {str(row["cell"]) for row in rows}, verdict, is_at_work=bool(alive))
+    _unfinished(run, alive, verdict)
     _versions(rows, verdict)
     if not verdict.damaged:
         _check_metrics(run, verdict)
-        _check_table(run, verdict)
+        if not alive:  # which write it again and again
+            _check_table(run, verdict)
     return verdict
 
 
@@ -129,24 +133,27 @@ def _check_diagnoses(run: RunDirectory, verdict: Verdict) -> None:
             verdict.damaged.append(f"{reason}: `niah report` computes it again from the scores")
 
 
-def _foreign_files(run: RunDirectory, cells: set[str], verdict: Verdict) -> None:
+def _foreign_files(
+    run: RunDirectory, cells: set[str], verdict: Verdict, *, is_at_work: bool
+) -> None:
+    left = "being written" if is_at_work else "left by a writer that was stopped"
+    rowless = "of a process at work" if is_at_work else "a stopped writer's"
     known = set(run.run_json().get("variants", {})) | cells
     for folder, suffix in (("cells", ".json"), ("scores", ".parquet")):
         for file in sorted((run.path / folder).glob("*")):
             name = f"{folder}/{file.name}"
             if is_leftover(file.name):
-                verdict.unfinished.append(f"{name}: left by a writer that was stopped")
+                verdict.unfinished.append(f"{name}: {left}")
             elif file.suffix != suffix or not is_cell(file.stem):
                 verdict.foreign.append(f"{name}: no part of a run")
             elif file.stem not in known and folder == "scores":
-                verdict.unfinished.append(f"{name}: scores without a row (a stopped writer's)")
+                verdict.unfinished.append(f"{name}: scores without a row ({rowless})")
     for file in sorted(run.path.iterdir()):
         if file.name not in (*FILES, *FOLDERS) and not is_leftover(file.name):
             verdict.foreign.append(f"{file.name}: no part of a run")
 
 
-def _unfinished(run: RunDirectory, verdict: Verdict) -> None:
-    alive = {worker.name for worker in workers.list_workers(run.path) if worker.is_alive}
+def _unfinished(run: RunDirectory, alive: Collection[str], verdict: Verdict) -> None:
     for unit, attempts in read_attempts(run.path).items():
         last = attempts[-1]
         if last.state == GIVEN_UP:
@@ -170,15 +177,23 @@ def _versions(rows: list[Row], verdict: Verdict) -> None:
 
 
 def _check_metrics(run: RunDirectory, verdict: Verdict) -> None:
-    for row, values in recomputed(run):
+    later = 0
+    for row, scored_from, values in recomputed(run):
+        if scored_from is None and all(row.get(name) is None for name in METRICS):
+            later += 1  # a run computes them at its end
+            continue
         verdict.recomputed += 1
-        for name in (*METRIC_COLUMNS, *OPTIONAL_METRICS):
+        for name in METRICS:
             stored, now = row.get(name), values.get(name)
             if not _equal(stored, now):
                 verdict.metrics.append(
                     f"{row['cell']} ({row['model']}, {row['haystack']}, {row['length_s']:g} s): {name} is {stored}, "
                     f"its scores give {now}"
                 )
+    if later:
+        verdict.unfinished.append(
+            f"metrics of {plural(later, 'cell')} are not computed yet: the run does so at its end, or `niah report`"
+        )
 
 
 def _equal(stored: object, now: float | None) -> bool:

@@ -9,6 +9,7 @@ import torch
 from niah.adapters.loading import adapter_info
 from niah.adapters.waveform import WaveformAdapter
 from niah.errors import NiahError
+from niah.records.model_entries import model_entry
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import Row
 from niah.sweep.loaded_model import LoadedModel
@@ -47,7 +48,7 @@ def write_description(name: str, entry: dict[str, Any], directory: RunDirectory)
     Raises:
         NiahError: cells that are there were scored by other code of the same model and weights: tables would mix both.
     """
-    stored = directory.run_json().get("models", {}).get(name, {})
+    stored = model_entry(directory.run_json(), name, entry["checkpoint_sha256"])
     same_weights = stored.get("checkpoint_sha256") == entry["checkpoint_sha256"]
     code = entry.get("adapter_code")
     if same_weights and stored.get("adapter_code", code) != code:

@@ -12,6 +12,7 @@ from niah.errors import NiahError
 from niah.records.claims import Claim
 from niah.records.merge import merge
 from niah.records.run_directory import RunDirectory
+from niah.records.schema import METRIC_COLUMNS, OPTIONAL_METRICS
 from niah.records.status import status
 from niah.records.summarise import summarise
 from niah.records.verify import verify
@@ -73,6 +74,31 @@ def test_a_merge_that_was_stopped_at_once_is_gone_on_with(
     quiet, cut = (RunDirectory(tmp_path / name).run_json() for name in ("quiet", "cut"))
     assert cut == quiet
     assert cut["arguments"] == {"limit": 0}
+
+
+def test_runs_are_compared_each_with_every_other(tmp_path: Path) -> None:
+    """A run of an earlier version, or without a haystack, came between two that contradict each other."""
+
+    def run(name: str, content: str | None, street: str | None) -> Path:
+        identity = {**examples.IDENTITY, **({"content_sha256": content} if content else {})}
+        with RunDirectory.create_or_open(tmp_path / name, identity) as each:
+            if street:
+                sound = {"street": {"contains": [], "sha256": street}}
+                each.write_run_json({"haystacks": sound})
+            each.write_run_json({"needles": {"clips": 3, **({"marks": "ab"} if content else {})}})
+        return tmp_path / name
+
+    old, new = run("old", None, None), run("new", "one", "north")
+    with pytest.raises(NiahError, match=r"new and .*other are .*labels of its clips"):
+        merge([old, new, run("other", "two", "north")], tmp_path / "all")
+    with pytest.raises(NiahError, match=r"'street' of .*new is another sound than that of .*south"):
+        merge([old, new, run("south", "one", "south")], tmp_path / "all")
+    assert not (tmp_path / "all").exists()
+    for number, order in enumerate(([old, new], [new, old])):  # either may come first
+        merge(order, tmp_path / str(number))
+        merged = RunDirectory(tmp_path / str(number)).run_json()
+        assert merged["identity"]["content_sha256"] == "one"
+        assert merged["needles"] == {"clips": 3, "marks": "ab"}
 
 
 def test_a_cell_of_two_contents_is_named_and_refused(made: RunDirectory, tmp_path: Path) -> None:
@@ -194,6 +220,26 @@ def test_verify_computes_metrics_again(made: RunDirectory, tmp_path: Path) -> No
     (line,) = verdict.metrics
     assert str(row["cell"]) in line
     assert "mAP is" in line
+
+
+def test_verify_of_a_run_at_work_calls_nothing_wrong(made: RunDirectory, tmp_path: Path) -> None:
+    path = copied(made, tmp_path).path
+    without = dict.fromkeys((*METRIC_COLUMNS, *OPTIONAL_METRICS))
+    with RunDirectory.create_or_open(path, examples.IDENTITY) as run:
+        row, _ = next((row, of) for row, of in run.rows() if row["status"] == "ok")
+        run.write_rows([({**row, **without}, None)])
+        (path / "scores" / f"{'0' * 20}.parquet").touch()
+        (path / "scores" / ".half.1.ab.tmp").touch()
+        verdict = verify(path)
+        assert verdict.is_good
+        assert sorted(verdict.unfinished) == [
+            "metrics of 1 cell are not computed yet: the run does so at its end, or `niah report`",
+            "scores/.half.1.ab.tmp: being written",
+            f"scores/{'0' * 20}.parquet: scores without a row (of a process at work)",
+        ]
+    verdict = verify(path)
+    assert verdict.is_good
+    assert any("a stopped writer's" in each for each in verdict.unfinished)
 
 
 def test_verify_names_other_versions_runs_and_stale_tables(

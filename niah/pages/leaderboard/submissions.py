@@ -16,6 +16,7 @@ from niah.errors import NiahError
 from niah.pages.provenance import sections
 from niah.records.axes import OWN, SCENE_AXES
 from niah.records.cell_table import read_csv
+from niah.records.model_entries import model_entry
 from niah.records.naming import Point
 from niah.records.random_weights import without_accuracy
 from niah.records.run_directory import RunDirectory
@@ -76,9 +77,9 @@ class Submission:
         stated = self.provenance.get("identity", {}).get(key)
         return str(stated) if stated else None
 
-    def model(self, name: str) -> Mapping[str, Any]:
-        """Return the entry of a model in run.json; empty if there is none."""
-        entry = self.provenance.get("models", {}).get(name, {})
+    def model(self, cell: Point) -> Mapping[str, Any]:
+        """Return the entry of a cell's model in run.json; empty if there is none."""
+        entry = model_entry(self.provenance, cell["model"], cell["checkpoint_sha256"])
         return entry if isinstance(entry, Mapping) else {}
 
     def _stored_clips_sha256(self) -> str | None:

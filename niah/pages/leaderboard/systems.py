@@ -71,7 +71,7 @@ def as_own_pooling(cell: Point) -> Point:
 def system_of(cells: Sequence[SubmittedCell]) -> System:
     """Return the system of these cells."""
     cell = cells[0][1]
-    entry = next((stated for s, c in cells if (stated := s.model(c["model"]))), {})
+    entry = next((stated for s, c in cells if (stated := s.model(c))), {})
     parameters, trained_on_s = _cards().get(
         (cell["model"], cell["checkpoint_sha256"]), (None, None)
     )
