@@ -10,7 +10,6 @@ agree. No file locks are used: on network file systems they hold between machine
 import json
 import os
 import secrets
-import socket
 import subprocess
 import sys
 import threading
@@ -18,14 +17,13 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from niah.errors import NiahError
 from niah.records import heartbeat
 from niah.system import atomic
-from niah.system.process_table import process_lives, process_start
+from niah.system.process_table import host, place, process_lives, process_start
 
 FOLDER = "workers"
 HEARTBEAT_S = 20.0
@@ -70,7 +68,7 @@ class Membership:
         self.name = secrets.token_hex(8)
         self._content: dict[str, Any] = {
             "worker": self.name,
-            **_place(),
+            **place(),
             "pid": os.getpid(),
             "process_started": process_start(os.getpid()),
             "started_s": time.time(),
@@ -87,7 +85,7 @@ class Membership:
     @property
     def where(self) -> str:
         """Host and process, as people read them."""
-        return f"{_host()}:{os.getpid()}"
+        return f"{host()}:{os.getpid()}"
 
     @property
     def progress(self) -> Mapping[str, Any]:
@@ -211,10 +209,10 @@ def read_worker(file: Path, clock_s: float) -> Worker | None:
     try:
         changed = file.stat().st_mtime
         content = json.loads(file.read_bytes())
-        pid, host = int(content["pid"]), str(content["host"])
+        pid = int(content["pid"])
         worker = Worker(
             str(content["worker"]),
-            host,
+            str(content["host"]),
             pid,
             float(content["started_s"]),
             is_alive=clock_s - changed <= stale_s(),
@@ -225,7 +223,7 @@ def read_worker(file: Path, clock_s: float) -> Worker | None:
         return None
     except (OSError, ValueError, TypeError, KeyError):  # a server that does not answer
         return Worker(file.stem, "?", 0, 0.0, is_alive=True, idle_s=0.0)
-    here = _place()
+    here = place()
     if all(content.get(name) == here[name] for name in here):
         lives = process_lives(pid, content.get("process_started"))
         return replace(worker, is_alive=lives, is_local=True)
@@ -246,18 +244,3 @@ def stale_s() -> float:
     if not 1.0 <= seconds <= 1e6:
         raise NiahError(f"NIAH_STALE_S must be 1 to 1e6 seconds but is {text!r:.40}")
     return seconds
-
-
-@cache
-def _host() -> str:
-    return socket.gethostname()
-
-
-def _place() -> dict[str, str]:
-    """Return what two processes share that see each other: host, boot, and the name space of process ids."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        space = str(Path("/proc/self/ns/pid").readlink())
-    except OSError:  # macOS
-        boot = space = ""
-    return {"host": _host(), "boot": boot, "pid_space": space}

@@ -5,12 +5,14 @@ the target: a reader, or a kill at any moment, meets the old file or the new one
 """
 
 import errno
+import hashlib
 import io
 import json
 import os
 import re
 import secrets
 import stat
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,12 +20,14 @@ from typing import IO, Any
 
 from niah.errors import NiahError
 from niah.system.lfs_pointer import refuse_lfs_pointer
-from niah.system.process_table import started_s
+from niah.system.process_table import place, started_s
 
 SUFFIX = ".tmp"
 _MOST_LINKS = 40  # one after another: as many as the system follows
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _START_SLACK_S = 1.0  # of a process' start, which is known to a clock tick, by the clock of files
+_ABANDONED_S = 3600.0  # without a write, after which another machine's writer is taken for dead
+_PLACE_DIGITS = 8  # of the name's last part; the others are random
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
 
 
@@ -73,8 +77,14 @@ def _beside(target: Path, sync: bool) -> Iterator[IO[bytes]]:
 
 
 def _temporary(target: Path) -> Path:
-    """Return a hidden name that no other writer has, whichever machine it is on."""
-    return target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}{SUFFIX}")
+    """Return a hidden name that no other writer has, and that says on which machine it is."""
+    unique = _place_digits() + secrets.token_hex(4)
+    return target.with_name(f".{target.name}.{os.getpid()}.{unique}{SUFFIX}")
+
+
+def _place_digits() -> str:
+    """Return digits that two processes share which see each other: elsewhere the number of a process says nothing."""
+    return hashlib.sha256(repr(place()).encode()).hexdigest()[:_PLACE_DIGITS]
 
 
 def check_writable(folder: Path) -> None:
@@ -244,7 +254,9 @@ def is_leftover(name: str) -> bool:
 
 
 def remove_leftovers(folder: Path, before: float | None = None) -> None:
-    """Delete the leftovers of killed writers in `folder` and one level below, not what a process here is writing.
+    """Delete the leftovers of killed writers in `folder` and one level below, not what a process is writing.
+
+    A process of another machine cannot be looked up: what it wrote to within the last hour is left to it.
 
     Args:
         folder: of the targets.
@@ -254,15 +266,29 @@ def remove_leftovers(folder: Path, before: float | None = None) -> None:
     for file in [*folder.glob(f".*{SUFFIX}"), *folder.glob(f"*/.*{SUFFIX}")]:
         with suppress(FileNotFoundError):
             written = file.stat().st_mtime
-            if (before is None or written < before) and not _is_being_written(file.name, written):
+            if (before is None or written < before) and not _is_being_written(file, written):
                 file.unlink()
 
 
-def _is_being_written(name: str, written: float) -> bool:
-    """Return whether the process of a temporary file runs here, and did so when the file was written."""
-    *_, pid, _ = ("", "", *name.removesuffix(SUFFIX).split("."))
+def _is_being_written(file: Path, written: float) -> bool:
+    """Return whether the process of a temporary file runs, and did so when the file was last written to."""
+    *_, pid, unique = ("", "", *file.name.removesuffix(SUFFIX).split("."))
+    has_place = re.fullmatch(r"[0-9a-f]{16}", unique) is not None  # of earlier versions none
+    if has_place and not unique.startswith(_place_digits()):
+        return _clock(file.parent) - written < _ABANDONED_S
     started = started_s(int(pid)) if re.fullmatch(r"[0-9]{1,9}", pid) else None
     return started is not None and started <= written + _START_SLACK_S
+
+
+def _clock(folder: Path) -> float:
+    """Return the present time by the file system's clock; this machine's where the folder cannot be written to."""
+    trial = _temporary(folder / "clock")
+    with suppress(OSError):
+        trial.touch()
+        now = trial.stat().st_mtime
+        trial.unlink()
+        return now
+    return time.time()
 
 
 @contextmanager

@@ -1,12 +1,31 @@
-"""Processes of this machine by their number: which of them run, and since when."""
+"""Processes of this machine by their number: which of them run, and since when; and which machine this is."""
 
 import os
+import socket
 import time
+from functools import cache
 from pathlib import Path
 
 _STAT = Path("/proc/self/stat")
 _STATE, _START = 0, 19  # of the fields after the name, proc(5)
 _ENDED = ("Z", "X")
+
+
+@cache
+def host() -> str:
+    """Return the machine's name."""
+    return socket.gethostname()
+
+
+@cache
+def place() -> dict[str, str]:
+    """Return what two processes share that see each other: host, boot, and the name space of process ids."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        space = str(Path("/proc/self/ns/pid").readlink())
+    except OSError:  # macOS
+        boot = space = ""
+    return {"host": host(), "boot": boot, "pid_space": space}
 
 
 def process_fields(pid: int) -> list[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from niah.errors import NiahError
+from niah.system import atomic
 from niah.system.atomic import atomic_write, check_writable, is_leftover, remove_leftovers
 
 WRITE = """
@@ -54,6 +55,23 @@ def test_what_is_being_written_is_no_leftover(tmp_path: Path) -> None:
         remove_leftovers(tmp_path)
         assert list(tmp_path.iterdir()) == [mine]
     assert (tmp_path / "figures.png").read_bytes() == b"half"
+
+
+def test_what_another_machine_writes_is_no_leftover_for_an_hour(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a shared folder a writer elsewhere may have the number of a process that has ended here, or of none."""
+    with monkeypatch.context() as there:
+        there.setattr(atomic, "place", lambda: {"host": "there"})
+        names = [atomic._temporary(tmp_path / name) for name in ("new.csv", "old.csv")]
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    new, old = (Path(str(each).replace(f".{os.getpid()}.", f".{ended.pid}.")) for each in names)
+    for file in (new, old):
+        file.touch()
+    os.utime(old, (0, 0))
+    remove_leftovers(tmp_path)
+    assert list(tmp_path.iterdir()) == [new]
 
 
 def test_a_file_is_on_the_disk_before_it_has_its_name_and_its_name_too(

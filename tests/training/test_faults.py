@@ -357,10 +357,13 @@ def test_leftovers_of_killed_processes_are_swept(tmp_path: Path, cache: Path) ->
     for file in leftovers:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(b"part")
+    living = cache / "training" / f".checked.json.{os.getpid()}.01234567.tmp"
+    living.touch()  # of another training, which has the cache too
     manifest = str(tiny.manifest(tmp_path / "clips", 4))
     small_recipe = str(tiny_recipe(tmp_path))
     train_recipe(small_recipe, tmp_path / "out", train=manifest, validation=manifest, device="cpu")
     assert not any(file.exists() for file in leftovers)
+    assert living.exists()
 
 
 def test_features_are_kept_beside_the_run_where_the_cache_cannot_be_written(

@@ -163,7 +163,7 @@ class RowStore:
 
 def remove_former_leftovers(folder: Path) -> None:
     """Delete KEY.PID.tmp, features of gigabytes that earlier versions left in `folder` when they were killed."""
-    for file in folder.glob("*.tmp"):
+    for file in folder.glob("[!.]*.tmp"):  # hidden ones may be of living writers
         with suppress(OSError):
             file.unlink()
 
