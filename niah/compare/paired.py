@@ -40,6 +40,7 @@ from niah.compare.stored_run import (
 )
 from niah.errors import NiahError, nearest
 from niah.metrics.average_precision import chance_mAP
+from niah.metrics.chance import ONE_RECORDING
 from niah.metrics.multiple_testing import adjusted
 from niah.metrics.resampling import Resampled, paired
 from niah.records.axes import OWN
@@ -110,10 +111,13 @@ class Comparison:
         beyond = sum(each.p_corrected < LEVEL for each in rows)
         title = _TITLES[quantity]
         corrected = "uncorrected" if self.correction == "none" else f"corrected ({self.correction})"
-        caption = (
-            f"{title}: A = {self.a}, B = {self.b}; {beyond} of {plural(len(rows), 'difference')} "
-            f"{'is' if 1 in (beyond, len(rows)) else 'are'} beyond chance at {LEVEL:g}, {corrected}"
+        found = (
+            f"{beyond} of {plural(len(rows), 'difference')} {'is' if 1 in (beyond, len(rows)) else 'are'} beyond "
+            f"chance at {LEVEL:g}, {corrected}"
         )
+        if all(isnan(each.p) for each in rows):
+            found = "differences are not tested"
+        caption = f"{title}: A = {self.a}, B = {self.b}; {found}"
         header = ("cell", "A", "B", "A - B [95 %]", "p", f"p {corrected}", "better")
         return Table(caption, header, tuple(map(_texts, rows)))
 
@@ -256,10 +260,13 @@ def _differences(
                 differences.append(_difference(point, "adjusted", *base.shares(pair, base.chance)))
     notes = [_alone(len(side.cells) - len(same_scene), name) for side, name in ((a, "A"), (b, "B"))]
     notes += [f"Not compared: {others[name]}." for name in sorted(differing)]
-    notes += [
-        f"{name} does not differ from chance at 10 s: what it keeps in longer scenes is not compared."
-        for name in sorted(at_chance)
-    ]
+    if differences and all(isnan(each.lo) for each in differences):
+        notes.append(ONE_RECORDING)
+    else:
+        notes += [
+            f"{name} does not differ from chance at 10 s: what it keeps in longer scenes is not compared."
+            for name in sorted(at_chance)
+        ]
     return differences, [note for note in (*notes, seeds_note(a.run, b.run)) if note]
 
 

@@ -185,9 +185,9 @@ def stream_scores(
 
 
 def median_interval(score: Resampled) -> tuple[float | None, float | None]:
-    """Return the middle 95 % of a drawn median; None for a bound that is infinite or undefined."""
+    """Return the middle 95 % of a drawn median; None for a bound that is infinite, and for both of one recording."""
     own = np.sort(score.drawn[~np.isnan(score.drawn)])
-    if own.size < 2:
+    if own.size < 2 or score.n_groups < 2:
         return None, None
     bounds = own[round(0.025 * (own.size - 1))], own[round(0.975 * (own.size - 1))]
     low, high = (float(each) if np.isfinite(each) else None for each in bounds)

@@ -8,7 +8,8 @@ The expected AP of random scores is linear in the number of positives P of a cla
 P/n is the score of random scores on many clips; the excess is due to few clips.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FEWEST_RECORDINGS = 10  # from which on intervals are right
+ONE_RECORDING = (
+    "Scores have no intervals (those of one recording have none): nothing says what other clips would give, and no "
+    "difference is tested."
+)
 EXCESS = 0.01  # of mAP, from which a table needs a warning
 
 
@@ -46,6 +51,16 @@ def chance_excess(chance_mAP: float, clips: int) -> float:
         The difference, 0..1.
     """
     return chance_mAP - mean_positives(chance_mAP, clips) / clips
+
+
+def one_recording_warning(rows: Iterable[Mapping[str, Any]]) -> str | None:
+    """Return a warning for scores without intervals, by rows of cells.csv; None where a score has one.
+
+    Args:
+        rows: with mAP and mAP_lo, missing or None where they are unknown.
+    """
+    lows = [row.get("mAP_lo") for row in rows if row.get("mAP") is not None]
+    return ONE_RECORDING if lows and all(low is None for low in lows) else None
 
 
 def few_recordings_warning(recordings: object) -> str | None:

@@ -1,8 +1,8 @@
 """Rank correlation of two measures of the same few models (Spearman), with its interval and an exact p-value.
 
 rho      Pearson correlation of the ranks, equal values with their mean rank; NaN where all are equal
-interval 2.5 and 97.5 % of rho over resampled lists of clips: the uncertainty of the measures. It says nothing of
-         other models, of which the p-value speaks
+interval 2.5 and 97.5 % of rho over resampled lists of clips: the uncertainty of the measures; NaN where no list
+         differs, as of one recording. It says nothing of other models, of which the p-value speaks
 p        share of all orders of the models (above 8 models, of their own and 20,000 random ones) whose |rho| is at least
          as large
 """
@@ -56,7 +56,8 @@ def rank_correlation(a: Float64, b: Float64, drawn_a: Float64, drawn_b: Float64)
     pairs = zip(drawn_a, drawn_b, strict=True)
     drawn = np.array([spearman(each, other) for each, other in pairs])
     drawn = drawn[~np.isnan(drawn)]
-    low, high = np.quantile(drawn, [0.025, 0.975]) if drawn.size else (np.nan, np.nan)
+    varies = any((own != own[:1]).any() for own in (drawn_a, drawn_b))
+    low, high = np.quantile(drawn, [0.025, 0.975]) if varies and drawn.size else (np.nan, np.nan)
     return RankCorrelation(rho, float(low), float(high), _p_value(a, b, rho), models)
 
 

@@ -29,7 +29,7 @@ from niah.diagnosis.several_needles.table import several_table
 from niah.diagnosis.streaming.rows import read as streams_of
 from niah.diagnosis.streaming.table import stream_tables
 from niah.errors import NiahError
-from niah.metrics.chance import few_clips_warning, few_recordings_warning
+from niah.metrics.chance import few_clips_warning, few_recordings_warning, one_recording_warning
 from niah.pages import report_page
 from niah.pages.figures import FigureContent, drawn_beside
 from niah.pages.made_from import is_made, mark
@@ -43,7 +43,7 @@ from niah.system.markdown_text import plain
 from niah.system.printable import content_of
 from niah.tables import drop as tables
 from niah.tables.above_chance import adjusted_table, needle_free_table
-from niah.tables.curves import without_masks
+from niah.tables.curves import points, without_masks
 from niah.tables.effective_lengths import lengths_table
 from niah.tables.files import csv_file, headed, latex_file
 from niah.tables.published import statements
@@ -129,7 +129,10 @@ def _warnings(cells: "pd.DataFrame", provenance: Mapping[str, Any]) -> list[str]
         for name in random_models(provenance)
     ]
     recordings = provenance.get("needles", {}).get("recordings")
-    few = few_clips_warning(without_masks(cells)), few_recordings_warning(recordings)
+    few = (
+        few_clips_warning(without_masks(cells)),
+        one_recording_warning(points(cells)) or few_recordings_warning(recordings),
+    )
     return [*warnings, *filter(None, few)]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from niah.metrics.chance import one_recording_warning
 from niah.publish.headlines import Headline
 from niah.system.number_text import number_text
 from niah.tables.above_chance import adjusted_share
@@ -26,7 +27,8 @@ def card_table(results: Sequence[Headline]) -> Table:
             )
         )
     chance = first["chance_mAP"]
-    notes = () if chance is None else (f"Random scores have mAP {chance:.3f} on these clips.",)
+    floor = None if chance is None else f"Random scores have mAP {chance:.3f} on these clips."
+    notes = tuple(filter(None, (floor, one_recording_warning(each.point for each in results))))
     caption = (
         f"mAP of {results[0].model} on {first['n_clips']} clips of {first['needles']} hidden in longer sound "
         f"(Audio NIAH {first['niah_version'] or ''}, protocol {first['protocol']})"

@@ -11,6 +11,7 @@ from niah.compare.check import check
 from niah.compare.paired import Comparison, compare
 from niah.errors import NiahError
 from niah.metrics.average_precision import average_precision, chance_mAP, mean_average_precision
+from niah.metrics.chance import ONE_RECORDING
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import Row
 from niah.records.summarise import summarise
@@ -142,6 +143,8 @@ def test_clips_of_one_recording_are_not_tested(tmp_path: Path) -> None:
         runs.append(tmp_path / name)
     found = compare(*runs)
     assert "| +0.443 |" in found.markdown()
+    assert "differences are not tested" in found.markdown()
+    assert found.notes == (ONE_RECORDING,)  # not: at chance
     with pytest.raises(NiahError, match=r"clips of one recording cannot be tested.*--unpaired"):
         check(*runs)
 

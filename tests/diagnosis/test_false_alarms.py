@@ -1,7 +1,6 @@
 """Recall at false alarms an hour: planted behaviours over length, from stored scores to tables, figure and board."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,26 +28,33 @@ from tests.helpers import examples
 NOISE: dict[str, Value] = {"haystack": "babble", "snr_db": 0.0}
 
 
-def add(run: RunDirectory, logits: Any, **values: Value) -> None:
-    """One cell; a control has no labels."""
+def add(run: RunDirectory, logits: Any, *, recording: str = "", **values: Value) -> None:
+    """One cell; a control has no labels. Clips are of one `recording`, or each is its own."""
     row = examples.row(**values)
     labels = [()] * examples.CLIPS if row.get("control") else examples.LABELS
-    run.write_scores(str(row["cell"]), examples.IDS, labels, logits, classes=examples.CLASSES)
+    groups = [recording] * examples.CLIPS if recording else []
+    cell, classes = str(row["cell"]), examples.CLASSES
+    run.write_scores(cell, examples.IDS, labels, logits, classes=classes, groups=groups)
     run.write_rows([(row, None)])
 
 
 def make(
-    folder: Path, gain_at_300_s: float = 8.0, drift: float = 0.0, **further: Any
+    folder: Path,
+    gain_at_300_s: float = 8.0,
+    drift: float = 0.0,
+    recording: str = "",
+    **further: Any,
 ) -> RunDirectory:
     """A run whose needles stand out by 8 at 10 s and 100 s; `drift` is added to every logit at 300 s."""
     with RunDirectory.create_or_open(folder, examples.IDENTITY) as run:
         run.write_run_json({"models": {}, **further})
-        add(run, examples.logits(8.0), haystack="none", position=None)
+        of: dict[str, Any] = {**NOISE, "recording": recording}
+        add(run, examples.logits(8.0), recording=recording, haystack="none", position=None)
         for length_s, gain, shift in ((100.0, 8.0, 0.0), (300.0, gain_at_300_s, drift)):
-            add(run, examples.logits(gain, seed=int(length_s)) + shift, length_s=length_s, **NOISE)
+            add(run, examples.logits(gain, seed=int(length_s)) + shift, length_s=length_s, **of)
             empty: Scores = examples.logits(0.0, seed=int(length_s) + 1) + shift
             place: dict[str, Value] = {"length_s": length_s, "position": None, **NOISE}
-            add(run, empty, control="needle-free", **place)
+            add(run, empty, control="needle-free", recording=recording, **place)
         summarise(run)
     return RunDirectory(folder)
 
@@ -89,8 +95,17 @@ def test_one_that_loses_the_needle_with_length_loses_recall(tmp_path: Path) -> N
     assert lost.recall_hi is not None
     assert lost.recall < 0.7  # a third of all scenes may be alarms
     assert lost.recall_hi < 1.0
-    nan = float("nan")
-    assert recall_text(replace(lost, recall=0.5, recall_lo=nan, recall_hi=nan)) == "0.500"
+
+
+def test_recall_of_one_recording_is_the_same_when_it_is_read_again(tmp_path: Path) -> None:
+    """Its bounds are none in the file: the terminal and the board said "no class" of what the report had."""
+    run = make(tmp_path / "run", recording="one")
+    made = measure(run, run.cells(), (4.0,))
+    store(tmp_path, made)
+    texts = [recall_text(each) for each in made]
+    assert [recall_text(each) for each in read(tmp_path)] == texts
+    assert "1.000" in texts
+    assert not any("[" in text for text in texts)
 
 
 def test_one_whose_scores_drift_with_length_is_told_from_one_that_loses_needles(

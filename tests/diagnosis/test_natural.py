@@ -16,6 +16,7 @@ from niah.diagnosis.natural.tables import agreement_table, natural_tables
 from niah.diagnosis.run_scenes import WantedScenes, open_scenes
 from niah.errors import NiahError
 from niah.frontends.kaldi import AST
+from niah.metrics.chance import ONE_RECORDING
 from niah.metrics.rank_correlation import RankCorrelation, rank_correlation, spearman
 from niah.needles import load_needles
 from niah.needles.needle_part import with_part
@@ -134,7 +135,7 @@ def test_an_ear_hears_an_event_in_its_own_recording(tmp_path: Path) -> None:
     assert row["noise_base_mAP"] == row["relative_noise_base"] == 1.0
     (board,) = leaderboard.boards(leaderboard.read([run.path]))
     assert {point["haystack"] for _, point in board.cells} == {"none"}  # no natural crop is ranked
-    assert not board.notes
+    assert board.notes == (ONE_RECORDING,)
     with pytest.raises(NiahError, match="hold their own events: leave out --needle-count"):
         locate_events(open_scenes(WantedScenes(run.path)), EventOptions(needle_counts=(1, 3)))
 
@@ -197,6 +198,8 @@ def test_rank_correlation_is_spearmans_with_an_exact_p_value() -> None:
     assert [same.rho, same.low, same.high] == pytest.approx([1.0, 1.0, 1.0])
     assert same.p == pytest.approx(2 / 720)
     assert np.isnan(rank_correlation(a, np.ones(6), drawn, np.ones((200, 6))).rho)
+    of_one_recording = rank_correlation(a, 2 * a, np.tile(a, (9, 1)), np.tile(2 * a, (9, 1)))
+    assert np.isnan([of_one_recording.low, of_one_recording.high]).all()
     many, none = np.arange(12.0), np.empty((0, 12))
     assert rank_correlation(many, many, none, none).p == pytest.approx(1 / 20_001)  # its own order
     with pytest.raises(NiahError, match="three models"):

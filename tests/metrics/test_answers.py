@@ -96,6 +96,8 @@ def test_medians_reach_to_the_end_of_the_watch() -> None:
     score = stream_scores(tracks, {0: free}, 0, groups=list("abcde"))["median_s"]
     assert score.estimate == 3.0
     assert median_interval(score) == (1.0, 15.0)
+    alone = stream_scores(tracks, {0: free}, 0, groups=["one recording"] * 5)["median_s"]
+    assert median_interval(alone) == (None, None)
     silent = [track("." * 30, i) for i in range(5)]
     score = stream_scores(silent, {0: free}, 0, groups=list("abcde"))["median_s"]
     assert score.estimate == np.inf

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from niah.metrics.average_precision import average_precision, chance_mAP
-from niah.metrics.chance import chance_excess, few_clips_warning, mean_positives
+from niah.metrics.chance import (
+    ONE_RECORDING,
+    chance_excess,
+    few_clips_warning,
+    mean_positives,
+    one_recording_warning,
+)
 from niah.records import cell_table as cells
 from tests.helpers import examples
 
@@ -29,6 +35,13 @@ def test_excess_is_what_many_clips_take_away() -> None:
         for t, count in ((few, 400), (many, 10))
     ]
     assert measured[0] - measured[1] == pytest.approx(chance_excess(chance_mAP(few), 40), abs=0.006)
+
+
+def test_scores_of_one_recording_are_said_to_have_no_interval() -> None:
+    scored = {"mAP": 0.5, "mAP_lo": None}
+    assert one_recording_warning([scored, {"mAP": None, "mAP_lo": None}]) == ONE_RECORDING
+    assert one_recording_warning([scored, {"mAP": 0.5, "mAP_lo": 0.4}]) is None
+    assert one_recording_warning([]) is None
 
 
 def test_warned_with_few_and_not_with_many() -> None:

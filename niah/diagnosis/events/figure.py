@@ -85,6 +85,8 @@ def _psds(row: EventScores) -> tuple[float, float, float] | None:
 
 
 def _onset(row: EventScores) -> tuple[float, float, float] | None:
-    if row.onset_f is None or row.onset_lo is None or row.onset_hi is None:
+    if row.onset_f is None:
         return None
+    if row.onset_lo is None or row.onset_hi is None:
+        return row.onset_f, row.onset_f, row.onset_f
     return row.onset_f, row.onset_lo, row.onset_hi

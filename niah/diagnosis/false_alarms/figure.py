@@ -72,8 +72,10 @@ def _who(curve: CurveKey) -> str:
 
 
 def _value(row: RecallAtRate) -> tuple[float, float, float] | None:
-    if row.recall is None or row.recall_lo is None or row.recall_hi is None:
+    if row.recall is None:
         return None
+    if row.recall_lo is None or row.recall_hi is None:
+        return row.recall, row.recall, row.recall
     return row.recall, row.recall_lo, row.recall_hi
 
 

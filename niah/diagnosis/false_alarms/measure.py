@@ -196,7 +196,8 @@ class _Measure:
                 own_hours = allowance.hours * (1.0 - empty.excluded.mean(axis=0))
                 resolved = counted & (own_hours >= hours_needed(allowance.per_hour))
             recall = _recall(clips, empty, allowance, resolved)
-            low, high = (None, None) if recall is None else recall.unit_interval()
+            bounds = (None, None) if recall is None else recall.unit_interval()
+            low, high = (None if each != each else each for each in bounds)  # of one recording
             rate_lo, rate_hi = allowance.rate_interval
             yield RecallAtRate(
                 model=curve.model,

@@ -52,8 +52,10 @@ def recall_text(row: RecallAtRate | None) -> str:
         return f"needs {row.more_hours:.2g} h more"
     if row.outcome == EVERY_SCENE:
         return f"at most {3600 / row.length_s:.2g}/h"
-    if row.recall is None or row.recall_lo is None or row.recall_hi is None:
+    if row.recall is None:
         return "no class"
+    if row.recall_lo is None or row.recall_hi is None:  # of one recording
+        return f"{row.recall:.3f}"
     return interval_text(row.recall, row.recall_lo, row.recall_hi, ".3f")
 
 

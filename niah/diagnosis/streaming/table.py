@@ -102,6 +102,8 @@ def _median(value: float | None, low: float | None, high: float | None) -> str:
     """Return a median in seconds, "none" where it lies beyond what was watched."""
     if value is None and low is None:
         return "none"
+    if low is None and high is None:  # of one recording
+        return f"{value:.1f} s"
     texts = [f"{each:.1f} s" if each is not None else "none" for each in (value, low, high)]
     return f"{texts[0]} [{texts[1]}, {texts[2]}]"
 

@@ -15,6 +15,7 @@ from math import isclose
 from typing import Any
 
 from niah.diagnosis.false_alarms.rows import RecallAtRate
+from niah.metrics.chance import one_recording_warning
 from niah.pages.leaderboard.submissions import Submission
 from niah.pages.leaderboard.systems import (
     SubmittedCell,
@@ -209,6 +210,7 @@ def _board(submitted: Sequence[SubmittedCell]) -> Board:
             "The list of clips is not stated (a bare cells.csv): these rows are compared with each "
             "other only."
         )
+    notes += filter(None, [one_recording_warning(cell for _, cell in cells)])
     return Board(
         protocol=first["protocol"],
         level=stated.identity("level") if stated else None,
