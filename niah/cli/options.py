@@ -1,6 +1,7 @@
 """Parsers and help texts that several commands share."""
 
 import os
+import re
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,10 @@ def complete_haystack(incomplete: str) -> list[str]:
     return [card.name for card in haystack_cards() if card.name.startswith(incomplete)]
 
 
+_SECONDS = {"": 1, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600}
+_TIME = re.compile(rf"(\d+\.?\d*) ?({'|'.join(_SECONDS)})", re.IGNORECASE)
+
+
 def listed(text: str, kind: Callable[[str], Any], option: str) -> tuple[Any, ...]:
     """Return the values of a comma-separated list; empty parts are passed over.
 
@@ -37,7 +42,19 @@ def listed(text: str, kind: Callable[[str], Any], option: str) -> tuple[Any, ...
         return tuple(kind(part.strip()) for part in text.split(",") if part.strip())
     except ValueError:
         numbers = "whole numbers" if kind is int else "numbers"
-        raise NiahError(f"{option}: '{text}' must be {numbers}, separated by commas") from None
+        hint = _in_seconds(text) if option == "--lengths" else ""
+        raise NiahError(
+            f"{option}: '{text}' must be {numbers}, separated by commas{hint}"
+        ) from None
+
+
+def _in_seconds(text: str) -> str:
+    """Return what a list of times with units is in seconds, which has none; "" for any other."""
+    times = [_TIME.fullmatch(part.strip()) for part in text.split(",") if part.strip()]
+    if not all(times):
+        return ""
+    seconds = (float(time[1]) * _SECONDS[time[2].lower()] for time in times if time)
+    return f": in seconds {','.join(f'{each:g}' for each in seconds)}"
 
 
 def separated(texts: Iterable[str] | None, known: Collection[str] = ()) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ ARGUMENTS = {  # of the run in RUN
 TABLE: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("run", "--lengths", "length", ("10.1", "-20", "0", "10,1e15", "10.001,20", *INFINITE[:4])),
     ("run", "--lengths", "--lengths", ("ten", "10;20", "10 20", "0x14")),
+    ("run", "--lengths", "in seconds 10,300,9000", ("10,5min,2.5h", "10s, 5 m, 2.5H")),
     ("run", "--lengths", "lengths", ("", ",", " ")),
     ("run", "--snr", "--snr", (*INFINITE, "201")),
     ("run", "--snr", "--snr", ("loud", "10 dB", "1,2;3")),
