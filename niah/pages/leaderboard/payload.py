@@ -1,6 +1,6 @@
 """The page's data: boards and provenance as one JSON object.
 
-Numbers are exact, so that they round as in the tables.
+Scores are exact, so that they round as in the tables.
 Every share, effective length, rank and chance level is computed here, not in the page.
 """
 
@@ -110,13 +110,21 @@ def _ranks(board: Board, ranking: Ranking) -> Json:
 
 
 def _p_values(board: Board, ranking: Ranking) -> Json:
-    """Return the p-value of each pair of ranked entries by their indices, "3-7", where it is known."""
+    """Return the indices of ranked entries and, of each, its p-values against those after it; null where unknown.
+
+    n systems have n (n - 1) / 2 of them a scene and length, most of a large page: they have six digits.
+    """
     indices = {entry: index for index, entry in enumerate(board.entries)}
-    named = {
-        "-".join(map(str, sorted((indices[a], indices[b])))): _finite(p)
+    known = {
+        frozenset((indices[a], indices[b])): float(f"{p:.6g}")
         for (a, b), p in ranking.p_values.items()
     }
-    return {name: p for name, p in named.items() if p is not None}
+    ranked = sorted(frozenset().union(*known))
+    rows = [
+        [_finite(known.get(frozenset((one, other)))) for other in ranked[place + 1 :]]
+        for place, one in enumerate(ranked)
+    ]
+    return {"of": ranked, "against": rows}
 
 
 def _system(system: System) -> Json:

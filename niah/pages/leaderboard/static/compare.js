@@ -34,12 +34,18 @@ function pairTable(board, number, a, b) {
 
 function pairRow(board, one, other, cell, against) {
   const scene = board.scenes.find((each) => each.scene === one.scene && each.position === one.position);
-  const indices = [one, other].map((entry) => board.entries.indexOf(entry)).sort((x, y) => x - y);
-  const p = scene?.p?.[String(cell.s)]?.[indices.join("-")];
+  const p = pValue(scene?.p?.[String(cell.s)], one, other, board);
   const difference = cell.mAP - against.mAP;
   const shown = `${difference < 0 ? "−" : "+"}${score(Math.abs(difference))}`;
   return h("tr", {}, h("th", {scope: "row", class: "text"}, sceneKey(one)), h("td", {}, lengthName(cell.s)),
     h("td", {}, score(cell.mAP)), h("td", {}, score(against.mAP)),
     h("td", {class: known(p) && p < 0.05 ? "clear" : null}, shown),
     h("td", {}, known(p) ? (p < 0.001 ? "< 0.001" : rounded(p, 3)) : h("span", {class: "none"}, "–")));
+}
+
+// p of "no difference" between two entries, from the triangle of the ranked ones of a scene and length.
+function pValue(triangle, one, other, board) {
+  const places = [one, other].map((entry) => triangle?.of.indexOf(board.entries.indexOf(entry)) ?? -1);
+  const [first, second] = places.sort((x, y) => x - y);
+  return first < 0 ? null : triangle.against[first][second - first - 1];
 }
