@@ -91,11 +91,6 @@ def work_of(network: nn.Module, batch: int, frames: int, mels: int, dtype: torch
     return Work(float(counter.get_total_flops()), sum(scans), float(moved * dtype.itemsize))
 
 
-def roofline_s(work: Work, rates: Rates) -> float:
-    """Return the least time of the work, in seconds."""
-    return max(work.matrix_flop / rates.matrix_flops, work.bytes / rates.copy_bytes)
-
-
 def measure_rates(device: torch.device, dtype: torch.dtype) -> Rates:
     """Measure copy bandwidth and matrix product rate, the best of 20 tries each; takes about a second.
 

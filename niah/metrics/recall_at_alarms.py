@@ -116,17 +116,6 @@ def recall_at_alarms(
     ]
 
 
-def class_thresholds(free: Scores, allowed: int) -> Scores:
-    """Return t_c of each class: the (a + 1)-th highest needle-free logit, (classes,).
-
-    Args:
-        free: (scenes, classes).
-        allowed: a, fewer than there are scenes.
-    """
-    place = len(free) - allowed - 1
-    return np.asarray(np.partition(free, place, axis=0)[place])
-
-
 def _class_scores(hits: NDArray[np.bool_], logits: Scores, free: Scores) -> _ClassScores:
     order = np.argsort(-free, kind="stable")
     positives = np.flatnonzero(hits)

@@ -19,7 +19,7 @@ from niah.bench import report as efficiency_report
 from niah.bench.bench import COLUMNS, bench
 from niah.bench.measuring import _error_of
 from niah.bench.point import PUBLISHED, RATES, BenchPoint
-from niah.bench.roofline import Rates, Work, roofline_s, work_of
+from niah.bench.roofline import work_of
 from niah.cli import main
 from niah.errors import NiahError
 from niah.networks.dass.network import Dass
@@ -126,12 +126,6 @@ def test_counting_a_day_takes_no_memory_and_leaves_the_network_alone() -> None:
     assert day.bytes > 5e10
     assert all(torch.equal(a, b) for a, b in zip(before, dass.parameters(), strict=True))
     assert dass(torch.zeros(1, 64, 128)).device.type == "cpu"
-
-
-def test_roofline_is_the_slower_of_both() -> None:
-    work = Work(matrix_flop=100.0, scan_flop=0.0, bytes=10.0)
-    assert roofline_s(work, Rates(matrix_flops=50.0, copy_bytes=10.0)) == 2.0
-    assert roofline_s(work, Rates(matrix_flops=50.0, copy_bytes=1.0)) == 10.0
 
 
 class Fake:

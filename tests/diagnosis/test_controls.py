@@ -40,12 +40,12 @@ def test_scores_that_rise_with_length_are_found(run: RunDirectory) -> None:
     }
     short, long = needle_free_control(run.read_scores(BASE), by_length)
     assert (short.length_s, long.length_s) == (60.0, 600.0)
-    assert short.alarms.mean_per_hour == 0.0
+    assert short.alarms.mean_share == 0.0
     assert short.any_alarm == 0.0
     np.testing.assert_allclose(long.drift, 12 * rising, atol=0.2)
     assert long.any_alarm == 1.0
     assert long.alarms.worst(examples.CLASSES) == [("c2", 1.0)]
-    assert long.alarms.mean_per_hour == 1.0  # one class of six, every 600 s
+    assert long.alarms.mean_share == pytest.approx(1 / 6)  # one class of six
     assert dict(zip(HEADER, _texts(long), strict=True)) == {
         "length": "600 s",
         "scenes": "20",
@@ -90,7 +90,7 @@ def test_what_the_haystack_contains_is_no_false_alarm(run: RunDirectory) -> None
     said = free(run, "free", np.full((5, 6), -6.0) + 12 * (np.arange(6) == 2))
     (found,) = needle_free_control(run.read_scores(BASE), {60.0: said}, labels=["c2"])
     assert found.any_alarm == 0.0
-    assert found.alarms.mean_per_hour == 0.0
+    assert found.alarms.mean_share == 0.0
     assert np.isnan(found.alarms.share[2])
 
 

@@ -36,8 +36,8 @@ def test_a_system_that_names_or_does_not_name_is_charged_with_what_it_names() ->
     )  # the first class once, the second never
     fixed = thresholds(targets, named)
     assert fixed.tolist() == [1.0, np.inf]
-    assert false_alarms(np.zeros((5, 2)), fixed, 60.0).share.tolist() == [0.0, 0.0]
-    assert false_alarms(np.ones((5, 2)), fixed, 60.0).share.tolist() == [1.0, 0.0]
+    assert false_alarms(np.zeros((5, 2)), fixed).share.tolist() == [0.0, 0.0]
+    assert false_alarms(np.ones((5, 2)), fixed).share.tolist() == [1.0, 0.0]
     always = np.where([True, False], 0.9, named)  # and one that always says the first
     assert thresholds(targets, always)[0] == 0.9
 
@@ -45,11 +45,9 @@ def test_a_system_that_names_or_does_not_name_is_charged_with_what_it_names() ->
 def test_rates_by_hand() -> None:
     fixed = np.array([0.5, 0.5, np.nan, 0.5])
     scores = np.array([[0.5, 0.4, 0.9, 1.0], [0.1, 0.4, 0.9, 1.0]])
-    found = false_alarms(scores, fixed, 300.0, np.array([False, False, False, True]))
-    # one alarm in two scenes of 300 s: 600 s of sound, 6 an hour
+    found = false_alarms(scores, fixed, np.array([False, False, False, True]))
     np.testing.assert_array_equal(found.share, [0.5, 0.0, np.nan, np.nan])
-    np.testing.assert_array_equal(found.per_hour, [6.0, 0.0, np.nan, np.nan])
-    assert found.mean_per_hour == 3.0
+    assert found.mean_share == 0.25  # of the two classes that count
     assert found.worst(["a", "b", "c", "d"]) == [("a", 0.5)]
 
 
@@ -65,9 +63,7 @@ def test_drift_is_zero_without_one_and_as_planted_with_one() -> None:
 
 
 def test_bad_input_is_told() -> None:
-    with pytest.raises(NiahError, match="length_s"):
-        false_alarms(np.ones((2, 2)), np.ones(2), 0.0)
     with pytest.raises(NiahError, match="threshold a class"):
-        false_alarms(np.ones((2, 2)), np.ones(3), 10.0)
+        false_alarms(np.ones((2, 2)), np.ones(3))
     with pytest.raises(NiahError, match="same classes"):
         score_drift(np.ones((2, 2)), np.ones((2, 3)))

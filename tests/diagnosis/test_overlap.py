@@ -101,12 +101,12 @@ def test_one_that_always_says_speech_is_unmasked() -> None:
     assert scored.apart == pytest.approx(floor, abs=0.03)  # it has heard no needle
     # and without a needle, in zeros: it says so of every scene, at the threshold of 10 s
     fixed = thresholds(targets, always_speech(400))
-    free = false_alarms(always_speech(50), fixed, length_s=60.0)
+    free = false_alarms(always_speech(50), fixed)
     assert free.share[0] == 1.0
     assert free.worst([f"c{i}" for i in range(10)], 1) == [("c0", 1.0)]
     honest = targets + 0.1 * np.random.default_rng(0).normal(size=targets.shape)
     silent = 0.1 * np.random.default_rng(1).normal(size=(50, 10))
-    assert false_alarms(silent, thresholds(targets, honest), 60.0).mean_per_hour == 0.0
+    assert false_alarms(silent, thresholds(targets, honest)).mean_share == 0.0
 
 
 @pytest.mark.parametrize(

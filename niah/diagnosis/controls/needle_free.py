@@ -9,8 +9,7 @@ needle-free scenes of every length, (scenes, classes) scores in 0..1:
                  no. Then it is the lowest score above of a positive, infinite without one
     false alarm  a needle-free scene scored at or above it, for a label that its haystack does not
                  contain; `share` = alarms / scenes. A tagger names a label at most once a scene, so
-                 alarms per hour of sound fall with length for any model: use them to compare models
-                 at one length
+                 alarms an hour of sound would fall with length for any model
     drift        mean log odds of a class at one length less that at another: 0 when length alone
                  changes nothing
 """
@@ -63,16 +62,9 @@ class FalseAlarms:
 
     Attributes:
         share: of scenes with an alarm, (classes,).
-        per_hour: alarms an hour of sound, (classes,).
     """
 
     share: Float64
-    per_hour: Float64
-
-    @property
-    def mean_per_hour(self) -> float:
-        """Return the mean over the classes that count; NaN when none does."""
-        return _mean_of_counted(self.per_hour)
 
     @property
     def mean_share(self) -> float:
@@ -93,7 +85,6 @@ def _mean_of_counted(values: Float64) -> float:
 def false_alarms(
     scores: Scores,
     fixed: Float64,
-    length_s: float,
     contained: NDArray[np.bool_] | None = None,
 ) -> FalseAlarms:
     """Count the false alarms in needle-free scenes.
@@ -101,27 +92,24 @@ def false_alarms(
     Args:
         scores: (scenes, classes) in 0..1.
         fixed: threshold of each class, (classes,), NaN where it has none.
-        length_s: seconds of each scene.
         contained: (classes,) bool, labels that are in the haystack, for which an alarm is not false.
 
     Returns:
         The alarms of each class.
 
     Raises:
-        NiahError: no scene, a length that is not positive, or other numbers of classes.
+        NiahError: no scene, or other numbers of classes.
     """
     if scores.ndim != 2 or scores.shape[0] == 0 or fixed.shape != scores.shape[1:]:
         raise NiahError(
             f"scores must be (scenes, classes) with a threshold a class but are {scores.shape} "
             f"with {fixed.shape}"
         )
-    if not length_s > 0:
-        raise NiahError(f"length_s must be positive but is {length_s}")
     share = (scores.astype(np.float64) >= fixed).mean(axis=0)
     share[np.isnan(fixed)] = np.nan
     if contained is not None:
         share[contained] = np.nan
-    return FalseAlarms(share, share * 3600.0 / length_s)
+    return FalseAlarms(share)
 
 
 def score_drift(scores: Scores, reference: Scores) -> Float64:

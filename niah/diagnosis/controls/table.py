@@ -112,7 +112,7 @@ def needle_free_control(
                 length_s,
                 1 if is_constant else len(each.ids),
                 base.classes,
-                false_alarms(each.probabilities, fixed, length_s, contained),
+                false_alarms(each.probabilities, fixed, contained),
                 float(counted.any(axis=1).mean()),
                 score_drift(each.probabilities, shortest),
             )
