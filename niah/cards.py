@@ -9,13 +9,12 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from niah.errors import NiahError, nearest
 from niah.system import plain_names
 from niah.toml_tables import build, read_toml
 
-DEFAULT_WEIGHTS = "default"
 RANDOM = "random"  # as a checkpoint: no file, seeded random weights
 _WEIGHTS_SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".safetensors")
 _PACKAGE = Path(__file__).resolve().parent
@@ -111,9 +110,6 @@ class HaystackCard:
     contains: tuple[str, ...] = ()  # AudioSet MIDs of the sounds in it
     source: Mapping[str, str] = field(default_factory=dict)
     path: Path = Path()
-
-
-Card = TypeVar("Card", ModelCard, HaystackCard)
 
 
 def cards_folder(kind: str) -> Path:
