@@ -2,7 +2,8 @@
 
 Every point (a model at a length) is measured on its own, on a CPU in a separate process: if it runs out of memory its
 row has the status `oom`, and longer inputs of that model are not tried. Each row is written when it is measured; the
-same command again resumes after the last one and retries errors.
+same command again resumes after the last one, retries errors, and measures anew what is of an edited model, another
+version or another machine.
 
     latency_s    seconds of a forward pass a clip, from features on the device to scores in host memory: the median of
                  the repeats after warm-up
@@ -16,10 +17,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from niah.bench.made_by import made_by
 from niah.bench.measuring import measure as measure_point
 from niah.bench.point import RATES, BenchPoint
 from niah.errors import NiahError
 from niah.system import atomic, spreadsheet
+from niah.system.plurals import plural
 from niah.system.text_tables import table_text
 from niah.version import __version__
 
@@ -30,8 +33,10 @@ COLUMNS = (
     "point", "model", "variant", "kernel", "length_s", "frames", "tokens", "batch_size", "window_s", "status",
     "latency_s", "latency_min_s", "rtf", "peak_memory_bytes", "loaded_memory_bytes", "matrix_gflop", "scan_gflop",
     "gbyte", "matrix_rate_gflops", "copy_rate_gbytes", "roofline_s", "roofline_share", "repeats", "warmup", "device",
-    "dtype", "threads", "checkpoint_sha256", "niah_version", "error",
+    "dtype", "threads", "checkpoint_sha256", "niah_version", "error", "made_by",
 )  # fmt: skip
+_UNTIL_0_1 = COLUMNS[:-1]  # of folders that are there
+_TEXTS = {"point": str, "made_by": str}
 
 
 def bench(
@@ -54,8 +59,19 @@ def bench(
     measure = measure or measure_point
     with atomic.one_line_os_errors(out):
         out.mkdir(parents=True, exist_ok=True)
-    rows = [row for row in read(out / "bench.csv") if row["status"] != "error"]
-    measured = {row["point"] for row in rows}
+    now = {point.key: made_by(point) for point in points}
+    stored = [row for row in read(out / "bench.csv") if row["status"] != "error"]
+    rows = [row for row in stored if row["made_by"] == now.get(row["point"], row["made_by"])]
+    measured = {row["point"] for row in rows} & set(now)
+    if len(rows) < len(stored):
+        report(
+            f"{plural(len(stored) - len(rows), 'row')} of {out / 'bench.csv'} measured anew: the model's files, the "
+            "version or the machine have changed"
+        )
+    if measured:
+        report(
+            f"{plural(len(measured), 'point')} of {len(now)} measured before, in {out / 'bench.csv'}"
+        )
     rates: dict[str, Any] = {}
     for point in sorted(points, key=lambda p: (p.length_s, p.tokens)):
         if point.key in measured:
@@ -67,7 +83,8 @@ def bench(
             _write_machine(out / "machine.json", rate_key, rates[rate_key])
         report(point.name)
         row = _too_long(point, points, rows) or measure(point)
-        rows.append(_row(point, row, rates[rate_key].get("rates", {})))
+        rates_here = rates[rate_key].get("rates", {})
+        rows.append(_row(point, {**row, "made_by": now[point.key]}, rates_here))
         write(out / "bench.csv", rows)
     return frame(row for row in rows if row["point"] in {point.key for point in points})
 
@@ -96,16 +113,18 @@ def read(file: Path) -> list[dict[str, Any]]:
     import pandas as pd
 
     try:
-        table = pd.read_csv(file, dtype={"point": str})
-        if tuple(table.columns) != COLUMNS:  # saved again by another program
+        table = pd.read_csv(file, dtype=_TEXTS)
+        if tuple(table.columns) not in (COLUMNS, _UNTIL_0_1):  # saved again by another program
             text, delimiter = table_text(file)
-            table = pd.read_csv(io.StringIO(text), sep=delimiter, dtype={"point": str})
+            table = pd.read_csv(io.StringIO(text), sep=delimiter, dtype=_TEXTS)
     except (ValueError, OSError, NiahError) as error:
         raise NiahError(
             f"{file} cannot be read: {error}; move it away, or give another --out"
         ) from error
-    if tuple(table.columns) != COLUMNS:
+    if tuple(table.columns) not in (COLUMNS, _UNTIL_0_1):
         raise NiahError(f"{file} has other columns than this version's: give another --out")
+    if "made_by" not in table:
+        table["made_by"] = ""
     return [
         {str(k): spreadsheet.unguarded(v) if isinstance(v, str) else v for k, v in row.items()}
         for row in table.to_dict("records")

@@ -16,7 +16,7 @@ from niah.adapters.scan_choice import use_scan
 from niah.adapters.sources import find_source
 from niah.bench import claims, measuring
 from niah.bench import report as efficiency_report
-from niah.bench.bench import COLUMNS, bench
+from niah.bench.bench import COLUMNS, bench, read
 from niah.bench.measuring import _error_of
 from niah.bench.point import PUBLISHED, RATES, BenchPoint
 from niah.bench.roofline import work_of
@@ -164,6 +164,29 @@ def test_the_same_bench_again_measures_only_what_is_new(tmp_path: Path) -> None:
     third = Fake()
     bench([BenchPoint("a", 10, batch_size=2)], tmp_path, no_words, third)
     assert "a 10 s" in third.asked  # another batch is another point
+
+
+def test_an_edited_model_and_rows_of_another_machine_are_measured_anew(tmp_path: Path) -> None:
+    """By what lies beside the model; rows of points that the command does not name stay."""
+    out, model = tmp_path / "out", tmp_path / "model" / "tagger.py"
+    model.parent.mkdir()
+    model.write_text("def tagger(x): ...\n")
+    mine = points(10, model=f"{model}:tagger")
+    notes: list[str] = []
+    bench([*points(10), *mine], out, no_words, Fake())
+    model.write_text("def tagger(x): return 1\n")
+    again = Fake()
+    bench([*points(10), *mine], out, notes.append, again)
+    assert again.asked == ["rates 0 s", mine[0].name]
+    assert "1 row of" in notes[0]
+    assert "1 point of 2 measured before" in notes[1]
+    assert len(read(out / "bench.csv")) == 2
+    lines = [line.rpartition(",")[0] for line in (out / "bench.csv").read_text().splitlines()]
+    (out / "bench.csv").write_text("\n".join(lines))  # as until now, without what a row is of
+    older = Fake()
+    bench(mine, out, no_words, older)
+    assert older.asked == again.asked
+    assert [row["model"] for row in read(out / "bench.csv")] == ["a", mine[0].model]
 
 
 def test_what_failed_is_tried_again(tmp_path: Path) -> None:
