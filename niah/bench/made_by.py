@@ -14,7 +14,9 @@ from typing import Any
 from niah import version
 from niah.bench.point import BenchPoint
 
-_OF_A_MODEL = {".py", ".toml", ".json", ".onnx", ".safetensors", ".bin", ".pt", ".pth", ".ckpt"}
+_WEIGHTS = {".onnx", ".safetensors", ".bin", ".pt", ".pth", ".ckpt"}
+_BESIDE_CODE = {".py", ".toml"} | _WEIGHTS
+_IN_ITS_FOLDER = {".py", ".json"} | _WEIGHTS  # as `save_pretrained` writes it
 _MOST_READ = 1 << 20  # bytes
 _VERSIONS = ("python", "torch", "numba", "triton", "mamba-ssm")  # those that compute
 
@@ -56,16 +58,21 @@ def _files(point: BenchPoint) -> Iterator[Path]:
     """Yield the files of a model that lies here: all beside its card, its code or in its folder, and its checkpoint."""
     code, _, name = point.model.rpartition(":")
     named = Path(code if code.endswith(".py") and name else point.model).expanduser()
-    folder = named if named.is_dir() else named.parent
+    is_folder = named.is_dir()
+    suffixes = _IN_ITS_FOLDER if is_folder else _BESIDE_CODE
     if named.exists():
-        yield from (file for file in folder.iterdir() if file.suffix in _OF_A_MODEL)
+        beside = (named if is_folder else named.parent).iterdir()
+        yield from (file for file in beside if file.suffix in suffixes and file.is_file())
     if (checkpoint := Path(point.checkpoint).expanduser()).is_file():
         yield checkpoint
 
 
 def _state(file: Path) -> tuple[str, str]:
     """Return a file's name and its content; of weights, which may have gigabytes, size and time of change."""
-    found = file.stat()
-    if found.st_size > _MOST_READ:
-        return file.name, f"{found.st_size} {found.st_mtime_ns}"
-    return file.name, hashlib.sha256(file.read_bytes()).hexdigest()
+    try:
+        found = file.stat()
+        if found.st_size > _MOST_READ:
+            return file.name, f"{found.st_size} {found.st_mtime_ns}"
+        return file.name, hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError:  # the measurement says what is wrong with a file that it needs
+        return file.name, ""
