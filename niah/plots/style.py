@@ -236,9 +236,9 @@ def draw_all(draw: Callable[[], Drawn], *, columns: bool) -> Drawn:
 
 
 def in_style() -> AbstractContextManager[None]:
-    """Set matplotlib to the common style, as the medium has it."""
+    """Set matplotlib to the common style, as the medium has it, whatever a matplotlibrc says (`text.usetex`)."""
     find_matplotlib_folder()
-    import matplotlib as mpl
+    from matplotlib import style
 
     settings: Any = {**dict(STYLE), **medium().style}
-    return mpl.rc_context(settings)
+    return style.context(["default", settings])

@@ -1,4 +1,4 @@
-"""Figures where no home can be written, as in a container with another user: no warning of matplotlib's."""
+"""Figures on any machine: no warning where no home can be written, and no setting of the user's own matplotlibrc."""
 
 import os
 import subprocess
@@ -36,3 +36,20 @@ def test_the_users_own_folders_come_first(tmp_path: Path) -> None:
     )
     assert ended.stdout == "None\n"
     assert (tmp_path / ".cache" / "matplotlib").is_dir()
+
+
+def test_a_users_matplotlibrc_changes_no_figure(tmp_path: Path) -> None:
+    """With `text.usetex`, as papers want it, every run ended in a traceback of LaTeX's: "50 %" is a comment there."""
+    (tmp_path / "matplotlibrc").write_text(
+        "text.usetex: True\nfont.family: serif\nlines.marker: x\n"
+    )
+    code = (
+        "import matplotlib as mpl\nassert mpl.rcParams['text.usetex']\n"
+        f"{_DRAW}    names = 'text.usetex', 'lines.marker', 'axes.grid'\n"
+        "    print(*map(mpl.rcParams.get, names), mpl.rcParams['font.family'])\n"
+        "assert mpl.rcParams['text.usetex']\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert ended.stdout == "False None True ['sans-serif']\n"
