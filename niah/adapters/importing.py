@@ -8,6 +8,7 @@ import hashlib
 import importlib
 import inspect
 import sys
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,10 @@ def import_adapter(card: ModelCard) -> Any:
     if beside is not None:
         _put_first(beside)
     try:
-        module = importlib.import_module(module_name)
+        with chdir(
+            "."
+        ):  # the module's own would move the user's relative paths, the run directory's too
+            module = importlib.import_module(module_name)
         if beside is not None and not _is_in(module, beside):
             raise NiahError(
                 f"{where}: a module '{module_name}' from elsewhere is loaded already; give yours another name"
@@ -69,7 +73,8 @@ def make(target: Any, card: ModelCard, *, device: torch.device, dtype: torch.dty
     """
     if is_factory(target):
         try:
-            return target(card, device=device, dtype=dtype)
+            with chdir("."):
+                return target(card, device=device, dtype=dtype)
         except NiahError:
             raise
         except (Exception, SystemExit) as error:

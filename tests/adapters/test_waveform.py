@@ -503,6 +503,35 @@ def test_wrong_attributes_of_a_function_are_one_line(
         material.run("wrong", named(by_pitch, **attributes), **given)
 
 
+def test_a_file_that_goes_to_another_folder_takes_nobody_along(
+    tmp_path: Path, material: Material, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Research code does so for its own files; the run was written there, or its clips were not found."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "goes_away.py").write_text(
+        textwrap.dedent("""
+        import os
+        from tests.helpers.waveform_tagger import CardTagger
+        os.chdir(os.path.dirname(__file__) + "/elsewhere")
+        class Moving(CardTagger):
+            def __init__(self, *args, **keywords):
+                os.chdir(os.path.dirname(__file__) + "/elsewhere")
+                super().__init__(*args, **keywords)
+        """)
+    )
+    monkeypatch.chdir(tmp_path)
+    niah.run(
+        models="goes_away.py:Moving",
+        labels=material.labels,
+        needles=material.clips,
+        haystacks=["silence"],
+        lengths=[10],
+        out="runs/here",
+    )
+    assert (tmp_path / "runs" / "here" / "cells.csv").is_file()
+    assert Path.cwd() == tmp_path
+
+
 def test_a_name_in_a_python_file_is_a_model(tmp_path: Path, material: Material) -> None:
     (tmp_path / "of_file.py").write_text(
         textwrap.dedent("""
