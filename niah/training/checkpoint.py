@@ -31,7 +31,7 @@ class Origin:
     Attributes:
         clips: the training clips; "" where they are not known, as for the others.
         validation: the validation clips; other scores would go on in the same log.
-        teacher: the teachers' weights; the student would learn from two.
+        teacher: the teachers' weights and networks; the student would learn from two.
         card: the adapter and each entry of [config], by its name; the network would be another.
         classes: the ids of the classes in order; an output would be another class.
     """
@@ -213,10 +213,12 @@ def _check_origin(path: Path, saved: Mapping[str, Any], origin: Origin) -> None:
     for key, name, now in (
         ("clips", "training clips", origin.clips),
         ("validation", "validation clips", origin.validation),
-        ("teacher", "weights of the teacher", origin.teacher),
+        ("teacher", "weights or another card of the teacher", origin.teacher),
         ("classes", "classes, or of these in another order", origin.classes),
     ):
-        if now and not now.startswith(str(saved.get(key, ""))):  # earlier ones: of ids, or none
+        if now and not now.startswith(
+            str(saved.get(key, ""))
+        ):  # earlier ones: of ids, of weights, or none
             raise NiahError(
                 f"{path} is a checkpoint of other {name}: give the same, another --out, or remove it"
             )

@@ -13,7 +13,6 @@ import torch
 from niah.adapters.importing import import_adapter
 from niah.adapters.loading import choose_device, load_model
 from niah.adapters.network_adapter import NetworkAdapter
-from niah.adapters.protocol import Adapter
 from niah.cards import ModelCard, find_model
 from niah.errors import NiahError, one_line
 from niah.frontends import Frontend
@@ -46,10 +45,11 @@ from niah.training.processes import Processes
 from niah.training.recipes import EMA, Recipe, read_recipe, with_settings
 from niah.training.teachers import (
     LiveTeachers,
+    LoadedTeacher,
     PrecomputedTeacher,
     Teacher,
     precompute,
-    weights_sha256,
+    teachers_checksum,
 )
 from niah.training.trained_model import CARD, WEIGHTS, write_card, write_weights
 from niah.vocabularies import SUFFIXES, Vocabulary, vocabulary
@@ -147,7 +147,7 @@ def train_recipe(
             origin=Origin(
                 trained_on,
                 validated_on,
-                weights_sha256(teachers),
+                teachers_checksum(teachers),
                 card_sha256(card),
                 hashlib.sha256("\n".join(labels.ids).encode()).hexdigest(),
             ),
@@ -271,7 +271,7 @@ def _check_teachers(recipe: Recipe, labels: Vocabulary) -> None:
             )
 
 
-def load_teachers(recipe: Recipe, device: torch.device) -> list[Adapter]:
+def load_teachers(recipe: Recipe, device: torch.device) -> list[LoadedTeacher]:
     """Load the teachers on this process' own device.
 
     Args:
@@ -291,7 +291,8 @@ def load_teachers(recipe: Recipe, device: torch.device) -> list[Adapter]:
     loaded = []
     for teacher, file in zip(recipe.teacher, files, strict=True):
         try:
-            loaded.append(load_model(teacher, file or None, device=name))
+            adapter = load_model(teacher, file or None, device=name)
+            loaded.append(LoadedTeacher(adapter, find_model(teacher)[0]))
         except NiahError as error:
             if file or "--checkpoint" not in str(error):
                 raise
@@ -303,7 +304,7 @@ def load_teachers(recipe: Recipe, device: torch.device) -> list[Adapter]:
 
 def _teacher(
     recipe: Recipe,
-    teachers: Sequence[Adapter],
+    teachers: Sequence[LoadedTeacher],
     needles: NeedleSet,
     frontend: Frontend,
     cache: Path,

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -10,8 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from niah.adapters.importing import code_sha256
 from niah.adapters.loading import adapter_info
 from niah.adapters.protocol import Adapter
+from niah.cards import ModelCard
 from niah.errors import NiahError
 from niah.frontends import Frontend
 from niah.training.averaging import MovingAverage
@@ -32,6 +35,24 @@ class Teacher(Protocol):
     def __call__(self, features: Tensor, plan: BatchPlan) -> Tensor: ...
 
 
+@dataclass(frozen=True)
+class LoadedTeacher:
+    """A model in memory, and the card that it was loaded by."""
+
+    adapter: Adapter
+    card: ModelCard
+
+    @property
+    def weights_sha256(self) -> str:
+        """SHA-256 of its weights."""
+        return adapter_info(self.adapter).weights_sha256
+
+    @property
+    def network_key(self) -> str:
+        """Hash of what else makes its logits: adapter and [config], as DASS's pooling, and code of the user's own."""
+        return f"{self.card.fingerprint} {code_sha256(self.card)}".rstrip()
+
+
 class LiveTeachers:
     """The mean of several models' logits on the student's own input.
 
@@ -41,14 +62,14 @@ class LiveTeachers:
         NiahError: a teacher with another front end, which cannot see the student's features.
     """
 
-    def __init__(self, teachers: Sequence[Adapter], frontend: Frontend) -> None:
-        for teacher in teachers:
+    def __init__(self, teachers: Sequence[LoadedTeacher], frontend: Frontend) -> None:
+        self._teachers = [each.adapter for each in teachers]
+        for teacher in self._teachers:
             if teacher.frontend.fingerprint != frontend.fingerprint:
                 raise NiahError(
                     f"teacher '{teacher.name}' has another front end than the student: "
                     'set teaching = "precomputed"'
                 )
-        self._teachers = teachers
 
     def __call__(self, features: Tensor, plan: BatchPlan) -> Tensor:  # noqa: ARG002
         logits = [teacher.logits(features).to(features.device) for teacher in self._teachers]
@@ -89,14 +110,19 @@ class PrecomputedTeacher:
         return torch.from_numpy(mean).double()
 
 
-def weights_sha256(teachers: Sequence[Adapter]) -> str:
-    """Return the SHA-256 of all teachers' weights, in order; "" without teachers."""
-    each = [adapter_info(teacher).weights_sha256 for teacher in teachers]
-    return hashlib.sha256("\n".join(each).encode()).hexdigest() if each else ""
+def teachers_checksum(teachers: Sequence[LoadedTeacher]) -> str:
+    """Return SHA-256s of all teachers' weights and of their networks, in order; "" without teachers.
+
+    The first checkpoints of trainings know only that of the weights.
+    """
+    if not teachers:
+        return ""
+    columns = ([t.weights_sha256 for t in teachers], [t.network_key for t in teachers])
+    return " ".join(hashlib.sha256("\n".join(column).encode()).hexdigest() for column in columns)
 
 
 def precompute(
-    teachers: Sequence[Adapter], needles: "NeedleSet", cache: Path, share: Share = ALONE
+    teachers: Sequence[LoadedTeacher], needles: "NeedleSet", cache: Path, share: Share = ALONE
 ) -> list[NDArray[np.float32]]:
     """Return each teacher's logits (clips, classes), through its own front end, memory-mapped from the cache.
 
@@ -104,7 +130,7 @@ def precompute(
     logits of 527 classes are 4 GB. A killed run is resumed; processes share the clips.
 
     Args:
-        teachers: their weights and front ends name the stores.
+        teachers: their weights, networks and front ends name the stores.
         needles: training clips.
         cache: folder of the stores.
         share: blocks that this process computes.
@@ -116,10 +142,11 @@ def precompute(
 
 
 def _logits_of(
-    teacher: Adapter, needles: "NeedleSet", cache: Path, share: Share
+    loaded: LoadedTeacher, needles: "NeedleSet", cache: Path, share: Share
 ) -> NDArray[np.float32]:
-    weights = adapter_info(teacher).weights_sha256
-    text = f"{teacher.name}\n{weights}\n{content_key(needles, teacher.frontend)}"
+    teacher = loaded.adapter
+    parts = loaded.weights_sha256, loaded.network_key, content_key(needles, teacher.frontend)
+    text = "\n".join(parts)
     path = cache / f"teacher-{hashlib.sha256(text.encode()).hexdigest()[:24]}.npy"
     store = RowStore(path, (len(needles), len(teacher.labels)), np.dtype(np.float32))
 

@@ -1,5 +1,6 @@
 """`niah train` as a user meets it: the list, the notes at the end, the card, the settings of heads and teachers."""
 
+import dataclasses
 import math
 from pathlib import Path
 from typing import Any
@@ -11,17 +12,19 @@ from safetensors.torch import load_file
 from torch.utils.data._utils.pin_memory import pin_memory
 
 from niah.adapters.importing import import_adapter
+from niah.adapters.loading import load_card, load_model
 from niah.adapters.weights import resolve
 from niah.cards import cards_folder, find_model, read_model_card
 from niah.cli.train import train
 from niah.errors import NiahError
+from niah.needles import load_needles
 from niah.training.command import _initial_network, train_recipe
 from niah.training.data.batch import Batch
 from niah.training.data.batch_plan import BatchPlanner, sampling_weights
 from niah.training.data.labels import SparseLabels
 from niah.training.optimiser import learning_rate, make_optimiser, set_learning_rate
 from niah.training.recipes import read_recipe, recipes
-from niah.training.teachers import precompute
+from niah.training.teachers import LoadedTeacher, precompute, teachers_checksum
 from niah.vocabularies import vocabulary
 from tests.helpers import tiny
 from tests.helpers.tiny_training import network, recipe
@@ -162,16 +165,30 @@ def test_a_teachers_file_may_be_given(own_recipe: Path, tmp_path: Path) -> None:
 
 
 def test_precomputed_logits_store_no_features(tmp_path: Path) -> None:
-    from niah.adapters.loading import load_model
-    from niah.needles import load_needles
-
     card = tiny.card(tmp_path, "teacher", hidden=8)
     teacher = load_model(str(card), tiny.checkpoint(tmp_path, 3, 8))
     labels = vocabulary(tmp_path / "labels.csv")
     needles = load_needles(tiny.manifest(tmp_path, 5), vocabulary=labels)
-    (logits,) = precompute([teacher], needles, tmp_path / "cache")
+    loaded = LoadedTeacher(teacher, find_model(card)[0])
+    (logits,) = precompute([loaded], needles, tmp_path / "cache")
     assert logits.shape == (5, 3)
     assert [file.name[:8] for file in (tmp_path / "cache").glob("*.npy")] == ["teacher-"]
+
+
+def test_stored_logits_are_not_those_of_a_teacher_of_another_config(tmp_path: Path) -> None:
+    """The same weights under the same name, scored otherwise: nor does a training go on with them."""
+    card, weights = find_model("dass-nano")
+    needles = load_needles("synthetic:train", vocabulary=vocabulary(card.labels_source), limit=2)
+    logits, checksums = [], []
+    for pooling in ("average", "max", "average"):
+        own = dataclasses.replace(card, config={**card.config, "pooling": pooling})
+        teacher = LoadedTeacher(load_card(own, weights), own)
+        logits += precompute([teacher], needles, tmp_path / "cache")
+        checksums.append(teachers_checksum([teacher]))
+    assert np.array_equal(logits[0], logits[2])
+    assert np.abs(logits[0] - logits[1]).max() > 0.1
+    assert checksums[0] == checksums[2] != checksums[1]
+    assert len({each.split()[0] for each in checksums}) == 1  # all that earlier checkpoints have
 
 
 # --- labels and batches
