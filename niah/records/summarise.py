@@ -55,7 +55,7 @@ def summarise(run: "RunDirectory") -> list[str]:
 
     Cells of models with random weights keep empty metrics: they measure speed alone. So do controls: an absent needle
     has no rank. A cell without a 10 s base keeps empty base, relative, drop and adjusted columns. A cell
-    whose scores are missing or were changed loses its metrics.
+    whose scores are missing or were changed loses its metrics; a run that was published without any keeps them.
 
     Returns:
         Warnings for the reader of the numbers.
@@ -70,6 +70,8 @@ def summarise(run: "RunDirectory") -> list[str]:
 def _summarise(run: "RunDirectory") -> list[str]:
     stored = run.rows()
     digests = {str(row["cell"]): run.scores_sha256(str(row["cell"])) for row, _ in stored}
+    if any(scored_from for _, scored_from in stored) and not any(digests.values()):
+        return []  # published without scores: nothing can be computed, nor doubted
     warnings, doubted = [], set()
     for row, _ in stored:
         if row["status"] == "ok" and (reason := run.scores_problem(row)):

@@ -1,5 +1,6 @@
 """Metrics of stored cells: which base a cell has, and that it is resampled once."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -190,3 +191,13 @@ def test_other_clips_than_the_base_are_refused(tmp_path: Path) -> None:
         run.write_rows([(row, None)])
         with pytest.raises(NiahError, match="different clips"):
             summarise(run)
+
+
+def test_metrics_outlive_their_scores(tmp_path: Path) -> None:
+    """A report of a run that was published without scores, as `niah publish` takes it, emptied all of its rows."""
+    run = examples.make(tmp_path / "run")
+    before = run.rows()
+    shutil.rmtree(run.path / "scores")
+    with RunDirectory(run.path).join() as opened:
+        assert summarise(opened) == []
+    assert RunDirectory(run.path).rows() == before
