@@ -80,6 +80,19 @@ RATE_OF: dict[str, tuple[str, int, Callable[[], int]]] = {
         )
         for number in coverage.FEW_RECORDINGS
     },
+    **{
+        f"adjusted share, 10 s score {score}": (
+            "interval holds it",
+            coverage.SHOWN,
+            partial(coverage.held_near_chance, gain),
+        )
+        for score, gain in coverage.NEAR_CHANCE.items()
+    },
+    "hit rate, one recording of two thirds of the pairs": (
+        "interval holds it",
+        coverage.UNEVEN_LISTS,
+        coverage.held_hit_rate,
+    ),
     "L50 of a model that fades": (
         "interval holds it",
         coverage.FADING_LISTS,

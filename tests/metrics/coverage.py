@@ -7,6 +7,7 @@ repeat it. `serial` makes thousands of small lists cheap.
 
 import re
 from collections.abc import Iterator
+from itertools import count
 from typing import Protocol
 
 import numpy as np
@@ -16,8 +17,9 @@ from niah.metrics import resampling
 from niah.metrics.average_precision import Float64, Scores, Targets, chance_mAP
 from niah.metrics.drop import drop, drop_interval, intervals
 from niah.metrics.effective_length import effective_length
+from niah.metrics.hit_rate import hit_rate
 from niah.metrics.resampling import Resampled, paired, resample
-from tests.metrics.worlds import WORLDS, Sample, World, families, some_labels, unheard
+from tests.metrics.worlds import WORLDS, Sample, World, families, near_chance, some_labels, unheard
 
 QUANTITIES = ("mAP", "mAP at 10 s", "drop", "adjusted", "difference of mAP", "difference of shares")
 TABLES = {  # first seed: that of fresh lists were drawn after the constants had been chosen
@@ -36,6 +38,8 @@ EQUAL = {
     "unheard": 0.2,
 }  # worlds of two equal systems; how much worse one is made
 FEW_RECORDINGS, FEW_LISTS = (3, 6, 10, 20), 600
+NEAR_CHANCE, SHOWN = {".18": 0.25, ".20": 0.35, ".23": 0.5, ".30": 0.8}, 600  # gain by 10 s mAP
+UNEVEN, UNEVEN_LISTS = (40, *[1] * 19), 3000  # pairs of each recording
 Bounds = tuple[float, float]
 
 
@@ -108,6 +112,43 @@ def held_with_recordings(number: int) -> int:
     """Count the fresh lists of a few recordings of five clips whose interval of the drop holds the truth."""
     counts = held_in(families(number, 5), FRESH, FEW_LISTS, 3000)
     return int(counts[QUANTITIES.index("drop")])
+
+
+def held_near_chance(gain: float) -> int:
+    """Count the lists whose adjusted share is within its interval, of the first `SHOWN` fresh ones that show one.
+
+    The 10 s score of needles with this gain is little above chance, .145.
+    """
+    world = near_chance(gain)
+    others = map(world, range(FRESH + 10**6, FRESH + 10**6 + 3000))
+    m, b, c = np.mean(
+        [(mAP(o.targets, o.scene), mAP(o.targets, o.alone), chance_mAP(o.targets)) for o in others],
+        axis=0,
+    )
+    inside: list[bool] = []
+    for seed in count(FRESH):
+        sample = world(seed)
+        own, base = resample(sample.targets, [sample.scene, sample.alone], draws=DRAWS, seed=seed)
+        cell = intervals(own, base, chance_mAP(sample.targets))
+        if not np.isnan(cell.adjusted):
+            inside.append(bool(cell.adjusted_lo <= (m - c) / (b - c) <= cell.adjusted_hi))
+        if len(inside) == SHOWN:
+            return sum(inside)
+    raise AssertionError("unreachable")
+
+
+def held_hit_rate(rate: float = 0.7, alike: float = 0.3) -> int:
+    """Count the lists whose interval of a hit rate holds it; recordings differ, and one has two thirds of the pairs."""
+    random = np.random.default_rng(FRESH)
+    beta = rate * (1 / alike - 1), (1 - rate) * (1 / alike - 1)
+    recordings = np.repeat(np.arange(len(UNEVEN)), UNEVEN)
+    inside = 0
+    for _ in range(UNEVEN_LISTS):
+        of_recording = random.beta(*beta, size=len(UNEVEN))
+        hits = random.random(recordings.size) < of_recording[recordings]
+        found = hit_rate([*map(str, recordings)], hits.astype(float).tolist())
+        inside += found.lo <= rate <= found.hi
+    return inside
 
 
 def held_in(world: World, first: int, lists: int, of_truth: int) -> NDArray[np.intp]:

@@ -24,10 +24,15 @@ from tests.metrics.coverage import (
     FEW_LISTS,
     FEW_RECORDINGS,
     FURTHER,
+    NEAR_CHANCE,
     QUANTITIES,
+    SHOWN,
     TABLES,
+    UNEVEN_LISTS,
     held,
     held_effective_length,
+    held_hit_rate,
+    held_near_chance,
     held_with_recordings,
     lists_of,
     mAP,
@@ -141,6 +146,17 @@ def test_the_page_says_how_many_lists_there_are_and_how_often_they_miss() -> Non
         f"in {shares[0]} of lists of three recordings of five clips each, in {shares[1]} of six, in {shares[2]} of ten "
         f"and in {shares[3]} of twenty ({FEW_LISTS} lists each)" in text
     )
+    shown = [100 * rate(f"adjusted share, 10 s score {score}") for score in NEAR_CHANCE]
+    listed = [
+        ", ".join(texts[:-1]) + f" and {texts[-1]}"
+        for texts in ([*NEAR_CHANCE], [f"{each:.1f}" for each in shown])
+    ]
+    assert (
+        f"with a true 10 s mAP of {listed[0]}, {listed[1]} % of those contain the truth ({SHOWN} each)"
+        in text
+    )
+    uneven = 100 * rate("hit rate, one recording of two thirds of the pairs")
+    assert f"it contains the true rate in {uneven:.0f} % of {UNEVEN_LISTS} lists" in text
     said = few_recordings_warning(6)
     assert said is not None
     assert f"in {shares[1][:2]} of 100 simulated lists of six" in said
@@ -201,6 +217,20 @@ def test_perfect_lists_near_the_top_are_as_many_as_measured() -> None:
 def test_few_recordings_are_held_as_often_as_measured(number: int) -> None:
     share = held_with_recordings(number) / FEW_LISTS
     assert share == pytest.approx(rate(f"drop, {number} recordings of five"), abs=0.005)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("cheap")
+@pytest.mark.parametrize("score", NEAR_CHANCE)
+def test_shares_near_chance_are_held_as_often_as_measured(score: str) -> None:
+    share = held_near_chance(NEAR_CHANCE[score]) / SHOWN
+    assert share == pytest.approx(rate(f"adjusted share, 10 s score {score}"), abs=0.005)
+
+
+def test_hit_rates_of_uneven_recordings_are_held_as_often_as_measured() -> None:
+    share = held_hit_rate() / UNEVEN_LISTS
+    uneven = "hit rate, one recording of two thirds of the pairs"
+    assert share == pytest.approx(rate(uneven), abs=0.005)
 
 
 @pytest.mark.slow

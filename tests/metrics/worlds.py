@@ -126,6 +126,19 @@ def families(recordings: int, classes: int = 10) -> World:
     return world
 
 
+def near_chance(gain: float) -> World:
+    """80 clips of one of 10 classes, hardly heard; the scene halves it, with noise mostly of its own."""
+
+    def world(seed: int) -> Sample:
+        random = np.random.default_rng(seed)
+        targets = random.integers(10, size=80)[:, None] == np.arange(10)
+        alone, own = random.normal(size=(2, 80, 10))
+        scores = targets * gain + alone, 0.6 * gain * targets + 0.5 * alone + np.sqrt(0.75) * own
+        return Sample(targets, *scores, *scores)
+
+    return world
+
+
 def heard(random: Random, targets: Targets, alone: float, scene: float, other: float) -> Sample:
     """Scores of both systems; some clips are harder than others, for both."""
     harder = 0.7 * random.normal(size=(len(targets), 1))
