@@ -139,7 +139,8 @@ def test_a_cell_handed_in_twice_counts_once(tmp_path: Path) -> None:
     assert len(board.cells) == 2
     assert board.entries[0].runs == ("a",)
     assert board.notes == (
-        "2 cells were submitted more than once; each counts once, the first time.",
+        "2 cells were submitted more than once; each counts once, with its stored scores where a run has them, else "
+        "the first time.",
         ONE_RECORDING,  # these rows have no intervals
     )
 
@@ -153,6 +154,20 @@ def test_a_finished_cell_goes_before_a_failed_one(tmp_path: Path) -> None:
         paths = [a_run(folder / name, [scored(10, 1), made[name]]) for name in order]
         (board,) = boards_of(*paths)
         assert shares(board)["dass-nano"][50.0] == 0.5
+
+
+def test_a_cell_with_its_scores_goes_before_that_of_a_table(tmp_path: Path) -> None:
+    """A table of a name that comes first in the folder had its numbers shown, whatever they were."""
+    run = examples.make(tmp_path / "run")
+    table = tmp_path / "a.csv"
+    cells = run.cells()
+    cells.assign(mAP=(cells["mAP"] * 1.05).clip(upper=1.0)).to_csv(table, index=False)
+    stored = {cell: mAP for cell, mAP in zip(cells["cell"], cells["mAP"], strict=True) if mAP > 0}
+    for order in ((table, run.path), (run.path, table)):
+        (board,) = boards_of(*order)
+        shown = {cell["cell"]: cell["mAP"] for _, cell in board.cells if cell["mAP"]}
+        assert shown == stored
+        assert any("disagree" in note for note in board.notes)
 
 
 def test_runs_that_disagree_on_a_cell_are_named(tmp_path: Path) -> None:

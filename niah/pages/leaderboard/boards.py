@@ -6,7 +6,7 @@ does not: it gets a separate board, unless it shares a cell with a run, because 
 that determines it, including the clips.
 
 On a board, an *entry* is one system (`niah.pages.leaderboard.systems`) in one kind of scene. A cell that was submitted
-twice counts once, the first time.
+twice counts once, with its stored scores where a run has them, else the first time.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -255,7 +255,7 @@ def _without_other_labels(
 
 
 def _once(submitted: Iterable[SubmittedCell]) -> tuple[list[SubmittedCell], list[str]]:
-    """Return each cell once, a finished one before a failed one, else the first; and notes on the others.
+    """Return each cell once, a finished one first, then one whose scores are there, else the first; and notes.
 
     The needle alone is one cell in all noise, and a row of each noise seed's system.
     """
@@ -268,22 +268,32 @@ def _once(submitted: Iterable[SubmittedCell]) -> tuple[list[SubmittedCell], list
             chosen[key] = (submission, cell)
             continue
         repeated += 1
-        if earlier[1]["status"] != "ok" and cell["status"] == "ok":
+        if _worth(submission, cell) > _worth(*earlier):
             chosen[key] = (submission, cell)
-        elif None not in (earlier[1]["mAP"], cell["mAP"]):
+        if None not in (earlier[1]["mAP"], cell["mAP"]):
             apart = abs(earlier[1]["mAP"] - cell["mAP"])
             if apart > DISAGREES:
                 disagreeing.append((earlier[0].name, submission.name, cell["cell"], apart))
     notes = []
     if repeated:
         count = f"{repeated} cells were" if repeated > 1 else "1 cell was"
-        notes.append(f"{count} submitted more than once; each counts once, the first time.")
+        notes.append(
+            f"{count} submitted more than once; each counts once, with its stored scores where a run has them, else "
+            "the first time."
+        )
     for first, second, name, apart in disagreeing[:3]:
         notes.append(
             f"Runs {first} and {second} disagree on cell {name} by {apart:.3f} mAP: the same model, "
             "clips and scene should score the same."
         )
     return list(chosen.values()), notes
+
+
+def _worth(submission: Submission, cell: Point) -> tuple[bool, bool]:
+    """Return whether a cell is finished, and whether the scores are there that its metrics are of."""
+    is_ok = cell["status"] == "ok"
+    run = submission.run
+    return is_ok, is_ok and run is not None and run.has_scores(cell["cell"])
 
 
 def _entries(cells: Sequence[SubmittedCell], needles: str) -> list[Entry]:
