@@ -73,7 +73,11 @@ def bench(
         ),
     ] = None,
     out: Annotated[
-        Path, typer.Option(help="Folder of bench.csv, bench.md, machine.json and the figure.")
+        Path,
+        typer.Option(
+            help="Folder of bench.csv, bench.md, machine.json and the figure. The same command again resumes, and "
+            "measures an edited model anew."
+        ),
     ] = Path("runs/bench"),
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the points and stop.")] = False,
 ) -> None:
