@@ -41,9 +41,7 @@ def import_adapter(card: ModelCard) -> Any:
     if beside is not None:
         _put_first(beside)
     try:
-        with chdir(
-            "."
-        ):  # the module's own would move the user's relative paths, the run directory's too
+        with chdir("."):  # a module that leaves would take the user's relative paths along
             module = importlib.import_module(module_name)
         if beside is not None and not _is_in(module, beside):
             raise NiahError(

@@ -216,9 +216,8 @@ def _check_origin(path: Path, saved: Mapping[str, Any], origin: Origin) -> None:
         ("teacher", "weights or another card of the teacher", origin.teacher),
         ("classes", "classes, or of these in another order", origin.classes),
     ):
-        if now and not now.startswith(
-            str(saved.get(key, ""))
-        ):  # earlier ones: of ids, of weights, or none
+        known = str(saved.get(key, ""))  # of earlier ones: of ids, of weights, or none
+        if now and not now.startswith(known):
             raise NiahError(
                 f"{path} is a checkpoint of other {name}: give the same, another --out, or remove it"
             )

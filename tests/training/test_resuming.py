@@ -100,7 +100,9 @@ def test_a_training_whose_teacher_changed_is_not_resumed(
     train_recipe(small_recipe, tmp_path / "out", device="cpu")
     train_recipe(small_recipe, tmp_path / "out", device="cpu")
     shutil.copyfile(weights[1], taught)
-    with pytest.raises(NiahError, match="checkpoint of other weights or another card of the teacher"):
+    with pytest.raises(
+        NiahError, match="checkpoint of other weights or another card of the teacher"
+    ):
         train_recipe(small_recipe, tmp_path / "out", device="cpu")
 
 
