@@ -237,7 +237,8 @@ def test_the_wheel_is_the_package_and_nothing_else(distributions: Path) -> None:
         tops = {name.split("/")[0] for name in archive.namelist()}
         assert "niah/py.typed" in archive.namelist()
         (entry,) = (n for n in archive.namelist() if n.endswith("entry_points.txt"))
-        assert "niah = niah.cli:main" in archive.read(entry).decode()
+        commands = archive.read(entry).decode().splitlines()
+        assert {"niah = niah.cli:main", "audio-niah = niah.cli:main"} <= set(commands)  # uvx, pipx
     assert tops == {"niah", f"audio_niah-{PROJECT['project']['version']}.dist-info"}
 
 
