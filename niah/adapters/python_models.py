@@ -27,11 +27,11 @@ from niah.vocabularies import NAMES, Vocabulary, vocabulary
 
 
 def name_of(model: object) -> str:
-    """Return the name of an object's rows: its `name`, its `__name__`, else that of its class."""
+    """Return the name of an object's rows in one line: its `name`, its `__name__`, else that of its class."""
     plain = model.func if isinstance(model, functools.partial) else model
     for attribute in ("name", "__name__"):
         name = getattr(plain, attribute, None)
-        if isinstance(name, str) and name:
+        if isinstance(name, str) and (name := " ".join(name.split())):
             return "lambda" if name == "<lambda>" else name
     return type(plain).__name__
 

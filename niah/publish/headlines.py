@@ -151,8 +151,8 @@ def by_model(results: Iterable[Headline]) -> dict[str, list[Headline]]:
 
 
 def file_name(model: str) -> str:
-    """Return a model's name as the name of a file or folder."""
-    return re.sub(r"[^\w.-]+", "_", model).strip("._") or "model"
+    """Return a model's name as the name of a file or folder, of at most 80 letters (255 bytes, with a hash)."""
+    return re.sub(r"[^\w.-]+", "_", model).strip("._")[:80] or "model"
 
 
 def folder_names(models: Iterable[str]) -> dict[str, str]:

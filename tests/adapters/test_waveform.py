@@ -365,6 +365,7 @@ def test_names() -> None:
     assert name_of(functools.partial(by_pitch)) == "by_pitch"
     assert name_of(lambda x: x) == "lambda"
     assert name_of(PitchTagger("<b>loud</b>")) == "<b>loud</b>"
+    assert name_of(PitchTagger(" in two\nlines ")) == "in two lines"  # as --model can name it
     assert name_of(torch.nn.Linear(1, 1)) == "Linear"
 
 

@@ -294,7 +294,7 @@ def test_a_request_is_opened_only_with_a_token_and_when_told(
 
 
 def test_models_whose_names_make_one_folder_have_their_own(tmp_path: Path) -> None:
-    names = ("a/b", "a_b", "A_B", "hf:x/y", "plain")
+    names = ("a/b", "a_b", "A_B", "hf:x/y", "plain", 300 * "x" + "1", 300 * "x" + "2")
     folders = folder_names(names)
     assert folders["a_b"] == "a_b" or folders["A_B"] == "A_B"
     assert folders["plain"] == "plain"
