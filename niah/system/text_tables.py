@@ -80,9 +80,7 @@ def read_table(
     header = tuple(next(lines, (0, []))[1])
     if not header:
         raise NiahError(f"{path}: has no header")
-    for other, own in other_names.items():
-        if own not in header:
-            header = tuple(own if name == other else name for name in header)
+    header = tuple(own_names(header, other_names))
     missing = [column for column in columns if column not in header]
     if missing:
         raise NiahError(
@@ -101,6 +99,20 @@ def read_table(
         numbers.append(number)
         rows.append(tuple(map(_shared, cells, seen)))
     return TextTable(path, header, tuple(rows), tuple(numbers), delimiter_note(path, delimiter))
+
+
+def own_names(header: Sequence[str], other_names: Mapping[str, str]) -> list[str]:
+    """Return a header in which other names stand for those that it lacks.
+
+    Args:
+        header: names of columns.
+        other_names: {other: own}.
+    """
+    names = list(header)
+    for other, own in other_names.items():
+        if own not in names:
+            names = [own if name == other else name for name in names]
+    return names
 
 
 def _shared(cell: str, seen: dict[str, str]) -> str:

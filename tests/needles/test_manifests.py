@@ -146,6 +146,17 @@ def test_a_malformed_manifest_is_refused_in_one_line(
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("column", ["file_name", "filename"])
+def test_paths_have_the_names_that_they_have_in_a_csv(column: str, tmp_path: Path) -> None:
+    """A Parquet table of file_name was taken for one of embedded sounds, and refused."""
+    table = pa.table({column: ["a.wav", "b.wav"], "labels": ["dog", "cat"]})
+    arrow = write_file(tmp_path / "x.arrow", table)
+    parquet = write_parquet(tmp_path / "manifest.parquet", table)
+    for spec in (arrow, parquet, tmp_path):
+        needles = load_needles(spec, vocabulary=LABELS).needles
+        assert {needle.id for needle in needles} == {"a", "b"}
+
+
 def test_strict_filters_and_files_that_are_no_manifests(tmp_path: Path) -> None:
     table = pa.table({"path": ["a.wav", "b.wav"], "labels": [["dog"], ["cat", "yeti"]]})
     file = write_file(tmp_path / "manifest.arrow", table)

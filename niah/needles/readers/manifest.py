@@ -1,8 +1,9 @@
 """Manifests in Arrow's formats, for millions of clips: .arrow, .feather and .parquet files of paths and labels.
 
-Columns: `path` (as in a CSV, `niah.needles.readers.path_label_csv`), `labels` or `label` (a text with `;` or `,`
-between labels, or a list of texts), and optionally `group` (the recording that a clip was cut from). Any other column,
-`split` say, can be filtered by. An .arrow file that is not compressed is mapped into memory and never read whole.
+Columns: `path` (or `file_name`, `filename`: as in a CSV, `niah.needles.readers.path_label_csv`), `labels` or `label` (a
+text with `;` or `,` between labels, or a list of texts), and optionally `group` (the recording that a clip was cut
+from). Any other column, `split` say, can be filtered by. An .arrow file that is not compressed is mapped into memory
+and never read whole.
 
 Everything is computed by column, and a needle is an object only while it is looked at (`niah.needles.table`). Ids,
 labels, groups and the order are those of a CSV with the same rows.
@@ -20,10 +21,16 @@ from niah.errors import NiahError, nearest
 from niah.needles.needle import FileSource
 from niah.needles.readers.arrow_columns import encoded, is_list, is_text, one_piece, plain_text
 from niah.needles.readers.labels import LabelReader
-from niah.needles.readers.path_label_csv import LICENCE_COLUMNS, NOT_STATED, needles_of_rows
+from niah.needles.readers.path_label_csv import (
+    LICENCE_COLUMNS,
+    NOT_STATED,
+    OTHER_NAMES,
+    needles_of_rows,
+)
 from niah.needles.readers.rows import NeedleRows, Request, Row, counted, no_row_passes
 from niah.needles.table import NeedleTable, taken_rows
 from niah.system.lfs_pointer import refuse_lfs_pointer
+from niah.system.text_tables import own_names
 
 SUFFIXES = (".arrow", ".feather")
 PATH = "path"
@@ -70,7 +77,8 @@ def is_manifest(path: Path) -> bool:
     except (pyarrow.ArrowException, OSError, ValueError):
         return False  # the reader of Parquet says why
     is_embedded = any(types.is_struct(f.type) or types.is_binary(f.type) for f in schema)
-    return PATH in schema.names and is_text(schema.field(PATH).type) and not is_embedded
+    names = own_names(schema.names, OTHER_NAMES)
+    return PATH in names and is_text(schema.field(names.index(PATH)).type) and not is_embedded
 
 
 def read(path: Path, request: Request) -> NeedleRows:
@@ -83,7 +91,9 @@ def read(path: Path, request: Request) -> NeedleRows:
     Raises:
         NiahError: it is malformed, or no clip has a label.
     """
-    return needles_of_columns(_opened(path), path, request)
+    table = _opened(path)
+    names = own_names(table.column_names, OTHER_NAMES)
+    return needles_of_columns(table.rename_columns(names), path, request)
 
 
 def needles_of_columns(table: Any, path: Path, request: Request) -> NeedleRows:
