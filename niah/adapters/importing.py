@@ -5,7 +5,6 @@ on the path: a card and a Python file beside it are all that a user's model need
 """
 
 import hashlib
-import importlib
 import inspect
 import sys
 from contextlib import chdir
@@ -20,6 +19,7 @@ from niah.adapters.waveform import FunctionModel
 from niah.cards import ModelCard
 from niah.errors import NiahError, one_line
 from niah.system.download import sha256_of
+from niah.system.user_modules import import_user_module, is_beside
 from niah.vocabularies import vocabulary
 
 OWN_PACKAGE = "niah."
@@ -33,22 +33,15 @@ def import_adapter(card: ModelCard) -> Any:
     """
     module_name, _, attribute = card.adapter.partition(":")
     where = f"card {card.path}: adapter '{card.adapter}'"
-    beside = _beside(card.folder.resolve(), module_name) if module_name.strip(".") else None
     # a file beside the card may have any name, tagger-2.py
-    is_module = beside is not None or all(map(str.isidentifier, module_name.split(".")))
+    is_named = bool(module_name.strip(".")) and is_beside(card.folder, module_name)
+    is_module = is_named or all(map(str.isidentifier, module_name.split(".")))
     if not (is_module and attribute.isidentifier()):
         raise NiahError(f"{where} must read 'package.module:Class'")
-    if beside is not None:
-        _put_first(beside)
     try:
-        with chdir("."):  # a module that leaves would take the user's relative paths along
-            module = importlib.import_module(module_name)
-        if beside is not None and not _is_in(module, beside):
-            raise NiahError(
-                f"{where}: a module '{module_name}' from elsewhere is loaded already; give yours another name"
-            )
-    except NiahError:
-        raise
+        module = import_user_module(module_name, card.folder)
+    except NiahError as error:
+        raise NiahError(f"{where}: {error}") from None
     except ImportError as error:
         raise NiahError(f"{where} cannot be imported: {error}") from None
     except SyntaxError as error:
@@ -132,22 +125,3 @@ def code_sha256(card: ModelCard) -> str:
     is_model = inspect.isroutine(target) and not is_factory(target)
     weights = weights_in_use(target) if is_model else []
     return hashlib.sha256("\n".join([code, *weights]).encode()).hexdigest() if weights else code
-
-
-def _beside(folder: Path, module_name: str) -> Path | None:
-    """Return the card's folder, if the module is in it."""
-    top = module_name.partition(".")[0]
-    there = (folder / f"{top}.py").is_file() or (folder / top / "__init__.py").is_file()
-    return folder if there else None
-
-
-def _put_first(folder: Path) -> None:
-    """Put a folder on the path for good: an adapter may import its neighbours when it is first run."""
-    if sys.path[:1] != [str(folder)]:
-        sys.path.insert(0, str(folder))
-    importlib.invalidate_caches()
-
-
-def _is_in(module: Any, folder: Path) -> bool:
-    file = getattr(module, "__file__", None)
-    return file is not None and Path(file).resolve().is_relative_to(folder)

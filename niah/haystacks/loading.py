@@ -1,6 +1,5 @@
 """Load a haystack by a card's name or file, a recording, or a folder of recordings."""
 
-import importlib
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from niah.cards import HaystackCard, find_haystack, haystack_cards, read_haystac
 from niah.errors import NiahError, one_line
 from niah.haystacks.builders import BABBLE_NAMES, of_recording
 from niah.haystacks.haystack import Haystack
+from niah.system.user_modules import import_user_module
 
 
 def load_haystack(spec: str | Path, *, babble: Path | None = None, seed: int = 0) -> Haystack:
@@ -70,7 +70,9 @@ def _named_apart(names: Collection[str], recording: Haystack) -> Haystack:
 def _build(card: HaystackCard, babble: Path | None, seed: int) -> Haystack:
     module, _, function = card.builder.partition(":")
     try:
-        builder = getattr(importlib.import_module(module), function)
+        builder = getattr(import_user_module(module, card.path.parent), function)
+    except NiahError as error:
+        raise NiahError(f"haystack card {card.path}: builder '{card.builder}': {error}") from None
     except (Exception, SystemExit) as error:  # the module's own code may raise anything
         raise NiahError(
             f"haystack card {card.path}: builder '{card.builder}' cannot be imported ({one_line(error)});"

@@ -254,6 +254,13 @@ def test_a_card_of_ones_own(tmp_path: Path) -> None:
         card.write_text(f'name = "mine"\nbuilder = "{builder}"\n')
         with pytest.raises(NiahError, match="cannot be imported"):
             load_haystack(card)
+    (tmp_path / "my_sounds.py").write_text(
+        "from niah.haystacks import recording\n"
+        "def rain(card, *, babble, seed):\n    return recording(card, babble=babble, seed=seed)\n"
+    )
+    card.write_text(card.read_text().replace("no_such:x", "my_sounds:rain"))
+    card.write_text(f'{card.read_text()}[source]\nfile = "sounds/voice0.wav"\n')
+    assert load_haystack(card).fingerprint == haystack.fingerprint  # a module beside the card
     for builder in ("json:loads", "builtins:dict"):
         card.write_text(f'name = "mine"\nbuilder = "{builder}"\n')
         with pytest.raises(NiahError, match="raised TypeError"):
