@@ -12,6 +12,7 @@ import argparse
 import csv
 import sys
 import tempfile
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from niah.adapters.loading import load_model  # noqa: E402
+from niah.adapters.protocol import Adapter  # noqa: E402
+from niah.errors import one_line  # noqa: E402
 from tests.helpers.goldens import load_golden  # noqa: E402
 
 GOLDENS = {  # golden -> model
@@ -74,19 +77,34 @@ def rows(device: str, dtypes: list[str], only: list[str]) -> Iterator[dict[str, 
                 file, cases = with_golden(name, Path(folder))
             else:
                 cases = with_random(model)
+            against = "golden" if name in GOLDENS else "cpu"
             for dtype in dtypes:  # a network's weights by rule take longer than its passes
-                adapter = load_model(model, file, device=device, dtype=dtype)
-                for features, expected in cases:
-                    logits = adapter.logits(features).float().cpu().numpy()
-                    error = float(abs(logits - expected).max())
-                    error /= 1.0 if dtype == "float32" else float(abs(expected).max())
-                    against = "golden" if name in GOLDENS else "cpu"
-                    values = (name, model, against, features.shape[1], dtype, adapter.kernel)
-                    tolerance = WIDER.get((name, dtype), TOLERANCE[dtype])
-                    row = (*values, f"{error:.3g}", tolerance, error <= tolerance)
-                    yield dict(zip(HEADER, row, strict=True))
+                known = {"name": name, "model": model, "against": against, "dtype": dtype}
+                try:
+                    adapter = load_model(model, file, device=device, dtype=dtype)
+                    for case in cases:
+                        yield known | compared(adapter, case, name, dtype)
+                except Exception as error:  # the others are measured all the same
+                    traceback.print_exc()
+                    yield known | {"error": one_line(error), "ok": False}
             if isinstance(file, Path):
                 file.unlink()
+
+
+def compared(adapter: Adapter, case: Case, name: str, dtype: str) -> dict[str, Any]:
+    """Return the columns of a row that a pass gives."""
+    features, expected = case
+    logits = adapter.logits(features).float().cpu().numpy()
+    error = float(abs(logits - expected).max())
+    error /= 1.0 if dtype == "float32" else float(abs(expected).max())
+    tolerance = WIDER.get((name, dtype), TOLERANCE[dtype])
+    return {
+        "frames": features.shape[1],
+        "kernel": adapter.kernel,
+        "error": f"{error:.3g}",
+        "tolerance": tolerance,
+        "ok": error <= tolerance,
+    }
 
 
 def main() -> int:

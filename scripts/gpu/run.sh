@@ -48,11 +48,11 @@ mkdir -p "$logs" "$results/done"
 failed=$results/failed.txt # a line for each step that failed in this call
 : >"$failed"
 [ "${DRY:-0}" = 1 ] && trained="$results/dass-small.toml"
-prepared=${PREPARED:-$work/prepared}
-[ -d "$prepared/golden" ] && export NIAH_SHARED="$PWD/$prepared"
+prepared=$(realpath -m "${PREPARED:-$work/prepared}")
+[ -d "$prepared/golden" ] && export NIAH_SHARED=$prepared
 export NIAH_SHARED=${NIAH_SHARED:-$PWD/../shared}
 data=${DATA:-$NIAH_SHARED/data}
-built=${PEERS:-$prepared/peers}
+built=$(realpath -m "${PEERS:-$prepared/peers}")
 dass_source=${DASS_SOURCE:-$built/dass}
 export PYTHONPATH="$PWD:$PWD/$work/site${PYTHONPATH:+:$PYTHONPATH}" # nothing is installed
 niah="$python -m niah"
@@ -147,7 +147,7 @@ speed() {
 peers() {
     [ "$device" = cpu ] && return
     if [ -d "$built" ]; then
-        export PYTHONPATH="$PWD/$built:$PYTHONPATH" NIAH_MAMBA_SSM_SOURCE=${MAMBA_SSM:-$PWD/$built}
+        export PYTHONPATH="$built:$PYTHONPATH" NIAH_MAMBA_SSM_SOURCE=${MAMBA_SSM:-$built}
     else
         step peers-build bash scripts/gpu/peers.sh "$work/peers"
         export NIAH_MAMBA_SSM_SOURCE=${MAMBA_SSM:-$work/peers/mamba}

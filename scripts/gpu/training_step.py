@@ -19,7 +19,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from niah.adapters.loading import load_model
 from niah.adapters.scan_choice import use_scan
-from niah.errors import NiahError
+from niah.errors import one_line
 from niah.system.memory import PeakMemory, is_out_of_memory
 
 HEADER = (
@@ -81,9 +81,9 @@ def main() -> None:
                 figures: tuple[Any, ...]
                 try:
                     figures = measured(model, kernel, options)
-                except (NiahError, RuntimeError) as error:
+                except Exception as error:  # Triton's are no RuntimeError
                     status = "oom" if is_out_of_memory(error) else "error"
-                    figures = (status, "", "", str(error).splitlines()[0])
+                    figures = (status, "", "", one_line(error))
                 row = (model, kernel, options.batch_size, options.frames, *figures)
                 writer.writerow(row)
                 stream.flush()

@@ -28,6 +28,7 @@ from torch.profiler import ProfilerActivity, profile
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from niah.adapters.loading import load_model
+from niah.errors import one_line
 from niah.scan.triton.steps import power_of_2
 from niah.system.memory import is_out_of_memory
 from niah.training.graphs import ReplayedNetwork
@@ -147,8 +148,8 @@ def measured(model: str, seconds: float, options: argparse.Namespace) -> dict[st
     row: dict[str, Any] = {"model": model, "seconds": seconds, "dtype": options.dtype}
     row["training_clips"] = options.training_clips
     build = training_step if options.training_clips else forward_pass
-    work = build(model, round(seconds * FRAMES_PER_S), options)
     try:
+        work = build(model, round(seconds * FRAMES_PER_S), options)
         torch.cuda.reset_peak_memory_stats()
         first = work()
         torch.cuda.synchronize()
@@ -159,8 +160,8 @@ def measured(model: str, seconds: float, options: argparse.Namespace) -> dict[st
         if seconds <= LONGEST_PROFILED_S and options.kernels:
             row["kernels"] = kernels(work, options.kernels)
         row["ms"] = milliseconds(work, options.repeats)
-    except (torch.OutOfMemoryError, RuntimeError) as error:
-        row["error"] = "out of memory" if is_out_of_memory(error) else str(error)[:300]
+    except Exception as error:  # Triton's are no RuntimeError
+        row["error"] = "out of memory" if is_out_of_memory(error) else one_line(error)
     return row
 
 
@@ -179,6 +180,7 @@ def main() -> None:
     rows = []
     device = {"device": torch.cuda.get_device_name(), **ceilings()}
     print(json.dumps(device), flush=True)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
     for model in options.models.split(","):
         for seconds in options.lengths.split(","):
             rows.append(measured(model, float(seconds), options))
@@ -188,9 +190,10 @@ def main() -> None:
             for kernel in row.get("kernels", []):
                 line = f"   {kernel['ms']:9.3f} ms {kernel['calls']:6d}  {kernel['name'][:90]}"
                 print(line, flush=True)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"machine": device, "rows": rows}, indent=1)
-    options.out.write_text(text, encoding="utf-8")
+            text = json.dumps({"machine": device, "rows": rows}, indent=1)
+            options.out.write_text(
+                text, encoding="utf-8"
+            )  # what is measured stays, if time is over
 
 
 if __name__ == "__main__":
