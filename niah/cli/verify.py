@@ -30,5 +30,11 @@ def verify(directory: Annotated[Path, typer.Argument(help="A run directory.")]) 
         + (f"{plural(differ, 'value')} differ" if differ else "all equal")
     )
     print("; ".join(counts))
+    if verdict.metrics and not verdict.damaged:
+        fail(
+            f"{directory} has other metrics than its scores give: those of another version of niah are computed again "
+            "by `niah report`",
+            status=1,
+        )
     if not verdict.is_good:
         fail(f"{directory} is not whole: the same `niah run` makes damaged cells again", status=1)

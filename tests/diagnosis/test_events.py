@@ -105,6 +105,20 @@ def test_the_report_has_table_and_csv_and_a_second_call_measures_nothing(run: Pa
     assert {file.name: file.stat().st_mtime_ns for file in (run / "events").iterdir()} == before
 
 
+@pytest.mark.parametrize("other", [{"collar_s": 1.0}, {"scenes": 3}])
+def test_rows_of_other_settings_are_told_apart(
+    run: Path, tmp_path: Path, other: dict[str, Any]
+) -> None:
+    """A second call with another --collar or --limit gave rows, and points of one curve, that read alike."""
+    stored = [replace(row, length_s=s) for row in read(run) for s in (40.0, 80.0)]
+    rows = [*stored, *(replace(row, **other) for row in stored)]
+    table = events_table(rows)
+    assert table is not None
+    assert len({row[:6] for row in table.rows}) == len(rows)
+    (figure,) = draw(rows, tmp_path)
+    assert ("collar 1 s" if "collar_s" in other else "3 scenes") in figure.alt
+
+
 def test_one_whose_scores_drift_loses_its_onsets_and_keeps_its_psds() -> None:
     """Thresholds are those of the shortest scenes: above a drifted background everything is one long event."""
     scores = np.zeros((60, 1), dtype=np.float32)

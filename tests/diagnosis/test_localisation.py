@@ -394,6 +394,19 @@ def test_rows_of_other_settings_are_told_apart_in_table_and_figure(other: dict[s
     assert len(located_curves(rows)) == 2
 
 
+def test_other_numbers_of_clips_are_stated_of_every_curve() -> None:
+    """Also where two models have one each: their peaks are of different clips."""
+    rows = [_row(), _row(model="other", clips=8), _row(model="other", clips=4, length_s=40.0)]
+    table = localisation_table(rows)
+    assert table is not None
+    methods = [(row[0], row[1]) for row in table.rows]
+    assert methods == [
+        ("ear", "occlusion, 4 clips"),
+        ("other", "occlusion, 8 clips"),
+        ("other", "occlusion, 4 clips"),
+    ]
+
+
 def test_positions_that_are_one_scene_are_noted() -> None:
     rows = [_row(position=position) for position in (0.5, 0.75)]
     notes = {name: localisation_table(rows, name).notes for name in ("dass-v1", "niah-v2.1", "")}  # type: ignore[union-attr]

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from niah.diagnosis.events.rows import EventScores
+from niah.diagnosis.events.rows import EventScores, further_settings
 from niah.plots.axes import length_axis
 from niah.plots.curves import curve_of, draw_curve
 from niah.plots.looks import curve_looks
@@ -35,6 +35,7 @@ def _figure(
     scene: str, rows: Sequence[EventScores], models: Mapping[System, str], file: Path
 ) -> Figure:
     curves: dict[tuple[object, ...], list[EventScores]] = {}
+    settings = dict(zip(rows, further_settings(rows), strict=True))
     for row in rows:
         kind = (
             row.model,
@@ -44,10 +45,13 @@ def _figure(
             row.hop_s,
             row.position,
             row.needles,
+            settings[row],
         )
         curves.setdefault(kind, []).append(row)
     drawn = list(curves.values())
-    parts = [_parts(own[0], models[own[0].model, own[0].checkpoint_sha256]) for own in drawn]
+    parts = [
+        (*_parts(row, models[row.model, row.checkpoint_sha256]), settings[row]) for row, *_ in drawn
+    ]
     panels = split(parts)
     looks = curve_looks(parts, panels, sorted(map(short_name, models.values())))
     canvas, grid = new_grid(len(panels), 2, PANEL_IN)

@@ -7,6 +7,7 @@ from typing import Any
 
 from niah.records import diagnosis_files, stored_row
 from niah.records.naming import scene_name
+from niah.system.plurals import plural
 
 FOLDER, CSV_FILE = "events", "events.csv"
 
@@ -140,6 +141,20 @@ def write(run: Path) -> list[Path]:
     return [run / CSV_FILE]
 
 
+def further_settings(rows: Sequence[EventScores]) -> list[str]:
+    """Return of each row its collar and number of scenes, where these differ among the rows; "" where they do not."""
+    collars, scenes = len({row.collar_s for row in rows}), len({row.scenes for row in rows})
+    return [
+        ", ".join(
+            [
+                *([f"collar {row.collar_s:g} s"] if collars > 1 else []),
+                *([plural(row.scenes, "scene")] if scenes > 1 else []),
+            ]
+        )
+        for row in rows
+    ]
+
+
 def _checked(file: Path) -> dict[str, Any]:
     content = diagnosis_files.read(file)
     if not {"row", "thresholds"} <= set(content):
@@ -150,4 +165,5 @@ def _checked(file: Path) -> dict[str, Any]:
 def _order(row: EventScores) -> tuple[Any, ...]:
     quiet, level = row.snr_db is None, 0.0 if row.snr_db is None else -row.snr_db
     place = (row.position, row.needles, row.length_s, row.window_s or 0.0, row.hop_s or 0.0)
-    return (row.model, row.method, not quiet, row.haystack, level, *place)
+    settings = (row.collar_s, row.scenes, row.checkpoint_sha256)
+    return (row.model, row.method, not quiet, row.haystack, level, *place, *settings)

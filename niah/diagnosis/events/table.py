@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from niah.diagnosis.events.rows import EventScores
+from niah.diagnosis.events.rows import EventScores, further_settings
 from niah.records.naming import length_name, system_names
 from niah.tables.table import Table
 
@@ -23,7 +23,7 @@ def events_table(rows: Sequence[EventScores]) -> Table | None:
             names[row.model, row.checkpoint_sha256],
             row.scene,
             f"{row.position:g}",
-            _method(row),
+            ", ".join(filter(None, (_method(row), setting))),
             length_name(row.length_s),
             f"{row.needles or 'annotated'}",
             _number(row.psds1),
@@ -33,7 +33,7 @@ def events_table(rows: Sequence[EventScores]) -> Table | None:
             "" if row.count is None else f"{row.count:.2f} of {row.true_count:.2f}",
             _bounded(row.count_error, row.count_lo, row.count_hi, ".2f"),
         )
-        for row in rows
+        for row, setting in zip(rows, further_settings(rows), strict=True)
     ]
     header = (
         *("model", "haystack", "position", "method", "length", "needles", "PSDS1", "onset F"),

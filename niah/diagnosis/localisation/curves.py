@@ -34,17 +34,16 @@ def located_curves(rows: Sequence[Located]) -> list[LocatedCurve]:
     """Return the curves in the order of their first rows."""
     names = system_names((row.model, row.checkpoint_sha256) for row in rows)
     windows = _several((row.method, (row.window_s, row.hop_s)) for row in rows)
-    clips = _several((_settings(row, row.length_s), row.clips) for row in rows)
+    counted = len({row.clips for row in rows}) > 1
     positions = _position_texts({row.position for row in rows})
     curves: dict[tuple[Any, ...], LocatedCurve] = {}
     for row in sorted(rows, key=lambda row: row.length_s):
         method = row.method
         if row.method in windows and row.window_s is not None:
             method += f", {row.window_s:g} s every {row.hop_s:g} s"
-        counted = _settings(row, row.length_s) in clips
         if counted:
             method += f", {plural(row.clips, 'clip')}"
-        key = (*_settings(row), row.clips if counted else None)
+        key = (*_settings(row), row.clips)
         made = LocatedCurve(
             model=names[row.model, row.checkpoint_sha256],
             method=method,
@@ -60,11 +59,11 @@ def located_curves(rows: Sequence[Located]) -> list[LocatedCurve]:
     )
 
 
-def _settings(row: Located, *more: object) -> tuple[Any, ...]:
+def _settings(row: Located) -> tuple[Any, ...]:
     """Return all that a curve has in common."""
     where = (row.scene, row.position, row.tolerance_s)
     how = (row.model, row.checkpoint_sha256, row.method, row.window_s, row.hop_s)
-    return (*how, *where, *more)
+    return (*how, *where)
 
 
 def _several(pairs: Iterable[tuple[Any, Any]]) -> set[Any]:

@@ -151,4 +151,5 @@ def _order(row: Located) -> tuple[Any, ...]:
         row.position,
         row.length_s,
         row.hop_s or 0,
+        row.clips,
     )
