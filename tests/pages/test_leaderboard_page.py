@@ -119,6 +119,22 @@ def test_boards_are_apart_and_ranked_by_scene(page: Browser) -> None:
     assert ranking(page, board(page, "synthetic")) == list(SCENES)
 
 
+def test_a_page_of_several_boards_leads_to_each(page: Browser) -> None:
+    """A button, since the address is the view; the focus goes along. A filter leaves out what it hides."""
+    heads = texts(page, "#boards section h2")
+    assert texts(page, "#boards nav button") == heads
+    assert (
+        "100 clips · protocol niah-v2.1" in texts(page, "#boards nav li")[heads.index("synthetic")]
+    )
+    view = page.run("location.hash")
+    page.run(f"document.querySelectorAll('#boards nav button')[{heads.index('made')}].click()")
+    assert page.run("document.activeElement.textContent") == "made"
+    assert abs(page.run("document.activeElement.getBoundingClientRect().top")) < 200
+    assert page.run("location.hash") == view
+    choose(page, "haystack", "gaussian")
+    assert texts(page, "#boards nav") == []  # one board is left
+
+
 def test_numbers_round_as_in_the_tables(browser: Browser, address: str) -> None:
     """Also exact halves, and those that are just not: one score is one number on the page and in every table."""
     browser.open(address)
