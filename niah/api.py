@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, Unpack
 
 from niah.errors import NiahError
 from niah.records.axes import AXES
+from niah.sweep.option_types import checked, kind_of_several, may_be_none
 from niah.sweep.options import RunOptions
 
 if TYPE_CHECKING:
@@ -23,11 +24,6 @@ SHORT_NAMES = {  # keyword of `run`: field of `RunOptions`
     "pool": "window_pool",
     "haystack": "haystacks",
     **{name: axis.values for name, axis in AXES.items() if name != axis.values},
-}
-_LIST_TYPES: dict[str, type] = {  # field that holds several values: type of one
-    **{"models": str, "haystacks": str, "positions": float, "lengths_s": float, "snrs_db": float},
-    "false_alarms": float,
-    **{axis.values: axis.kind for name, axis in AXES.items() if name != "level"},
 }
 
 Models: TypeAlias = (
@@ -112,7 +108,12 @@ def run(**options: Unpack[RunKeywords]) -> "pd.DataFrame":
     Raises:
         NiahError: an option is unknown or wrong. An error in one cell is recorded in that cell's row instead.
     """
-    values = {SHORT_NAMES.get(name, name): value for name, value in options.items()}
+    values: dict[str, Any] = {}
+    for name, value in options.items():
+        field = SHORT_NAMES.get(name, name)
+        if field in values:
+            raise NiahError(f"{name} is another name of an option that is given too: give one")
+        values[field] = value
     names = [field.name for field in fields(RunOptions) if field.name != "objects"]
     if unknown := sorted(set(values) - set(names)):
         raise NiahError(
@@ -121,7 +122,10 @@ def run(**options: Unpack[RunKeywords]) -> "pd.DataFrame":
     from niah.sweep.loop import sweep
     from niah.sweep.presets import notes_on_absent, options_of
 
-    settings = {name: _plain(name, value) for name, value in _named(values).items()}
+    settings = {
+        name: value if name == "objects" else _plain(name, value)
+        for name, value in _named(values).items()
+    }
     parts, note = options_of(settings), logging.getLogger("niah").warning
     for text in notes_on_absent(settings):
         note("%s", text)
@@ -131,12 +135,14 @@ def run(**options: Unpack[RunKeywords]) -> "pd.DataFrame":
 
 def _named(values: dict[str, Any]) -> dict[str, Any]:
     """Name the Python objects among the models."""
-    models: Any = values.get("models", ())
+    if "models" not in values:
+        return values
+    models: Any = values["models"]
     if isinstance(models, str | Path) or callable(models) or not isinstance(models, Iterable):
         models = [models]
     models = list(models)
     if all(isinstance(model, str | Path) for model in models):
-        return values
+        return {**values, "models": models}
     from niah.adapters.python_models import name_of
 
     names, objects = [], {}
@@ -150,32 +156,36 @@ def _named(values: dict[str, Any]) -> dict[str, Any]:
     return {**values, "models": names, "objects": objects}
 
 
-def _several(name: str, value: Any, kind: type) -> tuple[Any, ...]:
-    """Convert one value, an iterable of values or, as on the command line, a text of numbers with commas."""
-    if isinstance(value, str):
-        values: Iterable[Any] = [value] if kind is str else value.split(",")
-    else:
-        values = value if isinstance(value, Iterable) else [value]
-    try:
-        return tuple(map(kind, values))
-    except (TypeError, ValueError) as error:
-        raise NiahError(f"{name} must be {kind.__name__} values but is {value!r:.60}") from error
-
-
 def _plain(name: str, value: Any) -> Any:
-    """Convert lists and single values to tuples, and folders to `Path`."""
-    if name in _LIST_TYPES:
-        return _several(name, value, _LIST_TYPES[name])
+    """Convert a value to that of `RunOptions`: any iterable of values, those of numpy and torch, a text with commas.
+
+    Raises:
+        NiahError: it is of another type.
+    """
     if name == "labels" and not isinstance(value, str | Path):
         raise NiahError(
             f"labels must be a vocabulary's name or a file, not {type(value).__name__}; a model's own are its .labels"
         )
-    if type(value).__module__ == "numpy" and hasattr(value, "item"):  # run.json takes none of it
+    if value is None and may_be_none(name):
+        return None
+    kind = kind_of_several(name)
+    if isinstance(value, str) and kind in (int, float):
+        value = [_number(each) for each in value.split(",")]
+    elif isinstance(value, Iterable) and not isinstance(value, str) and (kind or name == "level"):
+        value = [_of_other_libraries(each) for each in value]
+    return checked(name, _of_other_libraries(value), name)
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _of_other_libraries(value: Any) -> Any:
+    """Return a scalar of numpy or torch as a number, and a path, device or dtype as text; else the value as it is."""
+    if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:
         return value.item()
-    if name == "level" and not isinstance(value, str):
-        return ",".join(value)
-    if name in ("out", "babble", "audio_root") and value is not None:
-        return Path(value)
-    return (
-        str(value) if name in ("needles", "checkpoint", "labels") and value is not None else value
-    )
+    is_torchs = type(value).__module__ == "torch" and type(value).__name__ in ("device", "dtype")
+    return str(value).removeprefix("torch.") if is_torchs or isinstance(value, Path) else value

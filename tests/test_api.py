@@ -7,6 +7,7 @@ from typing import Any, Unpack, get_type_hints
 
 import numpy as np
 import pytest
+import torch
 
 import niah
 from niah.api import SHORT_NAMES, RunKeywords, _plain
@@ -42,11 +43,40 @@ def test_a_short_name_has_the_type_of_its_field(short: str, field: str) -> None:
         ("babble", None, None),
         ("needles", Path("eval.csv"), "eval.csv"),
         ("checkpoint", None, None),
-        ("window_s", 10.0, 10.0),
+        ("models", (name for name in ("a", "b")), ("a", "b")),
+        ("window_s", 10, 10.0),
+        ("window_s", None, None),
+        ("limit", 4.0, 4),
+        ("device", torch.device("cpu"), "cpu"),
+        ("dtype", torch.float16, "float16"),
+        ("lengths_s", torch.tensor([10, 20]), (10.0, 20.0)),
     ],
 )
 def test_values_become_those_of_the_options(field: str, value: Any, expected: Any) -> None:
     assert _plain(field, value) == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"limit": "4"}, "limit must be a whole number, got '4'"),
+        ({"batch_size": "auto"}, "batch_size must be a whole number, got 'auto'"),
+        ({"out": None}, "out must be text, got None"),
+        ({"seed": 1.5}, "seed must be a whole number, got 1.5"),
+        ({"needle_count": 1.5}, "needle_counts must be a whole number, got 1.5"),  # was 1
+        ({"window": "10"}, "window_s must be a number, got '10'"),
+        ({"strict": "no"}, "strict must be true or false, got 'no'"),
+        ({"trust_remote_code": "no"}, "trust_remote_code must be true or false"),  # code was run
+        ({"level": None}, "level must be text, got None"),
+        ({"models": "a", "model": "b"}, "model is another name of an option that is given too"),
+    ],
+)
+def test_values_of_other_types_are_refused_in_one_line(
+    options: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(NiahError) as refused:
+        niah.run(**options)
+    assert str(refused.value).startswith(reason)
 
 
 def test_values_of_other_libraries_are_taken_or_refused_in_one_line() -> None:

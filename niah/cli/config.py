@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 import typer
 
@@ -10,14 +10,12 @@ from niah.api import SHORT_NAMES
 from niah.errors import NiahError, nearest
 from niah.records.axes import AXES
 from niah.records.run_json import read_run_json
-from niah.sweep.options import RunOptions
+from niah.sweep.option_types import HINTS, checked
 from niah.sweep.presets import PART_OPTIONS
 from niah.system.folders import recalled
 from niah.toml_tables import read_toml
 
 Settings = dict[str, Any]
-HINTS = {name: hint for name, hint in get_type_hints(RunOptions).items() if name != "objects"}
-_PATHS = ("audio_root", "babble", "out")
 PARAMETERS = {  # option of the command line: field of `RunOptions`, where they differ
     **{"model": "models", "haystack": "haystacks", "snr": "snrs_db", "lengths": "lengths_s"},
     **{"window": "window_s", "hop": "hop_s"},
@@ -45,7 +43,7 @@ def read_config(path: Path, note: Callable[[str], None]) -> Settings:
         if name not in HINTS:
             known = [*HINTS, *PARAMETERS]
             raise NiahError(f"config {path}: unknown option '{key}'.{nearest(key, known)}")
-        settings[name] = _checked(name, value, f"config {path}: {key}")
+        settings[name] = checked(name, value, f"config {path}: {key}")
     return settings
 
 
@@ -80,7 +78,7 @@ def _of_run(path: Path, note: Callable[[str], None]) -> Settings:
         raise NiahError(f"config {path} has no arguments of a run")
     arguments: Mapping[str, Any] = recalled(stated, str(content["identity"].get("ids_sha256")))
     settings = {
-        name: _checked(name, value, f"config {path}: {name}")
+        name: checked(name, value, f"config {path}: {name}")
         for name, value in arguments.items()
         if name in HINTS and value is not None
     }
@@ -94,27 +92,3 @@ def _of_run(path: Path, note: Callable[[str], None]) -> Settings:
         ]
         note(f"{', '.join(dropped)} are those of --preset {settings['preset']}, less what you give")
     return settings
-
-
-def _checked(name: str, value: Any, where: str) -> Any:
-    """Return a value as `RunOptions` stores it."""
-    hint = HINTS[name]
-    options = [each for each in get_args(hint) if each is not type(None)]
-    if name == "level" and isinstance(value, list | tuple):
-        value = ",".join(map(str, value))
-    if name in _PATHS or (type(None) in get_args(hint) and options[0] is Path):
-        if not isinstance(value, str):
-            raise NiahError(f"{where} must be text, got {value!r:.60}")
-        return Path(value)
-    if getattr(hint, "__origin__", None) is tuple:
-        values = value if isinstance(value, list | tuple) else [value]
-        return tuple(_typed(options[0], each, where) for each in values)
-    return _typed(options[0] if options else hint, value, where)
-
-
-def _typed(kind: type, value: Any, where: str) -> Any:
-    accepted = (int, float) if kind is float else (kind,)
-    if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
-        words = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
-        raise NiahError(f"{where} must be {words[kind]}, got {value!r:.60}")
-    return float(value) if kind is float and isinstance(value, int) else value
