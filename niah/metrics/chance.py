@@ -80,6 +80,11 @@ def few_clips_warning(cells: "pd.DataFrame") -> str | None:
     if scored.empty:
         return None
     chance, clips = float(scored["chance_mAP"].iloc[0]), int(scored["n_clips"].iloc[0])
+    if chance >= 1.0:
+        return (
+            "Every clip has all classes that are scored: mAP is 1 whatever the scores. Clips without a class need a "
+            "label of another, as of one for everything else."
+        )
     excess = chance_excess(chance, clips)
     if excess < EXCESS:
         return None

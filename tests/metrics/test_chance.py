@@ -57,3 +57,11 @@ def test_warned_with_few_and_not_with_many() -> None:
     assert "would get 0.100" in warning
     assert told(5000) is None
     assert few_clips_warning(cells.table([examples.row()])) is None
+
+
+def test_clips_that_all_have_every_class_are_warned_of() -> None:
+    """A detector of one class: clips without it have no label, are left out, and any scores get 1."""
+    row = examples.row(n_clips=6, mAP=1.0, chance_mAP=chance_mAP(np.ones((6, 1), bool)))
+    warning = few_clips_warning(cells.table([row]))
+    assert warning is not None
+    assert warning.startswith("Every clip has all classes that are scored")
