@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from niah.adapters.in_use import COUNTED_ELSEWHERE, MOST_SETTINGS, PLAIN, closure
+from niah.adapters.in_use import COUNTED_ELSEWHERE, DEEPEST, MOST_SETTINGS, PLAIN, closure
 
 _MODEL = "model"
 _OWN_ATTRIBUTE = re.compile(rf"{_MODEL}\.[^.]*")
@@ -56,7 +56,9 @@ def values_at_prompt(model: Any) -> dict[str, Any]:
     }
 
 
-def _take(name: str, value: Any, found: dict[str, Any], seen: dict[int, Any]) -> None:
+def _take(
+    name: str, value: Any, found: dict[str, Any], seen: dict[int, Any], depth: int = 0
+) -> None:
     """Add a value of a notebook, and what its code names.
 
     Args:
@@ -64,16 +66,18 @@ def _take(name: str, value: Any, found: dict[str, Any], seen: dict[int, Any]) ->
         value: any.
         found: what there is so far.
         seen: the values that were followed, by their id.
+        depth: objects and containers around it.
     """
     if isinstance(value, PLAIN):
         found[name] = value
-    elif id(value) not in seen and not isinstance(value, torch.Tensor):
+    elif id(value) not in seen and not isinstance(value, torch.Tensor) and depth < DEEPEST:
         seen[id(value)] = value
+        depth += not (inspect.isroutine(value) or isinstance(value, type))
         for part, each in _parts(name, value):
             if isinstance(each, CodeType):
                 found[part] = each
             else:
-                _take(part, each, found, seen)
+                _take(part, each, found, seen, depth)
 
 
 def _parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:

@@ -119,6 +119,18 @@ def test_what_a_notebook_names_is_part_of_its_models_identity(
     assert identity_of(before["tagger_object"]) == identity_of(same["tagger_object"])
 
 
+def test_a_long_chain_of_a_notebooks_objects_is_followed_some_way() -> None:
+    body = "class Node:\n    def __init__(self, next): self.next = next\nfirst = None\n"
+    body += "for _ in range(5000): first = Node(first)\ndef tagger(x): return x if first else -x\n"
+    chain: list[Any] = [None, []]
+    for _ in range(5000):
+        chain = [chain]
+    space = _notebook(body)
+    assert identity_of(space["tagger"]) == identity_of(_notebook(body)["tagger"])
+    space["first"] = chain
+    identity_of(space["tagger"])
+
+
 def test_what_a_notebooks_model_counts_itself_is_not_part_of_its_identity() -> None:
     space = _notebook()
     before = identity_of(space["counting"])
