@@ -67,6 +67,8 @@ def test_values_become_those_of_the_options(field: str, value: Any, expected: An
         ({"window": "10"}, "window_s must be a number, got '10'"),
         ({"strict": "no"}, "strict must be true or false, got 'no'"),
         ({"trust_remote_code": "no"}, "trust_remote_code must be true or false"),  # code was run
+        ({"checkpoint": ""}, "checkpoint is empty"),  # of an unset variable: was the card's own
+        ({"out": ""}, "out is empty"),
         ({"level": None}, "level must be text, got None"),
         ({"models": "a", "model": "b"}, "model is another name of an option that is given too"),
     ],

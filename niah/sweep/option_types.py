@@ -32,8 +32,10 @@ def checked(name: str, value: Any, where: str) -> Any:
         where: file and key, for messages.
 
     Raises:
-        NiahError: it is of another type.
+        NiahError: it is of another type, or an empty text for a file: that would be the card's own weights.
     """
+    if value == "" and name in (*_PATHS, "checkpoint"):
+        raise NiahError(f"{where} is empty: leave it out, or name a file")
     if name == "level" and isinstance(value, list | tuple):
         value = ",".join(map(str, value))
     if name in _PATHS:
