@@ -81,6 +81,17 @@ def test_values_of_other_types_are_refused_in_one_line(
     assert str(refused.value).startswith(reason)
 
 
+def test_a_model_is_not_loaded_from_an_empty_path() -> None:
+    with pytest.raises(NiahError, match="checkpoint is empty"):
+        niah.load_model("dass-nano", checkpoint="")
+
+
+def test_a_model_is_loaded_to_torchs_device_and_dtype() -> None:
+    """They ended in a traceback of a regular expression."""
+    adapter = niah.load_model("dass-nano", device=torch.device("cpu"), dtype=torch.float32)
+    assert adapter.name == "dass-nano"
+
+
 def test_values_of_other_libraries_are_taken_or_refused_in_one_line() -> None:
     assert _plain("lengths_s", "10,20") == (10.0, 20.0)
     assert _plain("lengths_s", np.array([10, 20])) == (10.0, 20.0)

@@ -25,8 +25,8 @@ def load_model(
     model: str | Path,
     checkpoint: str | Path | None = None,
     *,
-    device: str = "cpu",
-    dtype: str = "float32",
+    device: str | torch.device = "cpu",
+    dtype: str | torch.dtype = "float32",
     seed: int = 0,
 ) -> Adapter:
     """Load a model: build its adapter and fill in its weights.
@@ -35,8 +35,8 @@ def load_model(
         model: a card's name, `NAME:WEIGHTS`, the path of a card (`mine.toml`), or another of `niah.adapters.sources`.
         checkpoint: None for the card's own weights (embedded, cached, or fetched), `"random"` for seeded random ones
             (efficiency only), else a file in the authors' or this project's layout.
-        device: `auto`, `cpu`, `cuda` or `cuda:N`.
-        dtype: `float32`, `bfloat16` or `float16`.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`, or torch's.
+        dtype: `float32`, `bfloat16` or `float16`, or torch's.
         seed: of random weights.
 
     Returns:
@@ -45,8 +45,11 @@ def load_model(
     Raises:
         NiahError: unknown model, weights that do not fit or cannot be had, no such device.
     """
+    if checkpoint == "":
+        raise NiahError("checkpoint is empty: leave it out, or name a file")
     source = find_source(model)
-    return load_source(source, checkpoint, device=device, dtype=dtype, seed=seed)
+    type_name = str(dtype).removeprefix("torch.")
+    return load_source(source, checkpoint, device=str(device), dtype=type_name, seed=seed)
 
 
 def load_source(

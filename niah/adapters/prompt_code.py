@@ -41,43 +41,43 @@ def values_at_prompt(model: Any) -> dict[str, Any]:
     Args:
         model: a function, a method, a `functools.partial` of one, or an object.
     """
-    found: dict[str, Any] = {}
-    _take(_MODEL, model, found, {})
+    values: dict[str, Any] = {}
+    _take(_MODEL, model, values, {})
     assigned = {
         name
-        for code in found.values()
+        for code in values.values()
         if isinstance(code, CodeType)
         for name in _globals_of(code, ("STORE_GLOBAL", "DELETE_GLOBAL"))
     }
     return {
         f"prompt {name}": value
-        for name, value in found.items()
+        for name, value in values.items()
         if re.split(r"[.[]", name)[0] not in assigned and not _OWN_ATTRIBUTE.fullmatch(name)
     }
 
 
 def _take(
-    name: str, value: Any, found: dict[str, Any], seen: dict[int, Any], depth: int = 0
+    name: str, value: Any, values: dict[str, Any], seen: dict[int, Any], depth: int = 0
 ) -> None:
     """Add a value of a notebook, and what its code names.
 
     Args:
         name: of the value.
         value: any.
-        found: what there is so far.
+        values: what there is so far.
         seen: the values that were followed, by their id.
         depth: objects and containers around it.
     """
     if isinstance(value, PLAIN):
-        found[name] = value
+        values[name] = value
     elif id(value) not in seen and not isinstance(value, torch.Tensor) and depth < DEEPEST:
         seen[id(value)] = value
         depth += not (inspect.isroutine(value) or isinstance(value, type))
         for part, each in _parts(name, value):
             if isinstance(each, CodeType):
-                found[part] = each
+                values[part] = each
             else:
-                _take(part, each, found, seen, depth)
+                _take(part, each, values, seen, depth)
 
 
 def _parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
