@@ -29,10 +29,10 @@ class _Recomputed:
 
     forward: Callable[..., Any]
 
-    def __call__(self, *inputs: Any) -> Any:
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
         if not torch.is_grad_enabled():
-            return self.forward(*inputs)
-        return checkpoint(self.forward, *inputs, use_reentrant=False)
+            return self.forward(*inputs, **options)
+        return checkpoint(self.forward, *inputs, use_reentrant=False, **options)
 
 
 def recompute_blocks(network: nn.Module) -> int:

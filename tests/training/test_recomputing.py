@@ -9,6 +9,7 @@ from torch import nn
 from niah.adapters.ast import Ast
 from niah.adapters.aum import Aum
 from niah.adapters.dass import Dass
+from niah.adapters.ssamba import Ssamba
 from niah.errors import NiahError
 from niah.training.recomputing import recompute_blocks
 
@@ -20,6 +21,9 @@ NETWORKS = {
         {"width": 16, "depth": 2, "heads": 2, "positions": "sinusoidal", "patch": [16, 32], "stride": [16, 32]}, 3
     ),
     "aum": lambda: Aum.build({"width": 16, "depth": 2, "patch": [16, 32], "drop_path": 0.5}, 3),
+    "ssamba": lambda: Ssamba.build(
+        {"width": 16, "depth": 2, "patch": [16, 32], "stride": [16, 32], "drop_path": 0.5}, 3
+    ),
 }  # fmt: skip
 
 
