@@ -19,6 +19,7 @@ class AudioMamba(NetworkAdapter):
     """Audio Mamba as its paper describes it (`niah.networks.audio_mamba`); native at any length."""
 
     network: AudioMambaNetwork
+    head = "tscam_conv"
     default_frontend = HTSAT
 
     @staticmethod

@@ -40,6 +40,7 @@ class Beats(NetworkAdapter):
 
     network: BeatsNetwork
     kernel = "sdpa-blocks"
+    head = "predictor"
     default_frontend = BEATS
 
     @staticmethod
@@ -81,15 +82,16 @@ class Beats(NetworkAdapter):
         entries = _other_entries(path)
         _check_design(entries.get("cfg"), self.network.config, path)
         if (labels := entries.get("label_dict")) is not None:
-            rows = _rows(labels, self.labels, path)
-            predictor = self.network.predictor
-            for parameter in (predictor.weight, predictor.bias):
-                parameter.data = parameter.data[rows]
+            self._move_rows(_rows(labels, self.labels, path))
         elif self.card.labels == _RELEASED_LABELS and not names_outputs(file_and_set(path)[0]):
             raise NiahError(
                 f"checkpoint {path} has no label_dict, and BEATs' released outputs are in an order of their own: give "
                 "the whole official file {cfg, model, label_dict}, or a card whose labels are a CSV of the outputs"
             )
+
+    def _reorder_head(self, order: list[int], file: Path) -> None:
+        if _other_entries(file).get("label_dict") is None:  # the file's own word comes first
+            super()._reorder_head(order, file)
 
     def tokens(self, frames: int) -> int:
         return self.network.config.tokens(frames)

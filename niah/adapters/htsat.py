@@ -30,6 +30,7 @@ class HtsAt(NetworkAdapter):
 
     network: HtsAtNetwork
     kernel = "sdpa"
+    head = "tscam_conv"
     default_frontend = HTSAT
 
     @staticmethod

@@ -49,7 +49,7 @@ class NetworkAdapter(ABC):
     """
 
     kernel = "torch"
-    head: ClassVar[str] = ""  # the linear layer whose rows are the classes
+    head: ClassVar[str] = ""  # the layer, linear or a convolution, whose outputs are the classes
     default_frontend: ClassVar[Frontend] = AST
     safe_elements: int = INDEXED_BY_32_BITS
     indexes_with_32_bits: bool = False
@@ -150,10 +150,13 @@ class NetworkAdapter(ABC):
                 f"checkpoint {file}: config.json beside it has the labels in another order than '{self.labels.name}', "
                 f"and rows of {type(self).__name__} cannot be moved: give a card whose labels are in that order"
             )
-        for parameter in self.network.get_submodule(self.head).parameters(recurse=False):
-            parameter.data = parameter.data[order]
+        self._move_rows(order)
         text = f"{self.weights_sha256} {order}"
         self.weights_sha256 = hashlib.sha256(text.encode()).hexdigest()
+
+    def _move_rows(self, order: list[int]) -> None:
+        for parameter in self.network.get_submodule(self.head).parameters(recurse=False):
+            parameter.data = parameter.data[order]
 
     def randomise(self, seed: int) -> None:
         """Draw seeded random weights; for efficiency measurements only."""

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from niah.adapters.wrappers.sliding_window import SlidingWindow, window_starts
 from niah.cards import ModelCard, find_model, model_cards
 from niah.errors import NiahError
 from niah.scan import Backend
+from niah.vocabularies import vocabulary
 from tests.helpers.goldens import load_golden
 
 DASS, AST = 1e-5, 5e-5
@@ -262,3 +264,18 @@ def test_logits_of_16_bits_are_not_rounded_to_16_bits(name: str) -> None:
     logits = adapter.logits(torch.randn(2, 256, 128, generator=torch.Generator().manual_seed(0)))
     assert logits.dtype == torch.float32
     assert not torch.equal(logits, logits.bfloat16().float())
+
+
+def test_every_family_names_its_classifier() -> None:
+    """It keeps 32 bits in a network of 16, takes labels in another order, and a recipe's bias."""
+    cards = {card.adapter: card for card in model_cards()}
+    families = {name: import_adapter(card) for name, card in cards.items()}
+    assert len(families) > 15
+    for name, family in families.items():
+        if not (isinstance(family, type) and issubclass(family, NetworkAdapter)):
+            continue
+        card, classes = cards[name], len(vocabulary(cards[name].labels_source))
+        with torch.device("meta"):
+            network = family.build(card.config, classes)
+        head: Any = network.get_submodule(family.head)
+        assert head.weight.shape[0] == classes, name
