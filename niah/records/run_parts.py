@@ -76,11 +76,19 @@ def refuse_foreign(path: Path) -> None:
     """Check that `path` is a run, or free for a new one.
 
     Raises:
-        NiahError: it is a file, or a folder that holds something else than a run.
+        NiahError: it is a file, or a folder that holds something else than a run, or a published table without the
+            rows that it was made of.
     """
     if path.exists() and not path.is_dir():
         raise NiahError(f"{path} is a file: give a folder to write the run to")
-    if not path.is_dir() or (path / "run.json").is_file():
+    if not path.is_dir():
+        return
+    if (path / "run.json").is_file():
+        if (path / "cells.csv").is_file() and not (path / "cells").is_dir():
+            raise NiahError(
+                f"{path} is a published table: it has cells.csv without the rows in cells/, and a run would write over "
+                "it. Give another folder, or remove cells.csv"
+            )
         return
     if reason := lost_run_json(path):
         raise NiahError(reason)

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -104,6 +105,17 @@ def test_a_full_disk_is_told_and_leaves_nothing(
         with pytest.raises(NiahError, match="no space left"):
             run.write_rows([(examples.row(length_s=20.0), None)])
         assert files_of(run) == before
+
+
+def test_a_published_table_is_not_written_over(tmp_path: Path) -> None:
+    """A run in its folder kept the rows that it made, and the table lost all others."""
+    run = examples.make(tmp_path / "run")
+    shutil.rmtree(run.path / "cells")
+    shutil.rmtree(run.path / "scores")
+    before = {file: file.read_bytes() for file in run.path.iterdir()}
+    with pytest.raises(NiahError, match=r"published table.*remove cells\.csv"):
+        RunDirectory.create_or_open(run.path, examples.IDENTITY)
+    assert {file: file.read_bytes() for file in run.path.iterdir()} == before
 
 
 @pytest.mark.parametrize("part", ["run.json", "cells.csv", ".lock"])
