@@ -69,8 +69,8 @@ def summarise(run: "RunDirectory") -> list[str]:
 
 def _summarise(run: "RunDirectory") -> list[str]:
     stored = run.rows()
-    digests = {str(row["cell"]): run.scores_sha256(str(row["cell"])) for row, _ in stored}
-    if any(scored_from for _, scored_from in stored) and not any(digests.values()):
+    cells = [str(row["cell"]) for row, _ in stored]
+    if any(scored_from for _, scored_from in stored) and not any(map(run.scores_sha256, cells)):
         return []  # published without scores: nothing can be computed, nor doubted
     warnings, doubted = [], set()
     for row, _ in stored:
@@ -89,8 +89,7 @@ def _summarise(run: "RunDirectory") -> list[str]:
     unknown: list[tuple[_Compared, str]] = []
     for row, scored_from in sorted(scored, key=lambda each: repr(_model_key(each[0]))):
         compared = (row, *beside.of(row))
-        parts = [digests[str(each["cell"])] if each else None for each in compared]
-        fingerprint = _fingerprint(parts)
+        fingerprint = _made_of(run, compared)
         if fingerprint == scored_from:
             continue
         if row["model"] in random:
@@ -111,8 +110,10 @@ def _summarise(run: "RunDirectory") -> list[str]:
     ]
 
 
-def recomputed(run: "RunDirectory") -> list[tuple[Row, str | None, dict[str, float]]]:
-    """Return every scored cell's row, what its metrics are of, and these computed again; nothing is written.
+def recomputed(run: "RunDirectory") -> list[tuple[Row, bool | None, dict[str, float]]]:
+    """Return every scored cell's row and its metrics, computed again; nothing is written.
+
+    Between them is whether the stored ones are of the scores that are there, by these formulas; None without any.
 
     Cells without metrics by rule (random weights, controls, damaged scores) are passed over.
 
@@ -126,7 +127,10 @@ def recomputed(run: "RunDirectory") -> list[tuple[Row, str | None, dict[str, flo
     scored.sort(key=lambda each: repr(_model_key(each[0])))
     every = [(row, *beside.of(row)) for row, _ in scored]
     values = shared_out(_metrics, run.score_files(), every, "metrics")
-    return [(*stored, own) for stored, own in zip(scored, values, strict=True)]
+    return [
+        (row, None if scored_from is None else scored_from == _made_of(run, compared), own)
+        for (row, scored_from), compared, own in zip(scored, every, values, strict=True)
+    ]
 
 
 def _metrics(files: ScoreFiles, cells: Sequence[_Compared]) -> Iterator[dict[str, float]]:
@@ -323,6 +327,11 @@ def noise_key(row: Mapping[str, object]) -> tuple[object, ...]:
 
 def _scene_key(row: Mapping[str, object]) -> tuple[object, ...]:
     return (*noise_key(row), row["position"], *(row.get(name) for name in AXES))
+
+
+def _made_of(run: "RunDirectory", compared: _Compared) -> str:
+    """Return the fingerprint of the metrics of a cell's row."""
+    return _fingerprint([run.scores_sha256(str(e["cell"])) if e else None for e in compared])
 
 
 def _fingerprint(digests: Iterable[str | None]) -> str:

@@ -71,7 +71,7 @@ def verify(directory: Path | str) -> Verdict:
     _unfinished(run, alive, verdict)
     _versions(rows, verdict)
     if not verdict.damaged:
-        _check_metrics(run, verdict)
+        _check_metrics(run, verdict, is_at_work=bool(alive))
         if not alive:  # which write it again and again
             _check_table(run, verdict)
     return verdict
@@ -176,11 +176,12 @@ def _versions(rows: list[Row], verdict: Verdict) -> None:
         )
 
 
-def _check_metrics(run: RunDirectory, verdict: Verdict) -> None:
+def _check_metrics(run: RunDirectory, verdict: Verdict, *, is_at_work: bool) -> None:
     later = 0
-    for row, scored_from, values in recomputed(run):
-        if scored_from is None and all(row.get(name) is None for name in METRICS):
-            later += 1  # a run computes them at its end
+    for row, is_current, values in recomputed(run):
+        is_empty = is_current is None and all(row.get(name) is None for name in METRICS)
+        if is_empty or (is_at_work and not is_current):  # a run computes them at its end
+            later += 1
             continue
         verdict.recomputed += 1
         for name in METRICS:

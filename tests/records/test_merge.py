@@ -228,17 +228,20 @@ def test_verify_of_a_run_at_work_calls_nothing_wrong(made: RunDirectory, tmp_pat
     with RunDirectory.create_or_open(path, examples.IDENTITY) as run:
         row, _ = next((row, of) for row, of in run.rows() if row["status"] == "ok")
         run.write_rows([({**row, **without}, None)])
+        other, _ = next((r, of) for r, of in run.rows() if of and r["mAP"] is not None)
+        run.write_rows([({**other, "drop": 0.5}, "before its base was made")])
         (path / "scores" / f"{'0' * 20}.parquet").touch()
         (path / "scores" / ".half.1.ab.tmp").touch()
         verdict = verify(path)
         assert verdict.is_good
         assert sorted(verdict.unfinished) == [
-            "metrics of 1 cell are not computed yet: the run does so at its end, or `niah report`",
+            "metrics of 2 cells are not computed yet: the run does so at its end, or `niah report`",
             "scores/.half.1.ab.tmp: being written",
             f"scores/{'0' * 20}.parquet: scores without a row (of a process at work)",
         ]
     verdict = verify(path)
-    assert verdict.is_good
+    assert not verdict.is_good  # nobody is there who would compute it again
+    assert all(str(other["cell"]) in each for each in verdict.metrics)
     assert any("a stopped writer's" in each for each in verdict.unfinished)
 
 
