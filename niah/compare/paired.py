@@ -111,13 +111,13 @@ class Comparison:
         beyond = sum(each.p_corrected < LEVEL for each in rows)
         title = _TITLES[quantity]
         corrected = "uncorrected" if self.correction == "none" else f"corrected ({self.correction})"
-        found = (
+        outcome = (
             f"{beyond} of {plural(len(rows), 'difference')} {'is' if 1 in (beyond, len(rows)) else 'are'} beyond "
             f"chance at {LEVEL:g}, {corrected}"
         )
         if all(isnan(each.p) for each in rows):
-            found = "differences are not tested"
-        caption = f"{title}: A = {self.a}, B = {self.b}; {found}"
+            outcome = "differences are not tested"
+        caption = f"{title}: A = {self.a}, B = {self.b}; {outcome}"
         header = ("cell", "A", "B", "A - B [95 %]", "p", f"p {corrected}", "better")
         return Table(caption, header, tuple(map(_texts, rows)))
 
