@@ -28,7 +28,7 @@ def source_file(defining: Any) -> Path | None:
     """Return the source file of a function or class; None for one that is built in or was made at a prompt."""
     try:
         name = inspect.getsourcefile(defining)
-    except TypeError:
+    except (TypeError, OSError):  # the latter of a class of a notebook
         return None
     return Path(name) if name is not None and Path(name).is_file() else None
 

@@ -139,9 +139,12 @@ def test_what_a_notebooks_model_counts_itself_is_not_part_of_its_identity() -> N
 
 
 def test_a_notebooks_model_is_the_same_in_another_process() -> None:
-    """The constants of a set have another order in each: a new kernel could not go on with a run."""
-    script = f"ns = {{'__name__': 'cell'}}\nexec(compile({_NOTEBOOK!r}, '<cell>', 'exec'), ns)\n"
-    script += "from niah.adapters.identity import identity_of\nprint(identity_of(ns['tagger']))"
+    """The constants of a set have another order in each: a new kernel could not go on with a run.
+
+    A class of such a module (`__main__` without a file) was a traceback: "source code not available".
+    """
+    script = f"{_NOTEBOOK}from niah.adapters.identity import identity_of\n"
+    script += "print(identity_of(tagger), identity_of(tagger_object))"
     texts = {
         subprocess.run(
             [sys.executable, "-c", script],
