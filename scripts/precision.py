@@ -1,7 +1,7 @@
 """Measure every scan backend against float64, and write docs/precision.md's tables.
 
     python scripts/precision.py            measure what runs here into results/benchmarks/precision.csv, write the page
-    TRITON_INTERPRET=1 python scripts/precision.py --triton     only Triton's rows, short ones, in its interpreter
+    TRITON_INTERPRET=1 python scripts/precision.py --triton     only Triton's rows: here short ones, in its interpreter
     python scripts/precision.py --memory undamped               only one memory's rows (short, long, undamped)
     python scripts/precision.py --table    write the page from the CSV, without measuring
     python scripts/precision.py --check    exit 1 if the page is stale
@@ -232,7 +232,10 @@ def main(arguments: list[str]) -> int:
             memories = (arguments[arguments.index("--memory") + 1],)
         before = read() if CSV.exists() else []
         others = [r for r in before if r.backend not in backends or r.memory not in memories]
-        write([*others, *measured(backends, lengths, memories)])
+        rows: list[Row] = []
+        for row in measured(backends, lengths, memories):
+            rows.append(row)
+            write([*others, *rows])  # what is measured stays, if time is over
     text = PAGE.read_text()
     fresh = rendered(text)
     if "--check" in arguments:

@@ -128,7 +128,8 @@ correctness() { # in order of what was never seen on a card
     tested gpu-tests "${marked[@]}" -m gpu
     tested scans "${scans[@]}" tests/networks/test_dass_fused.py -m "$default" \
         -k "not past_2_to_the_31 and not mixed_precision and not a_graph_gives"
-    step precision bash -c "$python scripts/precision.py && cp results/benchmarks/precision.csv '$results'"
+    step precision $python scripts/precision.py --triton # the others need no card
+    [ -e "$logs/precision.log" ] && cp results/benchmarks/precision.csv "$results"
 }
 
 speed() {
