@@ -181,14 +181,14 @@ def _record(runs: Sequence[RunDirectory]) -> dict[str, Any]:
         for name in _OF_THE_RUN
         if name in content
     }
-    needles = [content["needles"] for content in contents if "needles" in content]
-    if needles:  # of the same clips; a run of an earlier version has no marks of them
-        record["needles"] = {k: each for own in reversed(needles) for k, each in own.items()}
-    every = reversed(contents)
-    record["haystacks"] = {k: each for c in every for k, each in c.get("haystacks", {}).items()}
-    record["models"] = {}
+    record["haystacks"], record["models"] = {}, {}
     for content in reversed(contents):
+        if needles := content.get("needles"):  # an earlier version has no marks of clips
+            record["needles"] = {**record.get("needles", {}), **needles}
+        record["haystacks"] |= content.get("haystacks", {})
         record["models"] = merged_models(record["models"], content.get("models", {}))
+    if rates := {rate for content in contents for rate in _alarm_rates(content)}:
+        record["arguments"] = {**record["arguments"], "false_alarms": sorted(rates)}
     record["presets"] = [preset for content in contents for preset in content.get("presets", [])]
     for name in ("notes", "excluded_clips", "merged"):
         entries: list[Any] = []
@@ -196,6 +196,16 @@ def _record(runs: Sequence[RunDirectory]) -> dict[str, Any]:
             entries += [entry for entry in content.get(name, []) if entry not in entries]
         record[name] = entries
     return record
+
+
+def _alarm_rates(content: Mapping[str, Any]) -> list[float]:
+    """Return the rates of false alarms that the report of a run shows."""
+    rates = content.get("arguments", {}).get("false_alarms")
+    return (
+        [float(rate) for rate in rates if isinstance(rate, int | float)]
+        if isinstance(rates, list)
+        else []
+    )
 
 
 def _content(run: RunDirectory) -> dict[str, Any]:

@@ -101,6 +101,20 @@ def test_runs_are_compared_each_with_every_other(tmp_path: Path) -> None:
         assert merged["needles"] == {"clips": 3, "marks": "ab"}
 
 
+def test_the_report_has_the_rates_of_false_alarms_of_every_run(
+    made: RunDirectory, tmp_path: Path
+) -> None:
+    """Only the first run's: the tables of a merged run depended on the order of its parts."""
+    runs = split(made, tmp_path, 3)
+    for path, rates in zip(runs, ([], [10.0, 1.0], [10.0, 60.0]), strict=True):
+        with RunDirectory(path).join() as run:
+            run.write_run_json({"arguments": {"false_alarms": rates}})
+    for number, order in enumerate((runs, runs[::-1])):
+        merge(order, tmp_path / f"all{number}")
+        arguments = RunDirectory(tmp_path / f"all{number}").run_json()["arguments"]
+        assert arguments["false_alarms"] == [1.0, 10.0, 60.0]
+
+
 def test_a_cell_of_two_contents_is_named_and_refused(made: RunDirectory, tmp_path: Path) -> None:
     other = copied(made, tmp_path)
     cell = str(other.cells().query("status == 'ok'")["cell"].iloc[0])
