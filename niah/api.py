@@ -129,7 +129,11 @@ def run(**options: Unpack[RunKeywords]) -> "pd.DataFrame":
     parts, note = options_of(settings), logging.getLogger("niah").warning
     for text in notes_on_absent(settings):
         note("%s", text)
-    tables = [sweep(part, partial(note, "%s")) for part in parts]
+    import torch
+
+    # a caller's autocast would make other logits under the same cell keys, and in this thread alone
+    with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
+        tables = [sweep(part, partial(note, "%s")) for part in parts]
     return tables[-1]  # of the whole run directory
 
 

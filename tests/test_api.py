@@ -92,6 +92,29 @@ def test_a_model_is_loaded_to_torchs_device_and_dtype() -> None:
     assert adapter.name == "dass-nano"
 
 
+def test_autocast_around_a_run_changes_no_logit(tmp_path: Path) -> None:
+    """Rows would say float32 of products in bfloat16."""
+
+    def tagger(waveforms: torch.Tensor) -> torch.Tensor:
+        kinds.add((waveforms[:, :64] @ torch.ones(64, 25)).dtype)
+        return waveforms.unfold(1, 640, 640).std(dim=2)[:, :25]
+
+    kinds: set[torch.dtype] = set()
+    with torch.autocast("cpu"):
+        table = niah.run(
+            models=[tagger],
+            labels="synthetic",
+            sample_rate=16000,
+            needles="synthetic",
+            limit=4,
+            haystacks=["silence"],
+            lengths=[10],
+            out=tmp_path / "run",
+        )
+    assert set(table["status"]) == {"ok"}
+    assert kinds == {torch.float32}
+
+
 def test_values_of_other_libraries_are_taken_or_refused_in_one_line() -> None:
     assert _plain("lengths_s", "10,20") == (10.0, 20.0)
     assert _plain("lengths_s", np.array([10, 20])) == (10.0, 20.0)
