@@ -1,4 +1,4 @@
-"""What a measurement is of, beside its settings: the model's files, this package, and the machine.
+"""Hash of what a measurement is of, beside its settings: the model's files, this package, and the machine.
 
 `niah bench` keeps the rows of a folder that are of the same, and measures the others anew: a model that was edited
 since, or a folder that another machine began, would else keep its old figures.
@@ -70,9 +70,9 @@ def _files(point: BenchPoint) -> Iterator[Path]:
 def _state(file: Path) -> tuple[str, str]:
     """Return a file's name and its content; of weights, which may have gigabytes, size and time of change."""
     try:
-        found = file.stat()
-        if found.st_size > _MOST_READ:
-            return file.name, f"{found.st_size} {found.st_mtime_ns}"
+        state = file.stat()
+        if state.st_size > _MOST_READ:
+            return file.name, f"{state.st_size} {state.st_mtime_ns}"
         return file.name, hashlib.sha256(file.read_bytes()).hexdigest()
     except OSError:  # the measurement says what is wrong with a file that it needs
         return file.name, ""
