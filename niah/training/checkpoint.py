@@ -19,6 +19,7 @@ from niah.training.averaging import State
 from niah.training.recipes import Recipe
 
 CHECKPOINT = "checkpoint.pt"
+CODE = "code"  # of a user's adapter, among the hashes of its card
 _CHECKSUM = "sha256"  # key of the checksum over all else that the file holds
 _MOMENTS = {"step", "exp_avg", "exp_avg_sq"}  # of Adam and AdamW
 _ADVICE = "remove it to begin anew"
@@ -32,7 +33,8 @@ class Origin:
         clips: the training clips; "" where they are not known, as for the others.
         validation: the validation clips; other scores would go on in the same log.
         teacher: the teachers' weights and networks; the student would learn from two.
-        card: the adapter and each entry of [config], by its name; the network would be another.
+        card: the adapter, a user's own code of it and each entry of [config], by its name; the network would be
+            another.
         classes: the ids of the classes in order; an output would be another class.
     """
 
@@ -231,6 +233,8 @@ def _differing(stored: object, own: Mapping[str, str]) -> str:
     """Return ", which differs in epochs, seed"; "" for an earlier checkpoint, which has no hashes of its fields."""
     if not stored or not isinstance(stored, Mapping):
         return ""
+    if CODE not in stored:  # of earlier ones too
+        own = {name: value for name, value in own.items() if name != CODE}
     names = sorted(str(n) for n in {*stored, *own} if stored.get(n) != own.get(n))
     return f", which differs in {', '.join(names)}" if names else ""
 

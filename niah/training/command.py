@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from niah.adapters.importing import import_adapter
+from niah.adapters.importing import code_sha256, import_adapter
 from niah.adapters.loading import choose_device, load_model
 from niah.adapters.network_adapter import NetworkAdapter
 from niah.cards import ModelCard, find_model
@@ -24,7 +24,7 @@ from niah.records.lock import acquire_lock
 from niah.records.run_parts import LOCK, refuse_links
 from niah.system.atomic import one_line_os_errors, remove_leftovers
 from niah.system.download import cache_folder
-from niah.training.checkpoint import CHECKPOINT, Origin
+from niah.training.checkpoint import CHECKPOINT, CODE, Origin
 from niah.training.data.batch import Clips
 from niah.training.data.clips import SoundClips
 from niah.training.data.labels import SparseLabels
@@ -193,8 +193,10 @@ def trained_card(recipe: Recipe) -> ModelCard:
 
 
 def card_sha256(card: ModelCard) -> dict[str, str]:
-    """Return a hash of the adapter and of each entry of [config], by its name."""
+    """Return a hash of the adapter, of its file if it is a user's, and of each entry of [config], by its name."""
     parts = {"adapter": card.adapter, **{f"config.{key}": v for key, v in card.config.items()}}
+    if code := code_sha256(card):
+        parts[CODE] = code
     return {name: hashlib.sha256(repr(value).encode()).hexdigest() for name, value in parts.items()}
 
 
@@ -204,9 +206,8 @@ def _initial_network(
     """Draw the network's weights by the recipe's seed, and load those that it starts from."""
     with torch_seed(recipe.seed):
         try:
-            outline(
-                lambda: family.build(card.config, classes)
-            )  # refuses sizes before memory is taken
+            # refuses sizes before memory is taken
+            outline(lambda: family.build(card.config, classes))
             network = family.build(card.config, classes)
         except (
             Exception

@@ -138,6 +138,23 @@ def test_a_training_whose_card_changed_is_not_resumed(material: Material, tmp_pa
         train_recipe(small_recipe, tmp_path / "out", device="cpu")
 
 
+def test_a_training_whose_own_adapter_was_edited_is_not_resumed(
+    material: Material, tmp_path: Path
+) -> None:
+    """Half of its steps would be another network's; `niah run` refuses such weights' cells too."""
+    code, card = (
+        material.card.with_name(name) for name in ("edited_tagger.py", "edited_card.toml")
+    )
+    code.write_text("from tests.helpers.tiny import TinyTagger as Edited\n")
+    text = material.card.read_text()
+    card.write_text(text.replace("tests.helpers.tiny:TinyTagger", "edited_tagger:Edited"))
+    small_recipe = str(material.recipe("edited", model=str(card)))
+    train_recipe(small_recipe, tmp_path / "out", device="cpu")
+    code.write_text(code.read_text() + "\n")
+    with pytest.raises(NiahError, match="another model card, which differs in code: give the same"):
+        train_recipe(small_recipe, tmp_path / "out", device="cpu")
+
+
 def test_a_training_whose_classes_changed_is_not_resumed(tmp_path: Path) -> None:
     """Weights of a finished one got the names of a label file that was sorted anew."""
     clips = tiny.manifest(tmp_path, 6)
