@@ -141,8 +141,12 @@ class LabelReader:
 
 
 def _listed(text: str) -> list[str]:
-    """Return the labels of a list: of JSON, or else what stands in quotes, or else all between the brackets."""
+    """Return the labels of a flat list of JSON; of another what stands in quotes, or else all between the brackets."""
     with suppress(ValueError, RecursionError):
-        return [str(label) for label in json.loads(text)]
+        listed = json.loads(text)
+        if not any(
+            isinstance(label, list) for label in listed
+        ):  # which may be as deep as its text is long
+            return [str(label) for label in listed]
     quoted = [one or other for one, other in _QUOTED.findall(text)]
     return quoted or [text.strip("[] \t\r\n")]  # all brackets at once: a list in lists may be deep
