@@ -57,7 +57,8 @@ def lost_run_json(run: Path) -> str | None:
     Args:
         run: a folder; a published table has a cells.csv alone.
     """
-    if (run / "run.json").exists() or not any((run / "cells").glob("*.json")):
+    # in this order: another process may be beginning the run, and writes its rows after its run.json
+    if not any((run / "cells").glob("*.json")) or (run / "run.json").exists():
         return None
     return (
         f"{run / 'run.json'} is missing, and without it nothing says which clips and scenes the scores beside it are "

@@ -95,7 +95,8 @@ def refuse_foreign(path: Path) -> None:
     begun = {LOCK, "cells", "scores", *SHARED}  # left by a kill before the first run.json
     names = sorted(entry.name for entry in path.iterdir())
     foreign = [name for name in names if name not in begun and not is_leftover(name)]
-    if foreign:
+    # another process may have begun the run since: what it writes comes after its run.json
+    if foreign and not (path / "run.json").is_file():
         raise NiahError(
             f"{path} is not empty and not a run (it holds {foreign[0]!r} but no run.json): "
             "give an empty or new folder"

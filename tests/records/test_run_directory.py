@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -31,6 +32,25 @@ def test_another_run_is_refused_and_told_apart(tmp_path: Path) -> None:
         RunDirectory.create_or_open(tmp_path / "run", {**examples.IDENTITY, "needles": "other"})
     with RunDirectory.create_or_open(tmp_path / "run", examples.IDENTITY) as run:
         assert len(run.completed()) == (run.cells()["status"] == "ok").sum()
+
+
+@pytest.mark.parametrize("moment", ["glob", "iterdir"])
+def test_a_run_that_another_process_is_beginning_is_joined(
+    moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever look at the folder falls before the other's first files: a shard of a job array had ended so."""
+    examples.make(tmp_path / "made")
+    out, look = tmp_path / "out", getattr(Path, moment)
+    out.mkdir()
+
+    def looks(folder: Path, *arguments: str) -> Iterator[Path]:
+        if not (out / "run.json").exists():
+            shutil.copytree(tmp_path / "made", out, dirs_exist_ok=True)
+        return iter(list(look(folder, *arguments)))
+
+    monkeypatch.setattr(Path, moment, looks)
+    with RunDirectory.create_or_open(out, examples.IDENTITY) as run:
+        assert run.completed()
 
 
 def test_foreign_folders_are_left_alone(tmp_path: Path) -> None:
