@@ -82,7 +82,7 @@ def test_control_c_is_one_line_and_130(
     wait_for(lambda: any((out / "cells").glob("*.json")), process)
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=300)
-    assert process.returncode == 130
+    assert process.returncode == 130, f"{stdout}\n{stderr}"
     assert stderr.strip() == ("niah: interrupted; the same command goes on from what is finished")
     assert stdout == ""
     rows = pd.read_csv(out / "cells.csv")
