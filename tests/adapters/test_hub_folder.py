@@ -66,7 +66,7 @@ def test_rows_in_another_order_are_put_in_order(tmp_path: Path, name: str) -> No
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_logits_of_16_bits_are_not_rounded_to_16_bits(tmp_path: Path, name: str) -> None:
-    """Of 527 rounded scores a hundred are ties."""
+    """A hundred of 527 rounded scores are ties."""
     card, _ = small(tmp_path, name)
     logits = niah.load_model(card, "random", dtype="bfloat16").logits(
         features_of(FAMILIES[name], FAMILIES[name].own)
@@ -77,7 +77,7 @@ def test_logits_of_16_bits_are_not_rounded_to_16_bits(tmp_path: Path, name: str)
 def test_rows_that_cannot_be_moved_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of an adapter of one's own that does not say where they are."""
+    """An adapter of one's own need not say where they are."""
     card, adapter = small(tmp_path, "htsat")
     monkeypatch.setattr(type(adapter), "head", "")
     save_file(state_of(adapter), tmp_path / "model.safetensors")
