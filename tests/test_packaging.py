@@ -238,7 +238,7 @@ def test_the_wheel_is_the_package_and_nothing_else(distributions: Path) -> None:
         assert "niah/py.typed" in archive.namelist()
         (entry,) = (n for n in archive.namelist() if n.endswith("entry_points.txt"))
         commands = archive.read(entry).decode().splitlines()
-        assert {"niah = niah.cli:main", "audio-niah = niah.cli:main"} <= set(commands)  # uvx, pipx
+        assert {"niah = niah.cli:main", "audio-niah = niah.cli:main"} <= set(commands)  # uvx
     assert tops == {"niah", f"audio_niah-{PROJECT['project']['version']}.dist-info"}
 
 

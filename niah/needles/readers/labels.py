@@ -144,9 +144,7 @@ def _listed(text: str) -> list[str]:
     """Return the labels of a flat list of JSON; of another what stands in quotes, or else all between the brackets."""
     with suppress(ValueError, RecursionError):
         listed = json.loads(text)
-        if not any(
-            isinstance(label, list) for label in listed
-        ):  # which may be as deep as its text is long
+        if not any(isinstance(label, list) for label in listed):
             return [str(label) for label in listed]
     quoted = [one or other for one, other in _QUOTED.findall(text)]
     return quoted or [text.strip("[] \t\r\n")]  # all brackets at once: a list in lists may be deep
