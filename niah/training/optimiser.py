@@ -50,7 +50,7 @@ def make_optimiser(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
 def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Group the parameters by decay: none for vectors (norms, biases, D) nor for the scan's A.
 
-    The biases of DASS's steps, one row a direction, are no vector: they decay, as in VMamba.
+    The biases of DASS's steps, one row a direction, are no vector: they decay.
 
     Args:
         network: parameters.
