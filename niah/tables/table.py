@@ -68,7 +68,8 @@ class Table:
     def html(self) -> str:
         """Return an escaped `<table>` and a paragraph for each note, without the caption.
 
-        Words have the class "text", the row of the chance floor the class "chance".
+        Words have the class "text", the row of the chance floor the class "chance"; brackets behind a number are in a
+        `<small>`, which a page may set on a line of its own.
         """
         heads = "".join(self._html_cells("th", self.header))
         rows = []
@@ -82,8 +83,11 @@ class Table:
 
     def _html_cells(self, tag: str, texts: Iterable[str]) -> Iterator[str]:
         for index, text in enumerate(texts):
-            kind = ' class="text"' if index < self.n_text_columns else ""
-            yield f"<{tag}{kind}>{escape(text)}</{tag}>"
+            if index < self.n_text_columns:
+                yield f'<{tag} class="text">{escape(text)}</{tag}>'
+            else:
+                number, brackets = _before_brackets(escape(text))
+                yield f"<{tag}>{number}{brackets and f' <small>{brackets}</small>'}</{tag}>"
 
     def csv(self) -> str:
         """Return the header and rows as CSV; no text is a formula to a spreadsheet."""
@@ -206,6 +210,12 @@ def _plain_letters(sign: str) -> str:
     if sign.isascii():
         return sign if sign.isprintable() else "?"
     return unicodedata.normalize("NFKD", sign).encode("ascii", "ignore").decode() or "?"
+
+
+def _before_brackets(text: str) -> tuple[str, str]:
+    """Split "0.323 (-33 % [-41, -26])" before its first bracket; text without a number in front stays whole."""
+    found = re.match(r"(\S.*?) (?=[(\[])", text)
+    return (found[1], text[found.end() :]) if found else (text, "")
 
 
 def _markdown_row(row: Iterable[str]) -> str:

@@ -31,6 +31,19 @@ def test_markdown_and_html_escape_and_have_the_notes_below() -> None:
     assert html.endswith('</table>\n<p class="note">* of &lt;few&gt; clips</p>')
 
 
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("0.323 (-33 % [-41, -26])", "<td>0.323 <small>(-33 % [-41, -26])</small></td>"),
+        ("< 10 s [< 10 s, 10.6 s]", "<td>&lt; 10 s <small>[&lt; 10 s, 10.6 s]</small></td>"),
+        ("(none)", "<td>(none)</td>"),
+        ("out of memory", "<td>out of memory</td>"),
+    ],
+)
+def test_html_sets_the_brackets_behind_a_number_apart(text: str, cell: str) -> None:
+    assert cell in Table("", ("model", "10 s"), (("dass", text),)).html()
+
+
 def test_csv_reads_back_and_runs_no_formula() -> None:
     header, *rows = csv.reader(StringIO(TABLE.csv()))
     assert tuple(header) == TABLE.header
