@@ -214,8 +214,8 @@ def _plain_letters(sign: str) -> str:
 
 def _before_brackets(text: str) -> tuple[str, str]:
     """Split "0.323 (-33 % [-41, -26])" before its first bracket; text without a number in front stays whole."""
-    found = re.match(r"(\S.*?) (?=[(\[])", text)
-    return (found[1], text[found.end() :]) if found else (text, "")
+    number = re.match(r"(\S.*?) (?=[(\[])", text)
+    return (number[1], text[number.end() :]) if number else (text, "")
 
 
 def _markdown_row(row: Iterable[str]) -> str:
