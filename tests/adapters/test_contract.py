@@ -67,6 +67,7 @@ FAMILIES = {
         "efficientat:DynamicMobileNet", "width = 0.1\nkernels = 2", own=1000
     ),
     "eat": Family("eat:Eat", VIT, least=1),
+    "elastic-ast": Family("elastic_ast:ElasticAst", VIT, native=False),
     "htsat": Family(
         "htsat:HtsAt",
         "side = 128\npatch = 8\nwidth = 8\ndepths = [2, 1]\nheads = [2, 4]",

@@ -1,4 +1,4 @@
-"""Common parts of Audio-MAE, PaSST, EAT and SSLAM: patches, and a transformer block of bounded memory.
+"""Common parts of Audio-MAE, PaSST, EAT, SSLAM and ElasticAST: patches, and a transformer block of bounded memory.
 
     pre-norm  (ViT, DeiT):    y = x + attention(norm1(x));    y + mlp(norm2(y))
     post-norm (data2vec 2):   y = norm1(x + attention(x));    norm2(y + mlp(y))
@@ -28,13 +28,14 @@ TOKENS_READ = 16  # of a last block, where one or two are read: their products h
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention, softmax(q k^T / sqrt(d)) v: (B, N, D) -> (B, N, D)."""
+    """Multi-head self-attention, softmax(scale q k^T) v: (B, N, D) -> (B, N, D); `scale` is 1 / sqrt(d) by default."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, *, scale: float | None = None) -> None:
         super().__init__()
         if width % heads:
             raise ValueError(f"width {width} is no multiple of heads {heads}")
         self.heads = heads
+        self.scale = scale
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
@@ -46,7 +47,7 @@ class Attention(nn.Module):
             F.linear(tokens, weight, bias).view(len(x), -1, self.heads, width).transpose(1, 2)
             for tokens, weight, bias in zip((x[:, :first], x, x), weights, biases, strict=True)
         )  # (B, H, N, d) each
-        y = F.scaled_dot_product_attention(q, k, v)
+        y = F.scaled_dot_product_attention(q, k, v, scale=self.scale)
         out: Tensor = self.proj(y.transpose(1, 2).flatten(2))
         return out
 
@@ -57,12 +58,18 @@ class Block(nn.Module):
     elements_moved = 14  # per input element (`niah.bench.roofline`)
 
     def __init__(
-        self, width: int, heads: int, *, eps: float = 1e-6, post_norm: bool = False
+        self,
+        width: int,
+        heads: int,
+        *,
+        eps: float = 1e-6,
+        post_norm: bool = False,
+        scale: float | None = None,
     ) -> None:
         super().__init__()
         self.post_norm = post_norm
         self.norm1 = nn.LayerNorm(width, eps=eps)
-        self.attn = Attention(width, heads)
+        self.attn = Attention(width, heads, scale=scale)
         self.norm2 = nn.LayerNorm(width, eps=eps)
         self.mlp = Mlp(width, 4 * width)
 
