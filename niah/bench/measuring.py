@@ -110,7 +110,7 @@ def _measure(point: BenchPoint) -> dict[str, Any]:
     from niah.adapters.scoring import scored
     from niah.adapters.sources import find_source
     from niah.adapters.wrappers.sliding_window import SlidingWindow, over_windows
-    from niah.placement import FRAMES_PER_SECOND, total_frames
+    from niah.placement import FRAMES_PER_SECOND, scene_frames
     from niah.system.memory import PeakMemory, keep_freed_memory
 
     keep_freed_memory()
@@ -124,7 +124,7 @@ def _measure(point: BenchPoint) -> dict[str, Any]:
     if point.tokens:
         frames = _frames_of_tokens(adapter, point.tokens)
     else:
-        frames = total_frames(point.length_s, frontend.needle_frames)
+        frames = scene_frames(point.length_s, frontend.needle_frames)
     length_s = point.length_s or frames / FRAMES_PER_SECOND
     if point.training:
         adapter.network.train()

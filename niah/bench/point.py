@@ -5,7 +5,7 @@ import json
 from dataclasses import asdict, dataclass
 
 from niah.adapters.model_source import ModelRequest
-from niah.placement import total_frames
+from niah.placement import scene_frames
 from niah.sweep.options import check_kernel, check_window
 from niah.system.devices import check_device_name, check_dtype_name
 
@@ -37,7 +37,7 @@ class BenchPoint:
 
     def __post_init__(self) -> None:
         if not self.tokens and self.length_s:
-            total_frames(self.length_s, needle_frames=1)
+            scene_frames(self.length_s, needle_frames=1)
         if self.window_s is not None:
             check_window(self.window_s)
         check_kernel(self.kernel)

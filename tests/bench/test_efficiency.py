@@ -345,6 +345,11 @@ def test_the_command_measures_and_writes(
     assert whole == text  # of all that the folder holds, not of the last command
 
 
+def test_an_input_shorter_than_the_needle_is_measured(tmp_path: Path) -> None:
+    row = measuring.measure_point(BenchPoint(str(tiny.card(tmp_path)), 2.5, repeats=1, warmup=0))
+    assert (row["status"], row["frames"], row["length_s"]) == ("ok", 250, 2.5)
+
+
 def test_curves_need_two_lengths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NIAH_FIGURES")  # as for a user
     row = dict.fromkeys(COLUMNS) | {"model": "a", "variant": "fair", "dtype": "float32"}
