@@ -203,9 +203,8 @@ def _source(name: str, weights: Weights) -> str:
 def recipes() -> str:
     rows = []
     for path in sorted((ROOT / "models" / "recipes").glob("*.toml")):
-        summary = path.read_text("utf-8").partition("\n")[0].removeprefix("# ")
-        summary = summary.removesuffix(" Give the clips: --train MANIFEST --eval MANIFEST.")
-        rows.append((f"[{path.stem}](recipes/{path.name})", read_recipe(path).model, summary))
+        recipe = read_recipe(path)
+        rows.append((f"[{path.stem}](recipes/{path.name})", recipe.model, recipe.summary))
     return _table(("recipe", "model", "what it trains"), rows)
 
 

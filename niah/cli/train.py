@@ -112,7 +112,7 @@ def _list_recipes() -> None:
             each.model,
             each.train or "--train, --eval",
             str(each.epochs),
-            each.note.partition(". ")[0].rstrip("."),
+            each.summary,
         )
         for each in recipes()
     ]

@@ -168,6 +168,11 @@ class Recipe:
             EMA not in self.teacher and len(self.teacher_file) == len(self.teacher)
         )
 
+    @property
+    def summary(self) -> str:
+        """The first sentence of the note: what the recipe trains, for lists."""
+        return self.note.partition(". ")[0].rstrip(".")
+
     def parts(self) -> dict[str, Any]:
         """Return the fields that determine a training, in their order; later ones only where they are set."""
         parts = dataclasses.asdict(self)

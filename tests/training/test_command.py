@@ -114,6 +114,9 @@ def test_a_note_and_later_fields_at_their_default_are_in_no_fingerprint() -> Non
 def test_shipped_recipes_say_where_their_figures_come_from() -> None:
     notes = {each.name: each.note for each in recipes()}
     assert all(notes.values())
+    for each in recipes():
+        assert each.note.startswith(each.summary)
+        assert len(each.summary.split()) > 5
     of_papers = [name for name in notes if name.startswith(("as20k-dass", "as20k-ast"))]
     assert len(of_papers) > 8
     for name in of_papers:
