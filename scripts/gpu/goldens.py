@@ -33,7 +33,10 @@ GOLDENS = {  # golden -> model
     "dass-medium": "dass-medium", "dass-medium-strong": "dass-medium", "ast": "ast", "ast-interp": "ast-interp",
     "ast-sine": "ast-sin-base", "ssast-base": "ssast-base-patch", "audiomae-b": "audiomae-base", "passt-s": "passt-s",
 }  # fmt: skip
-OTHERS = ("beats-iter3", "eat-base", "htsat", "audio-mamba")
+OTHERS = (
+    "beats-iter3", "eat-base", "htsat", "audio-mamba", "ced-tiny", "sat-tiny-2s", "dasheng-base", "elastic-ast",
+    "cnn14", "mn04", "dymn04", "yamnet-float",
+)  # fmt: skip
 FAMILIES = {
     "mamba": [name for name in GOLDENS if name.startswith(("aum", "ssamba"))],
     "dass": [name for name in GOLDENS if name.startswith("dass")],
