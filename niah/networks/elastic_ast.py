@@ -17,7 +17,6 @@ the first of the time positions; there are none beyond, so a longer one is refus
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from niah.errors import NiahError
@@ -65,30 +64,6 @@ class ElasticAstConfig:
         return self.rows * self.columns(frames)
 
 
-class AttentionPooling(Attention):
-    """The mean of all tokens that a learned query attends to: (D,), (B, N, D) -> (B, D)."""
-
-    def pool(self, query: Tensor, x: Tensor) -> Tensor:
-        """Return proj(softmax(q k^T) v) of one query, in H heads.
-
-        Args:
-            query: (D,).
-            x: (B, N, D).
-        """
-        batch, _, width = x.shape
-        weight_q, weight_kv = self.qkv.weight.split((width, 2 * width))
-        bias_q, bias_kv = self.qkv.bias.split((width, 2 * width))
-        q = F.linear(query, weight_q, bias_q).view(1, self.heads, 1, -1).expand(batch, -1, -1, -1)
-        k, v = (
-            F.linear(x, weight_kv, bias_kv)
-            .view(batch, -1, 2, self.heads, q.shape[3])
-            .permute(2, 0, 3, 1, 4)
-        )
-        y = F.scaled_dot_product_attention(q, k, v, scale=self.scale)
-        out: Tensor = self.proj(y.flatten(1))
-        return out
-
-
 class ElasticAst(nn.Module):
     """The tagger: (B, T0, M) normalised log-mel -> (B, classes) logits."""
 
@@ -105,7 +80,7 @@ class ElasticAst(nn.Module):
         )
         self.norm = nn.LayerNorm(width, eps=1e-6)
         self.attn_pool_queries = nn.Parameter(torch.empty(width).normal_())
-        self.attn_pool = AttentionPooling(width, heads, scale=UNSCALED)
+        self.attn_pool = Attention(width, heads, scale=UNSCALED)
         self.mlp_norm = nn.LayerNorm(width, eps=1e-6)
         self.head = nn.Linear(width, config.classes)
 
@@ -114,6 +89,7 @@ class ElasticAst(nn.Module):
         tokens = embed_patches(x, self.patch_embed, mel_first=True)  # (B, f, t, D)
         tokens = tokens + self.pos_embed_freq[:, None] + self.pos_embed_time[:columns]
         tokens = self.norm(self.blocks(tokens.flatten(1, 2)))
-        pooled = self.attn_pool.pool(self.attn_pool_queries, tokens)
+        query = self.attn_pool_queries.expand(len(x), 1, -1)
+        pooled = self.attn_pool.attend(query, tokens)[:, 0]
         out: Tensor = self.head(self.mlp_norm(pooled))
         return out

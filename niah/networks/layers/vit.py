@@ -41,12 +41,16 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, first: int | None = None) -> Tensor:
         """Attend from the first tokens, all by default, to all: (B, N, D) -> (B, first, D)."""
+        return self.attend(x[:, :first], x)
+
+    def attend(self, queries: Tensor, x: Tensor) -> Tensor:
+        """Attend from some tokens to others: (B, Q, D) and (B, N, D) -> (B, Q, D)."""
         weights, biases = self.qkv.weight.chunk(3), self.qkv.bias.chunk(3)
         width = x.shape[2] // self.heads
         q, k, v = (
             F.linear(tokens, weight, bias).view(len(x), -1, self.heads, width).transpose(1, 2)
-            for tokens, weight, bias in zip((x[:, :first], x, x), weights, biases, strict=True)
-        )  # (B, H, N, d) each
+            for tokens, weight, bias in zip((queries, x, x), weights, biases, strict=True)
+        )  # (B, H, Q, d) and twice (B, H, N, d)
         y = F.scaled_dot_product_attention(q, k, v, scale=self.scale)
         out: Tensor = self.proj(y.transpose(1, 2).flatten(2))
         return out
