@@ -128,7 +128,8 @@ def main() -> None:
     status: int | None = None
     try:
         _check_not_empty(sys.argv[1:])
-        status = app(prog_name="niah", standalone_mode=False)
+        with interrupt.raised_again():
+            status = app(prog_name="niah", standalone_mode=False)
     except NiahError as error:
         if is_verbose():
             traceback.print_exception(error)

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from niah.cli import interrupt
 from niah.cli.messages import fail
 from niah.errors import NiahError, Terminated
 
@@ -38,7 +39,7 @@ def end_on_sigterm() -> Iterator[None]:
     """Have SIGTERM, which batch systems send before they kill, end the block: claims are given back at once."""
 
     def end(*_: object) -> None:
-        raise Terminated
+        raise interrupt.watched(Terminated, signal.SIGTERM)
 
     before = signal.signal(signal.SIGTERM, end)
     try:

@@ -5,9 +5,11 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from niah.cli import interrupt
+from niah.cli.machines import end_on_sigterm
 from niah.errors import Terminated
 from tests.helpers.command_line import Material, Niah
 
@@ -183,6 +185,30 @@ def test_a_signal_that_comes_in_a_destructor_is_not_lost(
     finally:
         signal.signal(number, handler)
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)]
+)
+def test_a_signal_that_a_library_drops_comes_again(
+    number: signal.Signals, kind: type[BaseException]
+) -> None:
+    """numpy clears whatever another library's type raises in a comparison with one of its own."""
+
+    class Type:
+        @property
+        def dtype(self) -> str:
+            signal.raise_signal(number)
+            return "float64"
+
+    with (  # noqa: PT012 - it is raised by the last statement
+        pytest.raises(kind),
+        interrupt.raised_again(),
+        end_on_sigterm(),
+    ):
+        assert np.dtype(float) != Type()
+        time.sleep(5)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @pytest.mark.parametrize(
