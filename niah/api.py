@@ -129,10 +129,9 @@ def run(**options: Unpack[RunKeywords]) -> "pd.DataFrame":
     parts, note = options_of(settings), logging.getLogger("niah").warning
     for text in notes_on_absent(settings):
         note("%s", text)
-    import torch
+    from niah.system.torch_settings import fresh_settings
 
-    # a caller's autocast would make other logits under the same cell keys, and in this thread alone
-    with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
+    with fresh_settings():
         tables = [sweep(part, partial(note, "%s")) for part in parts]
     return tables[-1]  # of the whole run directory
 

@@ -92,27 +92,41 @@ def test_a_model_is_loaded_to_torchs_device_and_dtype() -> None:
     assert adapter.name == "dass-nano"
 
 
-def test_autocast_around_a_run_changes_no_logit(tmp_path: Path) -> None:
-    """Rows would say float32 of products in bfloat16."""
+def test_a_callers_settings_of_torch_change_no_logit(tmp_path: Path) -> None:
+    """Rows would say float32 of products in bfloat16, or of weights that went by way of it."""
 
     def tagger(waveforms: torch.Tensor) -> torch.Tensor:
         kinds.add((waveforms[:, :64] @ torch.ones(64, 25)).dtype)
+        precisions.add(torch.get_float32_matmul_precision())
         return waveforms.unfold(1, 640, 640).std(dim=2)[:, :25]
 
     kinds: set[torch.dtype] = set()
-    with torch.autocast("cpu"):
-        table = niah.run(
-            models=[tagger],
-            labels="synthetic",
-            sample_rate=16000,
-            needles="synthetic",
-            limit=4,
-            haystacks=["silence"],
-            lengths=[10],
-            out=tmp_path / "run",
-        )
+    precisions: set[str] = set()
+    plain = niah.load_model("aum-nano")
+    torch.set_default_dtype(torch.bfloat16)
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with torch.autocast("cpu"), torch.device("meta"):
+            loaded = niah.load_model("aum-nano")
+            table = niah.run(
+                models=[tagger],
+                labels="synthetic",
+                sample_rate=16000,
+                needles="synthetic",
+                limit=4,
+                haystacks=["silence"],
+                lengths=[10],
+                out=tmp_path / "run",
+            )
+        assert torch.get_default_dtype() == torch.bfloat16
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_float32_matmul_precision("highest")
     assert set(table["status"]) == {"ok"}
-    assert kinds == {torch.float32}
+    assert (kinds, precisions) == ({torch.float32}, {"highest"})
+    features = plain.frontend(torch.linspace(-1, 1, 16000)[None])
+    assert torch.equal(loaded.logits(features), plain.logits(features))
 
 
 def test_values_of_other_libraries_are_taken_or_refused_in_one_line() -> None:

@@ -18,6 +18,7 @@ from niah.errors import NiahError
 from niah.system.devices import check_device_name, check_dtype_name
 from niah.system.download import sha256_of
 from niah.system.shortage import is_shortage
+from niah.system.torch_settings import fresh_settings
 from niah.vocabularies import Vocabulary, vocabulary
 
 
@@ -49,7 +50,8 @@ def load_model(
         raise NiahError("checkpoint is empty: leave it out, or name a file")
     source = find_source(model)
     type_name = str(dtype).removeprefix("torch.")
-    return load_source(source, checkpoint, device=str(device), dtype=type_name, seed=seed)
+    with fresh_settings():  # parameters and buffers are made in the default dtype
+        return load_source(source, checkpoint, device=str(device), dtype=type_name, seed=seed)
 
 
 def load_source(
