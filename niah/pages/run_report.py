@@ -36,6 +36,7 @@ from niah.pages.made_from import is_made, mark
 from niah.records.random_weights import random_models, table_without_accuracy
 from niah.records.run_directory import RunDirectory
 from niah.records.run_json import why_no_cells
+from niah.records.run_parts import lacks_rows
 from niah.records.summarise import summarise
 from niah.system import atomic
 from niah.system.folders import published_run
@@ -82,7 +83,7 @@ def write(
     """
     run = RunDirectory(run_dir)
     warnings = []
-    if (run.path / "cells").is_dir():
+    if not lacks_rows(run.path):
         with (
             run.join()
         ):  # beside a run that is still going on: it completes the tables, not the cells

@@ -16,7 +16,7 @@ from niah.records.model_entries import merged_models
 from niah.records.row_files import DamagedRowError, read_row, row_files
 from niah.records.run_directory import RunDirectory
 from niah.records.run_json import lost_run_json
-from niah.records.run_parts import DIAGNOSES
+from niah.records.run_parts import DIAGNOSES, lacks_rows
 from niah.records.schema import Row
 from niah.records.summarise import summarise
 
@@ -114,7 +114,7 @@ def _readable(directory: Path | str) -> RunDirectory:
     run = RunDirectory(directory)
     if reason := lost_run_json(run.path):
         raise NiahError(reason)
-    if not (run.path / "cells").is_dir() or not run.run_json():
+    if lacks_rows(run.path) or not run.run_json():
         raise NiahError(
             f"{run.path} is a published table without rows and scores: only whole run directories can be merged"
         )

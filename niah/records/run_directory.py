@@ -27,7 +27,7 @@ from niah.records.identity import identity_differences, publishable_identity
 from niah.records.participant import Participant
 from niah.records.row_files import DamagedRowError, read_row, row_files, write_row
 from niah.records.run_json import SCHEMA_VERSION, merged_run_json, read_run_json
-from niah.records.run_parts import RUN_FILES, refuse_foreign, refuse_links
+from niah.records.run_parts import RUN_FILES, lacks_rows, refuse_foreign, refuse_links
 from niah.records.schema import Row, check_cell, validate_row
 from niah.records.score_files import ScoreFiles
 from niah.records.workers import FOLDER as WORKERS
@@ -325,7 +325,7 @@ class RunDirectory(ScoreFiles):
     def cells(self) -> "pd.DataFrame":
         """Return the table of all cells, in the order of cells.csv (see `niah.records.cell_table.table`)."""
         published = (self.path / "cells.csv").is_file()  # the table, with or without its parts
-        if published and not (self.path / "cells").is_dir():
+        if published and self._participant is None and lacks_rows(self.path):
             return cell_table.read_csv(self.path / "cells.csv")
         return cell_table.table(row for row, _ in self.rows())
 

@@ -7,9 +7,11 @@ machine, so a run that has one is refused whole. The run directory itself is nam
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 from niah.errors import NiahError
+from niah.records.row_files import row_files
 from niah.records.run_json import lost_run_json
 from niah.system.atomic import is_leftover
 
@@ -84,7 +86,8 @@ def refuse_foreign(path: Path) -> None:
     if not path.is_dir():
         return
     if (path / "run.json").is_file():
-        if (path / "cells.csv").is_file() and not (path / "cells").is_dir():
+        is_table = (path / "cells.csv").is_file() and lacks_rows(path)
+        if is_table and not any((path / "scores").glob("*.parquet")):
             raise NiahError(
                 f"{path} is a published table: it has cells.csv without the rows in cells/, and a run would write over "
                 "it. Give another folder, or remove cells.csv"
@@ -101,6 +104,23 @@ def refuse_foreign(path: Path) -> None:
             f"{path} is not empty and not a run (it holds {foreign[0]!r} but no run.json): "
             "give an empty or new folder"
         )
+
+
+def lacks_rows(run: Path) -> bool:
+    """Return whether a run has no rows in cells/, as a published table; not one that has just begun.
+
+    A folder cells/ without rows, beside a table of them, is what copies leave that take some kinds of files alone.
+
+    Args:
+        run: the run's folder.
+    """
+    if not (run / "cells").is_dir():
+        return True
+    if row_files(run / "cells"):
+        return False
+    with suppress(OSError), (run / "cells.csv").open("rb") as table:
+        return len(list(islice(table, 2))) > 1  # more than a header
+    return False
 
 
 def _parts(run: Path, files: Sequence[str], folders: Sequence[str]) -> Iterator["os.DirEntry[str]"]:

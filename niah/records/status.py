@@ -10,6 +10,7 @@ from niah.errors import NiahError
 from niah.records.claims import GIVEN_UP, WORKING, Attempt, read_attempts
 from niah.records.row_files import read_row, row_files
 from niah.records.run_directory import RunDirectory
+from niah.records.run_parts import lacks_rows
 from niah.records.schema import Row
 from niah.records.workers import Worker, list_workers
 
@@ -95,7 +96,7 @@ def status(directory: Path | str) -> Status:
 
 
 def _rows(run: RunDirectory) -> Iterator[Row]:
-    if not (run.path / "cells").is_dir():
+    if lacks_rows(run.path):
         for values in run.cells().to_dict("records"):
             yield {str(name): value for name, value in values.items()}
         return

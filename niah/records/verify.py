@@ -15,7 +15,7 @@ from niah.records.claims import GIVEN_UP, WORKING, read_attempts
 from niah.records.row_files import DamagedRowError, read_row, row_files
 from niah.records.run_directory import RunDirectory
 from niah.records.run_json import lost_run_json
-from niah.records.run_parts import DIAGNOSES, FILES, FOLDERS, MEASURED
+from niah.records.run_parts import DIAGNOSES, FILES, FOLDERS, MEASURED, lacks_rows
 from niah.records.schema import METRIC_COLUMNS, OPTIONAL_METRICS, Row, is_cell
 from niah.records.summarise import recomputed
 from niah.system import spreadsheet
@@ -56,7 +56,7 @@ def verify(directory: Path | str) -> Verdict:
         NiahError: it is no run directory, or a published table without rows.
     """
     run = RunDirectory(directory)
-    if not (run.path / "cells").is_dir():
+    if lacks_rows(run.path):
         raise NiahError(
             f"{run.path} is a published table without rows and scores: nothing to verify"
         )

@@ -15,6 +15,7 @@ from niah.errors import NiahError
 from niah.records.run_directory import RunDirectory
 from niah.records.run_json import SCHEMA_VERSION
 from niah.records.summarise import summarise
+from niah.records.verify import verify
 from tests.helpers import examples
 from tests.helpers.preloaded import Preloaded
 
@@ -127,15 +128,21 @@ def test_a_full_disk_is_told_and_leaves_nothing(
         assert files_of(run) == before
 
 
-def test_a_published_table_is_not_written_over(tmp_path: Path) -> None:
-    """A run in its folder kept the rows that it made, and the table lost all others."""
+@pytest.mark.parametrize("folders", [(), ("cells", "scores")])
+def test_a_published_table_is_not_written_over(folders: tuple[str, ...], tmp_path: Path) -> None:
+    """A run in its folder kept the rows that it made, and the table lost all others; so did a report."""
     run = examples.make(tmp_path / "run")
     shutil.rmtree(run.path / "cells")
     shutil.rmtree(run.path / "scores")
     before = {file: file.read_bytes() for file in run.path.iterdir()}
+    for folder in folders:  # as a copy leaves them that takes no .json
+        (run.path / folder).mkdir()
     with pytest.raises(NiahError, match=r"published table.*remove cells\.csv"):
         RunDirectory.create_or_open(run.path, examples.IDENTITY)
-    assert {file: file.read_bytes() for file in run.path.iterdir()} == before
+    assert len(run.cells()) > 0
+    with pytest.raises(NiahError, match="published table"):
+        verify(run.path)
+    assert {file: file.read_bytes() for file in before} == before
 
 
 @pytest.mark.parametrize("part", ["run.json", "cells.csv", ".lock"])
