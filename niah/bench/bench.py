@@ -13,7 +13,7 @@ version or another machine.
 
 import io
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +57,7 @@ def bench(
         The rows of `points`, with `COLUMNS`.
     """
     measure = measure or measure_point
+    points, device_names = _by_device(points)
     with atomic.one_line_os_errors(out):
         out.mkdir(parents=True, exist_ok=True)
     now = {point.key: made_by(point) for point in points}
@@ -76,7 +77,7 @@ def bench(
     for point in sorted(points, key=lambda p: (p.length_s, p.tokens)):
         if point.key in measured:
             continue
-        rate_key = f"{point.device} {point.dtype}"
+        rate_key = f"{device_names[point.device]} {point.dtype}"
         if rate_key not in rates:
             report(f"measuring this machine's rates ({rate_key})")
             rates[rate_key] = measure(_rates_point(point))
@@ -84,9 +85,26 @@ def bench(
         report(point.name)
         row = _too_long(point, points, rows) or measure(point)
         rates_here = rates[rate_key].get("rates", {})
-        rows.append(_row(point, {**row, "made_by": now[point.key]}, rates_here))
+        row = {"device": device_names[point.device], **row, "made_by": now[point.key]}
+        rows.append(_row(point, row, rates_here))
         write(out / "bench.csv", rows)
     return frame(row for row in rows if row["point"] in {point.key for point in points})
+
+
+def _by_device(points: Iterable[BenchPoint]) -> tuple[list[BenchPoint], dict[str, str]]:
+    """Return the points with "auto" for the name of the device that it stands for, and each name's device.
+
+    One that is named and one that is chosen are then the same point, and not measured twice.
+    """
+    from niah.adapters.loading import choose_device
+
+    usual = choose_device("auto")
+    points = [
+        replace(point, device="auto") if choose_device(point.device) == usual else point
+        for point in points
+    ]
+    names = {point.device for point in points}
+    return points, {name: str(choose_device(name)) for name in names}
 
 
 def frame(rows: Iterable[dict[str, Any]]) -> "pd.DataFrame":

@@ -30,13 +30,20 @@ def rows_of(table: "pd.DataFrame") -> list[dict[str, Any]]:
 
 def lines(rows: Rows) -> list[tuple[str, ...]]:
     """Return rows as texts under `HEADER`, by curve and length."""
-    return [_line(row) for row in sorted(rows, key=lambda r: (series(r), r["length_s"] or 0))]
+    named = sorted(_named(rows), key=lambda pair: (pair[0], pair[1]["length_s"] or 0))
+    return [_line(name, row) for name, row in named]
 
 
-def _line(row: dict[str, Any]) -> tuple[str, ...]:
+def _named(rows: Rows) -> list[tuple[str, dict[str, Any]]]:
+    """Return rows with the names of their curves, with the device where there are several."""
+    several = len({row["device"] for row in rows}) > 1
+    return [(f"{series(row)}, {row['device']}" if several else series(row), row) for row in rows]
+
+
+def _line(name: str, row: dict[str, Any]) -> tuple[str, ...]:
     share = row["roofline_share"]
     return (
-        series(row),
+        name,
         row["kernel"] or "",
         f"{row['length_s']:g} s" if row["length_s"] else "",
         str(row["batch_size"]),
@@ -103,21 +110,22 @@ def draw(rows: Rows, folder: Path) -> Path | None:
         return None
     with atomic.one_line_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    return draw_all(lambda: _draw(rows, measured, folder), columns=wants_columns())
+    return draw_all(lambda: _draw(_named(rows), folder), columns=wants_columns())
 
 
-def _draw(rows: Rows, measured: Rows, folder: Path) -> Path:
+def _draw(rows: Sequence[tuple[str, dict[str, Any]]], folder: Path) -> Path:
     """Draw the figure for the medium of the moment."""
     from niah.plots.axes import length_axis, log_value_axis
     from niah.plots.looks import COLOURS, DASHES, MARKERS
     from niah.plots.medium import medium
     from niah.plots.style import in_style, legend, new_panels, save
 
-    names = list(dict.fromkeys(series(row) for row in measured))
+    measured = [(name, row) for name, row in rows if row["status"] == "ok"]
+    names = list(dict.fromkeys(name for name, _ in measured))
     with in_style():
         canvas, (left, right) = new_panels(2)
         for index, name in enumerate(names):
-            own = sorted((r for r in measured if series(r) == name), key=lambda r: r["length_s"])
+            own = sorted((r for n, r in measured if n == name), key=lambda r: r["length_s"])
             look: dict[str, Any] = {
                 "color": COLOURS[index % len(COLOURS)],
                 "marker": MARKERS[index % len(MARKERS)],
@@ -128,19 +136,19 @@ def _draw(rows: Rows, measured: Rows, folder: Path) -> Path:
             lengths = [row["length_s"] for row in own]
             left.plot(lengths, [row["latency_s"] for row in own], **look)
             right.plot(lengths, [row["peak_memory_bytes"] / 2**30 for row in own], **look)
-            _mark_end(right, rows, name, look["color"])
+            _mark_end(right, [row for n, row in rows if n == name], look["color"])
         left.set(title="Latency", ylabel="seconds a clip")
         right.set(title="Peak memory", ylabel="GiB")
         for axes in (left, right):
-            length_axis(axes, sorted({row["length_s"] for row in rows if row["length_s"]}))
+            length_axis(axes, sorted({row["length_s"] for _, row in rows if row["length_s"]}))
             log_value_axis(axes)
         legend(canvas, left)
         alt = "Latency and peak memory against length for " + "; ".join(names) + "."
         return save(canvas, folder / "efficiency.png", "What a clip costs", alt).file
 
 
-def _mark_end(axes: "Axes", rows: Rows, name: str, colour: str) -> None:
-    """Mark the length at which memory ran out."""
-    over = [row["length_s"] for row in rows if row["status"] == "oom" and series(row) == name]
+def _mark_end(axes: "Axes", rows: Rows, colour: str) -> None:
+    """Mark the length at which memory ran out, by the rows of a curve."""
+    over = [row["length_s"] for row in rows if row["status"] == "oom"]
     if over and min(over):
         axes.axvline(min(over), color=colour, linestyle=":", linewidth=1)

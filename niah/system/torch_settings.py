@@ -1,4 +1,4 @@
-"""torch's global settings that change numbers, as a script or notebook may have set them before it calls this package."""
+"""torch's global settings that change numbers, as a script or notebook may have set them before it calls niah."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from niah.adapters.loading import load_model, takes_random_weights
+from niah.adapters.loading import choose_device, load_model, takes_random_weights
 from niah.adapters.network_adapter import NetworkAdapter
 from niah.adapters.scan_choice import use_scan
 from niah.adapters.sources import find_source
@@ -334,13 +334,16 @@ def test_the_command_measures_and_writes(
     assert rows[0] == ",".join(COLUMNS)
     assert len(rows) == 3
     machine = json.loads((out / "machine.json").read_text())
-    assert machine["rates"]["auto float32"]["matrix_flops"] > 1e8
+    device = str(choose_device("auto"))
+    assert machine["rates"][f"{device} float32"]["matrix_flops"] > 1e8
+    assert {row["device"] for row in read(out / "bench.csv")} == {device}  # of the refusal too
     assert machine["hardware"]["cores"] == os.cpu_count()
     text = (out / "bench.md").read_text()
     assert text.count("| ok |") == 1
     assert "this tagger takes at most 1024 frames" in text
     monkeypatch.setattr("niah.bench.bench.measure_point", lambda _: pytest.fail("measured again"))
-    assert niah(monkeypatch, *arguments[:2], *arguments[4:], "--repeats", "2", "--out", out) == 0
+    again = (*arguments[:2], *arguments[4:], "--repeats", "2", "--device", device, "--out", out)
+    assert niah(monkeypatch, *again) == 0
     whole = (out / "bench.md").read_text()
     assert whole == text  # of all that the folder holds, not of the last command
 
@@ -379,6 +382,10 @@ def test_curves_are_named_by_what_differs() -> None:
     assert efficiency_report.series(row) == "a"
     row |= {"variant": "published", "dtype": "bfloat16", "window_s": 10.0, "batch_size": 4}
     assert efficiency_report.series(row) == "a, 10 s windows, batch 4, as published, bfloat16"
+    rows = [row | {"device": device} for device in ("cpu", "cuda")]
+    assert [line[0] for line in efficiency_report.lines(rows)] == [
+        f"{efficiency_report.series(row)}, {device}" for device in ("cpu", "cuda")
+    ]
 
 
 def test_an_exception_of_several_lines_keeps_its_name() -> None:
