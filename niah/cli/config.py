@@ -76,7 +76,9 @@ def _of_run(path: Path, note: Callable[[str], None]) -> Settings:
     stated = content.get("arguments")
     if not stated:
         raise NiahError(f"config {path} has no arguments of a run")
-    arguments: Mapping[str, Any] = recalled(stated, str(content["identity"].get("ids_sha256")))
+    arguments: Mapping[str, Any] = recalled(
+        stated, str(content["identity"].get("ids_sha256")), path.parent
+    )
     settings = {
         name: checked(name, value, f"config {path}: {name}")
         for name, value in arguments.items()

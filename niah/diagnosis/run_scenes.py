@@ -83,7 +83,7 @@ def open_scenes(wanted: WantedScenes) -> RunScenes:
         raise NiahError(
             f"{wanted.run} has no run.json of `niah run`, whose scenes are asked about: run `niah run` first"
         )
-    arguments = recalled(arguments, str(run_json["identity"].get("ids_sha256")))
+    arguments = recalled(arguments, str(run_json["identity"].get("ids_sha256")), wanted.run)
     if arguments.get("checkpoint") == RANDOM:
         raise NiahError("random weights have no accuracy: give a run of trained ones")
     snrs_db = wanted.snrs_db or tuple(arguments["snrs_db"])

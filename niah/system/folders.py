@@ -1,11 +1,13 @@
 """Privacy of published files: of an absolute path only the last part is shown, the user's folders are cut.
 
 Later commands need whole paths (`niah locate` opens the clips again). `remember` stores them in the user's cache under
-a hash of the published arguments, so the run directory can be moved or renamed and discloses nothing.
+a hash of the published arguments, so the run directory can be moved or renamed and discloses nothing. Relative paths
+are found from where the run directory lies.
 """
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -18,6 +20,7 @@ from niah.system import atomic
 from niah.system.download import cache_folder
 
 MARK = "…"
+_TYPED_IN = "typed_in"  # beside the arguments in the cache
 # a path that starts at the root or at home; not an address, and not an AudioSet id such as /m/09x0r
 _ABSOLUTE = re.compile(
     r"(?<![\w./~\\…-])(?!/[mgt]/)(?:~|/[^\s/:'\"]+)(?:/[^\s/:'\"]+)*/([^\s/:'\"]+)"
@@ -93,7 +96,9 @@ def roots_of(arguments: Mapping[str, Any]) -> list[str]:
 
 
 def remember(arguments: Mapping[str, Any], ids_sha256: str) -> None:
-    """Store a run's arguments with their whole paths in the cache, for `recalled`; an unwritable cache is ignored.
+    """Store a run's arguments with their whole paths, and where they were typed, in the cache, for `recalled`.
+
+    An unwritable cache is ignored.
 
     Args:
         arguments: arguments of the run, by name.
@@ -106,29 +111,62 @@ def remember(arguments: Mapping[str, Any], ids_sha256: str) -> None:
     file = _file(stated, ids_sha256)
     with suppress(NiahError, OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        atomic.write_json(file, arguments)
+        atomic.write_json(file, {**arguments, _TYPED_IN: str(Path.cwd())})
 
 
-def recalled(stated: Mapping[str, Any], ids_sha256: str) -> dict[str, Any]:
-    """Return a run's arguments with their whole paths.
+def recalled(stated: Mapping[str, Any], ids_sha256: str, run: Path) -> dict[str, Any]:
+    """Return a run's arguments with their whole paths, also of files that were named from the folder it began in.
 
     Args:
         stated: arguments in its run.json, paths cut.
         ids_sha256: hash of the run's clip ids.
+        run: its directory.
 
     Raises:
         NiahError: a path is cut, and this machine's cache lacks the whole one.
     """
     cut = [name for name, value in stated.items() if name != "out" and _is_cut(value)]
-    if not cut:
-        return dict(stated)
     file = _file(stated, ids_sha256)
-    if file.is_file():
-        return atomic.read_json(file)
-    raise NiahError(
-        f"run.json has only the last part of {', '.join(cut)} ({stated[cut[0]]}), and this machine has not run it: "
-        "give the same `niah run` command again (it resumes)"
-    )
+    arguments = atomic.read_json(file) if file.is_file() else dict(stated)
+    if cut and not file.is_file():
+        raise NiahError(
+            f"run.json has only the last part of {', '.join(cut)} ({stated[cut[0]]}), and this machine has not run it: "
+            "give the same `niah run` command again (it resumes)"
+        )
+    folder = _typed_in(run, str(arguments.get("out", "")), arguments.pop(_TYPED_IN, None))
+    if folder is None or folder == Path.cwd():
+        return arguments
+    return {name: _from(folder, v) if name != "out" else v for name, v in arguments.items()}
+
+
+def _typed_in(run: Path, out: str, stored: str | None) -> Path | None:
+    """Return the folder in which a run's command was typed, from where its directory lies; None where that is unknown.
+
+    Args:
+        run: its directory, which may have been moved together with the folder.
+        out: as it was typed.
+        stored: the folder by this machine's cache, of a run that may have been another with the same arguments.
+    """
+    if stored is not None and Path(stored, out).resolve() == run.resolve():
+        return Path(stored)
+    parts = Path(os.path.normpath(out or ".")).parts
+    for place in (Path(os.path.normpath(Path.cwd() / run)), run.resolve()):
+        if ".." not in parts and place.parts[len(place.parts) - len(parts) :] == parts:
+            return Path(*place.parts[: len(place.parts) - len(parts)])
+    return None
+
+
+def _from(folder: Path, value: Any) -> Any:
+    """Return a value, or list of values, with the whole path of a relative one that is a file of the folder.
+
+    A bare word stays: it is a name of this package's, unless there is none of that name.
+    """
+    if isinstance(value, list | tuple):
+        return [_from(folder, each) for each in value]
+    if not isinstance(value, str) or not ("/" in value or Path(value).suffix):
+        return value
+    files = (folder / value, folder / value.rpartition(":")[0])  # of `code.py:tagger` too
+    return str(folder / value) if any(map(os.path.isfile, files)) or files[0].is_dir() else value
 
 
 def _is_cut(value: object) -> bool:

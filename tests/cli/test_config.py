@@ -136,3 +136,35 @@ def test_what_a_record_cannot_say_is_not_guessed(tmp_path: Path) -> None:
         read_config(tmp_path / "none.json", notes.append)
     with pytest.raises(NiahError, match="no arguments"):
         read_config(recorded(tmp_path), notes.append)
+
+
+@pytest.mark.parametrize("out", ["runs/r", "{absolute}"])
+def test_relative_paths_are_of_the_folder_that_the_run_began_in(
+    out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From another folder the same record said "not found", in `niah locate` too."""
+    home, run, away = tmp_path / "home", tmp_path / "home" / "runs" / "r", tmp_path / "away"
+    for folder in (run, home / "data", home / "zero", away):
+        folder.mkdir(parents=True)
+    for name in ("mine.toml", "code.py", "clips.csv"):
+        written(home / "data", "", name)
+    typed = {
+        "models": ["data/mine.toml", "data/code.py:tagger", "dass-nano", "data/gone.toml"],
+        "needles": "data/clips.csv",
+        "haystacks": ["zero"],
+        "out": out.format(absolute=run),
+    }
+    monkeypatch.chdir(home)
+    folders.remember(typed, "0" * 64)
+    record = recorded(run, **folders.published(typed, paths=True))
+    assert read_config(record, lambda _: None)["needles"] == "data/clips.csv"
+    monkeypatch.chdir(away)
+    settings = read_config(record, lambda _: None)
+    assert settings["needles"] == str(home / "data" / "clips.csv")
+    assert settings["haystacks"] == ("zero",)
+    assert settings["models"] == (
+        *(str(home / "data" / name) for name in ("mine.toml", "code.py:tagger")),
+        *("dass-nano", "data/gone.toml"),
+    )
+    record.rename(away / "run.json")  # nothing says where it began
+    assert read_config(away / "run.json", lambda _: None)["needles"] == "data/clips.csv"
