@@ -42,6 +42,7 @@ from niah.cli.messages import fail
 from niah.cli.panels import grouped
 from niah.errors import NiahError, is_interrupt, one_line
 from niah.system.figure_files import wants_columns
+from niah.system.folders import with_home
 from niah.system.openmp import spin_briefly
 from niah.system.printable import PLAIN_SIGNS
 from niah.system.shortage import is_shortage
@@ -129,7 +130,8 @@ def main() -> None:
     try:
         _check_not_empty(sys.argv[1:])
         with interrupt.raised_again():
-            status = app(prog_name="niah", standalone_mode=False)
+            arguments = [_with_home(each) for each in sys.argv[1:]]
+            status = app(arguments, prog_name="niah", standalone_mode=False)
     except NiahError as error:
         if is_verbose():
             traceback.print_exception(error)
@@ -169,6 +171,13 @@ def _check_not_empty(arguments: Sequence[str]) -> None:
             raise NiahError(
                 f"{option} is an empty text, as of a variable that is not set: write a value, or leave it out"
             )
+
+
+def _with_home(argument: str) -> str:
+    option, sign, value = argument.partition("=")
+    if sign and option.startswith("--"):
+        return f"{option}={with_home(value)}"
+    return with_home(argument)
 
 
 def _check_current_folder() -> None:

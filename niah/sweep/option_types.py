@@ -5,6 +5,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from niah.errors import NiahError
 from niah.sweep.options import RunOptions
+from niah.system.folders import with_home
 
 HINTS = {name: hint for name, hint in get_type_hints(RunOptions).items() if name != "objects"}
 _PATHS = ("audio_root", "babble", "out")
@@ -50,6 +51,8 @@ def checked(name: str, value: Any, where: str) -> Any:
 def _typed(kind: type, value: Any, where: str) -> Any:
     if kind is int and isinstance(value, float) and value.is_integer():
         return int(value)
+    if kind is str and isinstance(value, str):
+        value = with_home(value)
     accepted = (int, float) if kind is float else (kind,)
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
         raise NiahError(f"{where} must be {_WORDS[kind]}, got {value!r:.60}")

@@ -33,7 +33,7 @@ _PART, _LOCK = ".part", ".lock"
 def cache_folder() -> Path:
     """Return the folder of fetched files and caches: `$NIAH_CACHE`, else the platform's cache folder."""
     if chosen := os.environ.get("NIAH_CACHE"):
-        return Path(chosen)
+        return Path(chosen).expanduser()
     return user_cache_path("niah", appauthor=False)
 
 

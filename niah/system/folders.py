@@ -43,6 +43,17 @@ def without_folders(text: str, roots: Sequence[str] = ()) -> str:
     return _WINDOWS.sub(rf"{MARK}\\\1", _ABSOLUTE.sub(rf"{MARK}/\1", text))
 
 
+def with_home(text: str) -> str:
+    """Return a text with the user's home for a "~/" at the start of it, or of a part after a comma.
+
+    A shell leaves it in `--out=~/run` and `--haystack zero,~/street.wav`, and so does a file of options.
+    """
+    if "~" not in text:
+        return text
+    parts = text.split(",")
+    return ",".join(os.path.expanduser(p) if p.startswith("~/") or p == "~" else p for p in parts)  # noqa: PTH111
+
+
 def last_part(text: str) -> str:
     """ "…/name" of a text that is one absolute path and nothing else; any other text as `without_folders` has it."""
     match = _WHOLE.fullmatch(text)

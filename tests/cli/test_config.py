@@ -12,6 +12,7 @@ from niah.cli.config import read_config
 from niah.errors import NiahError
 from niah.sweep.options import RunOptions
 from niah.system import folders
+from niah.system.download import cache_folder
 from tests.conftest import REPOSITORY
 
 RUN = REPOSITORY / "results" / "embedded" / "run.json"
@@ -168,3 +169,19 @@ def test_relative_paths_are_of_the_folder_that_the_run_began_in(
     )
     record.rename(away / "run.json")  # nothing says where it began
     assert read_config(away / "run.json", lambda _: None)["needles"] == "data/clips.csv"
+
+
+def test_a_home_that_the_shell_has_left_is_the_users(
+    planned: list[RunOptions], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """`--out=~/run`, a list and a file of options made and read a folder called "~" beside the command."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NIAH_CACHE", "~/cache")
+    file = written(tmp_path, 'needles = "~/clips.csv"\nbabble = "~/voices"\nprompt = "a ~ of {}"\n')
+    run(monkeypatch, "--config", file, "--out=~/run", "--haystack", "zero,~/street.wav,~x.wav")
+    (options,) = planned
+    assert options.out == tmp_path / "run"
+    assert options.haystacks == ("zero", str(tmp_path / "street.wav"), "~x.wav")
+    assert (options.needles, options.babble) == (f"{tmp_path}/clips.csv", tmp_path / "voices")
+    assert options.prompt == "a ~ of {}"
+    assert cache_folder() == tmp_path / "cache"
