@@ -88,7 +88,7 @@ class ModelCard:
     @property
     def labels_source(self) -> str | Path:
         """Return the vocabulary's name, or the path of the label file beside the card."""
-        is_file = self.labels.endswith((".csv", ".tsv", ".txt"))
+        is_file = self.labels.lower().endswith((".csv", ".tsv", ".txt"))
         return self.folder / self.labels if is_file else self.labels
 
     @property

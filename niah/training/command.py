@@ -179,12 +179,12 @@ def _locked(out: Path) -> Iterator[None]:
 def trained_card(recipe: Recipe) -> ModelCard:
     """Return the card of the model that a recipe trains: with the recipe's labels and [config], without weights."""
     card, _ = find_model(recipe.model)
+    labels = recipe.labels
+    if labels.lower().endswith(SUFFIXES):  # of the working directory, not of the card's folder
+        labels = str(Path(labels).absolute())
     return dataclasses.replace(
         card,
-        labels=recipe.labels or card.labels,
-        path=Path(recipe.labels).absolute()
-        if recipe.labels.lower().endswith(SUFFIXES)
-        else card.path,
+        labels=labels or card.labels,
         config={**card.config, **recipe.config},
         weights={},
         published={},

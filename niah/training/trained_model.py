@@ -59,7 +59,7 @@ def write_card(
     """
     labels = card.labels
     if isinstance(card.labels_source, Path):
-        labels = f"labels{card.labels_source.suffix}"
+        labels = f"labels{card.labels_source.suffix.lower()}"
         with atomic_write(out / labels) as stream:
             stream.write(Path(card.labels_source).read_bytes())
     values: dict[str, Any] = {

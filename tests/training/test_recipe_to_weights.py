@@ -60,19 +60,25 @@ def test_what_is_trained_can_be_run(material: Material, tmp_path: Path) -> None:
     assert again["mAP"].tolist() == table["mAP"].tolist()
 
 
-def test_a_recipe_may_change_the_cards_labels_and_size(material: Material, tmp_path: Path) -> None:
-    labels = material.folder / "other.csv"
-    labels.write_text((material.folder / "labels.csv").read_text() + "3,/t/none,none\n")
+def test_a_recipe_may_change_the_cards_labels_and_size(
+    material: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The labels' path is of the working directory, as that of the clips."""
+    monkeypatch.chdir(material.folder)
+    labels = Path("other", "Labels.CSV")
+    labels.parent.mkdir()
+    labels.write_text(Path("labels.csv").read_text() + "3,/t/none,none\n")
     small_recipe = material.recipe("changed", labels=str(labels), epochs=2)
     weights = train_recipe(str(small_recipe), tmp_path, settings=["config.hidden=24"], device="cpu")
     assert load_file(weights)["hidden.weight"].shape == (24, 128)
     assert load_file(weights)["head.weight"].shape == (4, 24)
-    adapter = niah.load_model(str(tmp_path / "card.toml"))
-    assert len(adapter.labels) == 4
     with pytest.raises(
         NiahError, match=r"\[config\] of the card and the recipe does not fit .*TinyTagger"
     ):
         train_recipe(str(small_recipe), tmp_path / "no", settings=["config.hiden=24"], device="cpu")
+    monkeypatch.chdir("other")  # the card brings its labels along
+    adapter = niah.load_model(str(tmp_path / "card.toml"))
+    assert len(adapter.labels) == 4
 
 
 def test_weights_carry_their_recipe_and_last_log_line(material: Material, tmp_path: Path) -> None:
