@@ -8,6 +8,8 @@ from types import ModuleType
 
 from niah.errors import NiahError
 
+_OWN_PACKAGE = "niah"
+
 
 def is_beside(folder: Path, module_name: str) -> bool:
     """Return whether a module is a file or package in a folder."""
@@ -17,6 +19,8 @@ def is_beside(folder: Path, module_name: str) -> bool:
 
 def import_user_module(module_name: str, folder: Path) -> ModuleType:
     """Import a module; one in `folder` is taken from there, which stays first on the path for its neighbours.
+
+    A module of another folder that was imported before serves where it and its neighbours there are the same files.
 
     Args:
         module_name: as an import statement has it; a file beside the card may have any name.
@@ -30,11 +34,29 @@ def import_user_module(module_name: str, folder: Path) -> ModuleType:
         _put_first(folder)
     with chdir("."):  # a module that leaves would take the user's relative paths along
         module = importlib.import_module(module_name)
-    if beside and not _is_in(module, folder):
+    if beside and not _is_in(module, folder) and not _is_copied(module, folder):
         raise NiahError(
             f"a module '{module_name}' from elsewhere is loaded already; give yours another name"
         )
     return module
+
+
+def loaded_files(folder: Path) -> list[Path]:
+    """Return the files of a folder that are loaded as modules of its own, as paths in it: a card's adapter and helpers.
+
+    Args:
+        folder: of the card; an installed package below it, as of a virtual environment, is none of its modules.
+    """
+    folder = folder.resolve()
+    files: set[Path] = set()
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__dict__", {}).get("__file__")  # nothing that is imported by asking
+        if isinstance(file, str) and name and name.partition(".")[0] != _OWN_PACKAGE:
+            place = Path(*name.split("."))
+            candidates = (place.with_name(f"{place.name}.py"), place / "__init__.py")
+            path = Path(file).resolve()
+            files.update(each for each in candidates if path == folder / each and path.is_file())
+    return sorted(files)
 
 
 def _put_first(folder: Path) -> None:
@@ -47,3 +69,13 @@ def _put_first(folder: Path) -> None:
 def _is_in(module: ModuleType, folder: Path) -> bool:
     file = getattr(module, "__file__", None)
     return file is not None and Path(file).resolve().is_relative_to(folder)
+
+
+def _is_copied(module: ModuleType, folder: Path) -> bool:
+    """Return whether a folder has a copy of a module, and no other content for what is loaded beside it."""
+    file = Path(module.__file__ or "").resolve()
+    source = file.parents[module.__name__.count(".") + (file.name == "__init__.py")]
+    copied = [each for each in loaded_files(source) if (folder / each).is_file()]
+    return file.relative_to(source) in copied and all(
+        (folder / each).read_bytes() == (source / each).read_bytes() for each in copied
+    )

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from niah.adapters.importing import code_sha256, import_adapter
-from niah.adapters.loading import choose_device, load_model
+from niah.adapters.loading import choose_device
 from niah.adapters.network_adapter import NetworkAdapter
 from niah.cards import ModelCard, find_model
 from niah.errors import NiahError, one_line
@@ -42,17 +42,26 @@ from niah.training.initial_weights import start_from, start_from_imagenet
 from niah.training.log import EVENTS, LOG
 from niah.training.loop import train as run_loop
 from niah.training.processes import Processes
-from niah.training.recipes import EMA, Recipe, read_recipe, with_settings
+from niah.training.recipes import Recipe, read_recipe, with_settings
 from niah.training.teachers import (
     LiveTeachers,
     LoadedTeacher,
     PrecomputedTeacher,
     Teacher,
+    check_teachers,
+    load_teachers,
     precompute,
     teachers_checksum,
 )
-from niah.training.trained_model import CARD, WEIGHTS, write_card, write_weights
-from niah.vocabularies import SUFFIXES, Vocabulary, vocabulary
+from niah.training.trained_model import (
+    CARD,
+    WEIGHTS,
+    own_code,
+    refuse_foreign,
+    write_card,
+    write_weights,
+)
+from niah.vocabularies import SUFFIXES, vocabulary
 
 _PARTS = (LOCK, CHECKPOINT, LOG, WEIGHTS, CARD, *(f"labels{suffix}" for suffix in SUFFIXES))
 
@@ -103,8 +112,10 @@ def train_recipe(
     card = trained_card(recipe)
     labels = vocabulary(card.labels_source)
     family: type[NetworkAdapter] = import_adapter(card)
+    code = own_code(card)
+    refuse_foreign(out, code)
     frontend = family.default_frontend
-    _check_teachers(recipe, labels)
+    check_teachers(recipe, labels)
     processes = Processes(recipe, choose_device(device))
     teachers = load_teachers(recipe, processes.device)
     cache = _ready_cache(processes, out)
@@ -155,7 +166,15 @@ def train_recipe(
         parameters = sum(parameter.numel() for parameter in network.parameters())
         if processes.is_first:
             weights = write_weights(out, trained, recipe)
-            write_card(card, out, recipe, weights, parameters=parameters, clips=len(needles))
+            write_card(
+                card,
+                out,
+                recipe,
+                weights,
+                parameters=parameters,
+                clips=len(needles),
+                code={**own_code(card), **code},  # what was edited meanwhile was not trained
+            )
     return out / WEIGHTS
 
 
@@ -258,49 +277,6 @@ def _clips(
             f"recipe '{recipe.name}': mixing features is for Kaldi's natural logarithm: set pipeline = \"waveform\""
         )
     return load_features(needles, frontend, cache, share=processes.blocks, largest_gb=features_gb)
-
-
-def _check_teachers(recipe: Recipe, labels: Vocabulary) -> None:
-    """Refuse a teacher of other labels before any weights are fetched."""
-    for teacher in recipe.teacher if recipe.teacher != (EMA,) else ():
-        card, _ = find_model(teacher)
-        scored = vocabulary(card.labels_source)
-        if scored.ids != labels.ids:
-            raise NiahError(
-                f"teacher '{card.name}' scores {scored.name}, the student {labels.name}: "
-                "they must be the same"
-            )
-
-
-def load_teachers(recipe: Recipe, device: torch.device) -> list[LoadedTeacher]:
-    """Load the teachers on this process' own device.
-
-    Args:
-        recipe: names them, and the files of their weights.
-        device: of the process.
-
-    Returns:
-        The teachers; none for a recipe without, or whose student teaches itself.
-
-    Raises:
-        NiahError: a teacher whose weights cannot be had.
-    """
-    if recipe.teacher == (EMA,):
-        return []
-    name = "cpu" if device.type == "cpu" else str(device)  # accelerate says "cpu:0"
-    files = recipe.teacher_file or ("",) * len(recipe.teacher)
-    loaded = []
-    for teacher, file in zip(recipe.teacher, files, strict=True):
-        try:
-            adapter = load_model(teacher, file or None, device=name)
-            loaded.append(LoadedTeacher(adapter, find_model(teacher)[0]))
-        except NiahError as error:
-            if file or "--checkpoint" not in str(error):
-                raise
-            text = str(error).replace("--checkpoint FILE", "--set teacher_file=FILE")
-            text = text.replace("--checkpoint", "--set teacher_file=FILE")
-            raise NiahError(f"teacher: {text}") from error
-    return loaded
 
 
 def _teacher(

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from niah.adapters.importing import code_sha256
-from niah.adapters.loading import adapter_info
+from niah.adapters.loading import adapter_info, load_model
 from niah.adapters.protocol import Adapter
-from niah.cards import ModelCard
+from niah.cards import ModelCard, find_model
 from niah.errors import NiahError
 from niah.frontends import Frontend
 from niah.training.averaging import MovingAverage
@@ -22,6 +22,8 @@ from niah.training.data.batch import normalised
 from niah.training.data.batch_plan import BatchPlan
 from niah.training.data.row_store import ALONE, RowStore, Share
 from niah.training.data.stored_features import content_key, feature_rows
+from niah.training.recipes import EMA, Recipe
+from niah.vocabularies import Vocabulary, vocabulary
 
 if TYPE_CHECKING:
     from niah.needles import NeedleSet
@@ -51,6 +53,53 @@ class LoadedTeacher:
     def network_key(self) -> str:
         """Hash of what else makes its logits: adapter and [config], as DASS's pooling, and code of the user's own."""
         return f"{self.card.fingerprint} {code_sha256(self.card)}".rstrip()
+
+
+def check_teachers(recipe: Recipe, labels: Vocabulary) -> None:
+    """Check the teachers' labels before any weights are fetched.
+
+    Raises:
+        NiahError: a teacher scores other classes than the student's, or these in another order.
+    """
+    for teacher in recipe.teacher if recipe.teacher != (EMA,) else ():
+        card, _ = find_model(teacher)
+        scored = vocabulary(card.labels_source)
+        if scored.ids != labels.ids:
+            raise NiahError(
+                f"teacher '{card.name}' scores {scored.name}, the student {labels.name}: "
+                "they must be the same"
+            )
+
+
+def load_teachers(recipe: Recipe, device: torch.device) -> list[LoadedTeacher]:
+    """Load the teachers on this process' own device.
+
+    Args:
+        recipe: names them, and the files of their weights.
+        device: of the process.
+
+    Returns:
+        The teachers; none for a recipe without, or whose student teaches itself.
+
+    Raises:
+        NiahError: a teacher whose weights cannot be had.
+    """
+    if recipe.teacher == (EMA,):
+        return []
+    name = "cpu" if device.type == "cpu" else str(device)  # accelerate says "cpu:0"
+    files = recipe.teacher_file or ("",) * len(recipe.teacher)
+    loaded = []
+    for teacher, file in zip(recipe.teacher, files, strict=True):
+        try:
+            adapter = load_model(teacher, file or None, device=name)
+            loaded.append(LoadedTeacher(adapter, find_model(teacher)[0]))
+        except NiahError as error:
+            if file or "--checkpoint" not in str(error):
+                raise
+            text = str(error).replace("--checkpoint FILE", "--set teacher_file=FILE")
+            text = text.replace("--checkpoint", "--set teacher_file=FILE")
+            raise NiahError(f"teacher: {text}") from error
+    return loaded
 
 
 class LiveTeachers:

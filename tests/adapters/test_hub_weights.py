@@ -11,13 +11,13 @@ import pytest
 import torch
 
 import niah
-import niah.training.command as train_command
 from niah.adapters.weights import resolve
 from niah.errors import NiahError
 from niah.system import addresses
 from niah.system import hub as hub_module
 from niah.system.download import sha256_of
 from niah.training.recipes import Recipe
+from niah.training.teachers import load_teachers
 from tests.helpers.weight_server import card, hub_lies_at, refused, serving
 
 # --- the hub, played by a server of this machine
@@ -174,7 +174,7 @@ def test_a_hub_that_never_answers_is_told_in_seconds(
         if command == "run":
             niah.load_model("dass-medium")
         recipe = Recipe(model="dass-small", teacher=("ast",))
-        train_command.load_teachers(recipe, torch.device("cpu"))
+        load_teachers(recipe, torch.device("cpu"))
 
     assert hub_module._PATIENCE_S < 5
     assert addresses.CONNECT_S < 5

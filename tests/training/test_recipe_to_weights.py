@@ -2,6 +2,8 @@
 
 import csv
 import json
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +81,48 @@ def test_a_recipe_may_change_the_cards_labels_and_size(
     monkeypatch.chdir("other")  # the card brings its labels along
     adapter = niah.load_model(str(tmp_path / "card.toml"))
     assert len(adapter.labels) == 4
+
+
+def test_an_adapter_of_ones_own_goes_with_the_trained_card(
+    material: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The adapter and its neighbour: any folder will do, and cards with equal copies share a run."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    made = tmp_path / "made"
+    card = tiny.card(made)
+    (made / "own_width.py").write_text("WIDTH = 8\n")
+    (made / "own_tagger.py").write_text(
+        "import own_width\nfrom tests.helpers import tiny\n\n\n"
+        "class Own(tiny.TinyTagger):\n    @staticmethod\n    def build(config, classes):\n"
+        "        return tiny.Network(classes, own_width.WIDTH)\n"
+    )
+    card.write_text(card.read_text().replace("tests.helpers.tiny:TinyTagger", "own_tagger:Own"))
+    (tmp_path / "elsewhere").mkdir()
+    labels = tmp_path / "elsewhere" / "own.csv"
+    labels.write_text((made / "labels.csv").read_text())
+    small_recipe = str(material.recipe("own", model=str(card), labels=str(labels), epochs=2))
+    for out in ("one", "two"):
+        train_recipe(small_recipe, tmp_path / out, device="cpu")
+    cards = [tmp_path / out / "card.toml" for out in ("one", "two")]
+    assert {niah.load_model(str(each)).name for each in cards} == {"one", "two"}
+    (tmp_path / "two" / "own_width.py").write_text("WIDTH = 9\n")
+    with pytest.raises(NiahError, match="'own_tagger' from elsewhere is loaded already"):
+        niah.load_model(str(cards[1]))
+    shutil.rmtree(made)
+    for name in ("own_tagger", "own_width"):  # as in another process
+        del sys.modules[name]
+    assert niah.load_model(str(cards[0])).labels.ids == tiny.IDS
+
+
+def test_a_card_that_no_training_wrote_is_not_written_over(tmp_path: Path) -> None:
+    material = Material(tiny.card(tmp_path, "card"), tiny.manifest(tmp_path), tmp_path)
+    before = material.card.read_text()
+    with pytest.raises(
+        NiahError, match=r"holds card\.toml, labels\.csv, which a training would write"
+    ):
+        train_recipe(str(material.recipe()), tmp_path, device="cpu")
+    assert material.card.read_text() == before
+    assert not (tmp_path / "checkpoint.pt").exists()
 
 
 def test_weights_carry_their_recipe_and_last_log_line(material: Material, tmp_path: Path) -> None:
