@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 import niah
 from niah.adapters.dass import Dass as DassAdapter
+from niah.errors import NiahError
 from niah.networks.dass import first_stage, map_buffers
 from niah.networks.dass import tiled as dass_tiled
 from niah.networks.dass.block_work import BlockWork, MapWork
@@ -138,6 +139,15 @@ def test_a_feature_map_stands_on_its_own() -> None:
     net.feature_map(noise(1, 500, 128, seed=1))
     assert torch.equal(first, before)
     assert first.untyped_storage().nbytes() == first.numel() * 4
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_less_than_a_patch_is_refused_in_words(whole: bool) -> None:
+    net = network(PATCHES)
+    with torch.set_grad_enabled(whole), pytest.raises(NiahError, match="at least 8 frames"):
+        net(noise(1, 7, 128))
+    net(noise(1, 8, 128))
+    network(OFFICIAL)(noise(1, 1, 128))  # halvings round up
 
 
 def test_features_may_have_another_dtype() -> None:

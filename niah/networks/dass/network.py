@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from niah.errors import NiahError
 from niah.networks.dass.blocks import NORM_EPS, SS2D, Block, convolve
 from niah.networks.layers.pooling import POOLINGS, pool
 from niah.scan import Backend
@@ -50,6 +51,16 @@ class DassConfig:
             raise ValueError(
                 f"depths {self.depths}, dims {self.dims} and stem {self.stem} do not fit together"
             )
+
+    def check_frames(self, frames: int) -> None:
+        """Check the length of an input.
+
+        Raises:
+            NiahError: fewer frames than one patch has, or none.
+        """
+        least = self.patch or 1
+        if frames < least:
+            raise NiahError(f"DASS needs at least {least} frames (one patch), got {frames}")
 
 
 def halving(channels_in: int, channels_out: int) -> nn.Conv2d:
@@ -173,6 +184,7 @@ class Dass(nn.Module):
         Returns:
             (B, T, F, C), for DASS-small and -medium (B, T0/32, M/32, 768), each halving rounded up.
         """
+        self.config.check_frames(x.shape[1])
         x = x.unsqueeze(-1)  # (B, T0, M, 1)
         x = self.patch_embed(x)  # (B, T0/4, M/4, 96)
         for (

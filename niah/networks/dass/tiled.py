@@ -81,7 +81,11 @@ def feature_map(network: Dass, features: Tensor, tiling: Tiling = DEFAULT) -> Te
 
     Returns:
         (B, T, F, C), possibly a view of a larger buffer.
+
+    Raises:
+        NiahError: fewer frames than one patch has.
     """
+    network.config.check_frames(features.shape[1])
     threaded = _is_threaded(network)
     fused = _is_fused(network)
     if fused:
