@@ -3,7 +3,8 @@
 `label_dict` maps an output to its AudioSet id (MID) in an order that is not AudioSet's list (microsoft/unilm, issue
 1012): the rows of the predictor are put into the order of the card's vocabulary. A bare state dict or a `.safetensors`
 has no such entry. Its rows may be in the released order, so a card of `audioset-527` refuses it unless a config.json
-beside it names the outputs. With other labels, also a CSV of AudioSet's, the rows are in the card's order.
+beside it names the outputs, or `niah train` wrote it. With other labels, also a CSV of AudioSet's, the rows are in the
+card's order.
 """
 
 from collections.abc import Mapping
@@ -13,15 +14,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from niah.adapters.checkpoints import State, file_and_set, is_safetensors
+from niah.adapters.checkpoints import State, file_and_set, is_safetensors, is_trained_here
 from niah.adapters.hub_folder import names_outputs
 from niah.adapters.network_adapter import NetworkAdapter
+from niah.cards import ModelCard
 from niah.errors import NiahError
 from niah.frontends.kaldi import BEATS
 from niah.networks.beats import MLP_TOKENS, BeatsConfig
 from niah.networks.beats import Beats as BeatsNetwork
 from niah.networks.config import network_config
-from niah.vocabularies import Vocabulary
+from niah.vocabularies import Vocabulary, vocabulary
 
 _RELEASED_LABELS = "audioset-527"
 _POSITIONS = "relative_attention_bias.weight"  # one table, listed under every layer
@@ -79,19 +81,30 @@ class Beats(NetworkAdapter):
                 nothing says, or only pre-trained.
         """
         super().load(path)
-        entries = _other_entries(path)
-        _check_design(entries.get("cfg"), self.network.config, path)
-        if (labels := entries.get("label_dict")) is not None:
-            self._move_rows(_rows(labels, self.labels, path))
-        elif self.card.labels == _RELEASED_LABELS and not names_outputs(file_and_set(path)[0]):
+        _check_design(_other_entries(path).get("cfg"), self.network.config, path)
+
+    @classmethod
+    def row_order(cls, file: Path, card: ModelCard) -> list[int] | None:
+        """Find the predictor's row of each label, by the file's own word before that of a config.json beside it.
+
+        Raises:
+            NiahError: other labels than the card's, or AudioSet's in an order that nothing says.
+        """
+        if (labels := _other_entries(file).get("label_dict")) is not None:
+            return _rows(labels, vocabulary(card.labels_source), file)
+        is_known = names_outputs(file) or is_trained_here(file)
+        if card.labels == _RELEASED_LABELS and not is_known:
             raise NiahError(
-                f"checkpoint {path} has no label_dict, and BEATs' released outputs are in an order of their own: give "
+                f"checkpoint {file} has no label_dict, and BEATs' released outputs are in an order of their own: give "
                 "the whole official file {cfg, model, label_dict}, or a card whose labels are a CSV of the outputs"
             )
+        return super().row_order(file, card)
 
     def _reorder_head(self, order: list[int], file: Path) -> None:
-        if _other_entries(file).get("label_dict") is None:  # the file's own word comes first
+        if _other_entries(file).get("label_dict") is None:
             super()._reorder_head(order, file)
+        else:  # what the file says itself makes no other weights of it
+            self._move_rows(order)
 
     def tokens(self, frames: int) -> int:
         return self.network.config.tokens(frames)

@@ -115,14 +115,25 @@ def is_safetensors(path: Path) -> bool:
     return head[8:9] == b"{" and length + 8 <= path.stat().st_size
 
 
+TRAINING = "training"  # key of the metadata that `niah train` writes into its weights
 FLOAT_TYPES = ("F64", "F32", "F16", "BF16", "float64", "float32", "float16", "bfloat16")
+
+
+def is_trained_here(path: Path) -> bool:
+    """Return whether `niah train` wrote a file of weights, whose outputs are in the order of its card's labels."""
+    return is_safetensors(path) and TRAINING in _safetensors_header(path).get("__metadata__", {})
+
+
+def _safetensors_header(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        header: dict[str, Any] = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    return header
 
 
 def stored_types(path: Path) -> dict[str, str]:
     """Return the type of each tensor of a file of weights, as the file calls it; {} for one that is no state dict."""
     if is_safetensors(path):
-        with path.open("rb") as file:
-            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        header = _safetensors_header(path)
         return {name: str(each["dtype"]) for name, each in header.items() if name != "__metadata__"}
     try:
         state = torch.load(path, map_location="meta", weights_only=True)

@@ -138,10 +138,26 @@ class NetworkAdapter(ABC):
         load_strictly(self.network, state, str(path))
         file, _ = file_and_set(path)
         self.weights_sha256 = sha256_of(file)
-        if (order := label_order(file, self.labels)) is not None:
+        if (order := self.row_order(file, self.card)) is not None:
             self._reorder_head(order, file)
         self.weights_source = f"{path} ({checkpoint.note})" if checkpoint.note else str(path)
         self._ready()
+
+    @classmethod
+    def row_order(cls, file: Path, card: ModelCard) -> list[int] | None:
+        """Find the stored head's row of each label, where a file, or a config.json beside it, names another order.
+
+        Args:
+            file: of weights.
+            card: its labels are those of the head.
+
+        Returns:
+            One row a label; None where the rows are in the order of the labels.
+
+        Raises:
+            NiahError: other labels than the card's are named.
+        """
+        return label_order(file, vocabulary(card.labels_source))
 
     def _reorder_head(self, order: list[int], file: Path) -> None:
         """Bring the head's rows into the vocabulary's order; they are other weights then than the file's own."""

@@ -63,7 +63,7 @@ class SelfSupervised(NetworkAdapter):
         return {k: v for k, v in state.items() if not k.startswith((*_PRETRAINING, *_UNUSED))}
 
     @classmethod
-    def load_body(cls, network: nn.Module, path: Path) -> None:
+    def load_body(cls, network: nn.Module, path: Path, other_head: int = 0) -> None:
         """Load the body of a checkpoint strictly, to start fine-tuning; also its head, where it has one of this size.
 
         Positions stored for another grid are resized to the network's once, as the official fine-tuning does.
@@ -71,13 +71,17 @@ class SelfSupervised(NetworkAdapter):
         Args:
             network: is changed in place; keeps its own head where the checkpoint has none of this size.
             path: of the checkpoint.
+            other_head: number of rows of a head that is of other labels, and is not loaded; 0 for none.
 
         Raises:
             NiahError: a body that does not fit.
         """
         state = cls.official_state(read_state(path), network)
         head = {k: v for k, v in network.state_dict().items() if k.startswith(_HEAD)}
-        if any(key not in state or state[key].shape != value.shape for key, value in head.items()):
+        is_other = len(state.get(f"{cls.head}.bias", ())) == other_head > 0
+        if is_other or any(
+            key not in state or state[key].shape != value.shape for key, value in head.items()
+        ):
             state = {key: value for key, value in state.items() if not key.startswith(_HEAD)} | head
         config: PatchGrid = network.config  # type: ignore[assignment]
         stored = stored_grid(state, network, cls.class_tokens)

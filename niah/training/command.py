@@ -61,7 +61,7 @@ from niah.training.trained_model import (
     write_card,
     write_weights,
 )
-from niah.vocabularies import SUFFIXES, vocabulary
+from niah.vocabularies import SUFFIXES, Vocabulary, vocabulary
 
 _PARTS = (LOCK, CHECKPOINT, LOG, WEIGHTS, CARD, *(f"labels{suffix}" for suffix in SUFFIXES))
 
@@ -140,7 +140,7 @@ def train_recipe(
     checked, validated_on = usable(
         load_needles(recipe.validation, vocabulary=labels, limit=recipe.validation_clips or None)
     )
-    network = _initial_network(recipe, card, family, len(labels))
+    network = _initial_network(recipe, card, family, labels)
     clips = _clips(recipe, needles, frontend, cache, processes, features_gb, bad)
     scored = load_features(checked, frontend, cache, share=processes.blocks, largest_gb=features_gb)
     teacher = _teacher(recipe, teachers, needles, frontend, cache, processes)
@@ -220,14 +220,14 @@ def card_sha256(card: ModelCard) -> dict[str, str]:
 
 
 def _initial_network(
-    recipe: Recipe, card: ModelCard, family: type[NetworkAdapter], classes: int
+    recipe: Recipe, card: ModelCard, family: type[NetworkAdapter], labels: Vocabulary
 ) -> torch.nn.Module:
     """Draw the network's weights by the recipe's seed, and load those that it starts from."""
     with torch_seed(recipe.seed):
         try:
             # refuses sizes before memory is taken
-            outline(lambda: family.build(card.config, classes))
-            network = family.build(card.config, classes)
+            outline(lambda: family.build(card.config, len(labels)))
+            network = family.build(card.config, len(labels))
         except (
             Exception
         ) as error:  # torch raises by what does not fit: RuntimeError, IndexError, ..
@@ -240,7 +240,7 @@ def _initial_network(
     if recipe.start == IMAGENET:
         start_from_imagenet(network, recipe.start_file, card.name)
     elif recipe.start:
-        start_from(network, recipe.start, recipe.start_file)
+        start_from(network, recipe.start, labels, recipe.start_file)
     return network
 
 

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from niah.adapters.checkpoints import State, load_strictly, read_state
+from niah.adapters.checkpoints import State, file_and_set, load_strictly, read_state
 from niah.adapters.importing import import_adapter
 from niah.adapters.network_adapter import NetworkAdapter
 from niah.adapters.self_supervised import SelfSupervised
@@ -28,6 +28,7 @@ from niah.networks.aum import Aum
 from niah.networks.dass.network import Dass
 from niah.system.download import cache_folder, fetch
 from niah.system.hub import fetch_from_hub
+from niah.vocabularies import Vocabulary, vocabulary
 
 _RELEASES = "https://github.com/MzeroMiko/VMamba/releases/download/%23v2cls/"
 VMAMBA_FILES: dict[tuple[int, ...], str] = {  # by DASS's depths
@@ -50,13 +51,16 @@ _OLDER_NAMES = (  # as VMamba's own loader renames them
 )
 
 
-def start_from(network: nn.Module, model: str, file: str = "") -> None:
-    """Give `network` the weights of another model of its architecture; a head of another size keeps its random weights.
+def start_from(network: nn.Module, model: str, labels: Vocabulary, file: str = "") -> None:
+    """Give `network` the weights of another model of its architecture; it keeps its own head for other labels.
 
     Args:
         network: changed in place.
         model: a card's name or path.
-        file: a weights file to read instead of the card's own.
+        labels: the network's. A head of other ones is left out, also where it has as many rows; one of the same is
+            brought into their order where the file names another (BEATs).
+        file: a weights file to read instead of the card's own, which may be of other labels than the card's: a head of
+            another number of rows than these is taken for one of the network's labels.
 
     Raises:
         NiahError: another architecture, or weights that cannot be fetched or read.
@@ -64,10 +68,16 @@ def start_from(network: nn.Module, model: str, file: str = "") -> None:
     card, weights = find_model(model)
     family: type[NetworkAdapter] = import_adapter(card)
     path = Path(file) if file else resolve(card, weights)
+    known = vocabulary(card.labels_source)
     if issubclass(family, SelfSupervised):  # released without a head
-        family.load_body(network, path)
+        family.load_body(network, path, other_head=0 if known.ids == labels.ids else len(known))
         return
-    state = family.official_state(read_state(path), network)
+    try:
+        state = family.official_state(read_state(path), network)
+    except AssertionError:  # a family that looks at its own network
+        raise NiahError(
+            f"start '{model}' is of another architecture: {card.adapter}, not {type(network).__name__}"
+        ) from None
     if isinstance(network, Aum) and network.streams:
         state = forward_scan(state, network)
     own = network.state_dict()
@@ -75,6 +85,13 @@ def start_from(network: nn.Module, model: str, file: str = "") -> None:
     classes = {own[key].shape[0] for key in head}
     if len(classes) > 1 or any(own[key].shape[1:] != state[key].shape[1:] for key in head):
         raise NiahError(f"start '{model}' is of another architecture: {', '.join(head[:5])} differ")
+    if not head:
+        rows = [f"{family.head}.{kind}" for kind in ("weight", "bias") if family.head]
+        rows = [key for key in rows if key in state and len(state[key]) == len(known)]
+        if known.ids != labels.ids:
+            head = rows
+        elif rows and (order := family.row_order(file_and_set(path)[0], card)) is not None:
+            state |= {key: state[key][order] for key in rows}
     load_strictly(
         network,
         {key: own[key] if key in head else value for key, value in state.items()},

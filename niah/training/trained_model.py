@@ -6,6 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from niah.adapters.checkpoints import TRAINING
 from niah.cards import ModelCard
 from niah.errors import NiahError
 from niah.system.atomic import atomic_write, one_line_os_errors
@@ -76,7 +77,7 @@ def write_weights(out: Path, trained: Trained, recipe: Recipe) -> Path:
     content = {"recipe": published(recipe.parts(), paths=True), "log": trained.log}
     state = {key: value.contiguous().cpu() for key, value in trained.state.items()}
     with atomic_write(out / WEIGHTS) as stream:
-        stream.write(save(state, metadata={"training": json.dumps(content)}))
+        stream.write(save(state, metadata={TRAINING: json.dumps(content)}))
     return out / WEIGHTS
 
 

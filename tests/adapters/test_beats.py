@@ -21,6 +21,10 @@ from niah.adapters.beats import Beats
 from niah.errors import NiahError
 from niah.networks import beats
 from niah.networks.beats import Attention, BeatsConfig, bucket
+from niah.training.initial_weights import start_from
+from niah.training.loop import Trained
+from niah.training.recipes import Recipe
+from niah.training.trained_model import write_weights
 from niah.vocabularies import vocabulary
 from tests.helpers.goldens import load_golden
 from tests.helpers.largest import LargestTensor
@@ -118,6 +122,16 @@ def test_label_dict_puts_the_classes_into_order(tmp_path: Path) -> None:
     assert torch.equal(small_beats(tmp_path, file).logits(features), expected)
 
 
+def test_training_starts_from_the_classes_in_order(tmp_path: Path) -> None:
+    ours = small_beats(tmp_path)
+    file = official_file(tmp_path / "official.pt", ours.network)
+    fresh = small_beats(tmp_path).network
+    for parameter in fresh.parameters():
+        torch.nn.init.zeros_(parameter)
+    start_from(fresh, str(ours.card.path), LABELS, str(file))
+    assert torch.equal(fresh.predictor.weight, ours.network.predictor.weight)
+
+
 def test_without_label_dict_the_order_is_the_vocabularys(tmp_path: Path) -> None:
     ours = small_beats(tmp_path)
     features = features_of(80)
@@ -149,8 +163,13 @@ def test_audiosets_classes_in_an_order_that_nothing_says_are_refused(tmp_path: P
     (tmp_path / "outputs.csv").write_text("\n".join(["mid", *labels.ids]))
     own = small_card(tmp_path, "niah.adapters.beats:Beats", config, "outputs.csv")
     accepted = [niah.load_model(own, checkpoint=tmp_path / "partial.pt")]
+    trained = Trained(ours.network.state_dict(), {})
+    write_weights(tmp_path, trained, Recipe(model=str(card)))  # in the card's order
     card = small_card(tmp_path, "niah.adapters.beats:Beats", config, "audioset-527")
-    accepted.append(niah.load_model(card, checkpoint=tmp_path / "whole.pt"))
+    accepted += [
+        niah.load_model(card, checkpoint=tmp_path / name)
+        for name in ("whole.pt", "weights.safetensors")
+    ]
     outputs = {str(row): name for row, name in enumerate(labels.names)}
     (tmp_path / "config.json").write_text(json.dumps({"id2label": outputs}))
     accepted.append(niah.load_model(card, checkpoint=tmp_path / "model.safetensors"))

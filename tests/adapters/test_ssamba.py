@@ -13,6 +13,8 @@ from niah.errors import NiahError
 from niah.networks.layers.mamba_mixer import MambaMixer
 from niah.networks.ssamba import Ssamba as Network
 from niah.networks.ssamba import SsambaConfig
+from niah.training.initial_weights import start_from
+from niah.vocabularies import Vocabulary, vocabulary
 from tests.helpers.goldens import load_golden
 
 TOLERANCE = 1e-4
@@ -183,12 +185,24 @@ def test_a_head_is_kept_where_it_fits(tmp_path: Path) -> None:
 
 
 def test_training_starts_from_a_self_supervised_file(tmp_path: Path, card: Path) -> None:
-    from niah.training.initial_weights import start_from
-
     body, fresh = network_of(), network_of()
     torch.nn.init.ones_(body.v.cls_token)
-    start_from(fresh, str(card), str(pretrained(body, tmp_path)))
+    start_from(fresh, str(card), vocabulary("esc-10"), str(pretrained(body, tmp_path)))
     assert bool((fresh.v.cls_token == 1).all())
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_fine_tuned_head_of_other_labels_is_left_out(
+    tmp_path: Path, card: Path, same: bool
+) -> None:
+    tuned, fresh = network_of(), network_of()
+    torch.nn.init.ones_(tuned.mlp_head[1].bias)  # type: ignore[arg-type]
+    torch.save(tuned.state_dict(), tmp_path / "tuned.pth")
+    labels = vocabulary("esc-10")
+    if not same:
+        labels = Vocabulary("turned", labels.ids[::-1], labels.names[::-1])
+    start_from(fresh, str(card), labels, str(tmp_path / "tuned.pth"))
+    assert bool((fresh.mlp_head[1].bias == 1).all()) is same
 
 
 def test_a_body_with_another_key_is_refused(tmp_path: Path) -> None:

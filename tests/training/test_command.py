@@ -244,11 +244,11 @@ def test_a_batch_pins_its_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_drawn_classifier_starts_at_the_head_bias_and_a_start_brings_its_own() -> None:
     card, _ = find_model("dass-nano")
-    family, classes = import_adapter(card), len(vocabulary(card.labels_source))
+    family, labels = import_adapter(card), vocabulary(card.labels_source)
 
     def drawn(**values: Any) -> dict[str, torch.Tensor]:
         made = recipe(model="dass-nano", **values)
-        network: torch.nn.Module = _initial_network(made, card, family, classes)
+        network: torch.nn.Module = _initial_network(made, card, family, labels)
         return network.state_dict()
 
     plain, biased = drawn(), drawn(head_bias=-3.9)

@@ -18,12 +18,15 @@ import niah
 from niah.errors import NiahError
 from niah.training.command import train_recipe
 from niah.training.initial_weights import start_from
+from niah.vocabularies import Vocabulary
 from tests.helpers import tiny
 from tests.helpers.tiny_training import (
     Material,
     network,
     own_weights,
 )
+
+LABELS = Vocabulary("labels", tiny.IDS, tiny.IDS)
 
 
 def test_what_is_trained_can_be_run(material: Material, tmp_path: Path) -> None:
@@ -151,18 +154,31 @@ def test_a_teacher_of_other_labels_is_refused(material: Material, tmp_path: Path
     assert not (tmp_path / "out").exists()
 
 
-def test_a_start_from_another_model_keeps_a_fresh_head(tmp_path: Path) -> None:
+def test_a_start_from_another_model_keeps_a_fresh_head(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     weights = tiny.checkpoint(tmp_path, 5)
     other = own_weights(tiny.card(tmp_path, "other"), weights)
     student = network()
     before = {key: value.clone() for key, value in student.state_dict().items()}
-    start_from(student, str(other))
+    start_from(student, str(other), LABELS)
     after = student.state_dict()
     assert torch.equal(after["hidden.weight"], load_file(weights)["hidden.weight"])
     assert torch.equal(after["head.weight"], before["head.weight"])
+    same = own_weights(tiny.card(tmp_path, "same"), tiny.checkpoint(tmp_path))
+    monkeypatch.setattr(tiny.TinyTagger, "head", "head")
+    turned = Vocabulary("turned", tiny.IDS[::-1], tiny.IDS[::-1])
+    for labels, is_kept in ((LABELS, True), (turned, False)):  # as many
+        student = network(1)
+        before = {key: value.clone() for key, value in student.state_dict().items()}
+        start_from(student, str(same), labels)
+        assert not torch.equal(student.hidden.weight, before["hidden.weight"])
+        assert torch.equal(student.head.weight, before["head.weight"]) is not is_kept
     wide = own_weights(tiny.card(tmp_path, "wide"), tiny.checkpoint(tmp_path, 3, 32))
     with pytest.raises(NiahError, match=r"of another architecture: .* differ"):
-        start_from(network(), str(wide))
+        start_from(network(), str(wide), LABELS)
+    with pytest.raises(NiahError, match=r"architecture: niah\.adapters\.ast:Ast, not Network"):
+        start_from(network(), "ast-sin-nano", LABELS)
 
 
 def test_teachers_scores_can_be_computed_beforehand(material: Material, tmp_path: Path) -> None:
