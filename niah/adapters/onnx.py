@@ -92,7 +92,7 @@ class Onnx:
             raise NiahError(
                 f"{self.name}: features must be (batch, frames, {self.frontend.mels}), got {shape}"
             )
-        return self._tagger.positions(features.float().cpu().numpy())
+        return self._tagger.positions(features.detach().float().cpu().contiguous().numpy())
 
 
 class OnnxWaveform:

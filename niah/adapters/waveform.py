@@ -150,7 +150,7 @@ class WaveformAdapter:
             raise NiahError(
                 f"{self.name}: rows must be (batch, rows, {self.frontend.mels}), got {tuple(features.shape)}"
             )
-        waveforms = features.reshape(len(features), -1)
+        waveforms = features.detach().reshape(len(features), -1)
         self._check_length(waveforms.shape[1] / self.sample_rate)
         return torch.split(waveforms, self.safe_batch(features.shape[1]))
 

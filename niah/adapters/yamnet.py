@@ -86,7 +86,7 @@ class Yamnet(NetworkAdapter):
     def position_logits(self, features: Tensor) -> Tensor:
         """Compute the logits of every patch: (B, frames, mels) -> (B, patches, classes) float32."""
         fill = self.network.config.silence
-        clips = features.float().cpu().numpy()
+        clips = features.detach().float().cpu().contiguous().numpy()
         return torch.stack([torch.from_numpy(self._patches(clip, fill)) for clip in clips])
 
     def _forward(self, features: Tensor) -> Tensor:

@@ -72,7 +72,7 @@ def test_patches_are_scored_one_by_one_and_pooled(
     expected = torch.tensor(
         np.array([[graph.expected(clip[i : i + 20]) for i in range(0, 81, 10)] for clip in filled])
     )
-    positions = adapter.position_logits(clips)
+    positions = adapter.position_logits(clips.mT.contiguous().mT.requires_grad_())
     assert positions.shape == (2, 9, CLASSES)
     torch.testing.assert_close(positions.double(), expected, atol=1e-5, rtol=0)
     pooled = pool(expected, "mean-probability", 1.0).float()

@@ -116,6 +116,8 @@ def test_the_network_pools_as_the_adapter_does(tmp_path: Path) -> None:
         with torch.inference_mode():
             torch.testing.assert_close(adapter.network(features), adapter.logits(features))
         assert adapter.position_logits(features).shape[1] == 1 + max(0, -(-(frames - 96) // 48))
+        turned = features.mT.contiguous().mT.requires_grad_()  # as the features of one's own code
+        assert torch.equal(adapter.logits(turned), adapter.logits(features))
 
 
 def test_the_card_is_of_the_front_end_and_the_size_of_yamnet() -> None:

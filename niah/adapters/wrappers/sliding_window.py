@@ -128,7 +128,7 @@ def _windows(features: Tensor | FeatureBlocks, starts: list[int], frames: int) -
     """Yield the windows of one scene after another."""
     for number in range(len(features)):
         if isinstance(features, Tensor):
-            rows = features[number].float().cpu().contiguous().numpy()
+            rows = features[number].detach().float().cpu().contiguous().numpy()
             yield from ((None, partial(_rows, rows, start, frames)) for start in starts)
         else:
             scene, read = features.scenes[number], _Reader(features, number, frames)
