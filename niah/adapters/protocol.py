@@ -89,14 +89,6 @@ class HasNetwork(Protocol):
     def network(self) -> nn.Module: ...
 
 
-@runtime_checkable
-class HasDefaultFrontend(Protocol):
-    """An adapter class whose front end is known before any weights are loaded."""
-
-    @property
-    def default_frontend(self) -> Frontend: ...
-
-
 @dataclass(frozen=True)
 class AdapterInfo:
     """Facts about a loaded model for the record (`niah.adapters.loading.adapter_info`)."""

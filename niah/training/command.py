@@ -155,6 +155,7 @@ def train_recipe(
             processes=processes,
             teacher=teacher,
             workers=_workers(recipe, workers),
+            head=family.head,
             origin=Origin(
                 trained_on,
                 validated_on,

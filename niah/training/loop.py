@@ -71,6 +71,7 @@ def train(
     teacher: Teacher | None = None,
     workers: int = 0,
     origin: Origin | None = None,
+    head: str = "",
 ) -> Trained:
     """Train `network` in place; a checkpoint and a log line an epoch in `out`, resumed from there.
 
@@ -85,6 +86,7 @@ def train(
         teacher: the student's targets beside the labels; `recipe.teacher = ["ema"]` needs none.
         workers: processes that read clips ahead; 0 reads in this one.
         origin: hashes of clips, teachers and card; a checkpoint of others is not resumed.
+        head: layer of the network whose outputs are the classes, for a learning rate of its own.
 
     Raises:
         NiahError: a NaN loss (the last checkpoint stays), a clip that cannot be read, a checkpoint of another recipe
@@ -107,6 +109,7 @@ def train(
         processes,
         teacher,
         origin or Origin(),
+        head,
     ).fit(workers)
 
 
@@ -124,6 +127,7 @@ class Trainer:
         processes: Processes,
         teacher: Teacher | None,
         origin: Origin,
+        head: str,
     ) -> None:
         self.recipe, self.frontend, self.out = recipe, frontend, out
         self.clips, self.validation = clips, validation
@@ -132,7 +136,7 @@ class Trainer:
         if recipe.gradient_checkpointing:
             recompute_blocks(self.network)
         self.origin = origin
-        self.step = TrainingStep(recipe, self.network, frontend, processes, teacher)
+        self.step = TrainingStep(recipe, self.network, frontend, processes, teacher, head)
         moving = self.step.moving
         self.state = resume(
             out / CHECKPOINT,

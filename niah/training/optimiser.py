@@ -5,6 +5,7 @@ layers may have a rate of their own, as SSAST's and SSAMBA's have (`--head_lr`).
 """
 
 import math
+import re
 from typing import Any
 
 import torch
@@ -13,12 +14,10 @@ from torch import nn
 from niah.errors import NiahError
 from niah.training.recipes import Recipe
 
-# the names that this package's networks have for the layers after the body
-HEAD_NAMES = ("mlp_head.", "head.", "classifier.head.", "tscam_conv.")
 _RATE_SCALE = "rate_scale"  # key of a parameter group: its rate over `learning_rate`
 
 
-def make_optimiser(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
+def make_optimiser(recipe: Recipe, network: nn.Module, head: str = "") -> torch.optim.Optimizer:
     """Make the optimiser of a recipe for a network.
 
     `adam` decays every parameter by an L2 term; `adamw` see `parameter_groups`. With `head_learning_rate`, groups of
@@ -27,6 +26,7 @@ def make_optimiser(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
     Args:
         recipe: optimiser, decay and rates.
         network: parameters.
+        head: layer of the network whose outputs are the classes (`NetworkAdapter.head`); "" where none is known.
 
     Raises:
         NiahError: a rate for the head in a network without one.
@@ -37,13 +37,13 @@ def make_optimiser(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
     if recipe.optimiser == "adam":
         groups: list[dict[str, Any]] = [{"params": list(network.parameters())}]
         if recipe.head_learning_rate:
-            groups = _split_head(recipe, network, groups)
+            groups = _split_head(recipe, network, head, groups)
         return torch.optim.Adam(
             groups, recipe.learning_rate, betas, weight_decay=recipe.weight_decay, fused=fused
         )
     groups = parameter_groups(network, recipe.weight_decay)
     if recipe.head_learning_rate:
-        groups = _split_head(recipe, network, groups)
+        groups = _split_head(recipe, network, head, groups)
     return torch.optim.AdamW(groups, recipe.learning_rate, betas, fused=fused)
 
 
@@ -106,20 +106,22 @@ def _warm(recipe: Recipe, step: int) -> float:
 
 
 def _split_head(
-    recipe: Recipe, network: nn.Module, groups: list[dict[str, Any]]
+    recipe: Recipe, network: nn.Module, head: str, groups: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    head = {id(p) for n, p in network.named_parameters() if n.startswith(HEAD_NAMES)}
-    if not head:
+    """Part the groups: those of the body, then those of the head, which is the whole of a numbered row of layers."""
+    layers = re.sub(r"\.\d+$", "", head)  # mlp_head, of which mlp_head.0 is the norm
+    own = {id(p) for n, p in network.named_parameters() if head and n.startswith(f"{layers}.")}
+    if not own:
         raise NiahError(
-            f"recipe '{recipe.name}': head_learning_rate: this network has no parameters named "
-            f"{', '.join(f'{name}*' for name in HEAD_NAMES)}"
+            f"recipe '{recipe.name}': head_learning_rate: the adapter of '{recipe.model}' names no head "
+            '(head = "NAME" in its class, the layer whose outputs are the classes)'
         )
-    body = [
-        {**group, "params": [p for p in group["params"] if id(p) not in head]} for group in groups
-    ]
     scale = recipe.head_learning_rate / recipe.learning_rate
-    own = [
-        {**group, "params": [p for p in group["params"] if id(p) in head], _RATE_SCALE: scale}
+    of_body = [
+        {**group, "params": [p for p in group["params"] if id(p) not in own]} for group in groups
+    ]
+    of_head = [
+        {**group, "params": [p for p in group["params"] if id(p) in own], _RATE_SCALE: scale}
         for group in groups
     ]
-    return [*body, *own]
+    return [*of_body, *of_head]

@@ -41,13 +41,14 @@ class TrainingStep:
         frontend: Frontend,
         processes: Processes,
         teacher: Teacher | None,
+        head: str = "",
     ) -> None:
         self.recipe, self.frontend, self.processes = recipe, frontend, processes
         self.network = network
         has_ema = recipe.teacher == (EMA,)
         self.moving = MovingAverage(network, recipe.ema_momentum) if has_ema else None
         self.teacher = SelfTeacher(self.moving) if self.moving else teacher
-        self.optimiser = make_optimiser(recipe, network)
+        self.optimiser = make_optimiser(recipe, network, head)
         self.replayed = replayed_network(recipe, network, processes)
 
     def gradients(self, model: nn.Module, step: int, plan: BatchPlan, batch: Batch) -> float:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ from torch.utils.data._utils.pin_memory import pin_memory
 
 from niah.adapters.importing import import_adapter
 from niah.adapters.loading import load_card, load_model
+from niah.adapters.network_adapter import NetworkAdapter
 from niah.adapters.weights import resolve
-from niah.cards import cards_folder, find_model, read_model_card
+from niah.cards import cards_folder, find_model, model_cards, read_model_card
 from niah.cli.train import train
 from niah.errors import NiahError
 from niah.needles import load_needles
+from niah.networks.outline import outline
 from niah.training.command import _initial_network, train_recipe
 from niah.training.data.batch import Batch
 from niah.training.data.batch_plan import BatchPlanner, sampling_weights
@@ -140,15 +143,34 @@ def test_a_factor_other_than_one_half() -> None:
 def test_the_head_has_a_rate_of_its_own(optimiser: str) -> None:
     tagger = network()
     small_recipe = recipe(optimiser=optimiser, learning_rate=1e-4, head_learning_rate=3e-4)
-    made = make_optimiser(small_recipe, tagger)
+    made = make_optimiser(small_recipe, tagger, "head")
     set_learning_rate(made, 0.5e-4)
     rates = {id(p): group["lr"] for group in made.param_groups for p in group["params"]}
     assert len(rates) == 4
     for name, parameter in tagger.named_parameters():
         expected = 1.5e-4 if name.startswith("head.") else 0.5e-4
         assert rates[id(parameter)] == pytest.approx(expected), name
-    with pytest.raises(NiahError, match="no parameters named mlp_head"):
-        make_optimiser(small_recipe, torch.nn.Linear(2, 2))
+    for head in ("", "hea"):
+        with pytest.raises(NiahError, match="the adapter of 'm' names no head"):
+            make_optimiser(small_recipe, tagger, head)
+
+
+def test_every_familys_head_may_have_a_rate_of_its_own() -> None:
+    """Its norm goes with it where both are one row of layers, as in SSAST's `mlp_head`."""
+    names = {}
+    for card in {card.adapter: card for card in model_cards()}.values():
+        family = import_adapter(card)
+        if not (isinstance(family, type) and issubclass(family, NetworkAdapter)):
+            continue
+        classes = len(vocabulary(card.labels_source))
+        tagger = outline(partial(family.build, card.config, classes))
+        made = make_optimiser(recipe(head_learning_rate=3e-4), tagger, family.head)
+        own = {id(p) for group in made.param_groups[2:] for p in group["params"]}
+        names[card.adapter] = [n for n, p in tagger.named_parameters() if id(p) in own]
+        assert f"{family.head}.bias" in names[card.adapter]
+    assert len(names) > 15
+    ends = ("0.weight", "0.bias", "1.weight", "1.bias")
+    assert names["niah.adapters.ssast:Ssast"] == [f"mlp_head.{end}" for end in ends]
 
 
 # --- teachers
