@@ -55,7 +55,7 @@ class Clap(TransformersBase):
 
     @torch.inference_mode()
     def _logits(self, waves: NDArray[np.float32]) -> Tensor:
-        inputs = to_device(extracted(self.extractor, waves, self.sample_rate), self)
+        inputs = to_device(extracted(self.extractor, waves, self.own_rate), self)
         # the extractor of fused models marks a random clip of a batch as cut, though none is
         inputs["is_longer"] = torch.zeros(len(waves), 1, dtype=torch.bool, device=self.device)
         audio = _pooled(self.network.get_audio_features(**inputs))

@@ -1,5 +1,6 @@
 """Loading a feature extractor and a network of `transformers`: with all weights, in silence, errors in one line."""
 
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from typing import Any
 from niah.adapters.checkpoints import FLOAT_TYPES, stored_types
 from niah.adapters.transformers_files import TransformersFiles
 from niah.errors import NiahError
+from niah.frontends.waveform import MOST_HZ, ROWS_PER_SECOND
 from niah.system.download import why_no_binary
 
 MAY_BE_MISSING = ("masked_spec_embed",)  # of training alone
@@ -98,6 +100,25 @@ def rate_of(extractor: Any, name: str) -> int:
             f"model {name}: its feature extractor, {type(extractor).__name__}, says no sampling rate"
         )
     return rate
+
+
+def scene_rate_of(rate: int, name: str) -> int:
+    """Return the rate of the scenes of a model in Hz: its own, or the least multiple with whole samples in 10 ms.
+
+    Args:
+        rate: of its feature extractor: 44,100 for 22,050, which the waveforms are brought down to again.
+        name: of the model.
+
+    Raises:
+        NiahError: no such rate is within what scenes are made of.
+    """
+    scene_rate = math.lcm(rate, ROWS_PER_SECOND) if rate > 0 else 0
+    if not ROWS_PER_SECOND <= scene_rate <= MOST_HZ:
+        raise NiahError(
+            f"model {name}: its feature extractor takes {rate} Hz, of which no multiple up to {MOST_HZ} Hz has whole "
+            "samples in 10 ms: give a function of waveforms that resamples itself (docs/your-model.md)"
+        )
+    return scene_rate
 
 
 @contextmanager

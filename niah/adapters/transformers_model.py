@@ -35,7 +35,13 @@ from niah.adapters.transformers_length import (
     longest_input_s,
     to_device,
 )
-from niah.adapters.transformers_loading import load_extractor, load_network, rate_of
+from niah.adapters.transformers_loading import (
+    load_extractor,
+    load_network,
+    rate_of,
+    scene_rate_of,
+)
+from niah.audio.loading import resample
 from niah.errors import NiahError
 from niah.frontends.waveform import NEEDLE_S
 from niah.probabilities import are_probabilities
@@ -75,8 +81,9 @@ class TransformersBase(ABC):
         self.labels = labels
         self.device, self.dtype = device, dtype
         self.extractor = load_extractor(files, trust=trust)
-        self.sample_rate = rate_of(self.extractor, files.name)
-        self.fixed_seconds = fixed_seconds(self.extractor, self.sample_rate)
+        self.own_rate = rate_of(self.extractor, files.name)
+        self.sample_rate = scene_rate_of(self.own_rate, files.name)
+        self.fixed_seconds = fixed_seconds(self.extractor, self.own_rate)
         self.parameters = 0
         self.kernel = "transformers"
         self.weights_sha256 = self.weights_source = ""
@@ -87,7 +94,12 @@ class TransformersBase(ABC):
         Raises:
             NiahError: inputs of a length that the network does not take.
         """
-        return self._run(self._logits, waveforms.cpu().numpy())
+        waves = waveforms.cpu().numpy()
+        if self.own_rate != self.sample_rate:
+            samples = waves.shape[1] * self.own_rate // self.sample_rate
+            own = [resample(wave, self.sample_rate, self.own_rate)[:samples] for wave in waves]
+            waves = np.stack(own)
+        return self._run(self._logits, waves)
 
     def _run(
         self, compute: Callable[[NDArray[np.float32]], Tensor], waves: NDArray[np.float32]
@@ -105,7 +117,7 @@ class TransformersBase(ABC):
             if is_out_of_memory(error):
                 raise
             raise NiahError(
-                f"model {self.name} does not take inputs of {waves.shape[1] / self.sample_rate:g} s "
+                f"model {self.name} does not take inputs of {waves.shape[1] / self.own_rate:g} s "
                 f"({in_one_line(error)}): choose other --lengths, or run it over windows, --window 10"
             ) from error
 
@@ -116,7 +128,7 @@ class TransformersBase(ABC):
 
     @abstractmethod
     def _logits(self, waves: NDArray[np.float32]) -> Tensor:
-        """Compute logits: (B, samples) -> (B, classes) float32; the network may raise anything."""
+        """Compute logits: (B, samples) at `own_rate` -> (B, classes) float32; the network may raise anything."""
 
     def _limit_length(self, files: TransformersFiles) -> None:
         """Set `fixed_seconds` where the network takes less than the extractor gives.
@@ -128,7 +140,7 @@ class TransformersBase(ABC):
         most_s = min(self.fixed_seconds or PROBE_S, PROBE_S if self._runs_own_code else NEEDLE_S)
         try:
             longest_s = longest_input_s(
-                lambda wave: self._logits(wave.numpy()), self.sample_rate, most_s
+                lambda wave: self._logits(wave.numpy()), self.own_rate, most_s
             )
         except NiahError as error:
             raise NiahError(
@@ -204,9 +216,9 @@ class TransformersModel(TransformersBase):
     def _of_probes(self) -> Tensor:
         """Compute the outputs of silence, of noise and of a tone: the same sounds for each model of that length."""
         seconds = min(self.fixed_seconds or NEEDLE_S, NEEDLE_S)
-        samples = round(seconds * 100) * (self.sample_rate // 100)
+        samples = round(seconds * 100) * (self.own_rate // 100)
         noise = np.random.Generator(np.random.Philox(0)).standard_normal(samples)
-        tone = np.sin(2 * np.pi * _TONE_HZ / self.sample_rate * np.arange(samples))
+        tone = np.sin(2 * np.pi * _TONE_HZ / self.own_rate * np.arange(samples))
         probes = np.stack([np.zeros(samples), 0.1 * noise, 0.5 * tone])
         return self._run(self._outputs, probes.astype(np.float32))
 
@@ -218,7 +230,7 @@ class TransformersModel(TransformersBase):
             NiahError: the feature extractor drops the end of inputs of that length.
         """
         self._check_end(waves.shape[1])
-        inputs = to_device(extracted(self.extractor, waves, self.sample_rate), self)
+        inputs = to_device(extracted(self.extractor, waves, self.own_rate), self)
         logits: Tensor = self.network(**inputs).logits.float()
         if logits.ndim != 2:
             raise NiahError(
@@ -228,12 +240,12 @@ class TransformersModel(TransformersBase):
 
     def _check_end(self, samples: int) -> None:
         """Check once a length that the input's end is not cropped in silence."""
-        seconds = samples / self.sample_rate
+        seconds = samples / self.own_rate
         if type(self.extractor).__name__ in ANY_LENGTH or seconds in self._heard:
             return
         if self.fixed_seconds is not None and seconds <= self.fixed_seconds:
             return
-        if not hears_end(self.extractor, samples, self.sample_rate):
+        if not hears_end(self.extractor, samples, self.own_rate):
             raise NiahError(
                 f"model {self.name} crops inputs of {seconds:g} s: add --window 10 to run it over windows"
             )

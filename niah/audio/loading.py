@@ -84,7 +84,7 @@ def load(
     _check_level(samples, name, notes)
     if rate != sample_rate:
         notes.append(f"resampled from {rate} Hz")
-        mono = _resample(mono, rate, sample_rate)
+        mono = resample(mono, rate, sample_rate)
         if len(mono) == 0:
             raise AudioError(name, "too-short", f"is too short to resample to {sample_rate} Hz")
     return Waveform(mono, sample_rate, tuple(notes))
@@ -129,7 +129,8 @@ def _check_level(samples: NDArray[np.float32], name: str, notes: list[str]) -> N
         notes.append(f"reaches {LOUD:g} x full scale or more")
 
 
-def _resample(mono: NDArray[np.float32], rate: int, wanted: int) -> NDArray[np.float32]:
+def resample(mono: NDArray[np.float32], rate: int, wanted: int) -> NDArray[np.float32]:
+    """Change the sample rate of (samples,) from `rate` to `wanted` Hz, by soxr's "HQ"."""
     import soxr
 
     return np.asarray(soxr.resample(mono, rate, wanted, quality="HQ"), dtype=np.float32)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soxr
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -157,6 +158,22 @@ def test_a_softmax_head_scores_its_probabilities_of_scenes_of_any_length(hub: Hu
     torch.testing.assert_close(probabilities, expected.softmax(dim=1), atol=1e-5, rtol=0)
     sure = torch.tensor([[40.0, 0.0, -3.0]])
     assert torch.allclose(log_odds(sure)[0, 0], 40 - torch.tensor([0.0, -3.0]).logsumexp(0))
+
+
+def test_a_rate_without_whole_samples_in_10_ms_is_resampled_to(hub: Hub) -> None:
+    folder = hub.copy("odd", "wave")
+    tiny_transformers.edit(folder, "preprocessor_config.json", sampling_rate=22050)
+    adapter: Any = load_model(folder)
+    assert adapter.sample_rate == 44100
+    scene = clip(44100)
+    half = soxr.resample(scene.numpy(), 44100, 22050, quality="HQ")
+    inputs = adapter.model.extractor([half], sampling_rate=22050, return_tensors="pt")
+    with torch.inference_mode():
+        expected = adapter.model.network(**inputs).logits
+    torch.testing.assert_close(adapter.logits(rows(scene, 44100)), expected, atol=1e-4, rtol=0)
+    tiny_transformers.edit(folder, "preprocessor_config.json", sampling_rate=16001)
+    with pytest.raises(NiahError, match="model odd: its feature extractor takes 16001 Hz, of"):
+        load_model(folder)
 
 
 @pytest.mark.parametrize("fusion", [False, True])
