@@ -1,6 +1,8 @@
 """TOML files that describe one thing (a card, a preset, a recipe), checked against a dataclass."""
 
 import dataclasses
+import json
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -47,6 +49,33 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
         raise NiahError(f"{where} cannot be read: {error.strerror or error}") from None
     except ValueError as error:  # numbers of thousands of digits
         raise NiahError(f"{where} cannot be read: {error}") from None
+
+
+def toml_line(key: str, value: object) -> str:
+    """Return `key = value` in TOML: text, numbers, truths, and lists and tables of them.
+
+    Args:
+        key: quoted where it is no bare key.
+        value: text that is no Unicode has question marks instead.
+    """
+    bare = re.fullmatch(r"[A-Za-z0-9_-]+", key)
+    return f"{key if bare else _text(key)} = {_value(value)}"
+
+
+def _value(value: object) -> str:
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(toml_line(str(key), each) for key, each in value.items())}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_value, value))}]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return repr(value) if isinstance(value, int | float) else _text(str(value))
+
+
+def _text(text: str) -> str:
+    """Return a basic string: JSON's, but that TOML has no pairs of surrogates, and escapes DEL."""
+    unicode = text.encode("utf-8", "replace").decode()
+    return json.dumps(unicode, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def build(

@@ -1,6 +1,8 @@
 """Cards: every one parses and imports, what is wrong in one is told by key, and names lead to them."""
 
 import json
+import math
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from niah.cards import (
 )
 from niah.errors import NiahError
 from niah.haystacks import load_haystack
-from niah.toml_tables import read_toml
+from niah.toml_tables import read_toml, toml_line
 from niah.training.recipes import read_recipe
 from niah.vocabularies import vocabulary
 from tests.helpers.bad_names import BAD_NAMES
@@ -357,3 +359,15 @@ def test_a_byte_order_mark_is_taken(tmp_path: Path) -> None:
     file = tmp_path / "x.toml"
     file.write_bytes(b"\xef\xbb\xbf" + b'name = "x"\r\n')
     assert read_toml(file, "card") == {"name": "x"}
+
+
+def test_what_a_trained_card_holds_is_toml() -> None:
+    """`niah train` writes names of folders and a user's [config]: any text and number."""
+    written = {
+        "name": 'one 🐶\n"\\\x7f\x01 é',
+        "of bytes": "caf\udce9",
+        "numbers": (1, -2.5, 1e-30, math.inf),
+        "table": {"a b": [True, {"c": "d"}]},
+    }
+    read = tomllib.loads("\n".join(toml_line(key, value) for key, value in written.items()))
+    assert read == {**written, "of bytes": "caf?", "numbers": [1, -2.5, 1e-30, math.inf]}

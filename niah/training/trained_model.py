@@ -14,6 +14,7 @@ from niah.system.download import sha256_of
 from niah.system.folders import last_part, published
 from niah.system.plain_names import component
 from niah.system.user_modules import is_beside, loaded_files
+from niah.toml_tables import toml_line
 from niah.training.log import LOG
 from niah.training.loop import Trained
 from niah.training.recipes import Recipe
@@ -125,10 +126,10 @@ def write_card(
         "trained_on_s": card.trained_on_s,
         "trained_on": f"{clips} clips of {last_part(recipe.train)}",
     }
-    lines = [_line(key, value) for key, value in values.items() if value]
-    lines += ["", "[config]", *(_line(key, value) for key, value in card.config.items())]
-    lines += ["", "[weights.trained]", _line("file", WEIGHTS)]
-    lines += [_line("sha256", sha256_of(weights)), ""]
+    lines = [toml_line(key, value) for key, value in values.items() if value]
+    lines += ["", "[config]", *(toml_line(key, value) for key, value in card.config.items())]
+    lines += ["", "[weights.trained]", toml_line("file", WEIGHTS)]
+    lines += [toml_line("sha256", sha256_of(weights)), ""]
     with atomic_write(out / CARD) as stream:
         stream.write("\n".join(lines).encode())
     return out / CARD
@@ -158,8 +159,3 @@ def name_of(out: Path, recipe: Recipe) -> str:
         return component(out.resolve().name, "the name of --out")
     except NiahError:
         return recipe.name
-
-
-def _line(key: str, value: object) -> str:
-    """Return a line of TOML; strings, numbers, truths and lists are written as in JSON."""
-    return f"{key} = {json.dumps(value)}"
