@@ -58,6 +58,11 @@ def find_source(
     return ModelSource(card, weights, vocabulary(card.labels_source))
 
 
+def may_have_card(spec: str) -> bool:
+    """Return whether a spec is a card's, or of no other kind that is known."""
+    return not any(takes(spec) for takes, _ in SOURCES)
+
+
 def may_be_own_network(spec: str) -> bool:
     """Return whether a spec is a card's with a `NetworkAdapter`, or an adapter's in a Python file.
 
@@ -70,7 +75,7 @@ def may_be_own_network(spec: str) -> bool:
         from niah.adapters.python_models import is_adapter_in_file
 
         return is_adapter_in_file(spec)
-    if any(takes(spec) for takes, _ in SOURCES):
+    if not may_have_card(spec):
         return False
     from niah.adapters.importing import import_adapter
     from niah.adapters.network_adapter import NetworkAdapter

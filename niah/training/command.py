@@ -10,9 +10,10 @@ from pathlib import Path
 
 import torch
 
-from niah.adapters.importing import code_sha256, import_adapter
+from niah.adapters.importing import code_sha256
 from niah.adapters.loading import choose_device
 from niah.adapters.network_adapter import NetworkAdapter
+from niah.adapters.sources import may_have_card
 from niah.cards import ModelCard, find_model
 from niah.errors import NiahError, one_line
 from niah.frontends import Frontend
@@ -38,7 +39,7 @@ from niah.training.data.usable_clips import (
     sounds_checksum,
     usable_clips,
 )
-from niah.training.initial_weights import start_from, start_from_imagenet
+from niah.training.initial_weights import network_family, start_from, start_from_imagenet
 from niah.training.log import EVENTS, LOG
 from niah.training.loop import train as run_loop
 from niah.training.processes import Processes
@@ -109,9 +110,10 @@ def train_recipe(
             f"recipe '{recipe.name}' names no clips: give --train MANIFEST and --eval MANIFEST"
         )
     refuse_links(out, _PARTS, (EVENTS,), "training")
+    _check_cards(recipe)
     card = trained_card(recipe)
     labels = vocabulary(card.labels_source)
-    family: type[NetworkAdapter] = import_adapter(card)
+    family = network_family(card)
     code = own_code(card)
     refuse_foreign(out, code)
     frontend = family.default_frontend
@@ -194,6 +196,20 @@ def _locked(out: Path) -> Iterator[None]:
     finally:
         (out / LOCK).unlink(missing_ok=True)  # still locked: who opens it now opens a new one
         lock.release()
+
+
+def _check_cards(recipe: Recipe) -> None:
+    """Check that the models which a recipe names have cards.
+
+    Raises:
+        NiahError: one is of the hub, or an object of a Python file.
+    """
+    models = [("model", recipe.model), ("start", recipe.start)]
+    for key, spec in (*models, *(("teacher", each) for each in recipe.teacher)):
+        if spec and not may_have_card(spec):
+            raise NiahError(
+                f"recipe '{recipe.name}': {key} '{spec}' has no card: give a model's name or a card's path"
+            )
 
 
 def trained_card(recipe: Recipe) -> ModelCard:

@@ -21,7 +21,7 @@ from niah.adapters.importing import import_adapter
 from niah.adapters.network_adapter import NetworkAdapter
 from niah.adapters.self_supervised import SelfSupervised
 from niah.adapters.weights import resolve
-from niah.cards import find_model
+from niah.cards import ModelCard, find_model
 from niah.errors import NiahError
 from niah.networks.ast import CLASS_TOKENS, Ast
 from niah.networks.aum import Aum
@@ -51,6 +51,20 @@ _OLDER_NAMES = (  # as VMamba's own loader renames them
 )
 
 
+def network_family(card: ModelCard) -> type[NetworkAdapter]:
+    """Import a card's adapter, whose network can be trained.
+
+    Raises:
+        NiahError: it has no network of torch that is known here: a graph, a function, or a class of another kind.
+    """
+    family = import_adapter(card)
+    if not (isinstance(family, type) and issubclass(family, NetworkAdapter)):
+        raise NiahError(
+            f"model '{card.name}' cannot be trained: {card.adapter} is no subclass of niah.adapters.NetworkAdapter"
+        )
+    return family
+
+
 def start_from(network: nn.Module, model: str, labels: Vocabulary, file: str = "") -> None:
     """Give `network` the weights of another model of its architecture; it keeps its own head for other labels.
 
@@ -66,7 +80,7 @@ def start_from(network: nn.Module, model: str, labels: Vocabulary, file: str = "
         NiahError: another architecture, or weights that cannot be fetched or read.
     """
     card, weights = find_model(model)
-    family: type[NetworkAdapter] = import_adapter(card)
+    family = network_family(card)
     path = Path(file) if file else resolve(card, weights)
     known = vocabulary(card.labels_source)
     if issubclass(family, SelfSupervised):  # released without a head

@@ -173,6 +173,29 @@ def test_every_familys_head_may_have_a_rate_of_its_own() -> None:
     assert names["niah.adapters.ssast:Ssast"] == [f"mlp_head.{end}" for end in ends]
 
 
+# --- models
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        (
+            "model=yamnet",
+            "model 'yamnet' cannot be trained: niah.adapters.onnx.* is no subclass of",
+        ),
+        ("start=yamnet", "model 'yamnet' cannot be trained: "),
+        ("model=hf:owner/name", "recipe 'mine': model 'hf:owner/name' has no card: give a"),
+        ('teacher=["tagger.py:tag"]', "recipe 'mine': teacher 'tagger.py:tag' has no card: give a"),
+    ],
+)
+def test_a_model_without_a_network_is_refused(
+    own_recipe: Path, tmp_path: Path, setting: str, message: str
+) -> None:
+    with pytest.raises(NiahError, match=message):
+        train_recipe(str(own_recipe), tmp_path / "out", settings=[setting], device="cpu")
+    assert not (tmp_path / "out").exists()
+
+
 # --- teachers
 
 
