@@ -203,11 +203,40 @@ def _of_one(value: Any) -> str:
     if isinstance(value, torch.nn.Module):
         return state_sha256(value)
     if isinstance(value, torch.Tensor):
-        value = value.detach().float().cpu().numpy()
+        return _of_tensor(value.detach())
     if isinstance(value, np.ndarray):
-        content = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
+        if value.dtype.hasobject:  # whose bytes are addresses, others in each process
+            content = hashlib.sha256(repr(_plain(value.tolist())).encode()).hexdigest()
+        else:
+            content = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
         return f"{value.dtype} {value.shape} {content}"
     return repr(value) if isinstance(value, PLAIN) else ""
+
+
+def _of_tensor(value: torch.Tensor) -> str:
+    """Return the text of a tensor's values, in float32 where that holds them exactly."""
+    if value.is_nested:
+        return repr([_of_tensor(each) for each in value.unbind()])
+    if value.is_meta:
+        return f"meta {value.dtype} {tuple(value.shape)}"
+    if value.is_quantized:
+        value = value.dequantize()
+    elif value.layout is not torch.strided:
+        value = value.to_dense()
+    value = value.cpu()
+    if value.is_complex():
+        return f"complex {_of_tensor(torch.view_as_real(value.resolve_conj()))}"
+    single = value.float()
+    is_exact = value.dtype.itemsize < single.itemsize or torch.equal(single.to(value.dtype), value)
+    return _of_one((single if is_exact or single.dtype == value.dtype else value).numpy())
+
+
+def _plain(value: Any) -> Any:
+    """Return lists and tuples of plain values; another object is its type's name, as its text may be an address."""
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    is_plain = value is None or isinstance(value, PLAIN)
+    return value if is_plain else type(value).__name__
 
 
 def _bytecode(code: CodeType) -> str:

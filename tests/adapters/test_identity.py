@@ -4,9 +4,11 @@ import os
 import subprocess
 import sys
 import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -250,6 +252,35 @@ def test_a_long_list_of_an_object_is_data() -> None:
 def test_weights_of_any_type_have_an_identity() -> None:
     linear = torch.nn.Linear(2, 2).eval()
     assert identity_of(linear.bfloat16()) != identity_of(linear.half())
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (lambda: torch.eye(2).to_sparse(), lambda: torch.zeros(2, 2).to_sparse()),
+        (lambda: torch.tensor([1 + 1j]), lambda: torch.tensor([1 + 2j])),
+        (
+            lambda: torch.tensor([1.0], dtype=torch.float64),
+            lambda: torch.tensor([1 + 1e-12], dtype=torch.float64),
+        ),
+        (lambda: torch.tensor([2**24]), lambda: torch.tensor([2**24 + 1])),
+        (lambda: torch.empty(2, device="meta"), lambda: torch.empty(3, device="meta")),
+        (
+            lambda: np.array([f"class {n}" for n in (1, 2)], dtype=object),
+            lambda: np.array([f"class {n}" for n in (1, 3)], dtype=object),
+        ),
+    ],
+)
+def test_values_of_any_kind_that_a_function_closes_over_show(
+    one: Callable[[], Any], other: Callable[[], Any]
+) -> None:
+    """An array of Python objects holds their addresses, which are others each time."""
+
+    def made(value: Any) -> Callable[[Any], Any]:
+        return lambda waveforms: (waveforms, value)
+
+    first, again, changed = (identity_of(made(make())) for make in (one, one, other))
+    assert first == again != changed
 
 
 def test_a_network_in_training_mode_is_refused_wherever_a_function_has_it(tmp_path: Path) -> None:
