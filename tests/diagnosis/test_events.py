@@ -1,5 +1,6 @@
 """`niah locate --events`: planted taggers with scores by position, through the real scenes."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import niah
 from niah.diagnosis.events.evaluation import FOLDS, event_scores, fitted_thresholds, fold_of_scenes
 from niah.diagnosis.events.figure import draw
 from niah.diagnosis.events.measure import EventOptions, locate_events
-from niah.diagnosis.events.rows import EventScores, read
+from niah.diagnosis.events.rows import EventScores, read, write_cell
 from niah.diagnosis.events.scores import window_scores
 from niah.diagnosis.events.table import events_table
 from niah.diagnosis.run_scenes import WantedScenes, open_scenes
@@ -103,6 +104,44 @@ def test_the_report_has_table_and_csv_and_a_second_call_measures_nothing(run: Pa
     (figure,) = draw([*read(run), *longer], run / "figures")
     assert figure.file.is_file()
     assert {file.name: file.stat().st_mtime_ns for file in (run / "events").iterdir()} == before
+
+
+def test_thresholds_are_those_of_the_call_whatever_was_measured_before(
+    run: Path, tmp_path: Path
+) -> None:
+    """The longer scenes alone have their own thresholds; beside shorter ones those of these, measured once more."""
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy, ignore=shutil.ignore_patterns("events", "events.csv"))
+    options = EventOptions(collar_s=6.0)
+
+    def measured(*lengths_s: float) -> set[tuple[float, float | None]]:
+        wanted = WantedScenes(copy, lengths_s=lengths_s, limit=4)
+        locate_events(open_scenes(wanted), options)
+        return {(row.length_s, row.thresholds_s) for row in read(copy)}
+
+    assert measured(60) == {(60, 60)}
+    assert measured(40, 60) == {(60, 60), (40, 40), (60, 40)}
+    table = events_table(read(copy))
+    assert table is not None
+    assert [row[3].partition(", thresholds of ")[2] for row in table.rows] == [
+        "40 s",
+        "40 s",
+        "60 s",
+    ]
+
+
+def test_a_row_of_an_earlier_version_is_read_until_it_is_measured_again(
+    run: Path, tmp_path: Path
+) -> None:
+    stored = read(run)[0]
+    for key, row in (
+        ("old", replace(stored, thresholds_s=None)),
+        ("other", replace(stored, length_s=80.0)),
+    ):
+        write_cell(tmp_path, key, row, [])
+    assert len(read(tmp_path)) == 2
+    write_cell(tmp_path, "new", stored, [])
+    assert {row.thresholds_s for row in read(tmp_path)} == {40.0}
 
 
 @pytest.mark.parametrize("other", [{"collar_s": 1.0}, {"scenes": 3}])

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 METHODS = ("positions", "windows")
 COLLAR_S = 1.0
 LONGEST_COLLAR_S = 1000.0
-KEY_VERSION = 2
+KEY_VERSION = 3
 _LONGEST_PIECE_S = BASE_LENGTH_S + 0.24  # 1024 frames
 
 
@@ -113,16 +113,16 @@ def locate_events(
             ]
             total = sum(cell.length_s for cell in cells) * len(model.prepared)
             task = bar.add_task("events", total=total, detail=model.name)
-            first: dict[tuple[object, ...], str] = {}
+            first: dict[tuple[object, ...], Cell] = {}
             for cell in cells:
                 place = (cell.haystack, cell.snr_db, cell.position, cell.needle_count)
-                key = _key(model, cell, options)
-                reference = first.setdefault(place, key)
+                shortest = first.setdefault(place, cell)
+                key = _key(model, cell, shortest, options)
                 step = partial(_advance, bar, task, cell.length_s)
                 if is_stored(run, key):
                     step(len(model.prepared))
                 else:
-                    _score(model, cell, setup, options, key, reference, step)
+                    _score(model, cell, shortest, setup, options, step)
     return write(run)
 
 
@@ -156,7 +156,8 @@ def _cells(scenes: RunScenes, model: str, needle_counts: Sequence[int]) -> list[
     return cells
 
 
-def _key(model: LoadedModel, cell: Cell, options: EventOptions) -> str:
+def _key(model: LoadedModel, cell: Cell, shortest: Cell, options: EventOptions) -> str:
+    """Return the key of a cell at the thresholds of the shortest one of its kind that was asked for with it."""
     method = _method(model, options)
     windows = (options.window_s, options.hop_s) if method == "windows" else (None, None)
     own = (
@@ -174,6 +175,7 @@ def _key(model: LoadedModel, cell: Cell, options: EventOptions) -> str:
         hop_s=windows[1],
         collar_s=options.collar_s,
         own_recordings=own,
+        thresholds_s=shortest.length_s,
     )
 
 
@@ -189,10 +191,9 @@ def _method(model: LoadedModel, options: EventOptions) -> str:
 def _score(
     model: LoadedModel,
     cell: Cell,
+    shortest: Cell,
     setup: EvalSetup,
     options: EventOptions,
-    key: str,
-    reference: str,
     advance: Callable[[int], None],
 ) -> None:
     scenes, labels = _scored_scenes(model, cell, options, advance)
@@ -201,7 +202,8 @@ def _score(
     folds = fold_of_scenes(groups)
     fitted = fitted_thresholds(scenes, folds, options.collar_s)
     used = fitted
-    if reference != key:
+    if cell != shortest:
+        reference = _key(model, shortest, shortest, options)
         known = read_thresholds(setup.options.out, reference)
         used = np.array([[own.get(id_, np.nan) for id_ in ids] for own in known])
     is_positions = _method(model, options) == "positions"
@@ -225,10 +227,12 @@ def _score(
         "hop_s": None if is_positions else options.hop_s,
         "place_s": float(np.median(np.diff(scenes[0].edges_s))),
         "collar_s": options.collar_s,
+        "thresholds_s": shortest.length_s,
     }
     stored_thresholds = [
         {id_: t for id_, t in zip(ids, own, strict=True) if t == t} for own in fitted.tolist()
     ]
+    key = _key(model, cell, shortest, options)
     write_cell(setup.options.out, key, EventScores(**about, **row), stored_thresholds)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from niah.records import diagnosis_files, stored_row
-from niah.records.naming import scene_name
+from niah.records.naming import length_name, scene_name
 from niah.system.plurals import plural
 
 FOLDER, CSV_FILE = "events", "events.csv"
@@ -44,6 +44,7 @@ class EventScores:
         count_error: mean distance of the two numbers.
         count_lo: lower bound of the error.
         count_hi: upper bound of it.
+        thresholds_s: length of the scenes that the thresholds are of; None in rows of earlier versions.
     """
 
     model: str
@@ -72,6 +73,16 @@ class EventScores:
     count_error: float | None
     count_lo: float | None
     count_hi: float | None
+    thresholds_s: float | None = None
+
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """Return what a row is of, but for the length of its scenes and its thresholds."""
+        place = (self.scene, self.position, self.needles, self.window_s, self.hop_s)
+        return (
+            *(self.model, self.checkpoint_sha256, self.method, *place),
+            *(self.collar_s, self.scenes),
+        )
 
     @property
     def scene(self) -> str:
@@ -132,7 +143,13 @@ def read(run: Path) -> list[EventScores]:
             rows.append(EventScores(**stored_row.checked(EventScores, content["row"])))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise diagnosis_files.damaged(file, error) from error
-    return sorted(rows, key=_order)
+    measured = {(row.kind, row.length_s) for row in rows if row.thresholds_s is not None}
+    known = [
+        row
+        for row in rows
+        if row.thresholds_s is not None or (row.kind, row.length_s) not in measured
+    ]
+    return sorted(known, key=_order)
 
 
 def write(run: Path) -> list[Path]:
@@ -142,17 +159,29 @@ def write(run: Path) -> list[Path]:
 
 
 def further_settings(rows: Sequence[EventScores]) -> list[str]:
-    """Return of each row its collar and number of scenes, where these differ among the rows; "" where they do not."""
+    """Return of each row its collar and number of scenes where these differ among the rows, and the length whose scenes
+    its thresholds are of where that differs among rows that are else alike; "" where nothing does.
+    """
     collars, scenes = len({row.collar_s for row in rows}), len({row.scenes for row in rows})
+    thresholds: dict[tuple[object, ...], set[float | None]] = {}
+    for row in rows:
+        thresholds.setdefault(row.kind, set()).add(row.thresholds_s)
     return [
         ", ".join(
             [
                 *([f"collar {row.collar_s:g} s"] if collars > 1 else []),
                 *([plural(row.scenes, "scene")] if scenes > 1 else []),
+                *([_thresholds(row)] if len(thresholds[row.kind]) > 1 else []),
             ]
         )
         for row in rows
     ]
+
+
+def _thresholds(row: EventScores) -> str:
+    if row.thresholds_s is None:
+        return "thresholds of an earlier version"
+    return f"thresholds of {length_name(row.thresholds_s)}"
 
 
 def _checked(file: Path) -> dict[str, Any]:
@@ -165,5 +194,5 @@ def _checked(file: Path) -> dict[str, Any]:
 def _order(row: EventScores) -> tuple[Any, ...]:
     quiet, level = row.snr_db is None, 0.0 if row.snr_db is None else -row.snr_db
     place = (row.position, row.needles, row.length_s, row.window_s or 0.0, row.hop_s or 0.0)
-    settings = (row.collar_s, row.scenes, row.checkpoint_sha256)
+    settings = (row.collar_s, row.scenes, row.checkpoint_sha256, row.thresholds_s or 0.0)
     return (row.model, row.method, not quiet, row.haystack, level, *place, *settings)
