@@ -25,7 +25,9 @@ from niah.needles.readers.path_label_csv import (
     LICENCE_COLUMNS,
     NOT_STATED,
     OTHER_NAMES,
+    begin_columns,
     needles_of_rows,
+    times_note,
 )
 from niah.needles.readers.rows import NeedleRows, Request, Row, counted, no_row_passes
 from niah.needles.table import NeedleTable, taken_rows
@@ -130,7 +132,8 @@ def needles_of_columns(table: Any, path: Path, request: Request) -> NeedleRows:
         PathSources(paths, request, path.parent),
         np.arange(len(rows), dtype=np.int32),
     )
-    return NeedleRows(chosen, _licence(table), labels.notes(len(passed), len(rows)))
+    notes = times_note(begin_columns(table.column_names))
+    return NeedleRows(chosen, _licence(table), (*notes, *labels.notes(len(passed), len(rows))))
 
 
 def has_two_paths(table: Any, path: Path) -> bool:

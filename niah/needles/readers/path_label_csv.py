@@ -8,7 +8,8 @@ broader labels are wanted, and counted in the notes. Where the manifest's own `l
 """
 
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,6 +34,9 @@ LICENCE_COLUMNS = ("dataset_licence", "licence", "clip_licence")
 NOT_STATED = "not stated by the table"
 
 _MOST_SHARED = 100_000  # different cells
+_BEGINS = frozenset(("onset", "start", "starts", "starttime", "begin", "begins", "begintime"))
+_OF_FILES = frozenset(("date", "file", "recording"))  # begin of a whole recording, on a clock
+_EVENTS = "times of events in recordings stand in columns 'onset' and 'offset', in seconds"
 
 
 def read(path: Path, request: Request) -> NeedleRows:
@@ -71,12 +75,15 @@ def needles_of_rows(
     rows = filtered(every, request, path)
     labels = LabelReader(request)
     labels_of = labels_of or _labels_column(every, path, request, labels)
+    root = os.path.normpath((request.audio_root or path.parent).absolute())
+    times = begin_columns(rows[0].cells)
+    _check_whole_files(rows, times, root)
     pairs = [(row, labels_of(row)) for row in rows]
     n_rows = len(rows)
     every.clear()
     del rows  # of millions of clips, these lists are hundreds of megabytes
     left_out = [row.get("label") or row["path"] for row, each in pairs if each is None]
-    notes = (*table_notes, *left_out_note(left_out, request, n_rows))
+    notes = (*table_notes, *times_note(times), *left_out_note(left_out, request, n_rows))
     used = [(row, each) for row, each in pairs if each is not None]
     del pairs
     if not used:
@@ -84,7 +91,7 @@ def needles_of_rows(
     licence = _licence([row for row, _ in used])
     joined, joined_notes = _one_a_clip(
         [(row, _entry(row, each, path, request, labels)) for row, each in used],
-        os.path.normpath((request.audio_root or path.parent).absolute()),
+        root,
     )
     del used
     entries = [entry for entry in joined if entry.labels]
@@ -115,6 +122,36 @@ def _labels_column(
     if "label" in columns:
         return lambda row: labels.split(row["label"])
     raise NiahError(f"{path}: lacks a column 'labels' (ids joined by ';' or ',')")
+
+
+def begin_columns(columns: Iterable[str]) -> list[str]:
+    """Return the columns that by their names hold when something begins in a recording: `start_s`, `Begin Time (s)`."""
+    words = {name: set(re.findall(r"[a-z]+", name.casefold())) for name in columns}
+    return [name for name, own in words.items() if own & _BEGINS and not own & _OF_FILES]
+
+
+def times_note(columns: Sequence[str]) -> tuple[str, ...]:
+    """Return a sentence on columns of times, which are not read; () without any."""
+    if not columns:
+        return ()
+    names = ", ".join(f"'{name}'" for name in columns)
+    return (f"a row is a whole file here, and {names} not read: {_EVENTS}",)
+
+
+def _check_whole_files(rows: Sequence[Row], times: Sequence[str], root: str) -> None:
+    """Refuse rows of one file with different times: they are events, and their labels would be joined.
+
+    Raises:
+        NiahError: there are such rows.
+    """
+    first: dict[str, tuple[str, ...]] = {}
+    for row in rows if times else ():
+        begins = tuple(row[name] for name in times)
+        if first.setdefault(_file(row["path"], root), begins) != begins:
+            raise NiahError(
+                f"{row.where}: '{row['path']}' is listed with several values of '{times[0]}': {_EVENTS} "
+                "(docs/needles.md): rename them; if each file is a clip, remove the column"
+            )
 
 
 def _one_a_clip(

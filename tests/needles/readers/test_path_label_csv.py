@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.csv
 import pytest
 
 from niah.errors import NiahError
@@ -51,6 +53,10 @@ def test_what_begins_with_a_hash_is_a_comment_before_the_header_alone(tmp_path: 
         ),
         ("path,labels\na.wav,Dgo\n", "line 2: label 'Dgo' is not in .*Did you mean 'Dog'"),
         ("path,labels\na.wav,/m/09x0r\na.wav,/m/09x0r\n", "'a.wav' is listed twice"),
+        (
+            "path,start_s,stop_s,label\na.wav,1,2,Dog\na.wav,7,8,Cat\n",
+            "line 3: 'a.wav' is listed with several values of 'start_s': .* 'onset' and 'offset'",
+        ),
         ("path,label,audioset_mid,match\na.wav,x,/m/09x0r,so-so\n", "line 2: match must be"),
     ],
 )
@@ -59,6 +65,29 @@ def test_malformed_csv(tmp_path: Path, content: str, message: str) -> None:
     file.write_text(content)
     with pytest.raises(NiahError, match=message):
         load_needles(file, vocabulary=AUDIOSET)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".arrow"])
+def test_times_that_are_not_read_are_noted(tmp_path: Path, suffix: str) -> None:
+    """Events of a recording under names of their own were whole files, without a word."""
+    file = tmp_path / f"clips{suffix}"
+    cells = {"path": ["a.wav", "b.wav"], "Begin Time (s)": ["1", "7"], "label": ["Dog", "Cat"]}
+    table = pa.table({**cells, "recording_start": ["2 am", "3 am"]})
+    if suffix == ".arrow":
+        with pa.OSFile(str(file), "wb") as stream, pa.ipc.new_file(stream, table.schema) as writer:
+            writer.write_table(table)
+    elif suffix == ".csv":
+        pyarrow.csv.write_csv(table, file)
+    else:
+        file.write_text("\n".join(map(json.dumps, table.to_pylist())))
+    (note,) = (n for n in load_needles(file, vocabulary=AUDIOSET).notes if "not read" in n)
+    assert note.startswith("a row is a whole file here, and 'Begin Time (s)' not read")
+
+
+def test_rows_of_one_clip_may_repeat_its_times(tmp_path: Path) -> None:
+    file = tmp_path / "eval.csv"
+    file.write_text("path,start,label\na.wav,3,Dog\n./a.wav,3,Cat\n")
+    assert len(load_needles(file, vocabulary=AUDIOSET).needles[0].labels) == 2
 
 
 MANIFEST = """path,label,audioset_mid,match,also_true_mids,fold,esc10
