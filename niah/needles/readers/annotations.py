@@ -6,11 +6,13 @@
     0.5 <tab> 2.0 <tab> Dog                             Audacity; the recording has the track's name
 
 Times are seconds from the recording's start. Raven's and Audacity's files stand beside the recording, or it is in
-`audio_root`; a label column of another name is chosen by `?labels=NAME`.
+`audio_root`; a label column of another name is chosen by `?labels=NAME`. Of several tables some may be without an
+event, as those of recordings in which nothing sounds.
 """
 
 import csv
 import math
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -20,11 +22,11 @@ from niah.audio import AUDIO_SUFFIXES
 from niah.errors import NiahError
 from niah.needles.readers.events import Event, needles_of_events
 from niah.needles.readers.labels import LabelReader
-from niah.needles.readers.rows import NeedleRows, Request, Row, filtered, read_rows
+from niah.needles.readers.rows import NeedleRows, Request, Row, no_row_passes, passing, read_rows
 from niah.system.text_tables import delimiter_of, table_text
 
 SUFFIXES = (".txt", ".csv", ".tsv")
-PATH_COLUMNS = ("path", "filename", "file")
+PATH_COLUMNS = ("path", "file_name", "filename", "file")
 LABEL_COLUMNS = ("label", "event_label", "labels", "class")
 RAVEN_BEGIN, RAVEN_END = "Begin Time (s)", "End Time (s)"
 RAVEN_SELECTION = ("Selection", "Begin File", "File Offset (s)", RAVEN_BEGIN, RAVEN_END)
@@ -33,6 +35,7 @@ RAVEN_LABELS = (
     *("common name", "tags", "type"),
 )
 _LABELS = "labels"  # in filters: the label column
+_DECIMAL_COMMA = re.compile(r"\d+,\d+")
 
 
 def looks_like(path: Path) -> bool:
@@ -58,9 +61,11 @@ def read(paths: Sequence[Path], request: Request) -> NeedleRows:
     labels = LabelReader(request)
     events: list[Event] = []
     notes: list[str] = []
-    n_points = 0
+    n_points = n_without = 0
     for path in paths:
-        for event in _events(path, request, labels, notes):
+        own = list(_events(path, request, labels, notes))
+        n_without += not own
+        for event in own:
             if event.offset_s < event.onset_s:
                 raise NiahError(f"{event.where}: the event ends before it begins")
             if event.offset_s == event.onset_s:
@@ -69,6 +74,10 @@ def read(paths: Sequence[Path], request: Request) -> NeedleRows:
                 events.append(event)
     if n_points:
         notes.append(f"annotations of a moment, without a duration, left out: {n_points}")
+    if n_without:
+        notes.append(f"tables without an event: {n_without}")
+    if not events and n_without == len(paths) and set(request.filters) - {_LABELS}:
+        raise no_row_passes(request, str(paths[0]))
     if not events:
         raise NiahError(f"{paths[0]}: has no event with a duration")
     return needles_of_events(list(dict.fromkeys(events)), labels, notes)
@@ -83,7 +92,7 @@ def _kind(text: str) -> str:
             return "raven"
         if _is_row(cells):
             return "rows"
-        if len(cells) in (2, 3) and _is_time(cells[0]) and _is_time(cells[1]):
+        if len(cells) in (2, 3) and all(map(_is_like_a_time, cells[:2])):
             return "track"
     with suppress(csv.Error):  # no table at all, which the reader of tables says
         return _table_kind(
@@ -114,12 +123,14 @@ def _of_table(
 ) -> Iterator[Event]:
     chosen = request.filters.get(_LABELS)
     request = replace(request, filters={c: v for c, v in request.filters.items() if c != _LABELS})
-    every, table_notes = read_rows(path)
+    every, table_notes = read_rows(path, may_be_empty=True)
     notes += () if is_raven else table_notes
+    if not every:
+        return
     column = _label_column(every[0], chosen, path, RAVEN_LABELS if is_raven else LABEL_COLUMNS)
     views = set()
     n_empty = 0
-    for row in filtered(every, request, path):
+    for row in passing(every, request, path):
         if is_raven and row.get("Selection"):
             selection = tuple(row.get(each) for each in RAVEN_SELECTION)
             if selection in views:  # once for the waveform, once for the spectrogram
@@ -131,7 +142,7 @@ def _of_table(
         names = tuple(labels.split(row[column]))
         if is_raven:
             begin, end = (_time(row[each], row.where) for each in (RAVEN_BEGIN, RAVEN_END))
-            file = row.get("Begin File")
+            file = row.get("Begin File") or _name_of(row.get("Begin Path"))
             recording = request.audio(file, path.parent) if file else _beside(path, request)
             in_file = row.get("File Offset (s)")
             onset = _time(in_file, row.where) if file and in_file else begin
@@ -193,6 +204,11 @@ def _label_column(row: Row, chosen: frozenset[str] | None, path: Path, usual: Se
     )
 
 
+def _name_of(path: str) -> str:
+    """Return a file's path if it is there, else its name: the table may be of another machine, or of Windows."""
+    return path if Path(path).is_file() else re.split(r"[\\/]", path)[-1]
+
+
 def _beside(path: Path, request: Request) -> Path:
     """Return the recording of a file of annotations: it has its name, up to `.Table.` in Raven's."""
     folder = request.audio_root or path.parent
@@ -211,7 +227,7 @@ def _beside(path: Path, request: Request) -> Path:
 
 def _is_row(cells: Sequence[str]) -> bool:
     is_sound = Path(cells[0]).suffix.lower() in AUDIO_SUFFIXES
-    return len(cells) == 4 and is_sound and all(map(_is_time, cells[1:3]))
+    return len(cells) == 4 and is_sound and all(map(_is_like_a_time, cells[1:3]))
 
 
 def _is_time(text: str) -> bool:
@@ -221,7 +237,14 @@ def _is_time(text: str) -> bool:
         return False
 
 
+def _is_like_a_time(text: str) -> bool:
+    """Return whether it is a time, or one with a decimal comma, which `_time` refuses by name."""
+    return _is_time(text) or bool(_DECIMAL_COMMA.fullmatch(text))
+
+
 def _time(text: str, where: str) -> float:
+    if _DECIMAL_COMMA.fullmatch(text):
+        raise NiahError(f"{where}: '{text[:40]}' has a decimal comma: write times with points")
     if not _is_time(text) or float(text) < 0:
         raise NiahError(f"{where}: '{text[:40]}' is no time in seconds")
     return float(text)

@@ -125,7 +125,11 @@ class NeedleRow:
 
 
 def read_rows(
-    path: Path, columns: Sequence[str] = (), other_names: Mapping[str, str] = MappingProxyType({})
+    path: Path,
+    columns: Sequence[str] = (),
+    other_names: Mapping[str, str] = MappingProxyType({}),
+    *,
+    may_be_empty: bool = False,
 ) -> tuple[list[Row], tuple[str, ...]]:
     """Read a table with a header; return its rows, and notes on how it was read.
 
@@ -133,12 +137,13 @@ def read_rows(
         path: CSV.
         columns: names that the header must have.
         other_names: names that stand for a column where the header lacks its own: {other: own}.
+        may_be_empty: whether a header without rows is a table.
 
     Raises:
         NiahError: missing columns, no rows, or a row of another length.
     """
     table = read_table(path, columns, other_names)
-    if not table.rows:
+    if not (table.rows or may_be_empty):
         raise NiahError(f"{path}: has a header but no rows")
     index_of = {name: index for index, name in enumerate(table.header)}
     rows = [

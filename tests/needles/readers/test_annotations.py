@@ -39,6 +39,11 @@ def load(folder: Path, name: str, text: str, query: str = "") -> NeedleSet:
             "filename\tonset\toffset\tevent_label\nrec.wav\t2.5\t4\tDog\nrec.wav\t3.8\t14.5\tspeech\n",
             "",
         ),
+        (
+            "a.csv",
+            "file_name,onset,offset,label\nrec.wav,2.5,4,Dog\nrec.wav,3.8,14.5,Speech\n",
+            "",
+        ),
         ("a.txt", "rec.wav\t2.5\t4\tDog\nrec.wav\t3.8\t14.5\tSpeech\n", ""),
         ("rec.txt", "2.5\t4.0\tDog\n\\\t100\t200\n3.8\t14.5\tSpeech\n5.0\t5.0\tSpeech\n", ""),
         (
@@ -124,7 +129,10 @@ def test_a_part_of_a_recording_has_the_errors_of_a_sound(folder: Path) -> None:
         ("a.csv", "path,onset,offset,label\nrec.wav,2,1,Dog\n", "line 2: the event ends before"),
         ("a.csv", "path,onset,offset,label\nrec.wav,x,1,Dog\n", "line 2: 'x' is no time"),
         ("a.csv", "path,onset,offset,label\nrec.wav,-1,1,Dog\n", "'-1' is no time"),
+        ("a.csv", "path;onset;offset;label\nrec.wav;0,5;1;Dog\n", "'0,5' has a decimal comma"),
+        ("rec.txt", "0,500000\t2,000000\tDog\n", "line 1: '0,500000' has a decimal comma"),
         ("a.csv", "path,onset,offset,label\n,0,1,Dog\n", "line 2: has no path"),
+        ("a.csv", "path,onset,offset,label\n", "no event with a duration"),
         ("a.csv", "path,onset,offset,what\nrec.wav,0,1,Dog\n", "lacks a column of labels"),
         ("a.csv", "path,onset,offset,label\nrec.wav,0,1,zzz\n", "'zzz' is not in vocabulary"),
         ("rec.txt", "1\t1\tDog\n", "no event with a duration"),
@@ -167,6 +175,34 @@ def test_a_recording_without_events_has_no_needle(folder: Path, name: str, text:
     assert any("rows of a recording without an event" in note for note in needles.notes)
     with pytest.raises(NiahError, match=r"line 2: '' is no time in seconds"):
         load(folder, "b.csv", "path,onset,offset,label\nrec.wav,,2,Dog\n")
+
+
+def test_of_several_tables_some_are_without_an_event(folder: Path) -> None:
+    """One recording without a selection, or none that passes a filter, had the whole folder refused."""
+    tables = folder / "tables"
+    tables.mkdir()
+    (tables / "rec.Table.1.selections.txt").write_text(f"{RAVEN}\n1\tW\t1\t3\t4\t1\tDog\n")
+    (tables / "quiet.Table.1.selections.txt").write_text(f"{RAVEN}\n")
+    needles = load_needles(tables, vocabulary=AUDIOSET, audio_root=folder)
+    assert len(needles) == 1
+    assert "tables without an event: 1" in needles.notes
+    for name, site in (("a", "north"), ("b", "south")):
+        row = f"path,onset,offset,label,site\nrec.wav,1,2,Dog,{site}\n"
+        (tables / f"{name}.csv").write_text(row)
+    for file in tables.glob("*.txt"):
+        file.unlink()
+    assert len(load_needles(f"{tables}?site=south", vocabulary=AUDIOSET, audio_root=folder)) == 1
+    with pytest.raises(NiahError, match="no row passes the filter"):
+        load_needles(f"{tables}?site=west", vocabulary=AUDIOSET, audio_root=folder)
+
+
+def test_tables_of_birdnet_name_the_recording_by_its_path(folder: Path) -> None:
+    header = (
+        "Selection\tView\tBegin Time (s)\tEnd Time (s)\tCommon Name\tBegin Path\tFile Offset (s)"
+    )
+    row = "1\tSpectrogram 1\t101\t102\tDog\tC:\\birds\\rec.wav\t1"
+    needles = load(folder, "all.BirdNET.selection.table.txt", f"{header}\n{row}\n")
+    assert set(by_id(needles)) == {"rec_1.000-2.000"}
 
 
 def test_ids_and_groups_tell_recordings_and_events_apart(
