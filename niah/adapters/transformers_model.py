@@ -41,7 +41,7 @@ from niah.adapters.transformers_loading import (
     rate_of,
     scene_rate_of,
 )
-from niah.audio.loading import resample
+from niah.audio.mono import resample
 from niah.errors import NiahError
 from niah.frontends.waveform import NEEDLE_S
 from niah.probabilities import are_probabilities

@@ -1,7 +1,8 @@
 """Sound files in, mono float32 out; bad files are named, with the reason.
 
 waveform     a mono sound, its level, and the error of a file that is none
-loading      a file's bytes, decoded in blocks, checked, averaged and resampled
+loading      a file's bytes, decoded in blocks
+mono         decoded samples, checked, averaged and resampled
 containers   how much sound a header promises, and headers of writers that could not seek
 mpeg         MPEG audio frames, counted: an MP3 has no length of its own
 foreign      what a file is that libsndfile cannot read

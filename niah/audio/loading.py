@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from niah.audio import containers, foreign, mpeg, ogg
+from niah.audio.mono import check_rate, mono_sound
 from niah.audio.waveform import AudioError, Waveform
 
 if TYPE_CHECKING:
@@ -34,8 +35,6 @@ AUDIO_SUFFIXES = frozenset(
 """Suffixes by which sound files that libsndfile reads are found in folders."""
 
 LONGEST_S = 25 * 3600.0  # of a recording: a day and some; beyond it memory would end first
-LOWEST_RATE, HIGHEST_RATE = 1000, 768_000  # Hz
-LOUD, TOO_LOUD = 1.5, 8.0  # x full scale: noted, refused (integers that were stored as floats)
 _FLAC = b"fLaC"
 _CONTAINERS = (b"RIFF", b"RIFX", b"RF64", b"OggS", _FLAC, b"FORM", b"caff", b".snd")  # no MP3
 _CUT = "is truncated: its header promises more samples than the file holds"
@@ -43,7 +42,6 @@ BACKSLASHES = "write / in place of backslashes, which part no folders here (path
 _UNKNOWN = 1 << 40  # frames; libsndfile's word for a length that is not known is larger
 _BLOCK = 1 << 16  # frames
 _VORBIS_SLACK_S = 0.05  # that a whole stream may lack at its end
-_LSB = 2.0**-15  # of 16 bits
 
 
 def load(
@@ -73,21 +71,7 @@ def load(
     """
     name = name or (_printable(source) if isinstance(source, Path) else "audio bytes")
     samples, rate, notes = _decode(_read(source, name), name, longest_s)
-    channels = samples.shape[1]
-    if channels > 1:
-        notes.append("stereo averaged" if channels == 2 else f"{channels} channels averaged")
-    mono = np.ascontiguousarray(samples.mean(axis=1) if channels > 1 else samples[:, 0])
-    if not np.isfinite(mono).all():
-        raise AudioError(name, "nan", "holds NaN or infinite samples; export it again")
-    if not allow_silence:
-        _check_sounds(mono, samples, name)
-    _check_level(samples, name, notes)
-    if rate != sample_rate:
-        notes.append(f"resampled from {rate} Hz")
-        mono = resample(mono, rate, sample_rate)
-        if len(mono) == 0:
-            raise AudioError(name, "too-short", f"is too short to resample to {sample_rate} Hz")
-    return Waveform(mono, sample_rate, tuple(notes))
+    return mono_sound(samples, rate, sample_rate, name, notes, allow_silence=allow_silence)
 
 
 def decode_file(path: Path) -> tuple[NDArray[np.float32], int]:
@@ -105,35 +89,6 @@ def decode_file(path: Path) -> tuple[NDArray[np.float32], int]:
     name = _printable(path)
     samples, rate, _ = _decode(_read(path, name), name, LONGEST_S)
     return samples, rate
-
-
-def _check_sounds(mono: NDArray[np.float32], samples: NDArray[np.float32], name: str) -> None:
-    if np.ptp(mono) == 0:
-        raise AudioError(name, "silent", "is silent (every sample has the same value)")
-    peak, of_channels = float(np.abs(mono).max()), float(np.abs(samples).max())
-    if samples.shape[1] > 1 and peak < 2 * _LSB and of_channels > 100 * _LSB:
-        raise AudioError(
-            name, "silent", "is silent once its channels are averaged: they cancel out"
-        )
-
-
-def _check_level(samples: NDArray[np.float32], name: str, notes: list[str]) -> None:
-    of_channels = float(np.abs(samples).max())
-    if of_channels > TOO_LOUD:
-        raise AudioError(
-            name,
-            "level",
-            f"reaches {of_channels:.3g} x full scale: floats must lie within -1 and 1; export it again",
-        )
-    if of_channels > LOUD:
-        notes.append(f"reaches {LOUD:g} x full scale or more")
-
-
-def resample(mono: NDArray[np.float32], rate: int, wanted: int) -> NDArray[np.float32]:
-    """Change the sample rate of (samples,) from `rate` to `wanted` Hz, by soxr's "HQ"."""
-    import soxr
-
-    return np.asarray(soxr.resample(mono, rate, wanted, quality="HQ"), dtype=np.float32)
 
 
 def _decode(
@@ -163,8 +118,6 @@ def _decode(
             notes.append(containers.SMALLER)
     if is_cut:
         raise AudioError(name, "truncated", _CUT)
-    if len(samples) == 0:
-        raise AudioError(name, "empty", "has no samples")
     if parts[0].container in containers.WITHOUT_LENGTH:
         notes.append(
             f"{parts[0].container} states no length: nothing says whether the file is whole"
@@ -225,10 +178,7 @@ def _decode_stream(content: bytes, name: str, longest_s: float, stated: int = 0)
     try:
         with _forward_only()(io.BytesIO(content)) as sound:
             rate, promised, container = sound.samplerate, sound.frames, sound.format
-            if not LOWEST_RATE <= rate <= HIGHEST_RATE:
-                raise AudioError(
-                    name, "not-audio", f"has a sample rate of {rate} Hz: 1 to 768 kHz can be used"
-                )
+            check_rate(rate, name)
             most = int(longest_s * rate)
             blocks, frames = [np.zeros((0, sound.channels), np.float32)], 0
             try:

@@ -5,7 +5,6 @@ whole by the rules of `load`: a length that is guessed (MP3), unknown (a FLAC or
 of several streams would lose the events behind it. A few such recordings are remembered, as they have many events.
 """
 
-import io
 import threading
 from collections import OrderedDict
 from pathlib import Path
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from niah.audio import containers
 from niah.audio.loading import decode_file, load
+from niah.audio.mono import mono_sound
 from niah.audio.waveform import AudioError, Waveform
 
 _SLACK_S = 0.05  # annotations are often written to a tenth of a second
@@ -27,7 +27,9 @@ _recent: OrderedDict[tuple[str, int, int], _Decoded] = OrderedDict()
 _DECODING = threading.Lock()  # threads that read events of one recording decode it once
 
 
-def load_part(path: Path, sample_rate: int, start_s: float, stop_s: float) -> Waveform:
+def load_part(
+    path: Path, sample_rate: int, start_s: float, stop_s: float, *, allow_silence: bool = False
+) -> Waveform:
     """Read a part of a sound file as mono float32 at `sample_rate`, by the rules of `load`.
 
     Args:
@@ -35,19 +37,16 @@ def load_part(path: Path, sample_rate: int, start_s: float, stop_s: float) -> Wa
         sample_rate: wanted rate in Hz.
         start_s: begin of the part.
         stop_s: its end, which may lie 50 ms behind the file's.
+        allow_silence: take silence for a sound.
 
     Raises:
         AudioError: the file cannot be read, ends before the part does, or the part is unusable as a sound.
     """
-    import soundfile
-
     name = f"{path}, {start_s:g} to {stop_s:g} s"
     if not path.is_file():
         return load(path, sample_rate)  # which says what it is instead
     samples, rate = _sought(path, start_s, stop_s) or _part_of_whole(path, name, start_s, stop_s)
-    content = io.BytesIO()
-    soundfile.write(content, samples, rate, format="WAV", subtype="FLOAT")
-    return load(content.getvalue(), sample_rate, name=name)
+    return mono_sound(samples, rate, sample_rate, name, allow_silence=allow_silence)
 
 
 def _sought(path: Path, start_s: float, stop_s: float) -> _Decoded | None:

@@ -7,8 +7,8 @@
                         allows. Events in them are whatever is there
     labels              those of all annotated events of which 0.1 s (or all of a shorter one) lie in the crop
 
-Nothing is scaled: level, room and noise are the recording's. A crop's mean is subtracted where the front end subtracts
-a clip's.
+Nothing is scaled: level, room and noise are the recording's, and so is digital silence where it has some. A crop's mean
+is subtracted where the front end subtracts a clip's.
 """
 
 import hashlib
@@ -171,7 +171,9 @@ class _Crop:
         count = frontend.samples(self.frames)
         first = round(self.start_s * rate) - frontend.lead
         last_s = min(duration_s(self.recording), (first + count) / rate)
-        sound = load_part(self.recording, rate, max(0, first) / rate, last_s).samples
+        begin_s = max(0, first) / rate
+        # a stretch of digital silence is part of the recording
+        sound = load_part(self.recording, rate, begin_s, last_s, allow_silence=True).samples
         if frontend.removes_mean:
             sound = (sound - sound.mean(dtype=np.float64)).astype(np.float32)
         before = max(0, -first)

@@ -87,6 +87,23 @@ def test_a_crop_is_the_recording_around_the_event(annotations: Path) -> None:
     )
 
 
+def test_a_stretch_of_digital_silence_is_part_of_the_recording(
+    annotations: Path, tmp_path: Path
+) -> None:
+    """A logger that stopped: every stretch without the needle failed, "is silent", and with it the false alarms."""
+    for file in annotations.parent.glob("*.wav"):
+        samples, _ = soundfile.read(file)
+        samples[-60 * RATE :] = 0
+        soundfile.write(tmp_path / file.name, samples, RATE)
+    (tmp_path / "events.csv").write_text(annotations.read_text())
+    recordings = own(tmp_path / "events.csv")
+    last = max(range(len(recordings.needles)), key=lambda i: recordings.free_start_s(i, 10.0))
+    start = recordings.free_start_s(last, 10.0)
+    assert start == LONG_S - 10.0
+    scene = recordings.scene(AST, last, start, 10.0).whole()
+    np.testing.assert_allclose(scene.numpy(), AST.silence, rtol=1e-6)
+
+
 def test_clips_and_recordings_that_are_too_short_are_refused(
     annotations: Path, tmp_path: Path
 ) -> None:
