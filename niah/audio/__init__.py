@@ -5,6 +5,7 @@ loading      a file's bytes, decoded in blocks
 mono         decoded samples, checked, averaged and resampled
 containers   how much sound a header promises, and headers of writers that could not seek
 mpeg         MPEG audio frames, counted: an MP3 has no length of its own
+reader_version  of the above, for the keys of what is stored
 foreign      what a file is that libsndfile cannot read
 """
 

@@ -1,7 +1,7 @@
 """Features on disk, keyed by content: a sound through a front end is computed once.
 
-A key hashes all that determines the entry (the source's bytes, the front end's parameters), never a
-file name, so an edited file or another setting can only miss. An entry is the SHA-256 of an .npz
+A key hashes all that determines the entry (the source's bytes, the reader's version, the front end's
+parameters), never a file name, so an edited file or another setting can only miss. An entry is the SHA-256 of an .npz
 and the .npz, written whole or not at all; one that is damaged is made again.
 """
 
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from niah.audio.reader_version import reader_version
 from niah.errors import NiahError
 from niah.system.atomic import atomic_write, one_line_os_errors, remove_leftovers
 
@@ -25,8 +26,14 @@ _SUFFIX = ".features"
 
 
 def content_key(digest: str, *parts: str) -> str:
-    """Compute the key of a needle's features: SHA-256 of its sound's digest and of `parts` (front end, level, ...)."""
-    return hashlib.sha256("\n".join([VERSION, digest, *parts]).encode()).hexdigest()
+    """Compute the key of a needle's features: SHA-256 of its sound's digest, its reader's version and of `parts`.
+
+    Args:
+        digest: of the encoded sound.
+        *parts: all else that the entry depends on (front end, level, ...).
+    """
+    text = "\n".join([VERSION, reader_version(), digest, *parts])
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass

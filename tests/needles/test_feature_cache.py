@@ -5,12 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import soxr
 
 from niah.audio import AudioError
+from niah.audio.reader_version import reader_version
 from niah.errors import NiahError
+from niah.frontends.kaldi import AST
 from niah.needles import Needle, load_needles
 from niah.needles.feature_cache import Arrays, FeatureCache, content_key
 from niah.needles.needle import FileSource
+from niah.training.data import stored_features, usable_clips
 from niah.vocabularies import vocabulary
 
 
@@ -122,6 +126,24 @@ def test_keys_follow_the_content_and_not_the_name(tmp_path: Path) -> None:
     (tmp_path / "a.wav").unlink()
     with pytest.raises(AudioError, match="no such file"):
         FileSource(tmp_path / "a.wav").digest()
+
+
+@pytest.mark.parametrize("library", ["libsndfile", "libsoxr"])
+def test_keys_follow_what_reads_the_sound(monkeypatch: pytest.MonkeyPatch, library: str) -> None:
+    """A mended reader of MP3s went on with the half that an earlier version had read of one."""
+    needles = load_needles("synthetic", vocabulary=vocabulary("synthetic"), limit=1)
+
+    def keys() -> list[str]:
+        reader_version.cache_clear()
+        stored = stored_features.content_key(needles, AST), usable_clips._key(needles, AST)
+        return [content_key("digest", "frontend"), *stored]
+
+    before = keys()
+    with monkeypatch.context() as patch:
+        module = soundfile if library == "libsndfile" else soxr
+        patch.setattr(module, f"__{library}_version__", "another")
+        assert not set(keys()) & set(before)
+    assert keys() == before
 
 
 def test_synthetic_clips_have_keys_without_being_made() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from niah.audio.reader_version import reader_version
 from niah.frontends import Frontend
 from niah.training.data.batch import log_mel_of_sounds
 from niah.training.data.clips import FeatureClips
@@ -85,5 +86,5 @@ def content_key(needles: "NeedleSet", frontend: Frontend) -> str:
         frontend: the network's.
     """
     contents = [needle.source.digest() for needle in needles.needles]
-    text = "\n".join([_FORMAT, frontend.fingerprint, *contents])
+    text = "\n".join([_FORMAT, reader_version(), frontend.fingerprint, *contents])
     return hashlib.sha256(text.encode()).hexdigest()[:24]

@@ -2,7 +2,8 @@
 
 Silent clips stay: they are sound to train on, as in the official loaders. Clips that are longer than the network's
 input are counted, since only their beginning is trained on. The verdicts are cached under the files' names, sizes and
-times, so that a second start with the same clips reads none of them, but those that could not be read.
+times and the reader's version, so that a second start with the same clips reads none of them, but those that could not
+be read.
 """
 
 import dataclasses
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from niah.audio import AudioError
+from niah.audio.reader_version import reader_version
 from niah.errors import NiahError
 from niah.frontends import Frontend
 from niah.needles import Needle, NeedleSet
@@ -181,7 +183,7 @@ def _verdict(needle: Needle, frontend: Frontend) -> _Verdict:
 
 
 def _key(needles: NeedleSet, frontend: Frontend) -> str:
-    parts = hashlib.sha256(frontend.fingerprint.encode())
+    parts = hashlib.sha256(f"{reader_version()}\n{frontend.fingerprint}".encode())
     for needle in needles.needles:
         parts.update(
             f"{needle.id}\n{needle.source.name}\n{_state(needle)}\n".encode(errors="surrogatepass")
