@@ -67,7 +67,9 @@ class ParquetSource:
         import pyarrow
 
         try:
-            content = _audio_bytes(self.path, self.row_group, self.row, self.column)
+            state = self.path.stat()
+            place = self.row_group, self.row, self.column
+            content = _audio_bytes(self.path, *place, state.st_mtime_ns, state.st_size)
         except (pyarrow.ArrowException, OSError, NiahError) as error:
             raise AudioError(self.name, "truncated", f"cannot be read ({error})") from error
         if content is None:
@@ -314,7 +316,14 @@ def sound_bytes(batch: Any, row: int) -> bytes | None:
 
 # a clip is hashed for the cache, then decoded: one read serves both, in each thread
 @lru_cache(maxsize=32)
-def _audio_bytes(shard: Path, row_group: int, row: int, column: str) -> bytes | None:
+def _audio_bytes(
+    shard: Path,
+    row_group: int,
+    row: int,
+    column: str,
+    modified_ns: int,  # noqa: ARG001 - another file under the same path, as a notebook writes it
+    size: int,  # noqa: ARG001
+) -> bytes | None:
     batches = opened(shard).iter_batches(
         batch_size=_ROWS_AT_ONCE, row_groups=[row_group], columns=[column]
     )

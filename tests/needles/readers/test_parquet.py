@@ -101,6 +101,17 @@ def test_the_licence_of_parquet_is_its_own(tmp_path: Path) -> None:
         assert loaded.licence.startswith(licence)
 
 
+def test_a_shard_that_is_written_again_is_read_again(tmp_path: Path) -> None:
+    """In one process, as a notebook's: the rows that were read last were returned for those of the new file."""
+    file = tmp_path / "a.parquet"
+    for hertz in (440.0, 550.0):
+        content = flac_bytes(tmp_path, hertz)
+        columns = {"audio": [{"bytes": content, "path": "a.flac"}], "labels": [["/m/09x0r"]]}
+        write_parquet(file, columns)
+        (needle,) = load_needles(file, vocabulary=AUDIOSET).needles
+        assert needle.source.digest() == hashlib.sha256(content).hexdigest()
+
+
 def test_broken_parquet(tmp_path: Path) -> None:
     file = tmp_path / "x.parquet"
     file.write_bytes(b"not parquet")
