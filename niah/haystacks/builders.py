@@ -11,6 +11,7 @@ seed      of the noise
 
 import functools
 import hashlib
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from niah import audio
 from niah.audio import AUDIO_SUFFIXES
+from niah.audio.waveform import square_sum
 from niah.cards import HaystackCard
 from niah.errors import NiahError
 from niah.haystacks.haystack import Haystack
@@ -37,6 +39,12 @@ OFFICIAL_BABBLE_SHA256 = "4a3a4fb731c3bb6618af0374afeaeecc6adfb0331e67bd53f5a60f
 N_TALKERS = 30  # as in the babble of MuAViC, from which DASS takes the idea
 _SYNTHETIC, _VOICES = "-synthetic", "-voices"
 BABBLE_NAMES = (f"babble{_SYNTHETIC}", f"babble{_VOICES}")
+_BLOCK = 1 << 20  # samples
+_OFFSET_NOTED_DB = 0.5
+_OFFSET = (
+    "its samples have a mean beside 0 (a DC offset), which nobody hears and which counts in its level: needles lie "
+    "{db:.1f} dB higher above what is heard than --snr says; take it out, as with `ffmpeg -i IN -af highpass=f=10 OUT`"
+)
 _CHECK_RATE = 16000  # Hz; files are decoded once when a haystack is made, so that bad ones are refused at once
 
 
@@ -136,11 +144,11 @@ def of_recording(path: Path, name: str, contains: tuple[str, ...] = ()) -> Hayst
     files = _audio_files(path) if path.is_dir() else [path]
 
     @functools.lru_cache(maxsize=2)
-    def make_sound(sample_rate: int) -> Sound:
+    def make_sound(sample_rate: int) -> Tiled:
         loaded = [audio.load(file, sample_rate).samples for file in files]
         return Tiled(np.concatenate(loaded) if len(loaded) > 1 else loaded[0])
 
-    make_sound(_CHECK_RATE)
+    offset = offset_db(make_sound(_CHECK_RATE))
     fingerprint = _fingerprint("recording-1", *(audio.digest(file) for file in files))
     stem = path.stem or path.resolve().stem
     folder = path.resolve().parent.name
@@ -153,7 +161,19 @@ def of_recording(path: Path, name: str, contains: tuple[str, ...] = ()) -> Hayst
         tiled=True,
         make_sound=make_sound,
         longer_name=one_line(f"{name.removesuffix(stem)}{folder}/{stem}") if is_of_file else "",
+        notes=(_OFFSET.format(db=offset),) if offset >= _OFFSET_NOTED_DB else (),
     )
+
+
+def offset_db(sound: Tiled) -> float:
+    """Return how far a recording's level lies above that of the same without its mean, in dB."""
+    count, total, squares = sound.period, 0.0, 0.0
+    for start in range(0, count, _BLOCK):  # hours in float64 at once would be gigabytes
+        samples = sound.samples(start, min(_BLOCK, count - start))
+        total += float(samples.sum(dtype=np.float64))
+        squares += square_sum(samples)
+    share = total**2 / (count * squares) if squares else 0.0
+    return -10 * math.log10(max(1 - share, 1e-12))
 
 
 def _voices(folder: Path, name: str, contains: tuple[str, ...], seed: int) -> Haystack:

@@ -17,7 +17,7 @@ class Haystack:
     (`niah.scenes.own`). `contains` lists the AudioSet MIDs that are audible in it. `longer_name` also has the folder of
     its file, for use where another haystack has the same name; "" if it comes from no file. `tiled` sounds are played
     from their first sample for every clip under `dass-v1`, as the official `dataloader_niah.py` does with its babble
-    file.
+    file. `notes` are sentences for the user, on its files and its level.
     """
 
     name: str
@@ -27,6 +27,7 @@ class Haystack:
     tiled: bool = False
     make_sound: Callable[[int], Sound] | None = field(default=None, repr=False, compare=False)
     longer_name: str = field(default="", compare=False)
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def needs_snr(self) -> bool:

@@ -14,7 +14,7 @@ def named_haystacks(options: RunOptions) -> tuple[dict[str, Haystack], list[str]
         options: of the run, with its directory.
 
     Returns:
-        Haystacks by what the user typed, and a sentence on each whose name in tables is not its own.
+        Haystacks by what the user typed; sentences on those whose name in tables is not their own, and their notes.
 
     Raises:
         NiahError: a haystack is unknown, or its sound cannot be read.
@@ -29,7 +29,12 @@ def named_haystacks(options: RunOptions) -> tuple[dict[str, Haystack], list[str]
         for spec, haystack in loaded.items()
         if named[spec].name != haystack.name
     ]
-    return named, renamed
+    levels = [
+        f"haystack {haystack.name}: {note}"
+        for haystack in named.values()
+        for note in haystack.notes
+    ]
+    return named, [*renamed, *levels]
 
 
 def _stored(out: Path) -> dict[str, str]:

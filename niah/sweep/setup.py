@@ -83,7 +83,7 @@ class EvalSetup:
         spec = options.needles or default_needles(self.labels, random=self._is_random)
         self.options = replace(options, needles=spec)
         needles = self._needles(is_default=not options.needles)
-        self.haystacks, self._renamed = named_haystacks(self.options)
+        self.haystacks, self._of_haystacks = named_haystacks(self.options)
         if any(haystack.fill == "own" for haystack in self.haystacks.values()):
             longest_s = max(BASE_LENGTH_S, *self.options.lengths_s)
             needles = OwnRecordings(needles).long_enough(longest_s)
@@ -133,7 +133,7 @@ class EvalSetup:
         of_labels = notes_on_labels(self.models, self.labels)
         of_models = [*described, *of_labels, *self.unplayable, *self._windowed, *absent]
         of_set = [*self.clips.notes, *self._cache_notes()]
-        return list(dict.fromkeys([*of_set, *of_clips, *self._renamed, *of_cells, *of_models]))
+        return list(dict.fromkeys([*of_set, *of_clips, *self._of_haystacks, *of_cells, *of_models]))
 
     def _cache_notes(self) -> list[str]:
         if not self._cache.problem:

@@ -22,6 +22,8 @@ from niah.haystacks.sound_bank import BLOCK_HOPS, ENDLESS_HOPS
 from niah.haystacks.sources import GaussianNoise, Sound, Tiled, VoiceMix
 from niah.haystacks.synthetic_talkers import talker
 from niah.randomness import keyed_generator
+from niah.sweep.haystacks import named_haystacks
+from niah.sweep.options import RunOptions
 
 RATE = 16000
 FRONTEND = KaldiFrontend()
@@ -223,6 +225,21 @@ def test_a_folder_is_its_files_joined_in_order(tmp_path: Path) -> None:
     assert np.array_equal(
         load_haystack(folder).sound(RATE).samples(0, 16_000), np.concatenate(files)
     )
+
+
+def test_an_offset_that_counts_in_the_level_is_noted(tmp_path: Path) -> None:
+    """Microphones of I2S give one: at an asked 10 dB the needle lay 30 dB above what is heard, without a word."""
+    noise = 0.002 * np.random.default_rng(0).standard_normal(5 * RATE)
+    for name, offset in (("plain", 0.0), ("faint", 2e-4), ("offset", 0.02)):
+        soundfile.write(tmp_path / f"{name}.wav", noise + offset, RATE, subtype="FLOAT")
+    assert load_haystack(tmp_path / "plain.wav").notes == ()
+    assert load_haystack(tmp_path / "faint.wav").notes == ()
+    options = RunOptions(haystacks=(str(tmp_path / "offset.wav"),), out=tmp_path / "run")
+    (note,) = named_haystacks(options)[1]
+    assert note.startswith("haystack offset: its samples have a mean beside 0 (a DC offset)")
+    assert "needles lie 20.0 dB higher" in note
+    bank = NoiseBank(load_haystack(tmp_path / "offset.wav").sound(RATE), KaldiFrontend())
+    assert 20 * np.log10(bank.rms / noise.std()) == pytest.approx(20.04, abs=0.02)
 
 
 def test_bad_haystacks_are_told_in_one_line(tmp_path: Path) -> None:
