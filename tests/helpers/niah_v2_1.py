@@ -6,6 +6,7 @@ test vectors of tests/golden/niah-v2.1.json.
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -35,18 +36,39 @@ def gaussian(seed: int, start: int, count: int) -> NDArray[np.float32]:
     return np.concatenate(drawn)[start - 65536 * blocks[0] :][:count]
 
 
-def stream(seed: int, clip_id: str, count: int) -> Samples:
-    """Rule 5: `count` samples of a clip's noise, segment after segment."""
-    rng = keyed("niah-patchwork-1", seed, "gaussian", clip_id)
+def room(period: int) -> int:
+    """Rule 5: the hops of a recording of `period` samples at which a segment may begin."""
+    repeats = math.lcm(period, HOP) // HOP
+    if repeats < 1024:
+        repeats *= 1024 // repeats
+    most = max(BANK_HOPS, min(period // HOP, 1 << 20))
+    return repeats if repeats <= most else most - 4000
+
+
+def segments(rng: np.random.Generator, room: int, count: int) -> list[tuple[int, int]]:
+    """Rule 5: first sample and number of samples of each segment of `count` samples or more."""
     lengths = [int(rng.integers(1, 4001))]
     while HOP * sum(lengths) < count:
         lengths.append(4000)
-    offsets = rng.integers(BANK_HOPS - 4000, size=len(lengths))
-    parts = [
-        gaussian(seed, HOP * int(offset), HOP * length)
-        for offset, length in zip(offsets, lengths, strict=True)
-    ]
+    offsets = rng.integers(room, size=len(lengths)).tolist()
+    return [(HOP * at, HOP * length) for at, length in zip(offsets, lengths, strict=True)]
+
+
+def stream(seed: int, clip_id: str, count: int) -> Samples:
+    """Rule 5: `count` samples of a clip's Gaussian noise, segment after segment."""
+    rng = keyed("niah-patchwork-1", seed, "gaussian", clip_id)
+    parts = [gaussian(seed, *segment) for segment in segments(rng, BANK_HOPS - 4000, count)]
     return np.concatenate(parts)[:count].astype(np.float64)
+
+
+def recorded(sound: Samples, name: str, seed: int, clip_id: str, count: int) -> Samples:
+    """Rules 4 and 5: `count` samples of a clip's noise from a recording that is repeated without end."""
+    rng = keyed("niah-patchwork-1", seed, name, clip_id)
+    parts = [
+        sound[(first + np.arange(length)) % len(sound)]
+        for first, length in segments(rng, room(len(sound)), count)
+    ]
+    return np.concatenate(parts)[:count]
 
 
 def active_rms(clip: Samples) -> float:

@@ -19,6 +19,9 @@ from niah.frontends.kaldi import AST, BEATS
 from niah.frontends.stft import HTSAT, PASST
 from niah.haystacks import load_haystack
 from niah.haystacks.clip_noise import HAYSTACK_DBFS, Noise
+from niah.haystacks.haystack import Haystack
+from niah.haystacks.sound_bank import SampleBank
+from niah.haystacks.sources import Tiled
 from niah.metrics.average_precision import average_precision
 from niah.needles import synthetic
 from niah.needles.active_part import active_rms
@@ -111,6 +114,25 @@ def test_the_measured_snr_is_over_the_active_part(
     near = 0.05 if haystack == "gaussian" else 0.5  # a minute of talkers against two
     assert decibels(active / audio.rms(heard)) == pytest.approx(snr_db, abs=near)
     assert decibels(audio.rms(heard)) == pytest.approx(HAYSTACK_DBFS, abs=near)
+
+
+@pytest.mark.parametrize("period", [2, 16_000, 320_080, 960_001])
+def test_noise_of_a_recording_is_what_the_page_says(period: int) -> None:
+    """Rule 5 gave no reader the segments of a recording whose samples are no whole number of hops, or below 10 s."""
+    recording = np.linspace(-0.5, 0.4, period, dtype=np.float32)
+    haystack = Haystack("street", "noise", "", make_sound=lambda _: Tiled(recording))
+    build = SceneBuilder(AST, "niah-v2.1", haystack, seed=3)
+    count = 160 * 9000
+    heard = build.noise_samples(noise_of(build, "a", 9000), 0, count)
+    expected = slow.recorded(recording.astype(np.float64), "street", 3, "a", count)
+    gain = 10 ** (HAYSTACK_DBFS / 20) / audio.rms(recording)
+    np.testing.assert_allclose(heard, gain * expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("period", [45_000_000, 45_000_001, 170_000_000, 170_000_001])
+def test_room_of_hours_is_what_the_page_says(period: int) -> None:
+    bank = SampleBank(Tiled(np.broadcast_to(np.float32(0), period)), AST)
+    assert slow.room(period) == (bank.hops if bank.wraps else bank.hops - 4000)
 
 
 def test_the_noise_knows_nothing_of_the_needle() -> None:
