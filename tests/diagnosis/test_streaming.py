@@ -23,7 +23,7 @@ from niah.diagnosis.streaming.table import stream_tables
 from niah.errors import NiahError
 from niah.scenes.lazy import Scene
 from tests.diagnosis.test_events import steady_tones
-from tests.helpers import planted
+from tests.helpers import planted, tiny
 from tests.helpers.command_line import Niah
 from tests.helpers.planted_streams import Listener
 
@@ -203,6 +203,22 @@ def test_other_rates_and_fewer_clips_beside_what_is_stored(run: Path, tmp_path: 
     (drawn,) = draw(points, tmp_path)
     assert "2 scenes, at 10 false alarms/h: " in drawn.alt
     assert len({point.curve for point in points}) == 3
+
+
+def test_streams_are_measured_again_where_the_card_of_a_haystack_names_other_labels(
+    run: Path, tmp_path: Path
+) -> None:
+    """Pairs of labels that the card lists since went on to count here, while every other table left them out."""
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    (before,) = (row for row in read(copy) if row.model == "fair" and row.method == "state")
+    edited = json.loads((copy / "run.json").read_text())
+    edited["haystacks"]["silence"]["contains"] = [tiny.IDS[0]]
+    (copy / "run.json").write_text(json.dumps(edited))
+    wanted = WantedScenes(copy, models=(str(run.parent / "fair" / "fair.toml"),))
+    stream(open_scenes(wanted), StreamOptions())
+    (row,) = (row for row in read(copy) if row.model == "fair" and row.method == "state")
+    assert row.pairs < before.pairs
 
 
 def test_a_score_is_drawn_once_and_a_decision_for_each_rate(

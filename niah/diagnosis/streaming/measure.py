@@ -107,12 +107,14 @@ def stream(
             for cell, repeats in cells:
                 step = partial(bar.advance, task, cell.length_s)
                 key = fed.key(cell, repeats)
-                if rows.is_stored(run, key):
+                name = scenes.setup.haystacks[cell.haystack].name
+                contained = _contained(run, model, name)
+                if rows.is_stored(run, key, contained):
                     bar.advance(task, cell.length_s * len(model.prepared))
                     continue
-                name = scenes.setup.haystacks[cell.haystack].name
-                heard = fed.feed(cell, repeats, _contained(run, model, name), step)
-                _write(run, key, fed.place(cell, repeats, name), heard, options.per_hour)
+                heard = fed.feed(cell, repeats, contained, step)
+                place = fed.place(cell, repeats, name)
+                _write(run, key, place, heard, options.per_hour, contained)
     return rows.write(run)
 
 
@@ -303,10 +305,17 @@ class _FedModel:
         ]
 
 
-def _write(run: Path, key: str, place: Place, heard: HeardScenes, rates: Sequence[float]) -> None:
+def _write(
+    run: Path,
+    key: str,
+    place: Place,
+    heard: HeardScenes,
+    rates: Sequence[float],
+    contained: frozenset[int],
+) -> None:
     scores, curves = [], []
     for rate in rates:
         about = {**asdict(place), "per_hour": rate}
         scores.append(StreamScores(**about, **scores_at(heard, rate)))
         curves += [CurvePoint(**about, **point) for point in curve_at(heard, rate)]
-    rows.write_cell(run, key, scores, curves)
+    rows.write_cell(run, key, scores, curves, contained)

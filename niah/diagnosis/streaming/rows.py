@@ -1,6 +1,6 @@
 """Streams as stored: streams/<key>.json, one cell each; streams.csv, one row a cell and rate; stream_curves.csv."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,6 +10,7 @@ from niah.records.naming import scene_name
 
 FOLDER, CSV_FILE, CURVES_FILE = "streams", "streams.csv", "stream_curves.csv"
 _COMMAND = "`niah stream`"
+_CONTAINED = "contained"
 
 
 @dataclass(frozen=True)
@@ -187,13 +188,26 @@ class CurvePoint(Place):
 Row = TypeVar("Row", bound=Place)
 
 
-def is_stored(run: Path, key: str) -> bool:
-    """Return whether a cell is stored, and its file is whole."""
-    return diagnosis_files.is_whole(run, FOLDER, key)
+def is_stored(run: Path, key: str, contained: Collection[int] = ()) -> bool:
+    """Return whether a cell is stored, its file is whole, and the same classes were left out as in its haystack.
+
+    Args:
+        run: the run's folder.
+        key: of the cell.
+        contained: columns of the classes that are in the haystack, by its card; not known of files of earlier versions.
+    """
+    if not diagnosis_files.is_whole(run, FOLDER, key):
+        return False
+    stored = diagnosis_files.read(run / FOLDER / f"{key}.json")
+    return bool(stored.get(_CONTAINED, sorted(contained)) == sorted(contained))
 
 
 def write_cell(
-    run: Path, key: str, scores: Sequence[StreamScores], curves: Sequence[CurvePoint]
+    run: Path,
+    key: str,
+    scores: Sequence[StreamScores],
+    curves: Sequence[CurvePoint],
+    contained: Collection[int] = (),
 ) -> None:
     """Store one cell.
 
@@ -202,8 +216,13 @@ def write_cell(
         key: of the cell.
         scores: a row a rate.
         curves: their curves.
+        contained: columns of the classes that are in the haystack, and left out.
     """
-    content = {"scores": [vars(row) for row in scores], "curves": [vars(row) for row in curves]}
+    content = {
+        "scores": [vars(row) for row in scores],
+        "curves": [vars(row) for row in curves],
+        _CONTAINED: sorted(contained),
+    }
     diagnosis_files.write(run, FOLDER, key, content)
 
 
