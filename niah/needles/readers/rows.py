@@ -40,13 +40,15 @@ class Request:
         """Return the file of a path in a table.
 
         Args:
-            text: relative to `audio_root` or else to `folder`. An absolute path without a file (a table made on another
-                machine) is looked up by its name in `audio_root`.
+            text: relative to `audio_root` or else to `folder`. Of an absolute path without a file (a table made on
+                another machine) the longest end that leads to a file in `audio_root` is taken, else its name.
             folder: the table's folder.
         """
         path = Path(text)
         if path.is_absolute() and self.audio_root is not None and not path.exists():
-            return self.audio_root / path.name
+            parts = path.parts
+            ends = (self.audio_root.joinpath(*parts[at:]) for at in range(1, len(parts)))
+            return next((file for file in ends if file.exists()), self.audio_root / path.name)
         return (self.audio_root or folder) / path
 
     def audio_text(self, text: str, folder: Path) -> str:

@@ -106,8 +106,8 @@ def test_a_shard_that_is_written_again_is_read_again(tmp_path: Path) -> None:
     file = tmp_path / "a.parquet"
     for hertz in (440.0, 550.0):
         content = flac_bytes(tmp_path, hertz)
-        columns = {"audio": [{"bytes": content, "path": "a.flac"}], "labels": [["/m/09x0r"]]}
-        write_parquet(file, columns)
+        audio = [{"bytes": content, "path": "a.flac"}]
+        write_parquet(file, {"audio": audio, "labels": [["/m/09x0r"]]})
         (needle,) = load_needles(file, vocabulary=AUDIOSET).needles
         assert needle.source.digest() == hashlib.sha256(content).hexdigest()
 

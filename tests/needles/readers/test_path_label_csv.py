@@ -84,6 +84,26 @@ def test_times_that_are_not_read_are_noted(tmp_path: Path, suffix: str) -> None:
     assert note.startswith("a row is a whole file here, and 'Begin Time (s)' not read")
 
 
+def test_paths_of_another_machine_keep_their_folders(tmp_path: Path) -> None:
+    """Two of one name were the same file here, once with each label."""
+    for name in ("x/a.wav", "y/a.wav", "b.wav"):
+        (tmp_path / "sounds" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "sounds" / name).touch()
+    rows = [f"/there/{name},Dog" for name in ("x/a.wav", "y/a.wav", "z/b.wav")]
+    file = tmp_path / "eval.csv"
+    file.write_text("\n".join(["path,label", *rows]))
+    root = tmp_path / "sounds"
+    needles = load_needles(file, vocabulary=AUDIOSET, audio_root=root).needles
+    assert {needle.source.name for needle in needles} == {
+        str(root / f) for f in ("x/a.wav", "y/a.wav", "b.wav")
+    }
+    (root / "a.wav").touch()
+    for name in ("x/a.wav", "y/a.wav"):
+        (root / name).unlink()
+    with pytest.raises(NiahError, match=r"3: '/there/y/a\.wav' and '/there/x/a\.wav' .*have one"):
+        load_needles(file, vocabulary=AUDIOSET, audio_root=root)
+
+
 def test_rows_of_one_clip_may_repeat_its_times(tmp_path: Path) -> None:
     file = tmp_path / "eval.csv"
     file.write_text("path,start,label\na.wav,3,Dog\n./a.wav,3,Cat\n")
