@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from niah.audio import AUDIO_SUFFIXES
+from niah.errors import NiahError
 from niah.needles.readers.path_label_csv import needles_of_rows
 from niah.needles.readers.rows import NeedleRows, Request, Row
 from niah.needles.readers.splits import NO_SPLIT, split_in, wanted_of, without_split
@@ -26,19 +27,27 @@ def read(folder: Path, sounds: list[Path], request: Request) -> NeedleRows:
         request: vocabulary, filters and strictness.
 
     Raises:
-        NiahError: sounds of several splits and no filter on one, or no folder's name is a class.
+        NiahError: sounds of several splits and no filter on one, no folder's name is a class, or (`strict`) sounds
+            beside the folders.
     """
     chosen = wanted_of({file: _split(file, folder) for file in sounds}, folder, request, "sound")
     rows = [
         Row(str(file), {"path": file.relative_to(folder).as_posix(), "label": file.parent.name})
         for file in chosen
     ]
-    return needles_of_rows(
+    read_rows = needles_of_rows(
         rows,
         folder / "*",  # the files in it, for messages
         replace(without_split(request), alike=True, audio_root=folder),
         labels_of=lambda row: [row["label"]],
     )
+    beside = len(files_below(folder, AUDIO_SUFFIXES)) - len(sounds)
+    if not beside:
+        return read_rows
+    note = f"sounds beside the folders of classes, without a label, left out: {beside}"
+    if request.strict:
+        raise NiahError(f"{folder}: {note} (refused under --strict)")
+    return replace(read_rows, notes=(note, *read_rows.notes))
 
 
 def _split(file: Path, folder: Path) -> str:

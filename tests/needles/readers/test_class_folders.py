@@ -45,6 +45,13 @@ def test_a_folder_is_the_label_of_its_sounds(tmp_path: Path) -> None:
         load(sounds(tmp_path / "flat", "1.wav"))
 
 
+def test_sounds_beside_the_folders_are_noted(tmp_path: Path) -> None:
+    folder = sounds(tmp_path / "set", "dog_bark/1.wav", "2.wav", "3.wav")
+    assert any("without a label, left out: 2" in note for note in load(folder).notes)
+    with pytest.raises(NiahError, match="beside the folders"):
+        load(folder, strict=True)
+
+
 def test_splits_above_the_classes_are_not_mixed(tmp_path: Path) -> None:
     folder = sounds(tmp_path / "set", "train/dog_bark/1.wav", "test/dog_bark/2.wav")
     with pytest.raises(NiahError, match=r"its sounds are of several splits \(test, train\)"):
