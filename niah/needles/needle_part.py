@@ -10,6 +10,7 @@ from niah.audio import Waveform
 from niah.errors import NiahError, nearest
 from niah.needles.needle import Source
 from niah.needles.needle_set import NeedleSet
+from niah.needles.readers.events import EventSource
 
 FIRST = "first"
 PARTS = (FIRST, "loudest", "centre")
@@ -69,11 +70,16 @@ def with_part(needles: NeedleSet, part: str) -> NeedleSet:
         part: one of `PARTS`.
 
     Raises:
-        NiahError: an unknown part.
+        NiahError: an unknown part, or another than the first of annotated events: their labels are those heard in it.
     """
     check_part(part)
     if part == FIRST:
         return needles
+    if any(isinstance(each.source, EventSource) for each in needles.needles):
+        raise NiahError(
+            f"--needle-part {part} is of clips: of an annotated event the first 10 s are hidden, with the labels that "
+            "are heard there: leave --needle-part out"
+        )
     clips = (replace(each, source=PartSource(each.source, part)) for each in needles.needles)
     return replace(needles, needles=tuple(clips))
 

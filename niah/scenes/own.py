@@ -27,7 +27,6 @@ from niah.audio.part import load_part
 from niah.errors import NiahError
 from niah.frontends import Frontend
 from niah.needles import Needle, NeedleSet
-from niah.needles.needle_part import PartSource
 from niah.needles.readers.events import Annotated, EventSource, is_heard
 from niah.placement import scene_frames
 from niah.scenes.lazy import Scene, Segment
@@ -50,10 +49,6 @@ class OwnRecordings:
     def __post_init__(self) -> None:
         for needle in self.needles.needles:
             source = needle.source
-            if isinstance(source, PartSource) and isinstance(source.source, EventSource):
-                raise NiahError(
-                    "--haystack own takes events where they lie: leave --needle-part out"
-                )
             if not isinstance(source, EventSource):
                 raise NiahError(
                     "--haystack own needs annotated recordings, a table of events with path, onset, offset and label "

@@ -116,7 +116,7 @@ def test_clips_and_recordings_that_are_too_short_are_refused(
     assert "docs/natural-scenes.md" in str(refusal.value)
     assert "--needle-part" not in str(refusal.value)
     with pytest.raises(NiahError, match="leave --needle-part out"):
-        OwnRecordings(with_part(load_needles(annotations, vocabulary=labels), "loudest"))
+        with_part(load_needles(annotations, vocabulary=labels), "loudest")
 
 
 def sweep(
