@@ -22,7 +22,12 @@ from niah.needles.readers import esc50, splits
 from niah.needles.readers.audioset_csv import LICENCE as AUDIOSET_LICENCE
 from niah.needles.readers.labels import LabelReader
 from niah.needles.readers.parquet_columns import Columns, find_columns
-from niah.needles.readers.path_label_csv import LICENCE_COLUMNS, NOT_STATED
+from niah.needles.readers.path_label_csv import (
+    LICENCE_COLUMNS,
+    NOT_STATED,
+    begin_columns,
+    times_note,
+)
 from niah.needles.readers.rows import (
     NeedleRow,
     NeedleRows,
@@ -117,6 +122,7 @@ class ShardReader:
         self._n_rows = self._n_passed = 0
         self._stated: Counter[str] = Counter()  # licences in the rows
         self._is_audioset = False
+        self._times: dict[str, None] = {}  # columns that are not read
 
     def add(self, shard: Path, prefix: str) -> int:
         """Read a shard; return the number of clips with a label so far.
@@ -135,6 +141,7 @@ class ShardReader:
                 f"{self._name}: has {self._n_rows} rows; a needle set has at most {_MOST_ROWS}"
             )
         columns = find_columns(file, shard, self._request)
+        self._times |= dict.fromkeys(begin_columns(file.schema_arrow.names))
         read = list(_rows(file, shard, columns))
         rows = [row for row, _, _ in read]
         parts = {row.where: (labels, source) for row, labels, source in read}
@@ -162,7 +169,8 @@ class ShardReader:
         if self._esc_clips:
             return esc50.labelled(self._esc_clips, self._request, Path(self._name))
         self._labels.check_any(self._entries)
-        notes = self._labels.notes(self._n_passed, len(self._entries))
+        labels = self._labels.notes(self._n_passed, len(self._entries))
+        notes = (*times_note([*self._times]), *labels)
         return NeedleRows(needles_of(self._entries), self._licence(), notes)
 
     def _licence(self) -> str:

@@ -137,7 +137,9 @@ def times_note(columns: Sequence[str]) -> tuple[str, ...]:
     if not columns:
         return ()
     names = ", ".join(f"'{name}'" for name in columns)
-    return (f"a row is a whole file here, and {names} not read: {_EVENTS}",)
+    return (
+        f"a row is a whole sound here, and {names} not read: in tables of annotations {_EVENTS}",
+    )
 
 
 def _check_whole_files(rows: Sequence[Row], times: Sequence[str], root: str) -> None:

@@ -101,6 +101,16 @@ def test_the_licence_of_parquet_is_its_own(tmp_path: Path) -> None:
         assert loaded.licence.startswith(licence)
 
 
+def test_times_of_events_are_not_read_and_noted(tmp_path: Path) -> None:
+    audio = [{"bytes": flac_bytes(tmp_path, 440.0), "path": "a.flac"}]
+    write_parquet(
+        tmp_path / "a.parquet",
+        {"audio": audio, "labels": [["/m/09x0r"]], "start_time": [3.5]},
+    )
+    (note,) = load_needles(tmp_path / "a.parquet", vocabulary=AUDIOSET).notes
+    assert "'start_time' not read" in note
+
+
 def test_a_shard_that_is_written_again_is_read_again(tmp_path: Path) -> None:
     """In one process, as a notebook's: the rows that were read last were returned for those of the new file."""
     file = tmp_path / "a.parquet"

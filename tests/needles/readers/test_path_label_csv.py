@@ -81,7 +81,7 @@ def test_times_that_are_not_read_are_noted(tmp_path: Path, suffix: str) -> None:
     else:
         file.write_text("\n".join(map(json.dumps, table.to_pylist())))
     (note,) = (n for n in load_needles(file, vocabulary=AUDIOSET).notes if "not read" in n)
-    assert note.startswith("a row is a whole file here, and 'Begin Time (s)' not read")
+    assert note.startswith("a row is a whole sound here, and 'Begin Time (s)' not read")
 
 
 def test_paths_of_another_machine_keep_their_folders(tmp_path: Path) -> None:
