@@ -7,6 +7,7 @@ classes (Gemmeke et al. 2017), the 521 of them that YAMNet scores, ESC-50 in tar
 """
 
 import csv
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -54,14 +55,25 @@ class Vocabulary:
         return id_ in self._indices
 
     @cached_property
+    def _composed(self) -> dict[str, str]:
+        named = {unicodedata.normalize("NFC", n): id_ for n, id_ in self._ids_by_name.items()}
+        return {**named, **{unicodedata.normalize("NFC", id_): id_ for id_ in self.ids}}
+
+    @cached_property
     def _ids_by_name(self) -> dict[str, str]:
         counts = Counter(self.names)
         pairs = zip(self.names, self.ids, strict=True)
         return {name: id_ for name, id_ in pairs if counts[name] == 1}
 
     def id_of(self, label: str) -> str | None:
-        """Return the id of a label that is an id, or a display name that only one class has; None if it is neither."""
-        return label if label in self._indices else self._ids_by_name.get(label)
+        """Return the id of a label that is an id, or a display name that only one class has; None if it is neither.
+
+        Letters with accents may be written in one sign or in two, as macOS does: Unicode calls both the same text.
+        """
+        id_ = label if label in self._indices else self._ids_by_name.get(label)
+        if id_ is None and not label.isascii():
+            return self._composed.get(unicodedata.normalize("NFC", label))
+        return id_
 
     def problem(self, label: str) -> str:
         """Say that a label is not in the vocabulary, with the nearest ids and names."""

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -109,6 +110,21 @@ def test_labels_with_any_sign_between_labels_or_with_quotes_are_whole(tmp_path: 
     needles = load_needles(tmp_path / "own.csv", vocabulary=own)
     expected = {"0": ("a", "c"), "1": ("b",), "2": ("d", "b"), "3": ("c", "a")}
     assert labels_of(needles) == expected
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC"), ("NFD", "NFD")])
+def test_accents_may_be_written_either_way(tmp_path: Path, forms: tuple[str, str]) -> None:
+    """Labels of a folder on macOS are decomposed, those of an editor composed: they read alike."""
+    composed, decomposed = (unicodedata.normalize(form, "Türklingel") for form in ("NFC", "NFD"))
+    own, other = ({"NFC": composed, "NFD": decomposed}[form] for form in forms)
+    file = tmp_path / "t.csv"
+    file.write_text(f"path,labels\na.wav,{other};rain\n")
+    for classes in (
+        Vocabulary("own", (own, "rain"), (own, "rain")),
+        Vocabulary("own", ("/c/1", "rain"), (own, "rain")),
+    ):
+        (needle,) = load_needles(file, vocabulary=classes).needles
+        assert needle.labels == classes.ids
 
 
 def test_a_display_name_of_two_classes_is_none(tmp_path: Path) -> None:
