@@ -13,16 +13,18 @@ from sklearn.metrics import average_precision_score
 
 from niah.diagnosis.causes import figure
 from niah.diagnosis.causes.measuring import CauseOptions, causes
-from niah.diagnosis.causes.outputs import write
-from niah.diagnosis.causes.table import (
+from niah.diagnosis.causes.outputs import (
     CSV_FILE,
     FIGURE_FILE,
     MARKDOWN_FILE,
+    markdown,
+    write,
+)
+from niah.diagnosis.causes.table import (
     RELEASED,
     CauseRow,
     Variant,
     cause_rows,
-    markdown,
     part,
     remedy,
 )
@@ -39,9 +41,11 @@ SCENE = {"haystack": "zero", "snr_db": None, "position": 0.5}
 RENUMBERING, DILUTION = part("renumbering", "..."), part("dilution", "...")
 
 
-def planted(folder: Path, found: Mapping[tuple[Variant, float], Scores]) -> RunDirectory:
+def planted(
+    folder: Path, found: Mapping[tuple[Variant, float], Scores], **scene: object
+) -> RunDirectory:
     """A folder of one model's variants with these scores."""
-    identity = {"protocol": "dass-v1", "seed": 0, "measures": "causes", **SCENE}
+    identity = {"protocol": "dass-v1", "seed": 0, "measures": "causes", **SCENE, **scene}
     entries = {}
     with RunDirectory.create_or_open(folder, identity) as run:
         for index, ((variant, length_s), values) in enumerate(found.items()):
@@ -88,6 +92,17 @@ def test_one_clip_has_losses_without_intervals(tmp_path: Path) -> None:
     (row,) = cause_rows(run)
     single = replace(row, effect_lo=nan, effect_hi=nan)
     assert f"| {-100 * row.effect:+.0f} |" in markdown([single])
+
+
+@pytest.mark.parametrize("level", ["mix", "surround"])
+def test_what_shares_are_of_is_said(tmp_path: Path, level: str) -> None:
+    """Under niah-v2.1 the scene of 10 s has the noise in it; tables called its score what is clean in cells.csv."""
+    scores = {(RELEASED, 10.0): HEARS, (RELEASED, 50.0): DEAF}
+    run = planted(tmp_path / "run", scores, haystack="gaussian", snr_db=0.0, level=level)
+    (row,) = cause_rows(run)
+    assert row.base_snr_db == (0.0 if level == "mix" else None)
+    in_noise = "per cent of the score at 10 s in the same noise:" in markdown([row])
+    assert in_noise == (level == "mix")
 
 
 def test_two_parts_have_a_cost_in_each_order_and_its_mean(tmp_path: Path) -> None:

@@ -179,7 +179,8 @@ def _alt(
     by_model: Sequence[Sequence[CauseRow]],
     names: Mapping[tuple[str, str | None], str],
 ) -> str:
-    sentences = [f"{title}. Per cent of the 10 s score lost at the longest length."]
+    ten = by_model[0][0].base_name
+    sentences = [f"{title}. Per cent of the {ten} lost at the longest length."]
     for mine in by_model:
         rows = _longest(mine)
         values = ", ".join(f"{row.variant} ({row.kind}) {_lost(row)[0]:.0f}" for row in rows)

@@ -9,6 +9,9 @@ With m(v, L) the mAP of variant v at L seconds and r the released model:
                 drop - sum of the parts       remainder
                 relative(v) - relative(r)     remedy: its gain (negative: a loss)
 
+The scene of 10 s is the needle alone, but the needle in the same noise where that lies under it (level "mix"): what
+noise takes at 10 s is no part of the drop.
+
 Two parts of one drop (an AST's renumbering and dilution) interact, so the loss due to one depends on their order:
 
     alone       1 - m(v, L) / m(r, 10)        its effect: this cause without the other
@@ -34,12 +37,10 @@ from niah.metrics.resampling import Resampled, paired, resample
 from niah.records.naming import length_name, position_name, scene_name, system_names
 from niah.records.run_directory import RunDirectory
 from niah.records.schema import BASE_LENGTH_S
-from niah.system import spreadsheet
 from niah.system.number_text import number_text
 from niah.system.plurals import plural
 from niah.tables.table import Table
 
-CSV_FILE, MARKDOWN_FILE, FIGURE_FILE = "causes.csv", "causes.md", "causes.png"
 Kind = Literal["released", "part", "remainder", "remedy"]
 
 
@@ -73,7 +74,10 @@ REMAINDERS = {  # by the parts that were measured
 
 @dataclass(frozen=True)
 class CauseRow:
-    """One variant of one model at one length; scores and shares in 0..1, NaN where not defined."""
+    """One variant of one model at one length; scores and shares in 0..1, NaN where not defined.
+
+    `base_snr_db` is the SNR of the scene of 10 s, None where that is the needle alone.
+    """
 
     model: str
     checkpoint_sha256: str
@@ -102,6 +106,12 @@ class CauseRow:
     shapley: float = nan
     shapley_lo: float = nan
     shapley_hi: float = nan
+    base_snr_db: float | None = None
+
+    @property
+    def base_name(self) -> str:
+        """Return what shares are of."""
+        return "10 s score" if self.base_snr_db is None else "score at 10 s in the same noise"
 
 
 def cause_rows(run: RunDirectory) -> list[CauseRow]:
@@ -114,7 +124,9 @@ def cause_rows(run: RunDirectory) -> list[CauseRow]:
     entries: Mapping[str, Mapping[str, Any]] = content.get("variants", {})
     if not entries:
         raise NiahError(f"{run.path} has no causes yet: run `niah causes --out {run.path}`")
-    scene = {name: content["identity"][name] for name in ("haystack", "snr_db", "position")}
+    identity = content["identity"]
+    scene = {name: identity[name] for name in ("haystack", "snr_db", "position")}
+    scene["base_snr_db"] = scene["snr_db"] if identity.get("level") == "mix" else None
     models = dict.fromkeys((e["model"], e["checkpoint_sha256"]) for e in entries.values())
     rows: list[CauseRow] = []
     for name, sha256 in models:
@@ -241,25 +253,6 @@ def _with_orders(row: CauseRow, parts: Mapping[str, Resampled], drop: Resampled)
 _KINDS = ("released", "part", "remainder", "remedy")
 
 
-def csv_text(rows: Sequence[CauseRow]) -> str:
-    """Return one row a variant and length, numbers in full, empty where a number is not defined."""
-    return spreadsheet.rows_text(CauseRow, rows)
-
-
-def markdown(rows: Sequence[CauseRow]) -> str:
-    """Return a table a model, how to read it, and the figure."""
-    parts = ["# Why does it drop?\n"]
-    parts += [table.markdown() for table in tables(rows)]
-    parts += [table.markdown() for table in order_tables(rows)]
-    parts.append(
-        "A part is what one cause alone takes from the released model's 10 s score; the parts and the remainder sum to "
-        "the drop. A remedy is the same weights run another way, and its share is of its own 10 s score; what it gives "
-        "back is that share less the released model's.\n"
-    )
-    parts.append(f"![Each model's drop split into its causes]({FIGURE_FILE})\n")
-    return "\n".join(parts)
-
-
 def tables(rows: Sequence[CauseRow]) -> list[Table]:
     """Make a table a model: variants against lengths."""
     names = _names(rows)
@@ -299,7 +292,7 @@ def _order_table(rows: Sequence[CauseRow], name: str) -> Table:
         for row in sorted(rows, key=lambda row: (row.variant, row.length_s))
     ]
     caption = (
-        f"{name}: per cent of the 10 s score that each part costs, alone, when it is taken away last, and on "
+        f"{name}: per cent of the {rows[0].base_name} that each part costs, alone, when it is taken away last, and on "
         "the mean of both orders [95 % interval]"
     )
     return Table(caption, header, tuple(body))
@@ -325,8 +318,8 @@ def _table(rows: Sequence[CauseRow], name: str) -> Table:
     scene = scene_name(first.haystack, first.snr_db)
     caption = (
         f"{name}: {plural(first.n_clips, 'clip')} in {scene}, {position_name(first.position)}; change "
-        "in per cent of the 10 s score: by length (released), by each part of that, and what a remedy gives back "
-        f"[95 % interval]; chance is {first.chance_mAP:.3f} mAP"
+        f"in per cent of the {first.base_name}: by length (released), by each part of that, and what a remedy "
+        f"gives back [95 % interval]; chance is {first.chance_mAP:.3f} mAP"
     )
     header = ("variant", "kind", "own 10 s mAP", *map(length_name, lengths_s))
     return Table(caption, header, tuple(body))
