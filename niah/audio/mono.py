@@ -41,7 +41,8 @@ def mono_sound(
     notes, channels = [*notes], samples.shape[1]
     if channels > 1:
         notes.append("stereo averaged" if channels == 2 else f"{channels} channels averaged")
-    mono = np.ascontiguousarray(samples.mean(axis=1) if channels > 1 else samples[:, 0])
+    with np.errstate(invalid="ignore", over="ignore"):  # refused by name below
+        mono = np.ascontiguousarray(samples.mean(axis=1) if channels > 1 else samples[:, 0])
     if not np.isfinite(mono).all():
         raise AudioError(name, "nan", "holds NaN or infinite samples; export it again")
     if not allow_silence:

@@ -4,6 +4,7 @@ haystack            a constant or an endless sound, with its name and fingerprin
 loading             from a name, kind or file to a haystack
 naming              distinct names for the haystacks of a run
 builders            targets of the cards' import strings `niah.haystacks:<builder>`
+checked_sound       a user's own sound, checked where it is read
 sources             endless sounds; synthetic_talkers: voices for babble without recordings
 sound_bank          extent, level and samples of a sound, by hops;   energy_bank: its mel energies, computed once
 segments            the parts of a bank that one clip's noise consists of

@@ -1,6 +1,6 @@
 """Load a haystack by a card's name or file, a recording, or a folder of recordings."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +8,9 @@ from niah.audio import AUDIO_SUFFIXES
 from niah.cards import HaystackCard, find_haystack, haystack_cards, read_haystack_card
 from niah.errors import NiahError, one_line
 from niah.haystacks.builders import BABBLE_NAMES, of_recording
+from niah.haystacks.checked_sound import CheckedSound
 from niah.haystacks.haystack import Haystack
+from niah.haystacks.sources import Sound
 from niah.system.user_modules import import_user_module
 
 
@@ -46,7 +48,13 @@ def _build_own(card: HaystackCard, babble: Path | None, seed: int) -> Haystack:
         raise NiahError(
             f"haystack card {card.path}: the needles' own recordings are --haystack own; they need no card"
         )
+    if built.make_sound is not None and not card.builder.startswith("niah."):
+        return replace(built, make_sound=_checked(built.make_sound, built.name))
     return built
+
+
+def _checked(make_sound: Callable[[int], Sound], name: str) -> Callable[[int], Sound]:
+    return lambda sample_rate: CheckedSound(make_sound(sample_rate), name)
 
 
 def _own_card(path: Path) -> HaystackCard:

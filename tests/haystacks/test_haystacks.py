@@ -289,6 +289,38 @@ def test_a_card_of_ones_own(tmp_path: Path) -> None:
         load_haystack(card)
 
 
+@pytest.mark.parametrize(
+    ("answer", "period", "reason"),
+    [
+        ("x", "None", ""),
+        ("x.tolist()", "np.int64(8000)", ""),
+        ("x[1:]", "None", r"samples\(0, 50\) must return \(50,\) finite numbers, got \(49,\)"),
+        ("x * np.nan", "None", "got .* with NaN or infinity"),
+        ("'rain'", "None", "could not convert string"),
+        ("x", "0", "must have a `period`, .* got 0"),
+    ],
+)
+def test_a_sound_of_ones_own_is_checked_where_it_is_read(
+    tmp_path: Path, answer: str, period: str, reason: str
+) -> None:
+    """NaN was told as a fault of the model's logits; a sound without a period ended the run in a traceback."""
+    (tmp_path / f"rain_{tmp_path.name}.py").write_text(
+        "import numpy as np\nfrom niah.haystacks import Haystack\n"
+        f"class Rain:\n    period = {period}\n"
+        f"    def samples(self, start, count):\n        x = np.ones(count)\n        return {answer}\n"
+        "def rain(card, *, babble, seed):\n"
+        "    return Haystack(card.name, 'noise', 'rain-1', make_sound=lambda rate: Rain())\n"
+    )
+    card = tmp_path / "mine.toml"
+    card.write_text(f'name = "mine"\nbuilder = "rain_{tmp_path.name}:rain"\n')
+    haystack = load_haystack(card)
+    if not reason:
+        assert haystack.sound(RATE).samples(0, 50).dtype == np.float32
+        return
+    with pytest.raises(NiahError, match=f"haystack 'mine': .*{reason}"):
+        haystack.sound(RATE).samples(0, 50)
+
+
 CONTENT = b"0123456789" * 50_000
 
 
