@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from niah.audio import AudioError
 from niah.audio.duration import duration_s
 from niah.audio.part import load_part
 from niah.errors import NiahError
@@ -58,10 +59,12 @@ class OwnRecordings:
     def long_enough(self, longest_s: float) -> NeedleSet:
         """Return the needles whose recordings hold a crop of the longest length, with a note on the others.
 
+        Those whose recording cannot be read stay: they are left out, or refused, where clips are read.
+
         Raises:
             NiahError: no recording is so long.
         """
-        whole = [n for n, source in self._sources if duration_s(source.recording) >= longest_s]
+        whole = [n for n, source in self._sources if _may_hold(source.recording, longest_s)]
         short = len(self.needles) - len(whole)
         if not whole:
             raise NiahError(f"no recording is {longest_s:g} s long: give shorter --lengths")
@@ -184,6 +187,13 @@ class _Crop:
             part = self.samples[begin : begin + frontend.samples(len(out))]
             energies = frontend.energies(torch.from_numpy(part)[None])[0]
             out.copy_(frontend.normalise(frontend.log_mel(energies)))
+
+
+def _may_hold(recording: Path, length_s: float) -> bool:
+    try:
+        return duration_s(recording) >= length_s
+    except AudioError:
+        return True
 
 
 def _inside(start_s: float, length_s: float, recording_s: float) -> float:

@@ -136,9 +136,12 @@ def sweep(
 
 
 def test_an_ear_hears_an_event_in_its_own_recording(tmp_path: Path) -> None:
-    run = sweep(
-        tmp_path, record(tmp_path, 1, 60.0, 4), {"ear": {}}, haystack="own", lengths=[10, 20]
-    )
+    """And a recording that is not there leaves out its own events alone."""
+    events = record(tmp_path, 1, 60.0, 4)
+    events.write_text(f"{events.read_text()}gone.wav,1,2,{tiny.IDS[0]}\n")
+    run = sweep(tmp_path, events, {"ear": {}}, haystack="own", lengths=[10, 20])
+    (gone,) = run.run_json()["excluded_clips"]
+    assert gone["reason"].endswith("gone.wav: no such file")
     cells = run.cells()
     assert set(cells["status"]) == {"ok"}
     assert cells["haystack"].tolist().count("own") == 2
