@@ -184,6 +184,8 @@ def _check_clips(setup: EvalSetup, run: Path, run_json: Mapping[str, Any]) -> No
             raise NiahError(
                 f"the sound or the labels of the clips of {run} have changed since: {first}"
             )
+        if identity.get("groups_sha256", now["groups_sha256"]) != now["groups_sha256"]:
+            raise NiahError(f"the recordings of the clips of {run} have changed since: {first}")
         return
     marks = run_json.get("needles", {}).get("marks")
     if isinstance(marks, str) and (others := setup.unmarked(marks)):

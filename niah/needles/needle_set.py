@@ -43,6 +43,16 @@ class NeedleSet:
         """SHA-256 of the newline-joined sorted clip ids: equal for the same clips in any order."""
         return ids_sha256(sorted(self.iterate_ids()))
 
+    @cached_property
+    def groups_sha256(self) -> str:
+        """SHA-256 of which clips are of one recording, which intervals resample together, whatever it is called.
+
+        That of the sorted, newline-joined lines `id <tab> first id of its recording`.
+        """
+        pairs = sorted((needle.id, needle.group) for needle in self.needles)
+        first: dict[str, str] = {}
+        return ids_sha256(f"{id_}\t{first.setdefault(group, id_)}" for id_, group in pairs)
+
     def iterate_ids(self) -> Iterator[str]:
         """Iterate over the clips' ids in their order."""
         if isinstance(self.needles, NeedleTable):

@@ -6,6 +6,8 @@ from typing import Any
 
 from niah.system import folders
 
+_HASHES = {"ids_sha256", "content_sha256", "classes_sha256", "groups_sha256"}
+
 
 def publishable_identity(identity: Mapping[str, object]) -> dict[str, Any]:
     """Return the identity as run.json stores it: types of JSON, absolute paths cut to their last part."""
@@ -23,7 +25,7 @@ def identity_differences(
     """Return one phrase for each part in which two identities differ; empty where they are one run.
 
     Runs of versions that did not hash the content of the clips are compared by their clips' ids; those that did not
-    hash the classes, by the name of their list.
+    hash the classes, by the name of their list. Recordings of the clips count where both have hashed them.
 
     Args:
         stored: Identity in run.json; older runs have whole paths in it.
@@ -34,11 +36,12 @@ def identity_differences(
     there, now = publishable_identity(stored), publishable_identity(requested)
     differences = [
         f"{name} is {_short(there.get(name))} there, {_short(now.get(name))} now"
-        for name in sorted({*there, *now} - {"ids_sha256", "content_sha256", "classes_sha256"})
+        for name in sorted({*there, *now} - _HASHES)
         if there.get(name) != now.get(name)
     ]
-    content, classes = (
-        [each.get(name) for each in (there, now)] for name in ("content_sha256", "classes_sha256")
+    content, classes, groups = (
+        [each.get(name) for each in (there, now)]
+        for name in ("content_sha256", "classes_sha256", "groups_sha256")
     )
     if there.get("ids_sha256") != now.get("ids_sha256"):
         other = (
@@ -50,6 +53,10 @@ def identity_differences(
         differences.append(f"{other}: {stored_clips} there, {count} now")
     elif None not in content and len(set(content)) > 1:
         differences.append("the sound or the labels of its clips have changed since")
+    elif None not in groups and len(set(groups)) > 1:
+        differences.append(
+            "the recordings that its clips were cut from (group) have changed since, which intervals rest on"
+        )
     if None not in classes and len(set(classes)) > 1 and there.get("labels") == now.get("labels"):
         differences.append(
             f"the classes of {now.get('labels')}, or their order, have changed since"

@@ -170,6 +170,7 @@ class EvalSetup:
             "labels": self.labels.name,
             "classes_sha256": ids_sha256(self.labels.ids),
         }
+        identity["groups_sha256"] = self.clips.groups_sha256
         identity["content_sha256"] = next(iter(self._prepared.values())).content_sha256
         if kernel := other_than_auto(self.options.kernel, self.device):
             identity["kernel"] = kernel

@@ -59,6 +59,16 @@ def test_hashes_of_a_clip_list(tmp_path: Path) -> None:
     assert first.content_sha256([digest[n.id] for n in first.needles]) != whole
 
 
+def test_the_hash_of_recordings_is_of_what_belongs_together(tmp_path: Path) -> None:
+    def hashed(*groups: str) -> str:
+        rows = [f"c{number}.wav,dog,{group}\n" for number, group in enumerate(groups)]
+        (tmp_path / "eval.csv").write_text("".join(["path,labels,group\n", *rows]))
+        return load_needles(tmp_path / "eval.csv", vocabulary=ESC50).groups_sha256
+
+    assert hashed("a", "a", "b") == hashed("x", "x", "") != hashed("a", "b", "b")
+    assert hashed("", "", "") == hashed("a", "b", "c") != hashed("a", "a", "a")
+
+
 def test_real_esc10_fold4(shared: Path) -> None:
     spec = f"{shared}/data/esc50/manifest.csv?esc10=True&fold=4"
     needles = load_needles(spec, vocabulary=ESC10)

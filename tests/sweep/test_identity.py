@@ -74,6 +74,23 @@ def test_another_sound_under_the_same_name_is_refused(tmp_path: Path, material: 
     material.run(tmp_path / "out", **options)
 
 
+def test_other_recordings_of_the_same_clips_are_refused(tmp_path: Path, material: Material) -> None:
+    """Cells of before a column `group` was added kept intervals by clip, beside those by recording, without a word."""
+    clips = tiny.manifest(tmp_path / "clips", clips=4)
+    options = {"needles": clips, "haystack": "zero", "lengths": [10]}
+    material.run(tmp_path / "out", **options)
+    header, *rows = clips.read_text().splitlines()
+    grouped = [f"{header},group", *(f"{row},r{number // 2}" for number, row in enumerate(rows))]
+    clips.write_text("\n".join(grouped) + "\n")
+    with pytest.raises(NiahError, match=r"cut from \(group\) have changed since"):
+        material.run(tmp_path / "out", **options)
+    run_json = json.loads((tmp_path / "out" / "run.json").read_text())
+    clips.write_text(clips.read_text().replace(",r", ",night/r"))
+    del run_json["identity"]["groups_sha256"]  # of an earlier version
+    (tmp_path / "out" / "run.json").write_text(json.dumps(run_json))
+    material.run(tmp_path / "out", **options)
+
+
 def test_other_labels_under_the_same_names_are_refused(tmp_path: Path, material: Material) -> None:
     clips = tiny.manifest(tmp_path / "clips", clips=3)
     options = {"needles": clips, "haystack": "zero", "lengths": [10]}
