@@ -112,3 +112,23 @@ def taken_rows(
     ends = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     places = np.arange(ends[-1]) + np.repeat(starts[rows] - ends[:-1], counts)
     return ends, classes[places]
+
+
+def each_once(
+    starts: NDArray[np.int64], classes: NDArray[np.int32]
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Return compressed sparse rows without the classes that a row repeats.
+
+    Args:
+        starts: (rows + 1,).
+        classes: (labels,).
+    """
+    row = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    keys = row * (1 + int(classes.max(initial=0))) + classes
+    in_order = np.sort(keys, kind="stable")  # nearly sorted as they are
+    if not (in_order[1:] == in_order[:-1]).any():
+        return starts, classes
+    _, places = np.unique(keys, return_index=True)
+    places.sort()
+    counts = np.bincount(row[places], minlength=len(starts) - 1)
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), classes[places]

@@ -29,8 +29,15 @@ from niah.needles.readers.path_label_csv import (
     needles_of_rows,
     times_note,
 )
-from niah.needles.readers.rows import NeedleRows, Request, Row, counted, no_row_passes
-from niah.needles.table import NeedleTable, taken_rows
+from niah.needles.readers.rows import (
+    UNKNOWN,
+    NeedleRows,
+    Request,
+    Row,
+    counted,
+    no_row_passes,
+)
+from niah.needles.table import NeedleTable, each_once, taken_rows
 from niah.system.lfs_pointer import refuse_lfs_pointer
 from niah.system.text_tables import own_names
 
@@ -257,7 +264,7 @@ def _labels(
     for row in rows[np.diff(starts) == 0][:1]:
         labels.ids([], _where(path, row))  # refused under `strict`
     ends, classes = taken_rows(*_classes(values, codes, row_of_label, path, labels), codes)
-    return _each_once(ends[starts], classes)
+    return each_once(ends[starts], classes)
 
 
 def _classes(
@@ -286,21 +293,6 @@ def _classes(
             classes += [labels.vocabulary.index(id_) for id_ in ids]
         starts.append(len(classes))
     return np.array(starts, np.int64), np.array(classes, np.int32)
-
-
-def _each_once(
-    starts: NDArray[np.int64], classes: NDArray[np.int32]
-) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Return compressed sparse rows without the classes that a row repeats."""
-    row = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
-    keys = row * (1 + int(classes.max(initial=0))) + classes
-    in_order = np.sort(keys, kind="stable")  # nearly sorted as they are
-    if not (in_order[1:] == in_order[:-1]).any():
-        return starts, classes
-    _, places = np.unique(keys, return_index=True)
-    places.sort()
-    counts = np.bincount(row[places], minlength=len(starts) - 1)
-    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), classes[places]
 
 
 def _stems(paths: Any) -> Any:
@@ -341,13 +333,15 @@ def _ids(paths: Any, stems: Any, rows: NDArray[np.int64], path: Path) -> Any:
 
 def _groups(table: Any, stems: Any) -> Any:
     """Return each clip's recording, by its column or a name of ESC-50's pattern; null where it is unknown."""
+    import pyarrow
     import pyarrow.compute as compute
 
     named = compute.struct_field(compute.extract_regex(stems, _ESC50_NAME), "recording")
     if _GROUP not in table.column_names:
         return named
     groups = compute.utf8_trim_whitespace(one_piece(table.column(_GROUP).cast("string")))
-    return compute.if_else(compute.equal(compute.fill_null(groups, ""), ""), named, groups)
+    lower = compute.utf8_lower(compute.fill_null(groups, ""))
+    return compute.if_else(compute.is_in(lower, pyarrow.array(sorted(UNKNOWN))), named, groups)
 
 
 def _licence(table: Any) -> str:

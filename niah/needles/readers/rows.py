@@ -16,6 +16,9 @@ from niah.system.text_tables import read_table
 from niah.vocabularies import Vocabulary
 
 SHOWN = 5
+UNKNOWN = frozenset(
+    ("", "nan", "none", "null", "<na>")
+)  # recordings, as tools write a missing value
 _ESC50_NAME = re.compile(r"\d-(?P<recording>\d+)-[A-Z]-\d+")
 
 
@@ -220,7 +223,7 @@ def file_entry(
         group: recording that the clip is cut from; "" if unknown.
     """
     stem = _stem(text)
-    return NeedleRow(stem, text, labels, source, where, group or esc50_recording(stem))
+    return NeedleRow(stem, text, labels, source, where, _known(group) or esc50_recording(stem))
 
 
 def _stem(text: str) -> str:
@@ -252,8 +255,13 @@ def needles_of(entries: Sequence[NeedleRow]) -> tuple[Needle, ...]:
         if id_ in seen:
             raise NiahError(f"{entry.where}: clip '{id_}' is listed twice (before: {seen[id_]})")
         seen[id_] = entry.where
-        needles.append(Needle(id_, entry.labels, entry.source, _text(entry.group)))
+        needles.append(Needle(id_, entry.labels, entry.source, _text(_known(entry.group))))
     return tuple(needles)
+
+
+def _known(group: str) -> str:
+    """Return a recording's name, "" for a missing value: clips without a recording are not of one called "nan"."""
+    return "" if group.casefold() in UNKNOWN else group
 
 
 def _text(name: str) -> str:

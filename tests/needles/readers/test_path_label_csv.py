@@ -104,6 +104,24 @@ def test_paths_of_another_machine_keep_their_folders(tmp_path: Path) -> None:
         load_needles(file, vocabulary=AUDIOSET, audio_root=root)
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".arrow"])
+def test_a_missing_recording_is_not_one_called_nan(tmp_path: Path, suffix: str) -> None:
+    """Clips without a recording were one, where a tool had written NaN: intervals of a single unit."""
+    file = tmp_path / f"clips{suffix}"
+    table = pa.table(
+        {"path": ["a.wav", "b.wav"], "label": ["Dog", "Cat"], "group": [float("nan")] * 2}
+    )
+    if suffix == ".arrow":
+        with pa.OSFile(str(file), "wb") as stream, pa.ipc.new_file(stream, table.schema) as writer:
+            writer.write_table(table)
+    elif suffix == ".csv":
+        file.write_text("path,label,group\na.wav,Dog,nan\nb.wav,Cat,None\n")
+    else:
+        file.write_text("\n".join(map(json.dumps, table.to_pylist())))
+    needles = load_needles(file, vocabulary=AUDIOSET)
+    assert groups(needles) == {"a": "a", "b": "b"}
+
+
 def test_rows_of_one_clip_may_repeat_its_times(tmp_path: Path) -> None:
     file = tmp_path / "eval.csv"
     file.write_text("path,start,label\na.wav,3,Dog\n./a.wav,3,Cat\n")
