@@ -37,7 +37,7 @@ def read_csv(file: Path) -> "pd.DataFrame":
     """Read a `cells.csv` into the form of `table`; also as a spreadsheet or pandas saves it again.
 
     Raises:
-        NiahError: a file that cannot be read, or a row that `validate_row` refuses.
+        NiahError: a file that cannot be read, a row that `validate_row` refuses, or a cell twice with other values.
     """
     try:
         read = read_own_table(file, COLUMNS)
@@ -48,16 +48,19 @@ def read_csv(file: Path) -> "pd.DataFrame":
         raise NiahError(
             f"{file} cannot be read as a cells.csv: it lacks the columns {', '.join(missing)}"
         )
-    rows = []
+    rows: dict[Value, tuple[int, Row]] = {}  # by cell, with its line
     for number, cells in zip(read.lines, read.rows, strict=True):
         named = {name: cell for name, cell in zip(read.header, cells, strict=True) if name}
         try:
-            rows.append(validate_row(_parsed(named)))
+            row = validate_row(_parsed(named))
+            line, first = rows.setdefault(row["cell"], (number, row))
+            if row != first:
+                raise NiahError(f"cell {row['cell']} is in line {line} too, with other values")
         except (ValueError, OverflowError, NiahError) as error:
             raise NiahError(
                 f"{file} cannot be read as a cells.csv: line {number}: {error}"
             ) from error
-    return table(rows)
+    return table(row for _, row in rows.values())
 
 
 def _parsed(row: Mapping[str, str]) -> Row:

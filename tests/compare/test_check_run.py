@@ -301,7 +301,7 @@ def test_a_row_that_is_in_a_table_twice_counts_once(reference: Path, tmp_path: P
     cells = pd.read_csv(table / "cells.csv")
     pd.concat([cells, cells]).to_csv(table / "cells.csv", index=False)
     assert len(check(reference, table, unpaired=True).rows) == len(cells)
-    other = cells.assign(mAP=cells["mAP"] / 2)
+    other = cells.assign(mAP=cells["mAP"] / 2, cell=cells["cell"].str[::-1])
     pd.concat([cells, other]).to_csv(table / "cells.csv", index=False)
     with pytest.raises(NiahError, match="has two cells of dass-nano"):
         check(reference, table, unpaired=True)

@@ -124,6 +124,7 @@ def test_a_table_that_was_saved_again_is_the_same(tmp_path: Path) -> None:
         "quotes": "\n".join('"' + line.replace(",", '","') + '"' for line in lines).encode(),
         "an index": "\n".join(f"{k or ''},{line}" for k, line in enumerate(lines)).encode(),
         "a last delimiter": "\n".join(f"{line}," for line in lines).encode(),
+        "a line twice": f"{text}{lines[1]}\n".encode(),
         "blank lines": f"\n{text}\n  \n{',' * lines[0].count(',')}\n".encode(),
     }.items():
         file.write_bytes(saved)
@@ -132,6 +133,10 @@ def test_a_table_that_was_saved_again_is_the_same(tmp_path: Path) -> None:
         (text[:-80].encode(), r"line \d+: has .* cells where the header has"),
         (text.encode("utf-16"), "not UTF-8 text but UTF-16"),
         (text.encode() + b"\0", "NUL"),
+        (
+            f"{text}{lines[1].replace('cpu', 'gpu')}\n".encode(),
+            r"is in line 2 too, with other values",
+        ),
     ):
         file.write_bytes(damage)
         with pytest.raises(NiahError, match=rf"cells\.csv cannot be read as .*{reason}"):
