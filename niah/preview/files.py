@@ -48,7 +48,7 @@ CURVE = "curve.csv"
 
 
 def _check_target(out: Path, needle: Path) -> None:
-    """Refuse to write over a sound that no preview has made.
+    """Refuse to write over files that no preview has made: those of a preview are all there.
 
     Raises:
         NiahError: there is one, or the needle itself.
@@ -56,8 +56,10 @@ def _check_target(out: Path, needle: Path) -> None:
     target = out / SOUND
     if target.is_file() and target.samefile(needle):
         raise NiahError(f"{target} is the needle itself, which would be lost: give another --out")
-    if target.is_file() and not (out / FEATURES).exists():
-        raise NiahError(f"{target} is no preview's and would be lost: give another --out")
+    names = (FEATURES, SOUND, PICTURE)
+    there = [out / name for name in (*names, CURVE) if (out / name).exists()]
+    if there and not all((out / name).exists() for name in names):
+        raise NiahError(f"{there[0]} is no preview's and would be lost: give another --out")
 
 
 def preview(
@@ -163,6 +165,8 @@ def preview(
         if evidence:
             header, *rows = evidence.rows()
             curve[0].write(spreadsheet.text(header, rows).encode())
+    if not evidence:
+        (out / CURVE).unlink(missing_ok=True)  # of the scene that was here before
     return paths
 
 

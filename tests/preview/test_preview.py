@@ -61,9 +61,16 @@ def test_a_sound_of_the_user_is_not_written_over(needle: Path, tmp_path: Path) -
             preview(sound, "silence", **scene)
     assert own.read_bytes() == content
     assert {file.name for file in tmp_path.iterdir()} == {"scene.wav", "bell.wav"}
+    for name in ("features.npy", "curve.csv"):
+        mine = own.rename(tmp_path / name)
+        with pytest.raises(NiahError, match=rf"{name} is no preview's and would be lost"):
+            preview(needle, "silence", **scene)
+        own = mine
     own.unlink()
-    for _ in range(2):  # again over its own
-        preview(needle, "silence", **scene)
+    preview(needle, "silence", **scene)
+    (tmp_path / "curve.csv").touch()
+    preview(needle, "silence", **scene)  # over its own, whose curve was of another scene
+    assert not (tmp_path / "curve.csv").exists()
 
 
 def test_the_sound_is_the_needle_in_noise_at_that_snr(needle: Path, tmp_path: Path) -> None:
