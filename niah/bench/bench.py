@@ -57,6 +57,7 @@ def bench(
         The rows of `points`, with `COLUMNS`.
     """
     measure = measure or measure_point
+    _refuse_foreign(out)
     points, device_names = _by_device(points)
     with atomic.one_line_os_errors(out):
         out.mkdir(parents=True, exist_ok=True)
@@ -89,6 +90,22 @@ def bench(
         rows.append(_row(point, row, rates_here))
         write(out / "bench.csv", rows)
     return frame(row for row in rows if row["point"] in {point.key for point in points})
+
+
+def _refuse_foreign(out: Path) -> None:
+    """Refuse to write over files that no `niah bench` has made.
+
+    Raises:
+        NiahError: there is one.
+    """
+    machine = out / "machine.json"
+    if machine.is_file() and "rates" not in atomic.read_json(machine):
+        raise NiahError(f"{machine} is no `niah bench`'s and would be lost: give another --out")
+    for name in ("bench.md", "efficiency.png"):
+        if (out / name).exists() and not (out / "bench.csv").exists():
+            raise NiahError(
+                f"{out / name} is no `niah bench`'s (there is no bench.csv) and would be lost: give another --out"
+            )
 
 
 def _by_device(points: Iterable[BenchPoint]) -> tuple[list[BenchPoint], dict[str, str]]:

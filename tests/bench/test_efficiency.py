@@ -353,6 +353,14 @@ def test_an_input_shorter_than_the_needle_is_measured(tmp_path: Path) -> None:
     assert (row["status"], row["frames"], row["length_s"]) == ("ok", 250, 2.5)
 
 
+@pytest.mark.parametrize("name", ["machine.json", "bench.md", "efficiency.png"])
+def test_files_of_the_user_are_not_written_over(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("{}")
+    with pytest.raises(NiahError, match=rf"{name} is no `niah bench`'s"):
+        bench([BenchPoint("dass-nano", 10.0)], tmp_path, print, lambda _: {})
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+
+
 def test_curves_need_two_lengths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NIAH_FIGURES")  # as for a user
     row = dict.fromkeys(COLUMNS) | {"model": "a", "variant": "fair", "dtype": "float32"}
