@@ -78,9 +78,13 @@ def refuse_foreign(path: Path) -> None:
     """Check that `path` is a run, or free for a new one.
 
     Raises:
-        NiahError: it is a file, or a folder that holds something else than a run, or a published table without the
-            rows that it was made of.
+        NiahError: it is a file, a link to nothing, a folder that holds something else than a run, or a published
+            table without the rows that it was made of.
     """
+    if path.is_symlink() and not path.exists():
+        raise NiahError(
+            f"{path} is a symbolic link to {path.readlink()}, which is not there: make that folder, or remove the link"
+        )
     if path.exists() and not path.is_dir():
         raise NiahError(f"{path} is a file: give a folder to write the run to")
     if not path.is_dir():

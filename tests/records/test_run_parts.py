@@ -142,3 +142,7 @@ def test_the_run_itself_may_be_a_link(run: Path, tmp_path: Path) -> None:
     RunDirectory.create_or_open(linked, examples.IDENTITY).close()
     assert (run / "report.html").is_file()
     leaderboard.write([linked], tmp_path / "site")
+    linked.unlink()
+    linked.symlink_to(tmp_path / "unmounted")
+    with pytest.raises(NiahError, match=r"linked is a symbolic link to .*unmounted, which is not"):
+        RunDirectory.create_or_open(linked, examples.IDENTITY)
