@@ -47,17 +47,20 @@ _watched: set[weakref.ref[KeyboardInterrupt]] = set()
 def raised_again() -> Iterator[None]:
     """Within the block, send a signal again whose exception (Ctrl-C, or `watched`) was dropped on its way."""
     global _block
-    in_main = threading.current_thread() is threading.main_thread()
-    if not in_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield  # ignored, as of a shell's background jobs, or another's
+    if threading.current_thread() is not threading.main_thread():
+        yield  # no handler runs here
         return
+    # else ignored, as of a shell's background jobs, or another's
+    is_pythons = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     _block = _Block(os.getpid())
-    signal.signal(signal.SIGINT, _interrupt)
+    if is_pythons:
+        signal.signal(signal.SIGINT, _interrupt)
     try:
         yield
     finally:
         _block = None
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if is_pythons:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _interrupt(*_: object) -> None:
@@ -102,8 +105,11 @@ def raise_again(unraisable: "sys.UnraisableHookArgs") -> None:
     error = unraisable.exc_value
     if not is_interrupt(error):
         _print_unraisable(unraisable)
-    elif _block is None or not _block.is_at_work():  # else it comes again when it is freed
-        _later(_SOON_S, signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT)
+        return
+    number = signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT
+    is_watched = number is signal.SIGTERM or signal.getsignal(number) is _interrupt
+    if not (is_watched and _block is not None and _block.is_at_work()):
+        _later(_SOON_S, number)  # else it comes again when it is freed
 
 
 def _later(

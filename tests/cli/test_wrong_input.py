@@ -209,6 +209,14 @@ def test_a_signal_that_a_library_drops_comes_again(
         assert np.dtype(float) != Type()
         time.sleep(5)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if number is signal.SIGTERM:  # also where Ctrl-C is ignored, as of a shell's background jobs
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            with pytest.raises(kind), interrupt.raised_again(), end_on_sigterm():  # noqa: PT012
+                assert np.dtype(float) != Type()
+                time.sleep(5)
+        finally:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.mark.parametrize(
