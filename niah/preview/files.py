@@ -57,7 +57,7 @@ def _check_target(out: Path, needle: Path) -> None:
     if target.is_file() and target.samefile(needle):
         raise NiahError(f"{target} is the needle itself, which would be lost: give another --out")
     names = (FEATURES, SOUND, PICTURE)
-    there = [out / name for name in (*names, CURVE) if (out / name).exists()]
+    there = [out / name for name in (*names, CURVE) if (out / name).is_file()]
     if there and not all((out / name).exists() for name in names):
         raise NiahError(f"{there[0]} is no preview's and would be lost: give another --out")
 
