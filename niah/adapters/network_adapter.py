@@ -230,11 +230,16 @@ class NetworkAdapter(ABC):
             NiahError: another shape, fewer frames than the network needs, or a single clip past `safe_elements` where
                 `indexes_with_32_bits`.
         """
-        if features.ndim != 3 or features.shape[-1] != self.frontend.mels:
-            shape = tuple(features.shape)
-            raise NiahError(
-                f"{self.name}: features must be (batch, frames, {self.frontend.mels}), got {shape}"
+        is_tensor = isinstance(features, Tensor)
+        if not is_tensor or features.ndim != 3 or features.shape[-1] != self.frontend.mels:
+            given = (
+                tuple(features.shape) if is_tensor else f"no tensor, but {type(features).__name__}"
             )
+            raise NiahError(
+                f"{self.name}: features must be (batch, frames, {self.frontend.mels}), got {given}"
+            )
+        if len(features) == 0:
+            return torch.empty(0, len(self.labels), device=self.device)
         frames = features.shape[1]
         if frames == 0:
             raise NiahError(f"{self.name}: features have no frames")

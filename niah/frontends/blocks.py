@@ -5,10 +5,28 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from niah.errors import NiahError
 from niah.system.threads import on_one_thread
 
 _BLOCK_FRAMES = 256  # half a megabyte of FFT input: stays in a core's cache
 _BLOCK_FRAMES_GPU = 65536
+
+
+def check_waveform(waveform: object) -> None:
+    """Check what a front end is called with.
+
+    Raises:
+        NiahError: no tensor (B, samples) of float32 or float64, as one clip without its batch, or 16-bit samples.
+    """
+    kind = type(waveform).__name__
+    if isinstance(waveform, Tensor):
+        if waveform.ndim == 2 and waveform.dtype in (torch.float32, torch.float64):
+            return
+        kind = f"{tuple(waveform.shape)} of {waveform.dtype}"
+    raise NiahError(
+        f"a front end takes a tensor (clips, samples) of float32, full scale 1, not {kind}: one clip is "
+        "waveform[None]; divide 16-bit samples by 32768"
+    )
 
 
 def mel_power(

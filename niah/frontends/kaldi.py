@@ -27,7 +27,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from niah.frontends.blocks import mel_power, squared_spectrum
+from niah.frontends.blocks import check_waveform, mel_power, squared_spectrum
 from niah.frontends.mel import mel_bank, row_of
 
 EPS = 1.1920928955078125e-07
@@ -169,7 +169,11 @@ class KaldiFrontend:
 
         Returns:
             (B, frames, mels).
+
+        Raises:
+            NiahError: another shape, or no floats.
         """
+        check_waveform(waveform)
         if self.removes_mean:
             waveform = waveform - waveform.mean(dim=-1, keepdim=True)
         features = self.energies(waveform).clamp_min_(EPS).log_()

@@ -29,7 +29,7 @@ from torch import Tensor
 
 from niah.cards import ModelCard
 from niah.errors import NiahError
-from niah.frontends.blocks import mel_power, squared_spectrum
+from niah.frontends.blocks import check_waveform, mel_power, squared_spectrum
 from niah.frontends.log_mel_checks import problems_of
 from niah.frontends.log_stage import LogStage, Staged
 from niah.frontends.mel import mel_bank, row_of
@@ -158,7 +158,11 @@ class LogMelFrontend(Staged):
         """Compute features of whole clips: (B, samples) -> (B, frames, mels).
 
         Both ends are padded if frames are centred, the end is filled up with zeros for patches.
+
+        Raises:
+            NiahError: another shape, or no floats.
         """
+        check_waveform(waveform)
         frames = self.frames(waveform.shape[-1])
         if frames == 0:
             return waveform.new_empty((waveform.shape[0], 0, self.n_mels))

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from niah.errors import NiahError
-from niah.frontends.blocks import mel_power, squared_spectrum
+from niah.frontends.blocks import check_waveform, mel_power, squared_spectrum
 from niah.frontends.log_stage import LogStage, Staged
 from niah.frontends.mel import Scale, mel_bank, row_of
 
@@ -109,7 +109,12 @@ class StftFrontend(Staged):
         return self._mel_power(self._emphasised(waveform))
 
     def __call__(self, waveform: Tensor) -> Tensor:
-        """Compute the features of whole clips, ends reflected: (B, samples) at `sample_rate` -> (B, frames, mels)."""
+        """Compute the features of whole clips, ends reflected: (B, samples) at `sample_rate` -> (B, frames, mels).
+
+        Raises:
+            NiahError: another shape, or no floats.
+        """
+        check_waveform(waveform)
         if self.frames(waveform.shape[-1]) == 0:
             return waveform.new_empty((waveform.shape[0], 0, self.mels))
         emphasised = self._emphasised(waveform)

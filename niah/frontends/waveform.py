@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from niah.errors import NiahError
+from niah.frontends.blocks import check_waveform
 
 ROWS_PER_SECOND = 100
 NEEDLE_S = 10
@@ -121,7 +122,12 @@ class WaveformFrontend:
         return padded.reshape(self.needle_frames, self.frame_shift)
 
     def __call__(self, waveform: Tensor) -> Tensor:
-        """Return whole rows of samples, as `energies` does."""
+        """Return whole rows of samples, as `energies` does.
+
+        Raises:
+            NiahError: another shape, or no floats.
+        """
+        check_waveform(waveform)
         return self.energies(waveform)
 
 

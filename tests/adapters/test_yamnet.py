@@ -3,6 +3,7 @@
 import contextlib
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -118,6 +119,15 @@ def test_the_network_pools_as_the_adapter_does(tmp_path: Path) -> None:
         assert adapter.position_logits(features).shape[1] == 1 + max(0, -(-(frames - 96) // 48))
         turned = features.mT.contiguous().mT.requires_grad_()  # as the features of one's own code
         assert torch.equal(adapter.logits(turned), adapter.logits(features))
+
+
+def test_no_clips_have_no_logits_and_what_is_no_batch_is_refused_in_words(tmp_path: Path) -> None:
+    adapter, features = small(tmp_path), features_of(SMALL, 96)
+    assert adapter.logits(features[:0]).shape == (0, len(adapter.labels))
+    given: Any = features.numpy()
+    for other, kind in ((given, "no tensor, but ndarray"), (features[0], r"\(96, 64\)")):
+        with pytest.raises(NiahError, match=rf"must be \(batch, frames, 64\), got {kind}"):
+            adapter.logits(other)
 
 
 def test_the_card_is_of_the_front_end_and_the_size_of_yamnet() -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from pathlib import Path
+from typing import Any
 
 import kaldi_native_fbank
 import librosa
@@ -235,6 +236,18 @@ def test_decibels_are_of_the_energies(frontend: Frontend) -> None:
     expected = 10 * torch.log10(floored.get(frontend, energies.clamp_min(EPS)))
     features = frontend.normalise(frontend.log_mel(frontend.energies(wave))).numpy()
     np.testing.assert_allclose(frontend.decibels(features), expected.numpy(), atol=1e-3)  # type: ignore[attr-defined]
+
+
+@each
+def test_what_is_no_batch_of_waveforms_is_refused_in_words(frontend: Frontend) -> None:
+    wave: Any = noise(20_000)
+    for given, kind in (
+        (wave[0], r"\(20000,\) of torch.float32"),
+        ((wave * 1000).to(torch.int16), r"\(1, 20000\) of torch.int16"),
+        (wave.numpy(), "ndarray"),
+    ):
+        with pytest.raises(NiahError, match=rf"takes a tensor \(clips, samples\) .* not {kind}:"):
+            frontend(given)
 
 
 @each
