@@ -28,6 +28,7 @@ from niah.networks.aum import Aum
 from niah.networks.dass.network import Dass
 from niah.system.download import cache_folder, fetch
 from niah.system.hub import fetch_from_hub
+from niah.training.recipes import for_training
 from niah.vocabularies import Vocabulary, vocabulary
 
 _RELEASES = "https://github.com/MzeroMiko/VMamba/releases/download/%23v2cls/"
@@ -81,7 +82,7 @@ def start_from(network: nn.Module, model: str, labels: Vocabulary, file: str = "
     """
     card, weights = find_model(model)
     family = network_family(card)
-    path = Path(file) if file else resolve(card, weights)
+    path = Path(file) if file else _released(card, weights)
     known = vocabulary(card.labels_source)
     if issubclass(family, SelfSupervised):  # released without a head
         family.load_body(network, path, other_head=0 if known.ids == labels.ids else len(known))
@@ -111,6 +112,13 @@ def start_from(network: nn.Module, model: str, labels: Vocabulary, file: str = "
         {key: own[key] if key in head else value for key, value in state.items()},
         str(path),
     )
+
+
+def _released(card: ModelCard, weights: str) -> Path:
+    try:
+        return resolve(card, weights)
+    except NiahError as error:
+        raise NiahError(f"start: {for_training(error, 'start_file')}") from error
 
 
 def forward_scan(state: State, network: Aum) -> State:

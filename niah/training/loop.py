@@ -7,6 +7,7 @@ that was killed goes on from its last checkpoint as if nothing had happened, and
 
 import copy
 import math
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -167,6 +168,9 @@ class Trainer:
         """Take the steps that are left, and return the averaged weights."""
         state, first = self.state, self.processes.is_first
         if not state.finished:
+            if first and self.recipe.warmup_steps > len(self.planner):
+                text = f"warmup_steps = {self.recipe.warmup_steps} are more than all steps, {len(self.planner)}"
+                print(f"note: {text}: learning_rate is not reached", file=sys.stderr)
             events = Events(self.out / EVENTS, state.step) if first else None
             with progress_bar() as bar:
                 task = bar.add_task(self.recipe.name, total=len(self.planner), detail="")

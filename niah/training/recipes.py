@@ -273,5 +273,18 @@ def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
     return recipe_from(table, "--set")
 
 
+def for_training(error: NiahError, key: str) -> str:
+    """Return the text of an error about weights, whose advice is of `niah run`, with a recipe's key in its place.
+
+    Args:
+        error: of `load_model` or `resolve`.
+        key: that names a file: "start_file" or "teacher_file".
+    """
+    text = str(error).replace(", or --checkpoint random", "")
+    return text.replace("--checkpoint FILE", "--checkpoint").replace(
+        "--checkpoint", f"--set {key}=FILE"
+    )
+
+
 def _folder() -> Path:
     return cards_folder("models") / "recipes"

@@ -22,7 +22,7 @@ from niah.training.data.batch import normalised
 from niah.training.data.batch_plan import BatchPlan
 from niah.training.data.row_store import ALONE, RowStore, Share
 from niah.training.data.stored_features import content_key, feature_rows
-from niah.training.recipes import EMA, Recipe
+from niah.training.recipes import EMA, Recipe, for_training
 from niah.vocabularies import Vocabulary, vocabulary
 
 if TYPE_CHECKING:
@@ -96,9 +96,7 @@ def load_teachers(recipe: Recipe, device: torch.device) -> list[LoadedTeacher]:
         except NiahError as error:
             if file or "--checkpoint" not in str(error):
                 raise
-            text = str(error).replace("--checkpoint FILE", "--set teacher_file=FILE")
-            text = text.replace("--checkpoint", "--set teacher_file=FILE")
-            raise NiahError(f"teacher: {text}") from error
+            raise NiahError(f"teacher: {for_training(error, 'teacher_file')}") from error
     return loaded
 
 

@@ -29,7 +29,7 @@ def validate(
     """Return mAP, mean AUC and d' of the network with its present weights; the processes share the clips.
 
     Args:
-        network: switched to evaluation and back.
+        network: is left in evaluation mode.
         frontend: the network's.
         clips: validation clips.
         processes: this process and its device.

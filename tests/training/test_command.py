@@ -204,6 +204,8 @@ def test_a_teachers_file_may_be_given(own_recipe: Path, tmp_path: Path) -> None:
     settings = [f'teacher=["{teacher}"]']
     with pytest.raises(NiahError, match=r"teacher: model 'teacher' .*--set teacher_file=FILE"):
         train_recipe(str(own_recipe), tmp_path / "no", settings=settings, device="cpu")
+    with pytest.raises(NiahError, match=r"start: model 'teacher' .*: give --set start_file=FILE$"):
+        train_recipe(str(own_recipe), tmp_path / "no", settings=[f"start={teacher}"], device="cpu")
     settings.append(f'teacher_file=["{file}"]')
     assert train_recipe(
         str(own_recipe), tmp_path / "out", settings=settings, device="cpu"

@@ -156,3 +156,13 @@ def test_validation_in_bfloat16_does_not_tie_clips() -> None:
     ]
     assert scores[0] == scores[1]
     assert scores[0]["validation_auc"] != 0.5
+
+
+@pytest.mark.parametrize("warmup", [2, 3])
+def test_a_warm_up_that_never_ends_is_noted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], warmup: int
+) -> None:
+    small_recipe = recipe(**{**PLAIN, "epochs": 2, "batch_size": 12, "warmup_steps": warmup})
+    train(small_recipe, network(), FRONTEND, clips(), clips(), tmp_path)
+    noted = "warmup_steps = 3 are more than all steps, 2: learning_rate is not reached"
+    assert (noted in capsys.readouterr().err) is (warmup > 2)
