@@ -28,3 +28,16 @@ def with_learned_mean(frontend: Frontend, norm: nn.BatchNorm1d) -> Frontend:
     if isinstance(frontend, LogMelFrontend):
         return dataclasses.replace(frontend, mean_log_mel=tuple(row))
     return frontend
+
+
+def makes_the_features_of(one: Frontend, other: Frontend) -> bool:
+    """Return whether two front ends make the same features, of which a learned mean log-mel is no part."""
+    return _without_mean(one).fingerprint == _without_mean(other).fingerprint
+
+
+def _without_mean(frontend: Frontend) -> Frontend:
+    if isinstance(frontend, StftFrontend):
+        return dataclasses.replace(frontend, zero_row=())
+    if isinstance(frontend, LogMelFrontend):
+        return dataclasses.replace(frontend, mean_log_mel=())
+    return frontend

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from niah.adapters.importing import code_sha256
+from niah.adapters.learned_mean import makes_the_features_of
 from niah.adapters.loading import adapter_info, load_model
 from niah.adapters.protocol import Adapter
 from niah.cards import ModelCard, find_model
@@ -112,7 +113,7 @@ class LiveTeachers:
     def __init__(self, teachers: Sequence[LoadedTeacher], frontend: Frontend) -> None:
         self._teachers = [each.adapter for each in teachers]
         for teacher in self._teachers:
-            if teacher.frontend.fingerprint != frontend.fingerprint:
+            if not makes_the_features_of(teacher.frontend, frontend):
                 raise NiahError(
                     f"teacher '{teacher.name}' has another front end than the student: "
                     'set teaching = "precomputed"'

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch.utils.data._utils.pin_memory import pin_memory
 
 from niah.adapters.importing import import_adapter
@@ -19,6 +19,7 @@ from niah.adapters.weights import resolve
 from niah.cards import cards_folder, find_model, model_cards, read_model_card
 from niah.cli.train import train
 from niah.errors import NiahError
+from niah.frontends.kaldi import KaldiFrontend
 from niah.needles import load_needles
 from niah.networks.outline import outline
 from niah.training.command import _initial_network, train_recipe
@@ -27,9 +28,10 @@ from niah.training.data.batch_plan import BatchPlanner, sampling_weights
 from niah.training.data.labels import SparseLabels
 from niah.training.optimiser import learning_rate, make_optimiser, set_learning_rate
 from niah.training.recipes import read_recipe, recipes
-from niah.training.teachers import LoadedTeacher, precompute, teachers_checksum
+from niah.training.teachers import LiveTeachers, LoadedTeacher, precompute, teachers_checksum
 from niah.vocabularies import vocabulary
 from tests.helpers import tiny
+from tests.helpers.small_card import small_card
 from tests.helpers.tiny_training import network, recipe
 
 
@@ -197,6 +199,30 @@ def test_a_model_without_a_network_is_refused(
 
 
 # --- teachers
+
+
+@pytest.mark.parametrize(
+    ("adapter", "config"),
+    [
+        ("ced:Ced", "width = 24\ndepth = 1\nheads = 3"),
+        ("panns:Cnn14", "channels = [2, 2, 2, 2, 2, 2]\nhidden = 4"),
+    ],
+)
+def test_a_teacher_with_a_learned_mean_teaches_live(
+    tmp_path: Path, adapter: str, config: str
+) -> None:
+    """Its front end has the mean that its checkpoint learned, which no feature depends on."""
+    card = small_card(tmp_path, f"niah.adapters.{adapter}", config)
+    teacher: Any = load_model(card, "random")
+    norms: list[Any] = [m for m in teacher.network.modules() if isinstance(m, torch.nn.BatchNorm1d)]
+    norms[0].running_mean += 1
+    save_file(teacher.network.state_dict(), tmp_path / "other.safetensors")
+    teacher = load_model(card, tmp_path / "other.safetensors")
+    own = type(teacher).default_frontend
+    assert teacher.frontend.fingerprint != own.fingerprint
+    LiveTeachers([LoadedTeacher(teacher, teacher.card)], own)
+    with pytest.raises(NiahError, match="has another front end than the student"):
+        LiveTeachers([LoadedTeacher(teacher, teacher.card)], KaldiFrontend())
 
 
 def test_a_teachers_file_may_be_given(own_recipe: Path, tmp_path: Path) -> None:
