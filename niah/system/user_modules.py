@@ -66,15 +66,27 @@ def _put_first(folder: Path) -> None:
     importlib.invalidate_caches()
 
 
-def _is_in(module: ModuleType, folder: Path) -> bool:
+def _file_of(module: ModuleType) -> Path | None:
     file = getattr(module, "__file__", None)
-    return file is not None and Path(file).resolve().is_relative_to(folder)
+    return None if file is None else Path(file).resolve()
+
+
+def _source(module: ModuleType, file: Path) -> Path:
+    """Return the folder on the path that a module comes from."""
+    return file.parents[module.__name__.count(".") + (file.stem == "__init__")]
+
+
+def _is_in(module: ModuleType, folder: Path) -> bool:
+    """Return whether a module is the one beside the card, not one of the same name in a folder below."""
+    file = _file_of(module)
+    return file is not None and _source(module, file) == folder
 
 
 def _is_copied(module: ModuleType, folder: Path) -> bool:
     """Return whether a folder has a copy of a module, and no other content for what is loaded beside it."""
-    file = Path(module.__file__ or "").resolve()
-    source = file.parents[module.__name__.count(".") + (file.name == "__init__.py")]
+    if (file := _file_of(module)) is None:
+        return False
+    source = _source(module, file)
     copied = [each for each in loaded_files(source) if (folder / each).is_file()]
     return file.relative_to(source) in copied and all(
         (folder / each).read_bytes() == (source / each).read_bytes() for each in copied

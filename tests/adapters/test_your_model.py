@@ -245,15 +245,19 @@ def test_a_module_beside_the_card_is_taken_and_may_import_its_neighbour(tmp_path
     assert len(code_sha256(card)) == 64
 
 
-def test_two_modules_of_one_name_are_not_confused(tmp_path: Path) -> None:
-    for folder in ("one", "two"):
-        (tmp_path / folder).mkdir()
+@pytest.mark.parametrize(("first", "second"), [("one", "two"), ("one/runs", "one")])
+def test_two_modules_of_one_name_are_not_confused(
+    tmp_path: Path, first: str, second: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "same_name", raising=False)
+    for folder in (first, second):
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
         (tmp_path / folder / "same_name.py").write_text(f"class A:\n    where = '{folder}'\n")
         text = 'name = "a"\nadapter = "same_name:A"\nlabels = "synthetic"\n'
         (tmp_path / folder / "a.toml").write_text(text)
-    assert import_adapter(read_model_card(tmp_path / "one" / "a.toml")).where == "one"
+    assert import_adapter(read_model_card(tmp_path / first / "a.toml")).where == first
     with pytest.raises(NiahError, match="'same_name' from elsewhere is loaded already"):
-        import_adapter(read_model_card(tmp_path / "two" / "a.toml"))
+        import_adapter(read_model_card(tmp_path / second / "a.toml"))
 
 
 @pytest.mark.parametrize("adapter", ["no_colon", ":Class", "module:"])
