@@ -232,11 +232,11 @@ class NetworkAdapter(ABC):
         """
         is_tensor = isinstance(features, Tensor)
         if not is_tensor or features.ndim != 3 or features.shape[-1] != self.frontend.mels:
-            given = (
+            shape = (
                 tuple(features.shape) if is_tensor else f"no tensor, but {type(features).__name__}"
             )
             raise NiahError(
-                f"{self.name}: features must be (batch, frames, {self.frontend.mels}), got {given}"
+                f"{self.name}: features must be (batch, frames, {self.frontend.mels}), got {shape}"
             )
         if len(features) == 0:
             return torch.empty(0, len(self.labels), device=self.device)
