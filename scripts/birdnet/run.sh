@@ -12,10 +12,13 @@ niah=${NIAH:-niah}
 python3 scripts/birdnet/needles.py "$esc50" runs/birdnet/needles.csv
 sweep() {
     $niah run --model scripts/birdnet/birdnet.toml --model yamnet --labels scripts/birdnet/classes.csv \
-        --needles runs/birdnet/needles.csv --limit 96 --window 3 --hop 3 --babble "$babble" --snr 10 --device cpu \
+        --needles runs/birdnet/needles.csv --limit 96 --window 3 --hop 3 --babble "$babble" --device cpu \
         --out results/birdnet-esc50/run "$@"
 }
+noises=(--haystack babble --haystack "$recording")
 sweep --haystack silence --lengths 10,50,300
-sweep --haystack babble --haystack "$recording" --lengths 10,50
-sweep --haystack babble --haystack "$recording" --lengths 10,300
+sweep "${noises[@]}" --snr 10 --lengths 10,50
+sweep "${noises[@]}" --snr 10 --lengths 10,300
 sweep --haystack silence --lengths 10,9000
+sweep "${noises[@]}" --snr 0 --lengths 10,50
+$niah compare results/birdnet-esc50/run --model birdnet --model yamnet --out results/birdnet-esc50
