@@ -42,10 +42,11 @@ class ElasticAst(NetworkAdapter):
         return self.network.config.tokens(frames)
 
     def largest_tensor(self, batch: int, frames: int) -> int:
-        """Count the elements of the largest tensor of a forward; what has no native mode fails in the network."""
+        """Count the input, or the largest tensor of a forward; what has no native mode fails in the network."""
         config = self.network.config
         within = min(max(frames, config.patch), config.trained_frames)
-        return largest_tensor(batch, config.tokens(within), config.width, config.patch)
+        inside = largest_tensor(batch, config.tokens(within), config.width, config.patch)
+        return max(batch * frames * config.mels, inside)
 
 
 def official_names(state: State, network: nn.Module) -> State:

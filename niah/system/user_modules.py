@@ -36,7 +36,7 @@ def import_user_module(module_name: str, folder: Path) -> ModuleType:
         module = importlib.import_module(module_name)
     if beside and not _is_in(module, folder) and not _is_copied(module, folder):
         raise NiahError(
-            f"a module '{module_name}' from elsewhere is loaded already; give yours another name"
+            f"a module '{module_name}' from elsewhere is loaded already ({_file_of(module)}); give yours another name"
         )
     return module
 

@@ -4,6 +4,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -188,10 +189,15 @@ def test_a_signal_that_comes_in_a_destructor_is_not_lost(
 
 
 @pytest.mark.parametrize(
-    ("number", "kind"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)]
+    ("number", "handler", "kind"),
+    [
+        (signal.SIGINT, signal.default_int_handler, KeyboardInterrupt),
+        (signal.SIGTERM, signal.default_int_handler, SystemExit),
+        (signal.SIGTERM, signal.SIG_IGN, SystemExit),  # Ctrl-C, as of a shell's background jobs
+    ],
 )
 def test_a_signal_that_a_library_drops_comes_again(
-    number: signal.Signals, kind: type[BaseException]
+    number: signal.Signals, handler: Any, kind: type[BaseException]
 ) -> None:
     """numpy clears whatever another library's type raises in a comparison with one of its own."""
 
@@ -201,22 +207,14 @@ def test_a_signal_that_a_library_drops_comes_again(
             signal.raise_signal(number)
             return "float64"
 
-    with (  # noqa: PT012 - it is raised by the last statement
-        pytest.raises(kind),
-        interrupt.raised_again(),
-        end_on_sigterm(),
-    ):
-        assert np.dtype(float) != Type()
-        time.sleep(5)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if number is signal.SIGTERM:  # also where Ctrl-C is ignored, as of a shell's background jobs
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        try:
-            with pytest.raises(kind), interrupt.raised_again(), end_on_sigterm():  # noqa: PT012
-                assert np.dtype(float) != Type()
-                time.sleep(5)
-        finally:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        with pytest.raises(kind), interrupt.raised_again(), end_on_sigterm():  # noqa: PT012
+            assert np.dtype(float) != Type()
+            time.sleep(5)
+        assert signal.getsignal(signal.SIGINT) is handler
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize(
