@@ -93,13 +93,13 @@ def test_an_adapter_of_ones_own_goes_with_the_trained_card(
     monkeypatch.setattr(sys, "path", list(sys.path))
     made = tmp_path / "made"
     card = tiny.card(made)
-    (made / "own_width.py").write_text("WIDTH = 8\n")
-    (made / "own_tagger.py").write_text(
-        "import own_width\nfrom tests.helpers import tiny\n\n\n"
+    (made / "trained_width.py").write_text("WIDTH = 8\n")
+    (made / "trained_tagger.py").write_text(
+        "import trained_width\nfrom tests.helpers import tiny\n\n\n"
         "class Own(tiny.TinyTagger):\n    @staticmethod\n    def build(config, classes):\n"
-        "        return tiny.Network(classes, own_width.WIDTH)\n"
+        "        return tiny.Network(classes, trained_width.WIDTH)\n"
     )
-    card.write_text(card.read_text().replace("tests.helpers.tiny:TinyTagger", "own_tagger:Own"))
+    card.write_text(card.read_text().replace("tests.helpers.tiny:TinyTagger", "trained_tagger:Own"))
     (tmp_path / "elsewhere").mkdir()
     labels = tmp_path / "elsewhere" / "own.csv"
     labels.write_text((made / "labels.csv").read_text())
@@ -108,11 +108,11 @@ def test_an_adapter_of_ones_own_goes_with_the_trained_card(
         train_recipe(small_recipe, tmp_path / out, device="cpu")
     cards = [tmp_path / out / "card.toml" for out in ("one", "two")]
     assert {niah.load_model(str(each)).name for each in cards} == {"one", "two"}
-    (tmp_path / "two" / "own_width.py").write_text("WIDTH = 9\n")
-    with pytest.raises(NiahError, match="'own_tagger' from elsewhere is loaded already"):
+    (tmp_path / "two" / "trained_width.py").write_text("WIDTH = 9\n")
+    with pytest.raises(NiahError, match="'trained_tagger' from elsewhere is loaded already"):
         niah.load_model(str(cards[1]))
     shutil.rmtree(made)
-    for name in ("own_tagger", "own_width"):  # as in another process
+    for name in ("trained_tagger", "trained_width"):  # as in another process
         del sys.modules[name]
     assert niah.load_model(str(cards[0])).labels.ids == tiny.IDS
 
