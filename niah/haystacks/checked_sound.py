@@ -1,4 +1,4 @@
-"""A sound of a user's own builder, checked where it is read: a wrong answer would be told as a fault of the model."""
+"""A sound of a user's own builder, checked where it is read, before it can pass for a fault of the model."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -303,7 +303,7 @@ def test_a_card_of_ones_own(tmp_path: Path) -> None:
 def test_a_sound_of_ones_own_is_checked_where_it_is_read(
     tmp_path: Path, answer: str, period: str, reason: str
 ) -> None:
-    """NaN was told as a fault of the model's logits; a sound without a period ended the run in a traceback."""
+    """NaN was reported as the model's; a sound without a period ended the run in a traceback."""
     (tmp_path / f"rain_{tmp_path.name}.py").write_text(
         "import numpy as np\nfrom niah.haystacks import Haystack\n"
         f"class Rain:\n    period = {period}\n"
