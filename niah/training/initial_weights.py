@@ -72,8 +72,8 @@ def start_from(network: nn.Module, model: str, labels: Vocabulary, file: str = "
     Args:
         network: changed in place.
         model: a card's name or path.
-        labels: the network's. A head of other ones is left out, also where it has as many rows; one of the same is
-            brought into their order where the file names another (BEATs).
+        labels: the network's. A head of other labels is left out, also one with the same number of rows; a head of the
+            same labels is brought into their order where the file names another (BEATs).
         file: a weights file to read instead of the card's own, which may be of other labels than the card's: a head of
             another number of rows than these is taken for one of the network's labels.
 

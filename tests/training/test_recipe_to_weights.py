@@ -168,7 +168,7 @@ def test_a_start_from_another_model_keeps_a_fresh_head(
     same = own_weights(tiny.card(tmp_path, "same"), tiny.checkpoint(tmp_path))
     monkeypatch.setattr(tiny.TinyTagger, "head", "head")
     turned = Vocabulary("turned", tiny.IDS[::-1], tiny.IDS[::-1])
-    for labels, is_kept in ((LABELS, True), (turned, False)):  # as many
+    for labels, is_kept in ((LABELS, True), (turned, False)):  # of one size
         student = network(1)
         before = {key: value.clone() for key, value in student.state_dict().items()}
         start_from(student, str(same), labels)
