@@ -44,65 +44,67 @@ class ScoredScene:
 
 
 @dataclass(frozen=True)
-class Counts:
-    """Hits, false alarms and misses."""
+class EventCounts:
+    """Hits, false alarms and misses of one class in each scene at each threshold; each (scenes, thresholds)."""
 
-    hits: int
-    false_alarms: int
-    misses: int
+    hits: NDArray[np.int64]
+    false_alarms: NDArray[np.int64]
+    misses: NDArray[np.int64]
 
-    @property
-    def f_score(self) -> float:
-        """Return 2 TP / (2 TP + FP + FN); NaN where there is nothing to detect and nothing was."""
-        total = 2 * self.hits + self.false_alarms + self.misses
-        return 2 * self.hits / total if total else float("nan")
-
-
-def detections(edges_s: Float64, scores: NDArray[np.float32], threshold: float) -> Events:
-    """Return the stretches of places whose score is above a threshold, in time order.
-
-    Args:
-        edges_s: edges of the places in seconds, (places + 1,).
-        scores: of one class, (places,).
-        threshold: not part of it.
-    """
-    above = np.diff(np.concatenate([[False], scores > threshold, [False]]).astype(np.int8))
-    begins, ends = np.flatnonzero(above == 1), np.flatnonzero(above == -1)
-    return list(zip(edges_s[begins].tolist(), edges_s[ends].tolist(), strict=True))
+    def f_scores(self) -> Float64:
+        """Return 2 TP / (2 TP + FP + FN) of all scenes at each threshold; NaN without events, true or detected."""
+        hits, alarms, misses = (x.sum(axis=0) for x in (self.hits, self.false_alarms, self.misses))
+        with np.errstate(invalid="ignore"):
+            return np.asarray(2 * hits / (2 * hits + alarms + misses), dtype=np.float64)
 
 
-def onset_counts(detected: Events, true: Events, collar_s: float) -> Counts:
+def onset_counts(
+    scenes: Sequence[ScoredScene], index: int, thresholds: Float64, collar_s: float
+) -> EventCounts:
     """Pair detections with true events whose onsets are at most `collar_s` apart, as many as possible.
 
     Args:
-        detected: events of one class in one scene.
-        true: the true ones.
+        scenes: of one kind.
+        index: of the class.
+        thresholds: in any order, (thresholds,).
         collar_s: seconds.
     """
-    ours, theirs = (sorted(onset for onset, _ in events) for events in (detected, true))
-    hits = i = j = 0
-    while i < len(ours) and j < len(theirs):  # on a line the first that fit may be paired
-        if abs(ours[i] - theirs[j]) <= collar_s:
-            hits, i, j = hits + 1, i + 1, j + 1
-        elif ours[i] < theirs[j]:
-            i += 1
-        else:
-            j += 1
-    return Counts(hits, len(ours) - hits, len(theirs) - hits)
+    from niah.metrics.sound_events_numba import pair_onsets
+
+    order = np.argsort(thresholds)
+    onsets, first = _concatenated([sorted(on for on, _ in s.events[index]) for s in scenes])
+    hits, alarms = pair_onsets(
+        *_class_scores(scenes, index), thresholds[order], onsets, first, collar_s
+    )
+    return _counts(hits, alarms, order, first)
 
 
-def intersection_counts(detected: Events, true: Events, share: float = VALID_SHARE) -> Counts:
+def intersection_counts(
+    scenes: Sequence[ScoredScene], index: int, thresholds: Float64, share: float = VALID_SHARE
+) -> EventCounts:
     """Count found and missed true events and invalid detections, by the share of them that lies in the others.
 
     Args:
-        detected: events of one class in one scene.
-        true: the true ones, which may overlap.
+        scenes: of one kind; the true events of a class may overlap.
+        index: of the class.
+        thresholds: in any order, (thresholds,).
         share: least share of a detection in true events, and of a true event in valid detections.
     """
-    truth = _union(true)
-    valid = [each for each in detected if _inside(each, truth) >= share * (each[1] - each[0])]
-    hits = sum(_inside(each, valid) >= share * (each[1] - each[0]) for each in true)
-    return Counts(hits, len(detected) - len(valid), len(true) - hits)
+    from niah.metrics.sound_events_numba import intersect
+
+    order = np.argsort(thresholds)
+    true, first = _concatenated([scene.events[index] for scene in scenes])
+    union, first_of_union = _concatenated([_union(scene.events[index]) for scene in scenes])
+    hits, alarms = intersect(
+        *_class_scores(scenes, index),
+        thresholds[order],
+        true.reshape(-1, 2),
+        first,
+        union.reshape(-1, 2),
+        first_of_union,
+        share,
+    )
+    return _counts(hits, alarms, order, first)
 
 
 def best_thresholds(scenes: Sequence[ScoredScene], collar_s: float) -> Float64:
@@ -117,33 +119,9 @@ def best_thresholds(scenes: Sequence[ScoredScene], collar_s: float) -> Float64:
     for c in range(classes):
         if any(scene.events[c] for scene in scenes):
             candidates = _thresholds(scenes, c)
-            scores = [class_counts(scenes, c, t, collar_s).f_score for t in candidates.tolist()]
+            scores = onset_counts(scenes, c, candidates, collar_s).f_scores()
             best[c] = candidates[int(np.nanargmax(scores))]
     return best
-
-
-def class_counts(
-    scenes: Sequence[ScoredScene], index: int, threshold: float, collar_s: float
-) -> Counts:
-    """Count the onsets of one class in scenes.
-
-    Args:
-        scenes: of one kind.
-        index: of the class.
-        threshold: of the class.
-        collar_s: of `onset_counts`.
-    """
-    counts = [
-        onset_counts(
-            detections(s.edges_s, s.scores[:, index], threshold), s.events[index], collar_s
-        )
-        for s in scenes
-    ]
-    return Counts(
-        sum(each.hits for each in counts),
-        sum(each.false_alarms for each in counts),
-        sum(each.misses for each in counts),
-    )
 
 
 def psds1(scenes: Sequence[ScoredScene]) -> float:
@@ -157,7 +135,8 @@ def psds1(scenes: Sequence[ScoredScene]) -> float:
     for c in range(_classes(scenes)):
         true = sum(len(scene.events[c]) for scene in scenes)
         if true:
-            curves.append(_roc(scenes, c, true, hours))
+            counts = intersection_counts(scenes, c, _thresholds(scenes, c))
+            curves.append((counts.false_alarms.sum(axis=0) / hours, counts.hits.sum(axis=0) / true))
     if not curves:
         return float("nan")
     edges = np.unique(np.concatenate([[0.0, MOST_PER_HOUR], *(rates for rates, _ in curves)]))
@@ -165,22 +144,6 @@ def psds1(scenes: Sequence[ScoredScene]) -> float:
     shares = np.stack([_at(edges[:-1], *curve) for curve in curves])
     effective = np.maximum(0.0, shares.mean(axis=0) - shares.std(axis=0))
     return float(effective @ np.diff(edges) / MOST_PER_HOUR)
-
-
-def _roc(
-    scenes: Sequence[ScoredScene], index: int, true: int, hours: float
-) -> tuple[Float64, Float64]:
-    """Return false positives an hour and the share of true events found, by falling threshold."""
-    rates, shares = [], []
-    for threshold in _thresholds(scenes, index).tolist():
-        hits = alarms = 0
-        for scene in scenes:
-            detected = detections(scene.edges_s, scene.scores[:, index], threshold)
-            counts = intersection_counts(detected, scene.events[index])
-            hits, alarms = hits + counts.hits, alarms + counts.false_alarms
-        rates.append(alarms / hours)
-        shares.append(hits / true)
-    return np.array(rates), np.array(shares)
 
 
 def _at(rates: Float64, own_rates: Float64, shares: Float64) -> Float64:
@@ -207,6 +170,34 @@ def _classes(scenes: Sequence[ScoredScene]) -> int:
     return len(scenes[0].events)
 
 
+def _class_scores(
+    scenes: Sequence[ScoredScene], index: int
+) -> tuple[NDArray[np.float32], Float64, NDArray[np.int64]]:
+    """Return a class's scores (places,), the edges of their places (places + scenes,), first places (scenes + 1,)."""
+    scores = np.concatenate([scene.scores[:, index] for scene in scenes])
+    edges = np.concatenate([scene.edges_s for scene in scenes])
+    places = [0, *(len(scene.scores) for scene in scenes)]
+    return scores, edges.astype(np.float64), np.cumsum(places, dtype=np.int64)
+
+
+def _concatenated(parts: Sequence[Sequence[object]]) -> tuple[Float64, NDArray[np.int64]]:
+    """Return the elements of all scenes' lists, flat, and the place of each scene's first, (scenes + 1,)."""
+    flat = np.array([each for part in parts for each in part], dtype=np.float64)
+    return flat, np.cumsum([0, *map(len, parts)], dtype=np.int64)
+
+
+def _counts(
+    hits: NDArray[np.int64],
+    false_alarms: NDArray[np.int64],
+    order: NDArray[np.intp],
+    first: NDArray[np.int64],
+) -> EventCounts:
+    """Return counts at rising thresholds as those in the order of before they were sorted."""
+    place = np.argsort(order)
+    hits, false_alarms = hits[:, place], false_alarms[:, place]
+    return EventCounts(hits, false_alarms, np.diff(first)[:, None] - hits)
+
+
 def _union(events: Events) -> Events:
     """Merge stretches that touch or overlap."""
     merged: list[tuple[float, float]] = []
@@ -216,8 +207,3 @@ def _union(events: Events) -> Events:
         else:
             merged.append((onset, offset))
     return merged
-
-
-def _inside(event: tuple[float, float], others: Events) -> float:
-    """Return the seconds of an event that lie in stretches which do not overlap."""
-    return sum(max(0.0, min(event[1], b) - max(event[0], a)) for a, b in others)

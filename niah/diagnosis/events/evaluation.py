@@ -16,13 +16,7 @@ from niah.metrics.average_precision import Float64
 from niah.metrics.draws import drawn, group_count, group_indices, left_out
 from niah.metrics.means import resample_mean
 from niah.metrics.resampling import DRAWS, SEED, Resampled
-from niah.metrics.sound_events import (
-    ScoredScene,
-    best_thresholds,
-    detections,
-    onset_counts,
-    psds1,
-)
+from niah.metrics.sound_events import ScoredScene, best_thresholds, onset_counts, psds1
 
 FOLDS = 5
 
@@ -82,13 +76,13 @@ def event_scores(
     """
     counted = ~np.isnan(thresholds)
     table = np.zeros((3, *thresholds.shape))  # hits, false alarms, misses
-    numbers = np.zeros(thresholds.shape)
-    for row, c in np.argwhere(counted).tolist():
-        scene = scenes[row]
-        detected = detections(scene.edges_s, scene.scores[:, c], float(thresholds[row, c]))
-        counts = onset_counts(detected, scene.events[c], collar_s)
-        table[:, row, c] = counts.hits, counts.false_alarms, counts.misses
-        numbers[row, c] = len(detected)
+    for c in range(thresholds.shape[1]):
+        for threshold in np.unique(thresholds[counted[:, c], c]):  # one a fold
+            rows = np.flatnonzero(thresholds[:, c] == threshold).tolist()
+            counts = onset_counts([scenes[i] for i in rows], c, np.array([threshold]), collar_s)
+            for k, each in enumerate((counts.hits, counts.false_alarms, counts.misses)):
+                table[k, rows, c] = each[:, 0]
+    numbers = table[0] + table[1]  # detections
     every = np.array([[len(events) for events in scene.events] for scene in scenes])
     true = np.where(counted, every, 0)
     hits, alarms, misses = table.sum(axis=1)
