@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from niah.errors import NiahError
+from niah.needles.readers import synthetic
 from tests.helpers import tiny, tiny_transformers
 
 PAGE = (tiny.REPOSITORY / "docs" / "encoders.md").read_text()
@@ -29,12 +30,12 @@ def cells_of(script: str, folder: Path) -> pd.DataFrame:
 
 
 def with_encoder(block: str, fetched: str, here: str) -> str:
-    """A further block of the page in place of `embed`, on an encoder of this machine; a tenth of the clips."""
+    """A further block of the page in place of `embed`, on an encoder of this machine; few clips."""
     functions, place, rest = SCRIPT.partition(MAIN)
     own = block.replace(fetched, here)
     assert own != block
-    short = rest.replace("limit=400", "limit=40").replace(
-        "lengths=[10, 50],", "lengths=[10, 20], limit=20,"
+    short = rest.replace("limit=400", "limit=25").replace(
+        "lengths=[10, 50],", "lengths=[10, 20], limit=5,"
     )
     return functions + own + "\n\n" + place + short
 
@@ -55,6 +56,7 @@ def test_a_hub_encoder_is_probed_and_its_weights_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(synthetic, "SIZES", dict.fromkeys(synthetic.SIZES, 60))
     encoder = tiny_transformers.wav2vec2(tmp_path / "encoder", (), kind="Wav2Vec2Model")
     first = cells_of(with_encoder(OF_THE_HUB, NAME, str(encoder)), tmp_path)
     assert set(first["status"]) == {"ok"}
