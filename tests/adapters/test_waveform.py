@@ -4,6 +4,7 @@ import functools
 import json
 import sys
 import textwrap
+import unittest
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,16 +80,15 @@ def named(function: Callable[..., Any], **attributes: Any) -> Any:
 # --- runs
 
 
-def test_notes_of_a_run_from_python_are_logged(
-    material: Material, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_notes_of_a_run_from_python_are_logged(material: Material) -> None:
     """They were lost: clips and haystacks that are left out, cells that failed."""
     short = PitchTagger(max_seconds=10)
-    material.run("logged", short, haystacks=["zero", "silence"], lengths=[20])
-    texts = [each.getMessage() for each in caplog.records if each.name == "niah"]
+    with unittest.TestCase().assertLogs("niah") as logged:
+        material.run("logged", short, haystacks=["zero", "silence"], lengths=[20])
+    texts = [each.getMessage() for each in logged.records]
     assert any("zero" in text and "silence" in text for text in texts)
     assert any("error: pitch takes at most 10 s" in text for text in texts)
-    assert {each.levelname for each in caplog.records} == {"WARNING"}
+    assert {each.levelname for each in logged.records} == {"WARNING"}
 
 
 def test_a_function_an_object_and_a_card_are_one_model(material: Material) -> None:

@@ -52,10 +52,10 @@ CASES = [
     ((1, 1, 1, 1, 1), None),
     ((3, 2, 3, 5, 2), None),
     ((1, 3, 8, 2, 17), 1),
-    ((1, 5, 4, 33, 3), 1),
-    ((1, 3, 40, 2, 1), 2),
+    pytest.param((1, 5, 4, 33, 3), 1, marks=pytest.mark.slow),
+    pytest.param((1, 3, 40, 2, 1), 2, marks=pytest.mark.slow),
     ((1, 31, 1, 3, 1), 1),
-    ((1, 9, 8, 3, 2), 2),
+    pytest.param((1, 9, 8, 3, 2), 2, marks=pytest.mark.slow),
 ]
 
 
@@ -146,7 +146,12 @@ def test_16_bit_inputs_are_scanned_in_float32(dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "line"), [((2, 2, 2, 3, 2), 1), ((1, 3, 2, 34, 3), 1), ((1, 3, 1, 2, 17), 2)]
+    ("shape", "line"),
+    [
+        ((2, 2, 2, 3, 2), 1),
+        pytest.param((1, 3, 2, 34, 3), 1, marks=pytest.mark.slow),
+        ((1, 3, 1, 2, 17), 2),
+    ],
 )
 def test_map_gradients_equal_the_reference_and_themselves(
     shape: tuple[int, ...], line: int | None

@@ -24,6 +24,9 @@ from niah.scan.triton.steps import interpreted
 from tests.helpers.scan_inputs import arguments
 from tests.helpers.triton_memory import watched
 
+pytestmark = (
+    pytest.mark.slow
+)  # `.ci/run` runs them; nothing here computes what tests/scan/test_triton.py does not
 if not interpreted():
     pytest.skip("needs Triton's interpreter", allow_module_level=True)
 
