@@ -36,6 +36,7 @@ from niah.training.data.stored_features import LARGEST_FEATURES_GB, load_feature
 from niah.training.data.usable_clips import (
     LARGEST_EXCLUDED_SHARE,
     content_checksum,
+    sizes_checksum,
     sounds_checksum,
     usable_clips,
 )
@@ -136,7 +137,7 @@ def train_recipe(
 
     needles = load_needles(recipe.train, vocabulary=labels, limit=recipe.clips or None)
     if recipe.shuffle_buffer:  # no first pass over millions of clips
-        trained_on = content_checksum(needles)
+        trained_on = content_checksum(needles, sizes_checksum(needles))
     else:
         needles, trained_on = usable(needles)
     checked, validated_on = usable(

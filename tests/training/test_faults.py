@@ -28,11 +28,17 @@ from niah.training.data.clips import FeatureClips
 from niah.training.data.reading import read_samples
 from niah.training.data.row_store import BLOCK_ROWS, RowStore, Share
 from niah.training.data.stored_features import load_features
-from niah.training.data.usable_clips import content_checksum, sounds_checksum, usable_clips
+from niah.training.data.usable_clips import (
+    content_checksum,
+    sizes_checksum,
+    sounds_checksum,
+    usable_clips,
+)
 from niah.training.log import read_log, restored_log
 from niah.training.loop import train
 from niah.vocabularies import vocabulary
 from tests.helpers import tiny
+from tests.helpers.shards import tar_shard
 from tests.helpers.tiny_training import clips, network, recipe
 
 FRONTEND = KaldiFrontend()
@@ -118,6 +124,39 @@ def test_a_second_start_reads_no_clip_again_until_one_changes(
     (tmp_path / "clip00.wav").write_text("no sound")
     with pytest.raises(NiahError, match="1 of 2"):
         usable_clips(needles, FRONTEND, tmp_path / "c", note=print)
+
+
+@pytest.mark.parametrize("kind", ["tar", "events"])
+def test_clips_in_a_file_that_was_made_again_are_read_again(tmp_path: Path, kind: str) -> None:
+    """A shard or a recording that was mended; and its sounds are other ones to a training that goes on."""
+    tiny.manifest(tmp_path, 2)
+    whole = (tmp_path / "clip01.wav").read_bytes()
+    events = tmp_path / "events.csv"
+    events.write_text(f"path,onset,offset,label\nclip01.wav,0,9.5,{tiny.IDS[0]}\n")
+
+    def stored(*sounds: bytes) -> None:
+        (tmp_path / "clip01.wav").write_bytes(sounds[-1])
+        clips = [(f"{n:02d}", each, tiny.IDS[0]) for n, each in enumerate(sounds)]
+        tar_shard(tmp_path / "a.tar", clips)
+
+    def needles() -> NeedleSet:
+        return tiny_needles(tmp_path / "a.tar" if kind == "tar" else events)
+
+    cache, checksums = tmp_path / "cache", []
+    options: dict[str, Any] = {"largest_share": 0.5, "note": print}
+    if kind == "tar":
+        stored(whole, bytes(len(whole)))
+        assert len(usable_clips(needles(), FRONTEND, cache, **options)) == 1
+    silent = whole[:44] + bytes(len(whole) - 44)
+    for sound in (whole, whole[:-2] + b"ab", silent):
+        stored(whole, sound)
+        assert len(usable_clips(needles(), FRONTEND, cache, **options)) == len(needles())
+        checksums.append(content_checksum(needles(), sounds_checksum(needles(), FRONTEND, cache)))
+    assert len(set(checksums)) == 3
+    if kind == "tar":
+        sizes = sizes_checksum(needles())
+        stored(whole, whole + b"ab")
+        assert sizes_checksum(needles()) != sizes
 
 
 def test_a_clip_that_could_not_be_opened_once_is_not_left_out_for_ever(

@@ -3,7 +3,9 @@
 from typing import TYPE_CHECKING
 
 from niah.audio import AudioError, load
+from niah.audio.part import load_part
 from niah.needles.needle import LONGEST_CLIP_S
+from niah.needles.readers.events import EventSource
 from niah.training.data.augmentation import Samples
 
 if TYPE_CHECKING:
@@ -23,6 +25,9 @@ def read_samples(source: "Source", sample_rate: int) -> Samples:
     Raises:
         NiahError: it cannot be read.
     """
+    if isinstance(source, EventSource):
+        part = source.recording, sample_rate, source.onset_s, source.stop_s
+        return load_part(*part, allow_silence=True).samples
     try:
         return source.waveform(sample_rate).samples
     except AudioError as error:

@@ -18,8 +18,11 @@ from niah.audio.reader_version import reader_version
 from niah.errors import NiahError
 from niah.frontends import Frontend
 from niah.needles import Needle, NeedleSet
+from niah.needles.needle import Source
 from niah.needles.prepared import CUT_S
+from niah.needles.readers.events import EventSource
 from niah.needles.readers.synthetic import SyntheticSource
+from niah.needles.readers.tar_shards import TarSource
 from niah.system.atomic import one_line_os_errors, read_json, write_json
 from niah.system.numpy_threads import cores
 from niah.system.progress import track
@@ -82,13 +85,19 @@ def content_checksum(needles: NeedleSet, sounds: str = "") -> str:
 
     Args:
         needles: training clips.
-        sounds: from `sounds_checksum`; "" where the clips are not read before they are trained on.
+        sounds: from `sounds_checksum`, or `sizes_checksum` where the clips are not read before they are trained on.
     """
     content = hashlib.sha256()
     for needle in needles.needles:
-        size = _state(needle).partition(" ")[0]
+        size = _size(needle.source) if hasattr(needle.source, "path") else ""  # as ever
         content.update(f"{needle.id}\n{','.join(needle.labels)}\n{size}\n".encode())
     return f"{needles.ids_sha256} {content.hexdigest()} {sounds}".rstrip()
+
+
+def sizes_checksum(needles: NeedleSet) -> str:
+    """Return a checksum of the sizes of the clips, in place of `sounds_checksum` where none is read beforehand."""
+    sizes = "\n".join(_size(needle.source) for needle in needles.needles)
+    return hashlib.sha256(sizes.encode()).hexdigest()
 
 
 def sounds_checksum(needles: NeedleSet, frontend: Frontend, cache: Path) -> str:
@@ -186,18 +195,27 @@ def _key(needles: NeedleSet, frontend: Frontend) -> str:
     parts = hashlib.sha256(f"{reader_version()}\n{frontend.fingerprint}".encode())
     for needle in needles.needles:
         parts.update(
-            f"{needle.id}\n{needle.source.name}\n{_state(needle)}\n".encode(errors="surrogatepass")
+            f"{needle.id}\n{needle.source.name}\n{_state(needle.source)}\n".encode(errors="surrogatepass")
         )
     return parts.hexdigest()[:24]
 
 
-def _state(needle: Needle) -> str:
-    """Return size and time of a clip's file; "" where it is missing or no file."""
-    path = getattr(needle.source, "path", None)
-    if not isinstance(path, Path):
+def _state(source: Source) -> str:
+    """Return size and time of the file that a clip is in; "" where it is missing or there is none."""
+    file = getattr(source, "path", None)
+    if isinstance(source, EventSource):
+        file = source.recording
+    elif isinstance(source, TarSource):
+        file = Path(source.shard)
+    if not isinstance(file, Path):
         return ""
     try:
-        status = path.stat()
+        status = file.stat()
     except OSError:
         return ""
     return f"{status.st_size} {status.st_mtime_ns}"
+
+
+def _size(source: Source) -> str:
+    """Return the size of a clip's file, or of its entry in a tar shard; "" where it is missing or there is none."""
+    return str(source.size) if isinstance(source, TarSource) else _state(source).partition(" ")[0]
