@@ -308,7 +308,10 @@ def _teacher(
     if not teachers:
         return None
     if recipe.teaching == "precomputed":
-        return PrecomputedTeacher(precompute(teachers, needles, cache, processes.blocks))
+        are_checked = not recipe.shuffle_buffer
+        return PrecomputedTeacher(
+            precompute(teachers, needles, cache, processes.blocks, are_checked=are_checked)
+        )
     return LiveTeachers(teachers, frontend)
 
 

@@ -15,6 +15,7 @@ from niah.adapters.importing import code_sha256
 from niah.adapters.learned_mean import makes_the_features_of
 from niah.adapters.loading import adapter_info, load_model
 from niah.adapters.protocol import Adapter
+from niah.audio import AudioError
 from niah.cards import ModelCard, find_model
 from niah.errors import NiahError
 from niah.frontends import Frontend
@@ -22,7 +23,7 @@ from niah.training.averaging import MovingAverage
 from niah.training.data.batch import normalised
 from niah.training.data.batch_plan import BatchPlan
 from niah.training.data.row_store import ALONE, RowStore, Share
-from niah.training.data.stored_features import content_key, feature_rows
+from niah.training.data.stored_features import content_key, feature_row
 from niah.training.recipes import EMA, Recipe, for_training
 from niah.vocabularies import Vocabulary, vocabulary
 
@@ -170,7 +171,12 @@ def teachers_checksum(teachers: Sequence[LoadedTeacher]) -> str:
 
 
 def precompute(
-    teachers: Sequence[LoadedTeacher], needles: "NeedleSet", cache: Path, share: Share = ALONE
+    teachers: Sequence[LoadedTeacher],
+    needles: "NeedleSet",
+    cache: Path,
+    share: Share = ALONE,
+    *,
+    are_checked: bool = True,
 ) -> list[NDArray[np.float32]]:
     """Return each teacher's logits (clips, classes), through its own front end, memory-mapped from the cache.
 
@@ -182,15 +188,17 @@ def precompute(
         needles: training clips.
         cache: folder of the stores.
         share: blocks that this process computes.
+        are_checked: whether every clip can be read. Else one that cannot has NaN: the training, which reads shards as
+            it goes, takes another in its place.
 
     Raises:
-        NiahError: a clip that cannot be read, no room on the disk.
+        NiahError: a checked clip that cannot be read, no room on the disk.
     """
-    return [_logits_of(teacher, needles, cache, share) for teacher in teachers]
+    return [_logits_of(teacher, needles, cache, share, are_checked) for teacher in teachers]
 
 
 def _logits_of(
-    loaded: LoadedTeacher, needles: "NeedleSet", cache: Path, share: Share
+    loaded: LoadedTeacher, needles: "NeedleSet", cache: Path, share: Share, are_checked: bool
 ) -> NDArray[np.float32]:
     teacher = loaded.adapter
     parts = loaded.weights_sha256, loaded.network_key, content_key(needles, teacher.frontend)
@@ -199,10 +207,18 @@ def _logits_of(
     store = RowStore(path, (len(needles), len(teacher.labels)), np.dtype(np.float32))
 
     def make(first: int, last: int) -> NDArray[np.float32]:
-        log_mel = feature_rows(needles, teacher.frontend, first, last).astype(np.float32)
-        parts = torch.split(torch.from_numpy(log_mel), _BATCH)
-        rows = [teacher.logits(normalised(teacher.frontend, part)).cpu() for part in parts]
-        logits: NDArray[np.float32] = torch.cat(rows).numpy()
+        logits = np.full((last - first, len(teacher.labels)), np.nan, np.float32)
+        log_mel = {}
+        for row, needle in enumerate(needles.needles[first:last]):
+            try:
+                log_mel[row] = feature_row(needle, teacher.frontend)
+            except AudioError:
+                if are_checked:
+                    raise
+        rows = list(log_mel)
+        for part in (rows[i : i + _BATCH] for i in range(0, len(rows), _BATCH)):
+            features = torch.from_numpy(np.stack([log_mel[row] for row in part])).float()
+            logits[part] = teacher.logits(normalised(teacher.frontend, features)).cpu().numpy()
         return logits
 
     return store.load_or_make(make, f"teacher {teacher.name}", share)

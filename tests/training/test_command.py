@@ -250,6 +250,15 @@ def test_precomputed_logits_store_no_features(tmp_path: Path) -> None:
     (logits,) = precompute([loaded], needles, tmp_path / "cache")
     assert logits.shape == (5, 3)
     assert [file.name[:8] for file in (tmp_path / "cache").glob("*.npy")] == ["teacher-"]
+    (tmp_path / "clip01.wav").write_text("no sound")
+    (tmp_path / "clip03.wav").unlink()
+    bad = [n for n, each in enumerate(needles.needles) if each.id in ("clip01", "clip03")]
+    (without,) = precompute([loaded], needles, tmp_path / "cache", are_checked=False)
+    assert np.isnan(without[bad]).all()  # in whose places a buffer gives others
+    good = np.setdiff1d(np.arange(5), bad)
+    assert np.allclose(without[good], logits[good], atol=1e-6)
+    with pytest.raises(NiahError, match=r"clip0[13]\.wav: "):
+        precompute([loaded], needles, tmp_path / "other")
 
 
 def test_stored_logits_are_not_those_of_a_teacher_of_another_config(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from niah.audio import AudioError
 from niah.audio.reader_version import reader_version
 from niah.frontends import Frontend
 from niah.training.data.batch import log_mel_of_sounds
@@ -16,7 +17,7 @@ from niah.training.data.reading import read_samples
 from niah.training.data.row_store import ALONE, RowStore, Share, refuse_beyond
 
 if TYPE_CHECKING:
-    from niah.needles import NeedleSet
+    from niah.needles import Needle, NeedleSet
 
 LARGEST_FEATURES_GB = 100.0
 _FORMAT = "2"
@@ -69,13 +70,20 @@ def feature_rows(
     Returns:
         (last - first, frames, mels) float16.
     """
+    rows = [feature_row(needle, frontend) for needle in needles.needles[first:last]]
+    return np.stack(rows)
+
+
+def feature_row(needle: "Needle", frontend: Frontend) -> NDArray[np.float16]:
+    """Compute log-mel of a clip, (frames, mels) float16, less its mean and before normalisation.
+
+    Raises:
+        AudioError: it cannot be read.
+    """
+    samples = torch.from_numpy(read_samples(needle.source, frontend.sample_rate))
     longest = frontend.samples(frontend.needle_frames)
-    rows = []
-    for needle in needles.needles[first:last]:
-        samples = torch.from_numpy(read_samples(needle.source, frontend.sample_rate))
-        sound = (samples - samples.mean())[None, :longest]
-        rows.append(log_mel_of_sounds(frontend, sound, (sound.shape[1],))[0].numpy())
-    return np.stack(rows).astype(np.float16)
+    sound = (samples - samples.mean())[None, :longest]
+    return log_mel_of_sounds(frontend, sound, (sound.shape[1],))[0].numpy().astype(np.float16)
 
 
 def content_key(needles: "NeedleSet", frontend: Frontend) -> str:
@@ -85,6 +93,14 @@ def content_key(needles: "NeedleSet", frontend: Frontend) -> str:
         needles: the set.
         frontend: the network's.
     """
-    contents = [needle.source.digest() for needle in needles.needles]
+    contents = [_digest(needle) for needle in needles.needles]
     text = "\n".join([_FORMAT, reader_version(), frontend.fingerprint, *contents])
     return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def _digest(needle: "Needle") -> str:
+    """Return the hash of a clip's sound, or why there is none: who needs its features says so."""
+    try:
+        return needle.source.digest()
+    except AudioError as error:
+        return error.reason
