@@ -1,5 +1,6 @@
 """Manifests in Arrow's formats, and large CSV files by column, give the needle set of the reader of rows."""
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -229,3 +230,20 @@ def test_a_clip_in_several_rows_is_one_needle_from_each_format(
         needles = load_needles(file, vocabulary=LABELS)
         assert_same(needles, expected)
         assert needles.notes == expected.notes
+
+
+def test_paths_of_another_machine_that_meet_in_one_file_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One sound would have two clips' labels, and be two clips."""
+    monkeypatch.setattr(large_csv, "LEAST_BYTES", 0)
+    columns = {"path": ["/away/a/x.wav", "/away/b/x.wav"], "labels": ["dog", "cat"]}
+    (tmp_path / "x.csv").write_text("path,labels\n/away/a/x.wav,dog\n/away/b/x.wav,cat\n")
+    items = [{"wav": a, "labels": b} for a, b in zip(*columns.values(), strict=True)]
+    (tmp_path / "x.json").write_text(json.dumps({"data": items}))
+    write_file(tmp_path / "x.arrow", pa.table(columns))
+    write_parquet(tmp_path / "x.parquet", pa.table(columns))
+    for file in tmp_path.glob("x.*"):
+        with pytest.raises(NiahError, match="have one name in the folder of sounds"):
+            load_needles(file, vocabulary=LABELS, audio_root=tmp_path)
+        assert len(load_needles(file, vocabulary=LABELS)) == 2

@@ -35,6 +35,7 @@ RAVEN_LABELS = (
     *("common name", "tags", "type"),
 )
 _LABELS = "labels"  # in filters: the label column
+_WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 _DECIMAL_COMMA = re.compile(r"\d+,\d+")
 
 
@@ -80,7 +81,8 @@ def read(paths: Sequence[Path], request: Request) -> NeedleRows:
         raise no_row_passes(request, str(paths[0]))
     if not events:
         raise NiahError(f"{paths[0]}: has no event with a duration")
-    return needles_of_events(list(dict.fromkeys(events)), labels, notes)
+    _refuse_meeting_recordings(events)
+    return needles_of_events(list(dict.fromkeys(events)), labels, list(dict.fromkeys(notes)))
 
 
 def _kind(text: str) -> str:
@@ -128,6 +130,8 @@ def _of_table(
     if not every:
         return
     column = _label_column(every[0], chosen, path, RAVEN_LABELS if is_raven else LABEL_COLUMNS)
+    if is_raven:
+        _check_offsets(every)
     views = set()
     n_empty = 0
     for row in passing(every, request, path):
@@ -142,17 +146,20 @@ def _of_table(
         names = tuple(labels.split(row[column]))
         if is_raven:
             begin, end = (_time(row[each], row.where) for each in (RAVEN_BEGIN, RAVEN_END))
-            file = row.get("Begin File") or _name_of(row.get("Begin Path"))
-            recording = request.audio(file, path.parent) if file else _beside(path, request)
+            whole = row.get("Begin Path")
+            file = row.get("Begin File") or _name_of(whole)
+            recording = request.audio(file, path.parent) if file else _beside(path, request, notes)
             in_file = row.get("File Offset (s)")
             onset = _time(in_file, row.where) if file and in_file else begin
-            yield Event(recording, onset, onset + (end - begin), names, row.where)
+            away = _elsewhere(whole) or _elsewhere(file)
+            yield Event(recording, onset, onset + (end - begin), names, row.where, away)
         else:
             file = next(row[each] for each in PATH_COLUMNS if row.get(each) or each in row.cells)
             if not file:
                 raise NiahError(f"{row.where}: has no path")
             onset, offset = (_time(row[each], row.where) for each in ("onset", "offset"))
-            yield Event(request.audio(file, path.parent), onset, offset, names, row.where)
+            recording = request.audio(file, path.parent)
+            yield Event(recording, onset, offset, names, row.where, _elsewhere(file))
     notes += _note_on_empty(n_empty)
 
 
@@ -165,7 +172,7 @@ def _of_lines(
     *,
     is_track: bool,
 ) -> Iterator[Event]:
-    recording = _beside(path, request) if is_track else path
+    recording = _beside(path, request, notes) if is_track else path
     n_empty = 0
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip() or line.startswith("\\"):  # Audacity's second line of a frequency range
@@ -182,7 +189,7 @@ def _of_lines(
         onset, offset = _time(cells[1], where), _time(cells[2], where)
         names = tuple(labels.split(cells[3])) if len(cells) > 3 else ()
         file = recording if is_track else request.audio(cells[0], path.parent)
-        yield Event(file, onset, offset, names, where)
+        yield Event(file, onset, offset, names, where, "" if is_track else _elsewhere(cells[0]))
     notes += _note_on_empty(n_empty)
 
 
@@ -204,13 +211,52 @@ def _label_column(row: Row, chosen: frozenset[str] | None, path: Path, usual: Se
     )
 
 
+def _check_offsets(rows: Sequence[Row]) -> None:
+    """Refuse times that count from the first of several recordings, of whose lengths the table says nothing.
+
+    Raises:
+        NiahError: a table of several recordings without the times in each.
+    """
+    files = {row.get("Begin Path") or row.get("Begin File") for row in rows}
+    without = next((row for row in rows if not row.get("File Offset (s)")), None)
+    if len(files) > 1 and without is not None:
+        raise NiahError(
+            f"{without.where}: the table is of several recordings, and Raven counts '{RAVEN_BEGIN}' from the first "
+            "one's start: add the measurement 'File Offset (s)', the time in each, and save it again"
+        )
+
+
+def _elsewhere(path: str) -> str:
+    """Return an absolute path, of any system, that leads to no file here; "" for others."""
+    is_absolute = path.startswith("/") or bool(_WINDOWS.match(path))
+    return path if is_absolute and not Path(path).is_file() else ""
+
+
+def _refuse_meeting_recordings(events: Sequence[Event]) -> None:
+    """Refuse two recordings of another machine that have one name here: each would have both ones' events.
+
+    Raises:
+        NiahError: there are such recordings.
+    """
+    first: dict[Path, Event] = {}
+    for event in events:
+        if not event.elsewhere:
+            continue
+        other = first.setdefault(event.recording, event)
+        if other.elsewhere != event.elsewhere:
+            raise NiahError(
+                f"{event.where}: '{event.elsewhere}' and '{other.elsewhere}' ({other.where}) are not there, and both "
+                f"would be {event.recording}: give their recordings different names, in the table too"
+            )
+
+
 def _name_of(path: str) -> str:
     """Return a file's path if it is there, else its name: the table may be of another machine, or of Windows."""
     return path if Path(path).is_file() else re.split(r"[\\/]", path)[-1]
 
 
-def _beside(path: Path, request: Request) -> Path:
-    """Return the recording of a file of annotations: it has its name, up to `.Table.` in Raven's."""
+def _beside(path: Path, request: Request, notes: list[str]) -> Path:
+    """Return the recording of a file of annotations: it has its name, up to `.Table.` in Raven's; note any choice."""
     folder = request.audio_root or path.parent
     stem = path.name.partition(".Table.")[0] if ".Table." in path.name else path.stem
     recordings = sorted(
@@ -222,6 +268,9 @@ def _beside(path: Path, request: Request) -> Path:
         raise NiahError(
             f"{path}: there is no recording {stem}.wav (or .flac, ..) in {folder}; name its folder by --audio-root"
         )
+    if len(recordings) > 1:
+        others = ", ".join(file.name for file in recordings[1:])
+        notes.append(f"{path.name} is read as of {recordings[0].name}, which is there beside {others}")
     return recordings[0]
 
 

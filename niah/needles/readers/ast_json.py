@@ -18,6 +18,7 @@ from niah.needles.readers.rows import (
     Request,
     file_entry,
     needles_of,
+    refuse_meeting_paths,
 )
 from niah.system.text_files import read_json
 
@@ -44,6 +45,7 @@ def read(path: Path, request: Request) -> NeedleRows:
         _entry(item, f"{path}, item {i}", path, request, labels) for i, item in enumerate(items)
     ]
     entries = [entry for entry in every if entry.labels]
+    refuse_meeting_paths(entries)
     labels.check_any(entries)
     return NeedleRows(
         needles_of(entries), "not stated by the JSON", labels.notes(len(items), len(entries))

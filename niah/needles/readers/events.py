@@ -25,13 +25,17 @@ LICENCE = "not stated by the annotations"
 
 @dataclass(frozen=True)
 class Event:
-    """One annotation; times in seconds from the recording's start, labels as written."""
+    """One annotation; times in seconds from the recording's start, labels as written.
+
+    `elsewhere` is the table's path of a recording where that is of another machine.
+    """
 
     recording: Path
     onset_s: float
     offset_s: float
     labels: tuple[str, ...]
     where: str
+    elsewhere: str = field(default="", compare=False)
 
     @property
     def stop_s(self) -> float:

@@ -45,7 +45,7 @@ def read(path: Path, request: Request) -> NeedleRows | None:
             if compute.any(compute.match_substring(column, '"')).as_py():
                 return None
             table = table.set_column(index, name, compute.utf8_trim_whitespace(column))
-        if manifest.has_two_paths(table, path):  # rows to join, or to name by their line
+        if manifest.has_two_paths(table, path, request):  # rows to join, or to name by their line
             return None
         return manifest.needles_of_columns(table, path, request)
     except (pyarrow.ArrowException, NiahError, OSError, ValueError):

@@ -117,7 +117,7 @@ def needles_of_columns(table: Any, path: Path, request: Request) -> NeedleRows:
         NiahError: a column is missing or of another type, a clip is listed twice, or no clip has a label.
     """
     column = _check_columns(table, path)
-    if has_two_paths(table, path):
+    if has_two_paths(table, path, request):
         return _row_by_row(table, column, path, request)
     passed = np.flatnonzero(_passing(table, path, request))
     if not len(passed):
@@ -143,12 +143,13 @@ def needles_of_columns(table: Any, path: Path, request: Request) -> NeedleRows:
     return NeedleRows(chosen, _licence(table), (*notes, *labels.notes(len(passed), len(rows))))
 
 
-def has_two_paths(table: Any, path: Path) -> bool:
+def has_two_paths(table: Any, path: Path, request: Request) -> bool:
     """Return whether a clip may be in several rows: by one path, or by several that lead to it.
 
     Args:
         table: Arrow table with a column of paths.
         path: its file, for messages.
+        request: its folder of sounds, in which paths of another machine may have one name.
 
     Raises:
         NiahError: a row has no path.
@@ -164,6 +165,8 @@ def has_two_paths(table: Any, path: Path) -> bool:
     is_absolute = compute.starts_with(paths, "/")
     if compute.any(is_absolute).as_py() and not compute.all(is_absolute).as_py():
         return True
+    if compute.any(is_absolute).as_py() and request.audio_root is not None:
+        paths = compute.replace_substring_regex(paths, r"^.*/", "")
     return len(paths.dictionary_encode().dictionary) < len(paths)
 
 

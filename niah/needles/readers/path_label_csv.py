@@ -9,7 +9,6 @@ broader labels are wanted, and counted in the notes. Where the manifest's own `l
 
 import os
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +26,7 @@ from niah.needles.readers.rows import (
     filtered,
     needles_of,
     read_rows,
+    refuse_meeting_paths,
 )
 
 OTHER_NAMES = {"file_name": "path", "filename": "path"}
@@ -96,7 +96,7 @@ def needles_of_rows(
     )
     del used
     entries = [entry for entry in joined if entry.labels]
-    _check_different_files(entries)
+    refuse_meeting_paths(entries)
     labels.check_any(entries)
     notes += (*joined_notes, *labels.notes(len(joined), len(entries)))
     return NeedleRows(needles_of(entries), licence, notes)
@@ -184,25 +184,6 @@ def _file(text: str, root: str) -> str:
     if text[:1] != "/" and "./" not in text and "//" not in text:
         return text  # as the millions are
     return os.path.normpath(f"{root}/{text}" if text[:1] != "/" else text).removeprefix(f"{root}/")
-
-
-def _check_different_files(entries: Sequence[NeedleRow]) -> None:
-    """Refuse two paths of another machine that are one file here: one sound would have two clips' labels.
-
-    Raises:
-        NiahError: there are such paths.
-    """
-    stems = Counter(entry.short for entry in entries)
-    first: dict[str, NeedleRow] = {}
-    for entry in entries:
-        if stems[entry.short] == 1:
-            continue
-        other = first.setdefault(entry.source.name, entry)
-        if other.full != entry.full:  # else it is listed twice
-            raise NiahError(
-                f"{entry.where}: '{entry.full}' and '{other.full}' ({other.where}) are not there, and have one name in "
-                f"the folder of sounds, {entry.source.name}: keep their folders in it, or make the paths relative"
-            )
 
 
 def left_out_note(categories: list[str], request: Request, total: int) -> tuple[str, ...]:

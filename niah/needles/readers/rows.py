@@ -259,6 +259,28 @@ def needles_of(entries: Sequence[NeedleRow]) -> tuple[Needle, ...]:
     return tuple(needles)
 
 
+def refuse_meeting_paths(entries: Sequence[NeedleRow]) -> None:
+    """Refuse two paths of another machine that are one file here: one sound would have two clips' labels.
+
+    Args:
+        entries: clips of a table, all of its files.
+
+    Raises:
+        NiahError: there are such paths.
+    """
+    stems = Counter(entry.short for entry in entries)
+    first: dict[str, NeedleRow] = {}
+    for entry in entries:
+        if stems[entry.short] == 1:
+            continue
+        other = first.setdefault(entry.source.name, entry)
+        if other.full != entry.full:  # else it is listed twice
+            raise NiahError(
+                f"{entry.where}: '{entry.full}' and '{other.full}' ({other.where}) are not there, and have one name in "
+                f"the folder of sounds, {entry.source.name}: keep their folders in it, or make the paths relative"
+            )
+
+
 def _known(group: str) -> str:
     """Return a recording's name, "" for a missing value: clips without a recording are not of one called "nan"."""
     return "" if group.casefold() in UNKNOWN else group

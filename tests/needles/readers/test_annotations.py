@@ -139,11 +139,34 @@ def test_a_part_of_a_recording_has_the_errors_of_a_sound(folder: Path) -> None:
         ("rec.txt", "1\t2\tDog\nx\n", "line 2: must have two times"),
         ("none.txt", "1\t2\tDog\n", r"no recording none\.wav"),
         ("rec.txt", f"{RAVEN}\n1\tW\t1\t\t4.0\t1\tDog\n", "'' is no time"),
+        (
+            "a.txt",
+            f"{RAVEN}\tBegin File\n1\tW\t1\t1\t2\t1\tDog\trec.wav\n2\tW\t1\t31\t32\t1\tDog\tnext.wav\n",
+            "line 2: the table is of several recordings",
+        ),
+        (
+            "a.csv",
+            "path,onset,offset,label\n/away/a/rec.wav,0,1,Dog\n/away/b/rec.wav,0,1,Speech\n",
+            r"line 3: '/away/b/rec\.wav' and '/away/a/rec\.wav' .* both would be",
+        ),
+        (
+            "a.txt",
+            f"{RAVEN}\tBegin Path\tFile Offset (s)\n1\tW\t1\t1\t2\t1\tDog\tC:\\a\\rec.wav\t1\n"
+            "2\tW\t1\t31\t32\t1\tDog\tC:\\b\\rec.wav\t1\n",
+            "line 3: .* both would be",
+        ),
     ],
 )
 def test_malformed_annotations(folder: Path, name: str, text: str, reason: str) -> None:
+    (folder / name).write_text(text)
     with pytest.raises(NiahError, match=reason):
-        load(folder, name, text)
+        load_needles(folder / name, vocabulary=AUDIOSET, audio_root=folder)
+
+
+def test_of_two_recordings_with_a_tables_name_one_is_named(folder: Path) -> None:
+    (folder / "rec.flac").write_bytes((folder / "rec.wav").read_bytes())
+    needles = load(folder, "rec.txt", "1\t2\tDog\n")
+    assert "rec.txt is read as of rec.flac, which is there beside rec.wav" in needles.notes
 
 
 def test_selections_of_joined_tables_are_all_there(folder: Path) -> None:
