@@ -5,10 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from niah.audio.waveform import AudioError, Waveform
+from niah.audio.waveform import AudioError, Waveform, square_sum
 
 LOWEST_RATE, HIGHEST_RATE = 1000, 768_000  # Hz
 LOUD, TOO_LOUD = 1.5, 8.0  # x full scale: noted, refused (integers that were stored as floats)
+CANCELLED = 5.0  # x less power in the mean than unlike channels would leave (stereo: 10 dB below them): noted
+CANCELLING = "its channels nearly cancel out: their mean lies far below them"
 _LSB = 2.0**-15  # of 16 bits
 
 
@@ -47,6 +49,8 @@ def mono_sound(
         raise AudioError(name, "nan", "holds NaN or infinite samples; export it again")
     if not allow_silence:
         _check_sounds(mono, samples, name)
+    if channels > 1 and square_sum(mono) * channels**2 * CANCELLED < square_sum(samples):
+        notes.append(CANCELLING)
     _check_level(samples, name, notes)
     if rate != sample_rate:
         notes.append(f"resampled from {rate} Hz")

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from niah import audio
 from niah.audio import AUDIO_SUFFIXES
+from niah.audio.mono import CANCELLING
 from niah.audio.waveform import square_sum
 from niah.cards import HaystackCard
 from niah.errors import NiahError
@@ -142,13 +143,24 @@ def of_recording(path: Path, name: str, contains: tuple[str, ...] = ()) -> Hayst
         NiahError: a file that is missing or no sound, or a folder without sound.
     """
     files = _audio_files(path) if path.is_dir() else [path]
+    cancelling: dict[str, None] = {}
 
     @functools.lru_cache(maxsize=2)
     def make_sound(sample_rate: int) -> Tiled:
-        loaded = [audio.load(file, sample_rate).samples for file in files]
+        loaded = []
+        for file in files:
+            sound = audio.load(file, sample_rate)
+            loaded.append(sound.samples)
+            if CANCELLING in sound.notes:
+                cancelling[one_line(file.name)] = None
         return Tiled(np.concatenate(loaded) if len(loaded) > 1 else loaded[0])
 
     offset = offset_db(make_sound(_CHECK_RATE))
+    notes = [_OFFSET.format(db=offset)] if offset >= _OFFSET_NOTED_DB else []
+    if cancelling:
+        first, *others = cancelling
+        more = f" and {len(others)} more" if others else ""
+        notes.append(f"{first}{more}: {CANCELLING}")
     fingerprint = _fingerprint("recording-1", *(audio.digest(file) for file in files))
     stem = path.stem or path.resolve().stem
     folder = path.resolve().parent.name
@@ -161,7 +173,7 @@ def of_recording(path: Path, name: str, contains: tuple[str, ...] = ()) -> Hayst
         tiled=True,
         make_sound=make_sound,
         longer_name=one_line(f"{name.removesuffix(stem)}{folder}/{stem}") if is_of_file else "",
-        notes=(_OFFSET.format(db=offset),) if offset >= _OFFSET_NOTED_DB else (),
+        notes=tuple(notes),
     )
 
 

@@ -52,6 +52,10 @@ def test_stereo_is_averaged_with_a_note() -> None:
     wave = load(encoded(sound, "WAV", subtype="FLOAT"), RATE)
     np.testing.assert_allclose(wave.samples, sound.mean(axis=1), atol=1e-7)
     assert wave.notes == ("stereo averaged",)
+    sound[:, 1] = -0.8 * sound[:, 0]
+    assert load(encoded(sound, "WAV"), RATE).notes[1].startswith("its channels nearly cancel out")
+    many = noise(channels=12)
+    assert load(encoded(many, "WAV"), RATE).notes == ("12 channels averaged",)
 
 
 def test_8_khz_is_resampled_with_a_note() -> None:

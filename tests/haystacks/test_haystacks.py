@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from niah import cards
 from niah.audio import AudioError
+from niah.audio.mono import CANCELLING
 from niah.errors import NiahError
 from niah.frontends.kaldi import KaldiFrontend
 from niah.haystacks import load_haystack, sources
@@ -240,6 +241,12 @@ def test_an_offset_that_counts_in_the_level_is_noted(tmp_path: Path) -> None:
     assert "needles lie 20.0 dB higher" in note
     bank = NoiseBank(load_haystack(tmp_path / "offset.wav").sound(RATE), KaldiFrontend())
     assert 20 * np.log10(bank.rms / noise.std()) == pytest.approx(20.04, abs=0.02)
+    (tmp_path / "stereo").mkdir()
+    for name in ("a", "b"):
+        both = np.stack([noise, -0.9 * noise], axis=1)
+        soundfile.write(tmp_path / "stereo" / f"{name}.wav", both, RATE)
+    (note,) = load_haystack(tmp_path / "stereo").notes
+    assert note == f"a.wav and 1 more: {CANCELLING}"
 
 
 def test_bad_haystacks_are_told_in_one_line(tmp_path: Path) -> None:

@@ -270,7 +270,9 @@ def _beside(path: Path, request: Request, notes: list[str]) -> Path:
         )
     if len(recordings) > 1:
         others = ", ".join(file.name for file in recordings[1:])
-        notes.append(f"{path.name} is read as of {recordings[0].name}, which is there beside {others}")
+        notes.append(
+            f"{path.name} is read as of {recordings[0].name}, which is there beside {others}"
+        )
     return recordings[0]
 
 

@@ -195,7 +195,9 @@ def _key(needles: NeedleSet, frontend: Frontend) -> str:
     parts = hashlib.sha256(f"{reader_version()}\n{frontend.fingerprint}".encode())
     for needle in needles.needles:
         parts.update(
-            f"{needle.id}\n{needle.source.name}\n{_state(needle.source)}\n".encode(errors="surrogatepass")
+            f"{needle.id}\n{needle.source.name}\n{_state(needle.source)}\n".encode(
+                errors="surrogatepass"
+            )
         )
     return parts.hexdigest()[:24]
 
