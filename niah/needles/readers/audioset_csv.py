@@ -46,10 +46,11 @@ class Segment:
     labels: str
 
     def stems(self) -> list[str]:
-        """Return the file names (without suffix) in use for it, the likeliest first."""
+        """Return the file names (without suffix) in use for it, those of this very segment first."""
         times = [(f"{t:.3f}", f"{t:g}", f"{round(1000 * t)}") for t in (self.start_s, self.end_s)]
-        names = [self.video, *(f"{self.video}_{start}" for start in times[0])]
+        names = [f"{self.video}_{start}" for start in times[0]]
         names += [f"{self.video}_{start}_{end}" for start, end in zip(*times, strict=True)]
+        names.append(self.video)  # of any segment
         return [*names, *(f"Y{name}" for name in names)]
 
 
@@ -85,6 +86,7 @@ def read(path: Path, request: Request) -> NeedleRows:
     every = [_entry(segment, files, folder, labels) for segment in segments]
     entries = [entry for entry in every if entry.labels]
     labels.check_any(entries)
+    _check_different_files(entries, files)
     missing = sum(not source_exists(entry, files) for entry in entries)
     if missing == len(entries):
         raise NiahError(
@@ -102,6 +104,23 @@ def read(path: Path, request: Request) -> NeedleRows:
 def source_exists(entry: NeedleRow, files: dict[str, Path]) -> bool:
     """Return whether the entry's file is among the listed files, {stem: file}."""
     return Path(entry.source.name).stem in files
+
+
+def _check_different_files(entries: list[NeedleRow], files: dict[str, Path]) -> None:
+    """Refuse two segments of a video that one file would serve: it would be two clips, with the labels of either.
+
+    Raises:
+        NiahError: there are such segments.
+    """
+    first: dict[str, NeedleRow] = {}
+    for entry in entries:
+        file = entry.source.name
+        other = first.setdefault(file, entry)
+        if other.full != entry.full and source_exists(entry, files):
+            raise NiahError(
+                f"{entry.where}: {file} would be this segment and that of {other.where}: name each one's file "
+                "<YTID>_<start>.*, or leave one out"
+            )
 
 
 def _entry(

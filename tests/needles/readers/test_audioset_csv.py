@@ -71,6 +71,12 @@ def test_two_segments_of_one_video(tmp_path: Path) -> None:
     np.testing.assert_allclose(
         waveform(needles[f"{ID_A}_30.5"], RATE).samples, tone(880), atol=1e-4
     )
+    (tmp_path / f"{ID_A}_0.wav").rename(tmp_path / f"{ID_A}.wav")
+    both = by_id(load_needles(file, vocabulary=AUDIOSET))
+    assert both[f"{ID_A}_30.5"].source.name.endswith("_30.5.wav")
+    (tmp_path / f"{ID_A}_30.5.wav").unlink()  # one sound with two clips' labels
+    with pytest.raises(NiahError, match=r"line 3: .* would be this segment and that of .*line 2"):
+        load_needles(file, vocabulary=AUDIOSET)
 
 
 def test_segments_of_one_video_are_a_group(tmp_path: Path) -> None:
