@@ -200,6 +200,8 @@ def _read_folder(folder: Path, request: Request) -> NeedleRows:
         return _read_metadata(folder, metadata, request)
     if sounds := class_folders.sounds_of(folder):
         return class_folders.read(folder, sounds, request)
+    if any(files_below(folder, (suffix,)) for suffix in manifest.SUFFIXES):
+        raise NiahError(f"needles {folder}: {manifest.EMBEDDED}; a manifest is named by its file")
     raise NiahError(
         f"needles {folder}: is none of the folders known (ESC-50 with meta/esc50.csv, FSD50K with "
         "FSD50K.ground_truth/eval.csv, *.parquet or *.tar shards, a manifest.csv, tables of annotated events, "

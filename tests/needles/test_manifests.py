@@ -232,6 +232,13 @@ def test_a_clip_in_several_rows_is_one_needle_from_each_format(
         assert needles.notes == expected.notes
 
 
+def test_a_set_that_datasets_saved_to_disk_is_to_be_parquet(tmp_path: Path) -> None:
+    sounds = pa.table({"audio": [{"bytes": b"", "path": "a.wav"}], "label": ["dog"]})
+    for spec in (write_stream(tmp_path / "data-00000-of-00001.arrow", sounds), tmp_path):
+        with pytest.raises(NiahError, match=r"load_from_disk\(FOLDER\)\.to_parquet"):
+            load_needles(spec, vocabulary=LABELS)
+
+
 def test_paths_of_another_machine_that_meet_in_one_file_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -42,6 +42,10 @@ from niah.system.lfs_pointer import refuse_lfs_pointer
 from niah.system.text_tables import own_names
 
 SUFFIXES = (".arrow", ".feather")
+EMBEDDED = (
+    "sounds in the table itself are read from Parquet, which `datasets` writes of its folder by "
+    "load_from_disk(FOLDER).to_parquet(FILE)"
+)
 PATH = "path"
 _LABEL_COLUMNS = ("labels", "label")
 _GROUP = "group"
@@ -77,7 +81,6 @@ def is_manifest(path: Path) -> bool:
     """Return whether a Parquet file is a manifest: it has a column of paths, and no embedded sounds."""
     import pyarrow
     import pyarrow.parquet
-    import pyarrow.types as types
 
     if not path.is_file():  # a pipe would be waited for; the reader of Parquet refuses it
         return False
@@ -85,9 +88,15 @@ def is_manifest(path: Path) -> bool:
         schema = pyarrow.parquet.read_schema(path)
     except (pyarrow.ArrowException, OSError, ValueError):
         return False  # the reader of Parquet says why
-    is_embedded = any(types.is_struct(f.type) or types.is_binary(f.type) for f in schema)
+    is_embedded = any(map(_is_embedded, schema))
     names = own_names(schema.names, OTHER_NAMES)
     return PATH in names and is_text(schema.field(names.index(PATH)).type) and not is_embedded
+
+
+def _is_embedded(column: Any) -> bool:
+    import pyarrow.types as types
+
+    return bool(types.is_struct(column.type) or types.is_binary(column.type))
 
 
 def read(path: Path, request: Request) -> NeedleRows:
@@ -214,7 +223,8 @@ def _check_columns(table: Any, path: Path) -> str:
     if repeated:
         raise NiahError(f"{path}: has two columns '{repeated[0]}'")
     if PATH not in names:
-        raise NiahError(f"{path}: lacks the column '{PATH}'; {has}")
+        hint = f": {EMBEDDED}" if any(map(_is_embedded, table.schema)) else ""
+        raise NiahError(f"{path}: lacks the column '{PATH}'; {has}{hint}")
     if not is_text(table.schema.field(PATH).type):
         raise NiahError(f"{path}: the column '{PATH}' must be text")
     if not 0 < table.num_rows <= _MOST_ROWS:
