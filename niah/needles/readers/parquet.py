@@ -21,7 +21,7 @@ from niah.needles.needle import LONGEST_CLIP_S
 from niah.needles.readers import esc50, splits
 from niah.needles.readers.audioset_csv import LICENCE as AUDIOSET_LICENCE
 from niah.needles.readers.labels import LabelReader
-from niah.needles.readers.parquet_columns import Columns, find_columns
+from niah.needles.readers.parquet_columns import Columns, find_columns, with_choice
 from niah.needles.readers.path_label_csv import (
     LICENCE_COLUMNS,
     NOT_STATED,
@@ -101,6 +101,7 @@ def read(path: Path, request: Request) -> NeedleRows:
         NiahError: shards of several splits, or one that is malformed.
     """
     shards = files_below(path, (".parquet",)) if path.is_dir() else [path]
+    request = with_choice(request, opened(shards[0]).schema_arrow.names)
     if path.is_dir() and not _has_split_column(shards[0]):
         shards = splits.of_one_split(shards, path, request)
         request = splits.without_split(request)

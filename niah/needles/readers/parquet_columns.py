@@ -7,7 +7,7 @@ in the card of its repository (`dataset_info`).
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,26 @@ class Columns:
     def path_leaf(self) -> str:
         """Return the column path of the sounds' file names; "" where the audio column has bytes alone."""
         return f"{self.audio}.path" if self.audio_leaf != self.audio else ""
+
+
+def with_choice(request: Request, names: Sequence[str]) -> Request:
+    """Return the request with the columns that `?audio=NAME` and `?labels=NAME` choose, which are then no filters.
+
+    Args:
+        request: of a user; values of filters have no case.
+        names: of the file's columns. A value that is none of them filters the rows of a column `audio` or `labels`.
+    """
+    by_case = {name.casefold(): name for name in names}
+    filters = dict(request.filters)
+    chosen = {"audio": request.audio_column, "labels": request.label_column}
+    for key in chosen:
+        (value, *others) = filters.get(key, ("",))
+        if value and not others and (value in by_case or key not in names):
+            del filters[key]
+            chosen[key] = by_case.get(value, value)
+    return replace(
+        request, filters=filters, audio_column=chosen["audio"], label_column=chosen["labels"]
+    )
 
 
 def find_columns(file: Any, shard: Path, request: Request) -> Columns:

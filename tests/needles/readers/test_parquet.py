@@ -101,6 +101,22 @@ def test_the_licence_of_parquet_is_its_own(tmp_path: Path) -> None:
         assert loaded.licence.startswith(licence)
 
 
+def test_columns_of_other_names_are_chosen_as_the_message_says(tmp_path: Path) -> None:
+    """The advice was followed by a filter on a column that is not there, and by the same message."""
+    sounds = [{"bytes": b"", "path": f"{name}.wav"} for name in "ab"]
+    file = tmp_path / "a.parquet"
+    write_parquet(file, {"one": sounds, "two": sounds, "Kind": ["/m/09x0r", "/m/04rlf"]})
+    with pytest.raises(NiahError, match=r"choose one by '\?audio=NAME'"):
+        load_needles(file, vocabulary=AUDIOSET)
+    with pytest.raises(NiahError, match=r"choose one by '\?labels=NAME'"):
+        load_needles(f"{file}?audio=two", vocabulary=AUDIOSET)
+    needles = load_needles(f"{file}?audio=two&labels=kind", vocabulary=AUDIOSET).needles
+    assert {needle.source.column for needle in needles} == {"two.bytes"}  # type: ignore[attr-defined]
+    assert len(needles) == 2
+    write_parquet(file, {"audio": sounds, "labels": ["/m/09x0r", "/m/04rlf"]})
+    assert len(load_needles(f"{file}?labels=/m/09X0R", vocabulary=AUDIOSET)) == 1  # still a filter
+
+
 def test_times_of_events_are_not_read_and_noted(tmp_path: Path) -> None:
     audio = [{"bytes": flac_bytes(tmp_path, 440.0), "path": "a.flac"}]
     write_parquet(
