@@ -232,6 +232,21 @@ def test_a_clip_in_several_rows_is_one_needle_from_each_format(
         assert needles.notes == expected.notes
 
 
+def test_a_lists_text_with_semicolons_is_one_from_each_format(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(large_csv, "LEAST_BYTES", 0)
+    columns = {"path": ["a.wav", "b.wav"], "labels": ["[dog;cat]", "hen;yeti"]}
+    (tmp_path / "x.csv").write_text("path,labels\na.wav,[dog;cat]\nb.wav,hen;yeti\n")
+    write_file(tmp_path / "x.arrow", pa.table(columns))
+    for file in tmp_path.glob("x.*"):
+        needles = load_needles(file, vocabulary=LABELS).needles
+        assert {needle.id: needle.labels for needle in needles} == {
+            "a": ("dog", "cat"),
+            "b": ("hen",),
+        }
+
+
 def test_a_set_that_datasets_saved_to_disk_is_to_be_parquet(tmp_path: Path) -> None:
     sounds = pa.table({"audio": [{"bytes": b"", "path": "a.wav"}], "label": ["dog"]})
     for spec in (write_stream(tmp_path / "data-00000-of-00001.arrow", sounds), tmp_path):

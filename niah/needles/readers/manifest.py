@@ -264,7 +264,9 @@ def _labels(
         ";" in name for name in (*labels.vocabulary.ids, *labels.vocabulary.names)
     )
     if not is_list(column.type) and not classes_have_semicolons:
-        column = compute.split_pattern(plain_text(column), ";")  # far fewer texts are different
+        text = plain_text(column)
+        if not compute.any(compute.match_substring(text, "[")).as_py():  # a list's text is one
+            column = compute.split_pattern(text, ";")  # far fewer texts are different
     if not is_list(column.type):
         values, codes = encoded(plain_text(column))
         return taken_rows(*_classes(values, codes[rows], rows, path, labels), codes[rows])
