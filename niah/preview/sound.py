@@ -48,7 +48,8 @@ def _chunks(scene: PreviewScene) -> Iterator[NDArray[np.float32]]:
     for first in range(0, scene.start, _CHUNK_HOPS):
         yield haystack(first, min(_CHUNK_HOPS, scene.start - first))
     room = frontend.needle_frames * shift - frontend.lead
-    clip = np.pad(scene.wave[:room], (frontend.lead, max(0, room - len(scene.wave))))
+    mean = np.float32(scene.wave.mean(dtype=np.float64) if frontend.removes_mean else 0.0)
+    clip = np.pad(scene.wave[:room] - mean, (frontend.lead, max(0, room - len(scene.wave))))
     clip *= np.float32(gain)
     mixed = builder.level == "mix"
     yield clip + haystack(scene.start, frontend.needle_frames) if mixed else clip

@@ -102,7 +102,11 @@ def test_zero_plays_as_silence_and_a_loud_needle_does_not_clip(
 
 
 def test_the_sound_is_what_the_features_are_of(needle: Path, tmp_path: Path) -> None:
-    """Noise under the needle, both at their levels: the front end of scene.wav gives features.npy."""
+    """Noise under the needle, both at their levels: the front end of scene.wav gives features.npy.
+
+    Of a clip with a DC offset, which the front end removes, the offset is not played.
+    """
+    soundfile.write(needle, soundfile.read(needle)[0] + 0.3, 16000)
     paths = preview(needle, "gaussian", snr_db=0, length_s=12, position=0.5, out=tmp_path / "a")
     sound = soundfile.read(paths[2], dtype="float32")[0]
     frontend = KaldiFrontend()
