@@ -11,6 +11,7 @@ LOWEST_RATE, HIGHEST_RATE = 1000, 768_000  # Hz
 LOUD, TOO_LOUD = 1.5, 8.0  # x full scale: noted, refused (integers that were stored as floats)
 CANCELLED = 5.0  # x less power in the mean than unlike channels would leave (stereo: 10 dB below them): noted
 CANCELLING = "its channels nearly cancel out: their mean lies far below them"
+FAINT = "its samples differ by less than four steps of 16 bits: hardly a sound, and an SNR makes it loud"
 _LSB = 2.0**-15  # of 16 bits
 
 
@@ -51,6 +52,8 @@ def mono_sound(
         _check_sounds(mono, samples, name)
     if channels > 1 and square_sum(mono) * channels**2 * CANCELLED < square_sum(samples):
         notes.append(CANCELLING)
+    if not allow_silence and np.ptp(mono) < 4 * _LSB:
+        notes.append(FAINT)
     _check_level(samples, name, notes)
     if rate != sample_rate:
         notes.append(f"resampled from {rate} Hz")

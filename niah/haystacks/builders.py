@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from niah import audio
 from niah.audio import AUDIO_SUFFIXES
-from niah.audio.mono import CANCELLING
+from niah.audio.mono import CANCELLING, FAINT
 from niah.audio.waveform import square_sum
 from niah.cards import HaystackCard
 from niah.errors import NiahError
@@ -143,7 +143,7 @@ def of_recording(path: Path, name: str, contains: tuple[str, ...] = ()) -> Hayst
         NiahError: a file that is missing or no sound, or a folder without sound.
     """
     files = _audio_files(path) if path.is_dir() else [path]
-    cancelling: dict[str, None] = {}
+    doubts: dict[str, dict[str, None]] = {CANCELLING: {}, FAINT: {}}
 
     @functools.lru_cache(maxsize=2)
     def make_sound(sample_rate: int) -> Tiled:
@@ -151,16 +151,17 @@ def of_recording(path: Path, name: str, contains: tuple[str, ...] = ()) -> Hayst
         for file in files:
             sound = audio.load(file, sample_rate)
             loaded.append(sound.samples)
-            if CANCELLING in sound.notes:
-                cancelling[one_line(file.name)] = None
+            for note in doubts.keys() & sound.notes:
+                doubts[note][one_line(file.name)] = None
         return Tiled(np.concatenate(loaded) if len(loaded) > 1 else loaded[0])
 
     offset = offset_db(make_sound(_CHECK_RATE))
     notes = [_OFFSET.format(db=offset)] if offset >= _OFFSET_NOTED_DB else []
-    if cancelling:
-        first, *others = cancelling
-        more = f" and {len(others)} more" if others else ""
-        notes.append(f"{first}{more}: {CANCELLING}")
+    for note, names in doubts.items():
+        if names:
+            first, *others = names
+            more = f" and {len(others)} more" if others else ""
+            notes.append(f"{first}{more}: {note}")
     fingerprint = _fingerprint("recording-1", *(audio.digest(file) for file in files))
     stem = path.stem or path.resolve().stem
     folder = path.resolve().parent.name

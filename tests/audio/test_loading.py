@@ -11,6 +11,7 @@ import pytest
 import soundfile
 
 from niah.audio import AudioError, digest, load, ogg, rms
+from niah.audio.mono import FAINT
 from niah.audio.part import load_part
 
 RATE = 16000
@@ -47,13 +48,16 @@ def test_rms_of_a_sine_and_of_an_offset() -> None:
     assert rms(np.zeros(0)) == 0.0
 
 
-def test_stereo_is_averaged_with_a_note() -> None:
+def test_stereo_is_averaged_and_what_is_hardly_a_sound_noted() -> None:
     sound = noise(channels=2)
     wave = load(encoded(sound, "WAV", subtype="FLOAT"), RATE)
     np.testing.assert_allclose(wave.samples, sound.mean(axis=1), atol=1e-7)
     assert wave.notes == ("stereo averaged",)
     sound[:, 1] = -0.8 * sound[:, 0]
     assert load(encoded(sound, "WAV"), RATE).notes[1].startswith("its channels nearly cancel out")
+    faint = np.random.default_rng(0).integers(-1, 2, RATE) / 2**15  # dither
+    assert load(encoded(faint, "WAV", subtype="FLOAT"), RATE).notes == (FAINT,)
+    assert load(encoded(2 * faint, "WAV", subtype="FLOAT"), RATE).notes == ()
     many = noise(channels=12)
     assert load(encoded(many, "WAV"), RATE).notes == ("12 channels averaged",)
 
