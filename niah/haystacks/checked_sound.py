@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from niah.errors import NiahError
+from niah.errors import NiahError, one_line
 from niah.haystacks.sources import Sound
 
 
@@ -33,9 +33,11 @@ class CheckedSound:
         """
         try:
             samples = np.asarray(self._sound.samples(start, count), dtype=np.float32)
-        except (TypeError, ValueError) as error:
+        except (NiahError, OSError, MemoryError):
+            raise
+        except Exception as error:  # a user's code may raise anything
             raise NiahError(
-                f"haystack '{self._name}': samples({start}, {count}): {error}"
+                f"haystack '{self._name}': samples({start}, {count}): {one_line(error)}"
             ) from error
         if samples.shape != (count,) or not np.isfinite(samples).all():
             raise NiahError(

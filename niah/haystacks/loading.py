@@ -1,5 +1,7 @@
 """Load a haystack by a card's name or file, a recording, or a folder of recordings."""
 
+import hashlib
+import sys
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +13,10 @@ from niah.haystacks.builders import BABBLE_NAMES, of_recording
 from niah.haystacks.checked_sound import CheckedSound
 from niah.haystacks.haystack import Haystack
 from niah.haystacks.sources import Sound
+from niah.system.download import sha256_of
 from niah.system.user_modules import import_user_module
+
+FILLS = ("zero", "silence", "noise", "own")
 
 
 def load_haystack(spec: str | Path, *, babble: Path | None = None, seed: int = 0) -> Haystack:
@@ -48,13 +53,66 @@ def _build_own(card: HaystackCard, babble: Path | None, seed: int) -> Haystack:
         raise NiahError(
             f"haystack card {card.path}: the needles' own recordings are --haystack own; they need no card"
         )
-    if built.make_sound is not None and not card.builder.startswith("niah."):
-        return replace(built, make_sound=_checked(built.make_sound, built.name))
-    return built
+    if card.builder.startswith("niah."):
+        return built
+    _check_built(built, card)
+    make_sound = built.make_sound
+    if make_sound is None:
+        return built
+    return replace(
+        built,
+        fingerprint=_with_code(built.fingerprint, make_sound, card),
+        make_sound=_checked(make_sound, card),
+    )
 
 
-def _checked(make_sound: Callable[[int], Sound], name: str) -> Callable[[int], Sound]:
-    return lambda sample_rate: CheckedSound(make_sound(sample_rate), name)
+def _with_code(fingerprint: str, make_sound: Callable[[int], Sound], card: HaystackCard) -> str:
+    """Return a user's fingerprint with a hash of the builder's file: an edited sound is another one.
+
+    Those of sounds that this package makes have their content already.
+    """
+    if str(getattr(make_sound, "__module__", "")).startswith("niah."):
+        return fingerprint
+    file = getattr(sys.modules[card.builder.partition(":")[0]], "__file__", None)
+    code = "" if file is None else sha256_of(Path(file))
+    return hashlib.sha256(f"{fingerprint}\n{code}".encode()).hexdigest()[:16]
+
+
+def _check_built(built: Haystack, card: HaystackCard) -> None:
+    """Check a haystack of a user's own builder: a fill of another name would be silence.
+
+    Raises:
+        NiahError: a field is not what `Haystack` says, or tables would take it for a haystack of the package.
+    """
+    names = {each.name for each in haystack_cards()} | {*BABBLE_NAMES}
+    are_ids = isinstance(built.contains, tuple) and all(isinstance(i, str) for i in built.contains)
+    for field, fits, must in (
+        ("name", isinstance(built.name, str) and bool(built.name), "a text"),
+        ("name", built.name not in names, "another than the package's haystack's"),
+        ("fill", built.fill in FILLS, " or ".join(FILLS)),
+        ("fingerprint", isinstance(built.fingerprint, str) and bool(built.fingerprint), "a text"),
+        ("contains", are_ids, "a tuple of ids"),
+        ("make_sound", callable(built.make_sound) or built.fill != "noise", "a function"),
+    ):
+        if not fits:
+            got = repr(getattr(built, field))[:60]
+            raise NiahError(
+                f"haystack card {card.path}: {card.builder} returned a Haystack whose {field} must be {must}, got {got}"
+            )
+
+
+def _checked(make_sound: Callable[[int], Sound], card: HaystackCard) -> Callable[[int], Sound]:
+    def made(sample_rate: int) -> Sound:
+        try:
+            return CheckedSound(make_sound(sample_rate), card.name)
+        except (NiahError, OSError, MemoryError):
+            raise
+        except Exception as error:  # a user's code may raise anything
+            raise NiahError(
+                f"haystack card {card.path}: make_sound({sample_rate}) raised {type(error).__name__}: {one_line(error)}"
+            ) from error
+
+    return made
 
 
 def _own_card(path: Path) -> HaystackCard:

@@ -2,6 +2,7 @@
 
 import hashlib
 import http.server
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -326,6 +327,54 @@ def test_a_sound_of_ones_own_is_checked_where_it_is_read(
         return
     with pytest.raises(NiahError, match=f"haystack 'mine': .*{reason}"):
         haystack.sound(RATE).samples(0, 50)
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        (
+            "card.name, 'nois', 'r', make_sound=sound",
+            "fill must be zero or silence or noise or own",
+        ),
+        ("'gaussian', 'noise', 'r', make_sound=sound", "name must be another than the package's"),
+        ("card.name, 'noise', 7, make_sound=sound", "fingerprint must be a text, got 7"),
+        ("card.name, 'noise', ''", "fingerprint must be a text"),
+        ("card.name, 'noise', 'r'", "make_sound must be a function"),
+        ("card.name, 'noise', 'r', 'abc', make_sound=sound", "contains must be a tuple of ids"),
+        ("card.name, 'noise', 'r', make_sound=fails", r"make_sound\(16000\) raised KeyError: 'no'"),
+    ],
+)
+def test_a_haystack_of_ones_own_is_what_its_class_says(
+    tmp_path: Path, fields: str, reason: str
+) -> None:
+    """A misspelt fill was silence, and a name of the package's took its rows; the others were tracebacks."""
+    module = f"own_{tmp_path.name}".replace("-", "_")
+    (tmp_path / f"{module}.py").write_text(
+        "from niah.haystacks import Haystack\ndef sound(rate): return None\n"
+        "def fails(rate): return {}['no']\n"
+        f"def build(card, *, babble, seed):\n    return Haystack({fields})\n"
+    )
+    (tmp_path / "mine.toml").write_text(f'name = "mine"\nbuilder = "{module}:build"\n')
+    with pytest.raises(NiahError, match=reason):
+        load_haystack(tmp_path / "mine.toml").sound(RATE)
+
+
+def test_an_edited_builder_is_another_haystack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cells of the sound before kept their numbers: the fingerprint is the user's, who need not change it."""
+    fingerprints = []
+    for number, text in enumerate(("", "", "# louder\n")):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "own_edited.py").write_text(
+            f"{text}from niah.haystacks import Haystack\ndef build(card, *, babble, seed):\n"
+            "    return Haystack(card.name, 'noise', 'x', make_sound=lambda rate: None)\n"
+        )
+        (folder / "mine.toml").write_text('name = "mine"\nbuilder = "own_edited:build"\n')
+        monkeypatch.delitem(sys.modules, "own_edited", raising=False)
+        fingerprints.append(load_haystack(folder / "mine.toml").fingerprint)
+    assert fingerprints[0] == fingerprints[1] != fingerprints[2]
 
 
 CONTENT = b"0123456789" * 50_000
