@@ -16,6 +16,7 @@ from niah.needles.readers.rows import (
     NeedleRows,
     Request,
     Row,
+    beside_folder,
     file_entry,
     filtered,
     needles_of,
@@ -47,7 +48,7 @@ def read(path: Path, request: Request) -> NeedleRows:
         path: the file.
         request: vocabulary, audio folder, filters and strictness.
     """
-    folder = request.audio_root or path.resolve().parent.parent / "audio"
+    folder = request.audio_root or beside_folder(path, "audio")
     rows, notes = read_rows(path, COLUMNS)
     clips = [
         EscClip(

@@ -18,6 +18,7 @@ from niah.needles.readers.rows import (
     NeedleRow,
     NeedleRows,
     Request,
+    beside_folder,
     counted,
     filtered,
     needles_of,
@@ -44,7 +45,7 @@ def _uploaders(table: Path) -> dict[str, str]:
         NiahError: metadata of another form.
     """
     for name in ("FSD50K.metadata", "metadata"):
-        path = table.resolve().parent.parent / name / f"{table.stem}_clips_info_FSD50K.json"
+        path = beside_folder(table, f"{name}/{table.stem}_clips_info_FSD50K.json")
         if not path.is_file():
             continue
         try:
@@ -67,7 +68,7 @@ def read(path: Path, request: Request) -> NeedleRows:
     Raises:
         NiahError: no clip has a label in the vocabulary.
     """
-    folder = request.audio_root or path.resolve().parent.parent / f"FSD50K.{path.stem}_audio"
+    folder = request.audio_root or beside_folder(path, f"FSD50K.{path.stem}_audio")
     every, table_notes = read_rows(path, COLUMNS)
     rows = filtered(every, request, path)
     uploaders = _uploaders(path)

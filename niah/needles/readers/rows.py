@@ -208,6 +208,21 @@ def described(filters: Mapping[str, frozenset[str]]) -> str:
     return f"?{query}" if query else ""
 
 
+def beside_folder(table: Path, name: str) -> Path:
+    """Return the folder or file `name` beside the folder of a table.
+
+    A table may be a link to a whole set's own, or a link into a store of contents (git-annex, the cache of a hub),
+    where nothing is beside it.
+
+    Args:
+        table: `meta/esc50.csv`, say.
+        name: `audio`, say.
+    """
+    own = Path(os.path.normpath(table.absolute()))
+    as_named, linked = (each.parent.parent / name for each in (own, table.resolve()))
+    return linked if linked.exists() and not as_named.exists() else as_named
+
+
 def file_entry(
     text: str, labels: tuple[str, ...], source: Source, where: str, group: str = ""
 ) -> NeedleRow:

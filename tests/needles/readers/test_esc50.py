@@ -36,6 +36,23 @@ def test_esc50_folder(tmp_path: Path) -> None:
         load_needles(tmp_path, vocabulary=vocabulary("synthetic"))
 
 
+def test_a_table_that_is_a_link_has_its_sounds_at_either_end(tmp_path: Path) -> None:
+    """git-annex and the hub's cache link each file into a store, where no folder of sounds is beside it."""
+    store, meta = tmp_path / "store" / "deep" / "abc", tmp_path / "set" / "meta"
+    store.parent.mkdir(parents=True)
+    meta.mkdir(parents=True)
+    store.write_text(ESC_META)
+    (meta / "esc50.csv").symlink_to(store)
+    write_tone(tmp_path / "set" / "audio" / "1-100032-A-0.wav")
+    (tmp_path / "mine.csv").symlink_to(meta / "esc50.csv")
+    (needle, *_) = load_needles(meta.parent, vocabulary=ESC10).needles
+    assert len(waveform(needle, RATE).samples) == RATE // 10
+    (meta / "esc50.csv").unlink()
+    store.rename(meta / "esc50.csv")
+    (needle, *_) = load_needles(tmp_path / "mine.csv", vocabulary=ESC10).needles
+    assert len(waveform(needle, RATE).samples) == RATE // 10
+
+
 def test_clips_of_one_esc50_recording_are_a_group(tmp_path: Path) -> None:
     (tmp_path / "meta").mkdir()
     (tmp_path / "meta" / "esc50.csv").write_text(
