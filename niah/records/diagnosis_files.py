@@ -8,6 +8,7 @@ from niah.errors import NiahError
 from niah.records.checksums import is_intact, with_checksum
 from niah.records.row_files import files_below
 from niah.system import atomic
+from niah.system.unreadable import UnreadableError
 
 COMMANDS = {  # that measure the cells of a folder, once more where they are damaged
     "localisation": "niah locate",
@@ -41,6 +42,8 @@ def read(file: Path) -> dict[str, Any]:
     """
     try:
         content = atomic.read_json(file)
+    except UnreadableError:
+        raise
     except NiahError as error:
         raise damaged(file, error) from error
     if not is_intact(content):
@@ -67,5 +70,7 @@ def is_whole(run: Path, folder: str, key: str) -> bool:
     file = run / folder / f"{key}.json"
     try:
         return file.is_file() and bool(read(file))
+    except UnreadableError:  # it may be another user's, and whole
+        raise
     except NiahError:
         return False

@@ -6,6 +6,7 @@ from niah.errors import NiahError
 from niah.records.checksums import is_intact, with_checksum
 from niah.records.schema import Row, check_cell, is_cell, validate_row
 from niah.system import atomic
+from niah.system.unreadable import UnreadableError
 
 
 class DamagedRowError(NiahError):
@@ -49,12 +50,15 @@ def read_row(file: Path) -> tuple[Row, str | None]:
 
     Raises:
         DamagedRowError: the file was edited, damaged or renamed since it was written.
+        UnreadableError: the system does not give the file, which is no damage.
         NiahError: the file is no row of this cell.
     """
     if file.is_dir():
         raise NiahError(f"{file} is a folder where a cell's row should be: delete it and run again")
     try:
         content = atomic.read_json(file)
+    except UnreadableError:
+        raise
     except NiahError as error:
         raise DamagedRowError(
             f"{error}: run the same command again, which makes it again"

@@ -14,6 +14,7 @@ from niah.errors import NiahError
 from niah.records.model_entries import OTHERS, merged_models
 from niah.system import atomic, folders
 from niah.system.printable import printable
+from niah.system.unreadable import UnreadableError
 
 SCHEMA_VERSION = 2
 OLDEST_SCHEMA = 1
@@ -76,6 +77,8 @@ def _read(file: Path) -> dict[str, Any]:
     while True:
         try:
             return atomic.read_json(file)
+        except UnreadableError:
+            raise
         except NiahError as error:
             is_torn = isinstance(error.__cause__, ValueError)
             others = any((file.parent / "workers").glob("[!.]*.json"))

@@ -30,7 +30,7 @@ from niah.metrics.average_precision import average_precision, mean_average_preci
 from niah.probabilities import log_odds, sigmoid
 from niah.system import atomic
 from niah.system.parquet_tables import read_parquet
-from niah.system.shortage import is_shortage
+from niah.system.unreadable import UnreadableError, unreadable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -283,7 +283,7 @@ def count(file: Path) -> int | None:
         with file.open("rb") as stream:
             return int(pq.read_metadata(stream).num_rows)
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
-        if is_shortage(error):
+        if unreadable(file, error):
             raise _refused(file, error) from error
         return None
 
@@ -318,12 +318,9 @@ def sha256(file: Path) -> str | None:
 
 
 def _refused(file: Path, error: BaseException) -> NiahError:
-    """Make the error of a file that cannot be read: a shortage of memory, or damage."""
-    if is_shortage(error):
-        return NiahError(
-            f"{file} could not be read for want of memory or threads ({error}); the file is not the cause: free some "
-            "and run the same command again"
-        )
+    """Make the error of a file that cannot be read: the system does not give it, or damage."""
+    if reason := unreadable(file, error):
+        return UnreadableError(reason)
     return NiahError(
         f"{file} is damaged: run the same command again, which makes it again ({error})"
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 from niah.errors import NiahError
 from niah.records import diagnosis_files, stored_row, workers
 from niah.records.claims import GIVEN_UP, WORKING, read_attempts
-from niah.records.row_files import DamagedRowError, read_row, row_files
+from niah.records.row_files import read_row, row_files
 from niah.records.run_directory import RunDirectory
 from niah.records.run_json import lost_run_json
 from niah.records.run_parts import DIAGNOSES, FILES, FOLDERS, MEASURED, lacks_rows
@@ -21,6 +21,7 @@ from niah.records.summarise import recomputed
 from niah.system import spreadsheet
 from niah.system.atomic import is_leftover
 from niah.system.plurals import plural
+from niah.system.unreadable import UnreadableError
 from niah.version import __version__
 
 METRICS = (*METRIC_COLUMNS, *OPTIONAL_METRICS)
@@ -82,7 +83,9 @@ def _checked_rows(run: RunDirectory, verdict: Verdict) -> Iterator[Row]:
     for file in row_files(run.path / "cells"):
         try:
             row, _ = read_row(file)
-        except (DamagedRowError, NiahError) as error:
+        except UnreadableError:
+            raise
+        except NiahError as error:
             verdict.damaged.append(str(error))
             continue
         for name in ("protocol", "needles", "seed"):

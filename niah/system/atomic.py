@@ -21,6 +21,7 @@ from typing import IO, Any
 from niah.errors import NiahError
 from niah.system.lfs_pointer import refuse_lfs_pointer
 from niah.system.process_table import place, started_s
+from niah.system.unreadable import UnreadableError, unreadable
 
 SUFFIX = ".tmp"
 _MOST_LINKS = 40  # one after another: as many as the system follows
@@ -234,13 +235,16 @@ def read_json(file: Path) -> dict[str, Any]:
     """Read the JSON object in `file`.
 
     Raises:
-        NiahError: a file that cannot be read, is no JSON, or is nested too deep.
+        UnreadableError: the system does not give the file.
+        NiahError: a file that is missing, is no JSON, or is nested too deep.
     """
     try:
         content = json.loads(file.read_text(encoding="utf-8-sig"))
     except RecursionError as error:
         raise NiahError(f"{file} cannot be read: it is nested too deep") from error
     except (OSError, ValueError) as error:
+        if reason := unreadable(file, error):
+            raise UnreadableError(reason) from error
         refuse_lfs_pointer(file)
         raise NiahError(f"{file} cannot be read: {error}") from error
     if not isinstance(content, dict):

@@ -1,6 +1,9 @@
 """Parts that were changed since they were written are not believed: reports say so, runs make them again."""
 
+import errno
 import json
+import os
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +24,7 @@ from niah.records.run_parts import DIAGNOSES
 from niah.records.summarise import summarise
 from niah.records.verify import verify
 from niah.system import shortage
+from niah.system.unreadable import UnreadableError
 from tests.helpers import examples
 
 
@@ -109,6 +113,35 @@ def test_a_torn_row_is_made_again(run: RunDirectory) -> None:
     file.write_text(file.read_text()[:40])
     with RunDirectory.create_or_open(run.path, examples.IDENTITY) as opened:
         assert cell not in opened.completed()
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EIO, errno.EMFILE])
+@pytest.mark.parametrize("folder", ["cells", "scores", "."])
+def test_a_part_that_the_system_does_not_give_is_no_damage_and_stays(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch, folder: str, code: int
+) -> None:
+    """Of a user with another umask, say: it was removed, and "the same command" was said to make it again."""
+    file = {"cells": run.path / "cells" / f"{cell_of(run)}.json", "scores": scores_file(run)}.get(
+        folder, run.path / "run.json"
+    )
+    openers = {name: getattr(Path, name) for name in ("open", "read_text")}
+
+    def refused(name: str, path: Path, *arguments: Any, **options: Any) -> Any:
+        if path == file:
+            raise OSError(code, os.strerror(code), str(path))
+        return openers[name](path, *arguments, **options)
+
+    for name in openers:
+        monkeypatch.setattr(
+            Path, name, lambda path, *a, name=name, **o: refused(name, path, *a, **o)
+        )
+    with pytest.raises(UnreadableError, match=re.escape(str(file))) as error:
+        mended(run)
+    assert "damaged" not in str(error.value)
+    assert "makes it again" not in str(error.value)
+    with pytest.raises(UnreadableError):
+        verify(run.path)
+    assert file.is_file()
 
 
 def test_rows_under_each_other_s_names_are_made_again(run: RunDirectory) -> None:
