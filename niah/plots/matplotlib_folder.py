@@ -7,6 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from niah.errors import NiahError
 from niah.system.download import cache_folder
 
 _VARIABLE = "MPLCONFIGDIR"
@@ -21,11 +22,20 @@ def find_matplotlib_folder() -> None:
         return
     if not sys.platform.startswith("linux") or _own_serve():
         return
-    folder = cache_folder() / "matplotlib"
-    if not _is_writable(folder):
+    folder = _in_cache()
+    if folder is None:
         folder = Path(tempfile.mkdtemp(prefix="niah-matplotlib-"))
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
     os.environ[_VARIABLE] = str(folder)
+
+
+def _in_cache() -> Path | None:
+    """Return the folder in the cache, None where there is no cache, or none that can be written."""
+    try:
+        folder = cache_folder() / "matplotlib"
+    except NiahError:
+        return None
+    return folder if _is_writable(folder) else None
 
 
 def _own_serve() -> bool:

@@ -31,10 +31,19 @@ _PART, _LOCK = ".part", ".lock"
 
 
 def cache_folder() -> Path:
-    """Return the folder of fetched files and caches: `$NIAH_CACHE`, else the platform's cache folder."""
-    if chosen := os.environ.get("NIAH_CACHE"):
-        return Path(chosen).expanduser()
-    return user_cache_path("niah", appauthor=False)
+    """Return the folder of fetched files and caches: `$NIAH_CACHE`, else the platform's cache folder.
+
+    Raises:
+        NiahError: neither is known, as in a container of a user id without an account, and without `$HOME`.
+    """
+    try:
+        if chosen := os.environ.get("NIAH_CACHE"):
+            return Path(chosen).expanduser()
+        return user_cache_path("niah", appauthor=False)
+    except RuntimeError as error:
+        raise NiahError(
+            "the system knows no home of this user for the cache: set NIAH_CACHE to a folder, or HOME"
+        ) from error
 
 
 def sha256_of(path: Path) -> str:

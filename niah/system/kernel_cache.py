@@ -6,6 +6,7 @@ a container with a read-only package and no home, the kernels are compiled anew 
 """
 
 import hashlib
+import os
 from contextlib import suppress
 from functools import cache as cached
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, UserProvidedCacheLocator
 from numba.core.dispatcher import Dispatcher
 
+from niah.errors import NiahError
 from niah.system.download import cache_folder
 
 
@@ -35,7 +37,10 @@ class CacheFolderLocator(UserProvidedCacheLocator):
             py_file: its source file.
         """
         skipped: Any = super(UserProvidedCacheLocator, cls)  # its own looks at NUMBA_CACHE_DIR
-        return skipped.from_function(py_func, py_file)
+        try:
+            return skipped.from_function(py_func, py_file)
+        except NiahError:  # no cache folder is known
+            return None
 
 
 @cached
@@ -43,15 +48,18 @@ def _content(py_file: str) -> str:
     return hashlib.sha256(Path(py_file).read_bytes()).hexdigest()[:12]
 
 
+def _numbas_own() -> list[Any]:
+    """Return numba's own places; without a known home, its folder there would be made as "~" in the working folder."""
+    has_home = os.path.expanduser("~") != "~"  # noqa: PTH111 (pathlib's raises)
+    skipped = {"UserProvidedCacheLocator"} | (set() if has_home else {"UserWideCacheLocator"})
+    return [e for e in CompileResultCacheImpl._locator_classes if e.__name__ not in skipped]
+
+
 class _Places(CompileResultCacheImpl):
     _locator_classes = [  # noqa: RUF012 (as numba's)
         UserProvidedCacheLocator,
         CacheFolderLocator,
-        *(
-            each
-            for each in CompileResultCacheImpl._locator_classes
-            if each is not UserProvidedCacheLocator
-        ),
+        *_numbas_own(),
     ]
 
 

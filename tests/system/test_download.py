@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 
 from niah.errors import NiahError
-from niah.system.download import fetch
+from niah.plots import matplotlib_folder
+from niah.system import download, kernel_cache
+from niah.system.download import cache_folder, fetch
+from niah.system.kernel_cache import CacheFolderLocator
 from tests.helpers.file_site import CONTENT, SHA256, Content, parts, refused
 
 
@@ -44,6 +47,22 @@ def test_a_file_outside_of_the_cache_is_never_written(
     assert victim.read_text() == "precious"
     assert not (tmp_path / "new").exists()
     assert not site.requests
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container of a user id that has no account, where the environment was cleared: a traceback."""
+
+    def unknown(*_: object, **__: object) -> Path:
+        raise RuntimeError("could not determine the home directory")
+
+    monkeypatch.delenv("NIAH_CACHE", raising=False)
+    monkeypatch.setattr(download, "user_cache_path", unknown)
+    with pytest.raises(NiahError, match="set NIAH_CACHE to a folder, or HOME"):
+        cache_folder()
+    assert CacheFolderLocator.from_function(unknown, __file__) is None
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    assert "UserWideCacheLocator" not in {place.__name__ for place in kernel_cache._numbas_own()}
+    assert matplotlib_folder._in_cache() is None
 
 
 def test_a_cache_that_is_itself_a_link_is_taken(
