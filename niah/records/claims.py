@@ -160,7 +160,7 @@ class Claims:
             return self.me.is_alive(attempt.worker)
         with suppress(OSError):  # unreadable: a server that does not answer, or torn by a power cut
             changed = self.file(attempt.unit, attempt.number).stat().st_mtime
-            return self.me.clock() - changed <= stale_s()
+            return abs(self.me.clock() - changed) <= stale_s()
         return True
 
     def _create(self, file: Path, attempt: Attempt) -> bool:

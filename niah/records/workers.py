@@ -2,9 +2,10 @@
 
     workers/<worker>.json   host, process, progress; its time of change is the worker's heartbeat
 
-A worker on this machine is dead when its process is gone. One on another machine is dead when its heartbeat has not
-moved for 5 minutes (`NIAH_STALE_S` seconds), by the clock of the file system, so that the machines' clocks need not
-agree. No file locks are used: on network file systems they hold between machines only where a lock server runs.
+A worker on this machine is dead when its process is gone. One on another machine, or of another user whose processes
+the system hides, is dead when its heartbeat has not moved for 5 minutes (`NIAH_STALE_S` seconds), by the clock of the
+file system, so that the machines' clocks need not agree. No file locks are used: on network
+file systems they hold between machines only where a lock server runs.
 """
 
 import json
@@ -23,7 +24,7 @@ from typing import Any
 from niah.errors import NiahError
 from niah.records import heartbeat
 from niah.system import atomic
-from niah.system.process_table import host, place, process_lives, process_start
+from niah.system.process_table import host, is_hidden, place, process_lives, process_start
 
 FOLDER = "workers"
 HEARTBEAT_S = 20.0
@@ -44,6 +45,7 @@ class Worker:
     is_alive: bool
     idle_s: float  # since its last heartbeat, by the file system's clock
     is_local: bool = False  # on this machine, where its process can be looked up
+    sign_s: float = 0.0  # time of its last heartbeat, by the file system's clock
     progress: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -160,10 +162,9 @@ class Membership:
         if worker.is_local:
             return False
         # after an outage of the server every heartbeat is late: each gets the time for another
-        beat = self.clock() - worker.idle_s
         last, since = self._suspects.get(name, (0.0, time.monotonic()))
-        if abs(beat - last) > 1.0:
-            self._suspects[name] = (beat, since := time.monotonic())
+        if abs(worker.sign_s - last) > 1.0:
+            self._suspects[name] = (worker.sign_s, since := time.monotonic())
         return time.monotonic() - since < min(2 * HEARTBEAT_S, stale_s() / 2)
 
     def others(self) -> list[Worker]:
@@ -206,25 +207,32 @@ def read_worker(file: Path, clock_s: float) -> Worker | None:
         file: workers/<worker>.json.
         clock_s: present time of its file system.
     """
+    worker = Worker(file.stem, "?", 0, 0.0, is_alive=True, idle_s=0.0)
     try:
         changed = file.stat().st_mtime
+        worker = replace(
+            worker,
+            # one that is ahead is of before the clock was set back
+            is_alive=abs(clock_s - changed) <= stale_s(),
+            idle_s=max(0.0, clock_s - changed),
+            sign_s=changed,
+        )
         content = json.loads(file.read_bytes())
         pid = int(content["pid"])
-        worker = Worker(
-            str(content["worker"]),
-            str(content["host"]),
-            pid,
-            float(content["started_s"]),
-            is_alive=clock_s - changed <= stale_s(),
-            idle_s=max(0.0, clock_s - changed),
+        worker = replace(
+            worker,
+            name=str(content["worker"]),
+            host=str(content["host"]),
+            pid=pid,
+            started_s=float(content["started_s"]),
             progress=dict(content["progress"]),
         )
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, KeyError):  # a server that does not answer
-        return Worker(file.stem, "?", 0, 0.0, is_alive=True, idle_s=0.0)
+    except (OSError, ValueError, TypeError, KeyError):
+        return worker  # a server that does not answer, or another user's file
     here = place()
-    if all(content.get(name) == here[name] for name in here):
+    if all(content.get(name) == here[name] for name in here) and not is_hidden(pid):
         lives = process_lives(pid, content.get("process_started"))
         return replace(worker, is_alive=lives, is_local=True)
     return worker

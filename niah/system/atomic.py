@@ -20,7 +20,7 @@ from typing import IO, Any
 
 from niah.errors import NiahError
 from niah.system.lfs_pointer import refuse_lfs_pointer
-from niah.system.process_table import place, started_s
+from niah.system.process_table import is_hidden, place, started_s
 from niah.system.unreadable import UnreadableError, unreadable
 
 SUFFIX = ".tmp"
@@ -260,7 +260,8 @@ def is_leftover(name: str) -> bool:
 def remove_leftovers(folder: Path, before: float | None = None) -> None:
     """Delete the leftovers of killed writers in `folder` and one level below, not what a process is writing.
 
-    A process of another machine cannot be looked up: what it wrote to within the last hour is left to it.
+    A process of another machine, or one that the system hides, cannot be looked up: what it wrote to within the last
+    hour is left to it.
 
     Args:
         folder: of the targets.
@@ -278,9 +279,11 @@ def _is_being_written(file: Path, written: float) -> bool:
     """Return whether the process of a temporary file runs, and did so when the file was last written to."""
     *_, pid, unique = ("", "", *file.name.removesuffix(SUFFIX).split("."))
     has_place = re.fullmatch(r"[0-9a-f]{16}", unique) is not None  # of earlier versions none
-    if has_place and not unique.startswith(_place_digits()):
+    number = int(pid) if re.fullmatch(r"[0-9]{1,9}", pid) else None
+    is_elsewhere = has_place and not unique.startswith(_place_digits())
+    if is_elsewhere or (number is not None and is_hidden(number)):
         return _clock(file.parent) - written < _ABANDONED_S
-    started = started_s(int(pid)) if re.fullmatch(r"[0-9]{1,9}", pid) else None
+    started = None if number is None else started_s(number)
     return started is not None and started <= written + _START_SLACK_S
 
 

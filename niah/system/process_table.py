@@ -55,6 +55,22 @@ def process_lives(pid: int, started: object) -> bool:
     return bool(fields) and fields[_STATE] not in _ENDED and started in ("", fields[_START])
 
 
+def is_hidden(pid: int) -> bool:
+    """Return whether a process runs that /proc does not show: another user's, where it is mounted with hidepid.
+
+    Nothing tells it from a later one of its number.
+    """
+    if process_fields(pid):
+        return False
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    return False
+
+
 def started_s(pid: int) -> float | None:
     """Return when a process that runs was started, in seconds since the epoch; None where none of the number does.
 

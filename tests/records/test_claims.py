@@ -14,7 +14,7 @@ from niah.records import workers
 from niah.records.claims import MOST_DEATHS, Claim, Claims, Refusal
 from niah.records.run_directory import RunDirectory
 from niah.records.workers import Membership, list_workers
-from niah.system import atomic
+from niah.system import atomic, process_table
 from tests.helpers import examples
 from tests.helpers.preloaded import Preloaded
 
@@ -91,14 +91,16 @@ def test_a_released_unit_is_free_and_no_death(tmp_path: Path) -> None:
     assert claim.deaths == ()
 
 
+@pytest.mark.parametrize("ahead", [False, True])
 def test_another_machines_claim_is_taken_over_when_its_heartbeat_stops(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ahead: bool
 ) -> None:
+    """Also where the clock was set back since: it was waited for until the clock was there again."""
     monkeypatch.setattr(workers, "HEARTBEAT_S", 0.1)
     gone, alive, me = (claims_of(tmp_path) for _ in range(3))
     for claims in (gone, alive):
         assert isinstance(claims.claim(claims.me.name), Claim)
-    become_remote(tmp_path, gone.me, age_s=workers.STALE_S + 60)
+    become_remote(tmp_path, gone.me, age_s=-86400 if ahead else workers.STALE_S + 60)
     become_remote(tmp_path, alive.me, age_s=workers.STALE_S - 60)
     # after an outage of the server all heartbeats are late: it has the time for another
     assert isinstance(me.claim(gone.me.name), Refusal)
@@ -107,6 +109,43 @@ def test_another_machines_claim_is_taken_over_when_its_heartbeat_stops(
     assert isinstance(claim, Claim)
     assert len(claim.deaths) == 1
     assert isinstance(me.claim(alive.me.name), Refusal)
+
+
+def test_a_process_that_the_system_hides_is_alive_by_its_heartbeat(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another user's, where /proc is mounted with hidepid=2: it was taken for dead, and its claims for its deaths."""
+    other, me = claims_of(tmp_path), claims_of(tmp_path)
+    other.claim(UNIT)
+    leftover = tmp_path / f".x.json.{os.getpid()}.{atomic._place_digits()}00000000{atomic.SUFFIX}"
+    leftover.touch()
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(process_table, "process_fields", lambda _: [])
+    monkeypatch.setattr(os, "kill", refuse)
+    assert isinstance(me.claim(UNIT), Refusal)
+    atomic.remove_leftovers(tmp_path, before=time.time() + 60)
+    assert leftover.exists()
+    monkeypatch.setattr(workers, "HEARTBEAT_S", 0.1)
+    for file in (other.me.file, leftover):
+        os.utime(file, (time.time() - 7200,) * 2)
+    assert isinstance(me.claim(UNIT), Refusal)
+    time.sleep(0.21)
+    assert isinstance(me.claim(UNIT), Claim)
+    atomic.remove_leftovers(tmp_path, before=time.time() + 60)
+    assert not leftover.exists()
+
+
+def test_a_worker_whose_file_cannot_be_read_is_alive_by_its_heartbeat(tmp_path: Path) -> None:
+    me = claims_of(tmp_path).me
+    file = tmp_path / "workers" / "torn.json"
+    file.write_text("{")
+    assert [each.name for each in me.others()] == ["torn"]
+    os.utime(file, (time.time() - workers.STALE_S - 60,) * 2)
+    alive = {each.name: each.is_alive for each in workers.list_workers(tmp_path)}
+    assert alive == {me.name: True, "torn": False}
 
 
 def test_a_late_heartbeat_after_an_outage_saves_a_claim(
