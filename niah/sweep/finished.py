@@ -22,7 +22,7 @@ from niah.records.run_parts import refuse_foreign
 from niah.records.workers import list_workers
 from niah.sweep.options import CONSTANT_HAYSTACKS, RunOptions
 from niah.system import atomic
-from niah.system.download import cache_folder
+from niah.system.download import cache_folder, sha256_of
 
 _HAYSTACKS = (*CONSTANT_HAYSTACKS, "gaussian", "babble")  # whose sounds the package makes
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -129,12 +129,14 @@ def _is_embedded(options: RunOptions) -> bool:
 
 
 def _file(options: RunOptions) -> Path:
-    """Return the file of these options and of the package's files as they are: by name, size and time."""
+    """Return the file of these options and of the package's files as they are.
+
+    Their content counts: an image, or a package manager, may give all files one time, and a fix may keep a size.
+    """
     digest = hashlib.sha256(repr(replace(options, out=Path())).encode())
     folders = {_PACKAGE, *(card.path.parent for card in known_models().values())}
     for folder in sorted(folders):
         for file in sorted(folder.rglob("*")):
             if "__pycache__" not in file.parts and file.is_file():
-                state = file.stat()
-                digest.update(f"{file} {state.st_size} {state.st_mtime_ns}\n".encode())
+                digest.update(f"{file} {sha256_of(file)}\n".encode())
     return cache_folder() / "ended" / f"{digest.hexdigest()[:32]}.json"

@@ -1,5 +1,6 @@
 """A run that has nothing left to do is noticed without its models; one that has anything left is not."""
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,7 +10,7 @@ import pytest
 
 from niah.cli import main
 from niah.records.run_directory import RunDirectory
-from niah.sweep.finished import ended
+from niah.sweep.finished import ended, remember
 from niah.sweep.loop import run_sweep
 from niah.sweep.options import RunOptions
 
@@ -55,7 +56,16 @@ def test_only_a_whole_run_of_the_same_options_has_ended(
     (row,) = (copied / "cells").iterdir()
     row.write_text(row.read_text().replace("dass-nano", "dass-mano"))
     assert ended(replace(options, out=copied)) is None
-    monkeypatch.setattr("niah.sweep.finished._PACKAGE", tmp_path / "cache")  # other code
+    row.write_text(row.read_text().replace("dass-mano", "dass-nano"))
+    package = tmp_path / "package"
+    package.mkdir()
+    monkeypatch.setattr("niah.sweep.finished._PACKAGE", package)
+    (package / "code.py").write_text("gain = 1")
+    os.utime(package / "code.py", (1, 1))
+    remember(options, RunDirectory(copied), known.cells, known.notes)
+    assert ended(replace(options, out=copied)) == known
+    (package / "code.py").write_text("gain = 2")
+    os.utime(package / "code.py", (1, 1))  # as in an image whose files all have one time
     assert ended(replace(options, out=copied)) is None
 
 
