@@ -22,6 +22,7 @@ from niah.errors import NiahError
 from niah.system.lfs_pointer import POINTER, is_lfs_pointer
 from niah.system.plain_names import address, below, checksum
 from niah.system.transfer import discard, is_resumable, status_text, transfer
+from niah.system.waited_lock import waited_lock
 
 WAIT_S = 3600.0  # limit of waiting for another process that fetches the same file
 PART_EXPIRES_S = 7 * 86400.0  # age at which a part that nobody resumed is removed
@@ -182,20 +183,13 @@ def _fetch(
 @contextmanager
 def _locked_part(url: str, stated: str) -> Iterator[Path]:
     """Lock the part file of an address for this process; leftovers of others are removed first."""
-    from filelock import FileLock, Timeout
-
     folder = cache_folder() / "parts"
     folder.mkdir(parents=True, exist_ok=True)
     name = hashlib.sha256(f"{url}\x1f{stated}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
     part = folder / (name + _PART)
-    try:
-        with FileLock(folder / (name + _LOCK), timeout=WAIT_S):
-            _remove_old_parts(folder, part)
-            yield part
-    except Timeout:
-        raise NiahError(
-            f"{url}: another process has been fetching it for {WAIT_S:.0f} s; try again when it has ended"
-        ) from None
+    with waited_lock(folder / (name + _LOCK), url, WAIT_S):
+        _remove_old_parts(folder, part)
+        yield part
 
 
 def _remove_old_parts(folder: Path, own: Path) -> None:

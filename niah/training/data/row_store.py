@@ -22,6 +22,7 @@ from niah.errors import NiahError
 from niah.system.atomic import one_line_os_errors
 from niah.system.plurals import plural
 from niah.system.progress import track
+from niah.system.waited_lock import waited_lock
 
 BLOCK_ROWS = 64
 _SUM_BYTES = 32
@@ -67,13 +68,11 @@ class RowStore:
             NiahError: the disk is full or the folder cannot be written to, and what `make` raises; finished
                 blocks stay.
         """
-        from filelock import FileLock
-
         with one_line_os_errors(self.path.parent):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.path.with_suffix(".lock")):
+            with waited_lock(self.path.with_suffix(".lock"), str(self.path)):
                 self._claim()
-            with FileLock(self.path.with_suffix(f".{share.index}.lock")):
+            with waited_lock(self.path.with_suffix(f".{share.index}.lock"), str(self.path)):
                 self._make_missing(make, what, share)
             self._wait_for_others(make, what)
         rows: NDArray[Any] = np.load(self.path, mmap_mode="r")
