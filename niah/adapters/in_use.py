@@ -3,8 +3,13 @@
 import dis
 import functools
 import inspect
-from collections.abc import Iterator
-from types import CodeType, ModuleType
+import sys
+import sysconfig
+from argparse import Namespace
+from collections.abc import Iterable, Iterator
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from types import CodeType, ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -37,9 +42,21 @@ def weights_of_code(model: Any) -> dict[str, Any]:
     owner = getattr(model, "__self__", None) if inspect.ismethod(model) else model
     if not inspect.isroutine(owner) and not isinstance(owner, torch.nn.Module | type | None):
         used |= dict(_networks_of("self", owner))
-    functions = [model] if inspect.isroutine(model) else list(vars(type(model)).values())
-    _collect(functions, used, set())
+    for _, named in _functions_of(model):
+        for name, value in named.items():
+            used |= dict(_weights(name, value))
     return used
+
+
+def functions_of(model: Any) -> list[Any]:
+    """Return the functions of a model's code: its own or its class's, and those of the same module that they name.
+
+    Args:
+        model: a function, a method, a `functools.partial` of one, or an object.
+    """
+    if isinstance(model, functools.partial):
+        return functions_of(model.func)
+    return [function for function, _ in _functions_of(model)]
 
 
 def settings_of(model: Any) -> dict[str, Any]:
@@ -68,9 +85,26 @@ def settings_of(model: Any) -> dict[str, Any]:
         name = f"self.{attribute}"
         if inspect.isfunction(value):
             used[name] = value
-        elif not isinstance(value, tuple | list | dict) or len(value) <= MOST_SETTINGS:
-            used |= {n: v for n, v in _weights(name, value, PLAIN) if isinstance(v, PLAIN)}
+        else:
+            used |= dict(plain_values(name, value))
     return used
+
+
+def plain_values(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the plain values of a setting: itself, or those in it.
+
+    Args:
+        name: of the setting.
+        value: any; a list or dict of more than `MOST_SETTINGS` entries is data.
+    """
+    if not isinstance(value, tuple | list | dict) or len(value) <= MOST_SETTINGS:
+        yield from ((n, v) for n, v in _weights(name, value, PLAIN) if isinstance(v, PLAIN))
+
+
+def is_bag(value: Any) -> bool:
+    """Return whether an object is a plain bag of values: a dataclass's, or a namespace."""
+    is_namespace = isinstance(value, SimpleNamespace | Namespace)
+    return is_namespace or (is_dataclass(value) and not isinstance(value, type))
 
 
 def _assigned_later(kind: type) -> set[str]:
@@ -87,14 +121,21 @@ def _assigned_later(kind: type) -> set[str]:
     }
 
 
-def values_of_closure(model: Any) -> dict[str, Any]:
-    """Return {name: network, array or plain value} of what a function, or that of a `partial`, closes over."""
+def made_with(model: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the name and value of what a callable was made with: arguments of a `partial`, closure, default values.
+
+    Args:
+        model: a function, a method, a `functools.partial` of one, or an object, which has none.
+    """
     if isinstance(model, functools.partial):
-        return values_of_closure(model.func)
-    used: dict[str, Any] = {}
-    for name, contents in closure(model):
-        used |= dict(_weights(name, contents, ARRAYS + PLAIN))
-    return used
+        yield from ((f"argument {n}", each) for n, each in enumerate(model.args))
+        yield from ((f"argument {name}", each) for name, each in sorted(model.keywords.items()))
+        yield from made_with(model.func)
+        return
+    yield from closure(model)
+    function = inspect.unwrap(getattr(model, "__func__", model))
+    if inspect.isfunction(function):
+        yield "defaults", (function.__defaults__, function.__kwdefaults__)
 
 
 def closure(model: Any) -> Iterator[tuple[str, Any]]:
@@ -132,21 +173,21 @@ def is_training(network: object) -> bool:
 _NO_CODE = compile("", "", "exec")
 
 
-def _collect(functions: list[Any], used: dict[str, Any], seen: set[int]) -> None:
-    """Add what functions, and those of the same module that they name, use of their module."""
-    for function in functions:
+def _functions_of(model: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Yield each function of a model's code, and what it names in its module."""
+    waiting = [model] if inspect.isroutine(model) else list(vars(type(model)).values())
+    seen: set[int] = set()
+    while waiting:
+        function = waiting.pop(0)
         plain = inspect.unwrap(getattr(function, "__func__", function))
         if not inspect.isfunction(plain) or id(plain) in seen:
             continue
         seen.add(id(plain))
-        named = {
-            name: plain.__globals__[name]
-            for name in _names(plain.__code__) & set(plain.__globals__)
-        }
-        for name, value in named.items():
-            used |= dict(_weights(name, value))
-        near = [each for each in named.values() if inspect.isfunction(each)]
-        _collect([each for each in near if each.__globals__ is plain.__globals__], used, seen)
+        space = plain.__globals__
+        named = {name: space[name] for name in _names(plain.__code__) & set(space)}
+        yield plain, named
+        near = (each for each in named.values() if inspect.isfunction(each))
+        waiting += [each for each in near if each.__globals__ is space]
 
 
 def _weights(
@@ -162,23 +203,77 @@ def _weights(
     """
     if isinstance(value, wanted):
         yield name, value
-    elif isinstance(value, tuple | list | dict):
+    elif isinstance(value, tuple | list | dict) or (is_bag(value) and set(PLAIN) <= set(wanted)):
         if id(value) in around or len(around) == DEEPEST:
             return
         around |= {id(value)}
-        items = value.items() if isinstance(value, dict) else enumerate(value)
+        items = items_of(value)
         for key, each in list(items):  # a thread of the model's may add to it
             if not isinstance(each, PLAIN) or isinstance(each, wanted):
                 yield from _weights(f"{name}[{key!r}]", each, wanted, around)
     elif not inspect.isroutine(value) and not isinstance(value, type | ModuleType):
         yield from _networks_of(name, value)
+        yield from _stated_weights(name, value)
 
 
-def _networks_of(name: str, value: object) -> Iterator[tuple[str, torch.nn.Module]]:
-    """Yield the networks among an object's attributes; its arrays may be what it remembers of its last input."""
+def items_of(value: Any) -> Iterable[tuple[Any, Any]]:
+    """Return the keys and entries of a list, a dict or a bag."""
+    if isinstance(value, tuple | list):
+        return enumerate(value)
+    if is_dataclass(value):  # its fields, as one with slots has no `__dict__`
+        return [(each.name, getattr(value, each.name, None)) for each in fields(value)]
+    entries: dict[Any, Any] = value if isinstance(value, dict) else vars(value)
+    return entries.items()
+
+
+def parts_of_object(name: str, value: object) -> Iterator[tuple[str, Any]]:
+    """Yield the networks of an object that a function closes over, and its settings where its class is the user's.
+
+    Objects of installed packages are loggers, sessions and the like, whose attributes say nothing of scores; of one
+    that has a network, a tagger, they do.
+
+    Args:
+        name: of the object.
+        value: neither a container, an array nor a plain value.
+    """
+    networks = dict(_networks_of(name, value))
+    yield from networks.items()
+    yield from _stated_weights(name, value)
+    module = type(value).__module__
+    file = getattr(sys.modules.get(module), "__file__", None)
+    if not (networks or is_users(file)) or module.startswith("niah."):
+        return
     for attribute, each in list(getattr(value, "__dict__", {}).items()):
-        if isinstance(each, torch.nn.Module):
+        if not attribute.startswith("_") and attribute not in COUNTED_ELSEWHERE:
+            yield from plain_values(f"{name}.{attribute}", each)
+
+
+def is_users(file: str | None) -> bool:
+    """Return whether a module's file is part of no installed package."""
+    return file is not None and not any(Path(file).is_relative_to(each) for each in _INSTALLED)
+
+
+_INSTALLED = {
+    Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")
+}
+
+
+def _networks_of(name: str, value: object) -> Iterator[tuple[str, Any]]:
+    """Yield the networks among an object's attributes, and what scikit-learn fitted, `coef_`.
+
+    Other arrays of it may be what it remembers of its last input.
+    """
+    for attribute, each in list(getattr(value, "__dict__", {}).items()):
+        is_fitted = attribute.endswith("_") and not attribute.startswith("_")
+        if isinstance(each, torch.nn.Module) or (is_fitted and isinstance(each, np.ndarray)):
             yield f"{name}.{attribute}", each
+
+
+def _stated_weights(name: str, value: object) -> Iterator[tuple[str, str]]:
+    """Yield the checksum of its weights that a model has, as those of `niah.load_model`; their networks lie deeper."""
+    stated = getattr(value, "weights_sha256", None)
+    if isinstance(stated, str) and stated:
+        yield f"{name}.weights_sha256", stated
 
 
 def _names(code: CodeType) -> set[str]:

@@ -47,7 +47,7 @@ def values_at_prompt(model: Any) -> dict[str, Any]:
         name
         for code in values.values()
         if isinstance(code, CodeType)
-        for name in _globals_of(code, ("STORE_GLOBAL", "DELETE_GLOBAL"))
+        for name in globals_of(code, ("STORE_GLOBAL", "DELETE_GLOBAL"))
     }
     return {
         f"prompt {name}": value
@@ -110,7 +110,7 @@ def _parts_of_function(function: Any) -> Iterator[tuple[str, Any]]:
     yield f"{function.__qualname__}()", function.__code__
     yield f"{function.__qualname__} defaults", [function.__defaults__, function.__kwdefaults__]
     space = function.__globals__
-    yield from ((name, space[name]) for name in _globals_of(function.__code__) if name in space)
+    yield from ((name, space[name]) for name in globals_of(function.__code__) if name in space)
 
 
 def _parts_of_class(kind: type) -> Iterator[tuple[str, Any]]:
@@ -141,8 +141,8 @@ def _is_at_prompt(kind: type) -> bool:
 
 
 @lru_cache(maxsize=1000)  # a model's calls are looked at before and after
-def _globals_of(code: CodeType, by: tuple[str, ...] = ("LOAD_GLOBAL", "LOAD_NAME")) -> list[str]:
+def globals_of(code: CodeType, by: tuple[str, ...] = ("LOAD_GLOBAL", "LOAD_NAME")) -> list[str]:
     """Return the variables of its module that a function's code reads, also in functions inside it, sorted."""
     names = {step.argval for step in dis.get_instructions(code) if step.opname in by}
-    inner = (_globals_of(each, by) for each in code.co_consts if isinstance(each, CodeType))
+    inner = (globals_of(each, by) for each in code.co_consts if isinstance(each, CodeType))
     return sorted(names.union(*inner))

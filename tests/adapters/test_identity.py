@@ -1,11 +1,13 @@
 """The identity of models from Python: what they use beside their own code decides their scores too."""
 
+import functools
 import os
 import subprocess
 import sys
 import types
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -254,6 +256,22 @@ def test_weights_of_any_type_have_an_identity() -> None:
     assert identity_of(linear.bfloat16()) != identity_of(linear.half())
 
 
+def _with(made: Any, **attributes: Any) -> Any:
+    for name, value in attributes.items():
+        setattr(made, name, value)
+    return made
+
+
+def _layer(unsaved: float = 1.0, hook: Any = None, **attributes: Any) -> torch.nn.Module:
+    """Return a network of one layer whose `state_dict` is always the same."""
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(2, 2).eval()
+    layer.register_buffer("unsaved", torch.tensor(unsaved), persistent=False)
+    if hook is not None:
+        layer.register_forward_hook(hook)
+    return torch.nn.Sequential(_with(layer, **attributes)).eval()
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [
@@ -269,18 +287,72 @@ def test_weights_of_any_type_have_an_identity() -> None:
             lambda: np.array([f"class {n}" for n in (1, 2)], dtype=object),
             lambda: np.array([f"class {n}" for n in (1, 3)], dtype=object),
         ),
+        (
+            lambda: np.ma.masked_array([1.0, 2.0], [False, False]),
+            lambda: np.ma.masked_array([1.0, 2.0], [False, True]),
+        ),
+        (lambda: _layer(mode="max"), lambda: _layer(mode="mean")),
+        (lambda: _layer(), lambda: _layer(unsaved=2.0)),
+        (lambda: _layer(activation=torch.nn.ReLU()), lambda: _layer(activation=torch.nn.GELU())),
+        (lambda: _layer(activation=torch.relu), lambda: _layer(activation=torch.sigmoid)),
+        (lambda: _layer(), lambda: _layer(hook=lambda _, __, out: 0 * out)),
+        (lambda: SimpleNamespace(net=_layer()), lambda: SimpleNamespace(net=_layer(mode="max"))),
+        (lambda: Scaled(1.0).call, lambda: _with(Scaled(1.0), gain=2.0).call),
+        (lambda: _with(Scaled(1.0), coef_=np.ones(2)), lambda: _with(Scaled(1.0), coef_=np.eye(2))),
+        (
+            lambda: _with(Scaled(1.0), weights_sha256="1a"),
+            lambda: _with(Scaled(1.0), weights_sha256="2b"),
+        ),
     ],
 )
 def test_values_of_any_kind_that_a_function_closes_over_show(
     one: Callable[[], Any], other: Callable[[], Any]
 ) -> None:
-    """An array of Python objects holds their addresses, which are others each time."""
+    """An array of Python objects holds their addresses, which are others each time; a `state_dict` has no settings."""
 
     def made(value: Any) -> Callable[[Any], Any]:
         return lambda waveforms: (waveforms, value)
 
-    first, again, changed = (identity_of(made(make())) for make in (one, one, other))
-    assert first == again != changed
+    def by_default(value: Any) -> Callable[[Any], Any]:
+        def tagger(waveforms: Any, value: Any = value) -> Any:
+            return waveforms, value
+
+        return tagger
+
+    def by_partial(value: Any) -> Callable[[Any], Any]:
+        tagger: Any = by_default(0)
+        return functools.partial(tagger, value=value)
+
+    for with_value in (made, by_default, by_partial):
+        first, again, changed = (identity_of(with_value(make())) for make in (one, one, other))
+        assert first == again != changed
+
+
+def test_lambdas_of_one_file_are_several_models() -> None:
+    """They have one name, and the second got the first's cells."""
+    one, other = (lambda x: x), (lambda x: -x)
+    assert identity_of(one) == identity_of(one) != identity_of(other)
+
+
+@pytest.mark.parametrize(
+    ("line", "counts"),
+    [
+        ("SETTING = float(GIVEN)", True),
+        ("SETTING = [float(GIVEN)]", True),
+        ("from argparse import Namespace\nSETTING = Namespace(gain=float(GIVEN))", True),
+        ("SETTING = GIVEN and 2.0", False),
+        ("DEVICE = SETTING = f'/data/{GIVEN}'", False),
+    ],
+)
+def test_what_a_scripts_text_does_not_tell_counts(tmp_path: Path, line: str, counts: bool) -> None:
+    """`python tagger.py 2` got the cells of `python tagger.py 1`; a device or a folder makes no other model."""
+    path = _module(tmp_path, "with_options", f"{line}\ndef tagger(x):\n    return x, SETTING\n")
+    identities = []
+    for given in ("1", "2"):
+        space: dict[str, Any] = {"GIVEN": given, "__name__": "with_options"}
+        exec(compile(path.read_text(), path, "exec"), space)
+        identities.append(identity_of(space["tagger"]))
+    assert (identities[0] != identities[1]) == counts
 
 
 def test_a_network_in_training_mode_is_refused_wherever_a_function_has_it(tmp_path: Path) -> None:
@@ -354,6 +426,20 @@ tagger = Tagger()
 """
 
 
+_SETTING = """class Counting(torch.nn.Linear):
+    calls, last = 0, ""
+    def forward(self, x):
+        self.calls, self.last = self.calls + 1, str(x.shape)
+        self.register_buffer("seen", x, persistent=False)
+        return super().forward(x)
+def made(net):
+    def tagger(x):
+        return net(x)
+    return tagger
+tagger = made(torch.nn.Sequential(Counting(3, 3)).eval())
+"""
+
+
 def _loaded(folder: Path, body: str) -> dict[str, Any]:
     path = _module(folder, "remembers", body)
     space: dict[str, Any] = {"__name__": "remembers"}
@@ -361,7 +447,9 @@ def _loaded(folder: Path, body: str) -> dict[str, Any]:
     return space
 
 
-@pytest.mark.parametrize("body", [_MEMO, _LAST, _LATE, _CLOSURE, _OBJECT, _COUNTER, _DATACLASS])
+@pytest.mark.parametrize(
+    "body", [_MEMO, _LAST, _LATE, _CLOSURE, _OBJECT, _COUNTER, _DATACLASS, _SETTING]
+)
 def test_what_a_models_calls_leave_is_not_part_of_its_identity(tmp_path: Path, body: str) -> None:
     """A second run in the same process was refused as one of another model, and a card's cells had new keys."""
     tagger = _loaded(tmp_path, body)["tagger"]
