@@ -1,11 +1,13 @@
 """`niah.run`: its keywords are typed, and they are the options of a run."""
 
+import copy
 from dataclasses import fields
 from inspect import signature
 from pathlib import Path
 from typing import Any, Unpack, get_type_hints
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -90,6 +92,26 @@ def test_a_model_is_loaded_to_torchs_device_and_dtype() -> None:
     """They ended in a traceback of a regular expression."""
     adapter = niah.load_model("dass-nano", device=torch.device("cpu"), dtype=torch.float32)
     assert adapter.name == "dass-nano"
+
+
+def test_weights_that_a_script_changes_are_no_longer_the_files(tmp_path: Path) -> None:
+    """An ablated network had the cells of the released one, and gave it its own."""
+
+    def scored() -> pd.DataFrame:
+        few: Any = {"needles": "synthetic", "limit": 4, "haystacks": ["silence"], "lengths": [10]}
+        return niah.run(models=[adapter], out=tmp_path / "run", **few)
+
+    adapter: Any = copy.deepcopy(niah.load_model("aum-nano"))
+    released = adapter.weights_sha256
+    assert list(scored()["checkpoint_sha256"]) == [released]
+    hook = adapter.network.register_forward_hook(lambda _, __, out: -out)
+    table = scored().set_index("checkpoint_sha256")
+    assert set(table.index) == {released, adapter.weights_sha256} != {released}
+    assert table["mAP"].nunique() == 2
+    assert "changed in memory" in adapter.weights_source
+    hook.remove()
+    assert len(scored()) == 2
+    assert adapter.weights_sha256 == released
 
 
 def test_a_callers_settings_of_torch_change_no_logit(tmp_path: Path) -> None:

@@ -3,32 +3,25 @@
 import functools
 import hashlib
 import inspect
+import re
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
-from types import CodeType, ModuleType, NoneType
+from dataclasses import replace
+from types import CodeType
 from typing import Any
 
-import numpy as np
 import torch
 
 from niah.adapters.checkpoints import state_sha256
 from niah.adapters.file_values import values_of_file
-from niah.adapters.in_use import (
-    DEEPEST,
-    PLAIN,
-    is_bag,
-    items_of,
-    made_with,
-    parts_of_object,
-    settings_of,
-    weights_of_code,
-)
-from niah.adapters.network_settings import network_settings
+from niah.adapters.in_use import made_with, settings_of, weights_of_code
 from niah.adapters.prompt_code import source_file, values_at_prompt
 from niah.adapters.protocol import network_of
+from niah.adapters.value_texts import Left, Place, leaves, parts_of, parts_of_function, text_of
 from niah.system.download import sha256_of
+
+_BACKEND = re.compile(r"[^=]*\bbackend=")
 
 
 def identity_of(model: object) -> str:
@@ -46,13 +39,13 @@ def identity_of(model: object) -> str:
     file = source_file(defining)
     parts = [] if file is None else [sha256_of(file), *_where_in_file(defining)]
     left = _left_by(model)
-    parts += filter(None, _made_with(model, _Place("", left)))
+    parts += filter(None, _made_with(model, Place("", left)))
     removed = {name: None for name in left if name.startswith("self.")}
     parts += _named(removed | settings_of(model) | values_at_prompt(model), left)
     if not getattr(model, "weights_sha256", ""):
         ((name, network),) = _own_networks(model).items()
         if network is not None:
-            parts.append(_value(network, _Place(name, left)))
+            parts.append(text_of(network, Place(name, left)))
         parts += weights_in_use(model, but=network)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -68,6 +61,21 @@ def weights_in_use(model: object, but: torch.nn.Module | None = None) -> list[st
     """
     weights = {name: value for name, value in weights_of_code(model).items() if value is not but}
     return _named(weights | values_of_file(model), _left_by(model))
+
+
+def networks_sha256(adapter: Any) -> str:
+    """Hash the networks of an adapter, or of the waveform model in it, as they are; "" where it shows none.
+
+    The scan backend of a layer is left out, which is the run's choice (`--kernel`).
+    """
+    owner = adapter if network_of(adapter) is not None else getattr(adapter, "model", adapter)
+    ((name, network),) = _own_networks(owner).items()
+    if network is None:
+        return ""
+    parts = parts_of(network, Place(name, _left_by(owner)))
+    texts = [f"{part}={text_of(each, place)}" for part, each, place in parts]
+    settings = [each for each in texts if not _BACKEND.match(each)]
+    return hashlib.sha256("\n".join([state_sha256(network), *settings]).encode()).hexdigest()
 
 
 @contextmanager
@@ -96,8 +104,8 @@ def remembering(model: object) -> Iterator[None]:
                 if not networks.isdisjoint(_around(name)):
                     left.pop(name, None)  # the whole network is another
                     continue
-                counted = _value(before.get(name), _Place(name, left))
-                left[name] = _value(after.get(name)), counted
+                counted = text_of(before.get(name), Place(name, left))
+                left[name] = text_of(after.get(name)), counted
 
 
 def _is_network(places: Mapping[str, Any], name: str) -> bool:
@@ -123,36 +131,11 @@ def loaded_late(model: object) -> list[str]:
     )
 
 
-_ARRAYS: tuple[type, ...] = (torch.Tensor, np.ndarray)
-
-_Left = dict[str, tuple[str, str]]
-"""By the name of a value: its text as a call left it, and the text that counts in its place."""
-
-_LEFT: dict[int, _Left] = {}
+_LEFT: dict[int, Left] = {}
 """By the id of a model that is alive: an object with fields that compare (a dataclass) has no hash."""
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where a value lies: its name, what calls have left in the model, and ids of the containers around it."""
-
-    name: str = ""
-    left: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    around: frozenset[int] = frozenset()
-
-    def inside(self, container: object, key: object) -> "_Place":
-        return replace(self, name=f"{self.name}[{key!r}]", around=self.around | {id(container)})
-
-    def counts(self, text: str) -> str:
-        """Return the text that counts for a value of this text."""
-        as_left, before = self.left.get(self.name, (None, ""))
-        return before if text == as_left else text
-
-
-_Parts = Iterator[tuple[str, Any, _Place]]
-
-
-def _left_by(model: Any, make: bool = False) -> _Left:
+def _left_by(model: Any, make: bool = False) -> Left:
     """Return what a model's calls have left; of an object without weak references nothing is known."""
     if isinstance(model, functools.partial):
         return _left_by(model.func, make)
@@ -172,7 +155,7 @@ def _places(model: object) -> dict[str, Any]:
     values |= {name: each for name, each in _own_networks(owner).items() if each is not None}
     places: dict[str, Any] = {}
     for name, value in [*values.items(), *made_with(model)]:
-        places |= dict(_leaves(value, _Place(name)))
+        places |= dict(leaves(value, Place(name)))
     return places
 
 
@@ -183,9 +166,9 @@ def _own_networks(owner: Any) -> dict[str, torch.nn.Module | None]:
     return {"self.network": network_of(owner)}
 
 
-def _named(used: Mapping[str, Any], left: "_Left") -> list[str]:
+def _named(used: Mapping[str, Any], left: "Left") -> list[str]:
     """Return "name=text" of each value that counts, sorted."""
-    texts = {name: _value(value, _Place(name, left)) for name, value in sorted(used.items())}
+    texts = {name: text_of(value, Place(name, left)) for name, value in sorted(used.items())}
     return [f"{name}={text}" for name, text in texts.items() if text]
 
 
@@ -203,145 +186,11 @@ def _defining(model: object) -> Any:
     return plain if inspect.isroutine(plain) else type(plain)
 
 
-def _made_with(model: Any, place: _Place) -> Iterator[str]:
+def _made_with(model: Any, place: Place) -> Iterator[str]:
     """Yield the values that a callable was made with, as far as they show."""
     method = model.func if isinstance(model, functools.partial) else model
     if inspect.ismethod(method) and isinstance(method.__self__, torch.nn.Module):
-        yield _value(method.__self__, replace(place, name="self"))
-    for name, value, inner in _parts_of_function(model, place):
-        text = _value(value, inner)
+        yield text_of(method.__self__, replace(place, name="self"))
+    for name, value, inner in parts_of_function(model, place):
+        text = text_of(value, inner)
         yield f"{name}={text}" if name else text
-
-
-def _parts_of_function(function: Any, place: _Place) -> _Parts:
-    within = f"{place.name}." if place.name else ""
-    for name, value in made_with(function):
-        kind, _, keyword = name.partition(" ")
-        is_keyword = kind == "argument" and not keyword.isdigit()
-        yield keyword if is_keyword else "", value, replace(place, name=within + name)
-
-
-def _parts(value: Any, place: _Place) -> _Parts:
-    """Yield the name, value and place of the parts of a container, a function, a network or an object."""
-    if isinstance(value, tuple | list | dict) or is_bag(value):
-        items = list(items_of(value))
-        yield from ((repr(key), each, place.inside(value, key)) for key, each in items)
-    elif inspect.isfunction(value):
-        yield from _parts_of_function(value, place.inside(value, ""))
-    elif isinstance(value, functools.partial):
-        made = ("func", value.func), ("args", value.args), ("keywords", value.keywords)
-        yield from ((name, each, place.inside(value, name)) for name, each in made)
-    elif inspect.ismethod(value):
-        yield "method", value.__qualname__, _Place()
-        yield "self", value.__self__, place.inside(value, "")
-    else:
-        is_network = isinstance(value, torch.nn.Module)
-        named = network_settings(value) if is_network else parts_of_object("", value)
-        around = place.around | {id(value)}
-        for name, each in named:
-            part = name.removeprefix(".")
-            yield part, each, replace(place, name=f"{place.name}.{part}", around=around)
-
-
-def _has_parts(value: Any) -> bool:
-    if isinstance(value, (*PLAIN, *_ARRAYS, type, ModuleType, CodeType, NoneType)):
-        return False
-    return not inspect.isroutine(value) or inspect.isfunction(value) or inspect.ismethod(value)
-
-
-def _leaves(value: Any, place: _Place) -> Iterator[tuple[str, Any]]:
-    """Yield the name and value of all that counts in a value."""
-    if not _has_parts(value):
-        yield place.name, value
-        return
-    if isinstance(value, torch.nn.Module):
-        yield place.name, value
-        for name, each in network_settings(value, of_torch=False):
-            if not isinstance(each, list):  # of hooks
-                yield f"{place.name}.{name}", each
-    elif id(value) not in place.around and len(place.around) < DEEPEST:
-        for _, each, inner in _parts(value, place):
-            yield from _leaves(each, inner)
-
-
-def _value(value: Any, place: _Place = _Place()) -> str:
-    """Return a text that is another for another value; "" where it does not show."""
-    if not _has_parts(value):
-        return place.counts(_of_one(value))
-    if id(value) in place.around or len(place.around) >= DEEPEST:
-        return ""
-    if isinstance(value, torch.nn.Module):
-        return place.counts(_of_network(value, place))
-    texts = [(name, _value(each, inner)) for name, each, inner in _parts(value, place)]
-    if inspect.isfunction(value):
-        parts = (f"{name}={text}" if name else text for name, text in texts)
-        return "\n".join([_bytecode(value.__code__), *filter(None, parts)])
-    if not isinstance(value, tuple | list):  # without what does not show
-        shown = sorted((name, text) for name, text in texts if text)
-        return repr(shown) if shown else ""
-    while texts and not texts[-1][1]:
-        texts.pop()
-    return f"[{', '.join(text for _, text in texts)}]" if texts else ""
-
-
-def _of_network(network: torch.nn.Module, place: _Place) -> str:
-    """Return a hash of a network's weights, and of what decides its outputs beside them."""
-    settings = ((name, _value(each, inner)) for name, each, inner in _parts(network, place))
-    shown = sorted(f"{name}={text}" for name, text in settings if text)
-    return hashlib.sha256("\n".join([state_sha256(network), *shown]).encode()).hexdigest()
-
-
-def _of_one(value: Any) -> str:
-    """Return the text of an array, a function's code or a plain value."""
-    if isinstance(value, CodeType):
-        return _bytecode(value)
-    if isinstance(value, torch.Tensor):
-        return _of_tensor(value.detach())
-    if isinstance(value, np.ndarray):
-        if isinstance(value, np.ma.MaskedArray):
-            return f"masked {_of_one(value.filled())} {_of_one(np.ma.getmaskarray(value))}"
-        if value.dtype.hasobject:  # whose bytes are addresses, others in each process
-            content = hashlib.sha256(repr(_plain(value.tolist())).encode()).hexdigest()
-        else:
-            content = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
-        return f"{value.dtype} {value.shape} {content}"
-    return repr(value) if isinstance(value, PLAIN) else ""
-
-
-def _of_tensor(value: torch.Tensor) -> str:
-    """Return the text of a tensor's values, in float32 where that holds them exactly."""
-    if value.is_nested:
-        return repr([_of_tensor(each) for each in value.unbind()])
-    if value.is_meta:
-        return f"meta {value.dtype} {tuple(value.shape)}"
-    if value.is_quantized:
-        value = value.dequantize()
-    elif value.layout is not torch.strided:
-        value = value.to_dense()
-    value = value.cpu()
-    if value.is_complex():
-        return f"complex {_of_tensor(torch.view_as_real(value.resolve_conj()))}"
-    single = value.float()
-    is_exact = value.dtype.itemsize < single.itemsize or torch.equal(single.to(value.dtype), value)
-    return _of_one((single if is_exact or single.dtype == value.dtype else value).numpy())
-
-
-def _plain(value: Any) -> Any:
-    """Return lists and tuples of plain values; another object is its type's name, as its text may be an address."""
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    is_plain = value is None or isinstance(value, PLAIN)
-    return value if is_plain else type(value).__name__
-
-
-def _bytecode(code: CodeType) -> str:
-    constants = [_constant(each) for each in code.co_consts]
-    text = repr((code.co_code, constants, code.co_names, code.co_varnames))
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _constant(value: Any) -> str:
-    """Return the text of a constant in a function's code; that of a set has another order in each process."""
-    if isinstance(value, CodeType):
-        return _bytecode(value)
-    return repr(sorted(map(repr, value)) if isinstance(value, frozenset) else value)

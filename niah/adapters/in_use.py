@@ -24,9 +24,12 @@ PLAIN: tuple[type, ...] = (bool, int, float, complex, str, bytes, np.generic)
 MOST_SETTINGS = 1000
 """Entries of a list or dict: a longer one is data, as of past calls."""
 
+AS_LOADED = "_niah_as_loaded"
+"""The attribute of a loaded adapter that `niah.adapters.loaded_weights` sets."""
+
 COUNTED_ELSEWHERE = frozenset(
     {"name", "labels", "sample_rate", "max_seconds", "fixed_seconds", "device", "dtype", "training"}
-    | {"kernel", "parameters", "random", "weights_sha256", "weights_source"}
+    | {"kernel", "parameters", "random", "weights_sha256", "weights_source", AS_LOADED}
 )
 
 
@@ -42,6 +45,9 @@ def weights_of_code(model: Any) -> dict[str, Any]:
     owner = getattr(model, "__self__", None) if inspect.ismethod(model) else model
     if not inspect.isroutine(owner) and not isinstance(owner, torch.nn.Module | type | None):
         used |= dict(_networks_of("self", owner))
+        for attribute, each in list(getattr(owner, "__dict__", {}).items()):
+            if attribute not in COUNTED_ELSEWHERE:
+                used |= dict(_weights(f"self.{attribute}", each, (torch.nn.Module,)))
     for _, named in _functions_of(model):
         for name, value in named.items():
             used |= dict(_weights(name, value))

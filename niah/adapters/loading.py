@@ -7,6 +7,7 @@ import torch
 
 from niah.adapters.contract import part_problems, takes_waveforms
 from niah.adapters.importing import import_adapter, make
+from niah.adapters.loaded_weights import remember_loaded
 from niah.adapters.model_source import ModelSource
 from niah.adapters.network_adapter import NetworkAdapter
 from niah.adapters.protocol import Adapter, AdapterInfo
@@ -41,7 +42,8 @@ def load_model(
         seed: of random weights.
 
     Returns:
-        The adapter, in evaluation mode (`niah.adapters.Adapter`).
+        The adapter, in evaluation mode (`niah.adapters.Adapter`). Cells of one whose network a script changes
+        afterwards are those of other weights.
 
     Raises:
         NiahError: unknown model, weights that do not fit or cannot be had, no such device.
@@ -51,7 +53,9 @@ def load_model(
     source = find_source(model)
     type_name = str(dtype).removeprefix("torch.")
     with fresh_settings():  # parameters and buffers are made in the default dtype
-        return load_source(source, checkpoint, device=str(device), dtype=type_name, seed=seed)
+        adapter = load_source(source, checkpoint, device=str(device), dtype=type_name, seed=seed)
+    remember_loaded(adapter)
+    return adapter
 
 
 def load_source(

@@ -16,6 +16,7 @@ import torch
 from niah.adapters.identity import identity_of
 from niah.adapters.importing import import_adapter, is_factory
 from niah.adapters.in_use import in_training_mode, is_training
+from niah.adapters.loaded_weights import count_changes
 from niah.adapters.model_source import ModelRequest, ModelSource
 from niah.adapters.network_adapter import NetworkAdapter
 from niah.adapters.prompt_code import source_file
@@ -66,6 +67,7 @@ def source_of(model: object, request: ModelRequest, name: str | None = None) -> 
         raise NiahError(
             f"model '{name}': its network '{used}' is in training mode: call .eval() on it first"
         )
+    count_changes(made)
     labels = getattr(made, "labels", None)
     if not isinstance(labels, Vocabulary):
         raise NiahError(f"model '{name}': labels must be a niah.vocabularies.Vocabulary")

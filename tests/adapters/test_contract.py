@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 import niah
+from niah.adapters.loaded_weights import count_changes
 from niah.adapters.loading import adapter_info
 from niah.adapters.network_adapter import NetworkAdapter
 from niah.adapters.protocol import Adapter
@@ -157,8 +158,10 @@ def test_every_length_has_logits_or_one_line(card: Path, family: Family, dtype: 
 
 def test_clips_do_not_see_each_other(adapter: NetworkAdapter, family: Family) -> None:
     features = features_of(family, family.own, batch=3)
-    kept = features.clone()
+    kept, sha256 = features.clone(), adapter.weights_sha256
     together = adapter.logits(features)
+    count_changes(adapter)
+    assert adapter.weights_sha256 == sha256  # a forward pass leaves the network as it was loaded
     single = torch.cat([adapter.logits(clip[None]) for clip in features])
     torch.testing.assert_close(together, single, atol=2e-5, rtol=1e-5)
     assert not torch.equal(together[0], together[1])

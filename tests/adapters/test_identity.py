@@ -162,15 +162,21 @@ def test_a_notebooks_model_is_the_same_in_another_process() -> None:
     assert len(texts) == 1
 
 
-def test_an_objects_networks_are_part_of_its_identity() -> None:
+@pytest.mark.parametrize("held", [lambda net: net, lambda net: [net], lambda net: _Held(net)])
+def test_an_objects_networks_are_part_of_its_identity(held: Callable[[Any], Any]) -> None:
     class Tagger(PitchTagger):
         def __init__(self, seed: int) -> None:
             super().__init__()
             torch.manual_seed(seed)
-            self.backbone = torch.nn.Linear(2, 2).eval()
+            self.backbone = held(torch.nn.Linear(2, 2).eval())
 
     assert identity_of(Tagger(0)) == identity_of(Tagger(0)) != identity_of(Tagger(1))
     assert identity_of(Tagger(0).waveform_logits) != identity_of(Tagger(1).waveform_logits)
+
+
+class _Held:
+    def __init__(self, net: torch.nn.Module) -> None:
+        self.net = net
 
 
 class Scaled(PitchTagger):
