@@ -15,6 +15,8 @@ from niah.sweep.cell_scenes import Scenes
 from niah.sweep.models import ModelSpec
 from niah.vocabularies import Vocabulary
 
+EXACT = "float32"
+
 
 @dataclass(frozen=True)
 class LoadedModel:
@@ -26,6 +28,7 @@ class LoadedModel:
     prepared: PreparedNeedles
     labels: Vocabulary  # the classes that count in the run
     needle_part: str = FIRST
+    dtype: str = EXACT  # that the adapter computes in
 
     @property
     def name(self) -> str:
@@ -63,6 +66,7 @@ class LoadedModel:
                 "scenes": scenes.fingerprint if haystack else scenes.protocol,
                 "clips": self.prepared.needles.ids_sha256,
                 **({} if self.needle_part == FIRST else {"needle_part": self.needle_part}),
+                **({} if self.dtype == EXACT else {"dtype": self.dtype}),
                 **({"adapter_code": code} if (code := self.spec.source.code_sha256) else {}),
                 **self.class_determinants,
                 **determinants,

@@ -155,8 +155,8 @@ class EvalSetup:
         adapter = self._small.pop(spec.name, None) or self._load(spec)
         key = adapter.frontend.fingerprint
         scenes, prepared = self._scenes[key], self._prepared[key]
-        part = self.options.needle_part
-        return LoadedModel(spec, adapter, scenes, prepared, self.labels, part)
+        part, dtype = self.options.needle_part, self.options.dtype
+        return LoadedModel(spec, adapter, scenes, prepared, self.labels, part, dtype)
 
     def leaves_out(self, cell: Cell) -> bool:
         """Return whether a planned cell means nothing for its kind of model; the notes say why."""

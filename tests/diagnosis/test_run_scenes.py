@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -160,3 +161,14 @@ def test_a_haystack_that_a_model_does_not_play_is_left_out_as_in_the_run(tmp_pat
     locate(LocateOptions(run, models=("loudness",), limit=2), notes.append)
     assert {row.haystack for row in read(run)} == {"silence"}
     assert [note for note in notes if "haystack 'zero' is the data set's mean log-mel" in note]
+
+
+def test_answers_in_another_dtype_are_other_answers(run: Path) -> None:
+    """Stored ones of float32 stood for those of a run that went on in bfloat16."""
+
+    setup = open_scenes(WantedScenes(run, limit=2)).setup
+    keys = []
+    for dtype in ("float32", "bfloat16"):
+        setup.options = replace(setup.options, dtype=dtype)
+        keys.append(next(setup.loaded()).key(None))
+    assert keys[0] != keys[1]
