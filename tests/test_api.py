@@ -1,6 +1,7 @@
 """`niah.run`: its keywords are typed, and they are the options of a run."""
 
 import copy
+import os
 from dataclasses import fields
 from inspect import signature
 from pathlib import Path
@@ -15,6 +16,7 @@ import niah
 from niah.api import SHORT_NAMES, RunKeywords, _plain
 from niah.errors import NiahError
 from niah.sweep.options import RunOptions
+from niah.system import torch_settings
 from niah.vocabularies import vocabulary
 
 
@@ -149,6 +151,20 @@ def test_a_callers_settings_of_torch_change_no_logit(tmp_path: Path) -> None:
     assert (kinds, precisions) == ({torch.float32}, {"highest"})
     features = plain.frontend(torch.linspace(-1, 1, 16000)[None])
     assert torch.equal(loaded.logits(features), plain.logits(features))
+
+
+def test_a_forked_process_has_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waited for ever for the threads of its parent, which a fork does not have."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with torch_settings.fresh_settings():
+            assert torch.get_num_threads() == 2
+        monkeypatch.setattr(torch_settings, "_IMPORTED_IN", os.getpid() + 1)
+        with torch_settings.fresh_settings():
+            assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_values_of_other_libraries_are_taken_or_refused_in_one_line() -> None:
