@@ -24,6 +24,7 @@ from niah.errors import NiahError
 from niah.records import cell_table
 from niah.records.claims import Claims
 from niah.records.identity import identity_differences, publishable_identity
+from niah.records.lost_rows import lost_rows
 from niah.records.participant import Participant
 from niah.records.row_files import DamagedRowError, read_row, row_files, write_row
 from niah.records.run_json import SCHEMA_VERSION, merged_run_json, read_run_json
@@ -106,6 +107,7 @@ class RunDirectory(ScoreFiles):
             NiahError: the folder cannot be written to.
         """
         self._participant = Participant(self.path)
+        self.warnings += lost_rows(self.path)
         if mend:
             try:
                 self._remove_damaged_rows()

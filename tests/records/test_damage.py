@@ -92,6 +92,17 @@ def test_a_changed_or_deleted_score_file_is_told_and_its_metrics_go(
     assert run.cells().equals(before)
 
 
+def test_rows_that_are_gone_are_named(run: RunDirectory) -> None:
+    """Their numbers left cells.csv without a word."""
+    cell = cell_of(run)
+    (run.path / "cells" / f"{cell}.json").unlink()
+    notes: list[str] = []
+    run_report.write(run.path, note=notes.append)
+    assert [cell in note for note in notes] == [True]
+    with RunDirectory.create_or_open(run.path, examples.IDENTITY) as opened:
+        assert opened.warnings == []  # once: the table is without it now
+
+
 def test_an_edited_row_is_refused_and_made_again(run: RunDirectory) -> None:
     cell = cell_of(run)
     file = run.path / "cells" / f"{cell}.json"
