@@ -167,7 +167,8 @@ def _plain(name: str, value: Any) -> Any:
     """
     if name == "labels" and not isinstance(value, str | Path):
         raise NiahError(
-            f"labels must be a vocabulary's name or a file, not {type(value).__name__}; a model's own are its .labels"
+            f"labels must be a vocabulary's name or a file (.txt, one label a line), not {type(value).__name__}; a "
+            "model's own are its .labels, a niah.vocabularies.Vocabulary"
         )
     if value is None and may_be_none(name):
         return None

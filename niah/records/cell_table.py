@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ORDER = ("model", "haystack", "snr_db", "position", "length_s", "window_s", "seed", "cell")
+_NAMES = ("cell", "model", "protocol", "needles", "haystack")  # of which NA may be one
 _PANDAS = {str: "string", int: "Int64", float: "float64"}
 
 
@@ -64,7 +65,11 @@ def read_csv(file: Path) -> "pd.DataFrame":
 
 
 def _parsed(row: Mapping[str, str]) -> Row:
-    """Convert texts to their columns' types. Whole numbers may have a point: other tools write 6 as 6.0."""
+    """Convert texts to their columns' types. Whole numbers may have a point: other tools write 6 as 6.0.
+
+    R writes NA for what is missing.
+    """
+    row = {name: "" if text == "NA" and name not in _NAMES else text for name, text in row.items()}
     kinds = {name: COLUMNS.get(name, str) for name in row}
     numbers = {
         name: _number(name, text)

@@ -125,6 +125,9 @@ def test_a_table_that_was_saved_again_is_the_same(tmp_path: Path) -> None:
         "an index": "\n".join(f"{k or ''},{line}" for k, line in enumerate(lines)).encode(),
         "a last delimiter": "\n".join(f"{line}," for line in lines).encode(),
         "a line twice": f"{text}{lines[1]}\n".encode(),
+        "NA": "\n".join(
+            ",".join(cell or "NA" for cell in line.split(",")) for line in lines
+        ).encode(),
         "blank lines": f"\n{text}\n  \n{',' * lines[0].count(',')}\n".encode(),
     }.items():
         file.write_bytes(saved)
