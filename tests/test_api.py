@@ -153,6 +153,21 @@ def test_a_callers_settings_of_torch_change_no_logit(tmp_path: Path) -> None:
     assert torch.equal(loaded.logits(features), plain.logits(features))
 
 
+def test_a_run_that_ends_leaves_torchs_settings_to_those_of_other_threads() -> None:
+    """The first of two threads gave the caller's dtype back, in which the other scored on."""
+    runs = [torch_settings.fresh_settings() for _ in range(2)]
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        for run in runs:
+            run.__enter__()
+        runs[0].__exit__(None, None, None)
+        assert torch.get_default_dtype() == torch.float32
+        runs[1].__exit__(None, None, None)
+        assert torch.get_default_dtype() == torch.bfloat16
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 def test_a_forked_process_has_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """It waited for ever for the threads of its parent, which a fork does not have."""
     threads = torch.get_num_threads()
