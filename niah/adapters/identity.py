@@ -38,14 +38,14 @@ def identity_of(model: object) -> str:
     defining = _defining(model)
     file = source_file(defining)
     parts = [] if file is None else [sha256_of(file), *_where_in_file(defining)]
-    left = _left_by(model)
+    left, watched = _left_by(model), _is_watched(model)
     parts += filter(None, _made_with(model, Place("", left)))
     removed = {name: None for name in left if name.startswith("self.")}
-    parts += _named(removed | settings_of(model) | values_at_prompt(model), left)
+    parts += _named(removed | settings_of(model) | values_at_prompt(model), left, watched)
     if not getattr(model, "weights_sha256", ""):
         ((name, network),) = _own_networks(model).items()
         if network is not None:
-            parts.append(text_of(network, Place(name, left)))
+            parts.append(text_of(network, Place(name, left, watched)))
         parts += weights_in_use(model, but=network)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -60,7 +60,7 @@ def weights_in_use(model: object, but: torch.nn.Module | None = None) -> list[st
         but: a network that is counted already.
     """
     weights = {name: value for name, value in weights_of_code(model).items() if value is not but}
-    return _named(weights | values_of_file(model), _left_by(model))
+    return _named(weights | values_of_file(model), _left_by(model), _is_watched(model))
 
 
 def networks_sha256(adapter: Any) -> str:
@@ -166,10 +166,16 @@ def _own_networks(owner: Any) -> dict[str, torch.nn.Module | None]:
     return {"self.network": network_of(owner)}
 
 
-def _named(used: Mapping[str, Any], left: "Left") -> list[str]:
+def _is_watched(model: object) -> bool:
+    """Return whether a model's calls are seen: those of an adapter are not."""
+    return not hasattr(model, "logits")
+
+
+def _named(used: Mapping[str, Any], left: Left, watched: bool) -> list[str]:
     """Return "name=text" of each value that counts, sorted."""
-    texts = {name: text_of(value, Place(name, left)) for name, value in sorted(used.items())}
-    return [f"{name}={text}" for name, text in texts.items() if text]
+    placed = ((name, value, Place(name, left, watched)) for name, value in sorted(used.items()))
+    texts = ((name, text_of(value, place)) for name, value, place in placed)
+    return [f"{name}={text}" for name, text in texts if text]
 
 
 def _where_in_file(defining: Any) -> list[str]:

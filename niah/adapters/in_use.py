@@ -8,6 +8,7 @@ import sysconfig
 from argparse import Namespace
 from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import CodeType, ModuleType, SimpleNamespace
 from typing import Any
@@ -81,7 +82,8 @@ def settings_of(model: Any) -> dict[str, Any]:
         return {}
     is_network = isinstance(owner, torch.nn.Module)
     owner = getattr(owner, "_orig_mod", owner) if is_network else owner  # of torch.compile
-    assigned = _assigned_later(type(owner)) if hasattr(owner, "logits") else ()
+    kind: Any = type(owner)
+    assigned = assigned_later(kind) if hasattr(owner, "logits") else ()
     used: dict[str, Any] = {}
     for attribute, value in list(getattr(owner, "__dict__", {}).items()):
         if attribute in COUNTED_ELSEWHERE or attribute in assigned:
@@ -113,18 +115,19 @@ def is_bag(value: Any) -> bool:
     return is_namespace or (is_dataclass(value) and not isinstance(value, type))
 
 
-def _assigned_later(kind: type) -> set[str]:
+@lru_cache(maxsize=1000)
+def assigned_later(kind: type) -> frozenset[str]:
     """Return the attributes that methods of a class assign, but for `__init__`."""
     methods = (each for owner in kind.__mro__ for each in vars(owner).values())
     plain = (inspect.unwrap(getattr(each, "__func__", each)) for each in methods)
     codes = (each.__code__ for each in plain if inspect.isfunction(each))
-    return {
+    return frozenset(
         step.argval
         for code in codes
         if code.co_name not in ("__init__", "__post_init__")
         for step in dis.get_instructions(code)
         if step.opname in ("STORE_ATTR", "DELETE_ATTR")
-    }
+    )
 
 
 def made_with(model: Any) -> Iterator[tuple[str, Any]]:

@@ -23,10 +23,14 @@ Left = dict[str, tuple[str, str]]
 
 @dataclass(frozen=True)
 class Place:
-    """Where a value lies: its name, what calls have left in the model, and ids of the containers around it."""
+    """Where a value lies: its name, what calls have left in the model, and ids of the containers around it.
+
+    `watched` says that its model's calls are (`niah.adapters.identity.remembering`).
+    """
 
     name: str = ""
     left: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    watched: bool = True
     around: frozenset[int] = frozenset()
 
     def inside(self, container: object, key: object) -> "Place":
@@ -65,7 +69,11 @@ def parts_of(value: Any, place: Place) -> Parts:
         yield "self", value.__self__, place.inside(value, "")
     else:
         is_network = isinstance(value, torch.nn.Module)
-        named = network_settings(value) if is_network else parts_of_object("", value)
+        named = (
+            network_settings(value, watched=place.watched)
+            if is_network
+            else parts_of_object("", value)
+        )
         around = place.around | {id(value)}
         for name, each in named:
             part = name.removeprefix(".")

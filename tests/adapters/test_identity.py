@@ -8,7 +8,7 @@ import types
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -239,18 +239,28 @@ def test_what_the_protocol_asks_of_an_object_is_no_setting() -> None:
 
 
 def test_what_the_methods_of_an_adapter_assign_is_no_setting() -> None:
-    class Counting:
+    class Layer(torch.nn.Module):
         def __init__(self, gain: float) -> None:
+            super().__init__()
             self.gain, self.calls = gain, 0
+
+        def forward(self, features: torch.Tensor) -> torch.Tensor:
+            self.calls += 1
+            return self.gain * features[:, 0]
+
+    class Counting:
+        def __init__(self, gain: float, layer_gain: float = 1.0) -> None:
+            self.gain, self.calls, self.layer = gain, 0, Layer(layer_gain).eval()
 
         def logits(self, features: torch.Tensor) -> torch.Tensor:
             self.calls += 1
-            return self.gain * features[:, 0]
+            return self.gain * cast(torch.Tensor, self.layer(features))
 
     adapter = Counting(2.0)
     before = identity_of(adapter)
     adapter.logits(torch.ones(1, 2, 3))
     assert identity_of(adapter) == before != identity_of(Counting(3.0))
+    assert identity_of(Counting(2.0, 3.0)) != before
 
 
 def test_a_long_list_of_an_object_is_data() -> None:
