@@ -94,6 +94,11 @@ def test_the_page_says_what_the_comparison_and_the_scores_say() -> None:
             f"anew it is {anew[1][0]}, {anew[2][0]} and {anew[3][0]}.",
         ],
     )
+    headline = (
+        f"hears {carried[0][0]} of 36 voices in loud white noise at 10 s and {carried[2][0]} after 300 s of it, "
+        f"and {anew[2][0]} if its state begins anew every 10 s"
+    )
+    assert not missing("README.md", [headline])
 
 
 def test_the_page_says_how_the_state_grows() -> None:
