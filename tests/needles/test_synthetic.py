@@ -5,6 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from niah.errors import NiahError
+from niah.needles.readers.synthetic import SIZES
 from niah.needles.synthetic import (
     CLASSES,
     SAMPLE_RATE,
@@ -15,7 +16,7 @@ from niah.needles.synthetic import (
     labels,
     tonal,
 )
-from niah.needles.synthetic.clips import EVENT_DBFS, event
+from niah.needles.synthetic.clips import EVENT_DBFS, drawn_labels, event
 from niah.needles.synthetic.signals import Samples, decays, harmonics, ring, shaped_noise, wander
 
 BY_ID = {kind.id: kind for kind in CLASSES}
@@ -55,6 +56,15 @@ def test_a_clip_depends_on_its_key_only() -> None:
 def test_no_two_clips_share_a_key() -> None:
     ids = {clip_id(split, i, seed) for split in SPLITS for i in range(100) for seed in range(3)}
     assert len(ids) == 100 * 3 * len(SPLITS)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_stored_labels_are_those_that_are_drawn(split: str) -> None:
+    """Clips beyond the stored ones are drawn."""
+    size = SIZES[split]
+    for index in (0, 1, size // 3, size // 2, size - 2, size - 1, size):
+        assert labels(split, index) == drawn_labels(split, index)
+    assert any(labels(split, i, seed=1) != labels(split, i) for i in range(3))
 
 
 def test_first_evaluation_clips_stay_what_they_are() -> None:
