@@ -18,7 +18,7 @@ sweep() {
 }
 sweep --haystack silence --lengths 10,50,300
 sweep --haystack gaussian --snr 0,-10 --lengths 10,50,300
-sweep --haystack gaussian --snr -10 --lengths 10,1000
 sweep --haystack babble --haystack "$recording" --snr 0,-10 --lengths 10,50,300
+sweep --haystack gaussian --snr -10 --lengths 10,1000,3600
 python3 scripts/silero/state.py results/silero-speech/state.csv
 $niah compare results/silero-speech/run --model silero-vad --model silero-vad-anew --out results/silero-speech
