@@ -1,4 +1,4 @@
-"""A lock that another process may hold for long: who waits is told so, and for what.
+"""A lock that another process may hold for long: waiting is noted, with its title.
 
 The system frees its own locks when their process ends. Some file systems have none (Lustre, as clusters may mount it):
 there a file stands for the lock, and stays when the machine of its process dies, so it is named.

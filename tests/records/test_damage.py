@@ -131,7 +131,7 @@ def test_a_torn_row_is_made_again(run: RunDirectory) -> None:
 def test_a_part_that_the_system_does_not_give_is_no_damage_and_stays(
     run: RunDirectory, monkeypatch: pytest.MonkeyPatch, folder: str, code: int
 ) -> None:
-    """Of a user with another umask, say: it was removed, and "the same command" was said to make it again."""
+    """A file of a user with another umask was removed, or "the same command" was said to make it again."""
     file = {"cells": run.path / "cells" / f"{cell_of(run)}.json", "scores": scores_file(run)}.get(
         folder, run.path / "run.json"
     )

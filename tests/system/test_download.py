@@ -50,7 +50,7 @@ def test_a_file_outside_of_the_cache_is_never_written(
 
 
 def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in a container of a user id that has no account, where the environment was cleared: a traceback."""
+    """A container of a user id without an account, its environment cleared, ended in a traceback."""
 
     def unknown(*_: object, **__: object) -> Path:
         raise RuntimeError("could not determine the home directory")
