@@ -15,8 +15,8 @@ def fresh_settings() -> Iterator[None]:
     """Set what changes numbers as in a fresh process, within the block.
 
     These are autocast, the default dtype and device, and the precision of float32 products, in which TF32 or bfloat16
-    may stand for float32. Scores under the caller's own would be others under the same cell keys. In a fork of a
-    process that has called niah, torch has one thread from here on.
+    may stand for float32. Scores under the caller's own would be others under the same cell keys. In a fork of the
+    process that imported this module, torch has one thread from here on.
     """
     if os.getpid() != _IMPORTED_IN:
         # a fork has none of OpenMP's threads, and torch would wait for them for ever
